@@ -1,0 +1,151 @@
+/**
+ * What C programs get from header files: the numbers and struct layouts of the Linux ABI.
+ *
+ * TypeScript cannot include <sys/socket.h>, so what it says is written down here, once. Linux never changes these for
+ * an architecture. They are the same for glibc and musl, which both pass them to the kernel untouched, and the same on
+ * x64 and arm64, with one exception: struct epoll_event. Anything not in this file has no business knowing an offset.
+ *
+ * Importing it anywhere else than on the supported platforms is an error, here and at once: a wrong struct size handed
+ * to the kernel would corrupt memory far from its cause.
+ *
+ * Next: ffi.ts
+ */
+
+const OLDEST_NODE = 20;
+
+/** One sentence that says why simplenet cannot run here, or null where it can. */
+export function unsupportedPlatform(platform: string, architecture: string, nodeVersion: string): string | null {
+  if (platform !== 'linux' || (architecture !== 'x64' && architecture !== 'arm64')) {
+    return `simplenet calls the Linux kernel directly and supports Linux on x64 and arm64; this is ${platform} on ${architecture}.`;
+  }
+  if (Number.parseInt(nodeVersion, 10) < OLDEST_NODE) {
+    return `simplenet needs Node.js ${OLDEST_NODE} or newer; this is Node.js ${nodeVersion}.`;
+  }
+  return null;
+}
+
+const unsupported = unsupportedPlatform(process.platform, process.arch, process.versions.node);
+if (unsupported !== null) throw new Error(unsupported);
+
+/** socket(2): address families. */
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+/** socket(2): types, and the two flags that save a fcntl(2) each. */
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+/** socket(7): options at level SOL_SOCKET. */
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
+export const SO_ERROR = 4;
+export const SO_BROADCAST = 6;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
+export const SO_LINGER = 13;
+export const SO_REUSEPORT = 15;
+export const SO_ACCEPTCONN = 30;
+export const SO_DOMAIN = 39;
+
+/** tcp(7). */
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_DEFER_ACCEPT = 9;
+export const TCP_USER_TIMEOUT = 18;
+export const TCP_FASTOPEN = 23;
+
+/** ipv6(7). */
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+
+/** recv(2), send(2). */
+export const MSG_PEEK = 0x2;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+
+/** shutdown(2). */
+export const SHUT_RD = 0;
+export const SHUT_WR = 1;
+export const SHUT_RDWR = 2;
+
+/** listen(2): the kernel lowers a larger backlog to net.core.somaxconn, whose default this is since Linux 5.4. */
+export const SOMAXCONN = 4096;
+
+/** epoll_ctl(2). */
+export const EPOLLIN = 0x001;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLL_CLOEXEC = 0o2000000;
+
+/** poll(2): the event bits are those of epoll. struct pollfd { int fd @0; short events @4; short revents @6; } */
+export const POLLIN = 0x001;
+export const POLLOUT = 0x004;
+export const POLLFD_SIZE = 8;
+
+/** fcntl(2), open(2). */
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
+export const O_RDONLY = 0;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+/** getrlimit(2). struct rlimit { u64 rlim_cur @0; u64 rlim_max @8; } */
+export const RLIMIT_NOFILE = 7;
+export const RLIMIT_SIZE = 16;
+
+/**
+ * struct epoll_event { u32 events @0; u64 data; }. On x64 it is packed (12 bytes, data @4) so that 32-bit programs could
+ * share it; everywhere else the compiler aligns data to 8 (16 bytes, data @8). Counted in 32-bit words, because that is
+ * how epoll.ts reads it.
+ */
+export const EPOLL_EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
+export const EPOLL_EVENT_DATA_WORD = process.arch === 'x64' ? 1 : 2;
+
+/**
+ * sockaddr_in   { u16 family @0; u16 port, big-endian @2; u8 address[4] @4; u8 zero[8] @8; }                     16 bytes
+ * sockaddr_in6  { u16 family @0; u16 port, big-endian @2; u32 flowinfo @4; u8 address[16] @8; u32 scope @24; }    28 bytes
+ * sockaddr_un   { u16 family @0; char path[108] @2; }                                                            110 bytes
+ */
+export const SOCKADDR_IN_SIZE = 16;
+export const SOCKADDR_IN6_SIZE = 28;
+export const SOCKADDR_UN_SIZE = 110;
+export const SOCKADDR_UN_PATH = 2;
+
+/** A name of a network interface, if_indextoname(3). */
+export const IF_NAMESIZE = 16;
+
+/** errno(3): only those that the code acts upon. Node's own table names and explains all of them (system-error.ts). */
+export const EPERM = 1;
+export const EINTR = 4;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
+export const EPIPE = 32;
+export const EPROTO = 71;
+export const EOPNOTSUPP = 95;
+export const ENETDOWN = 100;
+export const ENETUNREACH = 101;
+export const ECONNABORTED = 103;
+export const ECONNRESET = 104;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
+export const EHOSTUNREACH = 113;
+export const EINPROGRESS = 115;

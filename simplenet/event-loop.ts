@@ -1,0 +1,116 @@
+/**
+ * THE SEAM: what the programs above see of the network, and all they see. Interfaces only.
+ *
+ * Two ways exist to offer a connection to a program. Readiness says "you may read now" and leaves reading to the caller,
+ * as epoll does. Completion hands over the bytes that have been read, as io_uring does. This seam has the second shape,
+ * because a readiness loop can act like a completion loop (epoll-loop.ts does) and the other way round it costs a copy.
+ * So TLS or another kernel interface can arrive later as a new file, with no change above this one.
+ *
+ * The contract, which test/contracts/event-loop.ts holds every implementation to:
+ * - Every stream ends in exactly one `onClose`, whoever ended it, and no other callback follows it.
+ * - No callback runs inside a call that the program makes: `write`, `end` and `close` return first.
+ * - An exception thrown by a callback ends that stream, surfaces as an uncaught exception, and touches nothing else.
+ *
+ * Next: write-queue.ts
+ */
+
+import type { NetSocket } from './net-socket.ts';
+import type { SocketAddress } from './socket-address.ts';
+import type { ListenOptions, SocketOptions } from './socket-options.ts';
+import type { SystemError } from './system-error.ts';
+
+/** One connection, in order and reliable in both directions. */
+export interface Stream {
+  /** The peer as it was when the connection was made, so it is still known when the peer is gone. */
+  readonly remoteAddress: SocketAddress;
+  readonly localAddress: SocketAddress;
+  /** Who hears of this stream. It may be replaced at any time: so a protocol is upgraded. */
+  handler: StreamHandler;
+  /** Bytes accepted by `write` that the kernel has not taken yet. */
+  readonly queuedBytes: number;
+  /** True from `end` on, and once the stream is closing: a further `write` would not be sent. */
+  readonly isEnded: boolean;
+  /**
+   * Sends the bytes, in order. The caller may reuse them as soon as this returns. False: not all are sent yet, the rest is
+   * queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with ENOBUFS.
+   */
+  write(bytes: Uint8Array): boolean;
+  /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
+  writeOwned(bytes: Uint8Array): boolean;
+  /** No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is queued, then FIN. The peer may go on sending; when it has ended too, the stream closes. */
+  end(): void;
+  /** Closes now, both ways. What is queued is dropped. */
+  close(): void;
+  /** Closes now with RST, so that the peer learns that something went wrong. */
+  abort(): void;
+  /** Calls `onTimeout` once, in `delayMs` or up to one tick later; Infinity takes the deadline back. */
+  setDeadline(delayMs: number): void;
+}
+
+/** What a program does about a stream. Only onData must be there. */
+export interface StreamHandler {
+  /** An outgoing connection stands. Before this, writes are queued. */
+  onOpen?(stream: Stream): void;
+  /** Bytes arrived. They lie in a buffer that the loop reuses: read or copy them before returning. */
+  onData(stream: Stream, bytes: Buffer): void;
+  /** The peer has ended its side. Without this method, ours is ended too. */
+  onEnd?(stream: Stream): void;
+  /** All that was queued has been handed to the kernel. */
+  onDrain?(stream: Stream): void;
+  /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
+  onTimeout?(stream: Stream): void;
+  /** The end. `error` is null where the program or both sides in agreement ended it. */
+  onClose?(stream: Stream, error: SystemError | null): void;
+}
+
+export interface Listener {
+  /** Where it really listens: with the port that the kernel chose for port 0. */
+  readonly address: SocketAddress;
+  /** Takes no more connections. Those accepted live on. */
+  close(): void;
+}
+
+/** Chooses the handler of a connection that was just accepted. */
+export type OnConnection = (stream: Stream) => StreamHandler;
+
+export interface ConnectOptions extends SocketOptions {
+  /** How long to wait for the peer's answer: 30 s unless said otherwise. The kernel alone would wait some two minutes. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** A UDP socket on the loop. */
+export interface UdpPort {
+  readonly address: SocketAddress;
+  /** False: the kernel had no room and the datagram is lost, as datagrams may be. Other failures throw. */
+  send(bytes: Uint8Array, to: SocketAddress): boolean;
+  close(): void;
+}
+
+export interface UdpHandler {
+  /** A whole datagram. The bytes are valid until this returns. */
+  onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
+  /** An error that an earlier datagram caused, such as ECONNREFUSED from a peer that is not there. */
+  onError?(port: UdpPort, error: SystemError): void;
+}
+
+/** Many sockets, one thread. While it has something open it keeps the process alive, unless it was unref'ed. */
+export interface EventLoop {
+  /** Throws SystemError or RangeError where it cannot listen, and then leaves nothing behind. */
+  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenOptions): Listener;
+  /** Takes a listening socket over, from another program (socket activation) or made by hand. */
+  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener;
+  /** Takes a connected socket over. */
+  adoptStream(socket: NetSocket, handler: StreamHandler): Stream;
+  /** Connects. Success is told by `onOpen`, failure by `onClose` with its error. */
+  connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
+  bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
+  ref(): void;
+  unref(): void;
+  /** Listeners, streams and UDP ports that are open. */
+  readonly openCount: number;
+  /** Closes all of them; every stream still gets its `onClose`. Then the loop is gone. Closing twice does nothing. */
+  close(): void;
+}

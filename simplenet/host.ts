@@ -1,0 +1,34 @@
+/**
+ * Host: what an event loop needs from the world it lives in.
+ *
+ * Four things: a turn when its descriptor has news, the time, an alarm, and a place to report exceptions. node-host.ts
+ * gives them inside Node's own loop; the simulated kernel of the tests gives them with simulated time, which is why a
+ * test can let hours pass in a millisecond. An event loop that asked Node directly could not be tested so.
+ *
+ * Next: node-host.ts
+ */
+
+export interface Host {
+  /** Milliseconds on a clock that never goes back. */
+  now(): number;
+  /** Calls `onReadable` whenever `fd` is readable, again and again for as long as it is. */
+  watch(fd: number, onReadable: () => void): Watch;
+  /** Calls back once, not before `delayMs` have passed. An alarm alone keeps no process alive. */
+  alarm(delayMs: number, callback: () => void): Alarm;
+  /** Calls back soon, when whatever runs now has ended. */
+  soon(callback: () => void): void;
+  /** Makes an exception that nobody caught known to all: never lost, never in the way of other connections. */
+  raise(error: unknown): void;
+}
+
+export interface Watch {
+  /** Whether the watch keeps the process alive; a new one does. */
+  ref(): void;
+  unref(): void;
+  /** No call to `onReadable` follows. Closing twice does nothing. */
+  close(): void;
+}
+
+export interface Alarm {
+  cancel(): void;
+}

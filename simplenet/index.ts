@@ -1,0 +1,44 @@
+/**
+ * simplenet: sockets by system call. Everything a program needs is named here.
+ *
+ * Two ways to use it. NetSocket and UdpSocket are the calls themselves, one method each, and wait as the calls wait.
+ * createEventLoop serves many connections at once inside Node's own loop.
+ *
+ * Next: ../server.ts
+ */
+
+import { traceFromEnvironment } from './tracing.ts';
+
+export * as abi from './abi.ts';
+export { createEventLoop } from './create-event-loop.ts';
+export { Epoll } from './epoll.ts';
+export type { LoopLimits } from './epoll-loop.ts';
+export type {
+  ConnectOptions,
+  EventLoop,
+  Listener,
+  OnConnection,
+  Stream,
+  StreamHandler,
+  UdpHandler,
+  UdpPort,
+} from './event-loop.ts';
+export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
+export { type Libc, libc } from './libc.ts';
+export { NetSocket } from './net-socket.ts';
+export { raiseOpenFileLimit } from './open-file-limit.ts';
+export type { SocketSetup } from './socket.ts';
+export {
+  decodeSocketAddress,
+  encodeSocketAddress,
+  formatSocketAddress,
+  type InternetAddress,
+  type SocketAddress,
+  type UnixAddress,
+} from './socket-address.ts';
+export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './socket-options.ts';
+export { SystemError } from './system-error.ts';
+export { type TraceOptions, trace } from './tracing.ts';
+export { type Datagram, UdpSocket } from './udp-socket.ts';
+
+traceFromEnvironment(process.env.SIMPLENET_TRACE);

@@ -1,0 +1,123 @@
+/**
+ * IP addresses as people write them, as bytes on the wire, and the byte order of everything else there. Pure.
+ *
+ * The parsers are strict. `127.1`, `0x7f.0.0.1` and `010.0.0.1` are addresses to inet_aton(3) and traps for everybody
+ * else: programs disagree on which address they mean, and filters have been passed that way.
+ *
+ * Next: socket-address.ts
+ */
+
+/** True where the machine keeps the low byte first, as both supported architectures do. */
+const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/** Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. */
+export function htons(value: number): number {
+  return HOST_IS_LITTLE_ENDIAN ? ((value & 0xff) << 8) | ((value >>> 8) & 0xff) : value & 0xffff;
+}
+
+/** Host to network long, byteorder(3). */
+export function htonl(value: number): number {
+  if (!HOST_IS_LITTLE_ENDIAN) return value >>> 0;
+  return (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | ((value >>> 24) & 0xff)) >>> 0;
+}
+
+/** Turning bytes around twice restores them, so each way back is the way there. */
+export const ntohs = htons;
+export const ntohl = htonl;
+
+/** The four bytes of a dotted quad, or null. */
+export function parseIPv4(text: string): Uint8Array | null {
+  const parts = text.split('.');
+  if (parts.length !== 4) return null;
+  const bytes = new Uint8Array(4);
+  for (const [i, part] of parts.entries()) {
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return null;
+    bytes[i] = Number(part);
+  }
+  return bytes;
+}
+
+export function formatIPv4(bytes: Uint8Array): string {
+  return bytes.join('.');
+}
+
+export interface IPv6 {
+  readonly bytes: Uint8Array;
+  /** RFC 4007 section 11: what follows `%`, an interface's name or number; '' where there is none. */
+  readonly zone: string;
+}
+
+const GROUPS = 8;
+
+/** The sixteen bytes of an address in any form of RFC 4291 section 2.2, and its zone; or null. */
+export function parseIPv6(text: string): IPv6 | null {
+  const percent = text.indexOf('%');
+  const zone = percent === -1 ? '' : text.slice(percent + 1);
+  if (percent !== -1 && zone === '') return null;
+  const groups = parseGroups(percent === -1 ? text : text.slice(0, percent));
+  if (groups === null) return null;
+  const bytes = new Uint8Array(2 * GROUPS);
+  for (const [i, group] of groups.entries()) {
+    bytes[2 * i] = group >>> 8;
+    bytes[2 * i + 1] = group & 0xff;
+  }
+  return { bytes, zone };
+}
+
+function parseGroups(text: string): number[] | null {
+  const halves = text.split('::');
+  if (halves.length > 2) return null;
+  const [left, right] = halves as [string, string?];
+  const head = parseHalf(left, right === undefined);
+  const tail = right === undefined ? [] : parseHalf(right, true);
+  if (head === null || tail === null) return null;
+  const missing = GROUPS - head.length - tail.length;
+  // '::' stands for at least one group; without it all eight must be there.
+  if (right === undefined ? missing !== 0 : missing < 1) return null;
+  return [...head, ...new Array<number>(missing).fill(0), ...tail];
+}
+
+/** The groups on one side of '::'. A dotted quad may stand at the very end of the address only. */
+function parseHalf(text: string, isEnd: boolean): number[] | null {
+  if (text === '') return [];
+  const groups: number[] = [];
+  const parts = text.split(':');
+  for (const [i, part] of parts.entries()) {
+    if (/^[0-9a-f]{1,4}$/i.test(part)) {
+      groups.push(Number.parseInt(part, 16));
+      continue;
+    }
+    const quad = isEnd && i === parts.length - 1 ? parseIPv4(part) : null;
+    if (quad === null) return null;
+    const [a, b, c, d] = quad as unknown as [number, number, number, number];
+    groups.push((a << 8) | b, (c << 8) | d);
+  }
+  return groups;
+}
+
+/** RFC 5952: lower case, no leading zeros, the first of the longest runs of two or more zero groups as '::'. */
+export function formatIPv6(bytes: Uint8Array): string {
+  const groups = Array.from(
+    { length: GROUPS },
+    (_, i) => ((bytes[2 * i] as number) << 8) | (bytes[2 * i + 1] as number),
+  );
+  // RFC 5952 section 5: an IPv4-mapped address, what a dual-stack socket shows of an IPv4 peer, keeps its dotted quad.
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
+    return `::ffff:${formatIPv4(bytes.subarray(12))}`;
+  }
+  const [start, length] = longestZeroRun(groups);
+  const hex = (part: number[]) => part.map((group) => group.toString(16)).join(':');
+  if (length < 2) return hex(groups);
+  return `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+}
+
+function longestZeroRun(groups: readonly number[]): [start: number, length: number] {
+  let best: [number, number] = [0, 0];
+  let start = 0;
+  for (let i = 0; i <= groups.length; i++) {
+    if (groups[i] === 0) continue;
+    if (i - start > best[1]) best = [start, i - start];
+    start = i + 1;
+  }
+  return best;
+}

@@ -1,0 +1,292 @@
+/**
+ * The system calls, as a table: every conversation with the kernel goes through the object `libc`.
+ *
+ * It is C as C is, with three differences. A failed call answers `-errno`, as the kernel itself does, where C answers -1
+ * and leaves errno elsewhere: one number tells all, no second call asks. A pointer is a typed array and an offset.
+ * And each argument is checked first: koffi compares no length with a buffer and takes fd 1.5 for fd 1, so an unchecked
+ * call would write outside its buffer or into somebody else's connection.
+ *
+ * Call it as `libc.recv(...)`, never through a copied function: tracing.ts replaces the entries of this table, and tests
+ * hand other tables of the same shape (a counting one, a simulated kernel) to the classes above.
+ *
+ * Next: system-error.ts
+ */
+
+import { EPOLL_EVENT_WORDS, POLLFD_SIZE, RLIMIT_SIZE } from './abi.ts';
+import { koffi } from './ffi.ts';
+
+/** Every call answers a number >= 0, or -errno. Names and order of arguments are those of the man pages, section 2. */
+export interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, addressLength: number): number;
+  listen(fd: number, backlog: number): number;
+  /** The kernel writes the peer into `address` and its true size into `addressLength[0]`, which says the room on entry. */
+  accept4(fd: number, address: Uint8Array | null, addressLength: Int32Array | null, flags: number): number;
+  connect(fd: number, address: Uint8Array, addressLength: number): number;
+  shutdown(fd: number, how: number): number;
+  close(fd: number): number;
+  recv(fd: number, buffer: Uint8Array, offset: number, length: number, flags: number): number;
+  send(fd: number, buffer: Uint8Array, offset: number, length: number, flags: number): number;
+  recvfrom(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: Int32Array,
+  ): number;
+  sendto(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ): number;
+  getsockname(fd: number, address: Uint8Array, addressLength: Int32Array): number;
+  getpeername(fd: number, address: Uint8Array, addressLength: Int32Array): number;
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: Int32Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: number): number;
+  epoll_create1(flags: number): number;
+  epoll_ctl(epollFd: number, operation: number, fd: number, event: Int32Array): number;
+  epoll_wait(epollFd: number, events: Int32Array, maxEvents: number, timeoutMs: number): number;
+  poll(fds: Uint8Array, count: number, timeoutMs: number): number;
+  fcntl(fd: number, command: number, argument: number): number;
+  open(path: string, flags: number): number;
+  getrlimit(resource: number, limit: Uint8Array): number;
+  setrlimit(resource: number, limit: Uint8Array): number;
+  if_nametoindex(name: string): number;
+}
+
+// load(null) is dlopen(NULL): the symbols of the running process, which has libc in it, be it glibc or musl.
+const symbols = koffi.load(null);
+
+// koffi knows neither ssize_t nor socklen_t: int64 and uint32 have their sizes on both supported architectures.
+// fcntl(2) and open(2) are variadic in C, which for integer arguments makes no difference on either of them.
+const c = {
+  socket: symbols.func('int socket(int domain, int type, int protocol)'),
+  bind: symbols.func('int bind(int fd, const void *addr, uint32 len)'),
+  listen: symbols.func('int listen(int fd, int backlog)'),
+  accept4: symbols.func('int accept4(int fd, void *addr, void *len, int flags)'),
+  connect: symbols.func('int connect(int fd, const void *addr, uint32 len)'),
+  shutdown: symbols.func('int shutdown(int fd, int how)'),
+  close: symbols.func('int close(int fd)'),
+  recv: symbols.func('int64 recv(int fd, void *buf, size_t len, int flags)'),
+  send: symbols.func('int64 send(int fd, const void *buf, size_t len, int flags)'),
+  recvfrom: symbols.func('int64 recvfrom(int fd, void *buf, size_t len, int flags, void *addr, void *addrlen)'),
+  sendto: symbols.func(
+    'int64 sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32 addrlen)',
+  ),
+  getsockname: symbols.func('int getsockname(int fd, void *addr, void *len)'),
+  getpeername: symbols.func('int getpeername(int fd, void *addr, void *len)'),
+  getsockopt: symbols.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
+  setsockopt: symbols.func('int setsockopt(int fd, int level, int name, const void *value, uint32 len)'),
+  epoll_create1: symbols.func('int epoll_create1(int flags)'),
+  epoll_ctl: symbols.func('int epoll_ctl(int epfd, int op, int fd, void *event)'),
+  epoll_wait: symbols.func('int epoll_wait(int epfd, void *events, int maxevents, int timeout)'),
+  poll: symbols.func('int poll(void *fds, ulong nfds, int timeout)'),
+  fcntl: symbols.func('int fcntl(int fd, int op, int arg)'),
+  open: symbols.func('int open(const char *path, int flags, uint32 mode)'),
+  getrlimit: symbols.func('int getrlimit(int resource, void *rlim)'),
+  setrlimit: symbols.func('int setrlimit(int resource, const void *rlim)'),
+  if_nametoindex: symbols.func('uint32 if_nametoindex(const char *name)'),
+  __errno_location: symbols.func('void *__errno_location()'),
+};
+
+// errno is a macro for *__errno_location(), a cell of the calling thread. Each worker thread evaluates this module anew
+// and so sees its own cell. The cell must be read before anything else may call into C.
+const errno = new Int32Array(koffi.view(c.__errno_location(), 4));
+
+function answer(result: number): number {
+  return result < 0 ? -(errno[0] as number) : result;
+}
+
+function checkInteger(value: number, what: string): void {
+  if ((value | 0) !== value) throw new TypeError(`${what} must be a 32-bit integer, not ${String(value)}`);
+}
+
+function checkFd(fd: number): void {
+  if ((fd | 0) !== fd) throw new TypeError(`a file descriptor must be an integer, not ${String(fd)}`);
+}
+
+function checkRange(bytes: Uint8Array, offset: number, length: number): void {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('a buffer must be a Uint8Array');
+  if ((offset | 0) !== offset || (length | 0) !== length || offset < 0 || length < 0) {
+    throw new RangeError(`offset and length must be integers >= 0, not ${String(offset)} and ${String(length)}`);
+  }
+  if (offset + length > bytes.byteLength) {
+    throw new RangeError(`offset ${offset} + length ${length} is outside a buffer of ${bytes.byteLength} bytes`);
+  }
+}
+
+function checkCell(cell: Int32Array, room: number): void {
+  if (!(cell instanceof Int32Array) || cell.length < 1) throw new TypeError('a length must be an Int32Array');
+  if ((cell[0] as number) < 0 || (cell[0] as number) > room) {
+    throw new RangeError(`a length of ${cell[0]} is outside a buffer of ${room} bytes`);
+  }
+}
+
+function checkEvents(events: Int32Array, count: number): void {
+  if (!(events instanceof Int32Array)) throw new TypeError('epoll events must be an Int32Array');
+  checkInteger(count, 'maxEvents');
+  if (count < 1 || count * EPOLL_EVENT_WORDS > events.length) {
+    throw new RangeError(`${count} epoll events do not fit into ${events.length} words`);
+  }
+}
+
+function checkString(text: string): void {
+  if (typeof text !== 'string' || text.includes('\0')) throw new TypeError('a C string is text without NUL');
+}
+
+/** C's `buf + offset`. A whole buffer goes by itself: koffi finds its address faster than it takes a BigInt. */
+function pointer(bytes: Uint8Array, offset: number): Uint8Array | number {
+  return offset === 0 ? bytes : Number(koffi.address(bytes)) + offset;
+}
+
+/** The calls of the real kernel. Mutable on purpose: tracing.ts swaps entries in place. */
+export const libc: Libc = {
+  socket(domain, type, protocol) {
+    checkInteger(domain, 'domain');
+    checkInteger(type, 'type');
+    checkInteger(protocol, 'protocol');
+    return answer(c.socket(domain, type, protocol));
+  },
+  bind(fd, address, addressLength) {
+    checkFd(fd);
+    checkRange(address, 0, addressLength);
+    return answer(c.bind(fd, address, addressLength));
+  },
+  listen(fd, backlog) {
+    checkFd(fd);
+    checkInteger(backlog, 'backlog');
+    return answer(c.listen(fd, backlog));
+  },
+  accept4(fd, address, addressLength, flags) {
+    checkFd(fd);
+    checkInteger(flags, 'flags');
+    if (address === null || addressLength === null) return answer(c.accept4(fd, null, null, flags));
+    checkRange(address, 0, 0);
+    checkCell(addressLength, address.byteLength);
+    return answer(c.accept4(fd, address, addressLength, flags));
+  },
+  connect(fd, address, addressLength) {
+    checkFd(fd);
+    checkRange(address, 0, addressLength);
+    return answer(c.connect(fd, address, addressLength));
+  },
+  shutdown(fd, how) {
+    checkFd(fd);
+    checkInteger(how, 'how');
+    return answer(c.shutdown(fd, how));
+  },
+  close(fd) {
+    checkFd(fd);
+    return answer(c.close(fd));
+  },
+  recv(fd, buffer, offset, length, flags) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkInteger(flags, 'flags');
+    return answer(c.recv(fd, pointer(buffer, offset), length, flags));
+  },
+  send(fd, buffer, offset, length, flags) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkInteger(flags, 'flags');
+    return answer(c.send(fd, pointer(buffer, offset), length, flags));
+  },
+  recvfrom(fd, buffer, offset, length, flags, address, addressLength) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkInteger(flags, 'flags');
+    checkRange(address, 0, 0);
+    checkCell(addressLength, address.byteLength);
+    return answer(c.recvfrom(fd, pointer(buffer, offset), length, flags, address, addressLength));
+  },
+  sendto(fd, buffer, offset, length, flags, address, addressLength) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkInteger(flags, 'flags');
+    checkRange(address, 0, addressLength);
+    return answer(c.sendto(fd, pointer(buffer, offset), length, flags, address, addressLength));
+  },
+  getsockname(fd, address, addressLength) {
+    checkFd(fd);
+    checkRange(address, 0, 0);
+    checkCell(addressLength, address.byteLength);
+    return answer(c.getsockname(fd, address, addressLength));
+  },
+  getpeername(fd, address, addressLength) {
+    checkFd(fd);
+    checkRange(address, 0, 0);
+    checkCell(addressLength, address.byteLength);
+    return answer(c.getpeername(fd, address, addressLength));
+  },
+  getsockopt(fd, level, option, value, valueLength) {
+    checkFd(fd);
+    checkInteger(level, 'level');
+    checkInteger(option, 'option');
+    checkRange(value, 0, 0);
+    checkCell(valueLength, value.byteLength);
+    return answer(c.getsockopt(fd, level, option, value, valueLength));
+  },
+  setsockopt(fd, level, option, value, valueLength) {
+    checkFd(fd);
+    checkInteger(level, 'level');
+    checkInteger(option, 'option');
+    checkRange(value, 0, valueLength);
+    return answer(c.setsockopt(fd, level, option, value, valueLength));
+  },
+  epoll_create1(flags) {
+    checkInteger(flags, 'flags');
+    return answer(c.epoll_create1(flags));
+  },
+  epoll_ctl(epollFd, operation, fd, event) {
+    checkFd(epollFd);
+    checkInteger(operation, 'operation');
+    checkFd(fd);
+    checkEvents(event, 1);
+    return answer(c.epoll_ctl(epollFd, operation, fd, event));
+  },
+  epoll_wait(epollFd, events, maxEvents, timeoutMs) {
+    checkFd(epollFd);
+    checkInteger(timeoutMs, 'timeoutMs');
+    checkEvents(events, maxEvents);
+    return answer(c.epoll_wait(epollFd, events, maxEvents, timeoutMs));
+  },
+  poll(fds, count, timeoutMs) {
+    checkInteger(count, 'count');
+    checkRange(fds, 0, count * POLLFD_SIZE);
+    checkInteger(timeoutMs, 'timeoutMs');
+    return answer(c.poll(fds, count, timeoutMs));
+  },
+  fcntl(fd, command, argument) {
+    checkFd(fd);
+    checkInteger(command, 'command');
+    checkInteger(argument, 'argument');
+    return answer(c.fcntl(fd, command, argument));
+  },
+  open(path, flags) {
+    checkString(path);
+    checkInteger(flags, 'flags');
+    return answer(c.open(path, flags, 0));
+  },
+  getrlimit(resource, limit) {
+    checkInteger(resource, 'resource');
+    checkRange(limit, 0, RLIMIT_SIZE);
+    return answer(c.getrlimit(resource, limit));
+  },
+  setrlimit(resource, limit) {
+    checkInteger(resource, 'resource');
+    checkRange(limit, 0, RLIMIT_SIZE);
+    return answer(c.setrlimit(resource, limit));
+  },
+  if_nametoindex(name) {
+    checkString(name);
+    // The one call here whose failure is 0: no interface has that index.
+    const index = c.if_nametoindex(name);
+    return index === 0 ? -(errno[0] as number) : index;
+  },
+};

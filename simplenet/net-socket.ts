@@ -1,0 +1,142 @@
+/**
+ * NetSocket: a stream socket, TCP or Unix. One method is one system call.
+ *
+ * It waits where the kernel waits, so a server of twenty lines can be read from top to bottom: listenOn, accept, read,
+ * write, close. A waiting call stops the whole thread, timers included; many connections at once are the business of
+ * event-loop.ts, which uses the same class with `nonBlocking` and the two methods that answer -errno where others throw.
+ *
+ * Next: udp-socket.ts
+ */
+
+import {
+  AF_UNIX,
+  EINPROGRESS,
+  EINTR,
+  MSG_NOSIGNAL,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SO_ERROR,
+  SO_LINGER,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SOMAXCONN,
+} from './abi.ts';
+import { type Libc, libc as processLibc } from './libc.ts';
+import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
+import { familyOf, type SocketAddress } from './socket-address.ts';
+import { encodeLinger, type ListenOptions } from './socket-options.ts';
+import { check, untilUninterrupted } from './system-error.ts';
+
+export class NetSocket extends Socket {
+  /** socket(2), options, bind(2) and listen(2). */
+  static listenOn(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): NetSocket {
+    // Without SO_REUSEADDR a server could not be started again for a minute after it stopped, see socket(7).
+    const options = familyOf(address) === AF_UNIX ? setup : { reuseAddress: true, ...setup };
+    return makeSocket(create, SOCK_STREAM, address, options, (socket) => {
+      socket.bind(address);
+      // Between bind and listen the kernel may still find that another socket has the port: then the error names it.
+      check('listen', socket.libc.listen(socket.fd, setup.backlog ?? SOMAXCONN), address);
+    });
+  }
+
+  /** socket(2), options and connect(2). With `nonBlocking`, the connection may still be on its way. */
+  static connectTo(address: SocketAddress, setup: SocketSetup = {}): NetSocket {
+    return makeSocket(create, SOCK_STREAM, address, setup, (socket) => socket.connect(address));
+  }
+
+  /** socket(2) and options: an unbound socket, for the family of that address. */
+  static openFor(address: SocketAddress, setup: SocketSetup = {}): NetSocket {
+    return makeSocket(create, SOCK_STREAM, address, setup, () => {});
+  }
+
+  /** Takes over an open descriptor, such as the one that systemd passes to a service. */
+  static adopt(fd: number, libc: Libc = processLibc): NetSocket {
+    return adoptSocket(create, SOCK_STREAM, fd, libc);
+  }
+
+  /** listen(2). */
+  listen(backlog: number = SOMAXCONN): void {
+    check('listen', this.libc.listen(this.fd, backlog));
+  }
+
+  /** connect(2). */
+  connect(address: SocketAddress): void {
+    const bytes = this.encode(address);
+    let result = this.libc.connect(this.fd, bytes, bytes.length);
+    // connect(2): interrupted, it goes on in the background; a second call would answer EALREADY.
+    if (result === -EINTR) {
+      this.wait('writable', -1);
+      result = -this.takeError();
+    }
+    if (result !== -EINPROGRESS) check('connect', result, address);
+  }
+
+  /** accept4(2): waits for a connection. Close-on-exec; blocking, as every socket here unless told otherwise. */
+  accept(): NetSocket {
+    const fd = untilUninterrupted(() => this.libc.accept4(this.fd, null, null, SOCK_CLOEXEC));
+    return new NetSocket(check('accept4', fd), this.libc);
+  }
+
+  /** recv(2): fills part of `buffer` and answers how much; 0 when the peer has ended. */
+  read(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
+    return check(
+      'recv',
+      untilUninterrupted(() => this.tryRead(buffer, offset, length)),
+    );
+  }
+
+  /** send(2): answers how many bytes the kernel took, which may be fewer than offered. */
+  write(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset): number {
+    return check(
+      'send',
+      untilUninterrupted(() => this.tryWrite(bytes, offset, length)),
+    );
+  }
+
+  /** send(2) again and again until all is taken. For blocking sockets. */
+  writeAll(bytes: Uint8Array): void {
+    for (let sent = 0; sent < bytes.byteLength; ) sent += this.write(bytes, sent);
+  }
+
+  /** shutdown(2): 'write' sends FIN and leaves reading open; this is how one side says that it is done. */
+  shutdown(direction: 'read' | 'write' | 'both'): void {
+    const how = { read: SHUT_RD, write: SHUT_WR, both: SHUT_RDWR }[direction];
+    check('shutdown', this.libc.shutdown(this.fd, how));
+  }
+
+  /** recv(2) that answers -errno: for callers to whom EAGAIN is no error. */
+  tryRead(buffer: Uint8Array, offset: number, length: number): number {
+    return this.libc.recv(this.fd, buffer, offset, length, 0);
+  }
+
+  /** send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. */
+  tryWrite(bytes: Uint8Array, offset: number, length: number): number {
+    return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL);
+  }
+
+  /** accept4(2) of a non-blocking connection, with the peer's address in the given buffer: its descriptor, or -errno. */
+  tryAccept(address: Uint8Array, addressLength: Int32Array): number {
+    return this.libc.accept4(this.fd, address, addressLength, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  }
+
+  /** SO_ERROR: why the connection failed, as a positive errno, or 0. Reading it clears it. */
+  takeError(): number {
+    return this.getOption(SOL_SOCKET, SO_ERROR);
+  }
+
+  /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */
+  reset(): void {
+    if (this.isClosed) return;
+    // It fails only where the connection is gone already, and then there is nobody to tell.
+    const linger = encodeLinger(0);
+    this.libc.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
+    this.close();
+  }
+}
+
+function create(fd: number, libc: Libc): NetSocket {
+  return new NetSocket(fd, libc);
+}

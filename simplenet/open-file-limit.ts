@@ -1,0 +1,31 @@
+/**
+ * The limit of open files, getrlimit(2): each connection is one, and many systems allow a process just 1024.
+ *
+ * A process may raise its own limit up to the hard one without anybody's permission. Node does so at its start, so this
+ * mostly finds nothing to do; it matters under a parent that lowered the limit, and where the hard one may be raised.
+ *
+ * Next: tracing.ts
+ */
+
+import { RLIMIT_NOFILE, RLIMIT_SIZE } from './abi.ts';
+import { type Libc, libc as processLibc } from './libc.ts';
+import { check } from './system-error.ts';
+
+const SOFT = 0;
+const HARD = 8;
+
+/** Raises the limit to at least `wanted` where that is allowed. Answers the limit in force. */
+export function raiseOpenFileLimit(wanted: number, libc: Libc = processLibc): number {
+  const limit = Buffer.alloc(RLIMIT_SIZE);
+  check('getrlimit', libc.getrlimit(RLIMIT_NOFILE, limit));
+  const target = BigInt(wanted);
+  if (limit.readBigUInt64LE(SOFT) >= target) return Number(limit.readBigUInt64LE(SOFT));
+  const raised = Buffer.from(limit);
+  raised.writeBigUInt64LE(target, SOFT);
+  if (limit.readBigUInt64LE(HARD) < target) raised.writeBigUInt64LE(target, HARD); // takes CAP_SYS_RESOURCE
+  if (libc.setrlimit(RLIMIT_NOFILE, raised) >= 0) return wanted;
+  const hard = limit.readBigUInt64LE(HARD);
+  limit.writeBigUInt64LE(hard, SOFT);
+  check('setrlimit', libc.setrlimit(RLIMIT_NOFILE, limit));
+  return Number(hard);
+}

@@ -1,0 +1,168 @@
+/**
+ * Socket: the calls that streams and datagrams share, and the one way in which sockets are made.
+ *
+ * Next: net-socket.ts
+ */
+
+import {
+  EBADF,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
+  O_NONBLOCK,
+  POLLFD_SIZE,
+  POLLIN,
+  POLLOUT,
+  SO_DOMAIN,
+  SO_TYPE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from './abi.ts';
+import { Descriptor } from './descriptor.ts';
+import { type Libc, libc as processLibc } from './libc.ts';
+import {
+  decodeSocketAddress,
+  encodeSocketAddress,
+  familyOf,
+  SOCKADDR_MAX_SIZE,
+  type SocketAddress,
+} from './socket-address.ts';
+import { applySocketOptions, type OptionTarget, type SocketOptions } from './socket-options.ts';
+import { check, SystemError, untilUninterrupted } from './system-error.ts';
+
+/** Options of the ways to make a socket. */
+export interface SocketSetup extends SocketOptions {
+  /** Calls answer EAGAIN where they would wait. Sockets wait unless this is set. */
+  readonly nonBlocking?: boolean;
+  /** The table of system calls to use; the process's own if none is given. */
+  readonly libc?: Libc;
+}
+
+const INT_SIZE = 4;
+
+/** Scratch space for calls that answer through pointers. Nothing in here outlives the statement that called. */
+const sockaddr = Buffer.alloc(SOCKADDR_MAX_SIZE);
+const int = Buffer.alloc(INT_SIZE);
+const lengthCell = new Int32Array(1);
+
+export class Socket extends Descriptor implements OptionTarget {
+  /** AF_INET, AF_INET6 or AF_UNIX. */
+  get family(): number {
+    return this.getOption(SOL_SOCKET, SO_DOMAIN);
+  }
+
+  /** bind(2). */
+  bind(address: SocketAddress): void {
+    const bytes = this.encode(address);
+    check('bind', this.libc.bind(this.fd, bytes, bytes.length), address);
+  }
+
+  /** getsockname(2): our own address, with the port that the kernel chose for port 0. */
+  get localAddress(): SocketAddress {
+    lengthCell[0] = sockaddr.length;
+    check('getsockname', this.libc.getsockname(this.fd, sockaddr, lengthCell));
+    return decodeSocketAddress(sockaddr, lengthCell[0]);
+  }
+
+  /** getpeername(2): throws ENOTCONN once the peer is gone. */
+  get remoteAddress(): SocketAddress {
+    lengthCell[0] = sockaddr.length;
+    check('getpeername', this.libc.getpeername(this.fd, sockaddr, lengthCell));
+    return decodeSocketAddress(sockaddr, lengthCell[0]);
+  }
+
+  /** setsockopt(2), with an int or with the bytes of whatever struct the option takes. */
+  setOption(level: number, option: number, value: number | Uint8Array): void {
+    let bytes: Uint8Array = int;
+    if (typeof value === 'number') int.writeInt32LE(value);
+    else bytes = value;
+    check('setsockopt', this.libc.setsockopt(this.fd, level, option, bytes, bytes.byteLength));
+  }
+
+  /** getsockopt(2) of an int. */
+  getOption(level: number, option: number): number {
+    lengthCell[0] = int.length;
+    check('getsockopt', this.libc.getsockopt(this.fd, level, option, int, lengthCell));
+    return int.readInt32LE();
+  }
+
+  /** getsockopt(2) of a struct: at most `maxBytes`, as many as the kernel has. */
+  getOptionBytes(level: number, option: number, maxBytes: number): Buffer {
+    const bytes = Buffer.alloc(maxBytes);
+    lengthCell[0] = maxBytes;
+    check('getsockopt', this.libc.getsockopt(this.fd, level, option, bytes, lengthCell));
+    return bytes.subarray(0, lengthCell[0]);
+  }
+
+  /** fcntl(2), O_NONBLOCK. Two calls, for sockets that others made; our own are born as they should be. */
+  setNonBlocking(nonBlocking: boolean): void {
+    const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));
+    check('fcntl', this.libc.fcntl(this.fd, F_SETFL, nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+  }
+
+  /** poll(2): waits at most `timeoutMs` until reading or writing would not block; false if the time passed. */
+  wait(direction: 'readable' | 'writable', timeoutMs: number): boolean {
+    if (this.isClosed) throw new SystemError('poll', -EBADF); // poll(2) skips negative descriptors and would just wait
+    const pollfd = Buffer.alloc(POLLFD_SIZE);
+    pollfd.writeInt32LE(this.fd, 0);
+    pollfd.writeInt16LE(direction === 'readable' ? POLLIN : POLLOUT, 4);
+    return (
+      check(
+        'poll',
+        untilUninterrupted(() => this.libc.poll(pollfd, 1, timeoutMs)),
+      ) > 0
+    );
+  }
+
+  protected encode(address: SocketAddress): Buffer {
+    return encodeSocketAddress(address, (name) => check('if_nametoindex', this.libc.if_nametoindex(name)));
+  }
+}
+
+/**
+ * Makes a socket for an address and readies it: socket(2), the options, `control`, then `finish` (bind, listen or
+ * connect). Where any of it fails the descriptor is closed and the error goes on.
+ */
+export function makeSocket<S extends Socket>(
+  create: (fd: number, libc: Libc) => S,
+  type: number,
+  address: SocketAddress,
+  setup: SocketSetup,
+  finish: (socket: S) => void,
+): S {
+  const libc = setup.libc ?? processLibc;
+  // An address that makes no sense must fail before there is anything to close.
+  encodeSocketAddress(address, (name) => check('if_nametoindex', libc.if_nametoindex(name)));
+  const flags = SOCK_CLOEXEC | (setup.nonBlocking === true ? SOCK_NONBLOCK : 0);
+  const socket = create(check('socket', libc.socket(familyOf(address), type | flags, 0), address), libc);
+  try {
+    applySocketOptions(socket, setup);
+    finish(socket);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** Takes over a descriptor that others opened, after asking the kernel whether it is a socket of that type. */
+export function adoptSocket<S extends Socket>(
+  create: (fd: number, libc: Libc) => S,
+  type: number,
+  fd: number,
+  libc: Libc,
+): S {
+  if (!Number.isInteger(fd) || fd < 0) throw new TypeError(`a file descriptor is an integer >= 0, not ${String(fd)}`);
+  const socket = create(fd, libc);
+  try {
+    const actual = socket.getOption(SOL_SOCKET, SO_TYPE); // ENOTSOCK, EBADF
+    if (actual !== type) throw new TypeError(`descriptor ${fd} is a socket of type ${actual}, not ${type}`);
+    check('fcntl', libc.fcntl(fd, F_SETFD, FD_CLOEXEC));
+    return socket;
+  } catch (error) {
+    socket.release(); // not ours after all
+    throw error;
+  }
+}

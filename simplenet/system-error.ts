@@ -1,0 +1,84 @@
+/**
+ * SystemError: the kernel said no, in the shape that Node programs already know.
+ *
+ * `code`, `errno`, `syscall`, `address` and `port` are what an error of node:net carries, so code that asks
+ * `error.code === 'EADDRINUSE'` needs no change. The message adds what a person wants to know next: where, and where there
+ * is a common remedy, which. Names and texts come from Node's own table; this file owns no list of errors.
+ *
+ * Next: ip-address.ts
+ */
+
+import { getSystemErrorMap } from 'node:util';
+import { EINTR } from './abi.ts';
+
+/** Where an error happened: one of the two shapes of a socket address (socket-address.ts). */
+export type Place = { readonly address: string; readonly port: number } | { readonly path: string };
+
+const remedies: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another socket has that address; stop its owner or choose another port',
+  EADDRNOTAVAIL: 'no network interface of this machine has that address',
+  EMFILE: 'this process may open no more files; see ulimit -n',
+  ENFILE: 'the whole system may open no more files; see sysctl fs.file-max',
+};
+
+const LAST_PRIVILEGED_PORT = 1023;
+
+function explain(code: string, syscall: string, place: Place | undefined): string {
+  if (code === 'EACCES' && syscall === 'bind' && place !== undefined && 'port' in place) {
+    if (place.port <= LAST_PRIVILEGED_PORT) return ' (ports below 1024 need root or CAP_NET_BIND_SERVICE)';
+  }
+  const remedy = remedies[code];
+  return remedy === undefined ? '' : ` (${remedy})`;
+}
+
+function describe(place: Place | undefined): string {
+  if (place === undefined) return '';
+  if ('path' in place) return ` ${printablePath(place.path)}`;
+  return place.address.includes(':') ? ` [${place.address}]:${place.port}` : ` ${place.address}:${place.port}`;
+}
+
+/** An abstract Unix address begins with NUL, which people write as @. */
+function printablePath(path: string): string {
+  return path.replaceAll('\0', '@');
+}
+
+export class SystemError extends Error {
+  override readonly name = 'SystemError';
+  /** The symbolic name: 'EADDRINUSE'. */
+  readonly code: string;
+  /** Negative, as in Node's errors. */
+  readonly errno: number;
+  readonly syscall: string;
+  readonly address?: string;
+  readonly port?: number;
+  readonly path?: string;
+
+  /** `result` is what the table in libc.ts answered: -errno. */
+  constructor(syscall: string, result: number, place?: Place) {
+    const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, `error ${-result}`];
+    super(`${syscall} ${code}: ${text}${describe(place)}${explain(code, syscall, place)}`);
+    this.code = code;
+    this.errno = result;
+    this.syscall = syscall;
+    if (place === undefined) return;
+    if ('path' in place) {
+      this.path = place.path;
+    } else {
+      this.address = place.address;
+      this.port = place.port;
+    }
+  }
+}
+
+/** Passes a call's answer on, or throws what it means. */
+export function check(syscall: string, result: number, place?: Place): number {
+  if (result < 0) throw new SystemError(syscall, result, place);
+  return result;
+}
+
+/** signal(7): a call interrupted by a signal did nothing and is simply made again. Not for close and connect. */
+export function untilUninterrupted(call: () => number): number {
+  let result = call();
+  while (result === -EINTR) result = call();
+  return result;
+}

@@ -1,0 +1,89 @@
+/**
+ * WriteQueue: bytes that a program has written and the kernel has not taken yet, in order.
+ *
+ * Copied bytes share chunks, so a thousand small writes to a slow reader cost a few sends later and not a thousand.
+ * Bytes given away are kept as they are. The queue itself has no limit; its owner looks at `byteLength`.
+ *
+ * Next: slow-start.ts
+ */
+
+const CHUNK_BYTES = 16_384;
+
+interface Chunk {
+  readonly bytes: Uint8Array;
+  start: number;
+  end: number;
+  /** Whether there may be room behind `end`: only in chunks made here. */
+  readonly isOurs: boolean;
+}
+
+export class WriteQueue {
+  readonly #chunks: Chunk[] = [];
+  #head = 0;
+  #byteLength = 0;
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** Appends a copy of bytes[start...]. */
+  pushCopy(bytes: Uint8Array, start: number): void {
+    let from = start;
+    const last = this.#chunks[this.#chunks.length - 1];
+    if (last?.isOurs) {
+      const taken = Math.min(last.bytes.byteLength - last.end, bytes.byteLength - from);
+      last.bytes.set(bytes.subarray(from, from + taken), last.end);
+      last.end += taken;
+      from += taken;
+    }
+    if (from < bytes.byteLength) {
+      const length = bytes.byteLength - from;
+      const chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
+      chunk.set(bytes.subarray(from));
+      this.#chunks.push({ bytes: chunk, start: 0, end: length, isOurs: true });
+    }
+    this.#byteLength += bytes.byteLength - start;
+  }
+
+  /** Appends bytes[start...] themselves. */
+  pushOwned(bytes: Uint8Array, start: number): void {
+    if (start === bytes.byteLength) return;
+    this.#chunks.push({ bytes, start, end: bytes.byteLength, isOurs: false });
+    this.#byteLength += bytes.byteLength - start;
+  }
+
+  /**
+   * Offers the chunks to `send`, which answers how many bytes it took or a negative number, until all are taken or it
+   * takes less than offered. Answers the negative number, or 0.
+   */
+  drain(send: (bytes: Uint8Array, offset: number, length: number) => number): number {
+    while (this.#byteLength > 0) {
+      const chunk = this.#chunks[this.#head] as Chunk;
+      const length = chunk.end - chunk.start;
+      const sent = send(chunk.bytes, chunk.start, length);
+      if (sent < 0) return sent;
+      chunk.start += sent;
+      this.#byteLength -= sent;
+      if (sent < length) return 0;
+      this.#dropHead();
+    }
+    return 0;
+  }
+
+  clear(): void {
+    this.#chunks.length = 0;
+    this.#head = 0;
+    this.#byteLength = 0;
+  }
+
+  #dropHead(): void {
+    this.#head++;
+    if (this.#head === this.#chunks.length) {
+      this.clear();
+    } else if (this.#head * 2 > this.#chunks.length) {
+      // Half of the list is behind us. Moving the rest up now and then costs O(1) a chunk; shift() would cost O(n).
+      this.#chunks.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}
