@@ -249,14 +249,11 @@ export class EpollStream implements Stream, Watched, Timed {
 
   #peerEnded(): void {
     this.#isPeerEnded = true;
-    if (this.#isFinSent) {
-      this.finish(null);
-      return;
-    }
-    // The descriptor stays readable for ever now. Unless the callback ends the stream, watch it no more.
-    this.#unsettle();
     if (this.handler.onEnd !== undefined) this.handler.onEnd(this);
     else this.end();
+    if (this.#isFinSent) this.finish(null);
+    // Otherwise our side is still open, and the descriptor stays readable for ever: watch it no more.
+    else this.#unsettle();
   }
 
   #drain(): void {

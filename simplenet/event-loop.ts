@@ -11,7 +11,7 @@
  * - No callback runs inside a call that the program makes: `write`, `end` and `close` return first.
  * - An exception thrown by a callback ends that stream, surfaces as an uncaught exception, and touches nothing else.
  *
- * Next: write-queue.ts
+ * Next: host.ts
  */
 
 import type { NetSocket } from './net-socket.ts';

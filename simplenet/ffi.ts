@@ -8,11 +8,14 @@
  */
 
 import { createRequire } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
 import type * as Koffi from 'koffi';
+
+const require = createRequire(import.meta.url);
 
 function loadKoffi(): typeof Koffi {
   try {
-    return createRequire(import.meta.url)('koffi') as typeof Koffi;
+    return require('koffi') as typeof Koffi;
   } catch (cause) {
     throw new Error(
       'simplenet could not load koffi, through which it calls the kernel. Its compiled part is an optional npm package: ' +
@@ -23,3 +26,19 @@ function loadKoffi(): typeof Koffi {
 }
 
 export const koffi = loadKoffi();
+
+/** dlopen(3). */
+const RTLD_LAZY = 1;
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * Node unloads a worker's addons when it ends, and libuv calls back into koffi once more after that, to free a handle:
+ * a segmentation fault for the whole process. So koffi's code stays in memory once a worker has loaded it.
+ */
+function keepKoffiInMemory(): void {
+  const compiled = Object.keys(require.cache).find((path) => path.endsWith('koffi.node'));
+  const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)');
+  if (compiled !== undefined) dlopen(compiled, RTLD_LAZY | RTLD_NODELETE);
+}
+
+if (!isMainThread) keepKoffiInMemory();

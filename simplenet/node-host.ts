@@ -4,8 +4,11 @@
  * An epoll descriptor can itself be watched: it is readable while anything in it is ready. So Node's loop (libuv) watches
  * one descriptor for us, beside its timers, promises, fs and fetch, and none of them waits for the other. koffi.node.poll
  * offers that watch (libuv's uv_poll), with traps that make this the only file to touch it:
+ * - It calls JavaScript with no safety net below: an exception is swallowed and breaks later calls. So the callback does
+ *   nothing but queue a microtask, which Node runs before the same round of its loop is over, with its usual care.
+ * - Where JavaScript may run no more, because a worker is being stopped, the call aborts the whole process. process.exit
+ *   in a worker is foreseen below. Worker.terminate cannot be: close the loop of a busy worker before terminating it.
  * - The handle closes in silence when it is garbage-collected: we hold on to it.
- * - An exception that leaves the callback is swallowed, and later callbacks fail: we catch all, and raise it afterwards.
  * - Using a closed handle crashes the process: every method asks first.
  * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors come
  *   here, each once.
@@ -13,6 +16,7 @@
  * Next: deadlines.ts
  */
 
+import { isMainThread } from 'node:worker_threads';
 import { koffi } from './ffi.ts';
 import type { Alarm, Host, Watch } from './host.ts';
 import { SystemError } from './system-error.ts';
@@ -22,25 +26,30 @@ type PollHandle = ReturnType<typeof koffi.node.poll>;
 /** What libuv calls with; koffi's type declaration leaves the status out. */
 type PollCallback = (status: number) => void;
 
-const watched = new Map<number, PollHandle>();
+const watches = new Map<number, NodeWatch>();
+
+/** Its `then` is the cheapest way to a microtask: queueMicrotask makes an async resource each time. */
+const settled = Promise.resolve();
 
 class NodeWatch implements Watch {
   readonly #fd: number;
   #handle: PollHandle | null;
 
   constructor(fd: number, onReadable: () => void) {
-    if (watched.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
-    const callback: PollCallback = (status) => {
+    if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
+    const turn = () => {
+      if (this.#handle === null) return;
       try {
-        if (status < 0) throw new SystemError('uv_poll', status);
         onReadable();
       } catch (error) {
         nodeHost.raise(error);
       }
     };
+    const failed = (status: number) => nodeHost.raise(new SystemError('uv_poll', status));
+    const callback: PollCallback = (status) => void (status < 0 ? failed(status) : settled.then(turn));
     this.#fd = fd;
     this.#handle = koffi.node.poll(fd, { readable: true }, callback as () => void);
-    watched.set(fd, this.#handle);
+    watches.set(fd, this);
   }
 
   ref(): void {
@@ -52,10 +61,17 @@ class NodeWatch implements Watch {
   }
 
   close(): void {
-    this.#handle?.close();
-    if (this.#handle !== null) watched.delete(this.#fd);
+    if (this.#handle === null) return;
+    this.#handle.close();
     this.#handle = null;
+    watches.delete(this.#fd);
   }
+}
+
+if (!isMainThread) {
+  process.once('exit', () => {
+    for (const watch of watches.values()) watch.close();
+  });
 }
 
 export const nodeHost: Host = {

@@ -7,7 +7,7 @@
  *
  * Set on a listener, they are inherited by every connection it accepts: no setsockopt per connection.
  *
- * Next: net-socket.ts
+ * Next: descriptor.ts
  */
 
 import {

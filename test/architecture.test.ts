@@ -1,0 +1,205 @@
+/**
+ * Which way the arrows point: a table of what each file may import, and what nobody may.
+ *
+ * A new import between files is a decision about the design. It fails here until somebody writes it down.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, normalize } from 'node:path';
+import { test } from 'tap';
+
+const root = join(import.meta.dirname, '../..');
+
+/** File -> the files of this project that it may import. Node's own modules are judged separately. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'simplenet/abi.ts': [],
+  'simplenet/ffi.ts': [],
+  'simplenet/libc.ts': ['abi', 'ffi'],
+  'simplenet/system-error.ts': ['abi'],
+  'simplenet/ip-address.ts': [],
+  'simplenet/socket-address.ts': ['abi', 'ip-address'],
+  'simplenet/socket-options.ts': ['abi'],
+  'simplenet/descriptor.ts': ['libc'],
+  'simplenet/socket.ts': ['abi', 'libc', 'system-error', 'socket-address', 'socket-options', 'descriptor'],
+  'simplenet/net-socket.ts': ['abi', 'libc', 'system-error', 'socket-address', 'socket-options', 'socket'],
+  'simplenet/udp-socket.ts': ['abi', 'libc', 'system-error', 'socket-address', 'socket'],
+  'simplenet/epoll.ts': ['abi', 'libc', 'system-error', 'descriptor'],
+  'simplenet/event-loop.ts': ['net-socket', 'socket-address', 'socket-options', 'system-error'],
+  'simplenet/host.ts': [],
+  'simplenet/node-host.ts': ['ffi', 'host', 'system-error'],
+  'simplenet/deadlines.ts': ['host'],
+  'simplenet/write-queue.ts': [],
+  'simplenet/slow-start.ts': [],
+  'simplenet/epoll-stream.ts': [
+    'abi',
+    'deadlines',
+    'epoll',
+    'event-loop',
+    'net-socket',
+    'socket-address',
+    'system-error',
+    'write-queue',
+  ],
+  'simplenet/epoll-listener.ts': [
+    'abi',
+    'descriptor',
+    'epoll-stream',
+    'event-loop',
+    'host',
+    'libc',
+    'net-socket',
+    'slow-start',
+    'socket-address',
+    'system-error',
+  ],
+  'simplenet/epoll-udp-port.ts': [
+    'abi',
+    'epoll-stream',
+    'event-loop',
+    'slow-start',
+    'socket-address',
+    'system-error',
+    'udp-socket',
+  ],
+  'simplenet/epoll-loop.ts': [
+    'abi',
+    'deadlines',
+    'epoll',
+    'epoll-listener',
+    'epoll-stream',
+    'epoll-udp-port',
+    'event-loop',
+    'host',
+    'libc',
+    'net-socket',
+    'socket',
+    'socket-address',
+    'socket-options',
+    'system-error',
+    'udp-socket',
+  ],
+  'simplenet/create-event-loop.ts': ['epoll-loop', 'event-loop', 'libc', 'node-host'],
+  'simplenet/open-file-limit.ts': ['abi', 'libc', 'system-error'],
+  'simplenet/tracing.ts': ['abi', 'libc', 'socket-address'],
+  'server.ts': ['simplenet/index'],
+};
+
+/** The front door of a folder names whatever it likes of that folder. */
+const frontDoors = ['simplenet/index.ts'];
+
+const pureFiles = ['ip-address', 'socket-address', 'write-queue', 'slow-start', 'deadlines'];
+
+const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];
+
+function sourcesIn(folder: string): string[] {
+  return readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const found = [
+    ...text.matchAll(/^(?:import|export)\b[^;]*?from '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm),
+  ];
+  const required = [...text.matchAll(/createRequire\(import\.meta\.url\)\('([^']+)'\)/g)];
+  return [...found, ...required].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
+}
+
+function isOurs(specifier: string): boolean {
+  return specifier.startsWith('.');
+}
+
+const product = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http'), ...sourcesIn('examples')];
+
+test('each file imports what the table allows, and the table names each file', async (t) => {
+  const ruled = [...sourcesIn('simplenet'), 'server.ts'].filter((file) => !frontDoors.includes(file));
+  t.same(Object.keys(mayImport).sort(), ruled.sort());
+  for (const [file, allowed] of Object.entries(mayImport)) {
+    const folder = file.includes('/') ? file.slice(0, file.indexOf('/')) : '.';
+    const actual = importsOf(file).filter(isOurs);
+    const wanted = actual.map((specifier) => normalize(join(folder, specifier)).replace(/\.ts$/, ''));
+    const permitted = new Set(allowed.map((name) => normalize(join(folder, name))));
+    t.same(
+      [...new Set(wanted)].filter((name) => !permitted.has(name)),
+      [],
+      `${file} imports nothing else`,
+    );
+    t.same(
+      [...permitted].filter((name) => !wanted.includes(name)),
+      [],
+      `${file} is allowed no more than it uses`,
+    );
+  }
+});
+
+test('imports never go round in a circle', async (t) => {
+  const below = new Map(Object.entries(mayImport));
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) throw new Error(`a circle: ${[...path, file].join(' -> ')}`);
+    for (const name of below.get(file) ?? []) {
+      if (file.startsWith('simplenet/')) visit(`simplenet/${name}.ts`, [...path, file]);
+    }
+  };
+  for (const file of below.keys()) t.doesNotThrow(() => visit(file, []), file);
+});
+
+test('only ffi.ts loads koffi', async (t) => {
+  for (const file of product) {
+    if (file === 'simplenet/ffi.ts') continue;
+    t.notOk(
+      importsOf(file).some((specifier) => specifier.startsWith('koffi')),
+      file,
+    );
+  }
+  t.ok(importsOf('simplenet/ffi.ts').includes('koffi'));
+});
+
+test('nothing we ship imports the modules that we are the alternative to', async (t) => {
+  for (const file of product) {
+    const text = readFileSync(join(root, file), 'utf8');
+    for (const module of forbiddenModules) {
+      t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), `${file} and ${module}`);
+    }
+  }
+});
+
+test('koffi, the one runtime dependency, does not either', async (t) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
+  t.same(Object.keys(manifest.dependencies ?? {}), ['koffi']);
+  const folder = join(root, 'node_modules/koffi');
+  const koffi = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { dependencies?: object };
+  t.same(Object.keys(koffi.dependencies ?? {}), []);
+  for (const file of ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs']) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    for (const module of forbiddenModules) t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), file);
+  }
+});
+
+test('pure files know no clock, no process and no system call', async (t) => {
+  for (const name of pureFiles) {
+    const text = readFileSync(join(root, `simplenet/${name}.ts`), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+    t.notMatch(text, /\b(libc|koffi|process|performance|setTimeout|Date)\b/, name);
+  }
+});
+
+test('the reading tour starts in the README, visits every file and ends at server.ts', async (t) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const start = /The tour starts at \[`([^`]+)`\]/.exec(readme)?.[1];
+  const visited: string[] = [];
+  let file: string | undefined = start;
+  while (file !== undefined && !visited.includes(file)) {
+    visited.push(file);
+    const text = readFileSync(join(root, file), 'utf8');
+    t.match(text, /^\/\*\*\n \* [A-Z]/, `${file} opens with what it is`);
+    const next = /^ \* Next: (\S+)$/m.exec(text)?.[1];
+    file = next === undefined ? undefined : normalize(join(file, '..', next));
+  }
+  t.equal(visited.at(-1), 'server.ts');
+  const all = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http')];
+  t.same([...visited].sort(), all.sort());
+});
+
+test('the lockfile holds no download addresses', async (t) => {
+  t.notMatch(readFileSync(join(root, 'package-lock.json'), 'utf8'), /"resolved"/);
+});

@@ -1,0 +1,634 @@
+/**
+ * The contract of the EventLoop seam (simplenet/event-loop.ts), as scenarios that hold for every implementation of it,
+ * on every kernel. Each gets a fresh world; what must hold at the end of all of them is checked by `World.close`.
+ */
+
+import assert from 'node:assert/strict';
+import type { Listener, OnConnection, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { Recorder } from './recorder.ts';
+import type { World } from './world.ts';
+
+type Scenario = (world: World) => Promise<void>;
+
+/** Kernel buffers that a test can fill. */
+const SMALL = 8_192;
+
+/** Bytes in which every place can be told from its neighbours. */
+function pattern(length: number, salt = 0): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + salt) & 0xff;
+  return bytes;
+}
+
+/** A listener, and the recorders of the connections it accepted. */
+class Server {
+  readonly recorders: Recorder[] = [];
+  readonly listener: Listener;
+
+  constructor(world: World, reaction: Partial<StreamHandler> = {}) {
+    const onConnection: OnConnection = (stream) => {
+      const recorder = new Recorder(reaction);
+      recorder.stream = stream;
+      this.recorders.push(recorder);
+      return recorder;
+    };
+    this.listener = world.loop.listen(world.anyAddress, onConnection, {
+      receiveBufferBytes: SMALL,
+      sendBufferBytes: SMALL,
+    });
+  }
+}
+
+function connect(world: World, server: { listener: Listener }, reaction: Partial<StreamHandler> = {}): Recorder {
+  const recorder = new Recorder(reaction);
+  const options = { receiveBufferBytes: SMALL, sendBufferBytes: SMALL };
+  recorder.stream = recorder.calling(() => world.loop.connect(server.listener.address, recorder, options));
+  return recorder;
+}
+
+function streamOf(recorder: Recorder): Stream {
+  assert.ok(recorder.stream, 'the stream is known');
+  return recorder.stream;
+}
+
+function accepted(server: Server, index = 0): Recorder {
+  const recorder = server.recorders[index];
+  assert.ok(recorder, `connection ${index} was accepted`);
+  return recorder;
+}
+
+function assertOrderly(recorders: readonly Recorder[]): void {
+  for (const recorder of recorders) {
+    assert.deepEqual(recorder.complaints, []);
+    assert.equal(recorder.closes, 1, 'exactly one onClose');
+  }
+}
+
+async function untilClosed(world: World, recorders: readonly Recorder[]): Promise<void> {
+  await world.until(() => recorders.every((recorder) => recorder.isClosed), 'all streams close');
+  assertOrderly(recorders);
+}
+
+const echo: Partial<StreamHandler> = {
+  onData(stream, bytes) {
+    if (!stream.write(bytes)) stream.pause();
+  },
+  onDrain(stream) {
+    stream.resume();
+  },
+};
+
+export const eventLoopContract: Readonly<Record<string, Scenario>> = {
+  async 'what is sent comes back, in order and complete, on many connections at once'(world) {
+    const server = new Server(world, echo);
+    const sent = [0, 1, 100, 5_000, 70_000].map((length, i) => pattern(length, i));
+    const clients = sent.map((bytes) =>
+      connect(world, server, {
+        onOpen(stream) {
+          stream.write(bytes);
+          stream.end();
+        },
+      }),
+    );
+    await untilClosed(world, clients);
+    await untilClosed(world, server.recorders);
+    for (const [i, client] of clients.entries()) {
+      assert.ok(client.received.equals(sent[i] as Buffer), `connection ${i}: ${client.byteLength} bytes came back`);
+      assert.equal(client.error, null);
+      assert.equal(client.ends, 1);
+    }
+    for (const recorder of server.recorders) assert.equal(recorder.error, null);
+  },
+
+  async 'writes before the connection stands are sent when it does'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    client.calling(() => {
+      assert.equal(streamOf(client).write(Buffer.from('early ')), false);
+      assert.equal(streamOf(client).write(Buffer.from('bird')), false);
+      streamOf(client).end();
+    });
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(client.opens, 1);
+    assert.equal(accepted(server).received.toString(), 'early bird');
+  },
+
+  async 'the bytes given to write may be reused at once'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    const scratch = Buffer.alloc(6_000);
+    const expected: Buffer[] = [];
+    await world.until(() => client.opens > 0, 'the connection stands');
+    for (let i = 0; i < 10; i++) {
+      scratch.set(pattern(scratch.length, i));
+      expected.push(Buffer.from(scratch));
+      streamOf(client).write(scratch);
+    }
+    scratch.fill(0xff);
+    streamOf(client).end();
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(client.error, null);
+    assert.ok(accepted(server).received.equals(Buffer.concat(expected)));
+  },
+
+  async 'copied and given bytes keep their order'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    const parts = [pattern(30_000, 1), pattern(7, 2), pattern(40_000, 3), pattern(1, 4), pattern(9_000, 5)];
+    for (const [i, part] of parts.entries()) {
+      if (i % 2 === 0) streamOf(client).writeOwned(part);
+      else streamOf(client).write(part);
+    }
+    streamOf(client).end();
+    await untilClosed(world, [client]);
+    assert.ok(accepted(server).received.equals(Buffer.concat(parts)));
+  },
+
+  async 'an ended client still gets its answer'(world) {
+    const answer = pattern(50_000);
+    const server = new Server(world, {
+      onEnd(stream) {
+        stream.write(answer);
+        stream.end();
+      },
+    });
+    const client = connect(world, server, {
+      onOpen(stream) {
+        stream.write(Buffer.from('a question'));
+        stream.end();
+      },
+    });
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(accepted(server).received.toString(), 'a question');
+    assert.ok(client.received.equals(answer));
+  },
+
+  async 'an answer may come long after the peer has ended'(world) {
+    const server = new Server(world, { onEnd: () => {} });
+    const client = connect(world, server, { onOpen: (stream) => stream.end() });
+    await world.until(() => server.recorders[0]?.ends === 1, 'the server sees the end');
+    await world.quiet();
+    assert.equal(client.isClosed, false);
+    const recorder = accepted(server);
+    recorder.calling(() => {
+      streamOf(recorder).write(Buffer.from('at last'));
+      streamOf(recorder).end();
+    });
+    await untilClosed(world, [client, recorder]);
+    assert.equal(client.received.toString(), 'at last');
+  },
+
+  async 'a server may end first'(world) {
+    const question = pattern(20_000);
+    const server = new Server(world);
+    const client = connect(world, server, {
+      onEnd(stream) {
+        stream.write(question);
+        stream.end();
+      },
+    });
+    await world.until(() => server.recorders.length > 0, 'the connection is accepted');
+    streamOf(accepted(server)).end();
+    await untilClosed(world, [client, accepted(server)]);
+    assert.ok(accepted(server).received.equals(question));
+    assert.equal(accepted(server).error, null);
+  },
+
+  async 'without onEnd, our side ends with the peer'(world) {
+    let closes = 0;
+    const onConnection: OnConnection = () => ({ onData: () => {}, onClose: () => void closes++ });
+    const listener = world.loop.listen(world.anyAddress, onConnection);
+    const client = connect(world, { listener }, { onOpen: (stream) => stream.end() });
+    await untilClosed(world, [client]);
+    await world.until(() => closes === 1, 'the server closes');
+    assert.equal(client.ends, 1);
+  },
+
+  async 'a slow reader stops the writer, and loses nothing'(world) {
+    const bytes = pattern(400_000);
+    const server = new Server(world, {
+      onData(stream) {
+        stream.pause();
+      },
+    });
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    let at = 0;
+    while (streamOf(client).queuedBytes === 0) {
+      for (let isSent = true; isSent; at += 1_000) isSent = streamOf(client).write(bytes.subarray(at, at + 1_000));
+      await world.quiet();
+    }
+    assert.ok(at < bytes.length, 'the kernel takes only so much');
+    streamOf(client).write(bytes.subarray(at));
+    streamOf(client).end();
+    const reader = accepted(server);
+    while (!reader.isClosed) {
+      const { byteLength } = reader;
+      streamOf(reader).resume();
+      await world.until(() => reader.byteLength > byteLength || reader.isClosed, 'more arrives');
+    }
+    await untilClosed(world, [client, reader]);
+    assert.ok(reader.received.equals(bytes));
+    assert.ok(reader.chunks.length > 1);
+  },
+
+  async 'onDrain tells when all that was queued is sent, once for each time'(world) {
+    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    while (streamOf(client).queuedBytes === 0) {
+      while (streamOf(client).write(pattern(10_000)));
+      await world.quiet();
+    }
+    const { drains } = client;
+    const reader = accepted(server);
+    while (client.drains === drains) {
+      const { byteLength } = reader;
+      streamOf(reader).resume();
+      await world.until(() => reader.byteLength > byteLength || client.drains > drains, 'more arrives');
+    }
+    assert.equal(streamOf(client).queuedBytes, 0);
+    await world.quiet();
+    assert.equal(client.drains, drains + 1);
+    streamOf(client).abort();
+    await untilClosed(world, [client, reader]);
+  },
+
+  async 'a paused stream hands over nothing, and nothing is lost'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const reader = accepted(server);
+    streamOf(reader).pause();
+    await world.quiet();
+    streamOf(client).write(Buffer.from('waiting'));
+    streamOf(client).end();
+    await world.quiet();
+    assert.equal(reader.byteLength, 0);
+    assert.equal(reader.ends, 0);
+    streamOf(reader).resume();
+    await untilClosed(world, [client, reader]);
+    assert.equal(reader.received.toString(), 'waiting');
+  },
+
+  async 'a paused stream whose both sides have ended keeps its bytes for resume'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const reader = accepted(server);
+    streamOf(reader).pause();
+    streamOf(reader).end();
+    await world.until(() => client.ends === 1, 'the client sees the end');
+    await world.quiet();
+    assert.equal(reader.isClosed, false);
+    streamOf(reader).resume();
+    await untilClosed(world, [client, reader]);
+  },
+
+  async 'a refused connection is told by onClose alone'(world) {
+    const server = new Server(world);
+    const { listener } = server;
+    listener.close();
+    await world.quiet();
+    const client = connect(world, { listener });
+    assert.equal(client.closes, 0, 'not within the call');
+    await untilClosed(world, [client]);
+    assert.equal(client.opens, 0);
+    assert.equal(client.error?.code, 'ECONNREFUSED');
+    assert.equal(client.error?.port, (listener.address as InternetAddress).port);
+  },
+
+  async 'a closed listener takes no more, and its connections live on'(world) {
+    const server = new Server(world, echo);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    server.listener.close();
+    server.listener.close();
+    await world.quiet();
+    streamOf(client).write(Buffer.from('still here'));
+    await world.until(() => client.byteLength === 10, 'the echo comes');
+    streamOf(client).end();
+    await untilClosed(world, [client, accepted(server)]);
+    assert.equal(world.loop.openCount, 0);
+  },
+
+  async 'abort tells the peer that something went wrong'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    client.calling(() => streamOf(client).abort());
+    await untilClosed(world, [client, accepted(server)]);
+    assert.equal(client.error, null);
+    assert.equal(accepted(server).error?.code, 'ECONNRESET');
+  },
+
+  async 'close is final: no callback but onClose follows'(world) {
+    const server = new Server(world, echo);
+    const client = connect(world, server, {
+      onData(stream) {
+        stream.close();
+        assert.equal(stream.write(Buffer.from('lost')), false);
+        assert.equal(stream.isEnded, true);
+        stream.close();
+        stream.abort();
+        stream.end();
+        stream.resume();
+        stream.setDeadline(0);
+      },
+    });
+    streamOf(client).write(pattern(100_000));
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(client.error, null);
+    assert.equal(client.chunks.length, 1);
+    assert.equal(streamOf(client).queuedBytes, 0);
+  },
+
+  async 'closing between turns is final too'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    client.calling(() => {
+      streamOf(client).close();
+      assert.equal(client.closes, 0);
+    });
+    await untilClosed(world, [client, accepted(server)]);
+  },
+
+  async 'a stream may be closed before it is open'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    client.calling(() => streamOf(client).close());
+    await untilClosed(world, [client]);
+    assert.equal(client.opens, 0);
+    await world.quiet();
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'one callback may close all other streams of its batch'(world) {
+    const server = new Server(world, echo);
+    const clients: Recorder[] = [];
+    const closeAll = () => {
+      for (const client of clients) streamOf(client).close();
+    };
+    for (let i = 0; i < 8; i++) {
+      const client = connect(world, server, { onData: closeAll });
+      streamOf(client).write(Buffer.from('hello'));
+      clients.push(client);
+    }
+    await untilClosed(world, clients);
+    assert.equal(clients.filter((client) => client.byteLength > 0).length, 1, 'only one of them was told of data');
+    await world.quiet();
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'a connection made while another closes is not taken for it'(world) {
+    // The kernel gives the lowest free number: the new connection gets the descriptor that was just closed.
+    const server = new Server(world, echo);
+    const { listener } = new Server(world);
+    listener.close();
+    await world.quiet();
+    const later: Recorder[] = [];
+    const again: Partial<StreamHandler> = {
+      onData(stream) {
+        stream.close();
+        later.push(connect(world, { listener }));
+      },
+    };
+    const clients = [0, 1, 2, 3].map(() => connect(world, server, again));
+    for (const client of clients) streamOf(client).write(Buffer.from('x'));
+    await untilClosed(world, clients);
+    await untilClosed(world, later);
+    assert.equal(later.length, 4);
+    for (const recorder of later) {
+      assert.equal(recorder.opens, 0);
+      assert.equal(recorder.error?.code, 'ECONNREFUSED');
+    }
+  },
+
+  async 'onClose may connect anew'(world) {
+    const server = new Server(world, echo);
+    const second: Recorder[] = [];
+    const first = connect(world, server, {
+      onOpen: (stream) => stream.close(),
+      onClose: () => void second.push(connect(world, server, { onOpen: (stream) => stream.end() })),
+    });
+    await world.until(() => second[0]?.isClosed === true, 'the second connection ends');
+    assertOrderly([first, ...second]);
+    assert.equal(second[0]?.opens, 1);
+  },
+
+  async 'writing after end is a mistake of the program'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    streamOf(client).end();
+    assert.throws(() => streamOf(client).write(Buffer.from('more')), /write after end/);
+    await untilClosed(world, [client]);
+  },
+
+  async 'a program that ignores backpressure ends at maxQueuedBytes, and not one byte before'(world) {
+    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const client = connect(world, server);
+    const stream = streamOf(client);
+    stream.write(Buffer.alloc(world.maxQueuedBytes)); // before the connection stands everything is queued
+    assert.equal(stream.queuedBytes, world.maxQueuedBytes);
+    stream.write(Buffer.alloc(1));
+    assert.equal(stream.queuedBytes, world.maxQueuedBytes + 1);
+    assert.equal(stream.isEnded, false);
+    assert.equal(stream.write(Buffer.alloc(1)), false);
+    assert.equal(stream.isEnded, true);
+    await untilClosed(world, [client]);
+    assert.equal(client.error?.code, 'ENOBUFS');
+    await world.quiet();
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'a deadline fires once, not early and at most a tick late'(world) {
+    const server = new Server(world);
+    const times: number[] = [];
+    const client = connect(world, server, { onTimeout: () => void times.push(world.now()) });
+    await world.until(() => client.opens > 0, 'the connection stands');
+    const setAt = world.now();
+    streamOf(client).setDeadline(50);
+    await world.until(() => times.length > 0, 'the deadline fires');
+    assert.ok((times[0] as number) - setAt >= 50, 'not early');
+    await world.quiet();
+    assert.equal(times.length, 1);
+    assert.equal(client.isClosed, false);
+    streamOf(client).end();
+    await untilClosed(world, [client]);
+  },
+
+  async 'a deadline can be moved and taken back'(world) {
+    const server = new Server(world);
+    const [moved, taken, plain] = [0, 1, 2].map(() => connect(world, server)) as [Recorder, Recorder, Recorder];
+    await world.until(() => [moved, taken, plain].every((client) => client.opens > 0), 'the connections stand');
+    const setAt = world.now();
+    streamOf(moved).setDeadline(20);
+    streamOf(moved).setDeadline(150);
+    streamOf(taken).setDeadline(20);
+    streamOf(taken).setDeadline(Number.POSITIVE_INFINITY);
+    streamOf(plain).setDeadline(20);
+    await world.until(() => moved.isClosed, 'the moved deadline fires');
+    assert.ok(world.now() - setAt >= 150);
+    assert.equal(plain.timeouts, 1);
+    assert.equal(taken.timeouts, 0);
+    assert.equal(moved.timeouts, 1);
+    streamOf(taken).end();
+    await untilClosed(world, [moved, taken, plain]);
+  },
+
+  async 'without onTimeout, a deadline closes the stream with ETIMEDOUT'(world) {
+    const errors: (string | undefined)[] = [];
+    const listener = world.loop.listen(world.anyAddress, (stream) => {
+      stream.setDeadline(10);
+      return { onData: () => {}, onClose: (_stream, error) => void errors.push(error?.code) };
+    });
+    const client = connect(world, { listener });
+    await untilClosed(world, [client]);
+    assert.deepEqual(errors, ['ETIMEDOUT']);
+  },
+
+  async 'an exception in any callback ends its stream, is raised, and touches nothing else'(world) {
+    const server = new Server(world, echo);
+    const bystander = connect(world, server);
+    const fail = (name: string) => () => {
+      throw new Error(`thrown by ${name}`);
+    };
+    const clients = [
+      connect(world, server, { onOpen: fail('onOpen') }),
+      connect(world, server, { onOpen: (stream) => void stream.write(Buffer.from('x')), onData: fail('onData') }),
+      connect(world, server, { onOpen: (stream) => stream.end(), onEnd: fail('onEnd') }),
+      connect(world, server, { onOpen: (stream) => stream.setDeadline(1), onTimeout: fail('onTimeout') }),
+      connect(world, server, { onOpen: (stream) => stream.close(), onClose: fail('onClose') }),
+      connect(world, server, {
+        onOpen: (stream) => void stream.write(pattern(world.maxQueuedBytes)),
+        onDrain: fail('onDrain'),
+      }),
+    ];
+    await untilClosed(world, clients);
+    await world.until(() => world.raised.length === clients.length, 'all are raised');
+    const messages = world.raised.splice(0).map((error) => (error as Error).message);
+    const names = ['onClose', 'onData', 'onDrain', 'onEnd', 'onOpen', 'onTimeout'];
+    assert.deepEqual(
+      messages.sort(),
+      names.map((name) => `thrown by ${name}`),
+    );
+    streamOf(bystander).write(Buffer.from('all is well'));
+    await world.until(() => bystander.byteLength === 11, 'the bystander is served');
+    streamOf(bystander).end();
+    await untilClosed(world, [bystander, ...server.recorders]);
+  },
+
+  async 'an exception while a handler is chosen ends that connection only'(world) {
+    let count = 0;
+    const recorder = new Recorder(echo);
+    const listener = world.loop.listen(world.anyAddress, () => {
+      if (count++ === 0) throw new Error('no handler');
+      return recorder;
+    });
+    const first = connect(world, { listener });
+    await untilClosed(world, [first]);
+    assert.deepEqual(
+      world.raised.splice(0).map((error) => (error as Error).message),
+      ['no handler'],
+    );
+    const second = connect(world, { listener }, { onOpen: (stream) => void stream.write(Buffer.from('hello')) });
+    await world.until(() => second.byteLength === 5, 'the next is served');
+    streamOf(second).end();
+    await untilClosed(world, [second, recorder]);
+  },
+
+  async 'the handler can be replaced in mid-stream'(world) {
+    const successor = new Recorder();
+    const server = new Server(world, {
+      onData(stream) {
+        stream.handler = successor;
+        stream.write(Buffer.from('upgraded'));
+      },
+    });
+    const client = connect(world, server, {
+      onOpen: (stream) => void stream.write(Buffer.from('old')),
+      onData: (stream) => {
+        stream.write(Buffer.from('new'));
+        stream.end();
+      },
+    });
+    await untilClosed(world, [client, successor]);
+    assert.equal(accepted(server).received.toString() + successor.received.toString(), 'oldnew');
+    assert.equal(accepted(server).closes, 0);
+  },
+
+  async 'both ends know each other’s address'(world) {
+    const server = new Server(world, echo);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    streamOf(client).write(Buffer.from('x'));
+    await world.until(() => client.byteLength === 1, 'the echo comes');
+    assert.deepEqual(streamOf(client).remoteAddress, server.listener.address);
+    assert.deepEqual(streamOf(accepted(server)).localAddress, server.listener.address);
+    const clientAddress = streamOf(client).localAddress;
+    assert.deepEqual(streamOf(accepted(server)).remoteAddress, clientAddress);
+    streamOf(client).abort();
+    await untilClosed(world, [client, accepted(server)]);
+    assert.deepEqual(streamOf(accepted(server)).remoteAddress, clientAddress, 'even when it is gone');
+  },
+
+  async 'a closed loop closes everything, once, and takes nothing more'(world) {
+    const server = new Server(world, echo);
+    const clients = [0, 1, 2].map(() => connect(world, server));
+    await world.until(() => clients.every((client) => client.opens > 0), 'the connections stand');
+    world.loop.close();
+    world.loop.close();
+    assert.equal(clients[0]?.closes, 0, 'not within the call');
+    await untilClosed(world, [...clients, ...server.recorders]);
+    assert.equal(world.loop.openCount, 0);
+    assert.throws(() => world.loop.listen(world.anyAddress, () => new Recorder()), /closed/);
+    assert.throws(() => connect(world, server), /closed/);
+  },
+
+  async 'a loop can be closed from within a callback'(world) {
+    const server = new Server(world, { onData: () => world.loop.close() });
+    const client = connect(world, server, { onOpen: (stream) => void stream.write(Buffer.from('stop')) });
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'datagrams arrive whole, with their sender'(world) {
+    const seen: string[] = [];
+    const server = world.loop.bindUdp(world.anyAddress, {
+      onMessage(port, bytes, from) {
+        seen.push(bytes.toString());
+        port.send(Buffer.concat([Buffer.from('re: '), bytes]), from);
+      },
+    });
+    const answers: string[] = [];
+    const client = world.loop.bindUdp(world.anyAddress, {
+      onMessage(_port, bytes, from) {
+        assert.deepEqual(from, server.address);
+        answers.push(bytes.toString());
+      },
+    });
+    for (let i = 0; i < 5; i++) {
+      const before = answers.length;
+      for (let attempt = 0; answers.length === before; attempt++) {
+        assert.ok(attempt < 50, 'a datagram gets through at last');
+        client.send(Buffer.from(`message ${i}`), server.address);
+        await world.quiet();
+      }
+    }
+    assert.deepEqual(new Set(seen), new Set([0, 1, 2, 3, 4].map((i) => `message ${i}`)));
+    assert.ok(answers.every((answer) => answer.startsWith('re: message ')));
+    client.close();
+    client.close();
+    server.close();
+    await world.quiet();
+    assert.equal(world.loop.openCount, 0);
+  },
+};

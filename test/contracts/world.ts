@@ -1,0 +1,27 @@
+/**
+ * The world that an event loop under test lives in: the real kernel or a simulated one.
+ *
+ * A contract is checked in both. What differs between them is only how one waits for something to happen and what there
+ * is to look at in the end, so that is all this interface holds.
+ */
+
+import type { EventLoop } from '../../simplenet/event-loop.ts';
+import type { SocketAddress } from '../../simplenet/socket-address.ts';
+
+export interface World {
+  readonly loop: EventLoop;
+  /** The limit that the loop was made with. */
+  readonly maxQueuedBytes: number;
+  readonly tickMs: number;
+  /** Where to listen: any free port. */
+  readonly anyAddress: SocketAddress;
+  /** Exceptions that the loop has raised. */
+  readonly raised: unknown[];
+  now(): number;
+  /** Waits for something; throws, with `what`, if it cannot happen any more. */
+  until(condition: () => boolean, what: string): Promise<void>;
+  /** Lets everything happen that can, without waiting for deadlines. */
+  quiet(): Promise<void>;
+  /** Closes the loop, then throws if a descriptor was left open or misused. */
+  close(): Promise<void>;
+}

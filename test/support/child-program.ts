@@ -1,0 +1,48 @@
+/**
+ * Small programs in a process of their own: for what cannot be tried in the process of a test, such as crashing.
+ */
+
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+
+/** The folder of the compiled library, as a URL: `new URL('index.js', LIBRARY)`. */
+export const LIBRARY = new URL('../../simplenet/', import.meta.url);
+
+export interface ChildSetup {
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What stands before `node` on the command line: `['strace', '-f']`. */
+  readonly wrapper?: readonly string[];
+  readonly nodeOptions?: readonly string[];
+  readonly uid?: number;
+}
+
+const TIME_LIMIT_MS = 20_000;
+
+/** Runs an ES module, given as text, to its end. */
+export function runProgram(source: string, setup: ChildSetup = {}): SpawnSyncReturns<string> {
+  const command = [
+    ...(setup.wrapper ?? []),
+    process.execPath,
+    ...(setup.nodeOptions ?? []),
+    '--input-type=module',
+    '-e',
+    source,
+  ];
+  return spawnSync(command[0] as string, command.slice(1), {
+    cwd: '/',
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, ...setup.env },
+    timeout: TIME_LIMIT_MS,
+    ...(setup.uid === undefined ? {} : { uid: setup.uid, gid: setup.uid }),
+  });
+}
+
+/** The import statement for names of a file of the library. */
+export function importing(names: string, file = 'index.js'): string {
+  return `import { ${names} } from '${new URL(file, LIBRARY).href}';\n`;
+}
+
+/** Whether a command can be run here at all. */
+export function isInstalled(command: string): boolean {
+  return spawnSync(command, ['--version']).error === undefined;
+}

@@ -1,0 +1,80 @@
+/**
+ * Programs that tests start: our own in a Node process of their own, and tools of the system that may be missing.
+ */
+
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+/** The compiled tree: build/. */
+export const buildFolder = join(import.meta.dirname, '../..');
+
+export function hasProgram(name: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+}
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A process whose output is gathered, and which is certainly gone when the test is. */
+export class Program {
+  readonly child: ChildProcess;
+  readonly #outcome: Promise<Outcome>;
+  #stdout = '';
+  #stderr = '';
+
+  constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
+    this.child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    this.#outcome = once(this.child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as string | null,
+      stdout: this.#stdout,
+      stderr: this.#stderr,
+    }));
+  }
+
+  /** A module given as text; `build` in it stands for the URL of the compiled tree. */
+  static script(text: string, options: SpawnOptions & { readonly nodeOptions?: readonly string[] } = {}): Program {
+    const source = `const build = ${JSON.stringify(`file://${buildFolder}`)};\n${text}`;
+    const { nodeOptions = [], ...spawnOptions } = options;
+    return new Program(process.execPath, [...nodeOptions, '--input-type=module', '-e', source], spawnOptions);
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** Waits until it has written something that matches. */
+  async prints(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#stdout);
+      if (match !== null) return match;
+      const ended = await Promise.race([once(this.child.stdout as NodeJS.ReadableStream, 'data'), this.#outcome]);
+      if (!Array.isArray(ended) && pattern.exec(this.#stdout) === null) {
+        throw new Error(`it ended without ${pattern}: ${JSON.stringify(ended)}`);
+      }
+    }
+  }
+
+  ends(): Promise<Outcome> {
+    return this.#outcome;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.child.kill(signal);
+  }
+}
