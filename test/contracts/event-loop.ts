@@ -138,7 +138,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     const server = new Server(world);
     const client = connect(world, server);
     await world.until(() => client.opens > 0, 'the connection stands');
-    const parts = [pattern(30_000, 1), pattern(7, 2), pattern(40_000, 3), pattern(1, 4), pattern(9_000, 5)];
+    const parts = [pattern(20_000, 1), pattern(7, 2), pattern(30_000, 3), pattern(1, 4), pattern(9_000, 5)];
     for (const [i, part] of parts.entries()) {
       if (i % 2 === 0) streamOf(client).writeOwned(part);
       else streamOf(client).write(part);
@@ -556,6 +556,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     const client = connect(world, server, {
       onOpen: (stream) => void stream.write(Buffer.from('old')),
       onData: (stream) => {
+        if (stream.isEnded) return;
         stream.write(Buffer.from('new'));
         stream.end();
       },

@@ -1,0 +1,68 @@
+/**
+ * The simulated kernel as a world for the contract: one seed is one course of events, which can be repeated.
+ */
+
+import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import type { SocketAddress } from '../../simplenet/socket-address.ts';
+import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
+import { SimulatedHost } from '../simulation/simulated-host.ts';
+import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
+import type { World } from './world.ts';
+
+/** Time passes in the simulation only when nothing else can happen. */
+const NO_TIME_MS = 0.001;
+
+export class SimulatedWorld implements World {
+  readonly maxQueuedBytes = 65_536;
+  readonly tickMs = 10;
+  readonly anyAddress: SocketAddress = { address: '127.0.0.1', port: 0 };
+  readonly kernel: SimulatedKernel;
+  readonly host: SimulatedHost;
+  readonly loop: EpollLoop;
+
+  constructor(seed: number, faults: Partial<SimulatedFaults>) {
+    this.kernel = new SimulatedKernel({ seed, faults });
+    this.host = new SimulatedHost(this.kernel, { seed });
+    const limits = {
+      ...defaultLoopLimits,
+      maxQueuedBytes: this.maxQueuedBytes,
+      tickMs: this.tickMs,
+      receiveBufferBytes: 4_096,
+      maxEventsPerTurn: 4,
+    };
+    this.loop = new EpollLoop(this.kernel.libc, this.host, limits);
+  }
+
+  get raised(): unknown[] {
+    return this.host.raised;
+  }
+
+  now(): number {
+    return this.host.now();
+  }
+
+  async until(condition: () => boolean, what: string): Promise<void> {
+    try {
+      this.host.run(condition);
+    } catch (cause) {
+      throw new Error(`in vain: ${what}`, { cause });
+    }
+  }
+
+  async quiet(): Promise<void> {
+    let isQuiet = false;
+    this.host.alarm(NO_TIME_MS, () => {
+      isQuiet = true;
+    });
+    this.host.run(() => isQuiet);
+  }
+
+  async close(): Promise<void> {
+    this.loop.close();
+    await this.quiet();
+    const report = this.kernel.report();
+    if (report.length > 0) throw new Error(report.join('; '));
+    if (this.host.isAlive()) throw new Error('something keeps the process alive');
+    if (this.raised.length > 0) throw new Error('raised', { cause: this.raised[0] });
+  }
+}
