@@ -3,11 +3,12 @@
  *
  * `code`, `errno`, `syscall`, `address` and `port` are what an error of node:net carries, so code that asks
  * `error.code === 'EADDRINUSE'` needs no change. The message adds what a person wants to know next: where, and where there
- * is a common remedy, which. Names and texts come from Node's own table; this file owns no list of errors.
+ * is a common remedy, which. Names and texts come from Node's own tables; this file owns no list of errors.
  *
  * Next: ip-address.ts
  */
 
+import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { EINTR } from './abi.ts';
 
@@ -42,6 +43,15 @@ function printablePath(path: string): string {
   return path.replaceAll('\0', '@');
 }
 
+/** The symbolic name and the text of a call's answer below 0. */
+export function nameError(result: number): readonly [code: string, text: string] {
+  const listed = getSystemErrorMap().get(result);
+  if (listed !== undefined) return listed;
+  // What libuv never passes on, such as EINPROGRESS, has a name in Node's tables and no text.
+  const known = Object.entries(constants.errno).find(([, errno]) => errno === -result);
+  return [known?.[0] ?? `E${-result}`, `error ${-result}`];
+}
+
 export class SystemError extends Error {
   override readonly name = 'SystemError';
   /** The symbolic name: 'EADDRINUSE'. */
@@ -55,7 +65,7 @@ export class SystemError extends Error {
 
   /** `result` is what the table in libc.ts answered: -errno. */
   constructor(syscall: string, result: number, place?: Place) {
-    const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, `error ${-result}`];
+    const [code, text] = nameError(result);
     super(`${syscall} ${code}: ${text}${describe(place)}${explain(code, syscall, place)}`);
     this.code = code;
     this.errno = result;

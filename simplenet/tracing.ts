@@ -11,10 +11,10 @@
  * Next: index.ts
  */
 
-import { getSystemErrorMap } from 'node:util';
 import * as abi from './abi.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
 import { decodeSocketAddress, formatSocketAddress } from './socket-address.ts';
+import { nameError } from './system-error.ts';
 
 export interface TraceOptions {
   /** Gets each line, without its line end. Standard error unless given. */
@@ -135,7 +135,7 @@ function timeOfDay(epochMs: number): string {
 
 function outcome(result: number): string {
   if (result >= 0) return String(result);
-  const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, 'unknown error'];
+  const [code, text] = nameError(result);
   return `-1 ${code} (${text})`;
 }
 

@@ -80,7 +80,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   'simplenet/create-event-loop.ts': ['epoll-loop', 'event-loop', 'libc', 'node-host'],
   'simplenet/open-file-limit.ts': ['abi', 'libc', 'system-error'],
-  'simplenet/tracing.ts': ['abi', 'libc', 'socket-address'],
+  'simplenet/tracing.ts': ['abi', 'libc', 'socket-address', 'system-error'],
   'server.ts': ['simplenet/index'],
 };
 
