@@ -48,11 +48,11 @@ function main(): void {
   if (isTraced) trace();
   const loop = createEventLoop();
   const listener = loop.listen({ address: host, port }, () => echo, { noDelay: true });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => loop.close());
   const where = formatSocketAddress(listener.address);
   console.log(
     `Echoing on ${where}. In another terminal, type:  nc ${where.replace(/:(\d+)$/, ' $1').replace(/[[\]]/g, '')}`,
   );
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => loop.close());
 }
 
 try {

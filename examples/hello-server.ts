@@ -1,0 +1,23 @@
+/**
+ * A TCP server in the eight classic calls: it takes one client and prints what that sends, four bytes at a time.
+ *
+ * TCP carries a stream of bytes and knows no messages. The client writes "hello " and "world!"; what arrives here is cut
+ * wherever a buffer ends. Each method below is one system call and waits as long as it takes.
+ */
+
+import { formatSocketAddress, NetSocket } from '../simplenet/index.ts';
+
+const port = Number(process.argv[2] ?? 8080);
+const listener = NetSocket.listenOn({ address: '127.0.0.1', port }); // socket, bind, listen
+console.log(`waiting on ${formatSocketAddress(listener.localAddress)}`);
+
+const client = listener.accept();
+const buffer = Buffer.alloc(4);
+let total = 0;
+for (let size = client.read(buffer); size > 0; size = client.read(buffer)) {
+  console.log(buffer.toString('utf8', 0, size));
+  total += size;
+}
+console.log(`Total size: ${total}`);
+client.close();
+listener.close();

@@ -1,0 +1,30 @@
+/**
+ * Runs an example by its name, or lists them all: `npm run example`, `npm run example -- hello-server`.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+const folder = import.meta.dirname;
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.js') && file !== basename(import.meta.filename))
+  .map((file) => basename(file, '.js'))
+  .sort();
+
+/** The first sentence of the essay that a file opens with. */
+function describe(name: string): string {
+  const text = readFileSync(join(folder, `${name}.js`), 'utf8');
+  return /^\/\*\*\n \* ([^.]*\.)/.exec(text)?.[1]?.replace(/\n \* /g, ' ') ?? '';
+}
+
+const [name, ...args] = process.argv.slice(2);
+if (name === undefined) {
+  console.log('Run one with: npm run example -- NAME\n');
+  for (const each of names) console.log(`  ${each.padEnd(16)} ${describe(each)}`);
+} else if (!names.includes(name)) {
+  console.error(`There is no example '${name}'. There are: ${names.join(', ')}.`);
+  process.exitCode = 1;
+} else {
+  process.argv.splice(2, process.argv.length, ...args);
+  await import(`./${name}.js`);
+}
