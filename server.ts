@@ -1,30 +1,82 @@
 /**
- * An echo server: what comes in goes out again. Run it with `npm start`, talk to it with `nc 127.0.0.1 8080`.
+ * The demonstration: a small site that shows what the server can do. Run it with `npm start`, then type the curl lines that
+ * it prints.
  */
 
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createEventLoop, formatSocketAddress, type StreamHandler, trace } from './simplenet/index.ts';
+import { Router, type Server, serve } from './http/index.ts';
+import { trace } from './simplenet/index.ts';
 
-const usage = `Usage: npm start -- [--host ADDRESS] [--port NUMBER] [--trace]
-  --host   the address to listen on (HOST, 127.0.0.1)
-  --port   the port, 0 for any that is free (PORT, 8080)
-  --trace  write every system call to standard error
-  --help   show this`;
+const usage = `Usage: npm start -- [options]
+  --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
+  --port NUMBER   the port, 0 for any that is free (PORT, 8080)
+  --trace         write every system call to standard error
+  --help          show this`;
 
-/** A peer that reads slower than it writes is read no further until it has caught up: so memory stays bounded. */
-const echo: StreamHandler = {
-  onData(stream, bytes) {
-    if (!stream.write(bytes)) stream.pause();
-  },
-  onDrain(stream) {
-    stream.resume();
-  },
-  onClose(_stream, error) {
-    if (error !== null) console.error(error.message);
-  },
-};
+const site = new Router();
 
-function settings(): { host: string; port: number; trace: boolean; help: boolean } {
+site.get('/', (_request, response) => {
+  response.text('Hello from raw system calls.\n');
+});
+
+site.get('/hello/:name', (request, response) => {
+  response.text(`Hello, ${request.params.name}!\n`);
+});
+
+site.post('/json', async (request, response) => {
+  response.json({ received: await request.json() });
+});
+
+/** The body is hashed as it arrives: a file of any size takes no more memory than a small one. */
+site.put('/upload', async (request, response) => {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of request.body) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  response.json({ bytes, sha256: hash.digest('hex') });
+});
+
+/** Each `write` waits until the client has kept up. */
+site.get('/slow', async (_request, response) => {
+  response.header('Content-Type', 'text/plain; charset=utf-8');
+  for (let count = 5; count > 0; count--) {
+    await response.write(`${count}...\n`);
+    await sleep(500);
+  }
+  response.end('Done.\n');
+});
+
+/** What a handler throws is told to the log; the client hears no more than that it happened. */
+site.get('/error', () => {
+  throw new Error('this error is deliberate');
+});
+
+site.all('/request', (request, response) => {
+  const { method, target, path, httpVersion, authority, remoteAddress } = request;
+  response.json({
+    method,
+    target,
+    path,
+    query: Object.fromEntries(request.query),
+    httpVersion,
+    authority,
+    remoteAddress,
+    headers: [...request.headers],
+  });
+});
+
+interface Settings {
+  readonly host: string;
+  readonly port: number;
+  readonly trace: boolean;
+  readonly help: boolean;
+}
+
+function settings(): Settings {
   const { values } = parseArgs({
     options: {
       host: { type: 'string', default: process.env.HOST ?? '127.0.0.1' },
@@ -33,10 +85,18 @@ function settings(): { host: string; port: number; trace: boolean; help: boolean
       help: { type: 'boolean', default: false },
     },
   });
-  // Number('') is 0, which would be any port.
-  return { ...values, port: values.port.trim() === '' ? Number.NaN : Number(values.port) } as ReturnType<
-    typeof settings
-  >;
+  const { host, port, trace, help } = values as { host: string; port: string; trace: boolean; help: boolean };
+  if (!/^\d+$/.test(port)) throw new RangeError(`the port must be a number from 0 to 65535, not '${port}'`);
+  return { host, port: Number(port), trace, help };
+}
+
+/** SIGINT and SIGTERM let the answers under way be completed; a second SIGINT does not wait for them. */
+function stopOnSignals(server: Server): void {
+  process.once('SIGTERM', () => void server.close());
+  process.once('SIGINT', () => {
+    void server.close();
+    process.once('SIGINT', () => process.exit(130));
+  });
 }
 
 function main(): void {
@@ -46,18 +106,19 @@ function main(): void {
     return;
   }
   if (isTraced) trace();
-  const loop = createEventLoop();
-  const listener = loop.listen({ address: host, port }, () => echo, { noDelay: true });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => loop.close());
-  const where = formatSocketAddress(listener.address);
-  console.log(
-    `Echoing on ${where}. In another terminal, type:  nc ${where.replace(/:(\d+)$/, ' $1').replace(/[[\]]/g, '')}`,
-  );
+  const server = serve(site, { host, port, limits: { bodyBytes: 16 * 1024 ** 3 } });
+  stopOnSignals(server);
+  console.log(`Listening on ${server.url}. In another terminal, type:
+
+  curl ${server.url}/hello/world
+  curl -T package.json ${server.url}/upload
+  curl -N ${server.url}/slow`);
 }
 
 try {
   main();
 } catch (error) {
-  console.error((error as Error).message);
+  // One sentence; what parseArgs adds about positional arguments helps nobody here.
+  console.error((error as Error).message.split('. ')[0]);
   process.exitCode = 1;
 }

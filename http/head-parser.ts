@@ -1,0 +1,165 @@
+/**
+ * HeadParser: the request line and the fields, in place.
+ *
+ * It makes no strings and copies nothing: it answers where in the buffer the method, the target and each field lie. Every
+ * byte is looked at once. When the buffer ends in the middle, the parser remembers its phase, and goes on from there
+ * when it is called again with more: a head that arrives byte by byte costs no more than one that arrives whole.
+ *
+ * Contract: `parse(bytes, start, end)` answers the offset behind the head (> 0), INCOMPLETE, or the negated status with
+ * which to refuse. All offsets it leaves count from `start`. After anything but INCOMPLETE, `reset` it.
+ *
+ * Next: header-list.ts
+ */
+
+import { BAD_REQUEST, FieldParser, INCOMPLETE } from './field-parser.ts';
+import { CR, isTargetByte, isTokenByte, LF, SP } from './grammar.ts';
+import type { Limits } from './limits.ts';
+
+/** RFC 9112 section 2.2: a few empty lines before a request line are ignored. Some old clients send one after a body. */
+const MOST_EMPTY_LINES = 4;
+
+/** The longest registered method has 17 letters; a longer one is none that any handler knows. */
+const MOST_METHOD_BYTES = 32;
+
+const VERSION_BYTES = 8;
+
+const URI_TOO_LONG = -414;
+const NOT_IMPLEMENTED = -501;
+const VERSION_NOT_SUPPORTED = -505;
+
+/** What the next byte belongs to. */
+type Phase = number;
+const START: Phase = 0;
+const START_LF: Phase = 1;
+const METHOD: Phase = 2;
+const TARGET: Phase = 3;
+const VERSION: Phase = 4;
+const LINE_LF: Phase = 5;
+const FIELDS: Phase = 6;
+
+export class HeadParser {
+  /** Where the request line really begins, behind any empty lines. */
+  lineStart = 0;
+  methodEnd = 0;
+  targetStart = 0;
+  targetEnd = 0;
+  /** 0 for HTTP/1.0; 1 for HTTP/1.1 and for every later 1.x, which promises to be understood as such. */
+  minorVersion = 1;
+  /** Behind the request line. */
+  fieldsAt = 0;
+  readonly fields: FieldParser;
+
+  readonly #lineBytes: number;
+  #phase = START;
+  #at = 0;
+  #emptyLines = 0;
+
+  constructor(limits: Limits) {
+    this.#lineBytes = limits.requestLineBytes;
+    this.fields = new FieldParser(limits.fieldCount, limits.headBytes);
+  }
+
+  /** Whether it is in the middle of a head: bytes of one have come, and not all. */
+  get hasBegun(): boolean {
+    return this.#at > 0;
+  }
+
+  reset(): void {
+    this.#phase = START;
+    this.#at = 0;
+    this.#emptyLines = 0;
+  }
+
+  parse(bytes: Uint8Array, start: number, end: number): number {
+    if (this.#phase !== FIELDS) {
+      const result = this.#parseLine(bytes, start, Math.min(end, start + this.#lineBytes + 1));
+      if (result < 0) return result;
+      if (this.#at > this.#lineBytes) return this.#lineTooLong();
+      if (this.#phase !== FIELDS) return INCOMPLETE;
+      this.fieldsAt = this.#at;
+      this.fields.reset(this.#at);
+    }
+    const result = this.fields.parse(bytes, start, end);
+    return result > 0 ? start + this.fields.at : result;
+  }
+
+  #lineTooLong(): number {
+    return this.#phase === METHOD ? NOT_IMPLEMENTED : URI_TOO_LONG;
+  }
+
+  /** method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, nothing around them. */
+  #parseLine(bytes: Uint8Array, start: number, stop: number): number {
+    let at = start + this.#at;
+    while (at < stop && this.#phase !== FIELDS) {
+      const byte = bytes[at] as number;
+      switch (this.#phase) {
+        case START:
+          if (byte === CR) {
+            this.#phase = START_LF;
+            at++;
+          } else {
+            this.lineStart = at - start;
+            this.#phase = METHOD;
+          }
+          break;
+        case START_LF:
+          if (byte !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
+          this.#phase = START;
+          at++;
+          break;
+        case METHOD:
+          while (at < stop && isTokenByte[bytes[at] as number] === 1) at++;
+          if (at - start - this.lineStart > MOST_METHOD_BYTES) return NOT_IMPLEMENTED;
+          if (at === stop) break;
+          if (bytes[at] !== SP || at - start === this.lineStart) return BAD_REQUEST;
+          this.methodEnd = at - start;
+          this.targetStart = ++at - start;
+          this.#phase = TARGET;
+          break;
+        case TARGET:
+          while (at < stop && isTargetByte[bytes[at] as number] === 1) at++;
+          if (at === stop) break;
+          // CR here is the HTTP/0.9 request, a line without a version.
+          if (bytes[at] !== SP || at - start === this.targetStart) return BAD_REQUEST;
+          this.targetEnd = at - start;
+          at++;
+          this.#phase = VERSION;
+          break;
+        case VERSION: {
+          const versionStart = start + this.targetEnd + 1;
+          while (at < stop && bytes[at] !== CR && bytes[at] !== LF && at - versionStart <= VERSION_BYTES) at++;
+          if (at === stop && at - versionStart <= VERSION_BYTES) break;
+          if (bytes[at] !== CR) return BAD_REQUEST;
+          const minor = minorVersionOf(bytes, versionStart, at);
+          if (minor < 0) return minor;
+          this.minorVersion = minor;
+          at++;
+          this.#phase = LINE_LF;
+          break;
+        }
+        default: // LINE_LF
+          if (byte !== LF) return BAD_REQUEST;
+          at++;
+          this.#phase = FIELDS;
+      }
+    }
+    this.#at = at - start;
+    return INCOMPLETE;
+  }
+}
+
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+const HTTP_SLASH = [0x48, 0x54, 0x54, 0x50, 0x2f];
+const DOT = 0x2e;
+
+/** "HTTP/" DIGIT "." DIGIT, case and length exact, RFC 9112 section 2.3; or a negated status. */
+function minorVersionOf(bytes: Uint8Array, from: number, to: number): number {
+  if (to - from !== VERSION_BYTES || bytes[from + 6] !== DOT) return BAD_REQUEST;
+  for (let i = 0; i < HTTP_SLASH.length; i++) if (bytes[from + i] !== HTTP_SLASH[i]) return BAD_REQUEST;
+  const major = bytes[from + 5] as number;
+  const minor = bytes[from + 7] as number;
+  if (major < DIGIT_0 || major > DIGIT_9 || minor < DIGIT_0 || minor > DIGIT_9) return BAD_REQUEST;
+  if (major !== DIGIT_0 + 1) return VERSION_NOT_SUPPORTED;
+  return minor === DIGIT_0 ? 0 : 1;
+}

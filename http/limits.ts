@@ -1,0 +1,87 @@
+/**
+ * How much, how many and how long: every limit of the server, with its default and its reason.
+ *
+ * A server without limits is at the mercy of its slowest and largest client. Each limit here can be set in `serve`; each
+ * ends in an answer that says which one it was, and none drops anything in silence.
+ *
+ * Next: http-error.ts
+ */
+
+export interface Limits {
+  /** Method, target and version together; 414 above. URLs of that length break elsewhere, too. */
+  readonly requestLineBytes: number;
+  /** The request line and all fields; 431 above. Twice what large cookies take. */
+  readonly headBytes: number;
+  /** Fields of a head; 431 above. Browsers send some twenty. */
+  readonly fieldCount: number;
+  /** A request body; 413 above, before it is read where its length is declared. */
+  readonly bodyBytes: number;
+  /** All chunk extensions of a message together; 413 above. Nobody uses them but attackers. */
+  readonly chunkExtensionBytes: number;
+  /** All trailer fields of a message together; 431 above. */
+  readonly trailerBytes: number;
+  /** How much of a body that the handler did not want is read, so that the connection can be used again. */
+  readonly drainBytes: number;
+  /** How much of a body waits in memory for a handler that reads slowly, before the peer is stopped. */
+  readonly bodyBufferBytes: number;
+  /** Requests on one connection, after which it closes: so load balancers can rebalance. */
+  readonly requestsPerConnection: number;
+  /** Connections at a time; more are closed at once. */
+  readonly connections: number;
+}
+
+export const defaultLimits: Limits = {
+  requestLineBytes: 8_192,
+  headBytes: 32_768,
+  fieldCount: 100,
+  bodyBytes: 16 * 1024 * 1024,
+  chunkExtensionBytes: 16_384,
+  trailerBytes: 8_192,
+  drainBytes: 262_144,
+  bodyBufferBytes: 65_536,
+  requestsPerConnection: Number.MAX_SAFE_INTEGER,
+  connections: Number.MAX_SAFE_INTEGER,
+};
+
+/** RFC 9110 section 15.5.9. Each is a deadline for the whole thing: a byte now and then does not extend it. */
+export interface Timeouts {
+  /** From the first byte of a head to its last; 408 after. */
+  readonly headerMs: number;
+  /** Between two requests; then the connection closes without a word, as clients expect. */
+  readonly idleMs: number;
+  /** How long a body may take before its rate is looked at. */
+  readonly bodyGraceMs: number;
+  /** The average below which a body is too slow after that; 408. Time in which the handler does not read is not counted. */
+  readonly bodyMinBytesPerSecond: number;
+  /** A body altogether; 408 after. */
+  readonly bodyMs: number;
+  /** From the request to the beginning of its answer; 503 after. A stream that has begun may go on for ever. */
+  readonly answerMs: number;
+  /** How long a client may take none of an answer before the connection is given up. */
+  readonly writeMs: number;
+  /** How long a closing connection is read on, so that the client gets to read our last answer. */
+  readonly lingerMs: number;
+}
+
+export const defaultTimeouts: Timeouts = {
+  headerMs: 10_000,
+  idleMs: 5_000,
+  bodyGraceMs: 5_000,
+  bodyMinBytesPerSecond: 240,
+  bodyMs: 300_000,
+  answerMs: 120_000,
+  writeMs: 30_000,
+  lingerMs: 2_000,
+};
+
+/** The defaults, with what is given in their place. A limit that is no positive number is a mistake of the program. */
+export function withDefaults<T extends Limits | Timeouts>(defaults: T, given: Partial<T> = {}): T {
+  const merged = { ...defaults };
+  for (const [name, value] of Object.entries(given)) {
+    if (!(name in defaults)) throw new RangeError(`there is no limit called '${name}'`);
+    if (value === undefined) continue;
+    if (!(typeof value === 'number' && value > 0)) throw new RangeError(`${name} must be a number > 0, not ${value}`);
+    (merged as unknown as Record<string, number>)[name] = value;
+  }
+  return merged;
+}

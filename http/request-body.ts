@@ -1,0 +1,178 @@
+/**
+ * RequestBody: the body as the handler sees it: once, in pieces or whole, and only as fast as it is read.
+ *
+ * Between the connection, which pushes bytes when the network brings them, and the handler, which reads when it likes, lies
+ * a short queue. When it is full the connection stops reading, TCP stops the client, and an upload that nobody reads costs
+ * no memory. A client that asked for permission (Expect: 100-continue) gets it when the handler first reads.
+ *
+ * Next: http-request.ts
+ */
+
+import type { BodyDecoder } from './body-decoder.ts';
+import type { HeaderList } from './header-list.ts';
+import { HttpError } from './http-error.ts';
+
+/** Where the bytes come from. */
+export interface BodySource {
+  /** The handler waits for bytes, or has made room for more. */
+  wanted(): void;
+  /** So much waits for the handler that no more should come. */
+  enough(): void;
+}
+
+interface Reader {
+  resolve(chunk: Buffer | null): void;
+  reject(error: Error): void;
+}
+
+/** Of a body that is complete, nobody asks for more. */
+const NOWHERE: BodySource = { wanted: () => {}, enough: () => {} };
+
+export class RequestBody implements AsyncIterable<Buffer> {
+  /** The body of all requests that have none. */
+  static readonly none = new RequestBody(null, NOWHERE, 0);
+
+  readonly #decoder: BodyDecoder | null;
+  readonly #source: BodySource;
+  readonly #bufferBytes: number;
+  readonly #chunks: Buffer[] = [];
+  #waitingBytes = 0;
+  #receivedBytes = 0;
+  #reader: Reader | null = null;
+  #error: Error | null = null;
+  #isTaken = false;
+  #isDiscarded = false;
+
+  /** `decoder` is null for a request without a body. */
+  constructor(decoder: BodyDecoder | null, source: BodySource, bufferBytes: number) {
+    this.#decoder = decoder;
+    this.#source = source;
+    this.#bufferBytes = bufferBytes;
+  }
+
+  /** All of it has arrived, though the handler may not have read it yet. */
+  get isComplete(): boolean {
+    return this.#decoder === null || this.#decoder.isDone;
+  }
+
+  /** Bytes of content that have arrived so far. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  get trailers(): HeaderList | null {
+    return this.#decoder?.trailers ?? null;
+  }
+
+  // For the connection.
+
+  /** Takes bytes[start..end) as far as they are body; answers the offset behind. Throws HttpError for what is no body. */
+  push(bytes: Buffer, start: number, end: number): number {
+    const decoder = this.#decoder;
+    if (decoder === null) return start;
+    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes, from, to));
+    if (decoder.isDone) this.#end();
+    else if (this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
+    return at;
+  }
+
+  /** No more will come: the client is gone, or what it sent is no body. */
+  fail(error: Error): void {
+    if (this.isComplete || this.#error !== null) return;
+    this.#error = error;
+    this.#reader?.reject(error);
+    this.#reader = null;
+  }
+
+  /** The answer is complete: whatever still comes is of no interest. */
+  discard(): void {
+    this.#isDiscarded = true;
+    this.#chunks.length = 0;
+    this.#waitingBytes = 0;
+  }
+
+  // For the handler.
+
+  /** The next piece, or null at the end. */
+  async read(): Promise<Buffer | null> {
+    const chunk = this.#chunks.shift();
+    if (chunk !== undefined) {
+      const wasFull = this.#waitingBytes >= this.#bufferBytes;
+      this.#waitingBytes -= chunk.length;
+      if (wasFull && this.#waitingBytes < this.#bufferBytes && !this.isComplete) this.#source.wanted();
+      return chunk;
+    }
+    if (this.#error !== null) throw this.#error;
+    if (this.isComplete) return null;
+    if (this.#isDiscarded) throw new Error('the body was not read before the answer was complete');
+    if (this.#reader !== null) throw new Error('the body is being read already');
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      this.#source.wanted();
+    });
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
+    this.#takeOnce();
+    for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) yield chunk;
+  }
+
+  async bytes(): Promise<Buffer> {
+    this.#takeOnce();
+    const chunks: Buffer[] = [];
+    for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) chunks.push(chunk);
+    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+  }
+
+  /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
+  async text(): Promise<string> {
+    const bytes = await this.bytes();
+    try {
+      return strictUtf8.decode(bytes);
+    } catch (cause) {
+      throw new HttpError(400, 'the body is not valid UTF-8', { cause });
+    }
+  }
+
+  async json(): Promise<unknown> {
+    const text = await this.text();
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new HttpError(400, 'the body is not valid JSON', { cause });
+    }
+  }
+
+  /** application/x-www-form-urlencoded, as HTML forms send it. */
+  async form(): Promise<URLSearchParams> {
+    return new URLSearchParams(await this.text());
+  }
+
+  #takeOnce(): void {
+    if (this.#decoder === null) return;
+    if (this.#isTaken) throw new Error('the body has been read already; it can be read once');
+    this.#isTaken = true;
+  }
+
+  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. */
+  #take(bytes: Buffer, from: number, to: number): void {
+    this.#receivedBytes += to - from;
+    if (this.#isDiscarded) return;
+    const chunk = Buffer.from(bytes.subarray(from, to));
+    if (this.#reader === null) {
+      this.#chunks.push(chunk);
+      this.#waitingBytes += chunk.length;
+    } else {
+      const { resolve } = this.#reader;
+      this.#reader = null;
+      resolve(chunk);
+    }
+  }
+
+  #end(): void {
+    this.#reader?.resolve(null);
+    this.#reader = null;
+  }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true });

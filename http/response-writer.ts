@@ -1,0 +1,341 @@
+/**
+ * ResponseWriter: the answer as the handler gives it, turned into bytes that no reader can misunderstand.
+ *
+ * `status` and `header` prepare; then either one call sends all (`text`, `json`, `html`, `bytes`, `redirect`, `empty`), or
+ * `write` sends piece by piece and `end` closes. How the body is framed is decided here and by nobody else: a
+ * Content-Length that does not fit, or a line end hidden in a header value, would let a client read an answer that the
+ * handler never gave (response splitting). Such calls throw before a byte has left.
+ *
+ * Next: router.ts
+ */
+
+import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
+import { isFieldValue, isToken, tokensOf } from './grammar.ts';
+import { hasNoBody, isFinalStatus, reasonOf } from './status.ts';
+
+/** The connection, as far as an answer needs it. */
+export interface ResponseSink {
+  /** The client is gone: what is written now goes nowhere, and that is nobody's mistake. */
+  readonly isGone: boolean;
+  readonly isHeadRequest: boolean;
+  readonly minorVersion: number;
+  /** Whether the connection could go on after this answer. Asked once, when the head is made. */
+  persists(): boolean;
+  dateLine(): string;
+  latin1(text: string): void;
+  utf8(text: string): void;
+  /** Bytes that are left alone from now on. */
+  bytes(bytes: Uint8Array): void;
+  /** Something was handed over: it is to leave now, or with the rest of the turn. */
+  handedOver(): void;
+  /** Settles when the client has taken enough for more to be written; rejects when it is gone. */
+  drained(): Promise<void>;
+  /** The answer is complete. */
+  completed(response: ResponseWriter): void;
+  /** Another protocol takes over, after a 101 with these field lines. */
+  upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
+  /** The answer cannot be completed as its head has promised. */
+  broken(): void;
+}
+
+type Framing = 'length' | 'chunked' | 'close' | 'none';
+
+const DEFAULT_STATUS = 200;
+
+/** Each status has one line, made when it is first needed. */
+const statusLines: string[] = [];
+
+function statusLine(status: number): string {
+  statusLines[status] ??= `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
+  return statusLines[status];
+}
+
+export class ResponseWriter {
+  readonly #sink: ResponseSink;
+  #status = DEFAULT_STATUS;
+  /** Lower-case name, then the line with its CRLF. */
+  #headers: [name: string, line: string][] | null = null;
+  #trailers = '';
+  #declaredLength = -1;
+  #writtenBytes = 0;
+  #framing: Framing = 'none';
+  #isClosing = false;
+  #hasBegun = false;
+  #hasEnded = false;
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  /** Its head has been handed over: status and headers cannot change any more. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** After it, the connection closes. */
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  status(code: number): this {
+    this.#mustNotHaveBegun('status');
+    if (!isFinalStatus(code)) throw new RangeError(`a status is an integer from 200 to 599, not ${String(code)}`);
+    this.#status = code;
+    return this;
+  }
+
+  /** Sets a field. Given twice, the last counts, but for Set-Cookie, of which there may be many. */
+  header(name: string, value: string | number): this {
+    this.#mustNotHaveBegun('header');
+    const text = String(value);
+    const lower = checkField(name, text);
+    if (lower === 'transfer-encoding') throw new Error('Transfer-Encoding is set by the server: use write() to stream');
+    if (lower === 'connection' && tokensOf(text).includes('close')) this.#isClosing = true;
+    if (lower === 'connection' || lower === 'keep-alive') return this; // the rest of it is the connection's business
+    if (lower === 'content-length') this.#declareLength(text);
+    else this.#set(lower, `${name}: ${text}\r\n`);
+    return this;
+  }
+
+  /** A field behind a chunked body. Browsers ignore them, other programs may not. */
+  trailer(name: string, value: string | number): this {
+    if (this.#hasEnded) throw new Error('trailer() after the answer has ended');
+    const text = String(value);
+    const lower = checkField(name, text);
+    // RFC 9110 section 6.5.1: what frames or routes a message cannot come behind it.
+    if (['transfer-encoding', 'content-length', 'host', 'trailer', 'connection'].includes(lower)) {
+      throw new Error(`${name} cannot be a trailer`);
+    }
+    this.#trailers += `${name}: ${text}\r\n`;
+    return this;
+  }
+
+  text(body: string): void {
+    this.#send(body, 'text/plain; charset=utf-8');
+  }
+
+  html(body: string): void {
+    this.#send(body, 'text/html; charset=utf-8');
+  }
+
+  json(value: unknown): void {
+    const body = JSON.stringify(value);
+    if (body === undefined) throw new TypeError('json() was given a value that JSON has no form for');
+    this.#send(body, 'application/json');
+  }
+
+  /** The bytes must be left alone until they are sent. */
+  bytes(body: Uint8Array): void {
+    this.#mustNotHaveBegun('bytes');
+    this.#beginWhole(body.byteLength, 'application/octet-stream');
+    if (this.#mayHaveBody()) this.#sink.bytes(body);
+    this.#complete();
+  }
+
+  redirect(location: string, status = 302): void {
+    this.header('Location', asciiLocation(location)).status(status);
+    this.#beginWhole(0, null);
+    this.#complete();
+  }
+
+  /** No body: 204 unless another status is set or given. */
+  empty(status?: number): void {
+    this.#mustNotHaveBegun('empty');
+    if (status !== undefined) this.status(status);
+    else if (this.#status === DEFAULT_STATUS) this.#status = 204;
+    this.#beginWhole(0, null);
+    this.#complete();
+  }
+
+  /** Sends a piece. Wait for the promise before sending more: it settles when the client keeps up. */
+  write(chunk: string | Uint8Array): Promise<void> {
+    this.#mustNotHaveEnded('write');
+    if (this.#sink.isGone) return ignored(this.#sink.drained());
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    this.#checkLength(bytes.byteLength);
+    if (!this.#hasBegun) this.#beginStream();
+    this.#writeChunk(bytes);
+    this.#sink.handedOver();
+    return ignored(this.#sink.drained());
+  }
+
+  /** Ends a streamed answer, after a last piece if one is given. Without any `write`, that piece is the whole answer. */
+  end(chunk?: string | Uint8Array): void {
+    this.#mustNotHaveEnded('end');
+    if (!this.#hasBegun && this.#trailers === '') {
+      this.#endWhole(chunk);
+      return;
+    }
+    if (chunk !== undefined) void this.write(chunk);
+    else if (!this.#hasBegun) this.#beginStream();
+    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#sink.latin1(`0\r\n${this.#trailers}\r\n`);
+    if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
+      this.#hasEnded = true;
+      this.#sink.broken();
+      throw new Error(`Content-Length promised ${this.#declaredLength} bytes, ${this.#writtenBytes} were written`);
+    }
+    this.#complete();
+  }
+
+  /**
+   * Answers 101 and hands the connection over: `createHandler` gets the bare stream and says who is to hear of it. What the
+   * client has sent behind its request comes first. Throws HttpError 426 where the client did not ask for an upgrade.
+   */
+  upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): void {
+    this.#mustNotHaveBegun('upgrade');
+    checkField('Upgrade', protocol);
+    let fields = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
+    for (const [, line] of this.#headers ?? []) fields += line;
+    this.#sink.upgrade(fields, createHandler);
+    this.#hasBegun = true;
+    this.#hasEnded = true;
+  }
+
+  /** Forgets what was prepared, so that an error can be answered instead. For the connection. */
+  restart(): void {
+    this.#status = DEFAULT_STATUS;
+    this.#headers = null;
+    this.#trailers = '';
+    this.#declaredLength = -1;
+  }
+
+  #endWhole(chunk: string | Uint8Array | undefined): void {
+    if (chunk === undefined && hasNoBody(this.#status)) this.empty(this.#status);
+    else if (typeof chunk === 'string') this.text(chunk);
+    else this.bytes(chunk ?? new Uint8Array(0));
+  }
+
+  #send(body: string, contentType: string): void {
+    this.#mustNotHaveBegun('an answer');
+    const byteLength = Buffer.byteLength(body);
+    const head = this.#headOf('length', byteLength, contentType);
+    this.#hasBegun = true;
+    if (!this.#mayHaveBody()) {
+      this.#sink.latin1(head);
+    } else if (byteLength === body.length) {
+      this.#sink.latin1(head + body); // ASCII: head and body are one copy
+    } else {
+      this.#sink.latin1(head);
+      this.#sink.utf8(body);
+    }
+    this.#complete();
+  }
+
+  #beginWhole(byteLength: number, contentType: string | null): void {
+    this.#sink.latin1(this.#headOf('length', byteLength, contentType));
+    this.#hasBegun = true;
+  }
+
+  /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
+  #beginStream(): void {
+    if (this.#declaredLength >= 0) this.#framing = 'length';
+    else this.#framing = this.#sink.minorVersion === 0 ? 'close' : 'chunked';
+    if (this.#framing === 'close') this.#isClosing = true;
+    this.#sink.latin1(this.#headOf(this.#framing, this.#declaredLength, null));
+    this.#hasBegun = true;
+  }
+
+  #writeChunk(bytes: Uint8Array): void {
+    this.#writtenBytes += bytes.byteLength;
+    if (!this.#mayHaveBody() || bytes.byteLength === 0) return; // an empty chunk would end the body
+    if (this.#framing === 'chunked') this.#sink.latin1(`${bytes.byteLength.toString(16)}\r\n`);
+    this.#sink.bytes(bytes);
+    if (this.#framing === 'chunked') this.#sink.latin1('\r\n');
+  }
+
+  #headOf(framing: Framing, byteLength: number, contentType: string | null): string {
+    const status = this.#status;
+    if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
+      if (this.#mayHaveBody()) {
+        this.#isClosing = true; // a handler that is wrong here may be so in ways that are not seen
+        throw new Error(`Content-Length promised ${this.#declaredLength} bytes, the body has ${byteLength}`);
+      }
+      byteLength = this.#declaredLength; // an answer to HEAD may say what GET would have
+    }
+    let head = statusLine(status);
+    if (this.#headers === null) {
+      head += this.#sink.dateLine();
+      if (contentType !== null && !hasNoBody(status)) head += `Content-Type: ${contentType}\r\n`;
+    } else {
+      if (!this.#has('date')) head += this.#sink.dateLine();
+      if (contentType !== null && !hasNoBody(status) && !this.#has('content-type')) {
+        head += `Content-Type: ${contentType}\r\n`;
+      }
+      for (const [, line] of this.#headers) head += line;
+    }
+    // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole answer.
+    if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
+    if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
+    if (this.#isClosing || !this.#sink.persists()) {
+      this.#isClosing = true;
+      head += 'Connection: close\r\n';
+    } else if (this.#sink.minorVersion === 0) {
+      head += 'Connection: keep-alive\r\n';
+    }
+    return `${head}\r\n`;
+  }
+
+  #mayHaveBody(): boolean {
+    return !this.#sink.isHeadRequest && !hasNoBody(this.#status);
+  }
+
+  #complete(): void {
+    this.#hasEnded = true;
+    this.#sink.completed(this);
+  }
+
+  #checkLength(more: number): void {
+    if (this.#declaredLength < 0 || this.#writtenBytes + more <= this.#declaredLength) return;
+    if (this.#hasBegun) this.#sink.broken();
+    throw new Error(`Content-Length promised ${this.#declaredLength} bytes, and more are written`);
+  }
+
+  #declareLength(text: string): void {
+    if (!/^\d{1,15}$/.test(text)) throw new RangeError(`Content-Length must be a number of bytes, not ${text}`);
+    this.#declaredLength = Number(text);
+  }
+
+  #set(lower: string, line: string): void {
+    this.#headers ??= [];
+    const at = lower === 'set-cookie' ? -1 : this.#headers.findIndex(([name]) => name === lower);
+    if (at === -1) this.#headers.push([lower, line]);
+    else this.#headers[at] = [lower, line];
+  }
+
+  #has(lower: string): boolean {
+    return this.#headers?.some(([name]) => name === lower) ?? false;
+  }
+
+  #mustNotHaveBegun(what: string): void {
+    this.#mustNotHaveEnded(what);
+    if (this.#hasBegun) throw new Error(`${what} after the answer has begun`);
+  }
+
+  #mustNotHaveEnded(what: string): void {
+    if (this.#hasEnded) throw new Error(`${what} after the answer has ended`);
+  }
+}
+
+/** Answers the lower-case name of a field that can be sent. */
+function checkField(name: string, value: string): string {
+  if (!isToken(name)) throw new TypeError(`'${name}' is no header name`);
+  if (!isFieldValue(value)) throw new TypeError(`the value of ${name} holds a character that a header cannot hold`);
+  return name.toLowerCase();
+}
+
+/** What is no ASCII cannot stand in a Location. */
+function asciiLocation(location: string): string {
+  // encodeURI would hide a line end in %0D%0A: it is as much of a mistake here as in any field.
+  if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect holds a control character');
+  return encodeURI(location).replaceAll('%25', '%'); // escapes that were there stay as they were
+}
+
+/** A program that does not wait for it must not be ended by a rejection that it does not care about. */
+function ignored(promise: Promise<void>): Promise<void> {
+  promise.catch(() => {});
+  return promise;
+}

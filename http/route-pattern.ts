@@ -1,0 +1,120 @@
+/**
+ * Route patterns: `/users/:id/files/*`, as text, as segments, and as a type. Pure.
+ *
+ * A segment is a name (`users`), a param (`:id`, any one name that is not empty) or, at the end, a wildcard (`*` or `*path`,
+ * all that is left, which may be nothing). A pattern is plain text: write `/café`, not `/caf%C3%A9`; the router decodes
+ * the request's side. `/a` and `/a/` are two paths, because they are two to every cache, proxy and relative link.
+ *
+ * It refuses optional parts, regular expressions and two params in one segment: they make it hard to say which of two
+ * routes wins, and a regular expression lets one request take seconds. A mistake in a pattern is told when it is
+ * registered, not when the first request arrives.
+ */
+
+/** `'/users/:id/*'` -> `{ readonly id: string; readonly '*': string }`. A path that is not a literal has unknown names. */
+export type ParamsOf<Path extends string> = string extends Path
+  ? Readonly<Record<string, string>>
+  : { readonly [Name in NamesOf<Path>]: string };
+
+type NamesOf<Path extends string> = Path extends `${infer Segment}/${infer Rest}`
+  ? NameOf<Segment> | NamesOf<Rest>
+  : NameOf<Path>;
+
+type NameOf<Segment extends string> = Segment extends `:${infer Name}`
+  ? Name
+  : Segment extends '*'
+    ? '*'
+    : Segment extends `*${infer Name}`
+      ? Name
+      : never;
+
+export type Segment =
+  | { readonly kind: 'name'; readonly text: string }
+  | { readonly kind: 'param'; readonly name: string }
+  | { readonly kind: 'wildcard'; readonly name: string };
+
+export interface RoutePattern {
+  readonly text: string;
+  readonly segments: readonly Segment[];
+  /** The params, in order; a wildcard without a name is `*`. */
+  readonly names: readonly string[];
+}
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** The pattern of a route: `/`, `/users/:id`, `/files/*`. */
+export function parsePattern(text: string): RoutePattern {
+  const refuse = (reason: string) => new TypeError(`the pattern '${String(text)}' ${reason}`);
+  if (typeof text !== 'string' || !text.startsWith('/')) throw refuse("does not start with '/'");
+  if (/[?#]/.test(text)) throw refuse("holds '?' or '#': a pattern is a path, without a query and without options");
+  if (/%[0-9a-f]{2}/i.test(text)) throw refuse('is percent-encoded: write it as plain text');
+  if (text.includes('\0')) throw refuse('contains NUL');
+  const parts = text.slice(1).split('/');
+  const segments = parts.map((part, i): Segment => {
+    if (part.startsWith(':')) return { kind: 'param', name: checkedName(part.slice(1)) };
+    if (!part.includes('*')) return { kind: 'name', text: part };
+    if (!part.startsWith('*') || i !== parts.length - 1) throw refuse("has a '*' that is not its last segment");
+    return { kind: 'wildcard', name: part === '*' ? '*' : checkedName(part.slice(1)) };
+  });
+  return patternOf(text, segments);
+
+  function checkedName(name: string): string {
+    if (name === '') throw refuse("has a ':' without a name");
+    // A param of that name would be lost: assigning it sets the prototype.
+    if (!IDENTIFIER.test(name) || name === '__proto__') {
+      throw refuse(`has a param named '${name}': a name is a letter or '_', then letters, digits and '_'`);
+    }
+    return name;
+  }
+}
+
+/** What is below which: `/api` covers `/api` and `/api/...`, not `/apis`. The prefix `/` covers everything. */
+export function parsePrefix(text: string): RoutePattern {
+  const pattern = parsePattern(text);
+  if (text === '/') return { text: '', segments: [], names: [] };
+  const last = pattern.segments.at(-1) as Segment;
+  if (last.kind === 'wildcard' || (last.kind === 'name' && last.text === '')) {
+    throw new TypeError(
+      `a prefix covers what is below it without '*' or '/' at its end: write '${text.replace(/\/[^/]*$/, '') || '/'}'`,
+    );
+  }
+  return pattern;
+}
+
+/** A pattern below a prefix. `/` below `/api` is `/api` itself, so that a router need not know where it is mounted. */
+export function joinPatterns(prefix: RoutePattern, pattern: RoutePattern): RoutePattern {
+  if (prefix.segments.length === 0) return pattern;
+  if (pattern.text === '/') return prefix;
+  return patternOf(prefix.text + pattern.text, [...prefix.segments, ...pattern.segments]);
+}
+
+function patternOf(text: string, segments: readonly Segment[]): RoutePattern {
+  const names = segments.flatMap((segment) => (segment.kind === 'name' ? [] : [segment.name]));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new TypeError(`the pattern '${text}' has two params named '${twice}'`);
+  return { text, segments, names };
+}
+
+/** Whether the paths of a route are below a prefix: all of them, none, or it depends on the path. */
+export function coverage(prefix: RoutePattern, route: RoutePattern): 'all' | 'none' | 'some' {
+  let result: 'all' | 'some' = 'all';
+  for (const [i, above] of prefix.segments.entries()) {
+    const below = route.segments[i];
+    if (below === undefined) return 'none';
+    if (below.kind === 'wildcard') return 'some';
+    if (above.kind === 'name') {
+      if (below.kind === 'param') {
+        if (above.text === '') return 'none';
+        result = 'some';
+      } else if (below.text !== above.text) return 'none';
+    } else if (below.kind === 'name' && below.text === '') return 'none';
+  }
+  return result;
+}
+
+/** Whether the params of a prefix are also those of a route: the same names for the same segments. */
+export function sharesParams(prefix: RoutePattern, route: RoutePattern): boolean {
+  return prefix.segments.every((segment, i) => {
+    const other = route.segments[i];
+    return segment.kind === 'name' || (other?.kind === 'param' && other.name === segment.name);
+  });
+}

@@ -1,0 +1,178 @@
+/**
+ * serve: a listening socket, the connections it takes, and their end. The one file here that makes sockets.
+ *
+ * Everything a server decides is an option with a default: where it listens, every limit and timeout, what becomes of
+ * errors. Several servers can live in one process, and each can be stopped with grace: it takes no more connections, lets
+ * go of the idle ones, completes the answers that are under way, and after a deadline ends whatever is left.
+ *
+ * Next: index.ts
+ */
+
+import { createEventLoop } from '../simplenet/create-event-loop.ts';
+import type { EventLoop, Listener } from '../simplenet/event-loop.ts';
+import { NetSocket } from '../simplenet/net-socket.ts';
+import type { SocketAddress } from '../simplenet/socket-address.ts';
+import type { ListenOptions } from '../simplenet/socket-options.ts';
+import { Connection, type ConnectionHome } from './connection.ts';
+import { DateField } from './date-field.ts';
+import type { Handler } from './handler.ts';
+import { HeadParser } from './head-parser.ts';
+import type { HttpRequest } from './http-request.ts';
+import { defaultLimits, defaultTimeouts, type Limits, type Timeouts, withDefaults } from './limits.ts';
+import { OutputBuffer } from './output-buffer.ts';
+
+export interface ServeOptions {
+  /** An IP address; 127.0.0.1 unless given. `::` takes IPv4 as well. `localhost` is understood, other names are not. */
+  readonly host?: string;
+  /** 0, the default, is any free port: see `url` for which. */
+  readonly port?: number;
+  /** A Unix socket instead of host and port; a path that begins with NUL is in the abstract namespace. */
+  readonly path?: string;
+  /** A listening socket that is open already, as systemd hands it over. */
+  readonly fd?: number;
+  readonly limits?: Partial<Limits>;
+  readonly timeouts?: Partial<Timeouts>;
+  /** Hears of every exception that a handler did not mean for the client. Written to standard error unless given. */
+  readonly onError?: (error: unknown, request: HttpRequest | null) => void;
+  /** Stops the server, with grace, when it is aborted. */
+  readonly signal?: AbortSignal;
+  /** Socket options, and the `control` hook that gets the socket before it is bound. */
+  readonly socket?: ListenOptions;
+}
+
+/** Something that is a handler, or has one: a Router. */
+export type HandlerSource = Handler | { handle: Handler };
+
+export interface CloseOptions {
+  /** How long answers under way may take; 10 s unless given. */
+  readonly graceMs?: number;
+}
+
+const DEFAULT_HOST = '127.0.0.1';
+const DEFAULT_GRACE_MS = 10_000;
+const OUTPUT_BYTES = 65_536;
+
+/** Parsers kept for connections whose head came in pieces; any more are made anew. */
+const MOST_SPARE_PARSERS = 64;
+
+export class Server implements ConnectionHome {
+  readonly handler: Handler;
+  readonly limits: Limits;
+  readonly timeouts: Timeouts;
+  readonly output = new OutputBuffer(OUTPUT_BYTES);
+  readonly date = new DateField();
+  readonly address: SocketAddress;
+  /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
+  readonly url: string;
+
+  readonly #loop: EventLoop;
+  readonly #listener: Listener;
+  readonly #connections = new Set<Connection>();
+  readonly #parsers: HeadParser[] = [];
+  readonly #onError: (error: unknown, request: HttpRequest | null) => void;
+  #closed: Promise<void> | null = null;
+  #whenEmpty: (() => void) | null = null;
+
+  constructor(source: HandlerSource, options: ServeOptions) {
+    this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
+    this.limits = withDefaults(defaultLimits, options.limits);
+    this.timeouts = withDefaults(defaultTimeouts, options.timeouts);
+    this.#onError = options.onError ?? ((error) => console.error(error));
+    this.#loop = createEventLoop();
+    try {
+      this.#listener = this.#listen(options);
+    } catch (error) {
+      this.#loop.close();
+      throw error;
+    }
+    this.address = this.#listener.address;
+    this.url = urlOf(this.address);
+    const { signal } = options;
+    if (signal?.aborted === true) void this.close();
+    else signal?.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  get isStopping(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** Connections that are open now. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Stops with grace. Settles when the last connection is gone. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closed ??= this.#stop(options.graceMs ?? DEFAULT_GRACE_MS);
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // For the connections.
+
+  borrowParser(): HeadParser {
+    const parser = this.#parsers.pop() ?? new HeadParser(this.limits);
+    parser.reset();
+    return parser;
+  }
+
+  returnParser(parser: HeadParser): void {
+    if (this.#parsers.length < MOST_SPARE_PARSERS) this.#parsers.push(parser);
+  }
+
+  report(error: unknown, request: HttpRequest | null): void {
+    this.#onError(error, request);
+  }
+
+  gone(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#whenEmpty?.();
+  }
+
+  #listen(options: ServeOptions): Listener {
+    const onConnection = (stream: Parameters<Parameters<EventLoop['listen']>[1]>[0]) => {
+      const connection = new Connection(this, stream);
+      this.#connections.add(connection);
+      if (this.#connections.size > this.limits.connections) stream.close();
+      return connection;
+    };
+    if (options.fd !== undefined) return this.#loop.adoptListener(NetSocket.adopt(options.fd), onConnection);
+    if (options.path !== undefined) return this.#loop.listen({ path: options.path }, onConnection, options.socket);
+    const host = options.host ?? DEFAULT_HOST;
+    const address = host === 'localhost' ? DEFAULT_HOST : host; // RFC 6761 section 6.3: it is always loopback
+    const socket = { noDelay: true, ...(address === '::' ? { ipv6Only: false } : {}), ...options.socket };
+    return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    this.#listener.close();
+    // A tick later `isStopping` says so to everybody, and requests that had come before are under way.
+    await null;
+    for (const connection of this.#connections) connection.stop();
+    const empty = new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+      if (this.#connections.size === 0) resolve();
+    });
+    const deadline = setTimeout(() => {
+      for (const connection of this.#connections) connection.stream.abort();
+    }, graceMs);
+    await empty;
+    clearTimeout(deadline);
+    this.#loop.close();
+  }
+}
+
+/** Starts a server. Throws SystemError where it cannot listen: a busy port, a missing permission. */
+export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
+  return new Server(source, options);
+}
+
+function urlOf(address: SocketAddress): string {
+  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
+  // A wildcard address is none to connect to.
+  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
+  return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
+}

@@ -1,0 +1,27 @@
+/**
+ * TCP keeps bytes in order and nothing else: a request may arrive in any pieces. Here every transcript is sent byte by
+ * byte, and must get the very same answers as in one piece; those that are rejected, the very same rejection.
+ *
+ * Cases that are about time are left out, as their point is how fast bytes come, and so are those of many kilobytes.
+ */
+
+import { test } from 'tap';
+import { playAll } from './stage.ts';
+import { bytesOf, type Case, readCorpus } from './transcript.ts';
+
+const MOST_BYTES = 3_000;
+
+/** Files in which time or the server's own end is the point. */
+const ABOUT_TIME = ['time.txt', 'graceful-stop.txt'];
+
+function isSplittable(one: Case): boolean {
+  if (ABOUT_TIME.includes(one.file) || one.between !== null) return false;
+  if (one.steps.some((step) => step.kind === 'drip')) return false;
+  const { length } = bytesOf(one);
+  return length > 0 && length <= MOST_BYTES;
+}
+
+for (const file of readCorpus()) {
+  const cases = file.cases.filter(isSplittable);
+  if (cases.length > 0) test(`${file.name}, byte by byte`, (t) => playAll(t, file, cases, 'byte by byte'));
+}
