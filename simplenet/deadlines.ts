@@ -59,12 +59,17 @@ export class Deadlines {
     this.#alarmAt = Number.POSITIVE_INFINITY;
   }
 
-  /** A later deadline leaves an earlier alarm as it is: it will find nothing and set itself anew. */
+  /**
+   * A later deadline leaves an earlier alarm as it is: it will find nothing and set itself anew. And so does one that is
+   * due within the tick that has begun, or deadlines set again and again would put the alarm off for ever.
+   */
   #setAlarm(at: number): void {
+    const now = this.#host.now();
+    const alarmAt = Math.max(at, now + this.#tickMs);
+    if (alarmAt >= this.#alarmAt) return;
     this.#alarm?.cancel();
-    const delayMs = Math.max(at - this.#host.now(), this.#tickMs);
-    this.#alarmAt = Math.max(at, this.#host.now() + this.#tickMs);
-    this.#alarm = this.#host.alarm(delayMs, () => this.#sweep());
+    this.#alarmAt = alarmAt;
+    this.#alarm = this.#host.alarm(alarmAt - now, () => this.#sweep());
   }
 
   #sweep(): void {

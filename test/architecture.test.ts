@@ -185,7 +185,7 @@ test('pure files know no clock, no process and no system call', async (t) => {
 
 test('the reading tour starts in the README, visits every file and ends at server.ts', async (t) => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const start = /The tour starts at \[`([^`]+)`\]/.exec(readme)?.[1];
+  const start = /The tour starts at\s\[`([^`]+)`\]/.exec(readme)?.[1];
   const visited: string[] = [];
   let file: string | undefined = start;
   while (file !== undefined && !visited.includes(file)) {
