@@ -1,0 +1,396 @@
+/**
+ * The server as a whole: what a request costs in system calls, who is answered first, and what is left when clients die.
+ */
+
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'tap';
+import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
+import { type InternetAddress, libc } from '../../simplenet/index.ts';
+import { Random } from '../simulation/random.ts';
+import { CountingLibc } from '../support/counting-libc.ts';
+
+const hello = new Router();
+hello.get('/', (_request, response) => response.text('hello\n'));
+
+function dial(server: Server): Socket {
+  const { port, address } = server.address as InternetAddress;
+  const socket = connect({ port, host: address, allowHalfOpen: true });
+  socket.on('error', () => {});
+  return socket;
+}
+
+/** All that arrives until the server ends. */
+async function gather(socket: Socket): Promise<string> {
+  let text = '';
+  socket.setEncoding('latin1').on('data', (piece: string) => {
+    text += piece;
+  });
+  await new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
+  socket.destroy();
+  return text;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1);
+}
+
+function openSockets(): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return /socket:|eventpoll/.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false; // the descriptor that read the folder
+    }
+  }).length;
+}
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+
+test('a keep-alive request costs 1 recv and 1 send, and so do sixteen in a pipeline', async (t) => {
+  const original = { ...libc };
+  const counting = new CountingLibc(original);
+  Object.assign(libc, counting.libc);
+  t.teardown(() => Object.assign(libc, original));
+  const server = serve(hello);
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  await once(socket, 'connect');
+  socket.write(get('/'));
+  await once(socket, 'data');
+  counting.take();
+  for (let i = 0; i < 100; i++) {
+    socket.write(get('/'));
+    await once(socket, 'data');
+  }
+  const { epoll_wait: waits = 0, ...single } = counting.take();
+  t.same(single, { recv: 100, send: 100 });
+  t.ok(waits <= 101, `${waits} epoll_wait`);
+  socket.write(get('/').repeat(16));
+  let answers = 0;
+  while (answers < 16) answers += String(await once(socket, 'data')).split('HTTP/1.1 200').length - 1;
+  const { epoll_wait: _, ...pipelined } = counting.take();
+  t.same(pipelined, { recv: 1, send: 1 });
+  socket.destroy();
+});
+
+test('answers leave in the order of their requests, whoever is ready first', async (t) => {
+  const site = new Router();
+  site.get('/async/:ms', async (request, response) => {
+    await sleep(Number(request.params.ms));
+    response.text(`async ${request.params.ms};`);
+  });
+  site.get('/sync', (_request, response) => response.text('sync;'));
+  const server = serve(site);
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.end(['/async/20', '/sync', '/async/1', '/sync', '/async/0', '/sync'].map(get).join(''));
+  const bodies = (await gather(socket)).match(/(a?sync)[^;]*;/g);
+  t.same(bodies, ['async 20;', 'sync;', 'async 1;', 'sync;', 'async 0;', 'sync;']);
+});
+
+test('a thousand connections, each killed at a random byte, leave nothing behind', async (t) => {
+  const before = openSockets();
+  let begun = 0;
+  let settled = 0;
+  const site = new Router();
+  const counted =
+    (handler: (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => Promise<void>) =>
+    async (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => {
+      begun++;
+      await handler(request, response).finally(() => settled++);
+    };
+  site.post(
+    '/echo',
+    counted(async (request, response) => response.bytes(await request.bytes())),
+  );
+  site.get(
+    '/stream',
+    counted(async (_request, response) => {
+      for (let i = 0; i < 20; i++) await response.write('x'.repeat(20_000));
+      response.end();
+    }),
+  );
+  site.get(
+    '/wait',
+    counted(async (request, response) => {
+      await Promise.race([sleep(200, null, { ref: false }), once(request.signal, 'abort')]);
+      response.text('waited');
+    }),
+  );
+  const errors: unknown[] = [];
+  const server = serve(site, { onError: (error) => errors.push(error) });
+  const random = new Random(42);
+  const script = `${get('/wait')}POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\n${'b'.repeat(300)}${get('/stream')}`;
+  const one = async () => {
+    const socket = dial(server);
+    await once(socket, 'connect');
+    const from = random.pick([0, get('/wait').length, script.length - get('/stream').length]);
+    socket.write(script.slice(from, from + random.below(script.length - from + 1)));
+    if (random.chance(0.5)) await sleep(random.below(5));
+    if (random.chance(0.5)) socket.resetAndDestroy();
+    else socket.destroy();
+  };
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 50 }, one));
+  await until(() => server.connectionCount === 0);
+  await until(() => begun === settled);
+  t.ok(begun > 100, `${begun} handlers were called, and all have ended`);
+  t.same(errors, [], 'that clients leave is no error');
+  await server.close();
+  t.equal(openSockets(), before);
+});
+
+test('a slow reader of 50 MB holds little memory', async (t) => {
+  const chunk = Buffer.alloc(65_536, 'x');
+  let written = 0;
+  const server = serve(async (_request, response) => {
+    for (let i = 0; i < 800; i++) {
+      await response.write(chunk);
+      written += chunk.length;
+    }
+    response.end();
+  });
+  t.teardown(() => server.close({ graceMs: 1 }));
+  const socket = dial(server);
+  socket.pause();
+  socket.write(get('/'));
+  let last = -1;
+  while (written !== last) {
+    last = written;
+    await sleep(50);
+  }
+  t.ok(written < 12_000_000, `${written} bytes were written, all but one piece into the kernel's buffers`);
+  const { arrayBuffers } = process.memoryUsage();
+  t.ok(arrayBuffers < 20_000_000, `${arrayBuffers} bytes of buffers in this process`);
+  socket.destroy();
+  await until(() => server.connectionCount === 0);
+});
+
+test('the signal is aborted when the client is gone, and only then', async (t) => {
+  const seen: string[] = [];
+  const server = serve(async (request, response) => {
+    request.signal.addEventListener('abort', () => seen.push(request.path));
+    await sleep(30);
+    response.text('ok');
+  });
+  t.teardown(() => server.close());
+  const halfClosed = dial(server);
+  halfClosed.end(get('/half-closed'));
+  t.match(await gather(halfClosed), /200 OK/);
+  const finished = dial(server);
+  finished.write(get('/finished'));
+  await once(finished, 'data');
+  finished.destroy();
+  const gone = dial(server);
+  gone.write(get('/gone'));
+  await sleep(10);
+  gone.resetAndDestroy();
+  await until(() => seen.length > 0 && server.connectionCount === 0);
+  t.same(seen, ['/gone']);
+});
+
+test('a handler that goes wrong touches no other connection, and is told to the log', async (t) => {
+  const site = new Router();
+  site.get('/throws', () => {
+    throw new Error('thrown');
+  });
+  site.get('/rejects', async () => {
+    await null;
+    throw new Error('rejected');
+  });
+  site.get('/forgets', async () => {});
+  site.get('/twice', (_request, response) => {
+    response.text('once');
+    response.text('twice');
+  });
+  site.get('/late', (_request, response) => {
+    response.text('in time');
+    void Promise.resolve().then(() => response.write('late'));
+  });
+  site.get('/halfway', async (_request, response) => {
+    await response.write('half');
+    throw new Error('halfway');
+  });
+  site.get('/chosen', () => {
+    throw new HttpError(418, 'short and stout');
+  });
+  site.get('/', (_request, response) => response.text('fine'));
+  const log: string[] = [];
+  const server = serve(site, { onError: (error) => log.push((error as Error).message) });
+  t.teardown(() => server.close());
+  const bystander = dial(server);
+  await once(bystander, 'connect');
+  const ask = (path: string) => {
+    const socket = dial(server);
+    socket.end(get(path));
+    return gather(socket);
+  };
+  const rejections: unknown[] = [];
+  const onRejection = (error: Error) => rejections.push(error.message);
+  process.on('unhandledRejection', onRejection);
+  t.teardown(() => process.off('unhandledRejection', onRejection));
+  t.match(await ask('/throws'), /^HTTP\/1\.1 500 [\s\S]*Internal Server Error\n$/);
+  t.match(await ask('/rejects'), /^HTTP\/1\.1 500 /);
+  t.match(await ask('/forgets'), /^HTTP\/1\.1 500 /);
+  t.match(await ask('/twice'), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nonce$/);
+  t.match(await ask('/late'), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nin time$/);
+  t.notMatch(await ask('/halfway'), /0\r\n\r\n$/);
+  t.match(await ask('/chosen'), /^HTTP\/1\.1 418 [\s\S]*short and stout\n$/);
+  t.same(log, [
+    'thrown',
+    'rejected',
+    'the handler ended without an answer',
+    'an answer after the answer has ended',
+    'halfway',
+  ]);
+  await sleep(5);
+  t.same(
+    rejections,
+    ['write after the answer has ended'],
+    'a mistake outside of the handler is an unhandled rejection',
+  );
+  bystander.end(get('/'));
+  t.match(await gather(bystander), /fine$/);
+});
+
+test('where it listens', async (t) => {
+  const ways: [ServeOptions, RegExp][] = [
+    [{}, /^http:\/\/127\.0\.0\.1:\d+$/],
+    [{ host: 'localhost' }, /^http:\/\/127\.0\.0\.1:\d+$/],
+    [{ host: '::1' }, /^http:\/\/\[::1\]:\d+$/],
+    [{ host: '0.0.0.0' }, /^http:\/\/127\.0\.0\.1:\d+$/],
+    [{ host: '::' }, /^http:\/\/\[::1\]:\d+$/],
+    [{ path: `\0simplenet-${process.pid}` }, /^unix:@simplenet-\d+$/],
+  ];
+  for (const [options, url] of ways) {
+    const server = serve(hello, options);
+    t.match(server.url, url);
+    if (server.url.startsWith('http')) t.equal(await (await fetch(server.url)).text(), 'hello\n');
+    await server.close();
+  }
+});
+
+test('several servers in one process, and an end by signal', async (t) => {
+  const stop = new AbortController();
+  const servers = [1, 2, 3].map((n) =>
+    serve((_request, response) => response.text(`server ${n}`), { signal: stop.signal }),
+  );
+  for (const [i, server] of servers.entries()) t.equal(await (await fetch(server.url)).text(), `server ${i + 1}`);
+  stop.abort();
+  await Promise.all(servers.map((server) => server.close()));
+  for (const server of servers) await t.rejects(fetch(server.url));
+  const late = serve(hello, { signal: stop.signal });
+  await late.close();
+});
+
+test('a server that cannot listen says why, and leaves nothing', async (t) => {
+  const busy = serve(hello);
+  t.teardown(() => busy.close());
+  const { port } = busy.address as InternetAddress;
+  const before = openSockets();
+  t.throws(() => serve(hello, { port }), { code: 'EADDRINUSE', syscall: 'bind', port });
+  t.throws(() => serve(hello, { port: 70_000 }), /a port is an integer from 0 to 65535/);
+  t.throws(() => serve(hello, { host: 'nowhere.example' }), /no IPv4 or IPv6 address/);
+  t.throws(() => serve(hello, { limits: { headBytes: 0 } }), /headBytes must be a number > 0/);
+  t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /no limit called 'idle'/);
+  await sleep(1);
+  t.equal(openSockets(), before);
+});
+
+test('graceful close: idle ones go at once, answers under way are completed, and the deadline holds', async (t) => {
+  const site = new Router();
+  site.get('/slow', async (_request, response) => {
+    await sleep(60);
+    response.text('slow but sure');
+  });
+  site.get('/never', () => new Promise(() => {}));
+  const server = serve(site);
+  const idle = dial(server);
+  await once(idle, 'connect');
+  const silentEnd = gather(idle);
+  const slow = dial(server);
+  slow.write(get('/slow'));
+  const never = dial(server);
+  never.write(get('/never'));
+  await until(() => server.connectionCount === 3);
+  await sleep(10);
+  const answers = Promise.all([gather(slow), gather(never)]);
+  const startedAt = performance.now();
+  const closed = server.close({ graceMs: 200 });
+  t.equal(await silentEnd, '', 'idle');
+  t.ok(performance.now() - startedAt < 50);
+  await closed;
+  const took = performance.now() - startedAt;
+  t.ok(took >= 190 && took < 1_000, `${took.toFixed(0)} ms`);
+  const [slowAnswer, neverAnswer] = await answers;
+  t.match(slowAnswer, /Connection: close\r\n[\s\S]*slow but sure$/);
+  t.equal(neverAnswer, '');
+});
+
+test('an upgrade hands over the bare stream, with what came behind the request', async (t) => {
+  const server = serve((request, response) => {
+    if (request.path !== '/shout') throw new HttpError(404, 'nothing here');
+    response.upgrade('shout', () => ({
+      onData(stream, bytes) {
+        stream.write(Buffer.from(bytes.toString().toUpperCase()));
+      },
+    }));
+  });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.write(`GET /shout HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nfirst `);
+  let text = '';
+  socket.setEncoding('latin1').on('data', (piece: string) => {
+    text += piece;
+  });
+  await until(() => text.endsWith('FIRST '));
+  socket.write('second');
+  await until(() => text.endsWith('SECOND'));
+  t.match(text, /^HTTP\/1\.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nFIRST SECOND$/);
+  socket.destroy();
+  const plain = dial(server);
+  plain.end(get('/shout'));
+  t.match(await gather(plain), /^HTTP\/1\.1 426 /);
+});
+
+test('an answer that never begins ends with 503, one that nobody takes with the connection', async (t) => {
+  const log: string[] = [];
+  const server = serve(
+    async (request, response) => {
+      if (request.path === '/never') await new Promise(() => {});
+      for (let i = 0; i < 1_000; i++) await response.write(Buffer.alloc(100_000));
+      response.end();
+    },
+    { timeouts: { answerMs: 50, writeMs: 100 }, onError: (error) => log.push((error as Error).message) },
+  );
+  t.teardown(() => server.close({ graceMs: 1 }));
+  const never = dial(server);
+  never.write(get('/never'));
+  t.match(await gather(never), /^HTTP\/1\.1 503 Service Unavailable\r\n/);
+  t.same(log, ['no answer after 50 ms']);
+  const deaf = dial(server);
+  deaf.pause();
+  deaf.write(get('/'));
+  await until(() => server.connectionCount > 0);
+  await until(() => server.connectionCount === 0);
+  deaf.destroy();
+});
+
+test('limits on requests per connection and on connections', async (t) => {
+  const server = serve(hello, { limits: { requestsPerConnection: 2, connections: 1 } });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.write(get('/').repeat(3));
+  const text = await gather(socket);
+  t.equal(text.match(/200 OK/g)?.length, 2);
+  t.match(text, /Connection: close\r\n\r\nhello\n$/);
+  await until(() => server.connectionCount === 0);
+  const first = dial(server);
+  first.write(get('/'));
+  await once(first, 'data');
+  const second = dial(server);
+  t.equal(await gather(second), '');
+  first.destroy();
+});
