@@ -59,7 +59,7 @@ function framingOfLengths(lengths: string, bodyBytes: number): Framing {
   if (others.some((other) => other !== first)) return refuse(400, 'two different Content-Lengths');
   // As numbers, 9007199254740993 and 9007199254740992 are the same: compare before any precision is lost.
   const digits = first.replace(/^0+(?=\d)/, '');
-  const limit = String(bodyBytes);
+  const limit = String(Math.min(bodyBytes, Number.MAX_SAFE_INTEGER));
   if (digits.length > limit.length || (digits.length === limit.length && digits > limit)) {
     return refuse(413, `a body of more than ${bodyBytes} bytes`);
   }

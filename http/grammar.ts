@@ -61,7 +61,16 @@ export function isHost(text: string): boolean {
 
 /** Without the spaces and tabs around it. String.trim would take other characters, such as 0xa0, for blanks, too. */
 export function trimBlanks(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '');
+  // Not a pattern such as /[ \t]+$/, which tries anew at each of a thousand blanks that are not at the end.
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === HTAB;
 }
 
 /** The members of a comma-separated list of tokens, in lower case, RFC 9110 section 5.6.1: empty ones do not count. */

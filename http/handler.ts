@@ -3,6 +3,8 @@
  *
  * Everything above the connection has this one shape: a route, a router, a middleware around a router. A handler that
  * returns no promise is done when it returns, and none is made for it.
+ *
+ * Next: path.ts
  */
 
 import type { HttpRequest } from './http-request.ts';

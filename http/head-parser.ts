@@ -128,7 +128,8 @@ export class HeadParser {
         case VERSION: {
           const versionStart = start + this.targetEnd + 1;
           while (at < stop && bytes[at] !== CR && bytes[at] !== LF && at - versionStart <= VERSION_BYTES) at++;
-          if (at === stop && at - versionStart <= VERSION_BYTES) break;
+          if (at - versionStart > VERSION_BYTES) return BAD_REQUEST;
+          if (at === stop) break;
           if (bytes[at] !== CR) return BAD_REQUEST;
           const minor = minorVersionOf(bytes, versionStart, at);
           if (minor < 0) return minor;

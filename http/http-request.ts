@@ -4,7 +4,7 @@
  * Only the method and the path are there from the start. The query, the headers and the signal are made when they are asked
  * for, and stay valid for as long as somebody holds the request, also when it has long been answered.
  *
- * Next: output-buffer.ts
+ * Next: date-field.ts
  */
 
 import type { SocketAddress } from '../simplenet/socket-address.ts';

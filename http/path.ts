@@ -8,11 +8,13 @@
  *
  * It refuses to guess: what is no valid encoding is answered with 400, whatever the routes are. It leaves `.` and `..`
  * alone, which are names like any other for a router. Whoever makes a file name of a param must refuse them.
+ *
+ * Next: route-pattern.ts
  */
 
 import { HttpError } from './http-error.ts';
 
-/** Stands for a slash that was encoded. No decoded path contains it otherwise: `%00` is refused, as is NUL itself. */
+/** Stands for a slash that was encoded. Nothing else is NUL: `%00` is refused here, NUL itself by the head parser. */
 const ENCODED_SLASH = '\0';
 
 /**

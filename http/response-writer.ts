@@ -6,7 +6,7 @@
  * Content-Length that does not fit, or a line end hidden in a header value, would let a client read an answer that the
  * handler never gave (response splitting). Such calls throw before a byte has left.
  *
- * Next: router.ts
+ * Next: handler.ts
  */
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';

@@ -8,6 +8,8 @@
  * It refuses optional parts, regular expressions and two params in one segment: they make it hard to say which of two
  * routes wins, and a regular expression lets one request take seconds. A mistake in a pattern is told when it is
  * registered, not when the first request arrives.
+ *
+ * Next: route-tree.ts
  */
 
 /** `'/users/:id/*'` -> `{ readonly id: string; readonly '*': string }`. A path that is not a literal has unknown names. */

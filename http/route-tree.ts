@@ -10,6 +10,8 @@
  * write requests.
  *
  * It refuses two handlers for one method and pattern, and two names for the param at one place.
+ *
+ * Next: router.ts
  */
 
 import type { Handler, Middleware } from './handler.ts';

@@ -26,6 +26,8 @@
  * stays whole, and the params of the prefix are among its params.
  *
  * It refuses to guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
+ *
+ * Next: pending-input.ts
  */
 
 import type { Handler, HttpRequest, Middleware, Next, ResponseWriter } from './handler.ts';

@@ -49,6 +49,7 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_GET_FILTER = 26;
 export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
 
@@ -96,6 +97,7 @@ export const POLLOUT = 0x004;
 export const POLLFD_SIZE = 8;
 
 /** fcntl(2), open(2). */
+export const F_GETFD = 1;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_SETFD = 2;
@@ -140,6 +142,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
 export const EPROTO = 71;
+export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;

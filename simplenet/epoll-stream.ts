@@ -160,6 +160,7 @@ export class EpollStream implements Stream, Watched, Timed {
   }
 
   setDeadline(delayMs: number): void {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
     if (!this.#isClosing) this.#home.deadlines.set(this, this.#home.now() + delayMs);
   }
 

@@ -7,12 +7,13 @@
  * Next: epoll-loop.ts
  */
 
-import { EAGAIN, EINTR, ENOBUFS } from './abi.ts';
+import { EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from './abi.ts';
 import type { Home, Watched } from './epoll-stream.ts';
 import type { UdpHandler, UdpPort } from './event-loop.ts';
+import { untilUninterrupted } from './interruption.ts';
 import { SlowStart } from './slow-start.ts';
-import { encodeSocketAddress, type SocketAddress } from './socket-address.ts';
-import { SystemError, untilUninterrupted } from './system-error.ts';
+import type { SocketAddress } from './socket-address.ts';
+import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
 
 export interface UdpHome extends Home {
@@ -36,7 +37,7 @@ export class EpollUdpPort implements UdpPort, Watched {
   }
 
   send(bytes: Uint8Array, to: SocketAddress): boolean {
-    const sockaddr = encodeSocketAddress(to);
+    const sockaddr = this.#socket.encode(to);
     const result = untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr, 0));
     if (result === -EAGAIN || result === -ENOBUFS) return false;
     if (result < 0) throw new SystemError('sendto', result, to);
@@ -66,6 +67,10 @@ export class EpollUdpPort implements UdpPort, Watched {
   #receiveOne(): boolean {
     if (this.#isClosing) return false;
     const size = this.#socket.tryReceive(this.#home.receiveBuffer, 0);
+    if (size > this.#home.receiveBuffer.length) {
+      this.#handler.onError?.(this, new SystemError('recvfrom', -EMSGSIZE, this.#socket.lastSender));
+      return true;
+    }
     if (size >= 0) {
       this.#handler.onMessage(this, this.#home.received(size), this.#socket.lastSender);
       return true;

@@ -17,8 +17,9 @@ import {
   EPOLL_EVENT_WORDS,
 } from './abi.ts';
 import { Descriptor } from './descriptor.ts';
+import { waitUninterrupted } from './interruption.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
-import { check, untilUninterrupted } from './system-error.ts';
+import { check } from './system-error.ts';
 
 const DEFAULT_MAX_EVENTS = 256;
 
@@ -33,9 +34,10 @@ export class Epoll extends Descriptor {
     const maxEvents = options.maxEvents ?? DEFAULT_MAX_EVENTS;
     if (!Number.isInteger(maxEvents) || maxEvents < 1) throw new RangeError('maxEvents must be an integer >= 1');
     const libc = options.libc ?? processLibc;
+    const events = new Int32Array(maxEvents * EPOLL_EVENT_WORDS); // may throw: before there is anything to close
     super(check('epoll_create1', libc.epoll_create1(EPOLL_CLOEXEC)), libc);
     this.#maxEvents = maxEvents;
-    this.#events = new Int32Array(maxEvents * EPOLL_EVENT_WORDS);
+    this.#events = events;
   }
 
   /** Watches `fd` for the events in the mask, EPOLLIN and EPOLLOUT; errors and hang-ups are always reported. */
@@ -55,10 +57,10 @@ export class Epoll extends Descriptor {
   /** epoll_wait(2): the number of events that `fdOf` and `eventsOf` can be asked about. -1 waits without limit. */
   wait(timeoutMs: number): number {
     const { fd } = this;
-    return check(
-      'epoll_wait',
-      untilUninterrupted(() => this.libc.epoll_wait(fd, this.#events, this.#maxEvents, timeoutMs)),
+    const result = waitUninterrupted(timeoutMs, (leftMs) =>
+      this.libc.epoll_wait(fd, this.#events, this.#maxEvents, leftMs),
     );
+    return check('epoll_wait', result);
   }
 
   /** The descriptor of the event with that index in the last `wait`. */

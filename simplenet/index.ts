@@ -4,7 +4,7 @@
  * Two ways to use it. NetSocket and UdpSocket are the calls themselves, one method each, and wait as the calls wait.
  * createEventLoop serves many connections at once inside Node's own loop.
  *
- * Next: ../server.ts
+ * Next: ../http/grammar.ts
  */
 
 import { traceFromEnvironment } from './tracing.ts';

@@ -12,7 +12,17 @@
  * Next: system-error.ts
  */
 
-import { EPOLL_EVENT_WORDS, POLLFD_SIZE, RLIMIT_SIZE } from './abi.ts';
+import {
+  EPOLL_EVENT_WORDS,
+  F_GETFD,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  POLLFD_SIZE,
+  RLIMIT_SIZE,
+  SO_GET_FILTER,
+  SOL_SOCKET,
+} from './abi.ts';
 import { koffi } from './ffi.ts';
 
 /** Every call answers a number >= 0, or -errno. Names and order of arguments are those of the man pages, section 2. */
@@ -103,6 +113,9 @@ function answer(result: number): number {
   return result < 0 ? -(errno[0] as number) : result;
 }
 
+/** Those of fcntl(2) that take an integer. */
+const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
+
 function checkInteger(value: number, what: string): void {
   if ((value | 0) !== value) throw new TypeError(`${what} must be a 32-bit integer, not ${String(value)}`);
 }
@@ -140,9 +153,9 @@ function checkString(text: string): void {
   if (typeof text !== 'string' || text.includes('\0')) throw new TypeError('a C string is text without NUL');
 }
 
-/** C's `buf + offset`. A whole buffer goes by itself: koffi finds its address faster than it takes a BigInt. */
-function pointer(bytes: Uint8Array, offset: number): Uint8Array | number {
-  return offset === 0 ? bytes : Number(koffi.address(bytes)) + offset;
+/** C's `buf + offset`. As an object, and not as a number that koffi.address could give: so the memory stays alive. */
+function pointer(bytes: Uint8Array, offset: number): Uint8Array {
+  return offset === 0 ? bytes : bytes.subarray(offset);
 }
 
 /** The calls of the real kernel. Mutable on purpose: tracing.ts swaps entries in place. */
@@ -230,6 +243,8 @@ export const libc: Libc = {
     checkInteger(option, 'option');
     checkRange(value, 0, 0);
     checkCell(valueLength, value.byteLength);
+    // SO_GET_FILTER counts in instructions of eight bytes: it would write eight times as much as there is room for.
+    if (level === SOL_SOCKET && option === SO_GET_FILTER) throw new RangeError('SO_GET_FILTER is not known here');
     return answer(c.getsockopt(fd, level, option, value, valueLength));
   },
   setsockopt(fd, level, option, value, valueLength) {
@@ -264,7 +279,8 @@ export const libc: Libc = {
   },
   fcntl(fd, command, argument) {
     checkFd(fd);
-    checkInteger(command, 'command');
+    // Others take a pointer: an integer there would make the kernel write to that address.
+    if (!fcntlCommands.includes(command)) throw new RangeError(`fcntl command ${String(command)} is not known here`);
     checkInteger(argument, 'argument');
     return answer(c.fcntl(fd, command, argument));
   },

@@ -24,17 +24,19 @@ import {
   SOL_SOCKET,
   SOMAXCONN,
 } from './abi.ts';
+import { untilUninterrupted } from './interruption.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 import { familyOf, type SocketAddress } from './socket-address.ts';
 import { encodeLinger, type ListenOptions } from './socket-options.ts';
-import { check, untilUninterrupted } from './system-error.ts';
+import { check } from './system-error.ts';
 
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
   static listenOn(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): NetSocket {
     // Without SO_REUSEADDR a server could not be started again for a minute after it stopped, see socket(7).
-    const options = familyOf(address) === AF_UNIX ? setup : { reuseAddress: true, ...setup };
+    const reuseAddress = setup.reuseAddress ?? familyOf(address) !== AF_UNIX;
+    const options = { ...setup, reuseAddress };
     return makeSocket(create, SOCK_STREAM, address, options, (socket) => {
       socket.bind(address);
       // Between bind and listen the kernel may still find that another socket has the port: then the error names it.
@@ -66,11 +68,7 @@ export class NetSocket extends Socket {
   connect(address: SocketAddress): void {
     const bytes = this.encode(address);
     let result = this.libc.connect(this.fd, bytes, bytes.length);
-    // connect(2): interrupted, it goes on in the background; a second call would answer EALREADY.
-    if (result === -EINTR) {
-      this.wait('writable', -1);
-      result = -this.takeError();
-    }
+    if (result === -EINTR) result = this.#connectInterrupted(bytes);
     if (result !== -EINPROGRESS) check('connect', result, address);
   }
 
@@ -134,6 +132,15 @@ export class NetSocket extends Socket {
     const linger = encodeLinger(0);
     this.libc.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
     this.close();
+  }
+
+  /** connect(2): TCP goes on in the background, a second call would answer EALREADY. A Unix socket has done nothing yet. */
+  #connectInterrupted(address: Uint8Array): number {
+    if (this.family === AF_UNIX) {
+      return untilUninterrupted(() => this.libc.connect(this.fd, address, address.byteLength));
+    }
+    this.wait('writable', -1);
+    return -this.takeError();
   }
 }
 

@@ -31,6 +31,9 @@ const watches = new Map<number, NodeWatch>();
 /** Its `then` is the cheapest way to a microtask: queueMicrotask makes an async resource each time. */
 const settled = Promise.resolve();
 
+/** Node makes a timer for a longer time ring at once. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+
 class NodeWatch implements Watch {
   readonly #fd: number;
   #handle: PollHandle | null;
@@ -78,7 +81,13 @@ export const nodeHost: Host = {
   now: () => performance.now(),
   watch: (fd, onReadable) => new NodeWatch(fd, onReadable),
   alarm(delayMs, callback): Alarm {
-    const timer = setTimeout(callback, delayMs).unref();
+    const startedAt = performance.now();
+    const ring = () => {
+      const leftMs = startedAt + delayMs - performance.now();
+      if (leftMs <= 0) callback();
+      else timer = setTimeout(ring, Math.min(leftMs, LONGEST_TIMER_MS)).unref();
+    };
+    let timer = setTimeout(ring, Math.min(delayMs, LONGEST_TIMER_MS)).unref();
     return { cancel: () => clearTimeout(timer) };
   },
   soon: (callback) => queueMicrotask(callback),

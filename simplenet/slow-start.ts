@@ -12,7 +12,7 @@
 export class SlowStart {
   readonly #most: number;
   #limit = 1;
-  #lastTurn = -1;
+  #lastTurn = Number.NEGATIVE_INFINITY;
 
   /** `most` bounds the work of one turn. */
   constructor(most: number) {

@@ -42,7 +42,7 @@ const FAMILY_SIZE = 2;
 /** The address family a socket needs for this address. */
 export function familyOf(address: SocketAddress): number {
   if ('path' in address) return AF_UNIX;
-  return address.address.includes(':') ? AF_INET6 : AF_INET;
+  return String(address.address).includes(':') ? AF_INET6 : AF_INET;
 }
 
 /**

@@ -104,8 +104,11 @@ export function encodeLinger(seconds: number | false): Buffer {
 }
 
 function setKeepAlive(socket: OptionTarget, keepAlive: boolean | KeepAlive): void {
-  socket.setOption(SOL_SOCKET, SO_KEEPALIVE, keepAlive === false ? 0 : 1);
-  if (typeof keepAlive === 'boolean') return;
+  if (typeof keepAlive !== 'object' || keepAlive === null) {
+    socket.setOption(SOL_SOCKET, SO_KEEPALIVE, bit('keepAlive', keepAlive));
+    return;
+  }
+  socket.setOption(SOL_SOCKET, SO_KEEPALIVE, 1);
   socket.setOption(IPPROTO_TCP, TCP_KEEPIDLE, whole('keepAlive.idleSeconds', keepAlive.idleSeconds, 1));
   socket.setOption(IPPROTO_TCP, TCP_KEEPINTVL, whole('keepAlive.intervalSeconds', keepAlive.intervalSeconds, 1));
   socket.setOption(IPPROTO_TCP, TCP_KEEPCNT, whole('keepAlive.probes', keepAlive.probes, 1));
@@ -114,10 +117,16 @@ function setKeepAlive(socket: OptionTarget, keepAlive: boolean | KeepAlive): voi
 type Name = Exclude<keyof SocketOptions, 'control'>;
 type Setter<N extends Name> = (socket: OptionTarget, value: NonNullable<SocketOptions[N]>) => void;
 
+/** A flag is true or false: 'no' and 0 are neither, and would pass for yes or no by accident. */
+function bit(name: string, value: unknown): number {
+  if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false, not ${String(value)}`);
+  return value ? 1 : 0;
+}
+
 const flag =
-  (level: number, option: number) =>
+  (name: string, level: number, option: number) =>
   (socket: OptionTarget, value: boolean): void =>
-    socket.setOption(level, option, value ? 1 : 0);
+    socket.setOption(level, option, bit(name, value));
 
 const count =
   (name: string, level: number, option: number, least: number) =>
@@ -126,13 +135,13 @@ const count =
 
 /** One row per option, applied in this order. */
 const setters: { readonly [N in Name]: Setter<N> } = {
-  reuseAddress: flag(SOL_SOCKET, SO_REUSEADDR),
-  reusePort: flag(SOL_SOCKET, SO_REUSEPORT),
+  reuseAddress: flag('reuseAddress', SOL_SOCKET, SO_REUSEADDR),
+  reusePort: flag('reusePort', SOL_SOCKET, SO_REUSEPORT),
   ipv6Only: (socket, value) => {
     if (socket.family !== AF_INET6) throw new RangeError('ipv6Only is for IPv6 addresses');
-    socket.setOption(IPPROTO_IPV6, IPV6_V6ONLY, value ? 1 : 0);
+    socket.setOption(IPPROTO_IPV6, IPV6_V6ONLY, bit('ipv6Only', value));
   },
-  noDelay: flag(IPPROTO_TCP, TCP_NODELAY),
+  noDelay: flag('noDelay', IPPROTO_TCP, TCP_NODELAY),
   keepAlive: setKeepAlive,
   deferAcceptSeconds: count('deferAcceptSeconds', IPPROTO_TCP, TCP_DEFER_ACCEPT, 0),
   fastOpenQueue: count('fastOpenQueue', IPPROTO_TCP, TCP_FASTOPEN, 0),
@@ -140,7 +149,7 @@ const setters: { readonly [N in Name]: Setter<N> } = {
   receiveBufferBytes: count('receiveBufferBytes', SOL_SOCKET, SO_RCVBUF, 1),
   lingerSeconds: (socket, value) => socket.setOption(SOL_SOCKET, SO_LINGER, encodeLinger(value)),
   userTimeoutMs: count('userTimeoutMs', IPPROTO_TCP, TCP_USER_TIMEOUT, 0),
-  broadcast: flag(SOL_SOCKET, SO_BROADCAST),
+  broadcast: flag('broadcast', SOL_SOCKET, SO_BROADCAST),
 };
 
 /** Sets all options that are given, then calls `control`. */

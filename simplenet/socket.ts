@@ -21,6 +21,7 @@ import {
   SOL_SOCKET,
 } from './abi.ts';
 import { Descriptor } from './descriptor.ts';
+import { waitUninterrupted } from './interruption.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
 import {
   decodeSocketAddress,
@@ -30,7 +31,7 @@ import {
   type SocketAddress,
 } from './socket-address.ts';
 import { applySocketOptions, type OptionTarget, type SocketOptions } from './socket-options.ts';
-import { check, SystemError, untilUninterrupted } from './system-error.ts';
+import { check, SystemError } from './system-error.ts';
 
 /** Options of the ways to make a socket. */
 export interface SocketSetup extends SocketOptions {
@@ -76,14 +77,16 @@ export class Socket extends Descriptor implements OptionTarget {
   /** setsockopt(2), with an int or with the bytes of whatever struct the option takes. */
   setOption(level: number, option: number, value: number | Uint8Array): void {
     let bytes: Uint8Array = int;
-    if (typeof value === 'number') int.writeInt32LE(value);
-    else bytes = value;
+    if (typeof value !== 'number') bytes = value;
+    else if ((value | 0) === value) int.writeInt32LE(value);
+    else throw new RangeError(`the value of a socket option is a 32-bit integer, not ${value}`);
     check('setsockopt', this.libc.setsockopt(this.fd, level, option, bytes, bytes.byteLength));
   }
 
   /** getsockopt(2) of an int. */
   getOption(level: number, option: number): number {
     lengthCell[0] = int.length;
+    int.fill(0); // some options write nothing while they are unset
     check('getsockopt', this.libc.getsockopt(this.fd, level, option, int, lengthCell));
     return int.readInt32LE();
   }
@@ -111,13 +114,14 @@ export class Socket extends Descriptor implements OptionTarget {
     return (
       check(
         'poll',
-        untilUninterrupted(() => this.libc.poll(pollfd, 1, timeoutMs)),
+        waitUninterrupted(timeoutMs, (leftMs) => this.libc.poll(pollfd, 1, leftMs)),
       ) > 0
     );
   }
 
-  protected encode(address: SocketAddress): Buffer {
-    return encodeSocketAddress(address, (name) => check('if_nametoindex', this.libc.if_nametoindex(name)));
+  /** Its struct sockaddr. An interface in an IPv6 scope is looked up, if_nametoindex(3). */
+  encode(address: SocketAddress): Buffer {
+    return encodeWith(this.libc, address);
   }
 }
 
@@ -134,7 +138,7 @@ export function makeSocket<S extends Socket>(
 ): S {
   const libc = setup.libc ?? processLibc;
   // An address that makes no sense must fail before there is anything to close.
-  encodeSocketAddress(address, (name) => check('if_nametoindex', libc.if_nametoindex(name)));
+  encodeWith(libc, address);
   const flags = SOCK_CLOEXEC | (setup.nonBlocking === true ? SOCK_NONBLOCK : 0);
   const socket = create(check('socket', libc.socket(familyOf(address), type | flags, 0), address), libc);
   try {
@@ -165,4 +169,8 @@ export function adoptSocket<S extends Socket>(
     socket.release(); // not ours after all
     throw error;
   }
+}
+
+function encodeWith(libc: Libc, address: SocketAddress): Buffer {
+  return encodeSocketAddress(address, (name) => check('if_nametoindex', libc.if_nametoindex(name), address));
 }

@@ -5,12 +5,11 @@
  * `error.code === 'EADDRINUSE'` needs no change. The message adds what a person wants to know next: where, and where there
  * is a common remedy, which. Names and texts come from Node's own tables; this file owns no list of errors.
  *
- * Next: ip-address.ts
+ * Next: interruption.ts
  */
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-import { EINTR } from './abi.ts';
 
 /** Where an error happened: one of the two shapes of a socket address (socket-address.ts). */
 export type Place = { readonly address: string; readonly port: number } | { readonly path: string };
@@ -59,9 +58,10 @@ export class SystemError extends Error {
   /** Negative, as in Node's errors. */
   readonly errno: number;
   readonly syscall: string;
-  readonly address?: string;
-  readonly port?: number;
-  readonly path?: string;
+  // Declared only: a field that does not apply is not there at all, as in Node's errors.
+  declare readonly address?: string;
+  declare readonly port?: number;
+  declare readonly path?: string;
 
   /** `result` is what the table in libc.ts answered: -errno. */
   constructor(syscall: string, result: number, place?: Place) {
@@ -83,12 +83,5 @@ export class SystemError extends Error {
 /** Passes a call's answer on, or throws what it means. */
 export function check(syscall: string, result: number, place?: Place): number {
   if (result < 0) throw new SystemError(syscall, result, place);
-  return result;
-}
-
-/** signal(7): a call interrupted by a signal did nothing and is simply made again. Not for close and connect. */
-export function untilUninterrupted(call: () => number): number {
-  let result = call();
-  while (result === -EINTR) result = call();
   return result;
 }

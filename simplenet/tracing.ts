@@ -35,7 +35,7 @@ type Formatters = { readonly [Name in keyof Libc]: (args: Arguments<Name>, resul
 const formatters: Formatters = {
   socket: ([domain, type, protocol]) => [
     symbol(domain, 'AF_'),
-    flags(type & ~SOCKET_FLAGS, ['SOCK_STREAM', 'SOCK_DGRAM']) + socketFlags(type),
+    symbol(type & ~SOCKET_FLAGS, 'SOCK_') + socketFlags(type),
     protocol,
   ],
   bind: ([fd, address, length]) => [fd, sockaddr(address, length), length],
@@ -48,7 +48,12 @@ const formatters: Formatters = {
   connect: ([fd, address, length]) => [fd, sockaddr(address, length), length],
   shutdown: ([fd, how]) => [fd, symbol(how, 'SHUT_')],
   close: ([fd]) => [fd],
-  recv: ([fd, buffer, offset, length, how], result) => [fd, quote(buffer, offset, result), length, messageFlags(how)],
+  recv: ([fd, buffer, offset, length, how], result) => [
+    fd,
+    quote(buffer, offset, Math.min(result, length)),
+    length,
+    messageFlags(how),
+  ],
   send: ([fd, buffer, offset, length, how]) => [fd, quote(buffer, offset, length), length, messageFlags(how)],
   recvfrom: ([fd, buffer, offset, length, how, address, addressLength], result) => [
     fd,
@@ -95,37 +100,61 @@ const formatters: Formatters = {
   if_nametoindex: ([name]) => [JSON.stringify(name)],
 };
 
+type Line = (text: string, startedAt: number, durationMs: number) => void;
+
+/** Who reads along, for each table that is being traced. */
+const readersOf = new WeakMap<Libc, Set<Line>>();
+
 /** Traces the calls of a table from now on. Call the answer to stop. */
 export function trace(options: TraceOptions = {}): () => void {
   const table = options.libc ?? processLibc;
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
-  const untraced = { ...table };
-  for (const name of Object.keys(formatters) as (keyof Libc)[]) traceOne(table, name, write, options.time ?? false);
-  return () => void Object.assign(table, untraced);
+  const isTimed = options.time ?? false;
+  const reader: Line = (text, startedAt, durationMs) =>
+    write(isTimed ? `${timeOfDay(startedAt)} ${text} <${(durationMs / 1000).toFixed(6)}>` : text);
+  const readers = readersOf.get(table) ?? startTracing(table);
+  readers.add(reader);
+  return () => {
+    if (readers.delete(reader) && readers.size === 0) stopTracing(table);
+  };
 }
 
-function traceOne<Name extends keyof Libc>(
-  table: Libc,
-  name: Name,
-  write: (line: string) => void,
-  isTimed: boolean,
-): void {
+function startTracing(table: Libc): Set<Line> {
+  const readers = new Set<Line>();
+  readersOf.set(table, readers);
+  for (const name of Object.keys(formatters) as (keyof Libc)[]) traceOne(table, name, readers);
+  return readers;
+}
+
+const untraced = Symbol('untraced');
+
+function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: ReadonlySet<Line>): void {
+  const isOwn = Object.hasOwn(table, name);
   const call = table[name] as (...args: Arguments<Name>) => number;
   const traced = (...args: Arguments<Name>): number => {
     const startedAt = performance.timeOrigin + performance.now();
-    const result = call(...args);
-    const duration = performance.timeOrigin + performance.now() - startedAt;
-    const line = `${name}(${formatters[name](args, result).join(', ')}) = ${outcome(result)}`;
-    write(isTimed ? `${timeOfDay(startedAt)} ${line} <${(duration / 1000).toFixed(6)}>` : line);
+    const result = call.apply(table, args);
+    const durationMs = performance.timeOrigin + performance.now() - startedAt;
+    const text = `${name}(${formatters[name](args, result).join(', ')}) = ${outcome(result)}`;
+    for (const reader of readers) reader(text, startedAt, durationMs);
     return result;
   };
-  table[name] = traced as Libc[Name];
+  table[name] = Object.assign(traced, { [untraced]: isOwn ? call : undefined }) as unknown as Libc[Name];
 }
 
-/** Begins tracing where SIMPLENET_TRACE asks for it. */
-export function traceFromEnvironment(value: string | undefined): void {
-  if (value === undefined || value === '' || value === '0') return;
-  trace({ time: value === 'time' });
+function stopTracing(table: Libc): void {
+  readersOf.delete(table);
+  for (const name of Object.keys(formatters) as (keyof Libc)[]) {
+    const call = (table[name] as unknown as { [untraced]?: unknown })[untraced];
+    if (call === undefined) delete (table as Partial<Libc>)[name];
+    else Object.assign(table, { [name]: call });
+  }
+}
+
+/** Begins tracing where the value of SIMPLENET_TRACE asks for it. Call the answer to stop. */
+export function traceFromEnvironment(value: string | undefined): () => void {
+  if (value === undefined || value === '' || value === '0') return () => {};
+  return trace({ time: value === 'time' });
 }
 
 function timeOfDay(epochMs: number): string {

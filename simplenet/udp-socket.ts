@@ -8,10 +8,11 @@
  */
 
 import { MSG_NOSIGNAL, MSG_TRUNC, SOCK_DGRAM } from './abi.ts';
+import { untilUninterrupted } from './interruption.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 import { decodeSocketAddress, SOCKADDR_MAX_SIZE, type SocketAddress } from './socket-address.ts';
-import { check, untilUninterrupted } from './system-error.ts';
+import { check } from './system-error.ts';
 
 /** A datagram as it came. */
 export interface Datagram {

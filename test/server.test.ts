@@ -1,56 +1,88 @@
 /**
- * server.ts as a person uses it: started, talked to, misused and stopped.
+ * server.ts as a person uses it: started, asked with curl as it says itself, misused and stopped.
  */
 
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { buildFolder, hasProgram, Program } from './support/programs.ts';
+import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   new Program(process.execPath, [join(buildFolder, 'server.js'), ...args], { env: { ...process.env, ...env } });
 
-test('it says where it listens and what to type, and echoes', async (t) => {
-  const server = start(['--port', '0']);
+const curl = (args: readonly string[]): Promise<Outcome> =>
+  new Program('curl', ['-sS', '--max-time', '20', ...args], { cwd: join(buildFolder, '..') }).ends();
+
+async function startOnAnyPort(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<[Program, string]> {
+  const server = start(['--port', '0', ...args], env);
+  const [, url] = await server.prints(/Listening on (http:\/\/\S+:\d+)\. In another terminal, type:\n/);
+  return [server, url as string];
+}
+
+test('the curl lines that it prints work', async (t) => {
+  const [server, url] = await startOnAnyPort();
   t.teardown(() => server.kill());
-  const [line, host, port] = await server.prints(/Echoing on 127\.0\.0\.1:\d+\. .* nc (\S+) (\d+)\n/);
-  t.ok(line);
-  if (hasProgram('nc')) {
-    const nc = new Program('nc', ['-N', host as string, port as string]);
-    nc.child.stdin?.end('hello\nworld\n');
-    const { code, stdout } = await nc.ends();
-    t.same([code, stdout], [0, 'hello\nworld\n']);
-  } else {
-    t.pass('skipped: nc is not installed');
+  await server.prints(/\/slow\n/);
+  const lines = [...server.stdout.matchAll(/^ {2}curl (.*)$/gm)].map((match) => (match[1] as string).split(' '));
+  t.equal(lines.length, 3);
+  if (!hasProgram('curl')) {
+    t.pass('skipped: curl is not installed');
+    return;
   }
-  server.kill('SIGTERM');
-  t.same((await server.ends()).code, 0);
+  const outputs = await Promise.all(lines.map((args) => curl(args)));
+  const manifest = readFileSync(join(buildFolder, '../package.json'));
+  const sha256 = createHash('sha256').update(manifest).digest('hex');
+  t.same(
+    outputs.map(({ stdout }) => stdout),
+    ['Hello, world!\n', JSON.stringify({ bytes: manifest.length, sha256 }), '5...\n4...\n3...\n2...\n1...\nDone.\n'],
+  );
+  t.match((await curl([`${url}/`])).stdout, /^Hello from raw system calls\.\n$/);
+  t.equal((await curl(['--json', '{"a":[1,2]}', `${url}/json`])).stdout, '{"received":{"a":[1,2]}}');
+  t.match((await curl(['--json', '{"a":', '-i', `${url}/json`])).stdout, /^HTTP\/1\.1 400 [\s\S]*not valid JSON\n$/);
+  const seen = JSON.parse((await curl(['-X', 'PATCH', '-H', 'X-Odd: 1', `${url}/request?a=b`])).stdout);
+  t.match(seen, {
+    method: 'PATCH',
+    path: '/request',
+    query: { a: 'b' },
+    httpVersion: '1.1',
+    remoteAddress: '127.0.0.1',
+  });
+  t.ok((seen.headers as string[][]).some(([name, value]) => name === 'X-Odd' && value === '1'));
+  t.match((await curl(['-i', `${url}/error`])).stdout, /^HTTP\/1\.1 500 [\s\S]*Internal Server Error\n$/);
+  t.match(server.stderr, /this error is deliberate/);
+  t.match((await curl(['-i', `${url}/nowhere`])).stdout, /^HTTP\/1\.1 404 /);
+  t.match((await curl(['-i', '-X', 'DELETE', url])).stdout, /^HTTP\/1\.1 405 [\s\S]*Allow: GET, HEAD, OPTIONS\r\n/);
 });
 
 test('the environment says host and port too', async (t) => {
   const server = start([], { HOST: '::1', PORT: '0' });
   t.teardown(() => server.kill());
-  await server.prints(/Echoing on \[::1\]:\d+\. .* nc ::1 \d+\n/);
+  await server.prints(/Listening on http:\/\/\[::1\]:\d+\. /);
   server.kill('SIGINT');
   t.same((await server.ends()).code, 0);
 });
 
 test('wrong use ends in one clear sentence and exit code 1', async (t) => {
-  const busy = start(['--port', '0']);
+  const [busy, url] = await startOnAnyPort();
   t.teardown(() => busy.kill());
-  const [, port] = await busy.prints(/:(\d+)\. /);
+  const { port } = new URL(url);
   const cases: [string[], NodeJS.ProcessEnv, RegExp][] = [
-    [['--prot', '1'], {}, /^Unknown option '--prot'/],
-    [['--port'], {}, /--port/],
-    [['--port', 'http'], {}, /^a port is an integer from 0 to 65535, not NaN$/],
+    [['--prot', '1'], {}, /^Unknown option '--prot'$/],
+    [['--port'], {}, /^Option '--port <value>' argument missing$/],
+    [['extra'], {}, /^Unexpected argument 'extra'/],
+    [['--port', 'http'], {}, /^the port must be a number from 0 to 65535, not 'http'$/],
+    [['--port', ''], {}, /^the port must be a number from 0 to 65535, not ''$/],
     [['--port', '65536'], {}, /^a port is an integer from 0 to 65535, not 65536$/],
-    [['--port', ''], {}, /^a port is an integer/],
-    [[], { PORT: '-1' }, /^a port is an integer/],
+    [[], { PORT: '-1' }, /^the port must be a number/],
     [['--host', 'example.org', '--port', '0'], {}, /^'example\.org' is no IPv4 or IPv6 address/],
     [['--host', '192.0.2.1', '--port', '0'], {}, /^bind EADDRNOTAVAIL: .* 192\.0\.2\.1:0 \(no network interface/],
-    [['--port', port as string], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
+    [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
   ];
-  for (const [args, env, pattern] of cases) {
-    const { code, stderr, stdout } = await start(args, env).ends();
+  const outcomes = await Promise.all(cases.map(([args, env]) => start(args, env).ends()));
+  for (const [i, { code, stderr, stdout }] of outcomes.entries()) {
+    const [args, , pattern] = cases[i] as (typeof cases)[number];
     t.equal(code, 1, args.join(' '));
     t.equal(stdout, '');
     t.match(stderr.trimEnd(), pattern);
@@ -58,12 +90,35 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
   }
 });
 
+test('SIGTERM lets an answer under way be completed, a second SIGINT does not', async (t) => {
+  for (const [signals, isComplete] of [
+    [['SIGTERM'], true],
+    [['SIGINT', 'SIGINT'], false],
+  ] as [NodeJS.Signals[], boolean][]) {
+    const [server, url] = await startOnAnyPort();
+    t.teardown(() => server.kill());
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n');
+    let text = '';
+    socket.setEncoding('latin1').on('data', (piece: string) => {
+      text += piece;
+      // The second signal only after the first has been heard.
+      if (/4\.\.\./.test(piece)) server.kill(signals[0]);
+      if (/3\.\.\./.test(piece) && signals.length > 1) server.kill(signals[1]);
+    });
+    const { code } = await server.ends();
+    t.equal(code, isComplete ? 0 : 130);
+    t.equal(/Done\.\n\r\n0\r\n\r\n$/.test(text), isComplete);
+    socket.destroy();
+  }
+});
+
 test('--help explains, --trace shows the calls', async (t) => {
   const help = await start(['--help']).ends();
   t.equal(help.code, 0);
   t.match(help.stdout, /^Usage: npm start/);
-  const server = start(['--port', '0', '--trace']);
+  const [server] = await startOnAnyPort(['--trace']);
   t.teardown(() => server.kill());
-  await server.prints(/Echoing/);
   t.match(server.stderr, /^listen\(\d+, 4096\) = 0$/m);
 });

@@ -89,6 +89,7 @@ for (const [state, { client, isReady }] of Object.entries(states)) {
     const peer = Program.script(`
       import { connect } from 'node:net';
       const socket = connect({ port: ${port}, host: '127.0.0.1', allowHalfOpen: true });
+      setInterval(() => {}, 1_000);
       ${client}`);
     await until(() => isReady(server));
     peer.kill('SIGKILL');

@@ -15,7 +15,16 @@ import { openDescriptors } from '../support/open-descriptors.ts';
 
 type Name = keyof Libc;
 /** What an argument is; each kind has its own ways of being wrong. */
-type Kind = 'integer' | 'buffer' | 'nullable buffer' | 'offset' | 'length' | 'cell' | 'nullable cell' | 'events' | 'text';
+type Kind =
+  | 'integer'
+  | 'buffer'
+  | 'nullable buffer'
+  | 'offset'
+  | 'length'
+  | 'cell'
+  | 'nullable cell'
+  | 'events'
+  | 'text';
 
 /** An argument: its kind and a good value. Buffers are 16 bytes, so lengths and cells up to 16 are good. */
 type Argument = readonly [Kind, unknown];
@@ -55,7 +64,18 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
 };
 
 const noNumbers: readonly unknown[] = [undefined, null, '3', '', true, 3n, {}, [3], Symbol('3'), { valueOf: () => 3 }];
-const noIntegers = [...noNumbers, 1.5, -0.5, Number.NaN, Infinity, -Infinity, 2 ** 31, -(2 ** 31) - 1, 2 ** 32, 2 ** 53];
+const noIntegers = [
+  ...noNumbers,
+  1.5,
+  -0.5,
+  Number.NaN,
+  Infinity,
+  -Infinity,
+  2 ** 31,
+  -(2 ** 31) - 1,
+  2 ** 32,
+  2 ** 53,
+];
 const noBuffers = [
   undefined,
   'text',
@@ -111,8 +131,8 @@ function call(name: Name, args: readonly unknown[]): number {
 
 function show(value: unknown): string {
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    const { constructor, length } = value as Uint8Array;
-    return `${constructor.name} of ${length}: ${length > 0 ? (value as Uint8Array)[0] : ''}`;
+    const array = value as Uint8Array;
+    return `${array.constructor.name} of ${array.length}: ${array.length > 0 ? array[0] : ''}`;
   }
   if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value);
   return typeof value === 'string' ? JSON.stringify(value) : `${typeof value} ${String(value)}`;
@@ -218,6 +238,7 @@ t.test('a descriptor that is not open is answered EBADF', async (t) => {
 t.test('a call that fails answers its own errno, whatever failed before', async (t) => {
   const file = libc.open('/dev/null', abi.O_RDONLY | abi.O_CLOEXEC);
   const socket = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
+  const other = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
   const epoll = libc.epoll_create1(abi.EPOLL_CLOEXEC);
   const event = new Int32Array(abi.EPOLL_EVENT_WORDS);
   const foreign = Uint8Array.of(2, 0, 0, 0, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0); // 192.0.2.1 is nobody's, RFC 5737
@@ -235,7 +256,7 @@ t.test('a call that fails answers its own errno, whatever failed before', async 
     ['bind', () => libc.bind(socket, foreign, 4), 'EINVAL'],
     ['recv', () => libc.recv(socket, new Uint8Array(1), 0, 1, 0), 'ENOTCONN'],
     ['send', () => libc.send(socket, new Uint8Array(1), 0, 1, abi.MSG_NOSIGNAL), 'EPIPE'],
-    ['shutdown', () => libc.shutdown(socket, abi.SHUT_RD), 'ENOTCONN'],
+    ['shutdown', () => libc.shutdown(other, abi.SHUT_RD), 'ENOTCONN'],
     ['shutdown', () => libc.shutdown(socket, 17), 'EINVAL'],
     ['getpeername', () => libc.getpeername(socket, new Uint8Array(16), Int32Array.of(16)), 'ENOTCONN'],
     ['getsockopt', () => libc.getsockopt(socket, 1, 9999, new Uint8Array(4), Int32Array.of(4)), 'ENOPROTOOPT'],
@@ -257,7 +278,7 @@ t.test('a call that fails answers its own errno, whatever failed before', async 
       libc.getrlimit(abi.RLIMIT_NOFILE, new Uint8Array(abi.RLIMIT_SIZE)); // succeeds, and leaves errno alone
     }
   }
-  for (const fd of [file, socket, epoll]) libc.close(fd);
+  for (const fd of [file, socket, other, epoll]) libc.close(fd);
 });
 
 t.test('the first interface is the loopback', async (t) => {
@@ -280,16 +301,23 @@ function connectedPair(): [number, number] {
   return [client, server];
 }
 
-const POISON = 0xa5;
+/** Bytes in untouched memory. More than one kind, because any byte may be what the kernel writes. */
+const POISONS = [0xa5, 0x5a, 0xee];
 
-/** What is not poison any more: [first, last] of each stretch. */
-function touched(memory: ArrayBufferLike): [number, number][] {
+/** Which stretches of the memory an action writes to: [first, last] of each. It is tried on every poison. */
+function touchedBy(memory: ArrayBufferLike, action: () => void): [number, number][] {
+  const bytes = new Uint8Array(memory);
+  const isTouched = new Array<boolean>(bytes.length).fill(false);
+  for (const poison of POISONS) {
+    bytes.fill(poison);
+    action();
+    for (const [i, byte] of bytes.entries()) if (byte !== poison) isTouched[i] = true;
+  }
   const stretches: [number, number][] = [];
-  for (const [i, byte] of new Uint8Array(memory).entries()) {
-    if (byte === POISON) continue;
+  for (const [i, touched] of isTouched.entries()) {
     const last = stretches[stretches.length - 1];
-    if (last !== undefined && last[1] === i - 1) last[1] = i;
-    else stretches.push([i, i]);
+    if (touched && last?.[1] === i - 1) last[1] = i;
+    else if (touched) stretches.push([i, i]);
   }
   return stretches;
 }
@@ -311,15 +339,16 @@ t.test('recv writes into its range and nowhere else', async (t) => {
   for (const shared of [false, true]) {
     for (const [start, size, offset, length] of cases) {
       const memory = shared ? new SharedArrayBuffer(512) : new ArrayBuffer(512);
-      new Uint8Array(memory).fill(POISON);
       const view = new Uint8Array(memory, start, size);
-      t.equal(libc.send(theirs, flood, 0, flood.byteLength, abi.MSG_NOSIGNAL), flood.byteLength);
-      t.equal(libc.recv(ours, view, offset, length, 0), length);
-      const first = start + offset;
-      t.same(touched(memory), [[first, first + length - 1]], `offset ${offset}, length ${length} of a view at ${start}`);
-      for (let rest = flood.byteLength - length; rest > 0; ) {
-        rest -= libc.recv(ours, new Uint8Array(512), 0, rest, 0);
-      }
+      const stretches = touchedBy(memory, () => {
+        t.equal(libc.send(theirs, flood, 0, flood.byteLength, abi.MSG_NOSIGNAL), flood.byteLength);
+        t.equal(libc.recv(ours, view, offset, length, 0), length);
+        for (let rest = flood.byteLength - length; rest > 0; ) {
+          rest -= libc.recv(ours, new Uint8Array(512), 0, rest, 0);
+        }
+      });
+      const [first, last] = [start + offset, start + offset + length - 1];
+      t.same(stretches, [[first, last]], `offset ${offset}, length ${length} of a view at ${start}`);
     }
   }
 });
@@ -329,12 +358,13 @@ t.test('a length of 0 touches nothing, at any offset up to the end', async (t) =
   t.teardown(() => [ours, theirs].map((fd) => libc.close(fd)));
   libc.send(theirs, Uint8Array.of(1, 2, 3), 0, 3, abi.MSG_NOSIGNAL);
   const memory = new ArrayBuffer(64);
-  new Uint8Array(memory).fill(POISON);
   const view = new Uint8Array(memory, 16, 8);
-  for (const offset of [0, 4, 8]) t.equal(libc.recv(ours, view, offset, 0, 0), 0);
-  t.throws(() => libc.recv(ours, view, 9, 0, 0), RangeError);
+  const stretches = touchedBy(memory, () => {
+    for (const offset of [0, 4, 8]) t.equal(libc.recv(ours, view, offset, 0, 0), 0);
+    t.throws(() => libc.recv(ours, view, 9, 0, 0), RangeError);
+  });
+  t.same(stretches, []);
   t.equal(libc.recv(ours, new Uint8Array(0), 0, 0, 0), 0, 'a buffer without bytes');
-  t.same(touched(memory), []);
 });
 
 t.test('send reads its range and nothing else', async (t) => {
@@ -418,26 +448,24 @@ t.test('what the kernel writes through the other pointers stays within the room 
     ],
   ];
   for (const [name, write] of writers) {
-    // The last four of the sixteen bytes are zeros in every sockaddr_in and so are no poison either.
     for (const room of [0, 1, 7, 16, 32]) {
-      new Uint8Array(memory).fill(POISON);
-      const length = Int32Array.of(room);
-      t.ok(write(length) >= 0, name);
+      const stretches = touchedBy(memory, () => {
+        const length = Int32Array.of(room);
+        t.ok(write(length) >= 0, name);
+        t.equal(length[0], 16, 'and says how much it had');
+      });
       const written = Math.min(room, 16);
-      t.same(touched(memory), written === 0 ? [] : [[16, 16 + written - 1]], `${name} with room for ${room}`);
-      t.equal(length[0], 16, 'and says how much it had');
+      t.same(stretches, written === 0 ? [] : [[16, 16 + written - 1]], `${name} with room for ${room}`);
     }
   }
 
-  new Uint8Array(memory).fill(POISON);
   const optionLength = Int32Array.of(2);
-  t.equal(libc.getsockopt(listener, abi.SOL_SOCKET, abi.SO_TYPE, view, optionLength), 0);
-  t.same(touched(memory), [[16, 17]], 'getsockopt');
+  const readType = () => t.equal(libc.getsockopt(listener, abi.SOL_SOCKET, abi.SO_TYPE, view, optionLength), 0);
+  t.same(touchedBy(memory, readType), [[16, 17]], 'getsockopt');
   t.equal(optionLength[0], 2);
 
-  new Uint8Array(memory).fill(POISON);
-  t.equal(libc.getrlimit(abi.RLIMIT_NOFILE, view), 0);
-  t.same(touched(memory), [[16, 31]], 'getrlimit');
+  const readLimit = () => t.equal(libc.getrlimit(abi.RLIMIT_NOFILE, view), 0);
+  t.same(touchedBy(memory, readLimit), [[16, 31]], 'getrlimit');
 
   const change = new Int32Array(abi.EPOLL_EVENT_WORDS);
   for (const fd of [listener, receiver]) {
@@ -446,27 +474,21 @@ t.test('what the kernel writes through the other pointers stays within the room 
     t.equal(libc.epoll_ctl(epoll, abi.EPOLL_CTL_ADD, fd, change), 0);
   }
   libc.sendto(receiver, Uint8Array.of(1), 0, 1, abi.MSG_NOSIGNAL, nameOf(receiver), 16);
-  new Uint8Array(memory).fill(0);
-  new Uint8Array(memory).fill(POISON);
   const events = new Int32Array(memory, 16, 2 * abi.EPOLL_EVENT_WORDS);
-  t.equal(libc.epoll_wait(epoll, events, 1, 0), 1, 'two are ready, one was asked for');
-  const beyond = new Uint8Array(memory, 16 + 4 * abi.EPOLL_EVENT_WORDS);
-  t.ok(
-    beyond.every((byte) => byte === POISON),
-    'epoll_wait',
-  );
+  const eventBytes = 4 * abi.EPOLL_EVENT_WORDS;
+  const isBeyond = ([, last]: [number, number], size: number) => last >= 16 + size;
+  const waitForOne = () => t.equal(libc.epoll_wait(epoll, events, 1, 0), 1, 'two are ready, one was asked for');
+  t.notOk(touchedBy(memory, waitForOne).some((stretch) => isBeyond(stretch, eventBytes)));
   t.equal(libc.epoll_wait(epoll, events, 2, 0), 2);
 
   // struct pollfd: the last two of its eight bytes are the answer.
-  new Uint8Array(memory).fill(POISON);
-  new DataView(memory).setInt32(16, listener, true);
-  new DataView(memory).setInt16(20, abi.POLLIN, true);
-  t.equal(libc.poll(view, 1, 0), 1);
-  t.equal(new DataView(memory).getInt16(22, true), abi.POLLIN);
-  t.ok(
-    new Uint8Array(memory, 24).every((byte) => byte === POISON),
-    'poll',
-  );
+  const pollOne = () => {
+    new DataView(memory).setInt32(16, listener, true);
+    new DataView(memory).setInt16(20, abi.POLLIN, true);
+    t.equal(libc.poll(view, 1, 0), 1);
+    t.equal(new DataView(memory).getInt16(22, true), abi.POLLIN);
+  };
+  t.notOk(touchedBy(memory, pollOne).some((stretch) => isBeyond(stretch, abi.POLLFD_SIZE)));
 
   for (const fd of opened) t.equal(libc.close(fd), 0);
 });

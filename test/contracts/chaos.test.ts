@@ -1,0 +1,10 @@
+import { test } from 'tap';
+import { allFaults } from '../simulation/simulated-faults.ts';
+import { chaos } from './chaos.ts';
+import { underSeeds } from './seeds.ts';
+
+const SEEDS = 1_000;
+
+test('whatever happens, every stream ends once and nothing is left', async (t) => {
+  t.pass(`${await underSeeds(SEEDS, allFaults, chaos)} seeds`);
+});

@@ -1,0 +1,31 @@
+/**
+ * Running a scenario in many simulated worlds, one a seed. A seed that fails is named: SEED=n runs just that one, and
+ * SEEDS=n runs so many.
+ */
+
+import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
+import { SimulatedWorld } from './simulated-world.ts';
+
+function seedsUpTo(count: number): number[] {
+  if (process.env.SEED !== undefined) return [Number(process.env.SEED)];
+  return Array.from({ length: Number(process.env.SEEDS ?? count) }, (_, i) => i + 1);
+}
+
+/** Answers how many seeds it has run. */
+export async function underSeeds(
+  count: number,
+  faults: SimulatedFaults,
+  run: (world: SimulatedWorld, seed: number) => Promise<void>,
+): Promise<number> {
+  const seeds = seedsUpTo(count);
+  for (const seed of seeds) {
+    try {
+      const world = new SimulatedWorld(seed, faults);
+      await run(world, seed);
+      await world.close();
+    } catch (cause) {
+      throw new Error(`it fails with SEED=${seed}`, { cause });
+    }
+  }
+  return seeds.length;
+}

@@ -1,0 +1,161 @@
+/** The ABI: every number in abi.ts against the headers of this machine, by way of a C compiler. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import * as abi from '../../simplenet/abi.ts';
+import { encodeSocketAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
+import { isInstalled } from '../support/child-program.ts';
+
+t.test('unsupportedPlatform', async (t) => {
+  for (const [platform, architecture, version] of [
+    ['linux', 'x64', '20.0.0'],
+    ['linux', 'arm64', '20.19.5'],
+    ['linux', 'x64', '22.18.0'],
+    ['linux', 'x64', '100.0.0'],
+    ['linux', 'x64', '24.0.0-nightly20250101'],
+  ] as const) {
+    t.equal(abi.unsupportedPlatform(platform, architecture, version), null, `${platform} ${architecture} ${version}`);
+  }
+  for (const [platform, architecture] of [
+    ['darwin', 'arm64'],
+    ['darwin', 'x64'],
+    ['win32', 'x64'],
+    ['freebsd', 'x64'],
+    ['android', 'arm64'],
+    ['linux', 'ia32'],
+    ['linux', 'arm'],
+    ['linux', 'riscv64'],
+    ['linux', 's390x'],
+  ] as const) {
+    t.equal(
+      abi.unsupportedPlatform(platform, architecture, '20.0.0'),
+      'simplenet calls the Linux kernel directly and supports Linux on x64 and arm64; ' +
+        `this is ${platform} on ${architecture}.`,
+    );
+  }
+  for (const version of ['19.9.0', '18.20.8', '16.0.0', '8.17.0', '0.12.18']) {
+    t.equal(
+      abi.unsupportedPlatform('linux', 'x64', version),
+      `simplenet needs Node.js 20 or newer; this is Node.js ${version}.`,
+    );
+  }
+  t.match(
+    abi.unsupportedPlatform('darwin', 'arm64', '18.0.0'),
+    /this is darwin on arm64/,
+    'the greater obstacle first',
+  );
+});
+
+/** What has no name in the headers, as a C expression. All others are called there as they are here. */
+const expressions: Readonly<Record<string, string>> = {
+  POLLFD_SIZE: 'sizeof(struct pollfd)',
+  RLIMIT_SIZE: 'sizeof(struct rlimit)',
+  EPOLL_EVENT_WORDS: 'sizeof(struct epoll_event) / 4',
+  EPOLL_EVENT_DATA_WORD: 'offsetof(struct epoll_event, data) / 4',
+  SOCKADDR_IN_SIZE: 'sizeof(struct sockaddr_in)',
+  SOCKADDR_IN6_SIZE: 'sizeof(struct sockaddr_in6)',
+  SOCKADDR_UN_SIZE: 'sizeof(struct sockaddr_un)',
+  SOCKADDR_UN_PATH: 'offsetof(struct sockaddr_un, sun_path)',
+};
+
+/** The offsets and sizes that other files write as bare numbers. */
+const layout: Readonly<Record<string, number>> = {
+  'offsetof(struct sockaddr_in, sin_family)': 0,
+  'offsetof(struct sockaddr_in, sin_port)': 2,
+  'offsetof(struct sockaddr_in, sin_addr)': 4,
+  'offsetof(struct sockaddr_in6, sin6_port)': 2,
+  'offsetof(struct sockaddr_in6, sin6_flowinfo)': 4,
+  'offsetof(struct sockaddr_in6, sin6_addr)': 8,
+  'offsetof(struct sockaddr_in6, sin6_scope_id)': 24,
+  'offsetof(struct pollfd, events)': 4,
+  'offsetof(struct pollfd, revents)': 6,
+  'offsetof(struct rlimit, rlim_max)': 8,
+  'sizeof(rlim_t)': 8,
+  'offsetof(struct linger, l_linger)': 4,
+  'sizeof(struct linger)': 8,
+  'offsetof(struct epoll_event, events)': 0,
+  'sizeof(socklen_t)': 4,
+  'sizeof(ssize_t)': 8,
+  'sizeof(nfds_t)': 8,
+  'sizeof(int)': 4,
+};
+
+/** Addresses whose bytes the C library is asked for. */
+const addresses: readonly { readonly address: string; readonly port: number }[] = [
+  { address: '192.0.2.33', port: 8080 },
+  { address: '2001:db8::1234', port: 443 },
+  { address: '::ffff:1.2.3.4', port: 65_535 },
+];
+
+function encodingInC({ address, port }: { address: string; port: number }): string {
+  const [suffix, in_] = address.includes(':') ? ['6', 'in6'] : ['', 'in'];
+  return `{ struct sockaddr_${in_} a; memset(&a, 0, sizeof a);
+    a.sin${suffix}_family = AF_INET${suffix}; a.sin${suffix}_port = htons(${port});
+    inet_pton(AF_INET${suffix}, "${address}", &a.sin${suffix}_addr); dump(&a, sizeof a); }`;
+}
+
+const HEADERS = [
+  'arpa/inet.h',
+  'errno.h',
+  'fcntl.h',
+  'net/if.h',
+  'netinet/in.h',
+  'netinet/tcp.h',
+  'poll.h',
+  'stddef.h',
+  'stdio.h',
+  'string.h',
+  'sys/epoll.h',
+  'sys/resource.h',
+  'sys/socket.h',
+  'sys/types.h',
+  'sys/un.h',
+];
+
+function outputOf(main: readonly string[], folder: string): string[] {
+  const source = `#define _GNU_SOURCE
+    ${HEADERS.map((name) => `#include <${name}>`).join('\n')}
+    static void dump(const void *bytes, size_t length) {
+      for (size_t i = 0; i < length; i++) printf("%02x", ((const unsigned char *)bytes)[i]);
+      printf("\\n");
+    }
+    int main(void) { (void)dump; ${main.join('\n')} return 0; }`;
+  const [file, program] = [join(folder, 'abi.c'), join(folder, 'abi')];
+  writeFileSync(file, source);
+  const compiled = spawnSync('cc', ['-o', program, file], { encoding: 'utf8' });
+  if (compiled.status !== 0) throw new Error(compiled.stderr);
+  return spawnSync(program, { encoding: 'utf8' }).stdout.trim().split('\n');
+}
+
+t.test('abi.ts says what the headers say', async (t) => {
+  if (!isInstalled('cc')) {
+    t.pass('nothing to compare with', { skip: 'there is no C compiler (cc) here' });
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+
+  const constants = Object.entries(abi).flatMap(([name, value]) =>
+    typeof value === 'number' ? [{ name, value }] : [],
+  );
+  const print = (expression: string) => `printf("%lld\\n", (long long)(${expression}));`;
+  const inC = outputOf(
+    constants.map(({ name }) => print(expressions[name] ?? name)),
+    folder,
+  );
+  for (const [i, { name, value }] of constants.entries()) t.equal(value, Number(inC[i]), name);
+  t.equal(inC.length, constants.length);
+  t.ok(constants.length > 80, `${constants.length} constants`);
+
+  const offsets = outputOf(Object.keys(layout).map(print), folder);
+  for (const [i, [expression, value]] of Object.entries(layout).entries())
+    t.equal(Number(offsets[i]), value, expression);
+
+  const encoded = outputOf(addresses.map(encodingInC), folder);
+  for (const [i, address] of addresses.entries()) {
+    t.equal(encodeSocketAddress(address as SocketAddress).toString('hex'), encoded[i], address.address);
+  }
+});
