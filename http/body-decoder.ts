@@ -201,6 +201,10 @@ export class ChunkedDecoder implements BodyDecoder {
   /** Trailers are few and small: they are gathered, so that one parser can read them in one piece. */
   #decodeTrailers(bytes: Buffer, start: number, end: number): number {
     if (this.#trailerParser === null) {
+      if (bytes[start] === CR && start + 1 < end && bytes[start + 1] === LF) {
+        this.#phase = DONE; // none, as nearly always
+        return start + 2;
+      }
       this.#trailerParser = new FieldParser(this.#limits.fieldCount, this.#limits.trailerBytes);
       this.#trailerParser.reset(0);
     }

@@ -311,7 +311,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     queueMicrotask(() => {
       const rest = this.#pending;
       this.#pending = null;
-      if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.bytes.subarray(rest.start, rest.end));
+      if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
     });
   }
 

@@ -58,7 +58,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   get query(): URLSearchParams {
-    this.#query ??= new URLSearchParams(this.#head.search);
+    this.#query ??= new URLSearchParams(`?${this.#head.search}`);
     return this.#query;
   }
 

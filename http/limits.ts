@@ -74,14 +74,36 @@ export const defaultTimeouts: Timeouts = {
   lingerMs: 2_000,
 };
 
-/** The defaults, with what is given in their place. A limit that is no positive number is a mistake of the program. */
-export function withDefaults<T extends Limits | Timeouts>(defaults: T, given: Partial<T> = {}): T {
-  const merged = { ...defaults };
-  for (const [name, value] of Object.entries(given)) {
-    if (!(name in defaults)) throw new RangeError(`there is no limit called '${name}'`);
+/** Counts: whole numbers, or Infinity where somebody wants none. */
+export function limitsFrom(given: Partial<Limits> = {}): Limits {
+  const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
+  const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');
+  if (limits.fieldCount > MOST_FIELDS) throw new RangeError(`fieldCount must be at most ${MOST_FIELDS}`);
+  return limits;
+}
+
+/** Times, and one rate. */
+export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
+  return withDefaults(defaultTimeouts, given, () => true, 'a number');
+}
+
+/** What a parser holds offsets of. */
+const MOST_FIELDS = 100_000;
+
+function withDefaults<T extends Limits | Timeouts>(
+  defaults: T,
+  given: Partial<T>,
+  isFit: (value: number) => boolean,
+  kind: string,
+): T {
+  const merged: Record<string, unknown> = { ...defaults };
+  for (const [name, value] of Object.entries(given) as [string, unknown][]) {
+    if (!Object.hasOwn(defaults, name)) throw new RangeError(`there is no limit called '${name}'`);
     if (value === undefined) continue;
-    if (!(typeof value === 'number' && value > 0)) throw new RangeError(`${name} must be a number > 0, not ${value}`);
-    (merged as unknown as Record<string, number>)[name] = value;
+    if (typeof value !== 'number' || !(value > 0) || !isFit(value)) {
+      throw new RangeError(`${name} must be ${kind} > 0, not ${String(value)}`);
+    }
+    merged[name] = value;
   }
-  return merged;
+  return merged as unknown as T;
 }

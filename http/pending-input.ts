@@ -24,6 +24,11 @@ export class PendingInput {
     return this.end - this.start;
   }
 
+  /** All of it, where it lies. */
+  all(): Buffer {
+    return this.bytes.subarray(this.start, this.end);
+  }
+
   append(more: Uint8Array): void {
     if (this.end + more.byteLength > this.bytes.length) this.#makeRoom(more.byteLength);
     this.bytes.set(more, this.end);

@@ -11,6 +11,7 @@
 import type { BodyDecoder } from './body-decoder.ts';
 import type { HeaderList } from './header-list.ts';
 import { HttpError } from './http-error.ts';
+import { PendingInput } from './pending-input.ts';
 
 /** Where the bytes come from. */
 export interface BodySource {
@@ -35,8 +36,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
   readonly #decoder: BodyDecoder | null;
   readonly #source: BodySource;
   readonly #bufferBytes: number;
-  readonly #chunks: Buffer[] = [];
-  #waitingBytes = 0;
+  /** What has arrived and is not read yet: in one piece, or a client could send a million bytes as a million pieces. */
+  #waiting: PendingInput | null = null;
   #receivedBytes = 0;
   #reader: Reader | null = null;
   #error: Error | null = null;
@@ -70,9 +71,9 @@ export class RequestBody implements AsyncIterable<Buffer> {
   push(bytes: Buffer, start: number, end: number): number {
     const decoder = this.#decoder;
     if (decoder === null) return start;
-    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes, from, to));
-    if (decoder.isDone) this.#end();
-    else if (this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
+    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to)));
+    this.#answerReader();
+    if (!decoder.isDone && this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
     return at;
   }
 
@@ -80,31 +81,28 @@ export class RequestBody implements AsyncIterable<Buffer> {
   fail(error: Error): void {
     if (this.isComplete || this.#error !== null) return;
     this.#error = error;
-    this.#reader?.reject(error);
-    this.#reader = null;
+    this.#answerReader();
   }
 
   /** The answer is complete: whatever still comes is of no interest. */
   discard(): void {
     this.#isDiscarded = true;
-    this.#chunks.length = 0;
-    this.#waitingBytes = 0;
+    this.#waiting = null;
+    this.fail(new Error('the answer was complete before the body had been read'));
   }
 
   // For the handler.
 
   /** The next piece, or null at the end. */
   async read(): Promise<Buffer | null> {
-    const chunk = this.#chunks.shift();
-    if (chunk !== undefined) {
-      const wasFull = this.#waitingBytes >= this.#bufferBytes;
-      this.#waitingBytes -= chunk.length;
-      if (wasFull && this.#waitingBytes < this.#bufferBytes && !this.isComplete) this.#source.wanted();
+    const wasFull = this.#waitingBytes >= this.#bufferBytes;
+    const chunk = this.#takeWaiting();
+    if (chunk !== null) {
+      if (wasFull && !this.isComplete) this.#source.wanted();
       return chunk;
     }
     if (this.#error !== null) throw this.#error;
     if (this.isComplete) return null;
-    if (this.#isDiscarded) throw new Error('the body was not read before the answer was complete');
     if (this.#reader !== null) throw new Error('the body is being read already');
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
@@ -119,9 +117,13 @@ export class RequestBody implements AsyncIterable<Buffer> {
 
   async bytes(): Promise<Buffer> {
     this.#takeOnce();
-    const chunks: Buffer[] = [];
-    for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) chunks.push(chunk);
-    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    const first = await this.read();
+    if (first === null) return Buffer.alloc(0);
+    let chunk = await this.read();
+    if (chunk === null) return first;
+    const all = new PendingInput(first);
+    for (; chunk !== null; chunk = await this.read()) all.append(chunk);
+    return all.all();
   }
 
   /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
@@ -154,24 +156,33 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.#isTaken = true;
   }
 
-  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. */
-  #take(bytes: Buffer, from: number, to: number): void {
-    this.#receivedBytes += to - from;
-    if (this.#isDiscarded) return;
-    const chunk = Buffer.from(bytes.subarray(from, to));
-    if (this.#reader === null) {
-      this.#chunks.push(chunk);
-      this.#waitingBytes += chunk.length;
-    } else {
-      const { resolve } = this.#reader;
-      this.#reader = null;
-      resolve(chunk);
-    }
+  get #waitingBytes(): number {
+    return this.#waiting === null ? 0 : this.#waiting.byteLength;
   }
 
-  #end(): void {
-    this.#reader?.resolve(null);
+  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. */
+  #take(bytes: Buffer): void {
+    this.#receivedBytes += bytes.length;
+    if (this.#isDiscarded) return;
+    if (this.#waiting === null) this.#waiting = new PendingInput(bytes);
+    else this.#waiting.append(bytes);
+  }
+
+  #takeWaiting(): Buffer | null {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    return waiting === null ? null : waiting.all();
+  }
+
+  /** Gives whoever waits what there is, if there is anything. */
+  #answerReader(): void {
+    const reader = this.#reader;
+    if (reader === null) return;
+    const chunk = this.#takeWaiting();
+    if (chunk === null && this.#error === null && !this.isComplete) return;
     this.#reader = null;
+    if (chunk === null && this.#error !== null) reader.reject(this.#error);
+    else reader.resolve(chunk);
   }
 }
 

@@ -27,7 +27,7 @@ const controlFieldOfLength: readonly (ControlField | undefined)[] = (() => {
 const LONGEST_CONTROL_FIELD = 'transfer-encoding'.length;
 
 /** The host that was valid last: a server mostly hears its own name, and then need not check it again. */
-let lastValidHost = '';
+let lastValidHost: string | null = null;
 
 export class RequestHead {
   readonly method: string;

@@ -53,6 +53,7 @@ function statusLine(status: number): string {
 export class ResponseWriter {
   readonly #sink: ResponseSink;
   #status = DEFAULT_STATUS;
+  #isStatusChosen = false;
   /** Lower-case name, then the line with its CRLF. */
   #headers: [name: string, line: string][] | null = null;
   #trailers = '';
@@ -85,6 +86,7 @@ export class ResponseWriter {
     this.#mustNotHaveBegun('status');
     if (!isFinalStatus(code)) throw new RangeError(`a status is an integer from 200 to 599, not ${String(code)}`);
     this.#status = code;
+    this.#isStatusChosen = true;
     return this;
   }
 
@@ -146,7 +148,7 @@ export class ResponseWriter {
   empty(status?: number): void {
     this.#mustNotHaveBegun('empty');
     if (status !== undefined) this.status(status);
-    else if (this.#status === DEFAULT_STATUS) this.#status = 204;
+    else if (!this.#isStatusChosen) this.#status = 204;
     this.#beginWhole(0, null);
     this.#complete();
   }
@@ -166,6 +168,10 @@ export class ResponseWriter {
   /** Ends a streamed answer, after a last piece if one is given. Without any `write`, that piece is the whole answer. */
   end(chunk?: string | Uint8Array): void {
     this.#mustNotHaveEnded('end');
+    if (this.#sink.isGone) {
+      this.#hasEnded = true;
+      return;
+    }
     if (!this.#hasBegun && this.#trailers === '') {
       this.#endWhole(chunk);
       return;
@@ -198,6 +204,7 @@ export class ResponseWriter {
   /** Forgets what was prepared, so that an error can be answered instead. For the connection. */
   restart(): void {
     this.#status = DEFAULT_STATUS;
+    this.#isStatusChosen = false;
     this.#headers = null;
     this.#trailers = '';
     this.#declaredLength = -1;
@@ -251,10 +258,13 @@ export class ResponseWriter {
     const status = this.#status;
     if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
       if (this.#mayHaveBody()) {
-        this.#isClosing = true; // a handler that is wrong here may be so in ways that are not seen
+        this.#isClosing = true;
         throw new Error(`Content-Length promised ${this.#declaredLength} bytes, the body has ${byteLength}`);
       }
       byteLength = this.#declaredLength; // an answer to HEAD may say what GET would have
+    }
+    if (framing === 'length' && this.#trailers !== '') {
+      throw new Error('trailers need a streamed answer: use write() and end()');
     }
     let head = statusLine(status);
     if (this.#headers === null) {
@@ -291,6 +301,7 @@ export class ResponseWriter {
   #checkLength(more: number): void {
     if (this.#declaredLength < 0 || this.#writtenBytes + more <= this.#declaredLength) return;
     if (this.#hasBegun) this.#sink.broken();
+    this.#isClosing = true; // a handler that is wrong here may be so in ways that are not seen
     throw new Error(`Content-Length promised ${this.#declaredLength} bytes, and more are written`);
   }
 
@@ -329,9 +340,9 @@ function checkField(name: string, value: string): string {
 
 /** What is no ASCII cannot stand in a Location. */
 function asciiLocation(location: string): string {
-  // encodeURI would hide a line end in %0D%0A: it is as much of a mistake here as in any field.
+  // Encoding would hide a line end in %0D%0A: it is as much of a mistake here as in any field.
   if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect holds a control character');
-  return encodeURI(location).replaceAll('%25', '%'); // escapes that were there stay as they were
+  return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
 }
 
 /** A program that does not wait for it must not be ended by a rejection that it does not care about. */

@@ -18,7 +18,7 @@ import { DateField } from './date-field.ts';
 import type { Handler } from './handler.ts';
 import { HeadParser } from './head-parser.ts';
 import type { HttpRequest } from './http-request.ts';
-import { defaultLimits, defaultTimeouts, type Limits, type Timeouts, withDefaults } from './limits.ts';
+import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { OutputBuffer } from './output-buffer.ts';
 
 export interface ServeOptions {
@@ -75,8 +75,8 @@ export class Server implements ConnectionHome {
 
   constructor(source: HandlerSource, options: ServeOptions) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
-    this.limits = withDefaults(defaultLimits, options.limits);
-    this.timeouts = withDefaults(defaultTimeouts, options.timeouts);
+    this.limits = limitsFrom(options.limits);
+    this.timeouts = timeoutsFrom(options.timeouts);
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#loop = createEventLoop();
     try {

@@ -109,7 +109,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/request-head.ts': ['grammar', 'http-error', 'field-parser', 'head-parser', 'body-framing'],
   'http/body-framing.ts': ['grammar'],
   'http/body-decoder.ts': ['grammar', 'limits', 'http-error', 'field-parser', 'header-list'],
-  'http/request-body.ts': ['http-error', 'header-list', 'body-decoder'],
+  'http/request-body.ts': ['http-error', 'header-list', 'body-decoder', 'pending-input'],
   'http/http-request.ts': ['../simplenet/socket-address', 'header-list', 'request-head', 'request-body'],
   'http/date-field.ts': [],
   'http/output-buffer.ts': ['../simplenet/event-loop'],

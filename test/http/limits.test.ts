@@ -1,0 +1,45 @@
+/** Limits: their defaults, and what may take their place. */
+
+import { test } from 'tap';
+import { defaultLimits, defaultTimeouts, limitsFrom, timeoutsFrom } from '../../http/limits.ts';
+
+test('nothing given: the defaults, as a copy', async (t) => {
+  t.same(limitsFrom(), defaultLimits);
+  t.same(timeoutsFrom({}), defaultTimeouts);
+  t.not(limitsFrom(), defaultLimits);
+});
+
+test('what is given takes its place, and nothing else changes', async (t) => {
+  t.same(limitsFrom({ fieldCount: 5 }), { ...defaultLimits, fieldCount: 5 });
+  t.same(timeoutsFrom({ idleMs: 0.5, headerMs: 1 }), { ...defaultTimeouts, idleMs: 0.5, headerMs: 1 });
+  const given = { bodyBytes: undefined } as unknown as { bodyBytes: number };
+  t.equal(limitsFrom(given).bodyBytes, defaultLimits.bodyBytes, 'undefined is not given');
+  t.equal(defaultLimits.fieldCount, 100, 'the defaults stay what they are');
+});
+
+test('no limit can be switched off by mistake', async (t) => {
+  for (const value of [0, -1, Number.NaN, '5', null, true, 5n]) {
+    t.throws(() => limitsFrom({ bodyBytes: value as number }), RangeError, String(value));
+    t.throws(() => timeoutsFrom({ idleMs: value as number }), RangeError, String(value));
+  }
+});
+
+test('a limit that does not exist is a typing error that would leave the default in place', async (t) => {
+  for (const name of ['bodybytes', 'idleMs', 'toString', 'constructor']) {
+    t.throws(() => limitsFrom({ [name]: 5 }), { name: 'RangeError', message: new RegExp(name) }, name);
+  }
+});
+
+test('numbers of things are whole numbers: half a field is no limit', async (t) => {
+  t.throws(() => limitsFrom({ fieldCount: 1.5 }), RangeError);
+  t.throws(() => limitsFrom({ headBytes: 1.5 }), RangeError);
+});
+
+test('every limit is there, and is one', async (t) => {
+  for (const [name, value] of [...Object.entries(defaultLimits), ...Object.entries(defaultTimeouts)]) {
+    t.ok(value > 0, name);
+    t.match(name, /(Bytes|Count|Connection|connections|Ms|PerSecond)$/, 'units last');
+  }
+  t.ok(defaultTimeouts.headerMs <= 10_000, 'the header within 10 s');
+  t.equal(defaultTimeouts.idleMs, 5_000);
+});

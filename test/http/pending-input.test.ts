@@ -1,0 +1,80 @@
+/** PendingInput: bytes that wait, in their order, at a cost that stays linear. */
+
+import { test } from 'tap';
+import { PendingInput } from '../../http/pending-input.ts';
+import { Random } from '../simulation/random.ts';
+
+const SEED = Number(process.env.SEED ?? 1);
+
+const textOf = (pending: PendingInput) => pending.bytes.toString('latin1', pending.start, pending.end);
+
+test('it keeps a copy', async (t) => {
+  const bytes = Buffer.from('abc');
+  const pending = new PendingInput(bytes);
+  bytes.fill('!');
+  t.equal(textOf(pending), 'abc');
+  t.equal(pending.byteLength, 3);
+  const more = Buffer.from('de');
+  pending.append(more);
+  more.fill('!');
+  t.equal(textOf(pending), 'abcde');
+});
+
+test('at its size, and one byte more', async (t) => {
+  for (const size of [511, 512, 513]) {
+    const pending = new PendingInput(Buffer.alloc(size, 'x'));
+    pending.append(Buffer.from('y'));
+    pending.append(Buffer.from('z'));
+    t.equal(textOf(pending), `${'x'.repeat(size)}yz`, String(size));
+  }
+});
+
+test('nothing is something that can be appended, and begun with', async (t) => {
+  const pending = new PendingInput(Buffer.alloc(0));
+  t.equal(pending.byteLength, 0);
+  pending.append(Buffer.alloc(0));
+  pending.append(Buffer.from('a'));
+  t.equal(textOf(pending), 'a');
+});
+
+test('what is used makes room', async (t) => {
+  const pending = new PendingInput(Buffer.alloc(512, 'x'));
+  for (let i = 0; i < 10_000; i++) {
+    pending.start += 100;
+    pending.append(Buffer.alloc(100, String(i % 10)));
+  }
+  t.equal(pending.byteLength, 512);
+  t.ok(pending.bytes.length <= 2_048, `${pending.bytes.length} bytes for 512 that wait`);
+  t.ok(textOf(pending).endsWith('9'.repeat(100)));
+});
+
+test('byte by byte it moves each byte a constant number of times', async (t) => {
+  const pending = new PendingInput(Buffer.alloc(0));
+  const count = 100_000;
+  let moved = 0;
+  let { bytes } = pending;
+  for (let i = 0; i < count; i++) {
+    pending.append(Buffer.of(i & 255));
+    if (pending.bytes !== bytes) moved += pending.byteLength;
+    bytes = pending.bytes;
+  }
+  t.equal(pending.byteLength, count);
+  t.ok(moved < 3 * count, `${moved} bytes moved for ${count}`);
+  t.ok(pending.bytes.length <= 4 * count, `${pending.bytes.length} bytes for ${count}`);
+});
+
+test(`whatever is appended and used, it is a queue (seed ${SEED})`, async (t) => {
+  const random = new Random(SEED);
+  let expected = '';
+  const pending = new PendingInput(Buffer.alloc(0));
+  for (let i = 0; i < 5_000; i++) {
+    const more = String.fromCharCode(random.below(256)).repeat(random.below(300));
+    pending.append(Buffer.from(more, 'latin1'));
+    expected += more;
+    const used = random.below(Math.min(400, expected.length + 1));
+    pending.start += used;
+    expected = expected.slice(used);
+    if (textOf(pending) !== expected) t.equal(textOf(pending), expected, `step ${i}`);
+  }
+  t.equal(pending.byteLength, expected.length);
+});
