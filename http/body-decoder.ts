@@ -47,7 +47,7 @@ export class LengthDecoder implements BodyDecoder {
   }
 }
 
-/** What the next byte belongs to. From SIZE_END to AFTER_VALUE it is a chunk extension. */
+/** What the next byte belongs to. From BEFORE_EXTENSION to AFTER_QUOTED it is a chunk extension. */
 type Phase = number;
 const SIZE: Phase = 0;
 const BEFORE_EXTENSION: Phase = 1;

@@ -5,14 +5,15 @@
  * memory but its own bytes, and a client that sends faster than it reads is stopped by TCP. While handlers answer at once,
  * the whole pipeline of a turn is read and answered in one loop, and its answers leave together.
  *
- * Every phase has a deadline. Whoever breaks the protocol gets one answer that says so, and then the connection closes,
- * for nobody can know any more where the next request begins.
+ * Whoever waits for the client has a deadline. Whoever breaks the protocol gets one answer that says so, and then the
+ * connection closes, for nobody can know any more where the next request begins.
  *
  * Next: serve.ts
  */
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
+import { BodyClock } from './body-clock.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
 import { CHUNKED, NO_BODY } from './body-framing.ts';
 import type { DateField } from './date-field.ts';
@@ -36,7 +37,7 @@ export interface ConnectionHome {
   readonly timeouts: Timeouts;
   readonly output: OutputBuffer;
   readonly date: DateField;
-  /** No new request is begun, and answers say that the connection closes. */
+  /** The next answer of each connection is its last, and says so. */
   readonly isStopping: boolean;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
   borrowParser(): HeadParser;
@@ -54,8 +55,8 @@ const BODY: Phase = 1;
 /** A handler is at work, and has all there is. */
 const ANSWER: Phase = 2;
 /** The answer is complete; the rest of a body that nobody wanted is read and dropped. */
-const DRAIN: Phase = 3;
-/** The answer waits for a client that reads slowly. */
+const DISCARD: Phase = 3;
+/** The answer is complete, and waits for a client that reads slowly. */
 const FLUSH: Phase = 4;
 /** We have sent our last; what still comes is dropped, so that no RST destroys our answer on its way. RFC 9112 section 9.6. */
 const LINGER: Phase = 5;
@@ -66,10 +67,10 @@ const CLOSED: Phase = 7;
 /** How much is dropped while lingering: a client that goes on regardless does not want our answer. */
 const MOST_LINGER_BYTES = 4 * 1024 * 1024;
 
-/** How often the rate of a slow body is looked at, once its grace is over. */
-const RATE_CHECK_MS = 1_000;
+const NEVER_MS = Number.POSITIVE_INFINITY;
 
-const SECOND_MS = 1_000;
+/** A UTF-16 unit takes at most three bytes in UTF-8. */
+const MOST_BYTES_PER_UNIT = 3;
 
 export class Connection implements StreamHandler, RequestOrigin, BodySource, ResponseSink {
   readonly stream: Stream;
@@ -83,21 +84,22 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #request: HttpRequest | null = null;
   #response: ResponseWriter | null = null;
   #body: RequestBody | null = null;
+  #bodyClock: BodyClock | null = null;
   #abort: AbortController | null = null;
-  #drainWaiters: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
+  #writers: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
   #requests = 0;
   /** Bytes are being worked through: what is written meanwhile leaves at the end. */
   #isConsuming = false;
   #isPaused = false;
   #hasPeerEnded = false;
   #mustClose = false;
+  /** The client waits for `100 Continue`. */
   #needsContinue = false;
-  #lingered = 0;
-  #drained = 0;
-  #bodyStartedAt = 0;
-  #rateStartedAt = 0;
-  #rateBytes = 0;
-  #queuedAtCheck = 0;
+  /** Input that was dropped in this phase. */
+  #dropped = 0;
+  #writtenBytes = 0;
+  /** Of those, how many had been taken when we last looked; -1 while nothing is queued. */
+  #takenAtCheck = -1;
 
   constructor(home: ConnectionHome, stream: Stream) {
     this.#home = home;
@@ -105,25 +107,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     stream.setDeadline(home.timeouts.headerMs);
   }
 
-  /** Between two requests, with nothing of the next. */
+  /** Between two requests, with nothing of the next. Empty lines are nothing. */
   get isIdle(): boolean {
-    return this.#phase === HEAD && this.#pending === null;
-  }
-
-  /** Lets go of the client, once it has its answer. */
-  stop(): void {
-    if (this.isIdle) this.stream.close();
+    return this.#phase === HEAD && (this.#parser === null ? this.#pending === null : !this.#parser.hasBegun);
   }
 
   // What the network brings.
 
   onData(stream: Stream, bytes: Buffer): void {
     if (this.#phase === LINGER) {
-      this.#lingered += bytes.length;
-      if (this.#lingered > MOST_LINGER_BYTES) stream.abort();
-      return;
-    }
-    if (this.#pending === null) {
+      this.#dropped += bytes.length;
+      if (this.#dropped > MOST_LINGER_BYTES) stream.abort();
+    } else if (this.#pending === null) {
       const used = this.#consume(bytes, 0, bytes.length);
       if (used < bytes.length) this.#keep(bytes.subarray(used));
       this.#afterTurn();
@@ -137,65 +132,58 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#hasPeerEnded = true;
     switch (this.#phase) {
       case HEAD:
-        if (this.#pending === null) stream.close();
+        if (this.isIdle) stream.close();
         else this.#refuse(new HttpError(400, 'the connection ended within a head'));
         break;
-      case BODY: {
-        const error = new HttpError(400, 'the connection ended within a body');
-        if (this.#response?.hasBegun === true) stream.abort();
-        else this.#refuse(error);
-        this.#body?.fail(error);
+      case BODY:
+        this.#bodyFailed(new HttpError(400, 'the connection ended within a body'));
         break;
-      }
-      case DRAIN:
-      case LINGER:
-        stream.close();
+      case DISCARD:
+        this.#close();
         break;
-      default: // a half-closed client still reads: its answer goes on
+      default: // a half-closed client still reads: its answers go on
     }
   }
 
   onDrain(): void {
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters !== null) for (const waiter of waiters) waiter.resolve();
+    this.#takenAtCheck = -1;
+    const writers = this.#writers;
+    this.#writers = null;
+    if (writers !== null) for (const writer of writers) writer.resolve();
     if (this.#phase === FLUSH) this.#next();
+    else if (this.#phase === ANSWER && this.stream.queuedBytes === 0) this.stream.setDeadline(NEVER_MS);
   }
 
   onTimeout(stream: Stream): void {
     switch (this.#phase) {
       case HEAD:
-        if (this.#pending === null) stream.close();
+        if (this.isIdle) stream.close();
         else this.#refuse(new HttpError(408, 'the head took too long'));
         break;
       case BODY:
-        this.#checkBodyRate();
+        this.#bodyIsDue();
         break;
-      case ANSWER:
-        if (this.#response?.hasBegun !== true) this.#answerIsLate();
-        else this.#checkProgress();
-        break;
-      case FLUSH:
-        this.#checkProgress();
+      case DISCARD:
+        this.#close();
         break;
       default:
-        stream.close();
+        if (stream.queuedBytes > 0) this.#checkProgress();
+        else if (this.#phase === LINGER) stream.close();
+        else if (this.#response?.hasBegun === false) this.#answerIsLate();
     }
   }
 
   onClose(_stream: Stream, error: Error | null): void {
-    const wasAtWork = this.#phase === BODY || this.#phase === ANSWER || this.#phase === FLUSH;
     this.#phase = CLOSED;
     this.#pending = null;
     this.#returnParser();
     this.#home.gone(this);
-    if (!wasAtWork) return;
     const reason = new ClientGoneError({ cause: error });
     this.#abort?.abort(reason);
     this.#body?.fail(reason);
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters !== null) for (const waiter of waiters) waiter.reject(reason);
+    const writers = this.#writers;
+    this.#writers = null;
+    if (writers !== null) for (const writer of writers) writer.reject(reason);
   }
 
   // What a request may ask.
@@ -204,7 +192,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     return this.stream.remoteAddress;
   }
 
-  get signal(): AbortSignal {
+  signalFor(request: HttpRequest): AbortSignal {
+    if (request !== this.#request) return new AbortController().signal; // answered: nothing can happen to it any more
+    if (this.#phase === CLOSED) return AbortSignal.abort(new ClientGoneError());
     this.#abort ??= new AbortController();
     return this.#abort.signal;
   }
@@ -212,21 +202,27 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   // What a body may ask.
 
   wanted(): void {
+    if (this.#phase !== BODY) return;
     if (this.#needsContinue) this.#sendContinue();
-    if (this.#phase !== BODY || !this.#isPaused) return;
-    this.#resume();
-    this.#startRate();
+    if (this.#isPaused) this.#resume();
+    this.#bodyClock?.run(performance.now());
+    this.#bodyIsDue();
   }
 
   enough(): void {
     this.#pause();
-    this.stream.setDeadline(this.#home.timeouts.bodyMs); // the handler is slow now, not the client
+    this.#bodyClock?.stop(performance.now());
+    this.#awaitAnswer();
   }
 
   // What an answer may ask.
 
   get isGone(): boolean {
     return this.#phase === CLOSED || this.#phase === LINGER || this.#phase === UPGRADED;
+  }
+
+  get isOverfull(): boolean {
+    return this.stream.queuedBytes > this.#home.limits.answerBufferBytes;
   }
 
   get isHeadRequest(): boolean {
@@ -255,41 +251,46 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   latin1(text: string): void {
-    if (!this.isGone) this.#home.output.latin1(this.stream, text);
+    if (this.isGone) return;
+    this.#writtenBytes += text.length;
+    this.#home.output.latin1(this.stream, text);
   }
 
   utf8(text: string): void {
-    if (!this.isGone) this.#home.output.utf8(this.stream, text);
+    if (this.isGone) return;
+    this.#writtenBytes += text.length * MOST_BYTES_PER_UNIT;
+    this.#home.output.utf8(this.stream, text);
   }
 
   bytes(bytes: Uint8Array): void {
-    if (!this.isGone) this.#home.output.bytes(this.stream, bytes);
+    if (this.isGone) return;
+    this.#writtenBytes += bytes.byteLength;
+    this.#home.output.bytes(this.stream, bytes);
   }
 
   handedOver(): void {
     if (this.#isConsuming) return;
     this.#home.output.flush();
-    this.#watchProgress();
+    if (this.#phase === ANSWER) this.#watchProgress();
   }
 
   drained(): Promise<void> {
     if (this.isGone) return Promise.reject(new ClientGoneError());
     if (this.stream.queuedBytes === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#drainWaiters ??= [];
-      this.#drainWaiters.push({ resolve, reject });
+      this.#writers ??= [];
+      this.#writers.push({ resolve, reject });
     });
   }
 
   completed(response: ResponseWriter): void {
     if (this.isGone || response !== this.#response) return;
+    this.#abort = null; // whatever becomes of the client now, the handler's work was not in vain
+    this.#request = null;
     if (response.isClosing) this.#mustClose = true;
     const body = this.#body;
-    if (body !== null && !body.isComplete) {
-      this.#drain(body);
-      return;
-    }
-    this.#next();
+    if (body !== null && !body.isComplete) this.#discard(body);
+    else this.#next();
   }
 
   broken(): void {
@@ -298,20 +299,24 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void {
+    if (this.isGone) throw new ClientGoneError();
     if (this.#head?.wantsUpgrade !== true) throw new HttpError(426, 'the client did not ask for another protocol');
-    this.#home.output.latin1(this.stream, `HTTP/1.1 101 ${reasonOf(101)}\r\n${fields}\r\n`);
+    // RFC 9110 section 7.8: the request comes first, and all of it.
+    if (this.#phase !== ANSWER) throw new Error('upgrade() before the body of the request has been read');
+    const { stream } = this;
+    this.#home.output.latin1(stream, `HTTP/1.1 101 ${reasonOf(101)}\r\n${fields}\r\n`);
     this.#home.output.flush();
     this.#phase = UPGRADED;
     this.#home.gone(this);
-    const { stream } = this;
-    stream.setDeadline(Number.POSITIVE_INFINITY);
-    stream.handler = createHandler(stream);
+    stream.setDeadline(NEVER_MS);
     if (this.#isPaused) stream.resume();
-    // What came behind the request belongs to the new protocol.
+    stream.handler = createHandler(stream);
+    // What has come behind the request belongs to the new protocol.
     queueMicrotask(() => {
       const rest = this.#pending;
       this.#pending = null;
       if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
+      if (this.#hasPeerEnded) stream.handler.onEnd?.(stream);
     });
   }
 
@@ -327,7 +332,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
         const used = this.#readHead(bytes, at, end);
         if (used === INCOMPLETE) break;
         at = used;
-      } else if (this.#phase === BODY || this.#phase === DRAIN) {
+      } else if (this.#phase === BODY || this.#phase === DISCARD) {
         at = this.#readBody(bytes, at, end);
       } else if (this.#phase === LINGER || this.#phase === CLOSED) {
         at = end;
@@ -346,7 +351,6 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     pending.start = this.#consume(pending.bytes, pending.start, pending.end);
     if (pending.byteLength === 0) this.#pending = null;
     this.#afterTurn();
-    if (this.#phase === HEAD && this.#isPaused) this.#resume();
   }
 
   /** Keeps a copy of what cannot be used yet. Behind a request at work only so much is read. */
@@ -358,6 +362,24 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (isBehind && this.#pending.byteLength >= this.#home.limits.bodyBufferBytes) this.#pause();
   }
 
+  /** What came has been worked through, and what was answered is on its way. */
+  #afterTurn(): void {
+    if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
+    if (this.#phase !== HEAD) return;
+    if (this.stream.queuedBytes > 0) {
+      this.#phase = FLUSH;
+      this.#watchProgress();
+      return;
+    }
+    if (this.#isPaused) this.#resume();
+    if (this.#hasPeerEnded)
+      this.stream.close(); // all its requests are answered; part of one is none
+    else if (this.#pending !== null)
+      return; // in the middle of a head, which has its deadline
+    else if (this.#home.isStopping) this.stream.close();
+    else this.stream.setDeadline(this.#home.timeouts.idleMs);
+  }
+
   #readHead(bytes: Buffer, start: number, end: number): number {
     const parser = this.#parser ?? this.#home.borrowParser();
     const isFirst = this.#parser === null;
@@ -367,18 +389,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       if (isFirst) this.stream.setDeadline(this.#home.timeouts.headerMs);
       return INCOMPLETE;
     }
+    let head: RequestHead;
     try {
       if (used < 0) throw new HttpError(-used, 'the head is malformed or too large');
-      const head = new RequestHead(bytes.toString('latin1', start, used), parser, this.#home.limits.bodyBytes);
-      this.#returnParser();
-      this.#begin(head);
-      return used;
+      head = new RequestHead(bytes.toString('latin1', start, used), parser, this.#home.limits.bodyBytes);
     } catch (error) {
-      this.#returnParser();
-      this.#head = null;
       this.#refuse(error as HttpError);
       return end;
+    } finally {
+      this.#returnParser();
     }
+    this.#begin(head);
+    return used;
   }
 
   #returnParser(): void {
@@ -391,16 +413,21 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const decoder = this.#decoderOf(head.framing);
     const body =
       decoder === null ? RequestBody.none : new RequestBody(decoder, this, this.#home.limits.bodyBufferBytes);
-    this.#head = head;
-    this.#body = body;
-    this.#requests++;
-    this.#phase = body.isComplete ? ANSWER : BODY;
-    this.#needsContinue = head.expectsContinue && !body.isComplete;
     const request = new HttpRequest(head, body, this);
     const response = new ResponseWriter(this);
+    this.#head = head;
+    this.#body = body;
     this.#request = request;
     this.#response = response;
-    if (this.#phase === BODY) this.#startBody();
+    this.#requests++;
+    if (body.isComplete) {
+      this.#phase = ANSWER;
+    } else {
+      this.#phase = BODY;
+      this.#needsContinue = head.expectsContinue;
+      this.#bodyClock = new BodyClock(this.#home.timeouts);
+      if (!this.#needsContinue) this.#bodyClock.run(performance.now());
+    }
     this.#call(request, response);
   }
 
@@ -410,30 +437,39 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   #call(request: HttpRequest, response: ResponseWriter): void {
-    let result: void | Promise<void>;
+    let result: unknown;
     try {
       result = this.#home.handler(request, response);
     } catch (error) {
       this.#failed(error, request, response);
       return;
     }
-    if (!response.hasEnded && this.#phase === ANSWER) this.stream.setDeadline(this.#home.timeouts.answerMs);
-    if (result === undefined) return; // it has answered, or will, from a callback
+    if (!response.hasEnded) {
+      if (this.#phase === BODY && !this.#needsContinue) this.#bodyIsDue();
+      else this.#awaitAnswer();
+    }
+    if (!(result instanceof Promise)) return; // it has answered, or will, from a callback
     result.then(
-      () => {
-        // A stream that has begun may go on without the function that began it.
-        if (!response.hasBegun) this.#failed(new Error('the handler ended without an answer'), request, response);
-      },
+      () => this.#returned(request, response),
       (error: unknown) => this.#failed(error, request, response),
     );
   }
 
-  /** The handler threw. What it says to the client depends on whether it chose its words (HttpError). */
+  /** An async handler is done. A stream that it has begun may go on without it, unless a length was promised for it. */
+  #returned(request: HttpRequest, response: ResponseWriter): void {
+    if (response.hasEnded || this.#response !== response || this.isGone) return;
+    if (!response.hasBegun || response.hasPromisedLength) {
+      this.#failed(new Error('the handler ended before its answer was complete'), request, response);
+    }
+  }
+
+  /** The handler threw. What the client hears depends on whether the words were chosen for it (HttpError). */
   #failed(error: unknown, request: HttpRequest, response: ResponseWriter): void {
-    if (error instanceof ClientGoneError) return; // to leave is nobody's mistake
+    const isOurs = this.#response === response && !this.isGone;
+    if (error instanceof ClientGoneError && !isOurs) return; // to leave is nobody's mistake
     const isChosen = error instanceof HttpError;
     if (!isChosen || error.status >= 500) this.#home.report(error, request);
-    if (response.hasEnded || this.#response !== response || this.isGone) return;
+    if (response.hasEnded || !isOurs) return;
     if (response.hasBegun) {
       this.broken();
       return;
@@ -445,65 +481,63 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** One answer, then the end: where the next request begins is not known any more. */
   #refuse(error: HttpError): void {
-    this.#mustClose = true;
+    const isBodyless = this.#phase !== HEAD && this.isHeadRequest;
     const text = `${error.message}\n`;
-    this.#home.output.latin1(
-      this.stream,
+    this.latin1(
       `HTTP/1.1 ${error.status} ${reasonOf(error.status)}\r\n${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
-        `Content-Length: ${text.length}\r\nConnection: close\r\n\r\n${this.isHeadRequest ? '' : text}`,
+        `Content-Length: ${text.length}\r\nConnection: close\r\n\r\n${isBodyless ? '' : text}`,
     );
     this.#linger();
   }
 
   #readBody(bytes: Buffer, start: number, end: number): number {
     const body = this.#body as RequestBody;
-    this.#needsContinue = false; // the client did not wait for it
+    if (this.#needsContinue) {
+      this.#needsContinue = false; // it did not wait
+      this.#bodyClock?.run(performance.now());
+    }
     let at: number;
     try {
       at = body.push(bytes, start, end);
     } catch (error) {
-      this.#bodyIsMalformed(body, error as HttpError);
+      this.#bodyFailed(error as HttpError);
       return end;
     }
-    if (this.#phase === DRAIN) {
-      this.#drained += at - start;
+    if (this.#phase === DISCARD) {
+      this.#dropped += at - start;
       if (body.isComplete) this.#next();
-      else if (this.#drained > this.#home.limits.drainBytes) this.#linger();
+      else if (this.#dropped > this.#home.limits.drainBytes) this.#close();
     } else if (body.isComplete) {
       this.#phase = ANSWER;
-      this.stream.setDeadline(this.#home.timeouts.answerMs);
+      this.#awaitAnswer();
     }
     return at;
   }
 
-  #bodyIsMalformed(body: RequestBody, error: HttpError): void {
-    const isAtWork = this.#phase === BODY;
-    if (!isAtWork) {
-      this.#linger(); // it has been answered
-    } else if (this.#response?.hasBegun === true) {
-      this.broken();
-    } else {
-      this.#refuse(error);
-    }
-    body.fail(error);
+  /** No more of the body will come, or none that could be trusted. */
+  #bodyFailed(error: HttpError): void {
+    if (this.#phase === DISCARD) this.#close();
+    else if (this.#response?.hasBegun === true) this.broken();
+    else this.#refuse(error);
+    this.#body?.fail(error);
   }
 
   #sendContinue(): void {
     this.#needsContinue = false;
-    if (this.#response?.hasBegun === true || this.isGone) return;
-    this.#home.output.latin1(this.stream, 'HTTP/1.1 100 Continue\r\n\r\n');
+    if (this.#response?.hasBegun === true) return;
+    this.latin1('HTTP/1.1 100 Continue\r\n\r\n');
     if (!this.#isConsuming) this.#home.output.flush();
   }
 
-  /** The answer is complete and the body is not: it is read on for a while, for the sake of the requests behind it. */
-  #drain(body: RequestBody): void {
+  /** The answer is complete and the body is not: it is read on for a while, so that the connection can be used again. */
+  #discard(body: RequestBody): void {
     body.discard();
     if (this.#mustClose) {
-      this.#linger();
+      this.#close();
       return;
     }
-    this.#phase = DRAIN;
-    this.#drained = 0;
+    this.#phase = DISCARD;
+    this.#dropped = 0;
     if (this.#isPaused) this.#resume();
     if (!this.#isConsuming) this.#home.output.flush();
     this.stream.setDeadline(this.#home.timeouts.lingerMs);
@@ -511,47 +545,40 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** The answer is complete, and so is the request. */
   #next(): void {
-    this.#request = null;
-    this.#response = null;
-    this.#body = null;
-    this.#abort = null;
     if (this.#mustClose) {
       this.#close();
       return;
     }
+    this.#head = null;
+    this.#response = null;
+    this.#body = null;
+    this.#bodyClock = null;
     this.#phase = HEAD;
     if (this.#isConsuming) return;
     this.#home.output.flush();
     if (this.stream.queuedBytes === 0 && this.#pending !== null) this.#consumePending();
     else this.#afterTurn();
-    if (this.#phase === HEAD && this.#isPaused) this.#resume();
   }
 
-  /** What has been written is on its way: what now? */
-  #afterTurn(): void {
-    if (this.#phase !== HEAD) return;
+  /** No request will follow. A client that asked for the end, or has ended, sends nothing more: with it we can close at once. */
+  #close(): void {
+    this.#mustClose = true;
+    this.#home.output.flush();
     if (this.stream.queuedBytes > 0) {
+      this.#body = null; // what is left of it is dropped; the answer must still reach the client
       this.#phase = FLUSH;
       this.#watchProgress();
-    } else if (this.#hasPeerEnded) {
-      this.stream.close(); // all its requests are answered; part of one is none
-    } else if (this.#pending === null) {
-      if (this.#home.isStopping) this.stream.close();
-      else this.stream.setDeadline(this.#home.timeouts.idleMs);
+      return;
     }
-  }
-
-  /** Closes after an answer that was complete. A client that asked for it, or has ended, will send nothing more. */
-  #close(): void {
-    this.#home.output.flush();
     const isExpected = this.#hasPeerEnded || this.#head?.keepAlive === false;
-    if (isExpected && this.#pending === null && this.stream.queuedBytes === 0) this.stream.close();
+    if (isExpected && this.#pending === null) this.stream.close();
     else this.#linger();
   }
 
   #linger(): void {
     this.#home.output.flush();
     this.#phase = LINGER;
+    this.#dropped = 0;
     this.#pending = null;
     if (this.#isPaused) this.#resume();
     this.stream.end();
@@ -568,49 +595,51 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.stream.resume();
   }
 
-  // Deadlines.
+  // Deadlines of those who are at work.
 
-  #startBody(): void {
-    this.#bodyStartedAt = performance.now();
-    this.#startRate();
-  }
-
-  #startRate(): void {
-    this.#rateStartedAt = performance.now();
-    this.#rateBytes = this.#body?.receivedBytes ?? 0;
-    this.stream.setDeadline(this.#home.timeouts.bodyGraceMs);
-  }
-
-  #checkBodyRate(): void {
-    const { bodyMs, bodyGraceMs, bodyMinBytesPerSecond } = this.#home.timeouts;
-    const now = performance.now();
-    const received = (this.#body?.receivedBytes ?? 0) - this.#rateBytes;
-    const due = ((now - this.#rateStartedAt - bodyGraceMs) / SECOND_MS) * bodyMinBytesPerSecond;
-    if (now - this.#bodyStartedAt < bodyMs && (this.#isPaused || (received > 0 && received >= due))) {
-      this.stream.setDeadline(Math.min(RATE_CHECK_MS, bodyMs - (now - this.#bodyStartedAt)));
-      return;
-    }
-    const error = new HttpError(408, 'the body took too long');
-    if (this.#response?.hasBegun === true) this.broken();
-    else this.#refuse(error);
-    this.#body?.fail(error);
+  /** The handler has what it needs, or takes its time to read on. */
+  #awaitAnswer(): void {
+    if (this.#response?.hasBegun === true) this.#watchProgress();
+    else this.stream.setDeadline(this.#home.timeouts.answerMs);
   }
 
   #answerIsLate(): void {
     this.#home.report(new Error(`no answer after ${this.#home.timeouts.answerMs} ms`), this.#request);
     this.#refuse(new HttpError(503, reasonOf(503)));
-    this.#abort?.abort(new Error('the answer took too long'));
   }
 
-  /** Something is queued: it must become less. A stream that is merely silent may be so for as long as it likes. */
+  #bodyIsDue(): void {
+    const clock = this.#bodyClock;
+    if (clock === null) return;
+    if (this.#isPaused || this.#needsContinue) {
+      // It was the handler that took too long.
+      if (this.#response?.hasBegun === true) this.broken();
+      else this.#answerIsLate();
+      return;
+    }
+    const delayMs = clock.nextCheckMs(performance.now(), this.#body?.receivedBytes ?? 0);
+    if (delayMs > 0) this.stream.setDeadline(delayMs);
+    else this.#bodyFailed(new HttpError(408, 'the body took too long'));
+  }
+
+  /** While something is queued, some of it must be taken now and then. A stream that is silent may be so for ever. */
   #watchProgress(): void {
-    if (this.#phase !== ANSWER && this.#phase !== FLUSH) return;
-    this.#queuedAtCheck = this.stream.queuedBytes;
-    this.stream.setDeadline(this.#queuedAtCheck > 0 ? this.#home.timeouts.writeMs : Number.POSITIVE_INFINITY);
+    const { queuedBytes } = this.stream;
+    if (queuedBytes === 0) {
+      this.#takenAtCheck = -1;
+      this.stream.setDeadline(NEVER_MS);
+    } else if (this.#takenAtCheck < 0) {
+      this.#takenAtCheck = Math.max(0, this.#writtenBytes - queuedBytes);
+      this.stream.setDeadline(this.#home.timeouts.writeMs);
+    }
   }
 
   #checkProgress(): void {
-    if (this.stream.queuedBytes > 0 && this.stream.queuedBytes >= this.#queuedAtCheck) this.stream.abort();
-    else this.#watchProgress();
+    if (this.#writtenBytes - this.stream.queuedBytes <= this.#takenAtCheck) {
+      this.stream.abort();
+      return;
+    }
+    this.#takenAtCheck = -1;
+    this.#watchProgress();
   }
 }

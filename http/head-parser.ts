@@ -59,9 +59,9 @@ export class HeadParser {
     this.fields = new FieldParser(limits.fieldCount, limits.headBytes);
   }
 
-  /** Whether it is in the middle of a head: bytes of one have come, and not all. */
+  /** Whether a head has begun. Empty lines before it are no beginning. */
   get hasBegun(): boolean {
-    return this.#at > 0;
+    return this.#phase > START_LF;
   }
 
   reset(): void {

@@ -15,7 +15,7 @@ import type { RequestHead } from './request-head.ts';
 /** The connection, as far as a request may ask it. */
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
-  readonly signal: AbortSignal;
+  signalFor(request: HttpRequest): AbortSignal;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -33,6 +33,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly #origin: RequestOrigin;
   #headers: HeaderList | null = null;
   #query: URLSearchParams | null = null;
+  #signal: AbortSignal | null = null;
 
   constructor(head: RequestHead, body: RequestBody, origin: RequestOrigin) {
     this.method = head.method;
@@ -81,7 +82,8 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 
   /** Aborted when the client is really gone before the answer is complete, and never otherwise. */
   get signal(): AbortSignal {
-    return this.#origin.signal;
+    this.#signal ??= this.#origin.signalFor(this as HttpRequest);
+    return this.#signal;
   }
 
   text(): Promise<string> {

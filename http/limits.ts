@@ -1,8 +1,8 @@
 /**
  * How much, how many and how long: every limit of the server, with its default and its reason.
  *
- * A server without limits is at the mercy of its slowest and largest client. Each limit here can be set in `serve`; each
- * ends in an answer that says which one it was, and none drops anything in silence.
+ * A server without limits is at the mercy of its slowest and largest client. Each limit here can be set in `serve`. Nothing of
+ * a request is ever dropped in silence: it is answered with the status that says which limit it was, or the connection ends.
  *
  * Next: http-error.ts
  */
@@ -24,6 +24,8 @@ export interface Limits {
   readonly drainBytes: number;
   /** How much of a body waits in memory for a handler that reads slowly, before the peer is stopped. */
   readonly bodyBufferBytes: number;
+  /** How much of an answer may be queued; a handler that writes on regardless of the client ends with the connection. */
+  readonly answerBufferBytes: number;
   /** Requests on one connection, after which it closes: so load balancers can rebalance. */
   readonly requestsPerConnection: number;
   /** Connections at a time; more are closed at once. */
@@ -39,11 +41,12 @@ export const defaultLimits: Limits = {
   trailerBytes: 8_192,
   drainBytes: 262_144,
   bodyBufferBytes: 65_536,
+  answerBufferBytes: 16 * 1024 * 1024,
   requestsPerConnection: Number.MAX_SAFE_INTEGER,
   connections: Number.MAX_SAFE_INTEGER,
 };
 
-/** RFC 9110 section 15.5.9. Each is a deadline for the whole thing: a byte now and then does not extend it. */
+/** RFC 9110 section 15.5.9. A byte now and then extends none of those that wait for a request. */
 export interface Timeouts {
   /** From the first byte of a head to its last; 408 after. */
   readonly headerMs: number;
@@ -51,15 +54,15 @@ export interface Timeouts {
   readonly idleMs: number;
   /** How long a body may take before its rate is looked at. */
   readonly bodyGraceMs: number;
-  /** The average below which a body is too slow after that; 408. Time in which the handler does not read is not counted. */
+  /** The average below which a body is too slow after that; 408. Time in which the client was made to wait does not count. */
   readonly bodyMinBytesPerSecond: number;
-  /** A body altogether; 408 after. */
+  /** A body altogether, not counting the time in which the handler made the client wait; 408 after. */
   readonly bodyMs: number;
   /** From the request to the beginning of its answer; 503 after. A stream that has begun may go on for ever. */
   readonly answerMs: number;
   /** How long a client may take none of an answer before the connection is given up. */
   readonly writeMs: number;
-  /** How long a closing connection is read on, so that the client gets to read our last answer. */
+  /** How long input that nobody wants is read: the rest of a body, or what comes after our last answer. */
   readonly lingerMs: number;
 }
 

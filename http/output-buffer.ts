@@ -16,13 +16,18 @@ const MOST_COPIED_BYTES = 16_384;
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
 const MOST_BYTES_PER_UNIT = 3;
 
+/** What Buffer.write comes down to for this encoding, without finding out each time. Node's types leave it out. */
+type FastBuffer = Buffer & { latin1Write(text: string, offset: number, length: number): number };
+
 export class OutputBuffer {
-  readonly #buffer: Buffer;
+  readonly #buffer: FastBuffer;
+  #view: Buffer;
   #length = 0;
   #stream: Stream | null = null;
 
   constructor(byteLength: number) {
-    this.#buffer = Buffer.allocUnsafeSlow(byteLength);
+    this.#buffer = Buffer.allocUnsafeSlow(byteLength) as FastBuffer;
+    this.#view = this.#buffer;
   }
 
   /** Text whose characters are all below 256: heads, and bodies in ASCII. */
@@ -31,7 +36,7 @@ export class OutputBuffer {
       stream.writeOwned(Buffer.from(text, 'latin1'));
       return;
     }
-    this.#length += this.#buffer.write(text, this.#length, 'latin1');
+    this.#length += this.#buffer.latin1Write(text, this.#length, text.length);
   }
 
   utf8(stream: Stream, text: string): void {
@@ -58,7 +63,13 @@ export class OutputBuffer {
     const length = this.#length;
     this.#stream = null;
     this.#length = 0;
-    if (stream !== null && length > 0) stream.write(this.#buffer.subarray(0, length));
+    if (stream !== null && length > 0) stream.write(this.#viewOf(length));
+  }
+
+  /** The first bytes of the buffer. Answers are often equally long: then the last view serves again. */
+  #viewOf(length: number): Buffer {
+    if (this.#view.length !== length) this.#view = this.#buffer.subarray(0, length);
+    return this.#view;
   }
 
   /** Makes room for that stream's bytes, in order; false where they are too many for the whole buffer. */

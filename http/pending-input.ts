@@ -3,7 +3,7 @@
  *
  * It grows by doubling, so a head that comes byte by byte is copied a constant number of times per byte.
  *
- * Next: connection.ts
+ * Next: body-clock.ts
  */
 
 const SMALLEST_BYTES = 512;

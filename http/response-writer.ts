@@ -19,6 +19,8 @@ export interface ResponseSink {
   readonly isGone: boolean;
   readonly isHeadRequest: boolean;
   readonly minorVersion: number;
+  /** So much is queued that the handler cannot have waited for the client. */
+  readonly isOverfull: boolean;
   /** Whether the connection could go on after this answer. Asked once, when the head is made. */
   persists(): boolean;
   dateLine(): string;
@@ -41,6 +43,9 @@ export interface ResponseSink {
 type Framing = 'length' | 'chunked' | 'close' | 'none';
 
 const DEFAULT_STATUS = 200;
+
+/** RFC 9110 section 15.3.6: an answer without content, whose length is given as 0. */
+const RESET_CONTENT = 205;
 
 /** Each status has one line, made when it is first needed. */
 const statusLines: string[] = [];
@@ -75,6 +80,11 @@ export class ResponseWriter {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** A Content-Length was set, which the body has to fill. */
+  get hasPromisedLength(): boolean {
+    return this.#declaredLength >= 0;
   }
 
   /** After it, the connection closes. */
@@ -157,6 +167,10 @@ export class ResponseWriter {
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
     if (this.#sink.isGone) return ignored(this.#sink.drained());
+    if (this.#sink.isOverfull) {
+      this.#sink.broken();
+      return ignored(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
+    }
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     this.#checkLength(bytes.byteLength);
     if (!this.#hasBegun) this.#beginStream();
@@ -189,7 +203,8 @@ export class ResponseWriter {
 
   /**
    * Answers 101 and hands the connection over: `createHandler` gets the bare stream and says who is to hear of it. What the
-   * client has sent behind its request comes first. Throws HttpError 426 where the client did not ask for an upgrade.
+   * client has sent behind its request comes first. From now on the stream is the program's: no deadline, no grace when the
+   * server closes. Throws HttpError 426 where the client did not ask for an upgrade.
    */
   upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): void {
     this.#mustNotHaveBegun('upgrade');
@@ -239,6 +254,7 @@ export class ResponseWriter {
 
   /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
   #beginStream(): void {
+    if (this.#status === RESET_CONTENT) this.#declaredLength = 0;
     if (this.#declaredLength >= 0) this.#framing = 'length';
     else this.#framing = this.#sink.minorVersion === 0 ? 'close' : 'chunked';
     if (this.#framing === 'close') this.#isClosing = true;
@@ -256,6 +272,7 @@ export class ResponseWriter {
 
   #headOf(framing: Framing, byteLength: number, contentType: string | null): string {
     const status = this.#status;
+    if (status === RESET_CONTENT) byteLength = 0;
     if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
       if (this.#mayHaveBody()) {
         this.#isClosing = true;
@@ -290,7 +307,7 @@ export class ResponseWriter {
   }
 
   #mayHaveBody(): boolean {
-    return !this.#sink.isHeadRequest && !hasNoBody(this.#status);
+    return !this.#sink.isHeadRequest && !hasNoBody(this.#status) && this.#status !== RESET_CONTENT;
   }
 
   #complete(): void {

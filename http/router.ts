@@ -239,7 +239,9 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       pending = inner(request, response);
       return pending;
     });
-    // A middleware that forgot to return next() would leave a handler running that nobody waits for.
+    // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for, and whose
+    // rejection would end the process.
+    if (done instanceof Promise && pending instanceof Promise) return Promise.all([done, pending]).then(() => {});
     return done ?? pending;
   };
 }

@@ -52,6 +52,9 @@ const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
 const OUTPUT_BYTES = 65_536;
 
+/** Node makes a timer for a longer time ring at once. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+
 /** Parsers kept for connections whose head came in pieces; any more are made anew. */
 const MOST_SPARE_PARSERS = 64;
 
@@ -72,13 +75,15 @@ export class Server implements ConnectionHome {
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
+  readonly #graceTimers: NodeJS.Timeout[] = [];
 
   constructor(source: HandlerSource, options: ServeOptions) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.#onError = options.onError ?? ((error) => console.error(error));
-    this.#loop = createEventLoop();
+    // How much of an answer may be queued is decided per answer, not per write: see answerBufferBytes.
+    this.#loop = createEventLoop({ maxQueuedBytes: Number.MAX_SAFE_INTEGER });
     try {
       this.#listener = this.#listen(options);
     } catch (error) {
@@ -103,7 +108,8 @@ export class Server implements ConnectionHome {
 
   /** Stops with grace. Settles when the last connection is gone. */
   close(options: CloseOptions = {}): Promise<void> {
-    this.#closed ??= this.#stop(options.graceMs ?? DEFAULT_GRACE_MS);
+    this.#closed ??= this.#stop();
+    this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS);
     return this.#closed;
   }
 
@@ -124,7 +130,11 @@ export class Server implements ConnectionHome {
   }
 
   report(error: unknown, request: HttpRequest | null): void {
-    this.#onError(error, request);
+    try {
+      this.#onError(error, request);
+    } catch (failure) {
+      console.error(error, failure); // a log that fails must not make it worse for the client
+    }
   }
 
   gone(connection: Connection): void {
@@ -147,21 +157,25 @@ export class Server implements ConnectionHome {
     return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
   }
 
-  async #stop(graceMs: number): Promise<void> {
+  async #stop(): Promise<void> {
     this.#listener.close();
-    // A tick later `isStopping` says so to everybody, and requests that had come before are under way.
-    await null;
-    for (const connection of this.#connections) connection.stop();
-    const empty = new Promise<void>((resolve) => {
+    await null; // now `isStopping` says so to everybody
+    for (const connection of this.#connections) if (connection.isIdle) connection.stream.close();
+    await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
       if (this.#connections.size === 0) resolve();
     });
-    const deadline = setTimeout(() => {
-      for (const connection of this.#connections) connection.stream.abort();
-    }, graceMs);
-    await empty;
-    clearTimeout(deadline);
+    for (const timer of this.#graceTimers) clearTimeout(timer);
     this.#loop.close();
+  }
+
+  /** Called again, a shorter grace counts. */
+  #abortAfter(graceMs: number): void {
+    if (graceMs > LONGEST_TIMER_MS) return;
+    const abortAll = () => {
+      for (const connection of this.#connections) connection.stream.abort();
+    };
+    this.#graceTimers.push(setTimeout(abortAll, graceMs));
   }
 }
 

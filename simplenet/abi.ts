@@ -3,7 +3,8 @@
  *
  * TypeScript cannot include <sys/socket.h>, so what it says is written down here, once. Linux never changes these for
  * an architecture. They are the same for glibc and musl, which both pass them to the kernel untouched, and the same on
- * x64 and arm64, with one exception: struct epoll_event. Anything not in this file has no business knowing an offset.
+ * x64 and arm64, with one exception: struct epoll_event. What a struct looks like is written here even where another file
+ * fills it in.
  *
  * Importing it anywhere else than on the supported platforms is an error, here and at once: a wrong struct size handed
  * to the kernel would corrupt memory far from its cause.
@@ -128,10 +129,7 @@ export const SOCKADDR_IN6_SIZE = 28;
 export const SOCKADDR_UN_SIZE = 110;
 export const SOCKADDR_UN_PATH = 2;
 
-/** A name of a network interface, if_indextoname(3). */
-export const IF_NAMESIZE = 16;
-
-/** errno(3): only those that the code acts upon. Node's own table names and explains all of them (system-error.ts). */
+/** errno(3): only those that the code or its tests speak of. Node's own table names and explains all of them (system-error.ts). */
 export const EPERM = 1;
 export const EINTR = 4;
 export const EBADF = 9;

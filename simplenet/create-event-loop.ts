@@ -10,6 +10,7 @@ import { defaultLoopLimits, EpollLoop, type LoopLimits } from './epoll-loop.ts';
 import type { EventLoop } from './event-loop.ts';
 import { libc } from './libc.ts';
 import { nodeHost } from './node-host.ts';
+import './tracing.ts'; // so that SIMPLENET_TRACE is heard wherever a loop is made
 
 export function createEventLoop(limits: Partial<LoopLimits> = {}): EventLoop {
   return new EpollLoop(libc, nodeHost, { ...defaultLoopLimits, ...limits });

@@ -90,8 +90,8 @@ export class EpollListener implements Listener, Watched {
   readonly #onConnection: OnConnection;
   readonly #slowStart: SlowStart;
   #rest: Alarm | null = null;
-  /** Whether a rest has been of no use. */
-  #isStarved = false;
+  /** When the last rest ended without a descriptor having come free. */
+  #restedInVainAt = Number.NEGATIVE_INFINITY;
   #isClosing = false;
 
   constructor(home: ListenerHome, socket: NetSocket, onConnection: OnConnection) {
@@ -106,7 +106,7 @@ export class EpollListener implements Listener, Watched {
     this.#slowStart.run(turn, () => this.#acceptOne());
   }
 
-  /** Only a socket that accept4(2) will have nothing of comes to this, and it has been closed. */
+  /** Only an error of accept4(2) that no waiting can mend is thrown, and then the listener is closed already. */
   onThrow(): void {}
 
   /** A descriptor came free. */
@@ -125,6 +125,7 @@ export class EpollListener implements Listener, Watched {
 
   settle(): void {
     const { fd } = this.#socket;
+    this.#home.epoll.delete(fd); // a listener may be shared with other processes, for which close(2) changes nothing
     this.#socket.close();
     this.#home.gone(fd);
   }
@@ -170,7 +171,7 @@ export class EpollListener implements Listener, Watched {
       this.#starve();
       return false;
     }
-    this.#isStarved = false;
+    this.#restedInVainAt = Number.NEGATIVE_INFINITY;
     try {
       stream.handler = this.#onConnection(stream);
     } catch (error) {
@@ -181,11 +182,12 @@ export class EpollListener implements Listener, Watched {
   }
 
   #starve(): void {
-    if (this.#isStarved) this.#home.spare.lend(() => this.#turnAway());
+    const wasInVain = this.#home.host.now() - this.#restedInVainAt < this.#home.acceptRestMs;
+    if (wasInVain) this.#home.spare.lend(() => this.#turnAway());
     this.#home.epoll.modify(this.#socket.fd, NO_EVENTS);
     this.#home.resting.add(this);
     this.#rest = this.#home.host.alarm(this.#home.acceptRestMs, () => {
-      this.#isStarved = true;
+      this.#restedInVainAt = this.#home.host.now();
       this.wake();
     });
   }

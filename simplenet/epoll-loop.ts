@@ -9,7 +9,8 @@
  * Next: create-event-loop.ts
  */
 
-import { EPOLLIN, EPOLLOUT } from './abi.ts';
+import { markAsUntransferable } from 'node:worker_threads';
+import { EPOLLIN, EPOLLOUT, SO_ACCEPTCONN, SOL_SOCKET } from './abi.ts';
 import { Deadlines } from './deadlines.ts';
 import { Epoll } from './epoll.ts';
 import { EpollListener, type ListenerHome, SpareDescriptor } from './epoll-listener.ts';
@@ -62,6 +63,16 @@ export const defaultLoopLimits: LoopLimits = {
   connectTimeoutMs: 30_000,
 };
 
+/** A socket that was made for something is closed if that fails. */
+function closingOnError<T>(socket: Socket, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
 /** connect(2), whose refusal is told by `onClose` as all others are, and so not thrown here. */
 function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | null {
   try {
@@ -69,7 +80,6 @@ function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | nul
     return null;
   } catch (error) {
     if (error instanceof SystemError) return error;
-    socket.close();
     throw error;
   }
 }
@@ -119,6 +129,8 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     this.deadlines = new Deadlines(host, limits.tickMs);
     // Memory of its own: in Node's pool of small buffers its neighbours would be other people's bytes.
     this.receiveBuffer = Buffer.allocUnsafeSlow(limits.receiveBufferBytes);
+    // Given away by a program, postMessage with a transfer list, it would leave every stream with nothing to read into.
+    markAsUntransferable(this.receiveBuffer.buffer);
     this.#view = this.receiveBuffer;
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
     this.#watch = host.watch(this.epoll.fd, () => this.#turn());
@@ -129,47 +141,50 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     return this.#openCount;
   }
 
-  /** Opened with the first listener: a loop that only connects has no use for it. */
   get spare(): SpareDescriptor {
-    this.#spare ??= new SpareDescriptor(this.#libc);
-    return this.#spare;
+    return this.#spare as SpareDescriptor; // there is one as soon as there is a listener
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenOptions = {}): Listener {
     this.#mustBeOpen();
     const socket = NetSocket.listenOn(address, { ...options, libc: this.#libc, nonBlocking: true });
-    return this.#addListener(socket, onConnection);
+    return closingOnError(socket, () => this.#addListener(socket, onConnection));
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
     this.#mustBeOpen();
+    this.#mustBeNew(socket);
+    if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0) throw new TypeError('the socket does not listen');
     socket.setNonBlocking(true);
     return this.#addListener(socket, onConnection);
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
     this.#mustBeOpen();
+    this.#mustBeNew(socket);
     const peer = socket.remoteAddress;
     socket.setNonBlocking(true);
-    return this.#add(socket, EPOLLIN, () => new EpollStream(this, socket, peer, EPOLLIN, handler));
+    return this.#add(socket, EPOLLIN, () => new EpollStream(this, socket, peer, EPOLLIN, handler, true));
   }
 
   connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
     this.#mustBeOpen();
     const { connectTimeoutMs = this.#connectTimeoutMs, ...socketOptions } = options;
+    if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
     const socket = NetSocket.openFor(address, { ...socketOptions, libc: this.#libc, nonBlocking: true });
-    const refusal = refusalOf(socket, address);
-    const interest = EPOLLIN | EPOLLOUT;
-    const stream = this.#add(socket, interest, () => new EpollStream(this, socket, address, interest, handler));
-    if (refusal === null) stream.setDeadline(connectTimeoutMs);
-    else stream.finish(refusal);
-    return stream;
+    return closingOnError(socket, () => {
+      const refusal = refusalOf(socket, address);
+      const interest = EPOLLIN | EPOLLOUT;
+      const stream = this.#add(socket, interest, () => new EpollStream(this, socket, address, interest, handler));
+      stream.connecting(connectTimeoutMs, refusal);
+      return stream;
+    });
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
     this.#mustBeOpen();
     const socket = UdpSocket.bindTo(address, { ...options, libc: this.#libc, nonBlocking: true });
-    return this.#add(socket, EPOLLIN, () => new EpollUdpPort(this, socket, handler));
+    return closingOnError(socket, () => this.#add(socket, EPOLLIN, () => new EpollUdpPort(this, socket, handler)));
   }
 
   ref(): void {
@@ -202,7 +217,9 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
   }
 
   addStream(socket: NetSocket, peer: Uint8Array): EpollStream {
-    return this.#add(socket, EPOLLIN, () => new EpollStream(this, socket, peer, EPOLLIN, NOBODY));
+    return closingOnError(socket, () =>
+      this.#add(socket, EPOLLIN, () => new EpollStream(this, socket, peer, EPOLLIN, NOBODY)),
+    );
   }
 
   unsettled(watched: Watched): void {
@@ -237,19 +254,17 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     });
   }
 
-  /** Takes a socket into the epoll set. If that fails the socket is closed. */
+  #mustBeNew(socket: Socket): void {
+    if (this.#watched[socket.fd] !== undefined) throw new Error('the loop has this socket already');
+  }
+
   #add<W extends Watched>(socket: Socket, interest: number, create: () => W): W {
-    try {
-      this.epoll.add(socket.fd, interest);
-      const watched = create();
-      this.#watched[socket.fd] = watched;
-      this.#openCount++;
-      this.#keepAlive();
-      return watched;
-    } catch (error) {
-      socket.close();
-      throw error;
-    }
+    const watched = create();
+    this.epoll.add(socket.fd, interest);
+    this.#watched[socket.fd] = watched;
+    this.#openCount++;
+    this.#keepAlive();
+    return watched;
   }
 
   #keepAlive(): void {

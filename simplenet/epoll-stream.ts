@@ -55,7 +55,7 @@ export interface Home {
   unsettled(watched: Watched): void;
   /** The descriptor is closed. */
   gone(fd: number): void;
-  /** Runs a callback outside of a turn; what it throws ends `watched` and is raised. */
+  /** Runs a callback; what it throws ends `watched` and is raised. */
   guard(watched: Watched, callback: () => void): void;
 }
 
@@ -66,8 +66,11 @@ export interface StreamHome extends Home {
   now(): number;
 }
 
-/** No events: what a stream waits for that is not in the epoll set. */
+/** No events. */
 const NOTHING = 0;
+
+/** Chunks sent in one turn: others wait, too. */
+const MOST_SENDS = 64;
 
 export class EpollStream implements Stream, Watched, Timed {
   handler: StreamHandler;
@@ -76,12 +79,16 @@ export class EpollStream implements Stream, Watched, Timed {
 
   readonly #home: StreamHome;
   readonly #socket: NetSocket;
+  /** Somebody else may hold the same open socket: then close(2) alone would leave it in the epoll set. */
+  readonly #isAdopted: boolean;
   /** A struct sockaddr until somebody asks, which in most connections nobody does. */
   #peer: SocketAddress | Uint8Array;
   #queue: WriteQueue | null = null;
   /** The mask that epoll has for the descriptor. */
   #interest: number;
   #isConnecting: boolean;
+  /** A deadline that was set before the connection stood counts from then. */
+  #delayOnceOpenMs = Number.POSITIVE_INFINITY;
   #isPaused = false;
   /** Out of the epoll set, until `resume`. */
   #isParked = false;
@@ -89,6 +96,7 @@ export class EpollStream implements Stream, Watched, Timed {
   #isFinSent = false;
   #isPeerEnded = false;
   #isUnsettled = false;
+  #isSettled = false;
   #isClosing = false;
   #isAborted = false;
   #error: SystemError | null = null;
@@ -100,6 +108,7 @@ export class EpollStream implements Stream, Watched, Timed {
     peer: SocketAddress | Uint8Array,
     interest: number,
     handler: StreamHandler,
+    isAdopted = false,
   ) {
     this.#home = home;
     this.#socket = socket;
@@ -107,6 +116,7 @@ export class EpollStream implements Stream, Watched, Timed {
     this.#interest = interest;
     this.#isConnecting = (interest & EPOLLOUT) !== 0;
     this.handler = handler;
+    this.#isAdopted = isAdopted;
   }
 
   get remoteAddress(): SocketAddress {
@@ -161,7 +171,17 @@ export class EpollStream implements Stream, Watched, Timed {
 
   setDeadline(delayMs: number): void {
     if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
-    if (!this.#isClosing) this.#home.deadlines.set(this, this.#home.now() + delayMs);
+    if (this.#isConnecting) this.#delayOnceOpenMs = delayMs;
+    else if (!this.#isClosing) this.#home.deadlines.set(this, this.#home.now() + delayMs);
+  }
+
+  /**
+   * The connection is on its way, for that long at most. `refusal` is what connect(2) has answered already: it is told in
+   * the next turn, so that a program which tries again at once leaves time for others.
+   */
+  connecting(timeoutMs: number, refusal: SystemError | null): void {
+    this.#error = refusal;
+    this.#home.deadlines.set(this, this.#home.now() + timeoutMs);
   }
 
   /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
@@ -180,8 +200,11 @@ export class EpollStream implements Stream, Watched, Timed {
     }
     if ((events & EPOLLOUT) !== 0) this.#drain();
     if (this.#isClosing) return;
-    if ((events & EPOLLIN) !== 0) this.#receive();
-    else if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.#hungUp();
+    if ((events & EPOLLIN) !== 0) {
+      if (!this.#isPaused) this.#receive(); // paused within this turn: the next one knows
+    } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0) {
+      this.#hungUp();
+    }
   }
 
   onThrow(): void {
@@ -201,8 +224,10 @@ export class EpollStream implements Stream, Watched, Timed {
       this.#applyInterest();
       return;
     }
+    this.#isSettled = true;
     const { fd } = this.#socket;
     this.#home.deadlines.remove(this);
+    if (this.#isAdopted && !this.#isParked) this.#home.epoll.delete(fd);
     if (this.#isAborted) this.#socket.reset();
     else this.#socket.close();
     this.#queue = null;
@@ -213,6 +238,7 @@ export class EpollStream implements Stream, Watched, Timed {
   #write(bytes: Uint8Array, isOwned: boolean): boolean {
     if (this.#isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
     if (this.#isEnded) throw new Error('write after end: this program has ended the stream');
+    if (bytes.byteLength === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.#isConnecting && this.queuedBytes === 0) {
       sent = this.#send(bytes, 0, bytes.byteLength);
@@ -259,7 +285,7 @@ export class EpollStream implements Stream, Watched, Timed {
 
   #drain(): void {
     if (this.#queue === null) return;
-    const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length));
+    const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length), MOST_SENDS);
     if (result < 0) {
       this.#fail('send', result);
       return;
@@ -283,13 +309,17 @@ export class EpollStream implements Stream, Watched, Timed {
 
   /** The connection attempt has ended, in one way or the other. */
   #connected(): void {
+    if (this.#error !== null) {
+      this.finish(this.#error);
+      return;
+    }
     const error = this.#socket.takeError();
     if (error !== 0) {
       this.#fail('connect', -error);
       return;
     }
     this.#isConnecting = false;
-    this.#home.deadlines.set(this, Number.POSITIVE_INFINITY);
+    this.setDeadline(this.#delayOnceOpenMs);
     this.#unsettle();
     this.handler.onOpen?.(this);
     if (this.#isClosing) return;
@@ -317,7 +347,7 @@ export class EpollStream implements Stream, Watched, Timed {
   }
 
   #unsettle(): void {
-    if (this.#isUnsettled) return;
+    if (this.#isUnsettled || this.#isSettled) return;
     this.#isUnsettled = true;
     this.#home.unsettled(this);
   }

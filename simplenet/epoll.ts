@@ -49,7 +49,7 @@ export class Epoll extends Descriptor {
     this.#control(EPOLL_CTL_MOD, fd, events);
   }
 
-  /** Not needed before a close(2): the kernel then forgets the descriptor by itself. */
+  /** Not needed before the close(2) of a socket that nobody shares: the kernel then forgets it by itself, epoll(7). */
   delete(fd: number): void {
     this.#control(EPOLL_CTL_DEL, fd, 0);
   }

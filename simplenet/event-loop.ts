@@ -23,6 +23,7 @@ import type { SystemError } from './system-error.ts';
 export interface Stream {
   /** The peer as it was when the connection was made, so it is still known when the peer is gone. */
   readonly remoteAddress: SocketAddress;
+  /** Known while the stream is open. */
   readonly localAddress: SocketAddress;
   /** Who hears of this stream. It may be replaced at any time: so a protocol is upgraded. */
   handler: StreamHandler;
@@ -46,7 +47,10 @@ export interface Stream {
   close(): void;
   /** Closes now with RST, so that the peer learns that something went wrong. */
   abort(): void;
-  /** Calls `onTimeout` once, in `delayMs` or up to one tick later; Infinity takes the deadline back. */
+  /**
+   * Calls `onTimeout` once, in `delayMs` or up to one tick later; Infinity takes the deadline back. It counts from the beginning
+   * of the turn; set before `onOpen`, from there.
+   */
   setDeadline(delayMs: number): void;
 }
 
@@ -62,7 +66,10 @@ export interface StreamHandler {
   onDrain?(stream: Stream): void;
   /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
   onTimeout?(stream: Stream): void;
-  /** The end. `error` is null where the program or both sides in agreement ended it. */
+  /**
+   * The end. `error` is null where the program ended it, by a call or by an exception in a callback, or both sides did. With an
+   * error, bytes that the kernel still held are lost.
+   */
   onClose?(stream: Stream, error: SystemError | null): void;
 }
 
@@ -92,7 +99,7 @@ export interface UdpPort {
 export interface UdpHandler {
   /** A whole datagram. The bytes are valid until this returns. */
   onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
-  /** An error that an earlier datagram caused, such as ECONNREFUSED from a peer that is not there. */
+  /** A datagram was larger than the loop's receive buffer (EMSGSIZE), or the kernel reports an error of an earlier one. */
   onError?(port: UdpPort, error: SystemError): void;
 }
 
@@ -100,11 +107,11 @@ export interface UdpHandler {
 export interface EventLoop {
   /** Throws SystemError or RangeError where it cannot listen, and then leaves nothing behind. */
   listen(address: SocketAddress, onConnection: OnConnection, options?: ListenOptions): Listener;
-  /** Takes a listening socket over, from another program (socket activation) or made by hand. */
+  /** Takes a listening socket over, from another program (socket activation) or made by hand. If it throws, it has not. */
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener;
-  /** Takes a connected socket over. */
+  /** Takes a connected socket over. If it throws, it has not. */
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream;
-  /** Connects. Success is told by `onOpen`, failure by `onClose` with its error. */
+  /** Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made. */
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
   ref(): void;

@@ -1,7 +1,7 @@
 /**
  * Host: what an event loop needs from the world it lives in.
  *
- * Four things: a turn when its descriptor has news, the time, an alarm, and a place to report exceptions. node-host.ts
+ * A turn when its descriptor has news, the time, an alarm, a moment soon, and a place to report exceptions. node-host.ts
  * gives them inside Node's own loop; the simulated kernel of the tests gives them with simulated time, which is why a
  * test can let hours pass in a millisecond. An event loop that asked Node directly could not be tested so.
  *

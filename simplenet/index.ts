@@ -7,8 +7,6 @@
  * Next: ../http/grammar.ts
  */
 
-import { traceFromEnvironment } from './tracing.ts';
-
 export * as abi from './abi.ts';
 export { createEventLoop } from './create-event-loop.ts';
 export { Epoll } from './epoll.ts';
@@ -40,5 +38,3 @@ export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './so
 export { SystemError } from './system-error.ts';
 export { type TraceOptions, trace } from './tracing.ts';
 export { type Datagram, UdpSocket } from './udp-socket.ts';
-
-traceFromEnvironment(process.env.SIMPLENET_TRACE);

@@ -1,9 +1,9 @@
 /**
- * NetSocket: a stream socket, TCP or Unix. One method is one system call.
+ * NetSocket: a stream socket, TCP or Unix. A method is a system call; those whose names say more are made of them.
  *
  * It waits where the kernel waits, so a server of twenty lines can be read from top to bottom: listenOn, accept, read,
  * write, close. A waiting call stops the whole thread, timers included; many connections at once are the business of
- * event-loop.ts, which uses the same class with `nonBlocking` and the two methods that answer -errno where others throw.
+ * event-loop.ts, which uses the same class with `nonBlocking` and the methods that answer -errno where others throw.
  *
  * Next: udp-socket.ts
  */

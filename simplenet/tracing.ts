@@ -135,8 +135,15 @@ function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: Rea
     const startedAt = performance.timeOrigin + performance.now();
     const result = call.apply(table, args);
     const durationMs = performance.timeOrigin + performance.now() - startedAt;
-    const text = `${name}(${formatters[name](args, result).join(', ')}) = ${outcome(result)}`;
-    for (const reader of readers) reader(text, startedAt, durationMs);
+    try {
+      const text = `${name}(${formatters[name](args, result).join(', ')}) = ${outcome(result)}`;
+      for (const reader of readers) reader(text, startedAt, durationMs);
+    } catch (error) {
+      // The call has been made: its answer must not be lost, it may be a descriptor.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
     return result;
   };
   table[name] = Object.assign(traced, { [untraced]: isOwn ? call : undefined }) as unknown as Libc[Name];
@@ -279,3 +286,5 @@ function rlimit(limit: Uint8Array): string {
   const bytes = Buffer.from(limit.buffer, limit.byteOffset, abi.RLIMIT_SIZE);
   return `{${bytes.readBigUInt64LE(0)}, ${bytes.readBigUInt64LE(8)}}`;
 }
+
+traceFromEnvironment(process.env.SIMPLENET_TRACE);

@@ -8,6 +8,7 @@
  */
 
 const CHUNK_BYTES = 16_384;
+const SMALL_BYTES = 1_024;
 
 interface Chunk {
   readonly bytes: Uint8Array;
@@ -47,17 +48,24 @@ export class WriteQueue {
 
   /** Appends bytes[start...] themselves. */
   pushOwned(bytes: Uint8Array, start: number): void {
-    if (start === bytes.byteLength) return;
+    const length = bytes.byteLength - start;
+    if (length < SMALL_BYTES) {
+      this.pushCopy(bytes, start); // a chunk each for a million bytes would cost more than they weigh
+      return;
+    }
     this.#chunks.push({ bytes, start, end: bytes.byteLength, isOurs: false });
-    this.#byteLength += bytes.byteLength - start;
+    this.#byteLength += length;
   }
 
   /**
-   * Offers the chunks to `send`, which answers how many bytes it took or a negative number, until all are taken or it
-   * takes less than offered. Answers the negative number, or 0.
+   * Offers the chunks to `send`, which answers how many bytes it took or a negative number, until all are taken, it takes
+   * less than offered, or it has been called that often. Answers the negative number, or 0.
    */
-  drain(send: (bytes: Uint8Array, offset: number, length: number) => number): number {
-    while (this.#byteLength > 0) {
+  drain(
+    send: (bytes: Uint8Array, offset: number, length: number) => number,
+    mostSends = Number.POSITIVE_INFINITY,
+  ): number {
+    for (let sends = 0; this.#byteLength > 0 && sends < mostSends; sends++) {
       const chunk = this.#chunks[this.#head] as Chunk;
       const length = chunk.end - chunk.start;
       const sent = send(chunk.bytes, chunk.start, length);

@@ -96,7 +96,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'epoll-listener',
     'epoll-udp-port',
   ],
-  'simplenet/create-event-loop.ts': ['libc', 'event-loop', 'node-host', 'epoll-loop'],
+  'simplenet/create-event-loop.ts': ['libc', 'event-loop', 'node-host', 'epoll-loop', 'tracing'],
   'simplenet/open-file-limit.ts': ['abi', 'libc', 'system-error'],
   'simplenet/tracing.ts': ['abi', 'libc', 'system-error', 'socket-address'],
   'http/grammar.ts': [],
@@ -120,6 +120,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/route-tree.ts': ['handler', 'path', 'route-pattern'],
   'http/router.ts': ['handler', 'path', 'route-pattern', 'route-tree'],
   'http/pending-input.ts': [],
+  'http/body-clock.ts': ['limits'],
   'http/connection.ts': [
     '../simplenet/socket-address',
     '../simplenet/event-loop',
@@ -138,6 +139,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'response-writer',
     'handler',
     'pending-input',
+    'body-clock',
   ],
   'http/serve.ts': [
     '../simplenet/socket-address',

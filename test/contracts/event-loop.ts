@@ -349,6 +349,75 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(streamOf(client).queuedBytes, 0);
   },
 
+  async 'what is called on a stream that is gone changes nothing'(world) {
+    const server = new Server(world, echo);
+    const client = connect(world, server, { onOpen: (stream) => stream.close(), onClose: (stream) => stream.resume() });
+    await untilClosed(world, [client]);
+    await world.quiet();
+    await untilClosed(world, server.recorders);
+    const { openCount } = world.loop;
+    for (const recorder of [client, ...server.recorders]) {
+      const stream = streamOf(recorder);
+      stream.pause();
+      stream.resume();
+      stream.end();
+      stream.close();
+      stream.abort();
+      stream.setDeadline(1);
+      assert.equal(stream.write(Buffer.from('x')), false);
+    }
+    await world.quiet();
+    assertOrderly([client, ...server.recorders]);
+    assert.equal(world.loop.openCount, openCount);
+  },
+
+  async 'a stream paused by another one’s callback hears nothing of what the batch brings it'(world) {
+    const server = new Server(world);
+    const clients = [0, 1, 2, 3].map(() => connect(world, server));
+    await world.until(() => server.recorders.length === 4 && clients.every((client) => client.opens > 0), 'they stand');
+    const late: string[] = [];
+    let pausedBy = -1;
+    for (const [i, recorder] of server.recorders.entries()) {
+      streamOf(recorder).handler = {
+        onData() {
+          if (pausedBy !== -1) late.push(`stream ${i} after stream ${pausedBy} paused it`);
+          pausedBy = i;
+          for (const other of server.recorders) streamOf(other).pause();
+        },
+        onClose: (stream, error) => recorder.onClose(stream, error),
+      };
+    }
+    for (const client of clients) streamOf(client).write(Buffer.from('x'));
+    await world.until(() => pausedBy !== -1, 'one is told');
+    await world.quiet();
+    assert.deepEqual(late, []);
+    for (const client of clients) streamOf(client).abort();
+    await untilClosed(world, clients);
+    for (const recorder of server.recorders) streamOf(recorder).close();
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'a deadline set before the connection stands counts from then'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    streamOf(client).setDeadline(30);
+    await untilClosed(world, [client]);
+    assert.equal(client.opens, 1);
+    assert.equal(client.timeouts, 1);
+    await world.quiet();
+    await untilClosed(world, server.recorders);
+  },
+
+  async 'writing nothing is done at once'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    assert.equal(streamOf(client).write(Buffer.alloc(0)), true);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    assert.equal(streamOf(client).write(Buffer.alloc(0)), true);
+    streamOf(client).end();
+    await untilClosed(world, [client]);
+  },
+
   async 'closing between turns is final too'(world) {
     const server = new Server(world);
     const client = connect(world, server);

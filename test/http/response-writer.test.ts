@@ -14,6 +14,7 @@ const DATE = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
 /** A connection that keeps what it is given. */
 class Sink implements ResponseSink {
   isGone = false;
+  isOverfull = false;
   isHeadRequest = false;
   minorVersion = 1;
   mayPersist = true;

@@ -242,7 +242,7 @@ test('a handler that goes wrong touches no other connection, and is told to the 
   t.same(log, [
     'thrown',
     'rejected',
-    'the handler ended without an answer',
+    'the handler ended before its answer was complete',
     'an answer after the answer has ended',
     'halfway',
   ]);

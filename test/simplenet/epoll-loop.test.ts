@@ -291,3 +291,17 @@ test('connect gives up after its timeout', async (t) => {
   t.equal(await outcome(5_000), 'open');
   t.match(await outcome(60), /^connect ETIMEDOUT: connection timed out 127\.0\.0\.1:\d+$/);
 });
+
+test('who connects again and again from onClose leaves time for others', async (t) => {
+  const loop: EventLoop = new EpollLoop(libc, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  let isOver = false;
+  const again = () => {
+    if (!isOver) loop.connect({ path: `\0nobody-${process.pid}` }, { onData: () => {}, onClose: again });
+  };
+  again();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  isOver = true;
+  while (loop.openCount > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  t.pass('timers run');
+});

@@ -54,27 +54,52 @@ t.test('copies are copies', async (t) => {
 
 t.test('owned bytes are kept as they are', async (t) => {
   const queue = new WriteQueue();
-  const bytes = Buffer.from('before');
+  const bytes = Buffer.from('before'.repeat(1_000));
   queue.pushOwned(bytes, 2);
   queue.pushCopy(Buffer.from('!'), 0);
   const offered: Uint8Array[] = [];
   queue.drain((chunk, offset, length) => {
     offered.push(chunk);
-    if (chunk === bytes) t.same([offset, length], [2, 4]);
+    if (chunk === bytes) t.same([offset, length], [2, 5_998]);
     return length;
   });
   t.equal(offered[0], bytes, 'the very same array');
   t.equal(offered.length, 2);
-  t.equal(bytes.toString(), 'before', 'into which nothing was written');
+  t.equal(bytes.toString(), 'before'.repeat(1_000), 'into which nothing was written');
+});
+
+t.test('owned bytes that are few are copied: a chunk each would weigh more than they do', async (t) => {
+  const queue = new WriteQueue();
+  for (let i = 0; i < 10_000; i++) queue.pushOwned(Buffer.from([i]), 0);
+  let sends = 0;
+  queue.drain((_chunk, _offset, length) => {
+    sends++;
+    return length;
+  });
+  t.equal(sends, 1);
+});
+
+t.test('one drain makes so many sends and no more', async (t) => {
+  const queue = new WriteQueue();
+  for (let i = 0; i < 5; i++) queue.pushOwned(Buffer.alloc(2_000, i), 0);
+  let sends = 0;
+  const send = (_chunk: Uint8Array, _offset: number, length: number) => {
+    sends++;
+    return length;
+  };
+  queue.drain(send, 3);
+  t.same([sends, queue.byteLength], [3, 4_000]);
+  queue.drain(send, 3);
+  t.same([sends, queue.byteLength], [5, 0]);
 });
 
 t.test('nothing is ever appended to bytes that belong to others', async (t) => {
   const queue = new WriteQueue();
-  const memory = Buffer.alloc(64, '.');
-  queue.pushOwned(memory.subarray(0, 8), 0);
+  const memory = Buffer.alloc(4_096, '.');
+  queue.pushOwned(memory.subarray(0, 2_048), 0);
   queue.pushCopy(Buffer.from('x'.repeat(20)), 0);
-  t.equal(memory.toString(), '.'.repeat(64));
-  t.equal(text(queue), `........${'x'.repeat(20)}`);
+  t.equal(memory.toString(), '.'.repeat(4_096));
+  t.equal(text(queue), `${'.'.repeat(2_048)}${'x'.repeat(20)}`);
 });
 
 t.test('a thousand small writes are few sends', async (t) => {
@@ -101,9 +126,14 @@ t.test('bytes appended behind a chunk that is half sent', async (t) => {
 
 t.test('drain stops at the first refusal and tells it', async (t) => {
   const queue = new WriteQueue();
-  queue.pushOwned(Buffer.from('one'), 0);
-  queue.pushOwned(Buffer.from('two'), 0);
-  queue.pushOwned(Buffer.from('three'), 0);
+  // Large enough that each is a chunk of its own.
+  for (const [letter, length] of [
+    ['a', 3_000],
+    ['b', 3_000],
+    ['c', 5_000],
+  ] as const) {
+    queue.pushOwned(Buffer.alloc(length, letter), 0);
+  }
   let calls = 0;
   const take = (answers: readonly number[]) => {
     calls = 0;
@@ -112,12 +142,12 @@ t.test('drain stops at the first refusal and tells it', async (t) => {
   t.equal(take([0]), 0, 'no room: no error');
   t.equal(calls, 1, 'and no second try');
   t.equal(take([-32]), -32);
-  t.equal(queue.byteLength, 11);
-  t.equal(take([3, 1]), 0, 'less than offered');
+  t.equal(queue.byteLength, 11_000);
+  t.equal(take([3_000, 1_000]), 0, 'less than offered');
   t.equal(calls, 2);
-  t.equal(take([2, -104]), -104, 'some taken, then an error');
-  t.equal(queue.byteLength, 5);
-  t.equal(text(queue), 'three');
+  t.equal(take([2_000, -104]), -104, 'some taken, then an error');
+  t.equal(queue.byteLength, 5_000);
+  t.equal(text(queue), 'c'.repeat(5_000));
 });
 
 t.test('clear', async (t) => {

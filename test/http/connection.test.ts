@@ -1,0 +1,292 @@
+/**
+ * The states of a connection in which things have gone wrong before: each of these was a bug once.
+ */
+
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { type Handler, type ResponseWriter, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
+import type { InternetAddress } from '../../simplenet/index.ts';
+
+const LARGE = Buffer.alloc(12_000_000, 'x');
+
+function serving(t: Test, handler: Handler | Router, options: ServeOptions = {}): Server {
+  const server = serve(handler, { onError: () => {}, ...options });
+  t.teardown(() => server.close({ graceMs: 1 }));
+  return server;
+}
+
+function dial(server: Server): Socket {
+  const { port, address } = server.address as InternetAddress;
+  const socket = connect({ port, host: address, allowHalfOpen: true });
+  socket.on('error', () => {});
+  return socket;
+}
+
+async function gather(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
+  socket.destroy();
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1);
+}
+
+const closing = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+
+const lastAnswers: Readonly<Record<string, string>> = {
+  'Connection: close': closing,
+  'HTTP/1.0': 'GET / HTTP/1.0\r\n\r\n',
+  'a body that nobody reads': 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf',
+};
+for (const [what, request] of Object.entries(lastAnswers)) {
+  for (const end of ['that stays', 'that has ended its side']) {
+    test(`the last answer reaches a slow reader whole: ${what}, a client ${end}`, async (t) => {
+      const server = serving(t, (_request, response) => response.bytes(LARGE), { timeouts: { lingerMs: 50 } });
+      const socket = dial(server);
+      socket.write(request);
+      if (end !== 'that stays') socket.end();
+      socket.pause();
+      await sleep(200); // longer than we linger
+      socket.resume();
+      const text = await gather(socket);
+      if (what === 'a body that nobody reads' && end !== 'that stays')
+        t.match(text.slice(0, 12), /HTTP\/1\.1 (200|400)/);
+      else t.equal(text.length - text.indexOf('\r\n\r\n') - 4, LARGE.length);
+    });
+  }
+}
+
+test('one write may be larger than all limits, if it is waited for', async (t) => {
+  const chunk = Buffer.alloc(20_000_000, 'y');
+  const server = serving(t, async (_request, response) => {
+    await response.write(chunk);
+    await response.write('the end');
+    response.end();
+  });
+  const socket = dial(server);
+  socket.write(closing);
+  const text = await gather(socket);
+  t.match(text.slice(-20), /the end\r\n0\r\n\r\n$/);
+  t.ok(text.length > chunk.length);
+});
+
+test('who writes on without waiting ends at answerBufferBytes', async (t) => {
+  const rejections: string[] = [];
+  const server = serving(
+    t,
+    async (_request, response) => {
+      for (let i = 0; i < 200; i++) {
+        response.write(Buffer.alloc(100_000)).catch((error: Error) => rejections.push(error.message));
+        await sleep(0);
+      }
+    },
+    { limits: { answerBufferBytes: 1_000_000 } },
+  );
+  const socket = dial(server);
+  socket.pause();
+  socket.write(closing);
+  await until(() => rejections.length > 0);
+  t.match(rejections[0], /write\(\) without waiting/);
+  await until(() => server.connectionCount === 0);
+  socket.destroy();
+});
+
+test('what a handler returns does not matter unless it is a promise, and a log that fails harms no client', async (t) => {
+  const odd = serving(t, ((_request: unknown, response: ResponseWriter) => {
+    response.text('x');
+    return 5;
+  }) as unknown as Handler);
+  const socket = dial(odd);
+  socket.write(closing.replace('close', 'x') + closing);
+  t.equal((await gather(socket)).match(/HTTP\/1\.1 /g)?.length, 2);
+
+  const { error: original } = console;
+  const logged: unknown[] = [];
+  console.error = (...args: unknown[]) => logged.push(args);
+  t.teardown(() => {
+    console.error = original;
+  });
+  const failing = serving(
+    t,
+    () => {
+      throw new Error('boom');
+    },
+    {
+      onError: () => {
+        throw new Error('logger broke');
+      },
+    },
+  );
+  const other = dial(failing);
+  other.write(closing);
+  t.match(await gather(other), /^HTTP\/1\.1 500 Internal Server Error\r\n/);
+  t.equal(logged.length, 1);
+});
+
+test('that another client has gone is no reason to leave this one without an answer', async (t) => {
+  let listener: ResponseWriter | null = null;
+  const server = serving(t, async (request, response) => {
+    if (request.path === '/listen') {
+      await response.write('welcome');
+      listener = response;
+      return;
+    }
+    await listener?.write('news');
+    response.text('sent');
+  });
+  const deaf = dial(server);
+  deaf.write('GET /listen HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => listener !== null);
+  deaf.resetAndDestroy();
+  await until(() => server.connectionCount === 0);
+  const socket = dial(server);
+  socket.write(closing);
+  t.match(await gather(socket), /^HTTP\/1\.1 500 /);
+});
+
+test('a client that waits for 100 Continue is not too slow', async (t) => {
+  const server = serving(
+    t,
+    async (request, response) => {
+      await sleep(150);
+      response.text(await request.text());
+    },
+    { timeouts: { bodyGraceMs: 40 } },
+  );
+  const socket = dial(server);
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n');
+  const [interim] = (await once(socket, 'data')) as [Buffer];
+  t.equal(interim.toString(), 'HTTP/1.1 100 Continue\r\n\r\n');
+  socket.write('patie');
+  t.match(await gather(socket), /200 OK[\s\S]*patie$/);
+});
+
+test('an answer that is begun at once is judged by its progress', async (t) => {
+  const handler: Handler = async (_request, response) => {
+    for (let i = 0; i < 100; i++) await response.write(Buffer.alloc(300_000));
+    response.end();
+  };
+  const server = serving(t, handler, { timeouts: { answerMs: 5_000, writeMs: 100 } });
+  const deaf = dial(server);
+  deaf.pause();
+  deaf.write(closing);
+  const startedAt = performance.now();
+  await until(() => server.connectionCount === 1);
+  await until(() => server.connectionCount === 0);
+  t.ok(performance.now() - startedAt < 2_000, 'nobody takes anything: writeMs, not answerMs');
+  deaf.destroy();
+
+  const patient = serving(t, handler, { timeouts: { answerMs: 60, writeMs: 5_000 } });
+  const steady = dial(patient);
+  steady.write(closing);
+  steady.pause();
+  setTimeout(() => steady.resume(), 200);
+  t.ok((await gather(steady)).length > 30_000_000, 'somebody does, slowly: answerMs does not matter');
+});
+
+test('an empty line behind a request is no beginning of another', async (t) => {
+  const server = serving(t, (_request, response) => response.text('hi'), { timeouts: { idleMs: 50, headerMs: 100 } });
+  const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+  const ending = dial(server);
+  ending.end(`${request}\r\n`);
+  t.match(await gather(ending), /^HTTP\/1\.1 200 OK[\s\S]*hi$/);
+  const idle = dial(server);
+  idle.write(`${request}\r\n`);
+  t.match(await gather(idle), /^HTTP\/1\.1 200 OK[\s\S]*hi$/);
+  const going = dial(server);
+  going.write(`${request}\r\n`);
+  await once(going, 'data');
+  going.end(request);
+  t.match(await gather(going), /^HTTP\/1\.1 200 OK[\s\S]*hi$/);
+});
+
+test('upgrade: not before the body has been read, not for who has gone; an end that had come is told', async (t) => {
+  const heard: string[] = [];
+  let isBodyRead = false;
+  const server = serving(t, async (request, response) => {
+    if (isBodyRead) await request.text();
+    if (request.path === '/late') await sleep(30);
+    response.upgrade('x', (stream) => ({
+      onData: (_stream, bytes) => void heard.push(bytes.toString()),
+      onEnd: () => {
+        heard.push('end');
+        stream.end();
+      },
+    }));
+  });
+  const head = 'Host: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n';
+  const unread = dial(server);
+  unread.end(`POST / HTTP/1.1\r\n${head}Content-Length: 4\r\n\r\nbo`);
+  t.match(await gather(unread), /^HTTP\/1\.1 (500|400) /);
+  isBodyRead = true;
+  const read = dial(server);
+  read.write(`POST / HTTP/1.1\r\n${head}Content-Length: 4\r\n\r\nbodymore`);
+  await until(() => heard.length > 0);
+  t.same(heard.splice(0), ['more']);
+  read.destroy();
+  const ended = dial(server);
+  ended.end(`GET /late HTTP/1.1\r\n${head}\r\n`);
+  t.match(await gather(ended), /^HTTP\/1\.1 101 /);
+  t.ok(heard.includes('end'));
+});
+
+test('a middleware that forgets to await next does not leave a rejection to nobody', async (t) => {
+  const router = new Router();
+  router.use(async (_request, _response, next) => {
+    void next();
+  });
+  router.get('/', async () => {
+    await sleep(1);
+    throw new Error('boom');
+  });
+  const reported: string[] = [];
+  const server = serving(t, router, { onError: (error) => reported.push((error as Error).message) });
+  const socket = dial(server);
+  socket.write(closing);
+  t.match(await gather(socket), /^HTTP\/1\.1 500 /);
+  t.same(reported, ['boom']);
+});
+
+test('the signal of a client that has gone is aborted, whenever it is asked for', async (t) => {
+  const seen: boolean[] = [];
+  const server = serving(t, async (request, response) => {
+    await until(() => server.connectionCount === 0);
+    seen.push(request.signal.aborted);
+    if (request.signal.aborted) return;
+    response.text('nobody hears this');
+  });
+  const socket = dial(server);
+  socket.write(closing);
+  await until(() => server.connectionCount === 1);
+  await sleep(5);
+  socket.resetAndDestroy();
+  await until(() => seen.length > 0);
+  t.same(seen, [true]);
+});
+
+test('205 has no content', async (t) => {
+  const server = serving(t, (_request, response) => response.status(205).text('content'));
+  const socket = dial(server);
+  socket.write(closing);
+  t.match(await gather(socket), /^HTTP\/1\.1 205 Reset Content\r\n[\s\S]*Content-Length: 0\r\n[\s\S]*\r\n\r\n$/);
+});
+
+test('a second close may shorten the grace, and an endless grace is none', async (t) => {
+  const server = serving(t, () => new Promise(() => {}));
+  const socket = dial(server);
+  socket.write(closing);
+  await until(() => server.connectionCount === 1);
+  await sleep(5);
+  const closed = server.close({ graceMs: Number.POSITIVE_INFINITY });
+  await sleep(20);
+  t.equal(server.connectionCount, 1);
+  server.close({ graceMs: 1 });
+  await closed;
+  t.equal(server.connectionCount, 0);
+  socket.destroy();
+});
