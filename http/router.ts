@@ -239,11 +239,21 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       pending = inner(request, response);
       return pending;
     });
-    // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for, and whose
-    // rejection would end the process.
-    if (done instanceof Promise && pending instanceof Promise) return Promise.all([done, pending]).then(() => {});
+    // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for.
+    if (done instanceof Promise && pending instanceof Promise) return bothOf(done, pending, response);
     return done ?? pending;
   };
+}
+
+/** What went wrong further in is of interest unless the middleware has caught it, and answered. */
+async function bothOf(done: Promise<void>, pending: Promise<void>, response: ResponseWriter): Promise<void> {
+  pending.catch(() => {}); // it is looked at below, perhaps long after it was rejected
+  await done;
+  try {
+    await pending;
+  } catch (error) {
+    if (!response.hasBegun) throw error;
+  }
 }
 
 /**

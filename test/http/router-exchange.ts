@@ -23,6 +23,9 @@ export function ask(router: Routed, method: string, path: string): Answer & { re
 export function exchange(method: string, path: string) {
   const answer: Answer = { status: 200, headers: {}, body: null };
   const response = {
+    get hasBegun() {
+      return answer.body !== null;
+    },
     status(code: number) {
       answer.status = code;
       return response;

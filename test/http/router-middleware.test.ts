@@ -164,11 +164,12 @@ t.test('a middleware has the params of its prefix wherever it runs, the handler 
 t.test('its params are back after an await, and after a failure', async (t) => {
   const seen: unknown[] = [];
   const router = new Router();
-  router.use('/users/:id', async (request, _response, next) => {
+  router.use('/users/:id', async (request, response, next) => {
     try {
       await next();
     } catch (error) {
       seen.push((error as Error).message);
+      response.status(500).text('sorry');
     }
     seen.push(request.params.id);
   });
