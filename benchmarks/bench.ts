@@ -1,0 +1,163 @@
+/**
+ * bench: `npm run bench`, simplenet against others, side by side.
+ *
+ * For each workload the peers take turns, A B C A B C, each round in a fresh process: what disturbs the machine for a while
+ * then disturbs all of them. What is measured, and how far it can be trusted, is told in README.md.
+ */
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BenchArguments, type Choices, parseArguments, usageOf } from './arguments.ts';
+import { chartOf } from './chart.ts';
+import { endAllChildren } from './children.ts';
+import { chooseCores } from './cores.ts';
+import { chooseLoad } from './load.ts';
+import { describeCommit, describeMachine } from './machine.ts';
+import { measureMicro, microTable } from './micro.ts';
+import { defaultPeers, MissingPeer, type Peer, type PreparedPeer, peers, REFERENCE, root } from './peers.ts';
+import { circumstancesOf, markdownReport, tableOf } from './report.ts';
+import { type PeerResult, type Results, type Round, summarize, type WorkloadResult } from './results.ts';
+import { DifferentWork, type Laboratory, runRound } from './round.ts';
+import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
+
+const choices: Choices = {
+  peers: peers.map(({ name }) => name),
+  defaultPeers,
+  workloads: workloads.map(({ name }) => name),
+  defaultWorkloads,
+};
+
+interface Entrant {
+  readonly peer: Peer;
+  readonly prepared: PreparedPeer;
+  readonly rounds: (Round | null)[];
+  readonly remarks: string[];
+}
+
+/** One line that is written over on a terminal, and one after the other in a log. */
+function progress(line: string): void {
+  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+}
+
+/** What stays. */
+function print(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  console.log(text);
+}
+
+/** The peers that can be run here, and a line for each that cannot. */
+function prepare(names: readonly string[], temporaryFolder: string) {
+  const ready: { peer: Peer; prepared: PreparedPeer }[] = [];
+  const skipped: string[] = [];
+  for (const peer of peers.filter(({ name }) => names.includes(name))) {
+    try {
+      ready.push({ peer, prepared: peer.prepare(temporaryFolder) });
+    } catch (error) {
+      if (!(error instanceof MissingPeer)) throw error;
+      skipped.push(`${peer.title} is not installed; get it with: ${error.message}`);
+    }
+  }
+  return { ready, skipped };
+}
+
+function resultOf({ peer, prepared, rounds, remarks }: Entrant, reference: Entrant | undefined): PeerResult {
+  const { name, title } = peer;
+  const summary = summarize(rounds, reference?.rounds ?? null);
+  return { peer: name, title, version: prepared.version, rounds, summary, remarks };
+}
+
+async function runWorkload(
+  workload: Workload,
+  ready: readonly { peer: Peer; prepared: PreparedPeer }[],
+  laboratory: Laboratory,
+  rounds: number,
+): Promise<WorkloadResult> {
+  const entrants: Entrant[] = ready
+    .filter(({ peer }) => !peer.without.includes(workload.name))
+    .map((each) => ({ ...each, rounds: [], remarks: [] }));
+  const out = new Set<Entrant>();
+  for (let round = 1; round <= rounds; round++) {
+    for (const entrant of entrants) {
+      if (out.has(entrant)) continue;
+      progress(`${workload.name}, round ${round} of ${rounds}: ${entrant.peer.title}`);
+      try {
+        entrant.rounds.push(await runRound(laboratory, entrant.peer, entrant.prepared, workload));
+      } catch (error) {
+        entrant.rounds.push(null);
+        if (error instanceof DifferentWork) out.add(entrant);
+        const what = error instanceof DifferentWork ? 'does not do the same work' : `round ${round} failed`;
+        entrant.remarks.push(`${what}: ${(error as Error).message}`);
+      }
+    }
+  }
+  const reference = entrants.find(({ peer }) => peer.name === REFERENCE);
+  const { name, title, figure } = workload;
+  return {
+    workload: name,
+    title,
+    unit: figure === 'cpu' ? 'us' : 'bytes',
+    peers: entrants.map((entrant) => resultOf(entrant, reference)),
+  };
+}
+
+async function bench(options: BenchArguments, temporaryFolder: string): Promise<void> {
+  const cores = chooseCores();
+  const load = chooseLoad(options.load, cores?.load);
+  const { seconds, warmUpSeconds, rounds } = options;
+  const { ready, skipped } = prepare(options.peers, temporaryFolder);
+  for (const line of skipped) print(`left out: ${line}\n`);
+  const laboratory = { load, cores, temporaryFolder, seconds, warmUpSeconds };
+  const machine = describeMachine(cores);
+  const commit = describeCommit();
+  const found: WorkloadResult[] = [];
+  for (const workload of workloads.filter(({ name }) => options.workloads.includes(name))) {
+    found.push(await runWorkload(workload, ready, laboratory, rounds));
+    print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
+  }
+  const results: Results = {
+    date: new Date().toISOString(),
+    command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+    commit,
+    machine,
+    load: load.title,
+    rounds,
+    seconds,
+    warmUpSeconds,
+    workloads: found,
+    skipped,
+  };
+  const folder = options.output ?? join(root, 'benchmarks/results');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(join(folder, 'latest.md'), markdownReport(results));
+  writeFileSync(join(folder, 'latest.svg'), chartOf(results));
+  print([...circumstancesOf(results), `Written: latest.json, latest.md and latest.svg in ${folder}`].join('\n'));
+}
+
+async function main(): Promise<void> {
+  const options = parseArguments(process.argv.slice(2), choices);
+  if (options.help) {
+    console.log(usageOf(choices));
+    return;
+  }
+  if (options.micro) {
+    print(measureMicro(progress).map(microTable).join('\n\n'));
+    return;
+  }
+  const temporaryFolder = mkdtempSync(join(tmpdir(), 'simplenet-bench-'));
+  process.on('exit', () => {
+    endAllChildren();
+    rmSync(temporaryFolder, { recursive: true, force: true });
+  });
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+  await bench(options, temporaryFolder);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,161 @@
+/**
+ * Chart: results as an SVG that a person reads at a glance: a group of bars for each workload, shorter is better.
+ *
+ * Each group has its own scale, because an idle connection and a megabyte have none in common. The scale follows node:http: a
+ * server that takes much longer gets a bar that is cut off, and the others stay apart. The chart is a card with a ground of
+ * its own, so it can be read on light and dark pages, and it turns dark with the system. It has no script, no font of its
+ * own and no link, so that any page may show it.
+ *
+ * Next: micro.ts
+ */
+
+import { formatNumber, formatRatio } from './report.ts';
+import type { PeerResult, Results, WorkloadResult } from './results.ts';
+
+const PADDING = 28;
+const COLUMN_WIDTH = 460;
+const COLUMN_GAP = 36;
+const LABEL_WIDTH = 86;
+const VALUE_WIDTH = 138;
+const RATIO_WIDTH = 60;
+const BAR_WIDTH = COLUMN_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
+const BAR_HEIGHT = 14;
+const ROW_HEIGHT = 21;
+const GROUP_HEAD = 46;
+const GROUP_GAP = 18;
+const HEAD_HEIGHT = 76;
+const FOOT_HEIGHT = 48;
+
+/** From so many groups on, they stand in two columns. */
+const TWO_COLUMNS_FROM = 3;
+
+/** How many times node:http's bar the scale goes at most. */
+const MOST_OF_REFERENCE = 1.6;
+
+const OURS = 'simplenet';
+const REFERENCE = 'node';
+
+const style = `
+  text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; font-size: 12px; fill: #59636e }
+  .card { fill: #ffffff; stroke: #d1d9e0 }
+  .title { font-size: 19px; font-weight: 600; fill: #1f2328 }
+  .group { font-size: 14px; font-weight: 600; fill: #1f2328 }
+  .ours { font-weight: 600; fill: #1f2328 }
+  .value { fill: #1f2328 }
+  .bar { fill: #b6c0ca }
+  .bar.reference { fill: #818b98 }
+  .bar.ours { fill: #0969da }
+  .spread { stroke: #1f2328; stroke-opacity: 0.55 }
+  .cut { stroke: #ffffff; stroke-width: 3 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #9198a1 }
+    .card { fill: #151b23; stroke: #3d444d }
+    .title, .group, .ours, .value { fill: #f0f6fc }
+    .bar { fill: #4b535d }
+    .bar.reference { fill: #7d8590 }
+    .bar.ours { fill: #4493f8 }
+    .spread { stroke: #f0f6fc }
+    .cut { stroke: #151b23 }
+  }`;
+
+function escapeText(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+function textAt(x: number, y: number, className: string, content: string, anchor = 'start'): string {
+  const end = anchor === 'start' ? '' : ` text-anchor="${anchor}"`;
+  return `<text x="${x}" y="${y}" class="${className}"${end}>${escapeText(content)}</text>`;
+}
+
+function medianOf(result: PeerResult): number | null {
+  return result.summary.figure?.median ?? null;
+}
+
+/** The value that a whole bar stands for. */
+export function scaleOf(workload: WorkloadResult): number {
+  const medians = workload.peers.map(medianOf).filter((median) => median !== null);
+  const reference = workload.peers.find(({ peer }) => peer === REFERENCE);
+  const most = Math.max(...medians, Number.MIN_VALUE);
+  const limit = reference === undefined ? null : medianOf(reference);
+  return limit === null ? most : Math.min(most, Math.max(limit * MOST_OF_REFERENCE, ownOf(workload)));
+}
+
+/** Ours is never cut off: that would be flattery. */
+function ownOf(workload: WorkloadResult): number {
+  const own = workload.peers.find(({ peer }) => peer === OURS);
+  return own === undefined ? 0 : (medianOf(own) ?? 0);
+}
+
+function bar(result: PeerResult, x: number, y: number, scale: number, unit: WorkloadResult['unit']): string {
+  const { figure, ratio } = result.summary;
+  const kind = { [OURS]: ' ours', [REFERENCE]: ' reference' }[result.peer] ?? '';
+  const baseline = y + BAR_HEIGHT - 3;
+  const parts = [textAt(x + LABEL_WIDTH - 10, baseline, kind.trim(), result.title, 'end')];
+  const left = x + LABEL_WIDTH;
+  if (figure === null) {
+    parts.push(textAt(left, baseline, '', 'no round counted'));
+    return parts.join('');
+  }
+  const widthOf = (value: number) => Math.max(1, Math.round((Math.min(value, scale) / scale) * BAR_WIDTH));
+  const width = widthOf(figure.median);
+  parts.push(`<rect class="bar${kind}" x="${left}" y="${y}" width="${width}" height="${BAR_HEIGHT}" rx="2"/>`);
+  if (figure.median > scale) {
+    const cut = left + width - 22;
+    parts.push(`<path class="cut" d="M${cut} ${y + BAR_HEIGHT + 2}l6 -${BAR_HEIGHT + 4}"/>`);
+  } else if (figure.max > figure.min) {
+    const middle = y + BAR_HEIGHT / 2;
+    parts.push(`<path class="spread" d="M${left + widthOf(figure.min)} ${middle}H${left + widthOf(figure.max)}"/>`);
+  }
+  const value = `${formatNumber(figure.median)} ${unit === 'us' ? 'µs' : 'B'}`;
+  const valueRight = x + COLUMN_WIDTH - RATIO_WIDTH;
+  parts.push(textAt(valueRight, baseline, kind === ' ours' ? 'ours' : 'value', value, 'end'));
+  if (ratio !== null && result.peer !== REFERENCE) {
+    parts.push(textAt(x + COLUMN_WIDTH, baseline, kind.trim(), `${formatRatio(ratio.median)} ×`, 'end'));
+  }
+  return parts.join('');
+}
+
+function groupHeight(workload: WorkloadResult): number {
+  return GROUP_HEAD + workload.peers.length * ROW_HEIGHT + GROUP_GAP;
+}
+
+function group(workload: WorkloadResult, x: number, y: number): string {
+  const scale = scaleOf(workload);
+  const rows = workload.peers.map((result, i) => bar(result, x, y + GROUP_HEAD + i * ROW_HEIGHT, scale, workload.unit));
+  const head = [
+    textAt(x, y + 14, 'group', workload.workload),
+    textAt(x, y + 32, '', workload.title),
+    workload.unit === 'bytes' ? textAt(x + COLUMN_WIDTH, y + 14, '', 'memory, not CPU', 'end') : '',
+  ];
+  return [...head, ...rows].filter(Boolean).join('\n');
+}
+
+export function chartOf(results: Results): string {
+  const { workloads, machine } = results;
+  const columns = workloads.length >= TWO_COLUMNS_FROM ? 2 : 1;
+  const width = 2 * PADDING + columns * COLUMN_WIDTH + (columns - 1) * COLUMN_GAP;
+  const groups: string[] = [];
+  let y = PADDING + HEAD_HEIGHT;
+  for (let i = 0; i < workloads.length; i += columns) {
+    const row = workloads.slice(i, i + columns);
+    for (const [column, workload] of row.entries()) {
+      groups.push(group(workload, PADDING + column * (COLUMN_WIDTH + COLUMN_GAP), y));
+    }
+    y += Math.max(...row.map(groupHeight));
+  }
+  const height = y + FOOT_HEIGHT;
+  const circumstances = [
+    `${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}`,
+    `${results.date.slice(0, 10)}, commit ${results.commit}, load from ${results.load}, median of ${results.rounds} rounds`,
+  ];
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="Server CPU time for each request, by workload and server">
+<style>${style}
+</style>
+<rect class="card" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="10"/>
+${textAt(PADDING, PADDING + 18, 'title', 'Server CPU time for each request')}
+${textAt(PADDING, PADDING + 42, '', 'user + system time, shorter is better; × is the ratio to node:http; thin lines reach from the best to the worst round')}
+${groups.join('\n')}
+${circumstances.map((line, i) => textAt(PADDING, height - FOOT_HEIGHT + 10 + i * 18, '', line)).join('\n')}
+</svg>
+`;
+}

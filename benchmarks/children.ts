@@ -1,0 +1,66 @@
+/**
+ * Children: every process that the benchmark starts, so that none outlives it.
+ *
+ * They are ended by their process id and by nothing else: on a machine where somebody else runs a server of the same name,
+ * a search by name would end that one as well.
+ *
+ * Next: site.ts
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+const running = new Set<ChildProcess>();
+
+/** Reads what it writes, and passes its complaints on. */
+export function startChild(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  child.stdin?.on('error', () => {}); // it ended before it had read all: its end tells more
+  return child;
+}
+
+/** Everything it writes until it ends. Throws where it cannot be started, and where it fails. */
+export async function outputOf(command: readonly string[]): Promise<string> {
+  const child = startChild(command);
+  let output = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${signal ?? code}`);
+  return output;
+}
+
+/** The first line it writes. Throws if it ends before, or takes too long. */
+export function firstLineOf(child: ChildProcess, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const deadline = setTimeout(() => reject(new Error(`it said nothing for ${timeoutMs} ms`)), timeoutMs);
+    child.stdout?.setEncoding('utf8').on('data', (more: string) => {
+      text += more;
+      if (!text.includes('\n')) return;
+      clearTimeout(deadline);
+      resolve(text.slice(0, text.indexOf('\n')));
+    });
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      clearTimeout(deadline);
+      reject(new Error(`it ended with ${signal ?? code} before it was ready`));
+    });
+  });
+}
+
+export async function endChild(child: ChildProcess): Promise<void> {
+  if (!running.has(child)) return;
+  const closed = once(child, 'close');
+  child.kill('SIGKILL');
+  await closed;
+}
+
+/** For the end of the benchmark itself, when there is no time to wait. */
+export function endAllChildren(): void {
+  for (const child of running) child.kill('SIGKILL');
+}

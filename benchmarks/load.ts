@@ -1,0 +1,45 @@
+/**
+ * LoadGenerator: whoever plays the clients. wrk where it is installed, else our own: an interface and the choice.
+ *
+ * Both send the same bytes over as many connections, wait for the answers, and count. Their figures are not the same,
+ * since a faster client fills a server better: the report says which one it was, and results of the two do not compare.
+ *
+ * Next: wrk-load.ts
+ */
+
+import { OwnLoad } from './own-load.ts';
+import { isWrkInstalled, WrkLoad } from './wrk-load.ts';
+
+export interface LoadOrder {
+  readonly port: number;
+  /** A file that holds the bytes of one request. */
+  readonly requestFile: string;
+  readonly connections: number;
+  readonly pipeline: number;
+  readonly seconds: number;
+}
+
+export interface LoadResult {
+  /** Answers that came completely. */
+  readonly requests: number;
+  readonly seconds: number;
+  /** Null where the generator cannot tell. */
+  readonly p50Us: number | null;
+  readonly p99Us: number | null;
+  /** Connections that could not be made or broke, and answers that took too long. */
+  readonly errors: number;
+  /** Answers whose status was another than 2xx. */
+  readonly refused: number;
+}
+
+export interface LoadGenerator {
+  readonly title: string;
+  run(order: LoadOrder): Promise<LoadResult>;
+}
+
+export type LoadName = 'wrk' | 'own';
+
+export function chooseLoad(wanted: LoadName | null, cpu: number | undefined): LoadGenerator {
+  if (wanted === 'wrk' && !isWrkInstalled()) throw new Error('wrk is not installed: apt-get install wrk');
+  return wanted !== 'own' && isWrkInstalled() ? new WrkLoad(cpu) : new OwnLoad(cpu);
+}

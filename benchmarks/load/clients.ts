@@ -1,0 +1,134 @@
+/**
+ * Clients: the load generator that ships with the repository, and the one that holds idle connections.
+ *
+ * A program. It gets a LoadOrder as JSON, keeps that many connections busy for that long, writes a LoadResult as JSON and
+ * ends. Each connection sends its batch, waits for all its answers, and sends the next; one whose
+ * answer says `Connection: close` is made anew. With `holds` instead of seconds, each connection asks once, `held` is written when all have
+ * their answer, and then they stay open without a byte until standard input ends.
+ *
+ * Next: ../idle-memory.ts
+ */
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createEventLoop } from '../../simplenet/create-event-loop.ts';
+import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import { raiseOpenFileLimit } from '../../simplenet/open-file-limit.ts';
+import { AnswerReader } from '../answer-reader.ts';
+import type { LoadOrder, LoadResult } from '../load.ts';
+import { Latencies } from './latencies.ts';
+
+export interface ClientsOrder extends LoadOrder {
+  readonly holds?: boolean;
+}
+
+const SPARE_FILES = 100;
+const ANSWER_TIMEOUT_MS = 5_000;
+
+/** Connections being made at a time: more than a listener's queue holds would wait a second for their SYN to be repeated. */
+const MOST_CONNECTING = 256;
+
+const CLOSES = /\r\nconnection:[ \t]*close/i;
+
+const order = JSON.parse(process.argv[2] ?? '{}') as ClientsOrder;
+const { port, connections, pipeline } = order;
+const batch = Buffer.concat(Array<Buffer>(pipeline).fill(readFileSync(order.requestFile)));
+const loop = createEventLoop();
+const latencies = new Latencies();
+let requests = 0;
+let errors = 0;
+let refused = 0;
+let isOver = false;
+let answered = 0;
+let connecting = 0;
+let unopened = connections;
+let whenAllAnswered: (() => void) | null = null;
+
+class Client implements StreamHandler {
+  #missing = 0;
+  #sentAt = 0;
+  #isOpen = false;
+  #isClosing = false;
+  readonly #reader = new AnswerReader((answer) => {
+    requests++;
+    if (CLOSES.test(answer.head)) this.#isClosing = true;
+    if (answer.status < 200 || answer.status > 299) refused++;
+    latencies.add((performance.now() - this.#sentAt) * 1_000);
+    this.#missing--;
+  });
+
+  #send(stream: Stream): void {
+    this.#missing = pipeline;
+    this.#sentAt = performance.now();
+    stream.write(batch);
+    stream.setDeadline(ANSWER_TIMEOUT_MS);
+  }
+
+  onOpen(stream: Stream): void {
+    this.#isOpen = true;
+    connecting--;
+    this.#send(stream);
+    openMore();
+  }
+
+  onData(stream: Stream, bytes: Buffer): void {
+    if (isOver) return;
+    try {
+      this.#reader.push(bytes);
+    } catch {
+      errors++; // what was read is no answer: there is no way to go on with this connection
+      stream.abort();
+      return;
+    }
+    if (this.#missing > 0) return;
+    if (order.holds !== true) {
+      if (this.#isClosing) stream.close();
+      else this.#send(stream);
+      return;
+    }
+    stream.setDeadline(Number.POSITIVE_INFINITY);
+    if (++answered === connections) whenAllAnswered?.();
+  }
+
+  onClose(): void {
+    if (!this.#isOpen) connecting--;
+    if (isOver) return;
+    if (!this.#isClosing || this.#missing > 0) errors++;
+    unopened++;
+    openMore();
+  }
+}
+
+function openMore(): void {
+  while (!isOver && unopened > 0 && connecting < MOST_CONNECTING) {
+    unopened--;
+    connecting++;
+    loop.connect({ address: '127.0.0.1', port }, new Client(), { noDelay: true });
+  }
+}
+
+async function drive(): Promise<LoadResult> {
+  const start = performance.now();
+  openMore();
+  await sleep(order.seconds * 1_000);
+  isOver = true;
+  const seconds = (performance.now() - start) / 1_000;
+  const [p50Us, p99Us] = [latencies.percentile(50), latencies.percentile(99)];
+  return { requests, seconds, p50Us, p99Us, errors, refused };
+}
+
+async function hold(): Promise<void> {
+  const all = new Promise<void>((resolve) => {
+    whenAllAnswered = resolve;
+  });
+  openMore();
+  await all;
+  process.stdout.write('held\n');
+  await new Promise((resolve) => process.stdin.on('end', resolve).resume());
+  isOver = true;
+}
+
+raiseOpenFileLimit(connections + SPARE_FILES);
+if (order.holds === true) await hold();
+else process.stdout.write(`${JSON.stringify(await drive())}\n`);
+loop.close();

@@ -1,0 +1,28 @@
+/**
+ * OwnLoad: load from a program of this repository, for machines without wrk.
+ *
+ * The program (load/clients.ts) stands on our own event loop, because clients on node:net would take three times the CPU
+ * time of the server they are to fill. It runs in a process of its own, on the core for the load.
+ *
+ * Next: load/latencies.ts
+ */
+
+import { join } from 'node:path';
+import { outputOf } from './children.ts';
+import { pinned } from './cores.ts';
+import type { LoadGenerator, LoadOrder, LoadResult } from './load.ts';
+
+export class OwnLoad implements LoadGenerator {
+  readonly title = 'our own generator (benchmarks/load), 1 thread';
+  readonly #cpu: number | undefined;
+
+  constructor(cpu: number | undefined) {
+    this.#cpu = cpu;
+  }
+
+  async run(order: LoadOrder): Promise<LoadResult> {
+    const program = join(import.meta.dirname, 'load/clients.js');
+    const output = await outputOf(pinned([process.execPath, program, JSON.stringify(order)], this.#cpu));
+    return JSON.parse(output) as LoadResult;
+  }
+}

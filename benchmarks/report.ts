@@ -1,0 +1,147 @@
+/**
+ * Report: results as text: tables for a terminal, and the same as Markdown.
+ *
+ * The first column of figures is what the benchmark is about: CPU time for each request, with the least and the most of all
+ * rounds, and its ratio to node:http. How it reads at a glance is the chart's business.
+ *
+ * Next: chart.ts
+ */
+
+import type { PeerResult, Results, WorkloadResult } from './results.ts';
+import type { Spread } from './statistics.ts';
+
+const NONE = '–';
+
+type Alignment = 'left' | 'right';
+
+interface Column {
+  readonly title: string;
+  readonly align: Alignment;
+  cell(result: PeerResult): string;
+}
+
+/** Three digits are as much as the method can promise. */
+export function formatNumber(value: number): string {
+  if (value === 0) return '0';
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/** 0.27: two digits behind the point, and one more where there would be only one that says something. */
+export function formatRatio(value: number): string {
+  return value.toFixed(value < 0.1 ? 3 : 2);
+}
+
+export function formatTime(microseconds: number): string {
+  return microseconds < 1_000 ? `${Math.round(microseconds)} µs` : `${formatNumber(microseconds / 1_000)} ms`;
+}
+
+function formatMegabytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 ** 2)} MB`;
+}
+
+function formatCount(value: number): string {
+  return Math.round(value).toLocaleString('en');
+}
+
+function spreadCell(spread: Spread | null, format: (value: number) => string): string {
+  if (spread === null) return NONE;
+  const { median, min, max } = spread;
+  return min === max ? format(median) : `${format(median)} (${format(min)}–${format(max)})`;
+}
+
+function medianCell(spread: Spread | null, format: (value: number) => string): string {
+  return spread === null ? NONE : format(spread.median);
+}
+
+function columnsOf(workload: WorkloadResult): readonly Column[] {
+  const figure = workload.unit === 'us' ? 'CPU µs/request' : 'bytes/connection';
+  const columns: Column[] = [
+    { title: 'server', align: 'left', cell: (result) => result.title },
+    { title: figure, align: 'right', cell: ({ summary }) => spreadCell(summary.figure, formatNumber) },
+    { title: '× node:http', align: 'right', cell: ({ summary }) => spreadCell(summary.ratio, formatRatio) },
+    { title: 'requests/s', align: 'right', cell: ({ summary }) => spreadCell(summary.requestsPerSecond, formatCount) },
+    { title: 'p50', align: 'right', cell: ({ summary }) => medianCell(summary.p50Us, formatTime) },
+    { title: 'p99', align: 'right', cell: ({ summary }) => spreadCell(summary.p99Us, formatTime) },
+    { title: 'RSS', align: 'right', cell: ({ summary }) => medianCell(summary.residentBytes, formatMegabytes) },
+    { title: 'errors', align: 'right', cell: ({ summary }) => formatCount(summary.errors) },
+    { title: 'non-2xx', align: 'right', cell: ({ summary }) => formatCount(summary.refused) },
+  ];
+  const ofLoad = ['requests/s', 'p50', 'p99'];
+  return workload.unit === 'us' ? columns : columns.filter(({ title }) => !ofLoad.includes(title));
+}
+
+function remarksOf(workload: WorkloadResult): string[] {
+  return workload.peers.flatMap(({ title, remarks }) => remarks.map((remark) => `${title}: ${remark}`));
+}
+
+/** Text in columns; the width of a character counts as one. */
+export function alignColumns(rows: readonly (readonly string[])[], alignments: readonly Alignment[]): string[] {
+  const widths = alignments.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (alignments[i] === 'left' ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** One workload, for a terminal. */
+export function tableOf(workload: WorkloadResult): string {
+  const columns = columnsOf(workload);
+  const rows = [
+    columns.map(({ title }) => title),
+    ...workload.peers.map((result) => columns.map((column) => column.cell(result))),
+  ];
+  const lines = alignColumns(
+    rows,
+    columns.map(({ align }) => align),
+  );
+  const remarks = remarksOf(workload).map((remark) => `  ! ${remark}`);
+  return [`${workload.workload}: ${workload.title}`, ...lines.map((line) => `  ${line}`), ...remarks].join('\n');
+}
+
+/** How it was measured, a line for each thing. */
+export function circumstancesOf(results: Results): string[] {
+  const { machine, rounds, seconds, warmUpSeconds } = results;
+  const { cpu, cores, kernel, node, loadAverage } = machine;
+  return [
+    `Machine: ${cpu}, ${cores} cores, ${kernel}, Node ${node}; load average before: ${loadAverage}`,
+    `Load: ${results.load}; pinning: ${machine.pinning}`,
+    `Rounds: ${rounds} of ${seconds} s, interleaved, each in a fresh process after ${warmUpSeconds} s of warm-up`,
+    `Date: ${results.date}; commit: ${results.commit}`,
+    `Command: ${results.command}`,
+  ];
+}
+
+function markdownTable(workload: WorkloadResult): string {
+  const columns = columnsOf(workload);
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const isOurs = (result: PeerResult) => result.peer === 'simplenet';
+  const lines = [
+    row(columns.map(({ title }) => title)),
+    `|${columns.map(({ align }) => (align === 'left' ? '---' : '--:')).join('|')}|`,
+    ...workload.peers.map((result) =>
+      row(columns.map((column, i) => (isOurs(result) && i === 0 ? `**${column.cell(result)}**` : column.cell(result)))),
+    ),
+  ];
+  const remarks = remarksOf(workload).map((remark) => `\n${remark}`);
+  return [`### ${workload.workload}: ${workload.title}\n`, ...lines, ...remarks].join('\n');
+}
+
+/** The same as Markdown, with a summary above it: a row for each workload. */
+export function markdownReport(results: Results): string {
+  const versions = new Map(results.workloads.flatMap(({ peers }) => peers.map((peer) => [peer.title, peer.version])));
+  const circumstances = [
+    ...circumstancesOf(results),
+    `Versions: ${[...versions].map(([title, version]) => `${title} ${version}`).join(', ')}`,
+    ...results.skipped.map((line) => `Left out: ${line}`),
+  ];
+  return `${[
+    '## Benchmark',
+    'Medians of the rounds that counted, with the least and the most. Less CPU time is better; ratios are to node:http in the same round.',
+    '![CPU time for each request](latest.svg)',
+    ...results.workloads.map(markdownTable),
+    circumstances.map((line) => `- ${line}`).join('\n'),
+  ].join('\n\n')}\n`;
+}

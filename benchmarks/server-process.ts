@@ -1,0 +1,71 @@
+/**
+ * ServerProcess: a peer while it runs, pinned to its core, and what it has cost so far.
+ *
+ * Each round gets a fresh one. What V8 decides to optimise differs from process to process; with one process for all
+ * rounds, they would agree with each other and not with the next run of the benchmark.
+ *
+ * Next: answer-reader.ts
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { endChild, firstLineOf, startChild } from './children.ts';
+import { pinned } from './cores.ts';
+import { cpuMicroseconds, residentBytes } from './cpu-time.ts';
+import type { Peer } from './peers.ts';
+
+const START_MS = 15_000;
+
+/** How long the collector's helpers may take to give memory back. */
+const COLLECTION_MS = 300;
+
+export class ServerProcess {
+  readonly port: number;
+  readonly #child: ChildProcess;
+  readonly #collectsOnRequest: boolean;
+
+  private constructor(child: ChildProcess, port: number, collectsOnRequest: boolean) {
+    this.#child = child;
+    this.port = port;
+    this.#collectsOnRequest = collectsOnRequest;
+  }
+
+  static async start(peer: Peer, command: readonly string[], cpu: number | undefined): Promise<ServerProcess> {
+    const site = new URL('site.js', import.meta.url).href;
+    const child = startChild(pinned(command, cpu), { SITE: site, NODE_ENV: 'production' });
+    try {
+      const port = Number(await firstLineOf(child, START_MS));
+      if (!(port > 0)) throw new Error('it did not tell its port');
+      return new ServerProcess(child, port, peer.collectsOnRequest);
+    } catch (error) {
+      await endChild(child);
+      throw new Error(`${peer.title} does not start: ${(error as Error).message}`);
+    }
+  }
+
+  get #pid(): number {
+    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) {
+      throw new Error(`the server ended with ${this.#child.signalCode ?? this.#child.exitCode}`);
+    }
+    return this.#child.pid;
+  }
+
+  cpuMicroseconds(): number {
+    return cpuMicroseconds(this.#pid);
+  }
+
+  residentBytes(): number {
+    return residentBytes(this.#pid);
+  }
+
+  /** Memory without garbage, where the peer can be asked to collect it. */
+  async settledBytes(): Promise<number> {
+    if (this.#collectsOnRequest) process.kill(this.#pid, 'SIGUSR2');
+    await sleep(COLLECTION_MS);
+    return this.residentBytes();
+  }
+
+  stop(): Promise<void> {
+    return endChild(this.#child);
+  }
+}

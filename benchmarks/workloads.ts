@@ -1,0 +1,130 @@
+/**
+ * Workloads: what is asked of each server, byte for byte, and what it must answer.
+ *
+ * A workload is a request, how many connections send it how, and the answer that counts. The bytes are fixed, so every
+ * load generator sends the same, and so that nothing has to be made up while a round is timed.
+ *
+ * Next: servers/simplenet.ts
+ */
+
+import { HELLO, LARGE, recordOf, STREAM_CHUNK, STREAM_CHUNKS } from './site.ts';
+
+export interface ExpectedAnswer {
+  readonly mediaType: string;
+  readonly body: Buffer;
+  readonly isChunked: boolean;
+  /** The connection ends with the answer. */
+  readonly closes: boolean;
+}
+
+export interface Workload {
+  readonly name: string;
+  /** For the head of a table: what a reader has to know. */
+  readonly title: string;
+  readonly request: Buffer;
+  readonly expected: ExpectedAnswer;
+  readonly connections: number;
+  /** Requests that a connection sends at once before it waits for their answers. */
+  readonly pipeline: number;
+  /** What is compared: CPU time for each request, or memory for each idle connection. */
+  readonly figure: 'cpu' | 'memory';
+}
+
+const CONNECTIONS = 64;
+const PIPELINE = 16;
+const POST_BYTES = 65_536;
+const IDLE_CONNECTIONS = 10_000;
+const BROWSER_HEAD_BYTES = 1_024;
+
+function request(line: string, fields: readonly string[] = [], body: Buffer = Buffer.alloc(0)): Buffer {
+  const head = [`${line} HTTP/1.1`, 'Host: localhost', ...fields, '', ''].join('\r\n');
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+function answer(mediaType: string, body: Buffer | string, differences: Partial<ExpectedAnswer> = {}): ExpectedAnswer {
+  return { mediaType, body: Buffer.from(body), isChunked: false, closes: false, ...differences };
+}
+
+/** What Chrome sends for a call of a web application, with a cookie that makes it a kilobyte altogether. */
+function browserRequest(): Buffer {
+  const fields = [
+    'Connection: keep-alive',
+    'sec-ch-ua-platform: "Linux"',
+    'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36',
+    'Accept: application/json, text/plain, */*',
+    'sec-ch-ua: "Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"',
+    'sec-ch-ua-mobile: ?0',
+    'Sec-Fetch-Site: same-origin',
+    'Sec-Fetch-Mode: cors',
+    'Sec-Fetch-Dest: empty',
+    'Referer: http://localhost/orders/4711',
+    'Accept-Encoding: gzip, deflate, br, zstd',
+    'Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7',
+  ];
+  const line = 'GET /api/orders/4711/items/42?expand=customer&fields=title,price';
+  const cookie = 'Cookie: session=';
+  const missing = BROWSER_HEAD_BYTES - request(line, [...fields, cookie]).length;
+  return request(line, [...fields, cookie + 'a1b2c3d4e5f6'.repeat(BROWSER_HEAD_BYTES).slice(0, missing)]);
+}
+
+const hello = {
+  request: request('GET /hello'),
+  expected: answer('text/plain', HELLO),
+  connections: CONNECTIONS,
+  pipeline: 1,
+  figure: 'cpu',
+} as const;
+
+const body = Buffer.alloc(POST_BYTES, 'what was uploaded\n');
+
+export const workloads: readonly Workload[] = [
+  { ...hello, name: 'hello', title: 'GET, 14 bytes, 64 connections' },
+  { ...hello, name: 'hello-1', title: 'GET, 14 bytes, 1 connection', connections: 1 },
+  { ...hello, name: 'hello-512', title: 'GET, 14 bytes, 512 connections', connections: 512 },
+  { ...hello, name: 'pipelined', title: 'GET, 14 bytes, pipelined by 16', pipeline: PIPELINE },
+  {
+    ...hello,
+    name: 'browser',
+    title: '1 KB of browser headers, 100 routes, JSON',
+    request: browserRequest(),
+    expected: answer('application/json', JSON.stringify(recordOf('orders', { id: '4711', item: '42' }))),
+  },
+  {
+    ...hello,
+    name: 'connection',
+    title: 'a new connection for each GET',
+    request: request('GET /hello', ['Connection: close']),
+    expected: answer('text/plain', HELLO, { closes: true }),
+  },
+  {
+    ...hello,
+    name: 'post',
+    title: 'POST of 64 KB, read and echoed',
+    request: request('POST /echo', ['Content-Type: application/octet-stream', `Content-Length: ${POST_BYTES}`], body),
+    expected: answer('application/octet-stream', body),
+  },
+  {
+    ...hello,
+    name: 'large',
+    title: 'an answer of 1 MB, 16 connections',
+    request: request('GET /large'),
+    expected: answer('application/octet-stream', LARGE),
+    connections: 16,
+  },
+  {
+    ...hello,
+    name: 'stream',
+    title: 'an answer of 16 chunks of 1 KB',
+    request: request('GET /stream'),
+    expected: answer('text/plain', Buffer.concat(Array(STREAM_CHUNKS).fill(STREAM_CHUNK)), { isChunked: true }),
+  },
+  {
+    ...hello,
+    name: 'idle',
+    title: 'memory of each of 10,000 idle connections',
+    connections: IDLE_CONNECTIONS,
+    figure: 'memory',
+  },
+];
+
+export const defaultWorkloads = ['hello', 'pipelined', 'browser', 'connection'];

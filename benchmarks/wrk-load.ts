@@ -1,0 +1,61 @@
+/**
+ * WrkLoad: load from wrk, the program that most published figures come from.
+ *
+ * One thread, because it gets one core. It takes whole seconds only. Its script (load/wrk.lua) sends our bytes and tells the
+ * result in one line; wrk's own table of rounded figures is not read.
+ *
+ * Next: own-load.ts
+ */
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { outputOf } from './children.ts';
+import { pinned } from './cores.ts';
+import type { LoadGenerator, LoadOrder, LoadResult } from './load.ts';
+import { root } from './peers.ts';
+
+function wrkVersion(): string | null {
+  const { stdout, error } = spawnSync('wrk', ['-v'], { encoding: 'utf8' });
+  return error === undefined ? (/\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? 'of unknown version') : null;
+}
+
+export function isWrkInstalled(): boolean {
+  return wrkVersion() !== null;
+}
+
+/**
+ * From the line that load/wrk.lua writes. Of pipelined requests wrk knows no latencies: it measures the batch, and corrects
+ * that with the interval between single answers.
+ */
+export function parseWrkOutput(output: string, pipeline = 1): LoadResult {
+  const line = /^result requests=(\d+) us=(\d+) p50=(\d+) p99=(\d+) errors=(\d+) refused=(\d+)$/m.exec(output);
+  if (line === null) throw new Error(`wrk did not tell its result: ${output.trim()}`);
+  const [requests, us, p50Us, p99Us, errors, refused] = line.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const latencies = pipeline > 1 ? { p50Us: null, p99Us: null } : { p50Us, p99Us };
+  return { requests, seconds: us / 1e6, ...latencies, errors, refused };
+}
+
+export class WrkLoad implements LoadGenerator {
+  readonly title = `wrk ${wrkVersion()}, 1 thread`;
+  readonly #cpu: number | undefined;
+
+  constructor(cpu: number | undefined) {
+    this.#cpu = cpu;
+  }
+
+  async run(order: LoadOrder): Promise<LoadResult> {
+    const { port, requestFile, connections, pipeline } = order;
+    const duration = `${Math.max(1, Math.round(order.seconds))}s`;
+    const script = join(root, 'benchmarks/load/wrk.lua');
+    const options = ['-t', '1', '-c', String(connections), '-d', duration, '-s', script];
+    const command = ['wrk', ...options, `http://127.0.0.1:${port}`, '--', requestFile, String(pipeline)];
+    return parseWrkOutput(await outputOf(pinned(command, this.#cpu)), pipeline);
+  }
+}

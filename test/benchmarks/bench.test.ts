@@ -1,0 +1,57 @@
+/** The benchmark as a whole, for a few seconds: does it start, measure, write and clean up? */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import type { Results } from '../../benchmarks/results.ts';
+import { buildFolder, Program } from '../support/programs.ts';
+
+// tap's hooks would run in every server as well, and be measured with it.
+const { PATH = '', HOME = '' } = process.env;
+const bench = (tmp: string, ...args: string[]) =>
+  new Program(process.execPath, [join(buildFolder, 'benchmarks/bench.js'), ...args], {
+    env: { PATH, HOME, TMPDIR: tmp },
+  });
+
+test('a quick run measures both servers and writes what it found', async (t) => {
+  const output = t.testdir();
+  const run = bench(t.testdirName, '--quick', '--load', 'own', '--seconds', '0.3', '--output', output);
+  t.teardown(() => run.kill('SIGTERM'));
+  const { code, stdout, stderr } = await run.ends();
+  t.equal(code, 0, stderr);
+  t.match(stdout, /simplenet +[\d.]+ +[\d.]+ /);
+  t.match(stderr, 'hello, round 1 of 1: node:http');
+  const results = JSON.parse(readFileSync(join(output, 'latest.json'), 'utf8')) as Results;
+  t.match(results, { load: /our own generator/, rounds: 1, seconds: 0.3, machine: { node: process.version } });
+  const [hello] = results.workloads;
+  t.same(
+    hello?.peers.map(({ peer }) => peer),
+    ['simplenet', 'node'],
+  );
+  for (const { rounds, summary, remarks } of hello?.peers ?? []) {
+    t.same(remarks, []);
+    t.match(rounds, [{ errors: 0, refused: 0 }]);
+    t.ok((summary.figure?.median ?? 0) > 0 && (summary.requestsPerSecond?.median ?? 0) > 100);
+  }
+  t.same(readdirSync(output).sort(), ['latest.json', 'latest.md', 'latest.svg'], 'and leaves nothing else behind');
+});
+
+test('a wrong flag is one sentence', async (t) => {
+  const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'nginx').ends();
+  t.same([code, stdout], [1, '']);
+  t.match(stderr, /^--peers knows all, simplenet, node, [^\n]*, but not 'nginx'\n$/);
+});
+
+test('a signal ends the run, its children and its temporary folder', async (t) => {
+  const folder = t.testdir();
+  const run = bench(folder, '--peers', 'node', '--load', 'own', '--output', folder);
+  run.child.stderr?.once('data', () => setTimeout(() => run.kill('SIGINT'), 500));
+  const { code } = await run.ends(); // its pipes close when the last process that holds them is gone
+  t.equal(code, 130);
+  t.same(readdirSync(folder), []);
+});
+
+test('the lockfile of the peers holds no download addresses', async (t) => {
+  const lockfile = readFileSync(join(buildFolder, '../benchmarks/peers/package-lock.json'), 'utf8');
+  t.notMatch(lockfile, /"resolved"/);
+});

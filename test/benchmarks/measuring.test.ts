@@ -1,0 +1,109 @@
+/** What reads figures of others: the kernel's, wrk's, and those of answers. */
+
+import { test } from 'tap';
+import { type Answer, AnswerReader, fieldOf } from '../../benchmarks/answer-reader.ts';
+import { parseCpuList } from '../../benchmarks/cores.ts';
+import { cpuMicroseconds, parseCpuMicroseconds, parseResidentBytes, residentBytes } from '../../benchmarks/cpu-time.ts';
+import { Latencies } from '../../benchmarks/load/latencies.ts';
+import { differenceOf } from '../../benchmarks/same-work.ts';
+import { workloads } from '../../benchmarks/workloads.ts';
+import { parseWrkOutput } from '../../benchmarks/wrk-load.ts';
+
+test('CPU time is user and system time, also of children, whatever the program is called', async (t) => {
+  const stat = '4711 (a) b (node) S 1 4711 4711 0 -1 4194304 100 200 0 0 150 50 7 3 20 0 11 0 12345 1000 2000 0 0';
+  t.equal(parseCpuMicroseconds(stat), (150 + 50 + 7 + 3) * 10_000);
+  t.throws(() => parseCpuMicroseconds('nonsense'), TypeError);
+  t.ok(cpuMicroseconds(process.pid) > 0);
+});
+
+test('resident memory is VmRSS', async (t) => {
+  t.equal(parseResidentBytes('Name:\tnode\nVmHWM:\t  900 kB\nVmRSS:\t  512 kB\n'), 512 * 1024);
+  t.throws(() => parseResidentBytes('Name:\tkthreadd\n'), TypeError);
+  t.ok(residentBytes(process.pid) > 10 * 1024 ** 2);
+});
+
+test('lists of cores are read as the kernel writes them', async (t) => {
+  t.same(parseCpuList('0-3,8\n'), [0, 1, 2, 3, 8]);
+  t.same(parseCpuList('1'), [1]);
+});
+
+test("the line of wrk's script is read, and its latencies of pipelines are not believed", async (t) => {
+  const output = `Running 2s test @ http://127.0.0.1:1
+  64 connections
+result requests=1000 us=2000000 p50=600 p99=1200 errors=1 refused=2
+`;
+  const figures = { requests: 1000, seconds: 2, p50Us: 600, p99Us: 1200, errors: 1, refused: 2 };
+  t.same(parseWrkOutput(output), figures);
+  t.same(parseWrkOutput(output, 16), { ...figures, p50Us: null, p99Us: null });
+  t.throws(() => parseWrkOutput('unable to connect'), /wrk did not tell its result: unable to connect/);
+});
+
+test('latencies are exact below a millisecond and within one per cent above', async (t) => {
+  const latencies = new Latencies();
+  t.equal(latencies.percentile(50), 0);
+  for (let time = 1; time <= 100; time++) latencies.add(time);
+  t.same([latencies.percentile(50), latencies.percentile(99), latencies.percentile(100)], [50, 99, 100]);
+  for (const time of [1_024, 1_500, 98_765, 5_000_000]) {
+    const one = new Latencies();
+    one.add(time);
+    t.ok(Math.abs(one.percentile(50) / time - 1) < 0.01, `${time} is told as ${one.percentile(50)}`);
+  }
+});
+
+const plain = 'HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello';
+const chunked = 'HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n';
+const empty = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
+
+test('answers are told apart, however they are cut into pieces', async (t) => {
+  const bytes = Buffer.from(plain + chunked + empty + plain);
+  for (let piece = 1; piece <= bytes.length; piece++) {
+    const answers: string[] = [];
+    let body = '';
+    const reader = new AnswerReader(
+      (answer) => {
+        answers.push(`${answer.status} ${body}`);
+        body = '';
+      },
+      (part) => {
+        body += part;
+      },
+    );
+    for (let at = 0; at < bytes.length; at += piece) reader.push(bytes.subarray(at, at + piece));
+    t.same(answers, ['200 hello', '404 abc0123456789', '200 ', '200 hello'], `pieces of ${piece}`);
+  }
+});
+
+test('what is no answer is refused', async (t) => {
+  const reader = () => new AnswerReader(() => {});
+  t.throws(() => reader().push(Buffer.from('SSH-2.0\r\n\r\n')), /this is no answer/);
+  t.throws(() => reader().push(Buffer.from('HTTP/1.1 200 OK\r\n\r\n')), /neither chunked/);
+  t.throws(() => reader().push(Buffer.from(chunked.replace('3\r\n', 'x\r\n'))), /without its length/);
+});
+
+test('a server that does less work is found out', async (t) => {
+  const expected = workloads.find(({ name }) => name === 'hello')!.expected;
+  const now = Date.now();
+  const head = (fields: string) => `HTTP/1.1 200 OK\r\n${fields}`;
+  const date = `Date: ${new Date(now).toUTCString()}`;
+  const good: Answer = {
+    status: 200,
+    isChunked: false,
+    head: head(`content-type: text/plain; charset=utf-8\r\n${date}`),
+  };
+  const differ = (differences: Partial<Answer>, body = expected.body) =>
+    differenceOf({ ...good, ...differences }, body, expected, now);
+  t.equal(differ({}), null);
+  t.equal(differ({ status: 404 }), 'the status is 404');
+  t.equal(differ({ head: head(date) }), 'Content-Type is missing, not text/plain');
+  t.equal(differ({ head: head('Content-Type: text/plain') }), 'Date is missing');
+  t.match(differ({ head: head('Content-Type: text/plain\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT') }), /Date is wrong/);
+  t.equal(differ({ isChunked: true }), 'the body is chunked');
+  t.equal(differ({}, Buffer.from('Hello')), 'the body differs: 5 bytes, not 14');
+  t.equal(differ({ head: `${good.head}\r\nConnection: close` }), 'it closes the connection');
+  t.equal(differenceOf(good, expected.body, { ...expected, closes: true }, now), 'Connection: close is missing');
+  t.equal(fieldOf(good.head, 'Content-Type'), 'text/plain; charset=utf-8');
+});
+
+test('the browser request is one kilobyte', async (t) => {
+  t.equal(workloads.find(({ name }) => name === 'browser')!.request.length, 1_024);
+});

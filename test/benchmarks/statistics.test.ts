@@ -1,0 +1,33 @@
+import { test } from 'tap';
+import { counts, summarize } from '../../benchmarks/results.ts';
+import { ratios, spreadOf } from '../../benchmarks/statistics.ts';
+import { round } from './results-samples.ts';
+
+test('a spread is the middle, the least and the most', async (t) => {
+  t.same(spreadOf([3, 1, 20]), { median: 3, min: 1, max: 20 });
+  t.same(spreadOf([4, 1, 2, 100]), { median: 3, min: 1, max: 100 });
+  t.same(spreadOf([7]), { median: 7, min: 7, max: 7 });
+  t.throws(() => spreadOf([]), RangeError);
+});
+
+test('ratios are made round by round, and missing rounds have none', async (t) => {
+  t.same(ratios([1, 2, 3], [2, 4, 12]), [0.5, 0.5, 0.25]);
+  t.same(ratios([1, null, 3], [2, 4, null]), [0.5]);
+  t.same(ratios([1, 2], [2]), [0.5]);
+  t.same(ratios([1], [0]), []);
+});
+
+test('a round with errors is counted among the errors and nowhere else', async (t) => {
+  const rounds = [round(8), round(1, { errors: 3 }), round(10), round(2, { refused: 5 }), null];
+  t.same(rounds.map(counts), [true, false, true, false, false]);
+  const summary = summarize(rounds, [round(40), round(40), round(40), round(40), round(40)]);
+  t.same(summary.figure, { median: 9, min: 8, max: 10 });
+  t.same(summary.ratio, { median: 0.225, min: 0.2, max: 0.25 });
+  t.same([summary.errors, summary.refused], [3, 5]);
+});
+
+test('without a round that counts there are no figures, without a reference no ratio', async (t) => {
+  const none = summarize([null, round(1, { errors: 1 })], [round(2), round(2)]);
+  t.same([none.figure, none.ratio, none.p99Us], [null, null, null]);
+  t.equal(summarize([round(1)], null).ratio, null);
+});
