@@ -9,7 +9,7 @@
  */
 
 import { createEventLoop } from '../simplenet/create-event-loop.ts';
-import type { EventLoop, Listener } from '../simplenet/event-loop.ts';
+import type { EventLoop, Listener, OnConnection } from '../simplenet/event-loop.ts';
 import { NetSocket } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import type { ListenOptions } from '../simplenet/socket-options.ts';
@@ -75,7 +75,6 @@ export class Server implements ConnectionHome {
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
-  readonly #graceTimers: NodeJS.Timeout[] = [];
 
   constructor(source: HandlerSource, options: ServeOptions) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
@@ -109,7 +108,7 @@ export class Server implements ConnectionHome {
   /** Stops with grace. Settles when the last connection is gone. */
   close(options: CloseOptions = {}): Promise<void> {
     this.#closed ??= this.#stop();
-    this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS);
+    this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
     return this.#closed;
   }
 
@@ -143,7 +142,7 @@ export class Server implements ConnectionHome {
   }
 
   #listen(options: ServeOptions): Listener {
-    const onConnection = (stream: Parameters<Parameters<EventLoop['listen']>[1]>[0]) => {
+    const onConnection: OnConnection = (stream) => {
       const connection = new Connection(this, stream);
       this.#connections.add(connection);
       if (this.#connections.size > this.limits.connections) stream.close();
@@ -165,17 +164,17 @@ export class Server implements ConnectionHome {
       this.#whenEmpty = resolve;
       if (this.#connections.size === 0) resolve();
     });
-    for (const timer of this.#graceTimers) clearTimeout(timer);
     this.#loop.close();
   }
 
   /** Called again, a shorter grace counts. */
-  #abortAfter(graceMs: number): void {
+  #abortAfter(graceMs: number, closed: Promise<void>): void {
     if (graceMs > LONGEST_TIMER_MS) return;
     const abortAll = () => {
       for (const connection of this.#connections) connection.stream.abort();
     };
-    this.#graceTimers.push(setTimeout(abortAll, graceMs));
+    const timer = setTimeout(abortAll, graceMs);
+    void closed.then(() => clearTimeout(timer));
   }
 }
 

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { type Handler, type ResponseWriter, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
 import type { InternetAddress } from '../../simplenet/index.ts';
+import { Program } from '../support/programs.ts';
 
 const LARGE = Buffer.alloc(12_000_000, 'x');
 
@@ -274,6 +275,18 @@ test('205 has no content', async (t) => {
   const socket = dial(server);
   socket.write(closing);
   t.match(await gather(socket), /^HTTP\/1\.1 205 Reset Content\r\n[\s\S]*Content-Length: 0\r\n[\s\S]*\r\n\r\n$/);
+});
+
+test('a close of what is closed keeps no process alive', async (t) => {
+  const { code, stdout } = await Program.script(`
+    const { serve } = await import(build + '/http/index.js');
+    const server = serve(() => {});
+    await server.close();
+    await server.close();
+    const startedAt = performance.now();
+    process.once('exit', () => console.log(Math.round(performance.now() - startedAt)));`).ends();
+  t.equal(code, 0);
+  t.ok(Number(stdout) < 5_000, `it ended after ${stdout.trim()} ms`);
 });
 
 test('a second close may shorten the grace, and an endless grace is none', async (t) => {
