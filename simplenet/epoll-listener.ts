@@ -133,8 +133,7 @@ export class EpollListener implements Listener, Watched {
   /** Whether it is worth calling again. */
   #acceptOne(): boolean {
     if (this.#isClosing || this.#rest !== null) return false;
-    peerLength[0] = peer.length;
-    const fd = this.#socket.tryAccept(peer, peerLength);
+    const fd = this.#tryAccept();
     if (fd >= 0) return this.#accepted(fd);
     switch (-fd) {
       case EAGAIN:
@@ -159,6 +158,12 @@ export class EpollListener implements Listener, Watched {
         this.close();
         throw new SystemError('accept4', fd, this.address);
     }
+  }
+
+  /** Leaves the peer's address in `peer`. */
+  #tryAccept(): number {
+    peerLength[0] = peer.length;
+    return this.#socket.tryAccept(peer, peerLength);
   }
 
   #accepted(fd: number): boolean {
@@ -200,8 +205,7 @@ export class EpollListener implements Listener, Watched {
 
   #turnAway(): void {
     for (let i = 0; i < this.#home.acceptsPerTurn; i++) {
-      peerLength[0] = peer.length;
-      const fd = this.#socket.tryAccept(peer, peerLength);
+      const fd = this.#tryAccept();
       if (fd < 0) return;
       new Descriptor(fd, this.#socket.libc).close();
     }

@@ -238,9 +238,13 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     try {
       callback();
     } catch (error) {
-      watched.onThrow();
-      this.host.raise(error);
+      this.#threw(watched, error);
     }
+  }
+
+  #threw(watched: Watched, error: unknown): void {
+    watched.onThrow();
+    this.host.raise(error);
   }
 
   #mustBeOpen(): void {
@@ -285,8 +289,7 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
       try {
         watched.onEvents(this.epoll.eventsOf(i), this.#turns);
       } catch (error) {
-        watched.onThrow();
-        this.host.raise(error);
+        this.#threw(watched, error);
       }
     }
     this.#endTurn();

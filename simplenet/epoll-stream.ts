@@ -343,7 +343,7 @@ export class EpollStream implements Stream, Watched, Timed {
   }
 
   #fail(syscall: string, result: number): void {
-    if (!this.#isClosing) this.finish(new SystemError(syscall, result, this.remoteAddress));
+    this.finish(new SystemError(syscall, result, this.remoteAddress));
   }
 
   #unsettle(): void {

@@ -38,7 +38,7 @@ export class EpollUdpPort implements UdpPort, Watched {
 
   send(bytes: Uint8Array, to: SocketAddress): boolean {
     const sockaddr = this.#socket.encode(to);
-    const result = untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr, 0));
+    const result = untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
     if (result === -EAGAIN || result === -ENOBUFS) return false;
     if (result < 0) throw new SystemError('sendto', result, to);
     return true;

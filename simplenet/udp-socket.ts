@@ -57,7 +57,7 @@ export class UdpSocket extends Socket {
   sendTo(bytes: Uint8Array, to: SocketAddress): void {
     check(
       'sendto',
-      untilUninterrupted(() => this.trySendTo(bytes, this.encode(to), 0)),
+      untilUninterrupted(() => this.trySendTo(bytes, this.encode(to))),
       to,
     );
   }
@@ -87,8 +87,8 @@ export class UdpSocket extends Socket {
   }
 
   /** sendto(2) that answers -errno, for an address encoded before. */
-  trySendTo(bytes: Uint8Array, to: Uint8Array, flags: number): number {
-    return this.libc.sendto(this.fd, bytes, 0, bytes.byteLength, flags | MSG_NOSIGNAL, to, to.byteLength);
+  trySendTo(bytes: Uint8Array, to: Uint8Array): number {
+    return this.libc.sendto(this.fd, bytes, 0, bytes.byteLength, MSG_NOSIGNAL, to, to.byteLength);
   }
 
   /** Who sent the datagram that was received last. */
