@@ -84,6 +84,9 @@ function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | nul
   }
 }
 
+/** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
+const WORTH_LOOKING_AGAIN = 4;
+
 /** Who hears of a connection until its handler is chosen. */
 const NOBODY: StreamHandler = { onData: () => {} };
 
@@ -279,7 +282,7 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     else this.#watch.unref();
   }
 
-  #turn(): void {
+  #turn(): boolean {
     const count = this.epoll.wait(0);
     this.#turns++;
     this.#beginTurn();
@@ -293,6 +296,7 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
       }
     }
     this.#endTurn();
+    return count >= WORTH_LOOKING_AGAIN && !this.#isClosed;
   }
 
   #beginTurn(): void {

@@ -136,12 +136,12 @@ export class EpollStream implements Stream, Watched, Timed {
     return this.#isEnded || this.#isClosing;
   }
 
-  write(bytes: Uint8Array): boolean {
-    return this.#write(bytes, false);
+  write(bytes: Uint8Array, length = bytes.length): boolean {
+    return this.#write(bytes, length, false);
   }
 
   writeOwned(bytes: Uint8Array): boolean {
-    return this.#write(bytes, true);
+    return this.#write(bytes, bytes.length, true);
   }
 
   pause(): void {
@@ -235,14 +235,17 @@ export class EpollStream implements Stream, Watched, Timed {
     this.handler.onClose?.(this, this.#error);
   }
 
-  #write(bytes: Uint8Array, isOwned: boolean): boolean {
+  #write(bytes: Uint8Array, length: number, isOwned: boolean): boolean {
     if (this.#isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
     if (this.#isEnded) throw new Error('write after end: this program has ended the stream');
-    if (bytes.byteLength === 0) return this.queuedBytes === 0;
+    if (!Number.isInteger(length) || length < 0 || length > bytes.length) {
+      throw new RangeError(`${String(length)} of ${bytes.length} bytes cannot be written`);
+    }
+    if (length === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.#isConnecting && this.queuedBytes === 0) {
-      sent = this.#send(bytes, 0, bytes.byteLength);
-      if (sent === bytes.byteLength) return true;
+      sent = this.#send(bytes, 0, length);
+      if (sent === length) return true;
       if (sent < 0) {
         this.#fail('send', sent);
         return false;
@@ -253,7 +256,7 @@ export class EpollStream implements Stream, Watched, Timed {
     }
     this.#queue ??= new WriteQueue();
     if (isOwned) this.#queue.pushOwned(bytes, sent);
-    else this.#queue.pushCopy(bytes, sent);
+    else this.#queue.pushCopy(bytes, sent, length);
     this.#unsettle();
     return false;
   }
@@ -267,7 +270,7 @@ export class EpollStream implements Stream, Watched, Timed {
 
   #receive(): void {
     const { receiveBuffer } = this.#home;
-    const length = this.#socket.tryRead(receiveBuffer, 0, receiveBuffer.byteLength);
+    const length = this.#socket.tryRead(receiveBuffer, 0, receiveBuffer.length);
     if (length > 0) this.handler.onData(this, this.#home.received(length));
     else if (length === 0) this.#peerEnded();
     // Nothing there after all, or a signal: epoll will report it again.

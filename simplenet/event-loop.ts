@@ -32,10 +32,11 @@ export interface Stream {
   /** True from `end` on, and once the stream is closing: a further `write` would not be sent. */
   readonly isEnded: boolean;
   /**
-   * Sends the bytes, in order. The caller may reuse them as soon as this returns. False: not all are sent yet, the rest is
-   * queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with ENOBUFS.
+   * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
+   * are sent yet, the rest is queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with
+   * ENOBUFS.
    */
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, length?: number): boolean;
   /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
   writeOwned(bytes: Uint8Array): boolean;
   /** No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. */
@@ -114,6 +115,8 @@ export interface EventLoop {
   /** Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made. */
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
+  /** Milliseconds on a clock that never goes back; within a turn, when it began. */
+  now(): number;
   ref(): void;
   unref(): void;
   /** Listeners, streams and UDP ports that are open. */

@@ -11,8 +11,11 @@
 export interface Host {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
-  /** Calls `onReadable` whenever `fd` is readable, again and again for as long as it is. */
-  watch(fd: number, onReadable: () => void): Watch;
+  /**
+   * Calls `onReadable` whenever `fd` is readable, again and again for as long as it is. It answers whether it would
+   * look again at once, for what has come meanwhile; that it may be granted or not.
+   */
+  watch(fd: number, onReadable: () => boolean): Watch;
   /** Calls back once, not before `delayMs` have passed. An alarm alone keeps no process alive. */
   alarm(delayMs: number, callback: () => void): Alarm;
   /** Calls back soon, when whatever runs now has ended. */

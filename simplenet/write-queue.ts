@@ -27,23 +27,23 @@ export class WriteQueue {
     return this.#byteLength;
   }
 
-  /** Appends a copy of bytes[start...]. */
-  pushCopy(bytes: Uint8Array, start: number): void {
+  /** Appends a copy of bytes[start..end). */
+  pushCopy(bytes: Uint8Array, start: number, end = bytes.byteLength): void {
     let from = start;
     const last = this.#chunks[this.#chunks.length - 1];
     if (last?.isOurs) {
-      const taken = Math.min(last.bytes.byteLength - last.end, bytes.byteLength - from);
+      const taken = Math.min(last.bytes.byteLength - last.end, end - from);
       last.bytes.set(bytes.subarray(from, from + taken), last.end);
       last.end += taken;
       from += taken;
     }
-    if (from < bytes.byteLength) {
-      const length = bytes.byteLength - from;
+    if (from < end) {
+      const length = end - from;
       const chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
-      chunk.set(bytes.subarray(from));
+      chunk.set(bytes.subarray(from, end));
       this.#chunks.push({ bytes: chunk, start: 0, end: length, isOurs: true });
     }
-    this.#byteLength += bytes.byteLength - start;
+    this.#byteLength += end - start;
   }
 
   /** Appends bytes[start...] themselves. */

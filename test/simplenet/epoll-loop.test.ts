@@ -109,8 +109,8 @@ test('timers, promises, fs and fetch go on under full load', async (t) => {
     const http = createServer((_, response) => response.end('fetched')).listen(0, '127.0.0.1', async () => {
       const seen = { timers: 0, files: 0, fetches: 0, immediates: 0 };
       const timer = setInterval(() => seen.timers++, 5);
-      const until = performance.now() + 400;
-      while (performance.now() < until) {
+      const goesOn = () => Object.values(seen).some((count) => count < 10) && echoes < 100_000;
+      while (goesOn()) {
         await readFile(process.execPath + '/../../nothing').catch(() => seen.files++);
         const answer = await fetch('http://127.0.0.1:' + http.address().port);
         if (await answer.text() === 'fetched') seen.fetches++;
@@ -125,10 +125,10 @@ test('timers, promises, fs and fetch go on under full load', async (t) => {
     });`);
   const { code, stdout, stderr } = await program.ends();
   t.equal(code, 0, stderr);
-  const seen = JSON.parse(stdout) as Record<string, number>;
-  for (const name of ['files', 'fetches', 'immediates']) t.ok((seen[name] ?? 0) >= 3, `${name}: ${seen[name]}`);
-  t.ok((seen.timers ?? 0) >= 10, `${seen.timers} of 80 timers`);
-  t.ok((seen.echoes ?? 0) > 1_000, `${seen.echoes} echoes meanwhile`);
+  // Counted in echoes and not in time: how much of that there is, a busy machine decides.
+  const { echoes = 0, ...seen } = JSON.parse(stdout) as Record<string, number>;
+  for (const [what, count] of Object.entries(seen)) t.ok(count >= 10, `${what}: ${count} beside ${echoes} echoes`);
+  t.ok(echoes > 100, `${echoes} echoes meanwhile`);
 });
 
 test('a promise awaited in a callback resolves before the next turn of anything else', async (t) => {

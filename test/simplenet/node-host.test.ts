@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { EPOLLIN } from '../../simplenet/abi.ts';
 import { Epoll } from '../../simplenet/epoll.ts';
+import type { Watch } from '../../simplenet/host.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import { importing, LIBRARY, runProgram } from '../support/child-program.ts';
@@ -46,6 +47,14 @@ function passes(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** A watch whose callback finds nothing that would ask for another turn at once. */
+function watching(fd: number, callback: () => void): Watch {
+  return nodeHost.watch(fd, () => {
+    callback();
+    return false;
+  });
+}
+
 t.test('now never goes back', async (t) => {
   let last = nodeHost.now();
   let isSteady = true;
@@ -64,7 +73,7 @@ t.test('a watch calls for as long as there is something to read, and not before'
   const threeCalls = new Promise<void>((done) => {
     resolve = done;
   });
-  const watch = nodeHost.watch(epoll.fd, () => {
+  const watch = watching(epoll.fd, () => {
     if (++calls < 3) return;
     receive();
     resolve();
@@ -79,10 +88,35 @@ t.test('a watch calls for as long as there is something to read, and not before'
   watch.close();
 });
 
+t.test('whoever has found something is asked again at once, a few times, and then Node goes on', async (t) => {
+  const { epoll, send } = watchable(t);
+  const order: string[] = [];
+  let calls = 0;
+  const done = new Promise<void>((resolve) => {
+    const watch = nodeHost.watch(epoll.fd, () => {
+      order.push(`turn ${++calls}`);
+      if (calls === 1) {
+        setImmediate(() => order.push('immediate'));
+        process.nextTick(() => order.push('tick'));
+      }
+      if (calls < 6) queueMicrotask(() => order.push(`what turn ${calls} left to do`));
+      if (calls === 6) {
+        watch.close();
+        resolve();
+      }
+      return calls < 5;
+    });
+  });
+  send();
+  await done;
+  const turn = (i: number) => [`turn ${i}`, `what turn ${i} left to do`];
+  t.same(order, [...[1, 2, 3, 4].flatMap(turn), 'tick', 'immediate', ...turn(5), 'turn 6']);
+});
+
 t.test('timers and promises go on beside a watch that always has something to do', async (t) => {
   const { epoll, send } = watchable(t);
   let calls = 0;
-  const watch = nodeHost.watch(epoll.fd, () => calls++);
+  const watch = watching(epoll.fd, () => calls++);
   send();
   let immediates = 0;
   for (const until = nodeHost.now() + 50; nodeHost.now() < until; immediates++) {
@@ -95,11 +129,11 @@ t.test('timers and promises go on beside a watch that always has something to do
 
 t.test('one descriptor cannot be watched twice, and then again after close', async (t) => {
   const { epoll, send } = watchable(t);
-  const watch = nodeHost.watch(epoll.fd, () => {});
-  t.throws(() => nodeHost.watch(epoll.fd, () => {}), { message: `descriptor ${epoll.fd} is being watched already` });
+  const watch = watching(epoll.fd, () => {});
+  t.throws(() => watching(epoll.fd, () => {}), { message: `descriptor ${epoll.fd} is being watched already` });
   watch.close();
   await new Promise<void>((resolve) => {
-    const again = nodeHost.watch(epoll.fd, () => {
+    const again = watching(epoll.fd, () => {
       again.close();
       resolve();
     });
@@ -111,7 +145,7 @@ t.test('one descriptor cannot be watched twice, and then again after close', asy
 t.test('after close nothing is called, and every method does nothing', async (t) => {
   const { epoll, send } = watchable(t);
   let calls = 0;
-  const watch = nodeHost.watch(epoll.fd, () => calls++);
+  const watch = watching(epoll.fd, () => calls++);
   send();
   watch.close();
   watch.close();
@@ -125,16 +159,16 @@ t.test('after close nothing is called, and every method does nothing', async (t)
 
 t.test('a late close of an old watch does not touch the new one on the same descriptor', async (t) => {
   const { epoll, send } = watchable(t);
-  const old = nodeHost.watch(epoll.fd, () => {});
+  const old = watching(epoll.fd, () => {});
   old.close();
   const called = new Promise<void>((resolve) => {
-    const watch = nodeHost.watch(epoll.fd, () => {
+    const watch = watching(epoll.fd, () => {
       watch.close();
       resolve();
     });
   });
   old.close();
-  t.throws(() => nodeHost.watch(epoll.fd, () => {}), /is being watched already/);
+  t.throws(() => watching(epoll.fd, () => {}), /is being watched already/);
   send();
   await called;
 });
@@ -143,7 +177,7 @@ t.test('close within the callback', async (t) => {
   const { epoll, send } = watchable(t);
   let calls = 0;
   await new Promise<void>((resolve) => {
-    const watch = nodeHost.watch(epoll.fd, () => {
+    const watch = watching(epoll.fd, () => {
       calls++;
       watch.close();
       watch.unref();
@@ -159,7 +193,7 @@ t.test('close within the callback', async (t) => {
 t.test('a thousand watches, one after the other, leave nothing behind', async (t) => {
   const { epoll } = watchable(t);
   const before = openDescriptors();
-  for (let i = 0; i < 1000; i++) nodeHost.watch(epoll.fd, () => {}).close();
+  for (let i = 0; i < 1000; i++) watching(epoll.fd, () => {}).close();
   await passes(1);
   t.same(openDescriptors(), before);
 });
