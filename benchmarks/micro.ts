@@ -14,8 +14,11 @@ import { createParser, TYPE } from 'llhttp-wasm';
 import { HeadParser } from '../http/head-parser.ts';
 import { HeaderList, Router } from '../http/index.ts';
 import { defaultLimits } from '../http/limits.ts';
+import { OutputBuffer } from '../http/output-buffer.ts';
+import { PlainHeads } from '../http/plain-heads.ts';
 import { RequestHead } from '../http/request-head.ts';
 import { type ResponseSink, ResponseWriter } from '../http/response-writer.ts';
+import type { Stream } from '../simplenet/event-loop.ts';
 import { alignColumns, formatNumber } from './report.ts';
 import { HELLO, recordOf } from './site.ts';
 import { spreadOf } from './statistics.ts';
@@ -135,15 +138,18 @@ function routerRows(): MicroRow[] {
   });
 }
 
-/** A connection that writes answers into one buffer, over and over. */
+/** A client that takes everything at once. */
+const nobody = { write: () => true, writeOwned: () => true } as unknown as Stream;
+
+/** A connection that only puts answers together. */
 class BufferSink implements ResponseSink {
   readonly isGone = false;
   readonly isOverfull = false;
   readonly isHeadRequest = false;
   readonly minorVersion = 1;
-  readonly #buffer = Buffer.alloc(65_536);
+  readonly #output = new OutputBuffer(65_536);
+  readonly #plainHeads = new PlainHeads(() => this.dateLine());
   readonly #drained = Promise.resolve();
-  #length = 0;
 
   persists(): boolean {
     return true;
@@ -153,18 +159,23 @@ class BufferSink implements ResponseSink {
     return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
   }
 
+  plainHead(status: number, contentType: string, contentLength: number): void {
+    this.#output.plainHead(nobody, this.#plainHeads.of(status, contentType), contentLength);
+  }
+
   latin1(text: string): void {
-    this.#length += this.#buffer.write(text, this.#length, 'latin1');
+    this.#output.latin1(nobody, text);
   }
 
   utf8(text: string): void {
-    this.#length += this.#buffer.write(text, this.#length);
+    this.#output.utf8(nobody, text);
   }
 
   bytes(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.byteLength;
+    this.#output.bytes(nobody, bytes);
   }
+
+  streaming(): void {}
 
   handedOver(): void {}
 
@@ -173,7 +184,7 @@ class BufferSink implements ResponseSink {
   }
 
   completed(): void {
-    this.#length = 0;
+    this.#output.flush();
   }
 
   upgrade(): void {}

@@ -21,6 +21,8 @@ export type OnBody = (from: number, to: number) => void;
 
 export interface BodyDecoder {
   readonly isDone: boolean;
+  /** How many bytes of the body are still to come; 0 where nobody knows. */
+  readonly left: number;
   readonly trailers: HeaderList;
   /** Throws HttpError where the bytes are no body. Nothing that follows on the connection can be trusted then. */
   decode(bytes: Buffer, start: number, end: number, onBody: OnBody): number;
@@ -29,19 +31,19 @@ export interface BodyDecoder {
 /** Content-Length: so many bytes. */
 export class LengthDecoder implements BodyDecoder {
   readonly trailers = HeaderList.empty;
-  #left: number;
+  left: number;
 
   constructor(length: number) {
-    this.#left = length;
+    this.left = length;
   }
 
   get isDone(): boolean {
-    return this.#left === 0;
+    return this.left === 0;
   }
 
   decode(_bytes: Buffer, start: number, end: number, onBody: OnBody): number {
-    const to = Math.min(end, start + this.#left);
-    this.#left -= to - start;
+    const to = Math.min(end, start + this.left);
+    this.left -= to - start;
     if (to > start) onBody(start, to);
     return to;
   }
@@ -77,6 +79,7 @@ const MOST_SIZE_DIGITS = 16;
 const malformed = (what: string) => new HttpError(400, `malformed chunked body: ${what}`);
 
 export class ChunkedDecoder implements BodyDecoder {
+  readonly left = 0;
   readonly #limits: Limits;
   #phase = SIZE;
   #size = 0;

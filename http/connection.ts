@@ -16,19 +16,20 @@ import type { SocketAddress } from '../simplenet/socket-address.ts';
 import { BodyClock } from './body-clock.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
 import { CHUNKED, NO_BODY } from './body-framing.ts';
-import type { DateField } from './date-field.ts';
 import { INCOMPLETE } from './field-parser.ts';
 import type { Handler } from './handler.ts';
 import type { HeadParser } from './head-parser.ts';
 import { ClientGoneError, HttpError } from './http-error.ts';
 import { HttpRequest, type RequestOrigin } from './http-request.ts';
+import { latin1Of } from './latin1.ts';
 import type { Limits, Timeouts } from './limits.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import { PendingInput } from './pending-input.ts';
+import type { PlainHeads } from './plain-heads.ts';
 import { type BodySource, RequestBody } from './request-body.ts';
 import { RequestHead } from './request-head.ts';
 import { type ResponseSink, ResponseWriter } from './response-writer.ts';
-import { reasonOf } from './status.ts';
+import { reasonOf, statusLine } from './status.ts';
 
 /** What the connections of a server share. */
 export interface ConnectionHome {
@@ -36,12 +37,17 @@ export interface ConnectionHome {
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   readonly output: OutputBuffer;
-  readonly date: DateField;
+  readonly plainHeads: PlainHeads;
+  /** The line `Date: ...`. */
+  dateLine(): string;
   /** The next answer of each connection is its last, and says so. */
   readonly isStopping: boolean;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
   borrowParser(): HeadParser;
   returnParser(parser: HeadParser): void;
+  /** An empty buffer, for an answer that comes in pieces. A connection keeps one only to the end of a tick. */
+  borrowOutput(): OutputBuffer;
+  returnOutput(output: OutputBuffer): void;
   report(error: unknown, request: HttpRequest | null): void;
   gone(connection: Connection): void;
 }
@@ -90,6 +96,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #requests = 0;
   /** Bytes are being worked through: what is written meanwhile leaves at the end. */
   #isConsuming = false;
+  /** The answer comes in pieces, and those of this tick are gathered here. */
+  #pieces: OutputBuffer | null = null;
+  #isStreaming = false;
+  #isFlushingSoon = false;
   #isPaused = false;
   #hasPeerEnded = false;
   #mustClose = false;
@@ -176,6 +186,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   onClose(_stream: Stream, error: Error | null): void {
     this.#phase = CLOSED;
     this.#pending = null;
+    this.#pieces = null;
     this.#returnParser();
     this.#home.gone(this);
     const reason = new ClientGoneError({ cause: error });
@@ -247,31 +258,47 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   dateLine(): string {
-    return this.#home.date.line(Date.now());
+    return this.#home.dateLine();
+  }
+
+  plainHead(status: number, contentType: string, contentLength: number): void {
+    if (this.isGone) return;
+    const begin = this.#home.plainHeads.of(status, contentType);
+    this.#writtenBytes += begin.length;
+    this.#output.plainHead(this.stream, begin, contentLength);
   }
 
   latin1(text: string): void {
     if (this.isGone) return;
     this.#writtenBytes += text.length;
-    this.#home.output.latin1(this.stream, text);
+    this.#output.latin1(this.stream, text);
   }
 
   utf8(text: string): void {
     if (this.isGone) return;
     this.#writtenBytes += text.length * MOST_BYTES_PER_UNIT;
-    this.#home.output.utf8(this.stream, text);
+    this.#output.utf8(this.stream, text);
   }
 
   bytes(bytes: Uint8Array): void {
     if (this.isGone) return;
     this.#writtenBytes += bytes.byteLength;
-    this.#home.output.bytes(this.stream, bytes);
+    this.#output.bytes(this.stream, bytes);
+  }
+
+  streaming(): void {
+    this.#isStreaming = true;
   }
 
   handedOver(): void {
-    if (this.#isConsuming) return;
-    this.#home.output.flush();
-    if (this.#phase === ANSWER) this.#watchProgress();
+    if (this.#isFlushingSoon) return;
+    this.#isFlushingSoon = true;
+    // A tick comes after all microtasks: what a handler writes without having to wait leaves in one send.
+    process.nextTick(() => {
+      this.#isFlushingSoon = false;
+      this.#flushPieces();
+      if (this.#phase === ANSWER) this.#watchProgress();
+    });
   }
 
   drained(): Promise<void> {
@@ -285,6 +312,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   completed(response: ResponseWriter): void {
     if (this.isGone || response !== this.#response) return;
+    this.#flushPieces();
+    this.#isStreaming = false;
     this.#abort = null; // whatever becomes of the client now, the handler's work was not in vain
     this.#request = null;
     if (response.isClosing) this.#mustClose = true;
@@ -294,6 +323,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   broken(): void {
+    this.#flushPieces();
     this.#home.output.flush();
     this.stream.abort();
   }
@@ -304,7 +334,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     // RFC 9110 section 7.8: the request comes first, and all of it.
     if (this.#phase !== ANSWER) throw new Error('upgrade() before the body of the request has been read');
     const { stream } = this;
-    this.#home.output.latin1(stream, `HTTP/1.1 101 ${reasonOf(101)}\r\n${fields}\r\n`);
+    this.#home.output.latin1(stream, `${statusLine(101)}${fields}\r\n`);
     this.#home.output.flush();
     this.#phase = UPGRADED;
     this.#home.gone(this);
@@ -318,6 +348,24 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
       if (this.#hasPeerEnded) stream.handler.onEnd?.(stream);
     });
+  }
+
+  /** Where the answer goes: what is said in one piece, with others of this turn; what comes in pieces, with those of the tick. */
+  get #output(): OutputBuffer {
+    if (!this.#isStreaming) return this.#home.output;
+    if (this.#pieces === null) {
+      this.#home.output.flush(); // earlier answers first
+      this.#pieces = this.#home.borrowOutput();
+    }
+    return this.#pieces;
+  }
+
+  #flushPieces(): void {
+    const pieces = this.#pieces;
+    if (pieces === null) return;
+    this.#pieces = null;
+    pieces.flush();
+    this.#home.returnOutput(pieces);
   }
 
   // The machine.
@@ -392,7 +440,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     let head: RequestHead;
     try {
       if (used < 0) throw new HttpError(-used, 'the head is malformed or too large');
-      head = new RequestHead(bytes.toString('latin1', start, used), parser, this.#home.limits.bodyBytes);
+      head = new RequestHead(latin1Of(bytes, start, used), parser, this.#home.limits.bodyBytes);
     } catch (error) {
       this.#refuse(error as HttpError);
       return end;
@@ -484,7 +532,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const isBodyless = this.#phase !== HEAD && this.isHeadRequest;
     const text = `${error.message}\n`;
     this.latin1(
-      `HTTP/1.1 ${error.status} ${reasonOf(error.status)}\r\n${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
+      `${statusLine(error.status)}${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
         `Content-Length: ${text.length}\r\nConnection: close\r\n\r\n${isBodyless ? '' : text}`,
     );
     this.#linger();

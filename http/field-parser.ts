@@ -10,7 +10,8 @@
  * Next: head-parser.ts
  */
 
-import { COLON, CR, HTAB, isTokenByte, isValueByte, LF, SP } from './grammar.ts';
+import { endOfRun, endOfValue, wordsOf } from './byte-run.ts';
+import { COLON, CR, HTAB, isTokenByte, LF, SP } from './grammar.ts';
 
 export const INCOMPLETE = 0;
 export const COMPLETE = 1;
@@ -59,57 +60,64 @@ export class FieldParser {
   /** *( field-name ":" OWS field-value OWS CRLF ) CRLF */
   #scan(bytes: Uint8Array, start: number, stop: number): number {
     const { offsets } = this;
+    const words = wordsOf(bytes, start + this.at, stop);
+    const { byteOffset } = bytes;
     let at = start + this.at;
-    while (at < stop) {
-      const slot = this.count * OFFSETS;
-      switch (this.#phase) {
+    let slot = this.count * OFFSETS;
+    let phase = this.#phase;
+    let result = INCOMPLETE;
+    scanning: while (at < stop) {
+      switch (phase) {
         case FIELD:
           if (bytes[at] === CR) {
-            this.#phase = END_LF;
+            phase = END_LF;
             at++;
             break;
           }
           if (slot === offsets.length) return TOO_LARGE;
           offsets[slot] = at - start;
-          this.#phase = NAME;
+          phase = NAME;
           break;
         case NAME:
-          while (at < stop && isTokenByte[bytes[at] as number] === 1) at++;
+          at = endOfRun(isTokenByte, bytes, at, stop);
           if (at === stop) break;
           // A space before the colon, a line without one, a folded line and an empty name all end up here.
           if (bytes[at] !== COLON || at - start === offsets[slot]) return BAD_REQUEST;
           offsets[slot + 1] = at - start;
           at++;
-          this.#phase = BEFORE_VALUE;
+          phase = BEFORE_VALUE;
           break;
         case BEFORE_VALUE:
           while (at < stop && (bytes[at] === SP || bytes[at] === HTAB)) at++;
           if (at === stop) break;
           offsets[slot + 2] = at - start;
-          this.#phase = VALUE;
+          phase = VALUE;
           break;
         case VALUE:
-          while (at < stop && isValueByte[bytes[at] as number] === 1) at++;
+          at = endOfValue(bytes, words, byteOffset, at, stop);
           if (at === stop) break;
           if (bytes[at] !== CR) return BAD_REQUEST;
           offsets[slot + 3] = trimEnd(bytes, start + (offsets[slot + 2] as number), at) - start;
           at++;
-          this.#phase = FIELD_LF;
+          phase = FIELD_LF;
           break;
         case FIELD_LF:
           if (bytes[at] !== LF) return BAD_REQUEST;
           at++;
-          this.count++;
-          this.#phase = FIELD;
+          slot += OFFSETS;
+          phase = FIELD;
           break;
         default: // END_LF
           if (bytes[at] !== LF) return BAD_REQUEST;
-          this.at = at + 1 - start;
-          return COMPLETE;
+          at++;
+          result = COMPLETE;
+          break scanning;
       }
     }
+    this.#phase = phase;
+    this.count = slot / OFFSETS;
     this.at = at - start;
-    return INCOMPLETE;
+    return result;
   }
 }
 

@@ -11,6 +11,7 @@
  * Next: header-list.ts
  */
 
+import { endOfRun } from './byte-run.ts';
 import { BAD_REQUEST, FieldParser, INCOMPLETE } from './field-parser.ts';
 import { CR, isTargetByte, isTokenByte, LF, SP } from './grammar.ts';
 import type { Limits } from './limits.ts';
@@ -90,60 +91,62 @@ export class HeadParser {
   /** method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, nothing around them. */
   #parseLine(bytes: Uint8Array, start: number, stop: number): number {
     let at = start + this.#at;
-    while (at < stop && this.#phase !== FIELDS) {
-      const byte = bytes[at] as number;
-      switch (this.#phase) {
+    let phase = this.#phase;
+    while (at < stop && phase !== FIELDS) {
+      switch (phase) {
         case START:
-          if (byte === CR) {
-            this.#phase = START_LF;
+          if (bytes[at] === CR) {
+            phase = START_LF;
             at++;
           } else {
             this.lineStart = at - start;
-            this.#phase = METHOD;
+            phase = METHOD;
           }
           break;
         case START_LF:
-          if (byte !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
-          this.#phase = START;
+          if (bytes[at] !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
+          phase = START;
           at++;
           break;
         case METHOD:
-          while (at < stop && isTokenByte[bytes[at] as number] === 1) at++;
+          at = endOfRun(isTokenByte, bytes, at, stop);
           if (at - start - this.lineStart > MOST_METHOD_BYTES) return NOT_IMPLEMENTED;
           if (at === stop) break;
           if (bytes[at] !== SP || at - start === this.lineStart) return BAD_REQUEST;
           this.methodEnd = at - start;
           this.targetStart = ++at - start;
-          this.#phase = TARGET;
+          phase = TARGET;
           break;
         case TARGET:
-          while (at < stop && isTargetByte[bytes[at] as number] === 1) at++;
+          at = endOfRun(isTargetByte, bytes, at, stop);
           if (at === stop) break;
           // CR here is the HTTP/0.9 request, a line without a version.
           if (bytes[at] !== SP || at - start === this.targetStart) return BAD_REQUEST;
           this.targetEnd = at - start;
           at++;
-          this.#phase = VERSION;
+          phase = VERSION;
           break;
         case VERSION: {
           const versionStart = start + this.targetEnd + 1;
-          while (at < stop && bytes[at] !== CR && bytes[at] !== LF && at - versionStart <= VERSION_BYTES) at++;
-          if (at - versionStart > VERSION_BYTES) return BAD_REQUEST;
+          const versionEnd = versionStart + VERSION_BYTES;
+          if (versionEnd < stop) at = versionEnd;
+          else while (at < stop && bytes[at] !== CR && bytes[at] !== LF) at++;
           if (at === stop) break;
           if (bytes[at] !== CR) return BAD_REQUEST;
           const minor = minorVersionOf(bytes, versionStart, at);
           if (minor < 0) return minor;
           this.minorVersion = minor;
           at++;
-          this.#phase = LINE_LF;
+          phase = LINE_LF;
           break;
         }
         default: // LINE_LF
-          if (byte !== LF) return BAD_REQUEST;
+          if (bytes[at] !== LF) return BAD_REQUEST;
           at++;
-          this.#phase = FIELDS;
+          phase = FIELDS;
       }
     }
+    this.#phase = phase;
     this.#at = at - start;
     return INCOMPLETE;
   }
@@ -151,13 +154,16 @@ export class HeadParser {
 
 const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
-const HTTP_SLASH = [0x48, 0x54, 0x54, 0x50, 0x2f];
+const H = 0x48;
+const T = 0x54;
+const P = 0x50;
+const SLASH = 0x2f;
 const DOT = 0x2e;
 
 /** "HTTP/" DIGIT "." DIGIT, case and length exact, RFC 9112 section 2.3; or a negated status. */
 function minorVersionOf(bytes: Uint8Array, from: number, to: number): number {
-  if (to - from !== VERSION_BYTES || bytes[from + 6] !== DOT) return BAD_REQUEST;
-  for (let i = 0; i < HTTP_SLASH.length; i++) if (bytes[from + i] !== HTTP_SLASH[i]) return BAD_REQUEST;
+  if (to - from !== VERSION_BYTES || bytes[from + 4] !== SLASH || bytes[from + 6] !== DOT) return BAD_REQUEST;
+  if (bytes[from] !== H || bytes[from + 1] !== T || bytes[from + 2] !== T || bytes[from + 3] !== P) return BAD_REQUEST;
   const major = bytes[from + 5] as number;
   const minor = bytes[from + 7] as number;
   if (major < DIGIT_0 || major > DIGIT_9 || minor < DIGIT_0 || minor > DIGIT_9) return BAD_REQUEST;

@@ -9,6 +9,8 @@
  */
 
 import type { Stream } from '../simplenet/event-loop.ts';
+import { CR, LF } from './grammar.ts';
+import { writeLatin1 } from './latin1.ts';
 
 /** Larger bodies are not copied: a second send costs less than copying so much. */
 const MOST_COPIED_BYTES = 16_384;
@@ -16,18 +18,18 @@ const MOST_COPIED_BYTES = 16_384;
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
 const MOST_BYTES_PER_UNIT = 3;
 
-/** What Buffer.write comes down to for this encoding, without finding out each time. Node's types leave it out. */
-type FastBuffer = Buffer & { latin1Write(text: string, offset: number, length: number): number };
+const END_OF_HEAD = '\r\n\r\n';
+const DIGIT_0 = 0x30;
+/** Of Number.MAX_SAFE_INTEGER. */
+const MOST_DIGITS = 16;
 
 export class OutputBuffer {
-  readonly #buffer: FastBuffer;
-  #view: Buffer;
+  readonly #buffer: Buffer;
   #length = 0;
   #stream: Stream | null = null;
 
   constructor(byteLength: number) {
-    this.#buffer = Buffer.allocUnsafeSlow(byteLength) as FastBuffer;
-    this.#view = this.#buffer;
+    this.#buffer = Buffer.allocUnsafeSlow(byteLength);
   }
 
   /** Text whose characters are all below 256: heads, and bodies in ASCII. */
@@ -36,7 +38,7 @@ export class OutputBuffer {
       stream.writeOwned(Buffer.from(text, 'latin1'));
       return;
     }
-    this.#length += this.#buffer.latin1Write(text, this.#length, text.length);
+    this.#length += writeLatin1(this.#buffer, this.#length, text);
   }
 
   utf8(stream: Stream, text: string): void {
@@ -58,18 +60,28 @@ export class OutputBuffer {
     this.#length += bytes.byteLength;
   }
 
+  /** A head of which only the length and the empty line are missing. */
+  plainHead(stream: Stream, begin: Uint8Array, contentLength: number): void {
+    this.#hasRoom(stream, begin.length + MOST_DIGITS + END_OF_HEAD.length); // it has, in the end: these heads are short
+    const buffer = this.#buffer;
+    buffer.set(begin, this.#length);
+    let at = this.#length + begin.length + digitsOf(contentLength);
+    this.#length = at + END_OF_HEAD.length;
+    buffer[at] = buffer[at + 2] = CR;
+    buffer[at + 1] = buffer[at + 3] = LF;
+    let rest = contentLength;
+    do {
+      buffer[--at] = DIGIT_0 + (rest % 10);
+      rest = Math.floor(rest / 10);
+    } while (rest > 0);
+  }
+
   flush(): void {
     const stream = this.#stream;
     const length = this.#length;
     this.#stream = null;
     this.#length = 0;
-    if (stream !== null && length > 0) stream.write(this.#viewOf(length));
-  }
-
-  /** The first bytes of the buffer. Answers are often equally long: then the last view serves again. */
-  #viewOf(length: number): Buffer {
-    if (this.#view.length !== length) this.#view = this.#buffer.subarray(0, length);
-    return this.#view;
+    if (stream !== null && length > 0) stream.write(this.#buffer, length);
   }
 
   /** Makes room for that stream's bytes, in order; false where they are too many for the whole buffer. */
@@ -78,4 +90,10 @@ export class OutputBuffer {
     this.#stream = stream;
     return byteLength <= this.#buffer.length;
   }
+}
+
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let power = 10; power <= value; power *= 10) digits++;
+  return digits;
 }

@@ -1,23 +1,30 @@
 /**
  * PendingInput: bytes of a connection that cannot be used yet, copied out of the buffer that all connections share.
  *
- * It grows by doubling, so a head that comes byte by byte is copied a constant number of times per byte.
+ * It grows by doubling, so a head that comes byte by byte is copied a constant number of times per byte. Where it is known how
+ * much will come, as with Content-Length, it grows to just that, but not on the word of a client that has sent next to nothing.
  *
  * Next: body-clock.ts
  */
 
 const SMALLEST_BYTES = 512;
 
+/** What is promised is believed by those who have sent a quarter of it. */
+const PROMISE_FACTOR = 4;
+
 export class PendingInput {
   /** What waits is bytes[start..end). */
   bytes: Buffer;
   start = 0;
   end: number;
+  readonly #expectedBytes: number;
 
-  constructor(first: Uint8Array) {
-    this.bytes = Buffer.allocUnsafeSlow(Math.max(SMALLEST_BYTES, first.byteLength));
+  /** `expectedBytes`: how much will come altogether; 0 where nobody knows. */
+  constructor(first: Uint8Array, expectedBytes = 0) {
+    this.#expectedBytes = expectedBytes;
+    this.bytes = Buffer.allocUnsafeSlow(this.#sizeFor(first.length, first.length));
     this.bytes.set(first);
-    this.end = first.byteLength;
+    this.end = first.length;
   }
 
   get byteLength(): number {
@@ -37,10 +44,17 @@ export class PendingInput {
 
   #makeRoom(byteLength: number): void {
     const needed = this.byteLength + byteLength;
-    const target = needed > this.bytes.length / 2 ? Buffer.allocUnsafeSlow(needed * 2) : this.bytes;
+    const target =
+      needed > this.bytes.length / 2 ? Buffer.allocUnsafeSlow(this.#sizeFor(needed, needed * 2)) : this.bytes;
     this.bytes.copy(target, 0, this.start, this.end);
     this.bytes = target;
     this.end -= this.start;
     this.start = 0;
+  }
+
+  #sizeFor(needed: number, otherwise: number): number {
+    const expected = this.#expectedBytes;
+    if (needed <= expected && expected <= needed * PROMISE_FACTOR) return expected;
+    return Math.max(SMALLEST_BYTES, otherwise);
   }
 }

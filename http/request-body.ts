@@ -42,6 +42,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #reader: Reader | null = null;
   #error: Error | null = null;
   #isTaken = false;
+  /** Whoever reads wants all of it, in one piece. */
+  #isGathering = false;
   #isDiscarded = false;
 
   /** `decoder` is null for a request without a body. */
@@ -73,7 +75,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     if (decoder === null) return start;
     const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to)));
     this.#answerReader();
-    if (!decoder.isDone && this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
+    if (!decoder.isDone && !this.#isGathering && this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
     return at;
   }
 
@@ -96,7 +98,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   /** The next piece, or null at the end. */
   async read(): Promise<Buffer | null> {
     const wasFull = this.#waitingBytes >= this.#bufferBytes;
-    const chunk = this.#takeWaiting();
+    const chunk = this.#takeReady();
     if (chunk !== null) {
       if (wasFull && !this.isComplete) this.#source.wanted();
       return chunk;
@@ -117,13 +119,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
 
   async bytes(): Promise<Buffer> {
     this.#takeOnce();
-    const first = await this.read();
-    if (first === null) return Buffer.alloc(0);
-    let chunk = await this.read();
-    if (chunk === null) return first;
-    const all = new PendingInput(first);
-    for (; chunk !== null; chunk = await this.read()) all.append(chunk);
-    return all.all();
+    this.#isGathering = true;
+    return (await this.read()) ?? Buffer.alloc(0);
   }
 
   /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
@@ -164,12 +161,14 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #take(bytes: Buffer): void {
     this.#receivedBytes += bytes.length;
     if (this.#isDiscarded) return;
-    if (this.#waiting === null) this.#waiting = new PendingInput(bytes);
+    if (this.#waiting === null) this.#waiting = new PendingInput(bytes, bytes.length + (this.#decoder?.left ?? 0));
     else this.#waiting.append(bytes);
   }
 
-  #takeWaiting(): Buffer | null {
+  /** What the reader can have now. */
+  #takeReady(): Buffer | null {
     const waiting = this.#waiting;
+    if (this.#isGathering && !this.isComplete) return null;
     this.#waiting = null;
     return waiting === null ? null : waiting.all();
   }
@@ -178,7 +177,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #answerReader(): void {
     const reader = this.#reader;
     if (reader === null) return;
-    const chunk = this.#takeWaiting();
+    const chunk = this.#takeReady();
     if (chunk === null && this.#error === null && !this.isComplete) return;
     this.#reader = null;
     if (chunk === null && this.#error !== null) reader.reject(this.#error);

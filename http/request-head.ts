@@ -26,6 +26,9 @@ const controlFieldOfLength: readonly (ControlField | undefined)[] = (() => {
 
 const LONGEST_CONTROL_FIELD = 'transfer-encoding'.length;
 
+/** The bit that makes a lower-case letter of any. */
+const LOWER_CASE = 0x20;
+
 /** The host that was valid last: a server mostly hears its own name, and then need not check it again. */
 let lastValidHost: string | null = null;
 
@@ -79,7 +82,7 @@ export class RequestHead {
       const length = (offsets[slot + 1] as number) - start;
       if (length > LONGEST_CONTROL_FIELD) continue;
       const name = controlFieldOfLength[length];
-      if (name === undefined || this.text.slice(start, start + length).toLowerCase() !== name) continue;
+      if (name === undefined || !this.#isAt(start, name)) continue;
       const value = this.text.slice(offsets[slot + 2], offsets[slot + 3]);
       switch (name) {
         case 'host':
@@ -87,7 +90,7 @@ export class RequestHead {
           this.#readHost(value);
           break;
         case 'connection':
-          connection += `,${value}`;
+          if (value !== 'keep-alive' || this.minorVersion === 0) connection += `,${value}`; // what 1.1 does anyway
           break;
         case 'content-length':
           contentLengths = [...(contentLengths ?? []), value];
@@ -105,6 +108,15 @@ export class RequestHead {
     const framing: Framing = framingOf(contentLengths ?? [], transferEncodings ?? [], this.minorVersion, bodyBytes);
     if (isRefusal(framing)) throw new HttpError(framing.status, framing.reason);
     this.framing = framing;
+  }
+
+  /** Whether that name of letters and hyphens is there in the text, in any case. */
+  #isAt(start: number, name: string): boolean {
+    for (let i = 0; i < name.length; i++) {
+      // No other byte of a token becomes a letter or a hyphen so.
+      if ((this.text.charCodeAt(start + i) | LOWER_CASE) !== name.charCodeAt(i)) return false;
+    }
+    return true;
   }
 
   #readHost(value: string): void {

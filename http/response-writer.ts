@@ -11,7 +11,7 @@
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import { isFieldValue, isToken, tokensOf } from './grammar.ts';
-import { hasNoBody, isFinalStatus, reasonOf } from './status.ts';
+import { hasNoBody, isFinalStatus, statusLine } from './status.ts';
 
 /** The connection, as far as an answer needs it. */
 export interface ResponseSink {
@@ -21,14 +21,18 @@ export interface ResponseSink {
   readonly minorVersion: number;
   /** So much is queued that the handler cannot have waited for the client. */
   readonly isOverfull: boolean;
-  /** Whether the connection could go on after this answer. Asked once, when the head is made. */
+  /** Whether the connection could go on after this answer. Asked once, before the head is made. */
   persists(): boolean;
   dateLine(): string;
+  /** The head of an answer without fields of its own, for a connection that goes on. */
+  plainHead(status: number, contentType: string, contentLength: number): void;
   latin1(text: string): void;
   utf8(text: string): void;
   /** Bytes that are left alone from now on. */
   bytes(bytes: Uint8Array): void;
-  /** Something was handed over: it is to leave now, or with the rest of the turn. */
+  /** The answer will come in pieces. */
+  streaming(): void;
+  /** A piece was handed over: it is to leave with the others of this tick. */
   handedOver(): void;
   /** Settles when the client has taken enough for more to be written; rejects when it is gone. */
   drained(): Promise<void>;
@@ -46,14 +50,6 @@ const DEFAULT_STATUS = 200;
 
 /** RFC 9110 section 15.3.6: an answer without content, whose length is given as 0. */
 const RESET_CONTENT = 205;
-
-/** Each status has one line, made when it is first needed. */
-const statusLines: string[] = [];
-
-function statusLine(status: number): string {
-  statusLines[status] ??= `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
-  return statusLines[status];
-}
 
 export class ResponseWriter {
   readonly #sink: ResponseSink;
@@ -234,22 +230,36 @@ export class ResponseWriter {
   #send(body: string, contentType: string): void {
     this.#mustNotHaveBegun('an answer');
     const byteLength = Buffer.byteLength(body);
-    const head = this.#headOf('length', byteLength, contentType);
-    this.#hasBegun = true;
-    if (!this.#mayHaveBody()) {
-      this.#sink.latin1(head);
-    } else if (byteLength === body.length) {
-      this.#sink.latin1(head + body); // ASCII: head and body are one copy
-    } else {
-      this.#sink.latin1(head);
-      this.#sink.utf8(body);
+    this.#beginWhole(byteLength, contentType);
+    if (this.#mayHaveBody()) {
+      if (byteLength === body.length) this.#sink.latin1(body);
+      else this.#sink.utf8(body);
     }
     this.#complete();
   }
 
   #beginWhole(byteLength: number, contentType: string | null): void {
-    this.#sink.latin1(this.#headOf('length', byteLength, contentType));
+    this.#settleClosing();
+    if (contentType !== null && this.#isPlain()) this.#sink.plainHead(this.#status, contentType, byteLength);
+    else this.#sink.latin1(this.#headOf('length', byteLength, contentType));
     this.#hasBegun = true;
+  }
+
+  /** Nothing is special about it: the fast way, for nearly all. */
+  #isPlain(): boolean {
+    return (
+      this.#headers === null &&
+      this.#declaredLength < 0 &&
+      !this.#isClosing &&
+      this.#trailers === '' &&
+      this.#status !== RESET_CONTENT &&
+      !hasNoBody(this.#status) &&
+      this.#sink.minorVersion > 0
+    );
+  }
+
+  #settleClosing(): void {
+    if (!this.#isClosing && !this.#sink.persists()) this.#isClosing = true;
   }
 
   /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
@@ -258,7 +268,10 @@ export class ResponseWriter {
     if (this.#declaredLength >= 0) this.#framing = 'length';
     else this.#framing = this.#sink.minorVersion === 0 ? 'close' : 'chunked';
     if (this.#framing === 'close') this.#isClosing = true;
-    this.#sink.latin1(this.#headOf(this.#framing, this.#declaredLength, null));
+    this.#settleClosing();
+    const head = this.#headOf(this.#framing, this.#declaredLength, null);
+    this.#sink.streaming();
+    this.#sink.latin1(head);
     this.#hasBegun = true;
   }
 
@@ -297,8 +310,7 @@ export class ResponseWriter {
     // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole answer.
     if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
     if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
-    if (this.#isClosing || !this.#sink.persists()) {
-      this.#isClosing = true;
+    if (this.#isClosing) {
       head += 'Connection: close\r\n';
     } else if (this.#sink.minorVersion === 0) {
       head += 'Connection: keep-alive\r\n';

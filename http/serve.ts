@@ -20,6 +20,7 @@ import { HeadParser } from './head-parser.ts';
 import type { HttpRequest } from './http-request.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { OutputBuffer } from './output-buffer.ts';
+import { PlainHeads } from './plain-heads.ts';
 
 export interface ServeOptions {
   /** An IP address; 127.0.0.1 unless given. `::` takes IPv4 as well. `localhost` is understood, other names are not. */
@@ -58,20 +59,25 @@ const LONGEST_TIMER_MS = 0x7fffffff;
 /** Parsers kept for connections whose head came in pieces; any more are made anew. */
 const MOST_SPARE_PARSERS = 64;
 
+/** Buffers kept for streamed answers; any more are made anew. */
+const MOST_SPARE_OUTPUTS = 64;
+
 export class Server implements ConnectionHome {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
-  readonly date = new DateField();
+  readonly plainHeads = new PlainHeads(() => this.dateLine());
   readonly address: SocketAddress;
   /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
 
+  readonly #date = new DateField();
   readonly #loop: EventLoop;
   readonly #listener: Listener;
   readonly #connections = new Set<Connection>();
   readonly #parsers: HeadParser[] = [];
+  readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
@@ -118,6 +124,10 @@ export class Server implements ConnectionHome {
 
   // For the connections.
 
+  dateLine(): string {
+    return this.#date.line(this.#loop.now());
+  }
+
   borrowParser(): HeadParser {
     const parser = this.#parsers.pop() ?? new HeadParser(this.limits);
     parser.reset();
@@ -126,6 +136,14 @@ export class Server implements ConnectionHome {
 
   returnParser(parser: HeadParser): void {
     if (this.#parsers.length < MOST_SPARE_PARSERS) this.#parsers.push(parser);
+  }
+
+  borrowOutput(): OutputBuffer {
+    return this.#outputs.pop() ?? new OutputBuffer(OUTPUT_BYTES);
+  }
+
+  returnOutput(output: OutputBuffer): void {
+    if (this.#outputs.length < MOST_SPARE_OUTPUTS) this.#outputs.push(output);
   }
 
   report(error: unknown, request: HttpRequest | null): void {

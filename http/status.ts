@@ -74,6 +74,11 @@ export function reasonOf(status: number): string {
   return reasons[status] ?? '';
 }
 
+/** The first line of an answer. */
+export function statusLine(status: number): string {
+  return `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
+}
+
 /** A final answer: 1xx are not ours to give but for 100 and 101, which the connection sends itself. */
 export function isFinalStatus(status: number): boolean {
   return Number.isInteger(status) && status >= 200 && status <= 599;

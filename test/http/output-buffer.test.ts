@@ -24,8 +24,8 @@ class FakeStream implements Stream {
     this.#writes = writes;
   }
 
-  write(bytes: Uint8Array): boolean {
-    this.#writes.push([this.#name, Buffer.from(bytes).toString('latin1')]);
+  write(bytes: Uint8Array, length = bytes.length): boolean {
+    this.#writes.push([this.#name, Buffer.from(bytes.subarray(0, length)).toString('latin1')]);
     return true;
   }
 

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'tap';
 import { HttpError } from '../../http/http-error.ts';
 import { type ResponseSink, ResponseWriter } from '../../http/response-writer.ts';
+import { statusLine } from '../../http/status.ts';
 import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
 
 const DATE = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
@@ -35,6 +36,11 @@ class Sink implements ResponseSink {
     return DATE;
   }
 
+  plainHead(status: number, contentType: string, contentLength: number): void {
+    const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
+    this.latin1(`${statusLine(status)}${DATE}${fields}\r\n`);
+  }
+
   latin1(text: string): void {
     if (/[^\x00-\xff]/.test(text)) throw new Error(`not latin1: ${text}`);
     this.#pieces.push(Buffer.from(text, 'latin1'));
@@ -47,6 +53,8 @@ class Sink implements ResponseSink {
   bytes(bytes: Uint8Array): void {
     this.#pieces.push(Buffer.from(bytes));
   }
+
+  streaming(): void {}
 
   handedOver(): void {
     this.handovers++;
