@@ -12,7 +12,7 @@ import type { Stream } from '../simplenet/event-loop.ts';
 import { CR, LF } from './grammar.ts';
 import { writeLatin1 } from './latin1.ts';
 
-/** Larger bodies are not copied: a second send costs less than copying so much. */
+/** Larger bodies are not copied: a second send, in the same packet, costs less than copying so much. */
 const MOST_COPIED_BYTES = 16_384;
 
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
@@ -52,7 +52,7 @@ export class OutputBuffer {
   /** Bytes that the caller leaves alone from now on. */
   bytes(stream: Stream, bytes: Uint8Array): void {
     if (bytes.byteLength > MOST_COPIED_BYTES || !this.#hasRoom(stream, bytes.byteLength)) {
-      this.flush();
+      this.#makeWayFor(stream);
       stream.writeOwned(bytes);
       return;
     }
@@ -77,16 +77,25 @@ export class OutputBuffer {
   }
 
   flush(): void {
+    this.#send(false);
+  }
+
+  /** What is here goes out; in one packet with what is to follow, if both are for the same client. */
+  #makeWayFor(stream: Stream): void {
+    this.#send(this.#stream === stream);
+  }
+
+  #send(hasMore: boolean): void {
     const stream = this.#stream;
     const length = this.#length;
     this.#stream = null;
     this.#length = 0;
-    if (stream !== null && length > 0) stream.write(this.#buffer, length);
+    if (stream !== null && length > 0) stream.write(this.#buffer, length, hasMore);
   }
 
   /** Makes room for that stream's bytes, in order; false where they are too many for the whole buffer. */
   #hasRoom(stream: Stream, byteLength: number): boolean {
-    if (this.#stream !== stream || this.#length + byteLength > this.#buffer.length) this.flush();
+    if (this.#stream !== stream || this.#length + byteLength > this.#buffer.length) this.#makeWayFor(stream);
     this.#stream = stream;
     return byteLength <= this.#buffer.length;
   }

@@ -23,6 +23,7 @@ import {
   EPOLLIN,
   EPOLLOUT,
   ETIMEDOUT,
+  MSG_MORE,
   SHUT_WR,
 } from './abi.ts';
 import type { Deadlines, Timed } from './deadlines.ts';
@@ -136,12 +137,12 @@ export class EpollStream implements Stream, Watched, Timed {
     return this.#isEnded || this.#isClosing;
   }
 
-  write(bytes: Uint8Array, length = bytes.length): boolean {
-    return this.#write(bytes, length, false);
+  write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
+    return this.#write(bytes, length, false, hasMore ? MSG_MORE : 0);
   }
 
   writeOwned(bytes: Uint8Array): boolean {
-    return this.#write(bytes, bytes.length, true);
+    return this.#write(bytes, bytes.length, true, 0);
   }
 
   pause(): void {
@@ -235,7 +236,7 @@ export class EpollStream implements Stream, Watched, Timed {
     this.handler.onClose?.(this, this.#error);
   }
 
-  #write(bytes: Uint8Array, length: number, isOwned: boolean): boolean {
+  #write(bytes: Uint8Array, length: number, isOwned: boolean, flags: number): boolean {
     if (this.#isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
     if (this.#isEnded) throw new Error('write after end: this program has ended the stream');
     if (!Number.isInteger(length) || length < 0 || length > bytes.length) {
@@ -244,7 +245,7 @@ export class EpollStream implements Stream, Watched, Timed {
     if (length === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.#isConnecting && this.queuedBytes === 0) {
-      sent = this.#send(bytes, 0, length);
+      sent = this.#send(bytes, 0, length, flags);
       if (sent === length) return true;
       if (sent < 0) {
         this.#fail('send', sent);
@@ -262,9 +263,9 @@ export class EpollStream implements Stream, Watched, Timed {
   }
 
   /** send(2). No room is 0 bytes sent, and so is a kernel that is short of memory for the moment. */
-  #send(bytes: Uint8Array, offset: number, length: number): number {
-    let sent = this.#socket.tryWrite(bytes, offset, length);
-    while (sent === -EINTR) sent = this.#socket.tryWrite(bytes, offset, length);
+  #send(bytes: Uint8Array, offset: number, length: number, flags: number): number {
+    let sent = this.#socket.tryWrite(bytes, offset, length, flags);
+    while (sent === -EINTR) sent = this.#socket.tryWrite(bytes, offset, length, flags);
     return sent === -EAGAIN || sent === -ENOBUFS || sent === -ENOMEM ? 0 : sent;
   }
 
@@ -288,7 +289,7 @@ export class EpollStream implements Stream, Watched, Timed {
 
   #drain(): void {
     if (this.#queue === null) return;
-    const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length), MOST_SENDS);
+    const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), MOST_SENDS);
     if (result < 0) {
       this.#fail('send', result);
       return;

@@ -34,9 +34,9 @@ export interface Stream {
   /**
    * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
    * are sent yet, the rest is queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with
-   * ENOBUFS.
+   * ENOBUFS. `hasMore`: another write follows at once, so these bytes need no packet of their own.
    */
-  write(bytes: Uint8Array, length?: number): boolean;
+  write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
   writeOwned(bytes: Uint8Array): boolean;
   /** No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. */

@@ -110,9 +110,12 @@ export class NetSocket extends Socket {
     return this.libc.recv(this.fd, buffer, offset, length, 0);
   }
 
-  /** send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. */
-  tryWrite(bytes: Uint8Array, offset: number, length: number): number {
-    return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL);
+  /**
+   * send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. `flags` is MSG_MORE for bytes that
+   * need not leave before the next.
+   */
+  tryWrite(bytes: Uint8Array, offset: number, length: number, flags = 0): number {
+    return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL | flags);
   }
 
   /** accept4(2) of a non-blocking connection, with the peer's address in the given buffer: its descriptor, or -errno. */

@@ -233,7 +233,7 @@ function socketFlags(type: number): string {
 }
 
 function messageFlags(value: number): string {
-  return flags(value, ['MSG_PEEK', 'MSG_TRUNC', 'MSG_DONTWAIT', 'MSG_NOSIGNAL']);
+  return flags(value, ['MSG_PEEK', 'MSG_TRUNC', 'MSG_DONTWAIT', 'MSG_NOSIGNAL', 'MSG_MORE']);
 }
 
 function epollEvents(value: number): string {

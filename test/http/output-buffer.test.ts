@@ -18,14 +18,19 @@ class FakeStream implements Stream {
   readonly owned: Uint8Array[] = [];
   readonly #name: string;
   readonly #writes: Writes;
+  /** What was written with the word that more will follow. */
+  readonly #waits: string[];
 
-  constructor(name: string, writes: Writes) {
+  constructor(name: string, writes: Writes, waits: string[]) {
     this.#name = name;
     this.#writes = writes;
+    this.#waits = waits;
   }
 
-  write(bytes: Uint8Array, length = bytes.length): boolean {
-    this.#writes.push([this.#name, Buffer.from(bytes.subarray(0, length)).toString('latin1')]);
+  write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
+    const text = Buffer.from(bytes.subarray(0, length)).toString('latin1');
+    this.#writes.push([this.#name, text]);
+    if (hasMore) this.#waits.push(text);
     return true;
   }
 
@@ -45,7 +50,8 @@ class FakeStream implements Stream {
 function world(size = SIZE) {
   const writes: Writes = [];
   const output = new OutputBuffer(size);
-  return { writes, output, a: new FakeStream('a', writes), b: new FakeStream('b', writes) };
+  const waits: string[] = [];
+  return { writes, waits, output, a: new FakeStream('a', writes, waits), b: new FakeStream('b', writes, waits) };
 }
 
 /** What a stream has got, in one piece. */
@@ -160,6 +166,31 @@ test('large bodies are not copied, small ones are', async (t) => {
   t.equal(a.owned[0], large, 'the very same bytes');
   output.flush();
   t.equal(received(writes, 'a'), `head${small}${large}`);
+});
+
+test('what goes out before more for the same client may share its packet; for another client it may not wait', async (t) => {
+  const { output, a, b, waits } = world();
+  output.latin1(a, 'head of a');
+  output.bytes(a, Buffer.alloc(5 * SIZE));
+  output.latin1(a, 'a');
+  output.bytes(b, Buffer.alloc(5 * SIZE));
+  output.latin1(b, 'b');
+  output.latin1(a, 'x'.repeat(SIZE));
+  output.latin1(a, 'y');
+  output.flush();
+  t.same(waits, ['head of a', 'x'.repeat(SIZE)]);
+});
+
+test('a plain head: every length at the edge of its digits', async (t) => {
+  const begin = Buffer.from('Content-Length: ');
+  for (const length of [0, 1, 9, 10, 11, 99, 100, 999, 1_000, 65_536, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+    const { writes, output, a } = world();
+    output.latin1(a, 'x'.repeat(SIZE - 20)); // there is no room for it any more
+    output.plainHead(a, begin, length);
+    output.latin1(a, 'body');
+    output.flush();
+    t.equal(received(writes, 'a'), `${'x'.repeat(SIZE - 20)}Content-Length: ${length}\r\n\r\nbody`);
+  }
 });
 
 test('the buffer is used again: what was written before is not sent again', async (t) => {

@@ -130,7 +130,7 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
   ],
   send: [
     row('send', [5, HELLO, 0, 5, abi.MSG_NOSIGNAL], 3, 'send(5, "hello", 5, MSG_NOSIGNAL) = 3'),
-    row('send', [5, HELLO, 1, 3, 0x8000], 3, 'send(5, "ell", 3, 0x8000) = 3'),
+    row('send', [5, HELLO, 1, 3, 0x100], 3, 'send(5, "ell", 3, 0x100) = 3'),
     row('send', [5, HELLO, 5, 0, 0], -32, 'send(5, "", 0, 0) = -1 EPIPE (broken pipe)'),
   ],
   recvfrom: [

@@ -31,6 +31,7 @@ import {
   F_SETFL,
   FD_CLOEXEC,
   MSG_DONTWAIT,
+  MSG_MORE,
   MSG_NOSIGNAL,
   MSG_PEEK,
   MSG_TRUNC,
@@ -68,6 +69,8 @@ const O_RDWR = 2;
 const AF_UNSPEC = 0;
 const SOCK_FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const RECV_FLAGS = MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_NOSIGNAL;
+/** MSG_MORE lets the kernel wait with a packet; that it arrives is all that can be seen. */
+const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE;
 
 /** `isFaulty` false: for the test's own end, without the faults of single calls and without being counted. */
 export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc {
@@ -157,9 +160,7 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
     flags: number,
     to: SocketAddress | null,
   ): number {
-    if ((flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) !== 0) {
-      throw new Error(`${call}: flags ${flags.toString(16)} are not simulated`);
-    }
+    if ((flags & ~SEND_FLAGS) !== 0) throw new Error(`${call}: flags ${flags.toString(16)} are not simulated`);
     const refused = refusal(socket, flags);
     if (refused < 0) return refused;
     if (happens('noBuffers')) return -ENOBUFS;
