@@ -50,9 +50,12 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_ATTACH_FILTER = 26;
 export const SO_GET_FILTER = 26;
 export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
+export const SO_ATTACH_REUSEPORT_CBPF = 51;
+export const SO_ZEROCOPY = 60;
 
 /** tcp(7). */
 export const IPPROTO_TCP = 6;
@@ -63,6 +66,12 @@ export const TCP_KEEPCNT = 6;
 export const TCP_DEFER_ACCEPT = 9;
 export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
+
+/** ip(7). */
+export const IPPROTO_IP = 0;
+
+/** From here on an option of IPPROTO_IP is one of the packet filter's: IPT_BASE_CTL of <linux/netfilter_ipv4/ip_tables.h>. */
+export const NETFILTER_OPTIONS = 64;
 
 /** ipv6(7). */
 export const IPPROTO_IPV6 = 41;

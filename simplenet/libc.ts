@@ -18,9 +18,15 @@ import {
   F_GETFL,
   F_SETFD,
   F_SETFL,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  NETFILTER_OPTIONS,
   POLLFD_SIZE,
   RLIMIT_SIZE,
+  SO_ATTACH_FILTER,
+  SO_ATTACH_REUSEPORT_CBPF,
   SO_GET_FILTER,
+  SO_ZEROCOPY,
   SOL_SOCKET,
 } from './abi.ts';
 import { koffi } from './ffi.ts';
@@ -116,6 +122,20 @@ function answer(result: number): number {
 /** Those of fcntl(2) that take an integer. */
 const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
 
+/**
+ * What a view really is, by the engine's own getters: a subclass or a property of the object may call itself longer than it
+ * is, and Object.setPrototypeOf lets a DataView, an ArrayBuffer or an array of bytes pass for what it is not. They throw a
+ * TypeError for what is no typed array.
+ */
+function getterOf<T>(name: string): (this: ArrayBufferView) => T {
+  const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
+  return Object.getOwnPropertyDescriptor(typedArray, name)?.get as (this: ArrayBufferView) => T;
+}
+
+const byteLengthOf = getterOf<number>('byteLength');
+const byteOffsetOf = getterOf<number>('byteOffset');
+const bufferOf = getterOf<ArrayBuffer>('buffer');
+
 function checkInteger(value: number, what: string): void {
   if ((value | 0) !== value) throw new TypeError(`${what} must be a 32-bit integer, not ${String(value)}`);
 }
@@ -129,25 +149,50 @@ function checkRange(bytes: Uint8Array, offset: number, length: number): void {
   if ((offset | 0) !== offset || (length | 0) !== length || offset < 0 || length < 0) {
     throw new RangeError(`offset and length must be integers >= 0, not ${String(offset)} and ${String(length)}`);
   }
-  // `length` and not `byteLength`, which is the same here: V8 compiles only the first without a call.
-  if (offset + length > bytes.length) {
-    throw new RangeError(`offset ${offset} + length ${length} is outside a buffer of ${bytes.length} bytes`);
+  const byteLength = byteLengthOf.call(bytes);
+  if (offset + length > byteLength) {
+    throw new RangeError(`offset ${offset} + length ${length} is outside a buffer of ${byteLength} bytes`);
   }
 }
 
-function checkCell(cell: Int32Array, room: number): void {
-  if (!(cell instanceof Int32Array) || cell.length < 1) throw new TypeError('a length must be an Int32Array');
-  if ((cell[0] as number) < 0 || (cell[0] as number) > room) {
-    throw new RangeError(`a length of ${cell[0]} is outside a buffer of ${room} bytes`);
+/**
+ * The length that the kernel reads and writes, instead of the caller's: in memory of our own, which no other thread can
+ * change between the check and the call, as it could a SharedArrayBuffer.
+ */
+const room = new Int32Array(1);
+
+/** Takes the room from the caller's cell, if `bytes` has as much. Every user gives back what the kernel left there. */
+function takeRoom(cell: Int32Array, bytes: Uint8Array): void {
+  checkRange(bytes, 0, 0);
+  const length = cell instanceof Int32Array ? (cell[0] as number) : undefined;
+  if (length === undefined || (length | 0) !== length) throw new TypeError('a length must be an Int32Array');
+  const byteLength = byteLengthOf.call(bytes);
+  if (length < 0 || length > byteLength) {
+    throw new RangeError(`a length of ${length} is outside a buffer of ${byteLength} bytes`);
   }
+  room[0] = length;
 }
+
+const WORD_SIZE = 4;
 
 function checkEvents(events: Int32Array, count: number): void {
   if (!(events instanceof Int32Array)) throw new TypeError('epoll events must be an Int32Array');
   checkInteger(count, 'maxEvents');
-  if (count < 1 || count * EPOLL_EVENT_WORDS > events.length) {
-    throw new RangeError(`${count} epoll events do not fit into ${events.length} words`);
+  const words = byteLengthOf.call(events) / WORD_SIZE;
+  if (count < 1 || count * EPOLL_EVENT_WORDS > words) {
+    throw new RangeError(`${count} epoll events do not fit into ${words} words`);
   }
+}
+
+/** Options that hold an address: nothing here can tell whose memory the kernel would read, or write, there. */
+function checkOption(level: number, option: number): void {
+  const isOfFilter =
+    (level === SOL_SOCKET && (option === SO_ATTACH_FILTER || option === SO_ATTACH_REUSEPORT_CBPF)) ||
+    (level === IPPROTO_IP && option >= NETFILTER_OPTIONS) ||
+    (level === IPPROTO_IPV6 && option === NETFILTER_OPTIONS);
+  if (isOfFilter) throw new RangeError(`option ${option} of level ${level} holds an address, and is not known here`);
+  // MSG_ZEROCOPY sends from our memory after the call has returned, when it may be somebody else's.
+  if (level === SOL_SOCKET && option === SO_ZEROCOPY) throw new RangeError('SO_ZEROCOPY is not known here');
 }
 
 function checkString(text: string): void {
@@ -156,7 +201,8 @@ function checkString(text: string): void {
 
 /** C's `buf + offset`. As an object, and not as a number that koffi.address could give: so the memory stays alive. */
 function pointer(bytes: Uint8Array, offset: number): Uint8Array {
-  return offset === 0 ? bytes : bytes.subarray(offset);
+  if (offset === 0) return bytes;
+  return new Uint8Array(bufferOf.call(bytes), byteOffsetOf.call(bytes) + offset); // subarray() may be overridden
 }
 
 /**
@@ -171,7 +217,7 @@ class LastPointer {
   #address: bigint | null = null;
 
   of(bytes: Uint8Array, offset: number): Uint8Array | bigint {
-    if (offset !== 0) return bytes.subarray(offset);
+    if (offset !== 0) return pointer(bytes, offset);
     if (bytes === this.#bytes) {
       this.#address ??= koffi.address(bytes); // only now: most buffers are seen once
       return this.#address;
@@ -207,9 +253,10 @@ export const libc: Libc = {
     checkFd(fd);
     checkInteger(flags, 'flags');
     if (address === null || addressLength === null) return answer(c.accept4(fd, null, null, flags));
-    checkRange(address, 0, 0);
-    checkCell(addressLength, address.byteLength);
-    return answer(c.accept4(fd, address, addressLength, flags));
+    takeRoom(addressLength, address);
+    const result = answer(c.accept4(fd, address, room, flags));
+    addressLength[0] = room[0] as number;
+    return result;
   },
   connect(fd, address, addressLength) {
     checkFd(fd);
@@ -241,9 +288,10 @@ export const libc: Libc = {
     checkFd(fd);
     checkRange(buffer, offset, length);
     checkInteger(flags, 'flags');
-    checkRange(address, 0, 0);
-    checkCell(addressLength, address.byteLength);
-    return answer(c.recvfrom(fd, pointer(buffer, offset), length, flags, address, addressLength));
+    takeRoom(addressLength, address);
+    const result = answer(c.recvfrom(fd, pointer(buffer, offset), length, flags, address, room));
+    addressLength[0] = room[0] as number;
+    return result;
   },
   sendto(fd, buffer, offset, length, flags, address, addressLength) {
     checkFd(fd);
@@ -254,31 +302,39 @@ export const libc: Libc = {
   },
   getsockname(fd, address, addressLength) {
     checkFd(fd);
-    checkRange(address, 0, 0);
-    checkCell(addressLength, address.byteLength);
-    return answer(c.getsockname(fd, address, addressLength));
+    takeRoom(addressLength, address);
+    const result = answer(c.getsockname(fd, address, room));
+    addressLength[0] = room[0] as number;
+    return result;
   },
   getpeername(fd, address, addressLength) {
     checkFd(fd);
-    checkRange(address, 0, 0);
-    checkCell(addressLength, address.byteLength);
-    return answer(c.getpeername(fd, address, addressLength));
+    takeRoom(addressLength, address);
+    const result = answer(c.getpeername(fd, address, room));
+    addressLength[0] = room[0] as number;
+    return result;
   },
   getsockopt(fd, level, option, value, valueLength) {
     checkFd(fd);
     checkInteger(level, 'level');
     checkInteger(option, 'option');
-    checkRange(value, 0, 0);
-    checkCell(valueLength, value.byteLength);
+    takeRoom(valueLength, value);
     // SO_GET_FILTER counts in instructions of eight bytes: it would write eight times as much as there is room for.
     if (level === SOL_SOCKET && option === SO_GET_FILTER) throw new RangeError('SO_GET_FILTER is not known here');
-    return answer(c.getsockopt(fd, level, option, value, valueLength));
+    // Some options first read what is there, and believe it: IP_MSFILTER a count of addresses, for which it needs no room,
+    // TCP_ZEROCOPY_RECEIVE an address to write to. So the kernel gets zeros, and of its answer what fits is copied.
+    const zeros = new Uint8Array(room[0] as number);
+    const result = answer(c.getsockopt(fd, level, option, zeros, room));
+    valueLength[0] = room[0] as number;
+    for (let i = 0; result >= 0 && i < zeros.length && i < (room[0] as number); i++) value[i] = zeros[i] as number;
+    return result;
   },
   setsockopt(fd, level, option, value, valueLength) {
     checkFd(fd);
     checkInteger(level, 'level');
     checkInteger(option, 'option');
     checkRange(value, 0, valueLength);
+    checkOption(level, option);
     return answer(c.setsockopt(fd, level, option, value, valueLength));
   },
   epoll_create1(flags) {

@@ -51,6 +51,7 @@ t.test('unsupportedPlatform', async (t) => {
 
 /** What has no name in the headers, as a C expression. All others are called there as they are here. */
 const expressions: Readonly<Record<string, string>> = {
+  NETFILTER_OPTIONS: 'IPT_BASE_CTL',
   POLLFD_SIZE: 'sizeof(struct pollfd)',
   RLIMIT_SIZE: 'sizeof(struct rlimit)',
   EPOLL_EVENT_WORDS: 'sizeof(struct epoll_event) / 4',
@@ -113,6 +114,7 @@ const HEADERS = [
   'sys/socket.h',
   'sys/types.h',
   'sys/un.h',
+  'linux/netfilter_ipv4/ip_tables.h', // behind net/if.h, which it would else define again
 ];
 
 function outputOf(main: readonly string[], folder: string): string[] {
