@@ -1,0 +1,148 @@
+/**
+ * soak: hours of everything at once, and a judgement: does the server still weigh what it weighed at the beginning?
+ *
+ *     npm run soak -- --minutes 60 --output soak.svg
+ *
+ * The server is a process of its own. Once a second its resident memory and its open descriptors are noted. The first part
+ * of the time is warm-up, in which V8's heap finds its size. After that both lines must be flat (flatness.ts), all clients
+ * must have been answered as they should, and when they have left, as many descriptors must be open as before they came.
+ * Otherwise the exit code is 1.
+ */
+
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { ServerProcess } from '../support/server-process.ts';
+import { type Bounds, flatnessOf, LEAST_SAMPLES, type Sample } from './flatness.ts';
+import { Load } from './load.ts';
+import { csvOf, type Line, plotOf, svgOf } from './plot.ts';
+
+const usage = `Usage: npm run soak -- [options]
+  --minutes NUMBER  how long, 10 unless given
+  --output FILE     write the measurements to a file that ends in .svg or .csv
+  --help            show this`;
+
+const MINUTE_MS = 60_000;
+const SAMPLE_MS = 1_000;
+const MOST_MINUTES = 7 * 24 * 60;
+const MEGABYTE = 1024 * 1024;
+
+/** So much of the time is warm-up, but not more than a few minutes. */
+const WARM_UP_SHARE = 0.3;
+const MOST_WARM_UP_MS = 5 * MINUTE_MS;
+
+/** V8 needs about a minute to settle: of less time, memory says nothing. */
+const LEAST_MINUTES_FOR_MEMORY = 2;
+
+/** A garbage collection more or less is some megabytes. */
+const memoryBounds: Bounds = { share: 0.08, amount: 6 * MEGABYTE };
+/** Clients come and go. */
+const descriptorBounds: Bounds = { share: 0.08, amount: 8 };
+
+interface Settings {
+  readonly minutes: number;
+  readonly output: string | null;
+}
+
+function settings(): Settings | null {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '10' },
+      output: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0) || minutes > MOST_MINUTES) {
+    throw new RangeError(`--minutes must be a number above 0 and up to ${MOST_MINUTES}, not '${values.minutes}'`);
+  }
+  const { output = null } = values;
+  if (output !== null && !/\.(svg|csv)$/.test(output)) {
+    throw new RangeError(`--output must end in .svg or .csv, not '${output}'`);
+  }
+  return { minutes, output };
+}
+
+interface Measurements {
+  readonly memory: Sample[];
+  readonly descriptors: Sample[];
+}
+
+/** One of each a second, for that long. */
+async function measure(server: ServerProcess, durationMs: number): Promise<Measurements> {
+  const memory: Sample[] = [];
+  const descriptors: Sample[] = [];
+  const startedAt = performance.now();
+  for (let next = SAMPLE_MS; next <= durationMs; next += SAMPLE_MS) {
+    await new Promise((resolve) => setTimeout(resolve, startedAt + next - performance.now()));
+    const atMs = performance.now() - startedAt;
+    memory.push({ atMs, value: server.rssBytes });
+    descriptors.push({ atMs, value: server.descriptors.all });
+  }
+  return { memory, descriptors };
+}
+
+/** A sentence, and whether it is a good one. */
+interface Finding {
+  readonly isGood: boolean;
+  readonly text: string;
+}
+
+function findingOf(what: string, samples: readonly Sample[], bounds: Bounds, unit: number, name: string): Finding {
+  if (samples.length < LEAST_SAMPLES) return { isGood: true, text: `${what}: too short to judge` };
+  const { isFlat, level, slopeRise, thirdsRise, bound } = flatnessOf(samples, bounds);
+  const show = (value: number) => (value / unit).toFixed(1);
+  const rises = `its line rises by ${show(slopeRise)}, its last third is ${show(thirdsRise)} above the first`;
+  const text = `${what}: ${show(level)} ${name}; ${rises}; ${show(bound)} are allowed`;
+  return { isGood: isFlat, text };
+}
+
+async function soak({ minutes, output }: Settings): Promise<boolean> {
+  const durationMs = minutes * MINUTE_MS;
+  const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, MOST_WARM_UP_MS);
+  // As a server that nobody looks into: no garbage is collected because it is asked how it is.
+  const server = await ServerProcess.start({}, { nodeOptions: [] });
+  try {
+    const before = server.descriptors.all;
+    const load = new Load(server.port);
+    const { memory, descriptors } = await measure(server, durationMs);
+    await load.stop();
+    const state = await server.quiet();
+    const after = server.descriptors.all;
+    const inMegabytes = memory.map(({ atMs, value }) => ({ atMs, value: value / MEGABYTE }));
+    const lines: Line[] = [
+      { title: 'resident memory', unit: 'MB', samples: inMegabytes, judgedFromMs: warmUpMs },
+      { title: 'open descriptors', unit: 'of the server', samples: descriptors, judgedFromMs: warmUpMs },
+    ];
+    const judged = (samples: readonly Sample[]) => samples.filter(({ atMs }) => atMs >= warmUpMs);
+    const judgedMemory = minutes < LEAST_MINUTES_FOR_MEMORY ? [] : judged(memory);
+    const findings: Finding[] = [
+      findingOf('resident memory', judgedMemory, memoryBounds, MEGABYTE, 'MB'),
+      findingOf('open descriptors', judged(descriptors), descriptorBounds, 1, 'of them'),
+      {
+        isGood: before === after,
+        text: `descriptors before the clients came: ${before}, when they had left: ${after}`,
+      },
+      { isGood: state.connections === 0, text: `connections left: ${state.connections}` },
+      { isGood: state.atWork === 0, text: `handlers left: ${state.atWork}` },
+      ...[...load.failures, ...state.errors].map((text) => ({ isGood: false, text })),
+    ];
+    const deeds = Object.entries(load.done).map(([name, count]) => `${count} x ${name}`);
+    console.log(`\n${lines.map((line) => plotOf(line)).join('\n\n')}\n\n${deeds.join(', ')}\n`);
+    for (const { isGood, text } of findings) console.log(`${isGood ? 'good' : 'BAD '}  ${text}`);
+    if (output !== null) writeFileSync(output, output.endsWith('.svg') ? svgOf(lines) : csvOf(lines));
+    await server.stop();
+    return findings.every(({ isGood }) => isGood);
+  } finally {
+    server.kill();
+  }
+}
+
+try {
+  const chosen = settings();
+  if (chosen === null) console.log(usage);
+  else if (!(await soak(chosen))) process.exitCode = 1;
+} catch (error) {
+  console.error((error as Error).message.split('. ')[0]);
+  process.exitCode = 1;
+}

@@ -1,0 +1,98 @@
+/**
+ * RawClient: a TCP connection that sends whatever bytes it is given, and remembers what came back.
+ */
+
+import { connect, type Socket } from 'node:net';
+
+const PATIENCE_MS = 20_000;
+
+export class RawClient {
+  readonly socket: Socket;
+  /** Answers as text, if it keeps them. */
+  text = '';
+  receivedBytes = 0;
+  hasEnded = false;
+  isClosed = false;
+  error: NodeJS.ErrnoException | null = null;
+  #changed: (() => void) | null = null;
+
+  constructor(port: number, options: { readonly keepsText?: boolean } = {}) {
+    const { keepsText = true } = options;
+    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    this.socket.on('data', (bytes: Buffer) => {
+      this.receivedBytes += bytes.length;
+      if (keepsText) this.text += bytes.toString('latin1');
+      this.#tell();
+    });
+    this.socket.on('connect', () => this.#tell());
+    this.socket.on('end', () => {
+      this.hasEnded = true;
+      this.#tell();
+    });
+    this.socket.on('error', (error) => {
+      this.error = error;
+    });
+    this.socket.on('close', () => {
+      this.isClosed = true;
+      this.#tell();
+    });
+  }
+
+  write(text: string | Uint8Array): this {
+    this.socket.write(text);
+    return this;
+  }
+
+  get isOver(): boolean {
+    return this.hasEnded || this.isClosed;
+  }
+
+  get isConnected(): boolean {
+    return !this.socket.connecting && !this.isClosed;
+  }
+
+  /** How many answers have begun. */
+  get answers(): number {
+    return this.text.split('HTTP/1.1 ').length - 1;
+  }
+
+  /** Waits for something to become true, which only what arrives here can make so. */
+  async until(condition: () => boolean, what: string, patienceMs = PATIENCE_MS): Promise<void> {
+    const giveUpAt = performance.now() + patienceMs;
+    while (!condition()) {
+      const leftMs = giveUpAt - performance.now();
+      if (leftMs <= 0)
+        throw new Error(`in vain: ${what}; ${this.receivedBytes} bytes so far: ${this.text.slice(0, 200)}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, leftMs);
+        this.#changed = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  connected(): Promise<void> {
+    return this.until(() => !this.socket.connecting, 'a connection');
+  }
+
+  ended(patienceMs?: number): Promise<void> {
+    return this.until(() => this.isOver, 'the end', patienceMs);
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** RST. */
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  #tell(): void {
+    const changed = this.#changed;
+    this.#changed = null;
+    changed?.();
+  }
+}
