@@ -475,6 +475,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
       if (!this.#needsContinue) this.#bodyClock.run(performance.now());
+      if (this.#isPaused) this.#resume(); // so much had waited behind the request before this one
     }
     this.#call(request, response);
   }

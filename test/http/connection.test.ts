@@ -277,6 +277,22 @@ test('205 has no content', async (t) => {
   t.match(await gather(socket), /^HTTP\/1\.1 205 Reset Content\r\n[\s\S]*Content-Length: 0\r\n[\s\S]*\r\n\r\n$/);
 });
 
+test('an upload in a pipeline that had to wait is read like any other', async (t) => {
+  // So much waits behind the first request that reading stops; the second has all its time nevertheless.
+  const server = serving(t, async (request, response) => {
+    await sleep(20);
+    response.text(`${request.method} ${(await request.bytes()).length};`);
+  });
+  const socket = dial(server);
+  const body = 'b'.repeat(200_000);
+  socket.write(
+    `GET / HTTP/1.1\r\nHost: x\r\n\r\n` +
+      `POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const text = await gather(socket);
+  t.match(text, /200 OK[\s\S]*GET 0;HTTP\/1\.1 200 OK[\s\S]*POST 200000;$/);
+});
+
 test('a close of what is closed keeps no process alive', async (t) => {
   const { code, stdout } = await Program.script(`
     const { serve } = await import(build + '/http/index.js');
