@@ -661,8 +661,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const clock = this.#bodyClock;
     if (clock === null) return;
     if (this.#isPaused || this.#needsContinue) {
-      // It was the handler that took too long.
-      if (this.#response?.hasBegun === true) this.broken();
+      // The handler takes its time, or the client with an answer that has begun.
+      if (this.#response?.hasBegun === true) this.#checkProgress();
       else this.#answerIsLate();
       return;
     }

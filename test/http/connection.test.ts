@@ -6,8 +6,21 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
-import { type Handler, type ResponseWriter, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
-import type { InternetAddress } from '../../simplenet/index.ts';
+import { Connection, type ConnectionHome } from '../../http/connection.ts';
+import { DateField } from '../../http/date-field.ts';
+import { HeadParser } from '../../http/head-parser.ts';
+import {
+  defaultLimits,
+  defaultTimeouts,
+  type Handler,
+  type ResponseWriter,
+  Router,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../../http/index.ts';
+import { OutputBuffer } from '../../http/output-buffer.ts';
+import type { InternetAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { Program } from '../support/programs.ts';
 
 const LARGE = Buffer.alloc(12_000_000, 'x');
@@ -291,6 +304,101 @@ test('an upload in a pipeline that had to wait is read like any other', async (t
   );
   const text = await gather(socket);
   t.match(text, /200 OK[\s\S]*GET 0;HTTP\/1\.1 200 OK[\s\S]*POST 200000;$/);
+});
+
+/** A stream whose client takes what we say that it takes. */
+class SlowStream implements Stream {
+  readonly remoteAddress = { path: '' };
+  readonly localAddress = { path: '' };
+  handler: StreamHandler = { onData: () => {} };
+  queuedBytes = 0;
+  isEnded = false;
+  isPaused = false;
+  isAborted = false;
+  deadlineMs = Number.POSITIVE_INFINITY;
+
+  write(bytes: Uint8Array): boolean {
+    this.queuedBytes += bytes.byteLength;
+    return false;
+  }
+
+  writeOwned(bytes: Uint8Array): boolean {
+    return this.write(bytes);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  end(): void {
+    this.isEnded = true;
+  }
+
+  close(): void {
+    this.isEnded = true;
+  }
+
+  abort(): void {
+    this.isAborted = true;
+    this.isEnded = true;
+  }
+
+  setDeadline(delayMs: number): void {
+    this.deadlineMs = delayMs;
+  }
+
+  /** What epoll and the alarm would call. */
+  passDeadline(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.handler.onTimeout?.(this);
+  }
+}
+
+test('an answer that is begun while the body waits is judged by its progress, too', async (t) => {
+  const stream = new SlowStream();
+  const home: ConnectionHome = {
+    handler: async (_request, response) => {
+      await response.write(Buffer.alloc(1_000_000));
+      await new Promise(() => {}); // it reads no body for now, and goes on when it likes
+    },
+    limits: defaultLimits,
+    timeouts: defaultTimeouts,
+    output: new OutputBuffer(65_536),
+    date: new DateField(),
+    isStopping: false,
+    borrowParser: () => new HeadParser(defaultLimits),
+    returnParser: () => {},
+    report: (error) => t.fail(String(error)),
+    gone: () => {},
+  };
+  const connection = new Connection(home, stream);
+  stream.handler = connection;
+  connection.onData(stream, Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n'));
+  connection.onData(stream, Buffer.alloc(80_000));
+  t.ok(stream.isPaused, 'so much of the body waits that no more is read');
+  for (let i = 0; i < 5; i++) {
+    t.equal(stream.deadlineMs, defaultTimeouts.writeMs);
+    stream.queuedBytes -= 100_000;
+    stream.passDeadline();
+    t.notOk(stream.isAborted, 'the client takes the answer, slowly');
+  }
+  stream.queuedBytes = 0;
+  connection.onDrain();
+  stream.passDeadline();
+  t.notOk(stream.isAborted, 'it has taken all: now it is up to the handler, which may be silent for ever');
+  t.equal(stream.deadlineMs, Number.POSITIVE_INFINITY);
+
+  const deaf = new SlowStream();
+  const other = new Connection(home, deaf);
+  deaf.handler = other;
+  other.onData(deaf, Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n'));
+  other.onData(deaf, Buffer.alloc(80_000));
+  deaf.passDeadline();
+  t.ok(deaf.isAborted, 'who takes nothing is given up');
 });
 
 test('a close of what is closed keeps no process alive', async (t) => {
