@@ -23,6 +23,9 @@ const usage = `Usage: npm run soak -- [options]
 
 const MINUTE_MS = 60_000;
 const SAMPLE_MS = 1_000;
+
+/** A client that has closed looks like one that has ended its side and waits: its handler may go on for 10 s. */
+const PATIENCE_MS = 20_000;
 const MOST_MINUTES = 7 * 24 * 60;
 const MEGABYTE = 1024 * 1024;
 
@@ -107,7 +110,7 @@ async function soak({ minutes, output }: Settings): Promise<boolean> {
     const load = new Load(server.port);
     const { memory, descriptors } = await measure(server, durationMs);
     await load.stop();
-    const state = await server.quiet();
+    const state = await server.quiet(PATIENCE_MS);
     const after = server.descriptors.all;
     const inMegabytes = memory.map(({ atMs, value }) => ({ atMs, value: value / MEGABYTE }));
     const lines: Line[] = [

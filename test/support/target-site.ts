@@ -7,6 +7,7 @@
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
 import type { InternetAddress } from '../../simplenet/index.ts';
 
@@ -21,7 +22,7 @@ export interface TargetState {
 }
 
 const PIECE_BYTES = 65_536;
-const LONGEST_WAIT_MS = 30_000;
+const LONGEST_WAIT_MS = 10_000;
 const MOST_ERRORS = 100;
 
 const site = new Router();
@@ -66,7 +67,7 @@ site.get('/later/:ms', async (request, response) => {
 });
 
 /** Until the client is gone. */
-site.get('/wait', async (request, response) => {
+site.all('/wait', async (request, response) => {
   const patience = new AbortController();
   await Promise.race([once(request.signal, 'abort'), sleep(LONGEST_WAIT_MS, null, { signal: patience.signal })]);
   patience.abort();
@@ -74,6 +75,7 @@ site.get('/wait', async (request, response) => {
 });
 
 const errors: string[] = [];
+let isStopping = false;
 const options = JSON.parse(process.argv[2] ?? '{}') as ServeOptions;
 const server = serve(site, {
   ...options,
@@ -85,11 +87,16 @@ const server = serve(site, {
 process.on('message', (message) => {
   if (message === 'state') {
     globalThis.gc?.();
-    const heapBytes = process.memoryUsage().heapUsed;
+    const heapBytes = getHeapStatistics().used_heap_size; // process.memoryUsage needs a descriptor, and there may be none
     const state: TargetState = { connections: server.connectionCount, atWork, errors, heapBytes };
     process.send?.(state);
   } else {
+    isStopping = true;
     void server.close({ graceMs: 1_000 }).then(() => process.disconnect());
   }
+});
+// Should the test die, so does its server.
+process.on('disconnect', () => {
+  if (!isStopping) process.exit(1);
 });
 process.send?.((server.address as InternetAddress).port);
