@@ -73,7 +73,7 @@ test('what has no end is refused at its limit', async (t) => {
 
 const PIPELINED = 10_000;
 
-test(`a pipeline of ${PIPELINED} requests, four times at once: all are answered, in order`, async (t) => {
+test(`two pipelines of ${PIPELINED} requests at once: all are answered, in order`, async (t) => {
   await siege(t, server, async () => {
     const sizes = Array.from({ length: PIPELINED }, (_, i) => i % 100);
     const requests = sizes.map((size) => `GET /large/${size} HTTP/1.1\r\nHost: x\r\n\r\n`).join('');
@@ -83,7 +83,7 @@ test(`a pipeline of ${PIPELINED} requests, four times at once: all are answered,
       client.destroy();
       return [...client.text.matchAll(/\r\nContent-Length: (\d+)\r\n/g)].map((match) => Number(match[1]));
     };
-    const answered = await Promise.all([ask(), ask(), ask(), ask()]);
+    const answered = await Promise.all([ask(), ask()]);
     for (const lengths of answered) t.same(lengths, sizes);
   });
 });
@@ -97,7 +97,7 @@ test('a pipeline of 1,000 requests whose answers take their time', async (t) => 
   });
 });
 
-const CHURN = Number(process.env.CHURN ?? 4_000);
+const CHURN = Number(process.env.CHURN ?? 2_500);
 
 test(`${CHURN} connections that come and go, with and without a request, with FIN and RST`, async (t) => {
   const address: InternetAddress = { address: '127.0.0.1', port: server.port };

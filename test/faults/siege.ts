@@ -10,7 +10,7 @@ import type { ServerProcess } from '../support/server-process.ts';
 export async function siege(t: Test, server: ServerProcess, attack: () => Promise<void>): Promise<void> {
   await server.quiet();
   const before = server.descriptors;
-  const bystander = new Bystander(server.port);
+  const bystander = new Bystander(server);
   let wrong: string | null;
   try {
     await attack();
