@@ -22,7 +22,10 @@ test('a few seconds', { timeout: 60_000 }, async (t) => {
   t.equal(code, 0, `${stdout}\n${stderr}`);
   t.match(stdout, /resident memory, MB\n[\s\S]*\*[\s\S]*open descriptors, of the server\n[\s\S]*\*/);
   t.match(stdout, /good {2}descriptors before the clients came: (\d+), when they had left: \1\n/);
-  t.match(readFileSync(output, 'utf8'), /^seconds,resident memory \(MB\),open descriptors \(of the server\)\n\d+\.\d,\d/);
+  t.match(
+    readFileSync(output, 'utf8'),
+    /^seconds,resident memory \(MB\),open descriptors \(of the server\)\n\d+\.\d,\d/,
+  );
 });
 
 test('wrong use ends in one sentence and exit code 1', async (t) => {
