@@ -297,7 +297,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     process.nextTick(() => {
       this.#isFlushingSoon = false;
       this.#flushPieces();
-      if (this.#phase === ANSWER) this.#watchProgress();
+      if (this.#phase === ANSWER || (this.#phase === BODY && this.#isPaused)) this.#watchProgress();
     });
   }
 

@@ -7,7 +7,6 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { Connection, type ConnectionHome } from '../../http/connection.ts';
-import { DateField } from '../../http/date-field.ts';
 import { HeadParser } from '../../http/head-parser.ts';
 import {
   defaultLimits,
@@ -20,6 +19,7 @@ import {
   serve,
 } from '../../http/index.ts';
 import { OutputBuffer } from '../../http/output-buffer.ts';
+import { PlainHeads } from '../../http/plain-heads.ts';
 import type { InternetAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { Program } from '../support/programs.ts';
 
@@ -317,8 +317,8 @@ class SlowStream implements Stream {
   isAborted = false;
   deadlineMs = Number.POSITIVE_INFINITY;
 
-  write(bytes: Uint8Array): boolean {
-    this.queuedBytes += bytes.byteLength;
+  write(bytes: Uint8Array, length = bytes.byteLength): boolean {
+    this.queuedBytes += length;
     return false;
   }
 
@@ -368,10 +368,13 @@ test('an answer that is begun while the body waits is judged by its progress, to
     limits: defaultLimits,
     timeouts: defaultTimeouts,
     output: new OutputBuffer(65_536),
-    date: new DateField(),
+    plainHeads: new PlainHeads(() => 'Date: now\r\n'),
+    dateLine: () => 'Date: now\r\n',
     isStopping: false,
     borrowParser: () => new HeadParser(defaultLimits),
     returnParser: () => {},
+    borrowOutput: () => new OutputBuffer(65_536),
+    returnOutput: () => {},
     report: (error) => t.fail(String(error)),
     gone: () => {},
   };
