@@ -609,17 +609,20 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     else this.#afterTurn();
   }
 
-  /** No request will follow. A client that asked for the end, or has ended, sends nothing more: with it we can close at once. */
+  /**
+   * No request will follow. A client that has ended, or asked for the end and has sent its request whole, sends nothing more:
+   * with it we can close at once. What is left of a body is dropped, but the answer must still reach the client.
+   */
   #close(): void {
     this.#mustClose = true;
     this.#home.output.flush();
     if (this.stream.queuedBytes > 0) {
-      this.#body = null; // what is left of it is dropped; the answer must still reach the client
       this.#phase = FLUSH;
       this.#watchProgress();
       return;
     }
-    const isExpected = this.#hasPeerEnded || this.#head?.keepAlive === false;
+    const hasSentAll = this.#head?.keepAlive === false && this.#body?.isComplete !== false;
+    const isExpected = this.#hasPeerEnded || hasSentAll;
     if (isExpected && this.#pending === null) this.stream.close();
     else this.#linger();
   }

@@ -75,6 +75,29 @@ for (const [what, request] of Object.entries(lastAnswers)) {
   }
 }
 
+for (const [what, head] of [
+  ['Connection: close', 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\n'],
+  ['HTTP/1.0', 'POST / HTTP/1.0\r\nContent-Length: 10\r\n\r\n'],
+] as const) {
+  test(`an answer before the body is whole does not reset who still sends it: ${what}`, async (t) => {
+    const server = serving(t, (_request, response) => response.status(401).text('no'));
+    const socket = dial(server);
+    socket.write(`${head}half`);
+    const text = await new Promise<string>((resolve) => {
+      let text = '';
+      socket.setEncoding('latin1').on('data', (piece: string) => {
+        text += piece;
+      });
+      socket.once('end', () => resolve(text));
+    });
+    t.match(text, /^HTTP\/1\.1 401 [\s\S]*Connection: close\r\n\r\nno$/);
+    t.equal(server.connectionCount, 1, 'our side has ended, and we still listen');
+    socket.end('and half');
+    await once(socket, 'close');
+    await until(() => server.connectionCount === 0);
+  });
+}
+
 test('one write may be larger than all limits, if it is waited for', async (t) => {
   const chunk = Buffer.alloc(20_000_000, 'y');
   const server = serving(t, async (_request, response) => {
