@@ -264,8 +264,7 @@ export class ResponseWriter {
 
   /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
   #beginStream(): void {
-    if (this.#status === RESET_CONTENT) this.#declaredLength = 0;
-    if (this.#declaredLength >= 0) this.#framing = 'length';
+    if (this.#declaredLength >= 0 || this.#status === RESET_CONTENT) this.#framing = 'length';
     else this.#framing = this.#sink.minorVersion === 0 ? 'close' : 'chunked';
     if (this.#framing === 'close') this.#isClosing = true;
     this.#settleClosing();
@@ -285,7 +284,6 @@ export class ResponseWriter {
 
   #headOf(framing: Framing, byteLength: number, contentType: string | null): string {
     const status = this.#status;
-    if (status === RESET_CONTENT) byteLength = 0;
     if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
       if (this.#mayHaveBody()) {
         this.#isClosing = true;
@@ -293,6 +291,7 @@ export class ResponseWriter {
       }
       byteLength = this.#declaredLength; // an answer to HEAD may say what GET would have
     }
+    if (status === RESET_CONTENT) byteLength = 0; // whatever was promised: a client would wait for it
     if (framing === 'length' && this.#trailers !== '') {
       throw new Error('trailers need a streamed answer: use write() and end()');
     }

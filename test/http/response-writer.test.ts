@@ -313,6 +313,27 @@ test('streaming where no body may be: the head alone', async (t) => {
   }
 });
 
+test('205 has no content, whatever the handler promises or writes: its length is 0', async (t) => {
+  const head = `HTTP/1.1 205 Reset Content\r\n${DATE}Content-Length: 0\r\n\r\n`;
+  const write = (...pieces: string[]) => {
+    return (r: ResponseWriter) => {
+      for (const piece of pieces) void r.write(piece);
+      r.end();
+    };
+  };
+  t.equal(answer((r) => r.status(205).empty()), head);
+  t.equal(answer((r) => r.status(205).header('Content-Length', 5).empty()), head);
+  t.equal(
+    answer((r) => r.status(205).header('Content-Length', 5).text('hello')),
+    head.replace('Content-Length', `${TEXT}Content-Length`),
+  );
+  for (const pieces of [[''], ['hello'], ['he', 'llo'], ['', 'hello']]) {
+    t.equal(answer((r) => write(...pieces)(r.status(205))), head);
+    const length = pieces.join('').length;
+    t.equal(answer((r) => write(...pieces)(r.status(205).header('Content-Length', length))), head);
+  }
+});
+
 test('HEAD may be answered with the length that GET would have', async (t) => {
   const head = answer((r) => r.header('Content-Length', 1234).end(), { isHeadRequest: true });
   t.match(head, /\r\nContent-Length: 1234\r\n/);
