@@ -321,16 +321,28 @@ test('205 has no content, whatever the handler promises or writes: its length is
       r.end();
     };
   };
-  t.equal(answer((r) => r.status(205).empty()), head);
-  t.equal(answer((r) => r.status(205).header('Content-Length', 5).empty()), head);
+  t.equal(
+    answer((r) => r.status(205).empty()),
+    head,
+  );
+  t.equal(
+    answer((r) => r.status(205).header('Content-Length', 5).empty()),
+    head,
+  );
   t.equal(
     answer((r) => r.status(205).header('Content-Length', 5).text('hello')),
     head.replace('Content-Length', `${TEXT}Content-Length`),
   );
   for (const pieces of [[''], ['hello'], ['he', 'llo'], ['', 'hello']]) {
-    t.equal(answer((r) => write(...pieces)(r.status(205))), head);
+    t.equal(
+      answer((r) => write(...pieces)(r.status(205))),
+      head,
+    );
     const length = pieces.join('').length;
-    t.equal(answer((r) => write(...pieces)(r.status(205).header('Content-Length', length))), head);
+    t.equal(
+      answer((r) => write(...pieces)(r.status(205).header('Content-Length', length))),
+      head,
+    );
   }
 });
 

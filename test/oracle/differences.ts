@@ -46,7 +46,8 @@ function bothRead(aspects: readonly Aspect[], about: About, because: (ours: Mess
   return { ...about, explains };
 }
 
-const HOST = /^(?:\[([^\]]*)\]|(?:[\w.~!$&'()*+,;=-]|%[0-9a-f]{2})+)(?::(\d*))?$/i;
+/** In brackets an address, without the zone that isIPv6 would allow behind it: RFC 3986 knows none. */
+const HOST = /^(?:\[([^\]%]*)\]|(?:[\w.~!$&'()*+,;=-]|%[0-9a-f]{2})+)(?::(\d*))?$/i;
 
 function isHost(text: string): boolean {
   const match = HOST.exec(text);

@@ -1,0 +1,102 @@
+/**
+ * The fuzzer: inputs without end, each the same for the same seed, each put through the properties.
+ *
+ * An input is something written (the corpus, the transcripts, earlier finds) or made by grammar, alone or damaged by the mutator,
+ * and cut at random. What breaks a property is shrunk and handed back as a find.
+ */
+
+import { writtenCases } from '../oracle/cases.ts';
+import { Random } from '../simulation/random.ts';
+import { mutate, randomCuts } from './mutator.ts';
+import type { Input, Property } from './properties.ts';
+import { readRegressions } from './regressions.ts';
+import { pipelineText, sampled } from './request-grammar.ts';
+import { shrink } from './shrinker.ts';
+
+export interface Checks {
+  /** Every input goes through these. */
+  readonly fast: readonly Property[];
+  /** And some through these. */
+  readonly slow: readonly Property[];
+}
+
+export interface Find {
+  /** Which property, and what was wrong. */
+  readonly what: string;
+  /** The smallest input that is wrong in the same way. */
+  readonly input: Input;
+}
+
+/** Long ones cost time and say little. */
+const MOST_SEED_BYTES = 1_500;
+
+/** How many requests are made by grammar at a time; then others take their place. */
+const BATCH = 500;
+const USES_OF_BATCH = 10_000;
+
+const SHARE_OF_DAMAGED = 0.85;
+const SHARE_OF_SLOW = 0.15;
+
+/** What is wrong with this input under these properties; what they throw is wrong, too. */
+export async function faultOf(properties: readonly Property[], input: Input): Promise<string | null> {
+  for (const { name, check } of properties) {
+    try {
+      const fault = await check(input);
+      if (fault !== null) return `${name}: ${fault}`;
+    } catch (error) {
+      return `${name}: it threw ${String(error)}`;
+    }
+  }
+  return null;
+}
+
+export class Fuzzer {
+  readonly #checks: Checks;
+  readonly #seed: number;
+  readonly #random: Random;
+  readonly #written: readonly Buffer[];
+  #made: readonly Buffer[] = [];
+  executions = 0;
+
+  constructor(checks: Checks, seed: number) {
+    this.#checks = checks;
+    this.#seed = seed;
+    this.#random = new Random(seed);
+    const written = [...writtenCases().map(({ bytes }) => bytes), ...readRegressions().map(({ bytes }) => bytes)];
+    this.#written = written.filter(({ length }) => length > 0 && length <= MOST_SEED_BYTES);
+  }
+
+  /** The next input goes through the properties. A find is not shrunk yet. */
+  async step(onInput: (input: Input) => void = () => {}): Promise<Find | null> {
+    const input = this.#nextInput();
+    onInput(input);
+    const isSlow = this.#random.chance(SHARE_OF_SLOW);
+    const { fast, slow } = this.#checks;
+    this.executions++;
+    const what = await faultOf(isSlow ? [...fast, ...slow] : fast, input);
+    return what === null ? null : { what, input };
+  }
+
+  /** The smallest input that breaks the same property. */
+  async shrink({ what, input }: Find, onInput: (input: Input) => void = () => {}): Promise<Find> {
+    const { fast, slow } = this.#checks;
+    const broken = [...fast, ...slow].filter(({ name }) => what.startsWith(`${name}: `));
+    const smallest = await shrink(input, async (candidate) => {
+      onInput(candidate);
+      return (await faultOf(broken, candidate)) !== null;
+    });
+    return { what: (await faultOf(broken, smallest)) ?? what, input: smallest };
+  }
+
+  #nextInput(): Input {
+    const random = this.#random;
+    if (this.executions % USES_OF_BATCH === 0) {
+      const texts = sampled(pipelineText, this.#seed + this.executions, BATCH);
+      this.#made = texts.map((text) => Buffer.from(text, 'latin1'));
+    }
+    const pick = () => random.pick(random.chance(0.5) ? this.#written : this.#made);
+    const bytes = pick();
+    const input = random.chance(SHARE_OF_DAMAGED) ? mutate(random, bytes, pick()) : bytes;
+    return { bytes: input, cuts: randomCuts(random, input.length) };
+  }
+}
