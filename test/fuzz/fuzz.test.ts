@@ -15,7 +15,7 @@ import { answeringProperty, type CreateReader, readingProperties } from './prope
 import { appendRegression, inputOf, lineOf, readRegressions } from './regressions.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
-const EXECUTIONS = Number(process.env.EXECUTIONS ?? 2_000);
+const EXECUTIONS = Number(process.env.EXECUTIONS ?? 1_000);
 
 /** A bug that is not found in so many is hidden too well. */
 const MOST_EXECUTIONS = 20_000;

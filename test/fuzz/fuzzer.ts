@@ -31,8 +31,18 @@ export interface Find {
 const MOST_SEED_BYTES = 1_500;
 
 /** How many requests are made by grammar at a time; then others take their place. */
-const BATCH = 500;
-const USES_OF_BATCH = 10_000;
+const BATCH = 100;
+const USES_OF_BATCH = 2_000;
+
+let inputsWritten: readonly Buffer[] | null = null;
+
+/** What somebody has written, read once. */
+function written(): readonly Buffer[] {
+  inputsWritten ??= [...writtenCases(), ...readRegressions()]
+    .map(({ bytes }) => bytes)
+    .filter(({ length }) => length > 0 && length <= MOST_SEED_BYTES);
+  return inputsWritten;
+}
 
 const SHARE_OF_DAMAGED = 0.85;
 const SHARE_OF_SLOW = 0.15;
@@ -54,7 +64,6 @@ export class Fuzzer {
   readonly #checks: Checks;
   readonly #seed: number;
   readonly #random: Random;
-  readonly #written: readonly Buffer[];
   #made: readonly Buffer[] = [];
   executions = 0;
 
@@ -62,8 +71,6 @@ export class Fuzzer {
     this.#checks = checks;
     this.#seed = seed;
     this.#random = new Random(seed);
-    const written = [...writtenCases().map(({ bytes }) => bytes), ...readRegressions().map(({ bytes }) => bytes)];
-    this.#written = written.filter(({ length }) => length > 0 && length <= MOST_SEED_BYTES);
   }
 
   /** The next input goes through the properties. A find is not shrunk yet. */
@@ -94,7 +101,7 @@ export class Fuzzer {
       const texts = sampled(pipelineText, this.#seed + this.executions, BATCH);
       this.#made = texts.map((text) => Buffer.from(text, 'latin1'));
     }
-    const pick = () => random.pick(random.chance(0.5) ? this.#written : this.#made);
+    const pick = () => random.pick(random.chance(0.5) ? written() : this.#made);
     const bytes = pick();
     const input = random.chance(SHARE_OF_DAMAGED) ? mutate(random, bytes, pick()) : bytes;
     return { bytes: input, cuts: randomCuts(random, input.length) };

@@ -6,11 +6,10 @@
 
 import type { Handler } from '../../http/handler.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
-import { unexplained } from '../oracle/differences.ts';
-import { compare } from '../oracle/judge.ts';
+import { judge } from '../oracle/oracle.ts';
 import { type CoreOptions, createReader } from '../oracle/ours.ts';
 import { type Message, type Reader, type Reading, valuesOf } from '../oracle/reading.ts';
-import { type Answer, readAnswersWithLlhttp, readWithLlhttp } from '../oracle/theirs.ts';
+import { type Answer, readAnswersWithLlhttp } from '../oracle/theirs.ts';
 import { readAnswers } from './answers.ts';
 import { converse } from './memory-client.ts';
 
@@ -66,9 +65,8 @@ function agreesWithLlhttp(createReader: CreateReader): Property {
   return {
     name: 'llhttp reads the same, or the table of differences says why not',
     check: ({ bytes }) => {
-      const { differences } = compare(bytes, read(bytes, [bytes.length]), readWithLlhttp(bytes));
-      const [first] = unexplained(differences);
-      return first === undefined ? null : JSON.stringify({ ...first, text: undefined });
+      const { faults } = judge(bytes, read(bytes, [bytes.length]));
+      return faults[0] ?? null;
     },
   };
 }
@@ -156,6 +154,23 @@ function faultOfAnswers(
   return finals.length === count + 1 ? null : 'an answer behind the last one';
 }
 
+/** A 1xx is sent once, to who waits for it and understands it: RFC 9110 sections 10.1.1 and 15.2. */
+function faultOfInterims(answers: readonly Answer[], { messages }: Reading): string | null {
+  let request = 0;
+  for (const [i, { status }] of answers.entries()) {
+    if (status >= 200) {
+      request++;
+      continue;
+    }
+    const message = messages[request];
+    if (i > 0 && (answers[i - 1] as Answer).status < 200) return 'two interim answers to one request';
+    if (message === undefined) continue; // it was refused: what it said of Expect is not known here
+    const waits = message.minorVersion > 0 && valuesOf(message.fields, 'expect').length > 0;
+    if (!waits) return `the status ${status} for a client that does not wait for it`;
+  }
+  return null;
+}
+
 /** Pieces of more than a few bytes, or each would cost two turns. */
 const MOST_PATIENT_PIECES = 8;
 
@@ -182,7 +197,7 @@ function oneAnswerEach(createReader: CreateReader): Property {
       if (closedAfter !== null && closedAfter < endOfAnswered(answers, reading, bytes.length)) {
         return 'closed both ways while the client sends what was asked for: a reset may destroy the answer';
       }
-      return faultOfAnswers(answers, reading, styleOf);
+      return faultOfInterims(answers, reading) ?? faultOfAnswers(answers, reading, styleOf);
     },
   };
 }

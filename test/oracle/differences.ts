@@ -2,12 +2,13 @@
  * Where we and llhttp part on purpose: each case once, with the section of the RFC, the reason and an example.
  *
  * A row explains a difference only if what llhttp has read, or what the bytes say, shows that the rule of the row is at stake; so
- * it is a second, independent statement of that rule. A difference that no row explains fails the test. So does a row whose
- * example is no difference any more, or one of another kind: then we, or llhttp, have changed.
+ * it is a second, independent statement of that rule. It counts in both directions: where we are stricter, nothing that the
+ * row speaks of may be accepted. A row whose example is no difference any more, or one of another kind, fails the test: then we,
+ * or llhttp, have changed.
  */
 
 import { isIPv6 } from 'node:net';
-import type { Aspect, Difference } from './judge.ts';
+import type { Aspect, Difference } from './comparison.ts';
 import { type Message, valuesOf } from './reading.ts';
 import type { TheirMessage } from './theirs.ts';
 
@@ -18,12 +19,19 @@ export interface Row {
   readonly reason: string;
   readonly example: string;
   explains(difference: Difference): boolean;
+  /** Whether a request that llhttp reads like this must be refused; missing where that cannot be said for certain. */
+  forbids?(theirs: TheirMessage, text: string): boolean;
 }
 
-type About = Omit<Row, 'explains'>;
+type About = Omit<Row, 'explains' | 'forbids'>;
 
-/** We refuse with this status what llhttp reads as this request. */
+/** We refuse with this status what llhttp reads as this request, and never accept it. */
 function weRefuse(status: number, about: About, because: (theirs: TheirMessage, text: string) => boolean): Row {
+  return { ...weMayRefuse(status, about, because), forbids: because };
+}
+
+/** The same, but the reason is only likely: what looks like it in the bytes may be something else. */
+function weMayRefuse(status: number, about: About, because: (theirs: TheirMessage, text: string) => boolean): Row {
   const explains = (difference: Difference) =>
     difference.kind === 'we refuse' &&
     difference.status === String(status) &&
@@ -84,6 +92,8 @@ function persistsRightly(ours: Message): boolean {
   return ours.keepAlive === should;
 }
 
+const A_FEW_EMPTY_LINES = /^(?:\r\n){0,4}[^\r\n]/;
+
 const OTHER_PROTOCOL = / (?:ICE|RTSP)\/\d\.\d$/;
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
@@ -107,7 +117,8 @@ const stricter: readonly Row[] = [
     section: '2.2',
     reason: 'an endless row of them would be input without a request, and a bare CR or LF ends no line',
     example: '\nGET / HTTP/1.1\r\nHost: a\r\n\r\n',
-    explains: (difference) => difference.kind === 'we refuse' && !/^(?:\r\n){0,4}[^\r\n]/.test(difference.text),
+    explains: (difference) => difference.kind === 'we refuse' && !A_FEW_EMPTY_LINES.test(difference.text),
+    forbids: (_, text) => !A_FEW_EMPTY_LINES.test(text),
   },
   weRefuse(
     400,
@@ -227,7 +238,8 @@ const stricter: readonly Row[] = [
       reason: 'we cannot meet it, and must not do as if we could',
       example: get('Expect: tea\r\n'),
     },
-    ({ fields }) => valuesOf(fields, 'expect').some((value) => value.toLowerCase() !== '100-continue'),
+    ({ fields, minorVersion }) =>
+      minorVersion > 0 && valuesOf(fields, 'expect').some((value) => value.toLowerCase() !== '100-continue'),
   ),
   weRefuse(
     400,
@@ -262,7 +274,7 @@ const stricter: readonly Row[] = [
       return !codings.every(isToken) || codings.indexOf('chunked') !== codings.lastIndexOf('chunked');
     },
   ),
-  weRefuse(
+  weMayRefuse(
     400,
     {
       title: 'a chunk extension against its grammar',
@@ -272,7 +284,7 @@ const stricter: readonly Row[] = [
     },
     (_, text) => BAD_EXTENSION.test(text),
   ),
-  weRefuse(
+  weMayRefuse(
     400,
     {
       title: 'a chunk size of more than sixteen digits',
@@ -282,7 +294,7 @@ const stricter: readonly Row[] = [
     },
     (_, text) => /\r\n[0-9a-f]{17}/i.test(text),
   ),
-  weRefuse(
+  weMayRefuse(
     431,
     {
       title: 'more fields than the limit',
@@ -431,9 +443,4 @@ export const rows: readonly Row[] = [...stricter, ...wider, ...otherwise];
 
 export function rowFor(difference: Difference): Row | undefined {
   return rows.find((row) => row.explains(difference));
-}
-
-/** Those that no row explains: bugs, of ours or of llhttp's. */
-export function unexplained(differences: readonly Difference[]): Difference[] {
-  return differences.filter((difference) => rowFor(difference) === undefined);
 }
