@@ -4,8 +4,9 @@
  * It is written anew, by the RFC, and shares no code with the writer that it checks.
  */
 
+import { fieldsAsUtf8 } from '../oracle/comparison.ts';
 import { type Field, valuesOf } from '../oracle/reading.ts';
-import type { Answer } from '../oracle/theirs.ts';
+import { type Answer, readAnswersWithLlhttp } from '../oracle/theirs.ts';
 
 const STATUS_LINE = /^HTTP\/1\.1 ([1-5]\d\d) ([\t -~\x80-\xff]*)$/;
 const FIELD_LINE =
@@ -99,4 +100,13 @@ export function readAnswers(bytes: Buffer, methods: readonly string[]): Answer[]
     if (isFinal) request++;
   }
   return answers;
+}
+
+/** What both readers, this one and llhttp, take for the answers. Throws where they disagree. */
+export function answersForBoth(bytes: Buffer, methods: readonly string[]): Answer[] {
+  const ours = readAnswers(bytes, methods);
+  const theirs = JSON.stringify(readAnswersWithLlhttp(bytes, methods));
+  const comparable = ours.map((answer) => ({ ...answer, fields: fieldsAsUtf8(answer.fields) }));
+  if (JSON.stringify(comparable) !== theirs) throw new Error(`we read ${JSON.stringify(ours)}, llhttp ${theirs}`);
+  return ours;
 }

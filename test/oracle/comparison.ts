@@ -40,7 +40,7 @@ export interface Comparison {
   readonly differences: readonly Difference[];
 }
 
-function fieldsAsUtf8(fields: readonly Field[]): Field[] {
+export function fieldsAsUtf8(fields: readonly Field[]): Field[] {
   return fields.map(([name, value]) => [name, asUtf8(value)]);
 }
 
