@@ -98,6 +98,24 @@ for (const [what, head] of [
   });
 }
 
+test('a body that had to wait behind another request is not late', async (t) => {
+  const reported: unknown[] = [];
+  const handler: Handler = async (request, response) => {
+    await sleep(1);
+    response.text(`${(await request.text()).length};`);
+  };
+  const limits = { bodyBufferBytes: 100 };
+  const server = serving(t, handler, { limits, onError: (error) => void reported.push(error) });
+  const socket = dial(server);
+  // While the first is at work, more of the second arrives than may wait: the server stops reading.
+  const upload = `POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(1_000)}`;
+  socket.write(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${upload.slice(0, -500)}`);
+  await once(socket, 'data');
+  socket.write(upload.slice(-500));
+  t.match(await gather(socket), /^HTTP\/1\.1 200 [\s\S]*1000;$/);
+  t.same(reported, []);
+});
+
 test('one write may be larger than all limits, if it is waited for', async (t) => {
   const chunk = Buffer.alloc(20_000_000, 'y');
   const server = serving(t, async (_request, response) => {
