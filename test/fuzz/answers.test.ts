@@ -14,7 +14,7 @@ import { answersForBoth } from './answers.ts';
 import { converse, type Manners } from './memory-client.ts';
 
 const seed = Number(process.env.SEED ?? 1);
-const RUNS = Number(process.env.RUNS ?? 300);
+const RUNS = Number(process.env.RUNS ?? 200);
 
 interface Ask {
   readonly method: 'GET' | 'HEAD';

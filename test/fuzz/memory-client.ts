@@ -10,7 +10,7 @@ import { Connection, type ConnectionHome } from '../../http/connection.ts';
 import { DateField } from '../../http/date-field.ts';
 import type { Handler } from '../../http/handler.ts';
 import { HeadParser } from '../../http/head-parser.ts';
-import { defaultLimits, defaultTimeouts } from '../../http/limits.ts';
+import { defaultLimits, defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { OutputBuffer } from '../../http/output-buffer.ts';
 import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
 
@@ -84,9 +84,11 @@ class MemoryStream implements Stream {
   }
 }
 
+const crampedLimits: Limits = { ...defaultLimits, bodyBufferBytes: 4 };
+
 class Home implements ConnectionHome {
   readonly handler: Handler;
-  readonly limits = defaultLimits;
+  readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly date = new DateField();
@@ -94,8 +96,9 @@ class Home implements ConnectionHome {
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 
-  constructor(handler: Handler) {
+  constructor(handler: Handler, limits: Limits) {
     this.handler = handler;
+    this.limits = limits;
   }
 
   borrowParser(): HeadParser {
@@ -116,6 +119,8 @@ export interface Manners {
   readonly isSlow?: boolean;
   /** It sends its next piece without giving the server a turn. */
   readonly isHasty?: boolean;
+  /** So few bytes of a body may wait for the handler that the server stops reading in almost every upload. */
+  readonly isCramped?: boolean;
 }
 
 export interface Conversation {
@@ -144,17 +149,17 @@ async function settle(stream: MemoryStream): Promise<void> {
 export async function converse(
   pieces: readonly Buffer[],
   handler: Handler,
-  { isSlow = false, isHasty = false }: Manners = {},
+  { isSlow = false, isHasty = false, isCramped = false }: Manners = {},
 ): Promise<Conversation> {
   const stream = new MemoryStream(isSlow);
-  const home = new Home(handler);
+  const home = new Home(handler, isCramped ? crampedLimits : defaultLimits);
   const connection = new Connection(home, stream);
   stream.handler = connection;
   let delivered = 0;
   for (const piece of pieces) {
     if (!isHasty || stream.isPaused) await settle(stream);
-    if (stream.isPaused) throw new Error('the server has stopped reading for ever');
     if (stream.isClosed) break;
+    if (stream.isPaused) throw new Error('the server has stopped reading for ever');
     const bytes = Buffer.from(piece);
     connection.onData(stream, bytes);
     bytes.fill('!');

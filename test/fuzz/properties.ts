@@ -182,7 +182,8 @@ function oneAnswerEach(createReader: CreateReader): Property {
       const salt = bytes.length + cuts.length;
       const styleOf = (index: number) => styles[(index + salt) % styles.length] as Style;
       const pieces = cuts.map((cut, i) => bytes.subarray(cuts[i - 1] ?? 0, cut));
-      const manners = { isSlow: salt % 3 === 0, isHasty: salt % 2 === 0 || pieces.length > MOST_PATIENT_PIECES };
+      const isHasty = salt % 2 === 0 || pieces.length > MOST_PATIENT_PIECES;
+      const manners = { isSlow: salt % 3 === 0, isHasty, isCramped: salt % 5 === 0 };
       const { sent, isEnded, closedAfter, wasAborted, reported } = await converse(pieces, echoing(styleOf), manners);
       if (reported.length > 0) return `an error: ${String(reported[0])}`;
       if (wasAborted) return 'the connection was aborted';

@@ -13,7 +13,7 @@ import { answeringProperty, type Property, readingProperties } from './propertie
 import { type Arrival, arrival, cutsOf } from './request-grammar.ts';
 
 const seed = Number(process.env.SEED ?? 1);
-const RUNS = Number(process.env.RUNS ?? 250);
+const RUNS = Number(process.env.RUNS ?? 200);
 
 async function holds(property: Property, { text, cuts }: Arrival): Promise<void> {
   const fault = await faultOf([property], { bytes: Buffer.from(text, 'latin1'), cuts });
