@@ -18,10 +18,10 @@ import type { Reading } from './reading.ts';
 import { readWithLlhttp } from './theirs.ts';
 
 const SEED = Number(process.env.SEED ?? 1);
-const CASES = Number(process.env.CASES ?? 5_000);
+const CASES = Number(process.env.CASES ?? 4_000);
 
 /** Longer ones would take n readings of n bytes each. */
-const MOST_SPLIT_BYTES = 300;
+const MOST_SPLIT_BYTES = 200;
 
 /** More would say no more. */
 const MOST_SHOWN = 10;
