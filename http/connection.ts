@@ -472,7 +472,6 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#phase = ANSWER;
     } else {
       this.#phase = BODY;
-      if (this.#isPaused) this.#resume(); // it had waited behind the request before; now it is wanted
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
       if (!this.#needsContinue) this.#bodyClock.run(performance.now());

@@ -7,11 +7,11 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Connection, type ConnectionHome } from '../../http/connection.ts';
-import { DateField } from '../../http/date-field.ts';
 import type { Handler } from '../../http/handler.ts';
 import { HeadParser } from '../../http/head-parser.ts';
 import { defaultLimits, defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { OutputBuffer } from '../../http/output-buffer.ts';
+import { PlainHeads } from '../../http/plain-heads.ts';
 import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -40,11 +40,11 @@ class MemoryStream implements Stream {
     return Buffer.concat(this.#sent);
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, length = bytes.byteLength): boolean {
     if (this.isEnded) throw new Error('a write after the end');
-    this.#sent.push(Buffer.from(bytes));
-    this.sentBytes += bytes.byteLength;
-    if (this.#isSlow) this.queuedBytes += bytes.byteLength;
+    this.#sent.push(Buffer.from(bytes.subarray(0, length)));
+    this.sentBytes += length;
+    if (this.#isSlow) this.queuedBytes += length;
     return !this.#isSlow;
   }
 
@@ -91,7 +91,7 @@ class Home implements ConnectionHome {
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
-  readonly date = new DateField();
+  readonly plainHeads = new PlainHeads(() => this.dateLine());
   readonly isStopping = false;
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
@@ -101,11 +101,21 @@ class Home implements ConnectionHome {
     this.limits = limits;
   }
 
+  dateLine(): string {
+    return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
+  }
+
   borrowParser(): HeadParser {
     return new HeadParser(this.limits);
   }
 
   returnParser(): void {}
+
+  borrowOutput(): OutputBuffer {
+    return new OutputBuffer(OUTPUT_BYTES);
+  }
+
+  returnOutput(): void {}
 
   report(error: unknown): void {
     this.reported.push(error);
