@@ -42,6 +42,8 @@ export interface ConnectionHome {
   dateLine(): string;
   /** The next answer of each connection is its last, and says so. */
   readonly isStopping: boolean;
+  /** The clock of the loop, which deadlines count from. */
+  now(): number;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
   borrowParser(): HeadParser;
   returnParser(parser: HeadParser): void;
@@ -216,13 +218,13 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (this.#phase !== BODY) return;
     if (this.#needsContinue) this.#sendContinue();
     if (this.#isPaused) this.#resume();
-    this.#bodyClock?.run(performance.now());
+    this.#bodyClock?.run(this.#home.now());
     this.#bodyIsDue();
   }
 
   enough(): void {
     this.#pause();
-    this.#bodyClock?.stop(performance.now());
+    this.#bodyClock?.stop(this.#home.now());
     this.#awaitAnswer();
   }
 
@@ -474,7 +476,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#phase = BODY;
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
-      if (!this.#needsContinue) this.#bodyClock.run(performance.now());
+      if (!this.#needsContinue) this.#bodyClock.run(this.#home.now());
       if (this.#isPaused) this.#resume(); // so much had waited behind the request before this one
     }
     this.#call(request, response);
@@ -543,7 +545,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const body = this.#body as RequestBody;
     if (this.#needsContinue) {
       this.#needsContinue = false; // it did not wait
-      this.#bodyClock?.run(performance.now());
+      this.#bodyClock?.run(this.#home.now());
     }
     let at: number;
     try {
@@ -669,7 +671,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       else this.#answerIsLate();
       return;
     }
-    const delayMs = clock.nextCheckMs(performance.now(), this.#body?.receivedBytes ?? 0);
+    const delayMs = clock.nextCheckMs(this.#home.now(), this.#body?.receivedBytes ?? 0);
     if (delayMs > 0) this.stream.setDeadline(delayMs);
     else this.#bodyFailed(new HttpError(408, 'the body took too long'));
   }

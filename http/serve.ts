@@ -53,9 +53,6 @@ const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
 const OUTPUT_BYTES = 65_536;
 
-/** Node makes a timer for a longer time ring at once. */
-const LONGEST_TIMER_MS = 0x7fffffff;
-
 /** Parsers kept for connections whose head came in pieces; any more are made anew. */
 const MOST_SPARE_PARSERS = 64;
 
@@ -72,7 +69,7 @@ export class Server implements ConnectionHome {
   /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
 
-  readonly #date = new DateField();
+  readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
   readonly #listener: Listener;
   readonly #connections = new Set<Connection>();
@@ -82,13 +79,13 @@ export class Server implements ConnectionHome {
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
 
-  constructor(source: HandlerSource, options: ServeOptions) {
+  /** `createLoop` makes the loop that is the server's own, and ends with it: here the tests come in with a simulated one. */
+  constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.#onError = options.onError ?? ((error) => console.error(error));
-    // How much of an answer may be queued is decided per answer, not per write: see answerBufferBytes.
-    this.#loop = createEventLoop({ maxQueuedBytes: Number.MAX_SAFE_INTEGER });
+    this.#loop = createLoop();
     try {
       this.#listener = this.#listen(options);
     } catch (error) {
@@ -123,6 +120,10 @@ export class Server implements ConnectionHome {
   }
 
   // For the connections.
+
+  now(): number {
+    return this.#loop.now();
+  }
 
   dateLine(): string {
     return this.#date.line(this.#loop.now());
@@ -187,18 +188,18 @@ export class Server implements ConnectionHome {
 
   /** Called again, a shorter grace counts. */
   #abortAfter(graceMs: number, closed: Promise<void>): void {
-    if (graceMs > LONGEST_TIMER_MS) return;
     const abortAll = () => {
       for (const connection of this.#connections) connection.stream.abort();
     };
-    const timer = setTimeout(abortAll, graceMs);
-    void closed.then(() => clearTimeout(timer));
+    const alarm = this.#loop.after(graceMs, abortAll);
+    void closed.then(() => alarm.cancel());
   }
 }
 
 /** Starts a server. Throws SystemError where it cannot listen: a busy port, a missing permission. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
-  return new Server(source, options);
+  // How much of an answer may be queued is decided per answer, not per write: see answerBufferBytes.
+  return new Server(source, options, () => createEventLoop({ maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
 }
 
 function urlOf(address: SocketAddress): string {

@@ -26,7 +26,7 @@ import type {
   UdpHandler,
   UdpPort,
 } from './event-loop.ts';
-import type { Host, Watch } from './host.ts';
+import type { Alarm, Host, Watch } from './host.ts';
 import type { Libc } from './libc.ts';
 import { NetSocket } from './net-socket.ts';
 import type { Socket } from './socket.ts';
@@ -200,6 +200,19 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
     this.#keepAlive();
   }
 
+  now(): number {
+    return this.#isInTurn ? this.#turnStartedAt : this.host.now();
+  }
+
+  wallNow(): number {
+    return this.host.wallNow();
+  }
+
+  after(delayMs: number, callback: () => void): Alarm {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
+    return this.host.alarm(Math.max(0, delayMs), callback);
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -208,10 +221,6 @@ export class EpollLoop implements EventLoop, StreamHome, ListenerHome, UdpHome {
   }
 
   // What follows is for those who live on the loop.
-
-  now(): number {
-    return this.#isInTurn ? this.#turnStartedAt : this.host.now();
-  }
 
   /** Requests of one kind are often equally long: then the last view serves again, and none is made. */
   received(length: number): Buffer {

@@ -14,6 +14,7 @@
  * Next: host.ts
  */
 
+import type { Alarm } from './host.ts';
 import type { NetSocket } from './net-socket.ts';
 import type { SocketAddress } from './socket-address.ts';
 import type { ListenOptions, SocketOptions } from './socket-options.ts';
@@ -115,10 +116,14 @@ export interface EventLoop {
   /** Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made. */
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
-  /** Milliseconds on a clock that never goes back; within a turn, when it began. */
-  now(): number;
   ref(): void;
   unref(): void;
+  /** Milliseconds on a clock that never goes back. It stands still within a turn, and deadlines count from it. */
+  now(): number;
+  /** Milliseconds since 1970, on the clock on the wall, which people set. */
+  wallNow(): number;
+  /** Calls back once, not before `delayMs` have passed; Infinity is never. It keeps no process alive, and outlives the loop. */
+  after(delayMs: number, callback: () => void): Alarm;
   /** Listeners, streams and UDP ports that are open. */
   readonly openCount: number;
   /** Closes all of them; every stream still gets its `onClose`. Then the loop is gone. Closing twice does nothing. */

@@ -11,6 +11,8 @@
 export interface Host {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
+  /** Milliseconds since 1970, on the clock on the wall, which people set. */
+  wallNow(): number;
   /**
    * Calls `onReadable` whenever `fd` is readable, again and again for as long as it is. It answers whether it would
    * look again at once, for what has come meanwhile; that it may be granted or not.

@@ -93,6 +93,7 @@ if (!isMainThread) {
 
 export const nodeHost: Host = {
   now: () => performance.now(),
+  wallNow: () => Date.now(),
   watch: (fd, onReadable) => new NodeWatch(fd, onReadable),
   alarm(delayMs, callback): Alarm {
     const startedAt = performance.now();

@@ -670,6 +670,23 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, server.recorders);
   },
 
+  async 'time goes by, and calls back once, not too early'(world) {
+    const { loop } = world;
+    const calls: string[] = [];
+    const startedAt = loop.now();
+    const startedAtWall = loop.wallNow();
+    loop.after(5, () => calls.push('never')).cancel();
+    loop.after(Number.POSITIVE_INFINITY, () => calls.push('never')).cancel();
+    loop.after(30, () => calls.push('late'));
+    loop.after(-1, () => calls.push('at once'));
+    assert.throws(() => loop.after(Number.NaN, () => {}), RangeError);
+    assert.deepEqual(calls, [], 'not within the call');
+    await world.until(() => calls.length === 2, 'both ring');
+    assert.deepEqual(calls, ['at once', 'late']);
+    assert.ok(loop.now() - startedAt >= 30);
+    assert.ok(Math.abs(loop.wallNow() - startedAtWall) < 3_600_000, 'the clock on the wall is one of milliseconds');
+  },
+
   async 'datagrams arrive whole, with their sender'(world) {
     const seen: string[] = [];
     const server = world.loop.bindUdp(world.anyAddress, {

@@ -101,6 +101,10 @@ class Home implements ConnectionHome {
     this.limits = limits;
   }
 
+  now(): number {
+    return performance.now();
+  }
+
   dateLine(): string {
     return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
   }

@@ -410,6 +410,7 @@ test('an answer that is begun while the body waits is judged by its progress, to
     timeouts: defaultTimeouts,
     output: new OutputBuffer(65_536),
     plainHeads: new PlainHeads(() => 'Date: now\r\n'),
+    now: () => performance.now(),
     dateLine: () => 'Date: now\r\n',
     isStopping: false,
     borrowParser: () => new HeadParser(defaultLimits),

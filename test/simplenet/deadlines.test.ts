@@ -17,6 +17,10 @@ class HandHost implements Host {
     return this.time;
   }
 
+  wallNow(): number {
+    return this.time;
+  }
+
   alarm(delayMs: number, callback: () => void): Alarm {
     this.alarmsSet++;
     const alarm = { at: this.time + delayMs, callback };

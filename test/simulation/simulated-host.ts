@@ -22,6 +22,9 @@ export interface SimulatedHostOptions {
   readonly stepMs?: number;
 }
 
+/** What the clock on the wall shows at the beginning: the day of RFC 9112. */
+const WALL_START_MS = Date.UTC(2022, 5, 6);
+
 interface Watched {
   readonly fd: number;
   readonly file: SimulatedFile;
@@ -55,6 +58,10 @@ export class SimulatedHost implements Host {
     return this.#kernel.nowMs;
   }
 
+  wallNow(): number {
+    return WALL_START_MS + this.#kernel.nowMs;
+  }
+
   watch(fd: number, onReadable: () => void): Watch {
     const file = this.#kernel.fileOf(fd);
     if (file === undefined) throw new Error(`watch: fd ${fd} is not open`);
@@ -81,7 +88,7 @@ export class SimulatedHost implements Host {
   alarm(delayMs: number, callback: () => void): Alarm {
     if (!(delayMs >= 0)) throw new RangeError(`an alarm in ${String(delayMs)} ms`);
     const pending: Pending = { dueMs: this.now() + delayMs, callback };
-    this.#alarms.add(pending);
+    if (delayMs < Number.POSITIVE_INFINITY) this.#alarms.add(pending);
     return {
       cancel: () => {
         this.#alarms.delete(pending);
