@@ -16,6 +16,12 @@ import { Random } from './random.ts';
 import type { SimulatedFile } from './simulated-file.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 
+/** Somebody else who lives in this world: the other ends of the connections, say. */
+export interface Bystander {
+  readonly canAct: boolean;
+  act(): void;
+}
+
 export interface SimulatedHostOptions {
   readonly seed?: number;
   /** A step takes from 0 to that many milliseconds; none unless said otherwise. */
@@ -40,11 +46,17 @@ interface Pending {
 export class SimulatedHost implements Host {
   /** What nobody caught. */
   readonly raised: unknown[] = [];
+  /** Has a part in what can happen next. */
+  bystander: Bystander | null = null;
+  /** How often the program was called. After each, whoever wants its promises to be settled has to let Node do that. */
+  calls = 0;
   readonly #kernel: SimulatedKernel;
   readonly #random: Random;
   readonly #stepMs: number;
   readonly #watches = new Set<Watched>();
   readonly #alarms = new Set<Pending>();
+  /** No alarm is due before; most steps need not look through all of them. */
+  #earliestMs = Number.POSITIVE_INFINITY;
   readonly #soon: (() => void)[] = [];
   #steps = 0;
 
@@ -89,6 +101,7 @@ export class SimulatedHost implements Host {
     if (!(delayMs >= 0)) throw new RangeError(`an alarm in ${String(delayMs)} ms`);
     const pending: Pending = { dueMs: this.now() + delayMs, callback };
     if (delayMs < Number.POSITIVE_INFINITY) this.#alarms.add(pending);
+    this.#earliestMs = Math.min(this.#earliestMs, pending.dueMs);
     return {
       cancel: () => {
         this.#alarms.delete(pending);
@@ -102,6 +115,11 @@ export class SimulatedHost implements Host {
 
   raise(error: unknown): void {
     this.raised.push(error);
+  }
+
+  /** Alarms that are set. */
+  get alarmCount(): number {
+    return this.#alarms.size;
   }
 
   /** Whether Node would keep the process running for this host. */
@@ -147,6 +165,7 @@ export class SimulatedHost implements Host {
 
   #possibilities(): (() => void)[] {
     const possible = this.#dueAlarms();
+    if (this.bystander?.canAct === true) possible.push(() => this.bystander?.act());
     if (this.#kernel.canDeliver) possible.push(() => this.#kernel.deliver());
     for (const watched of this.#watches) {
       if (this.#kernel.isReadable(watched.fd)) possible.push(() => this.#call(watched.onReadable));
@@ -156,8 +175,12 @@ export class SimulatedHost implements Host {
 
   #dueAlarms(): (() => void)[] {
     const due: (() => void)[] = [];
+    const now = this.now();
+    if (this.#earliestMs > now) return due;
+    this.#earliestMs = Number.POSITIVE_INFINITY;
     for (const alarm of this.#alarms) {
-      if (alarm.dueMs > this.now()) continue;
+      this.#earliestMs = Math.min(this.#earliestMs, alarm.dueMs);
+      if (alarm.dueMs > now) continue;
       due.push(() => {
         this.#alarms.delete(alarm);
         this.#call(alarm.callback);
@@ -176,6 +199,7 @@ export class SimulatedHost implements Host {
   }
 
   #call(callback: () => void): void {
+    this.calls++;
     try {
       callback();
     } catch (error) {

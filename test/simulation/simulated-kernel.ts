@@ -47,6 +47,8 @@ export class SimulatedKernel {
   readonly peerLibc: Libc;
   /** How often the program made each call. */
   readonly calls = new Map<string, number>();
+  /** How often each fault has struck: one that never did was not survived. */
+  readonly happened: Record<keyof SimulatedFaults, number> = { ...noFaults };
   /** Every misuse so far, in words. */
   readonly violations: string[] = [];
   /** May be changed at any time: a test that wants to end in peace sets `noFaults`. */
@@ -66,7 +68,11 @@ export class SimulatedKernel {
     this.faults = { ...noFaults, ...options.faults };
     const maxFiles = options.maxFiles ?? 1024;
     this.limit = { current: maxFiles, most: maxFiles };
-    this.#wire = new SimulatedWire(this.random, () => this.random.chance(this.faults.delayedDelivery));
+    this.#wire = new SimulatedWire(this.random, () => {
+      const isDelayed = this.random.chance(this.faults.delayedDelivery);
+      if (isDelayed) this.happened.delayedDelivery++;
+      return isDelayed;
+    });
     const [sendBytes, receiveBytes] = [options.sendBufferBytes ?? 8192, options.receiveBufferBytes ?? 8192];
     this.network = new SimulatedNetwork(this.random, this.#wire, sendBytes, receiveBytes);
     this.libc = simulatedLibc(this, true);
@@ -113,6 +119,10 @@ export class SimulatedKernel {
   /** Every descriptor that is open, in words. */
   openFds(): string[] {
     return [...this.#files].sort(([a], [b]) => a - b).map(([fd, file]) => `fd ${fd}: ${file.describe()}`);
+  }
+
+  get openCount(): number {
+    return this.#files.size;
   }
 
   /** Everything the program did wrong if it ends now; empty if nothing. */

@@ -74,7 +74,11 @@ const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE;
 
 /** `isFaulty` false: for the test's own end, without the faults of single calls and without being counted. */
 export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc {
-  const happens = (fault: keyof SimulatedFaults) => isFaulty && kernel.random.chance(kernel.faults[fault]);
+  const happens = (fault: keyof SimulatedFaults) => {
+    if (!isFaulty || !kernel.random.chance(kernel.faults[fault])) return false;
+    kernel.happened[fault]++;
+    return true;
+  };
   const count = (call: string) => {
     if (isFaulty) kernel.count(call);
   };
@@ -227,7 +231,7 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
         if (refused < 0) return refused;
         if (happens('noBuffers')) return -ENOBUFS;
         if (listener instanceof SimulatedTcpSocket && listener.hasConnection && happens('connectionAborted')) {
-          (listener.accept() as SimulatedTcpSocket).abort();
+          (listener.accept() as SimulatedTcpSocket).abort(true);
           kernel.network.wire.carryAll();
           return -ECONNABORTED;
         }

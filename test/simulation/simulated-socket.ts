@@ -53,6 +53,9 @@ export abstract class SimulatedSocket extends SimulatedFile {
   isReadShut = false;
   isWriteShut = false;
   readonly #options = new Map<string, Buffer>();
+  /** SO_SNDBUF and SO_RCVBUF, which every byte is measured by; 0 where nobody has set them. */
+  #sendBufferBytes = 0;
+  #receiveBufferBytes = 0;
 
   constructor(network: SimulatedNetwork, family: number) {
     super();
@@ -69,11 +72,11 @@ export abstract class SimulatedSocket extends SimulatedFile {
   }
 
   get sendBufferBytes(): number {
-    return this.#number(SOL_SOCKET, SO_SNDBUF) / 2 || this.network.defaultSendBufferBytes;
+    return this.#sendBufferBytes || this.network.defaultSendBufferBytes;
   }
 
   get receiveBufferBytes(): number {
-    return this.#number(SOL_SOCKET, SO_RCVBUF) / 2 || this.network.defaultReceiveBufferBytes;
+    return this.#receiveBufferBytes || this.network.defaultReceiveBufferBytes;
   }
 
   /** SO_LINGER with 0 seconds: close sends RST. */
@@ -113,12 +116,14 @@ export abstract class SimulatedSocket extends SimulatedFile {
     if (level === SOL_SOCKET && option === SO_SNDBUF) stored = int(Math.max(2 * value.readInt32LE(0), LEAST_SNDBUF));
     if (level === SOL_SOCKET && option === SO_RCVBUF) stored = int(Math.max(2 * value.readInt32LE(0), LEAST_RCVBUF));
     this.#options.set(`${level}:${option}`, stored);
+    this.#measure();
     return 0;
   }
 
   /** What an accepted connection has from its listener. */
   inheritOptions(parent: SimulatedSocket): void {
     for (const [key, value] of parent.#options) this.#options.set(key, value);
+    this.#measure();
   }
 
   bind(address: SocketAddress): number {
@@ -152,6 +157,11 @@ export abstract class SimulatedSocket extends SimulatedFile {
 
   protected abstract readonly typeName: string;
   protected abstract readonly stage: string;
+
+  #measure(): void {
+    this.#sendBufferBytes = this.#number(SOL_SOCKET, SO_SNDBUF) / 2;
+    this.#receiveBufferBytes = this.#number(SOL_SOCKET, SO_RCVBUF) / 2;
+  }
 
   #number(level: number, option: number): number {
     return this.#options.get(`${level}:${option}`)?.readInt32LE(0) ?? 0;

@@ -41,6 +41,8 @@ const { EADDRINUSE, EALREADY, ECONNREFUSED, EISCONN, ENOTCONN } = constants.errn
 type Stage = 'new' | 'listening' | 'connecting' | 'connected' | 'over';
 
 export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
+  /** A fault has ended the connection, and neither of those who talked. */
+  wasBroken = false;
   protected override stage: Stage = 'new';
   readonly #outgoing = new ByteQueue();
   #peer: SimulatedTcpSocket | null = null;
@@ -202,13 +204,16 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
   breakConnection(): void {
     if (this.stage !== 'connected' || this.#peer === null) return;
     const peer = this.#peer;
+    this.wasBroken = true;
+    peer.wasBroken = true;
     this.#receiveReset();
     peer.#receiveReset();
   }
 
-  /** accept4(2) says ECONNABORTED of it: our end is dropped, the other one gets an RST. */
-  abort(): void {
+  /** Nobody will accept it any more: our end is dropped, the other one gets an RST. */
+  abort(isFault = false): void {
     this.#isOrphan = true;
+    if (isFault && this.#peer !== null) this.#peer.wasBroken = true;
     if (this.stage === 'connected') this.#reset();
     this.#releaseIfOver();
   }

@@ -22,7 +22,9 @@ export interface Lane {
 export class SimulatedWire {
   readonly #random: Random;
   readonly #isDelayed: () => boolean;
-  readonly #lanes = new Set<Lane>();
+  /** In any order, and where each of them is. */
+  readonly #lanes: Lane[] = [];
+  readonly #places = new Map<Lane, number>();
 
   constructor(random: Random, isDelayed: () => boolean) {
     this.#random = random;
@@ -30,13 +32,12 @@ export class SimulatedWire {
   }
 
   get canDeliver(): boolean {
-    for (const lane of this.#lanes) if (lane.canDeliver) return true;
-    return false;
+    return this.#lanes.some((lane) => lane.canDeliver);
   }
 
   /** The lane has something new under way, or the room for it has grown. */
   carry(lane: Lane): void {
-    this.#lanes.add(lane);
+    if (!this.#places.has(lane)) this.#places.set(lane, this.#lanes.push(lane) - 1);
     if (!lane.canDeliver || this.#isDelayed()) return;
     while (lane.canDeliver) lane.deliver((most) => most);
     this.#forgetIfEmpty(lane);
@@ -47,21 +48,30 @@ export class SimulatedWire {
     for (const lane of [...this.#lanes]) this.carry(lane);
   }
 
-  /** Lets a part of one lane arrive. False: nothing could. */
+  /** Lets a part of one lane arrive: the first that can, from a place that chance chooses. False: nothing could. */
   deliver(): boolean {
-    const ready: Lane[] = [];
-    for (const lane of this.#lanes) {
-      if (lane.canDeliver) ready.push(lane);
-      else this.#forgetIfEmpty(lane);
+    let at = this.#random.below(this.#lanes.length);
+    for (let left = this.#lanes.length; left > 0; left--) {
+      const lane = this.#lanes[at % this.#lanes.length] as Lane;
+      if (lane.canDeliver) {
+        lane.deliver((most) => 1 + this.#random.below(most));
+        this.#forgetIfEmpty(lane);
+        return true;
+      }
+      if (lane.isEmpty)
+        this.#forgetIfEmpty(lane); // another one takes its place
+      else at++;
     }
-    if (ready.length === 0) return false;
-    const lane = this.#random.pick(ready);
-    lane.deliver((most) => 1 + this.#random.below(most));
-    this.#forgetIfEmpty(lane);
-    return true;
+    return false;
   }
 
   #forgetIfEmpty(lane: Lane): void {
-    if (lane.isEmpty) this.#lanes.delete(lane);
+    const place = this.#places.get(lane);
+    if (place === undefined || !lane.isEmpty) return;
+    this.#places.delete(lane);
+    const last = this.#lanes.pop() as Lane;
+    if (last === lane) return;
+    this.#lanes[place] = last;
+    this.#places.set(last, place);
   }
 }
