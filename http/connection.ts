@@ -474,6 +474,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#phase = ANSWER;
     } else {
       this.#phase = BODY;
+      if (this.#isPaused) this.#resume(); // that was for what came behind the request before
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
       if (!this.#needsContinue) this.#bodyClock.run(this.#home.now());

@@ -1,0 +1,96 @@
+/**
+ * What the simulated days have found in the connection, each by itself: a client that one can follow step by step, on a
+ * kernel with small buffers and no faults, in simulated time.
+ */
+
+import { test } from 'tap';
+import type { Handler } from '../../http/index.ts';
+import { type ServeOptions, Server } from '../../http/serve.ts';
+import { AF_INET, MSG_DONTWAIT, SHUT_WR, SOCK_NONBLOCK, SOCK_STREAM } from '../../simplenet/abi.ts';
+import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import { encodeSocketAddress } from '../../simplenet/socket-address.ts';
+import { SimulatedHost } from '../simulation/simulated-host.ts';
+import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
+
+const BUFFER_BYTES = 4_000;
+const QUIET_MS = 1;
+
+class Conversation {
+  readonly server: Server;
+  readonly errors: string[] = [];
+  readonly #kernel = new SimulatedKernel({ sendBufferBytes: BUFFER_BYTES, receiveBufferBytes: BUFFER_BYTES });
+  readonly #host = new SimulatedHost(this.#kernel);
+  readonly #fd: number;
+
+  constructor(handler: Handler, options: ServeOptions = {}) {
+    const onError = (error: unknown) => void this.errors.push((error as Error).message);
+    const limits = { ...defaultLoopLimits, tickMs: 1, maxQueuedBytes: Number.MAX_SAFE_INTEGER };
+    this.server = new Server(
+      handler,
+      { onError, ...options },
+      () => new EpollLoop(this.#kernel.libc, this.#host, limits),
+    );
+    const address = encodeSocketAddress(this.server.address);
+    this.#fd = this.#kernel.peerLibc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    this.#kernel.peerLibc.connect(this.#fd, address, address.length);
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#host.alarm(ms, resolve));
+  }
+
+  /** Sends as much as there is room for, then lets happen what can; answers what is left. */
+  async say(text: string): Promise<string> {
+    const bytes = Buffer.from(text);
+    const sent = this.#kernel.peerLibc.send(this.#fd, bytes, 0, bytes.length, MSG_DONTWAIT);
+    await this.pass(QUIET_MS);
+    return text.slice(Math.max(0, sent));
+  }
+
+  /** What has arrived, and what arrives while it is read. */
+  async hear(): Promise<string> {
+    const buffer = Buffer.alloc(65_536);
+    let heard = '';
+    for (;;) {
+      const length = this.#kernel.peerLibc.recv(this.#fd, buffer, 0, buffer.length, MSG_DONTWAIT);
+      if (length <= 0) return heard;
+      heard += buffer.toString('latin1', 0, length);
+      await this.pass(QUIET_MS);
+    }
+  }
+
+  halfClose(): Promise<void> {
+    this.#kernel.peerLibc.shutdown(this.#fd, SHUT_WR);
+    return this.pass(QUIET_MS);
+  }
+
+  /** Lets so much time pass, and everything happen that happens meanwhile. */
+  async pass(ms: number): Promise<void> {
+    let isOver = false;
+    this.#host.alarm(ms, () => {
+      isOver = true;
+    });
+    while (!isOver && this.#host.step()) await new Promise(setImmediate);
+  }
+}
+
+const get = (path: string, fields = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`;
+const post = (length: number, fields = '') =>
+  `POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n${fields}\r\n`;
+
+test('a request behind others in a pipeline may take its time before it reads its body', async (t) => {
+  const limits = { bodyBufferBytes: 1_000 };
+  const talk: Conversation = new Conversation(
+    async (request, response) => {
+      await talk.sleep(10);
+      response.text(`${(await request.text()).length} bytes`);
+    },
+    { limits },
+  );
+  await talk.say(get('/first') + post(6_000) + 'b'.repeat(2_000)); // more than is read ahead: the stream is paused
+  for (let rest = 'b'.repeat(4_000); rest !== ''; ) rest = await talk.say(rest);
+  await talk.pass(100);
+  const heard = await talk.hear();
+  t.match(heard, /0 bytes.*6000 bytes/s);
+  t.same(talk.errors, []);
+});
