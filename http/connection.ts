@@ -163,7 +163,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#writers = null;
     if (writers !== null) for (const writer of writers) writer.resolve();
     if (this.#phase === FLUSH) this.#next();
-    else if (this.#phase === ANSWER && this.stream.queuedBytes === 0) this.stream.setDeadline(NEVER_MS);
+    // What has drained may be the answer before: then the deadline is for this one to begin.
+    else if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
   }
 
   onTimeout(stream: Stream): void {
@@ -179,9 +180,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
         this.#close();
         break;
       default:
-        if (stream.queuedBytes > 0) this.#checkProgress();
+        if (this.#phase === ANSWER && this.#response?.hasBegun === false) this.#answerIsLate();
+        else if (stream.queuedBytes > 0) this.#checkProgress();
         else if (this.#phase === LINGER) stream.close();
-        else if (this.#response?.hasBegun === false) this.#answerIsLate();
     }
   }
 

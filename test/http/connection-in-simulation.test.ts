@@ -78,6 +78,9 @@ const get = (path: string, fields = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n$
 const post = (length: number, fields = '') =>
   `POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n${fields}\r\n`;
 
+/** Larger than both kernel buffers together: some of it is queued until the client reads. */
+const LARGE = 'x'.repeat(3 * BUFFER_BYTES);
+
 test('a request behind others in a pipeline may take its time before it reads its body', async (t) => {
   const limits = { bodyBufferBytes: 1_000 };
   const talk: Conversation = new Conversation(
@@ -93,4 +96,28 @@ test('a request behind others in a pipeline may take its time before it reads it
   const heard = await talk.hear();
   t.match(heard, /0 bytes.*6000 bytes/s);
   t.same(talk.errors, []);
+});
+
+test('a request has to be answered in time, also when the answer before it took some time to leave', async (t) => {
+  const talk = new Conversation(
+    (request, response) => (request.path === '/large' ? response.text(LARGE) : undefined), //
+    { timeouts: { answerMs: 1_000 } },
+  );
+  await talk.say(get('/large') + get('/never'));
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 OK\r\n.*x$/s);
+  await talk.pass(900);
+  t.equal(await talk.hear(), '');
+  await talk.pass(200);
+  t.match(await talk.hear(), /^HTTP\/1\.1 503 /);
+});
+
+test('a request has to be answered in time, also while its client does not read the answer before it', async (t) => {
+  const talk = new Conversation(
+    (request, response) => (request.path === '/large' ? response.text(LARGE) : undefined), //
+    { timeouts: { answerMs: 1_000, writeMs: 10_000 } },
+  );
+  await talk.say(get('/large') + get('/never'));
+  await talk.pass(1_100);
+  t.same(talk.errors, ['no answer after 1000 ms']);
+  t.match(await talk.hear(), /x*HTTP\/1\.1 503 /);
 });
