@@ -159,9 +159,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   onDrain(): void {
     this.#takenAtCheck = -1;
-    const writers = this.#writers;
-    this.#writers = null;
-    if (writers !== null) for (const writer of writers) writer.resolve();
+    this.#letWrite();
     if (this.#phase === FLUSH) this.#next();
     // What has drained may be the answer before: then the deadline is for this one to begin.
     else if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
@@ -306,7 +304,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   drained(): Promise<void> {
     if (this.isGone) return Promise.reject(new ClientGoneError());
-    if (this.stream.queuedBytes === 0) return Promise.resolve();
+    // What is still being put together may yet be queued: consume tells when it is out.
+    if (this.stream.queuedBytes === 0 && !this.#isConsuming) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#writers ??= [];
       this.#writers.push({ resolve, reject });
@@ -393,7 +392,15 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     }
     this.#isConsuming = false;
     this.#home.output.flush();
+    if (this.#writers !== null && this.stream.queuedBytes === 0) this.#letWrite();
     return at;
+  }
+
+  /** Whoever waits for the client may go on. */
+  #letWrite(): void {
+    const writers = this.#writers;
+    this.#writers = null;
+    if (writers !== null) for (const writer of writers) writer.resolve();
   }
 
   #consumePending(): void {

@@ -163,7 +163,8 @@ export class ResponseWriter {
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
     if (this.#sink.isGone) return ignored(this.#sink.drained());
-    if (this.#sink.isOverfull) {
+    // Before the first piece it is the answer before that is queued: the client has pipelined.
+    if (this.#hasBegun && this.#sink.isOverfull) {
       this.#sink.broken();
       return ignored(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
     }

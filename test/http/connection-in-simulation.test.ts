@@ -121,3 +121,31 @@ test('a request has to be answered in time, also while its client does not read 
   t.same(talk.errors, ['no answer after 1000 ms']);
   t.match(await talk.hear(), /x*HTTP\/1\.1 503 /);
 });
+
+test('write() waits for what has not left yet, also within the turn of the request', async (t) => {
+  let written = 0;
+  const talk = new Conversation(
+    async (_request, response) => {
+      for (; written < 3; written++) await response.write(LARGE);
+      response.end();
+    },
+    { limits: { answerBufferBytes: 1_000 } },
+  );
+  await talk.say(get('/'));
+  t.equal(written, 0, 'nobody has read yet');
+  const heard = await talk.hear();
+  t.equal(written, 3);
+  t.match(heard, /\r\n0\r\n\r\n$/);
+});
+
+test('what is queued of the answer before is not held against the first piece of the next', async (t) => {
+  const talk = new Conversation(
+    (request, response) => {
+      if (request.path === '/large') response.text(LARGE);
+      else void Promise.resolve().then(() => response.write('a piece').then(() => response.end()));
+    },
+    { limits: { answerBufferBytes: 1_000 } },
+  );
+  await talk.say(get('/large') + get('/stream'));
+  t.match(await talk.hear(), /a piece\r\n0\r\n\r\n$/);
+});
