@@ -107,6 +107,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #mustClose = false;
   /** The client waits for `100 Continue`. */
   #needsContinue = false;
+  /** An answer was complete before the body of its request: more of that is on its way. */
+  #leavesBody = false;
   /** Input that was dropped in this phase. */
   #dropped = 0;
   #writtenBytes = 0;
@@ -592,6 +594,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   /** The answer is complete and the body is not: it is read on for a while, so that the connection can be used again. */
   #discard(body: RequestBody): void {
     body.discard();
+    this.#leavesBody = true;
     if (this.#mustClose) {
       this.#close();
       return;
@@ -613,6 +616,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#response = null;
     this.#body = null;
     this.#bodyClock = null;
+    this.#leavesBody = false;
     this.#phase = HEAD;
     if (this.#isConsuming) return;
     this.#home.output.flush();
@@ -632,8 +636,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#watchProgress();
       return;
     }
-    const hasSentAll = this.#head?.keepAlive === false && this.#body?.isComplete !== false;
-    const isExpected = this.#hasPeerEnded || hasSentAll;
+    const isExpected = this.#hasPeerEnded || (this.#head?.keepAlive === false && !this.#leavesBody);
     if (isExpected && this.#pending === null) this.stream.close();
     else this.#linger();
   }

@@ -81,6 +81,9 @@ const post = (length: number, fields = '') =>
 /** Larger than both kernel buffers together: some of it is queued until the client reads. */
 const LARGE = 'x'.repeat(3 * BUFFER_BYTES);
 
+/** Has left the server, but not all of it has arrived before the client reads: an RST would destroy the rest. */
+const MEDIUM = 'x'.repeat(1.5 * BUFFER_BYTES);
+
 test('a request behind others in a pipeline may take its time before it reads its body', async (t) => {
   const limits = { bodyBufferBytes: 1_000 };
   const talk: Conversation = new Conversation(
@@ -148,4 +151,11 @@ test('what is queued of the answer before is not held against the first piece of
   );
   await talk.say(get('/large') + get('/stream'));
   t.match(await talk.hear(), /a piece\r\n0\r\n\r\n$/);
+});
+
+test('the last answer reaches a client that is still sending the body nobody wants', async (t) => {
+  const talk = new Conversation((_request, response) => response.status(403).text(`${MEDIUM}no\n`));
+  await talk.say(post(100_000, 'Connection: close\r\n'));
+  for (let i = 0; i < 5; i++) await talk.say('b'.repeat(1_000));
+  t.match(await talk.hear(), /^HTTP\/1\.1 403 .*no\n$/s);
 });
