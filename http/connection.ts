@@ -436,7 +436,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.stream.close(); // all its requests are answered; part of one is none
     else if (this.#pending !== null)
       return; // in the middle of a head, which has its deadline
-    else if (this.#home.isStopping) this.stream.close();
+    else if (this.#home.isStopping)
+      this.#linger(); // the answer did not say that it was the last: more requests may be on their way
     else this.stream.setDeadline(this.#home.timeouts.idleMs);
   }
 

@@ -159,3 +159,18 @@ test('the last answer reaches a client that is still sending the body nobody wan
   for (let i = 0; i < 5; i++) await talk.say('b'.repeat(1_000));
   t.match(await talk.hear(), /^HTTP\/1\.1 403 .*no\n$/s);
 });
+
+test('an answer that completes while the server stops reaches a client that has asked for more', async (t) => {
+  const talk: Conversation = new Conversation(async (_request, response) => {
+    await response.write(`a beginning${MEDIUM}`);
+    await talk.sleep(100);
+    response.end(', and an end');
+  });
+  await talk.say(get('/'));
+  const closed = talk.server.close();
+  await talk.pass(100);
+  await talk.say(get('/more'));
+  t.match(await talk.hear(), /a beginningx*\r\nc\r\n, and an end\r\n0\r\n\r\n$/s);
+  await talk.halfClose();
+  await closed;
+});
