@@ -350,7 +350,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       const rest = this.#pending;
       this.#pending = null;
       if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
-      if (this.#hasPeerEnded) stream.handler.onEnd?.(stream);
+      if (this.#hasPeerEnded && !stream.isEnded) stream.handler.onEnd?.(stream);
     });
   }
 

@@ -174,3 +174,22 @@ test('an answer that completes while the server stops reaches a client that has 
   await talk.halfClose();
   await closed;
 });
+
+test('a stream that is closed as it is handed over hears of nothing but its end', async (t) => {
+  const calls: string[] = [];
+  const talk: Conversation = new Conversation(async (_request, response) => {
+    await talk.sleep(100);
+    response.upgrade('other', (stream) => {
+      stream.close();
+      return {
+        onData: () => calls.push('data'),
+        onEnd: () => calls.push('end'),
+        onClose: () => calls.push('close'),
+      };
+    });
+  });
+  await talk.say(get('/', 'Connection: Upgrade\r\nUpgrade: other\r\n'));
+  await talk.halfClose();
+  await talk.pass(200);
+  t.same(calls, ['close']);
+});
