@@ -103,6 +103,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #isStreaming = false;
   #isFlushingSoon = false;
   #isPaused = false;
+  /** So much of the body waits for the handler that the client has to wait. */
+  #isBodyFull = false;
   #hasPeerEnded = false;
   #mustClose = false;
   /** The client waits for `100 Continue`. */
@@ -218,12 +220,14 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   wanted(): void {
     if (this.#phase !== BODY) return;
     if (this.#needsContinue) this.#sendContinue();
-    if (this.#isPaused) this.#resume();
+    this.#isBodyFull = false;
+    if (this.#isPaused && !this.#isConsuming) this.#resume();
     this.#bodyClock?.run(this.#home.now());
     this.#bodyIsDue();
   }
 
   enough(): void {
+    this.#isBodyFull = true;
     this.#pause();
     this.#bodyClock?.stop(this.#home.now());
     this.#awaitAnswer();
@@ -300,7 +304,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     process.nextTick(() => {
       this.#isFlushingSoon = false;
       this.#flushPieces();
-      if (this.#phase === ANSWER || (this.#phase === BODY && this.#isPaused)) this.#watchProgress();
+      if (this.#phase === ANSWER || (this.#phase === BODY && this.#isBodyFull)) this.#watchProgress();
     });
   }
 
@@ -425,6 +429,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   /** What came has been worked through, and what was answered is on its way. */
   #afterTurn(): void {
     if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
+    // What was read ahead is used up, and it was not all of the body.
+    if (this.#isPaused && (this.#phase === DISCARD || (this.#phase === BODY && !this.#isBodyFull))) this.#resume();
     if (this.#phase !== HEAD) return;
     if (this.stream.queuedBytes > 0) {
       this.#phase = FLUSH;
@@ -485,11 +491,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#phase = ANSWER;
     } else {
       this.#phase = BODY;
-      if (this.#isPaused) this.#resume(); // that was for what came behind the request before
+      this.#isBodyFull = false;
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
       if (!this.#needsContinue) this.#bodyClock.run(this.#home.now());
-      if (this.#isPaused) this.#resume(); // so much had waited behind the request before this one
     }
     this.#call(request, response);
   }
@@ -602,7 +607,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     }
     this.#phase = DISCARD;
     this.#dropped = 0;
-    if (this.#isPaused) this.#resume();
+    if (this.#isPaused && !this.#isConsuming) this.#resume();
     if (!this.#isConsuming) this.#home.output.flush();
     this.stream.setDeadline(this.#home.timeouts.lingerMs);
   }
@@ -678,7 +683,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #bodyIsDue(): void {
     const clock = this.#bodyClock;
     if (clock === null) return;
-    if (this.#isPaused || this.#needsContinue) {
+    if (this.#isBodyFull || this.#needsContinue) {
       // The handler takes its time, or the client with an answer that has begun.
       if (this.#response?.hasBegun === true) this.#checkProgress();
       else this.#answerIsLate();

@@ -193,3 +193,25 @@ test('a stream that is closed as it is handed over hears of nothing but its end'
   await talk.pass(200);
   t.same(calls, ['close']);
 });
+
+test('a pipeline of small uploads is not read further ahead with each of them', async (t) => {
+  const limits = { bodyBufferBytes: 1_000 };
+  const talk: Conversation = new Conversation(
+    async (request, response) => {
+      await request.text();
+      await talk.sleep(1_000);
+      response.empty();
+    },
+    { limits },
+  );
+  const pipeline = `${post(1)}b`.repeat(2_000);
+  let rest = pipeline;
+  for (let i = 0; i < 500; i++) {
+    rest = await talk.say(rest);
+    await talk.pass(20);
+  }
+  const answers = (await talk.hear()).split('HTTP/1.1 204').length - 1;
+  t.ok(answers >= 9, `${answers} answers`);
+  const sent = pipeline.length - rest.length;
+  t.ok(sent < 2 * BUFFER_BYTES + BUFFER_BYTES + 1_000 + 1_000, `${sent} bytes were taken`);
+});
