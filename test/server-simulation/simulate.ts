@@ -1,0 +1,29 @@
+/**
+ * The simulation as a program: as many days as one has time for.
+ *
+ *     npm run simulate -- --requests 1000000 --seed 1
+ *     npm run simulate -- --seed 17 --days 1      # that day again, exactly
+ *
+ * A seed that fails is printed, and so is everything that has happened, so that nobody takes a quiet day for a proof.
+ *
+ * Next: server-simulation.test.ts
+ */
+
+import { parseArgs } from 'node:util';
+import { Days } from './days.ts';
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '1000000' },
+    seed: { type: 'string', default: '1' },
+    days: { type: 'string', default: 'Infinity' },
+  },
+});
+
+const days = new Days();
+const firstSeed = Number(values.seed);
+const mostDays = Number(values.days);
+for (let seed = firstSeed; days.requests < Number(values.requests) && seed < firstSeed + mostDays; seed++) {
+  await days.live({ seed });
+}
+console.log(days.report());
