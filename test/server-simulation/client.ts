@@ -222,8 +222,9 @@ export class Client {
   checkReadAhead(bytes: number): void {
     const { settings } = this.#world;
     const current = this.script[this.begun - 1];
-    const isAtWork = current !== undefined && current.answeredAt < 0 && current.receivedAt < 0;
-    if (!isAtWork || this.#world.now() - current.begunAt >= settings.answerMs) return;
+    if (current === undefined || current.settledAt >= 0 || current.answeredAt >= 0 || current.invalid !== null) return;
+    // By then it may have been refused: what still comes is read and dropped.
+    if (this.hasHalfClosed || this.#world.now() - current.begunAt >= settings.bodyGraceMs) return;
     const end = (this.#starts[current.index] as number) + current.wire.length;
     // One recv may wait for an answer to leave before anybody counts, and one more may come before the stream is paused.
     const { bodyBufferBytes, receiveBufferBytes } = settings;

@@ -17,7 +17,7 @@ const storms: readonly Partial<SimulatedFaults>[] = [
   { interrupt: 0.6 },
   { spuriousAgain: 0.6 },
   { noBuffers: 0.6 },
-  { tooManyFiles: 0.9 },
+  { tooManyFiles: 0.5 },
   { connectionAborted: 0.5 },
   { reset: 0.01 },
   { delayedDelivery: 1 },
