@@ -310,8 +310,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   drained(): Promise<void> {
     if (this.isGone) return Promise.reject(new ClientGoneError());
-    // What is still being put together may yet be queued: consume tells when it is out.
-    if (this.stream.queuedBytes === 0 && !this.#isConsuming) return Promise.resolve();
+    // What is gathered may yet be queued: more than may wait then is not written on before that is known.
+    const gathered = this.#pieces?.byteLength ?? 0;
+    if (this.stream.queuedBytes === 0 && gathered <= this.#home.limits.answerBufferBytes) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#writers ??= [];
       this.#writers.push({ resolve, reject });
@@ -374,6 +375,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#pieces = null;
     pieces.flush();
     this.#home.returnOutput(pieces);
+    if (this.#writers !== null && this.stream.queuedBytes === 0) this.#letWrite();
   }
 
   // The machine.
@@ -398,7 +400,6 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     }
     this.#isConsuming = false;
     this.#home.output.flush();
-    if (this.#writers !== null && this.stream.queuedBytes === 0) this.#letWrite();
     return at;
   }
 

@@ -76,6 +76,11 @@ export class OutputBuffer {
     } while (rest > 0);
   }
 
+  /** How much waits here. */
+  get byteLength(): number {
+    return this.#length;
+  }
+
   flush(): void {
     this.#send(false);
   }
