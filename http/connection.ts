@@ -304,6 +304,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     process.nextTick(() => {
       this.#isFlushingSoon = false;
       this.#flushPieces();
+      if (!this.#isStreaming) return; // it is complete, and the deadline is another's
       if (this.#phase === ANSWER || (this.#phase === BODY && this.#isBodyFull)) this.#watchProgress();
     });
   }

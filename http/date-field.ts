@@ -14,7 +14,7 @@ export class DateField {
   /** On the clock of `line`: when the second is over. */
   #isValidUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(wallClock: () => number = Date.now) {
+  constructor(wallClock: () => number) {
     this.#wallClock = wallClock;
   }
 

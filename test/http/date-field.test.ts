@@ -25,7 +25,7 @@ function clocks(wallMs: number) {
 test('the date of RFC 9110 section 5.6.7', async (t) => {
   t.equal(clocks(AT).after(0), 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n');
   t.equal(clocks(AT + 999).after(0), 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n', 'up to the end of its second');
-  t.match(new DateField().line(0), /^Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n$/);
+  t.match(new DateField(Date.now).line(0), /^Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n$/);
 });
 
 test('it changes with the second of the wall clock, not before and not later', async (t) => {
