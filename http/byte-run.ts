@@ -17,9 +17,8 @@ const WORTH_WORDS = 64;
 
 /** The first offset in [at, stop) whose byte is not in the table, or `stop`. */
 export function endOfRun(table: Uint8Array, bytes: Uint8Array, from: number, stop: number): number {
-  let at = from;
-  while (at < stop && table[bytes[at] as number] === 1) at++;
-  return at;
+  for (let at = from; at < stop; at++) if (table[bytes[at] as number] === 0) return at;
+  return stop;
 }
 
 /** The memory that was looked at last, as words: the loop receives into one buffer, so it is nearly always that. */

@@ -57,62 +57,60 @@ export class FieldParser {
     return result >= 0 && this.at > this.#mostBytes ? TOO_LARGE : result;
   }
 
-  /** *( field-name ":" OWS field-value OWS CRLF ) CRLF */
+  /**
+   * *( field-name ":" OWS field-value OWS CRLF ) CRLF. Each round of the loop is a line, one step after the other; where the
+   * bytes end it is left, and the phase says with which step to go on.
+   */
   #scan(bytes: Uint8Array, start: number, stop: number): number {
     const { offsets } = this;
-    const words = wordsOf(bytes, start + this.at, stop);
-    const { byteOffset } = bytes;
     let at = start + this.at;
     let slot = this.count * OFFSETS;
     let phase = this.#phase;
     let result = INCOMPLETE;
-    scanning: while (at < stop) {
-      switch (phase) {
-        case FIELD:
-          if (bytes[at] === CR) {
-            phase = END_LF;
-            at++;
-            break;
-          }
+    const words = wordsOf(bytes, at, stop);
+    const wordsBefore = words === null ? 0 : bytes.byteOffset;
+    while (at < stop) {
+      if (phase === FIELD) {
+        if (bytes[at] === CR) {
+          phase = END_LF;
+          if (++at === stop) break;
+        } else {
           if (slot === offsets.length) return TOO_LARGE;
           offsets[slot] = at - start;
           phase = NAME;
-          break;
-        case NAME:
-          at = endOfRun(isTokenByte, bytes, at, stop);
-          if (at === stop) break;
-          // A space before the colon, a line without one, a folded line and an empty name all end up here.
-          if (bytes[at] !== COLON || at - start === offsets[slot]) return BAD_REQUEST;
-          offsets[slot + 1] = at - start;
-          at++;
-          phase = BEFORE_VALUE;
-          break;
-        case BEFORE_VALUE:
-          while (at < stop && (bytes[at] === SP || bytes[at] === HTAB)) at++;
-          if (at === stop) break;
-          offsets[slot + 2] = at - start;
-          phase = VALUE;
-          break;
-        case VALUE:
-          at = endOfValue(bytes, words, byteOffset, at, stop);
-          if (at === stop) break;
-          if (bytes[at] !== CR) return BAD_REQUEST;
-          offsets[slot + 3] = trimEnd(bytes, start + (offsets[slot + 2] as number), at) - start;
-          at++;
-          phase = FIELD_LF;
-          break;
-        case FIELD_LF:
-          if (bytes[at] !== LF) return BAD_REQUEST;
-          at++;
-          slot += OFFSETS;
-          phase = FIELD;
-          break;
-        default: // END_LF
-          if (bytes[at] !== LF) return BAD_REQUEST;
-          at++;
-          result = COMPLETE;
-          break scanning;
+        }
       }
+      if (phase === NAME) {
+        at = endOfRun(isTokenByte, bytes, at, stop);
+        if (at === stop) break;
+        // A space before the colon, a line without one, a folded line and an empty name all end up here.
+        if (bytes[at] !== COLON || at - start === offsets[slot]) return BAD_REQUEST;
+        offsets[slot + 1] = at - start;
+        at++;
+        phase = BEFORE_VALUE;
+      }
+      if (phase === BEFORE_VALUE) {
+        while (at < stop && (bytes[at] === SP || bytes[at] === HTAB)) at++;
+        if (at === stop) break;
+        offsets[slot + 2] = at - start;
+        phase = VALUE;
+      }
+      if (phase === VALUE) {
+        at = endOfValue(bytes, words, wordsBefore, at, stop);
+        if (at === stop) break;
+        if (bytes[at] !== CR) return BAD_REQUEST;
+        offsets[slot + 3] = trimEnd(bytes, start + (offsets[slot + 2] as number), at) - start;
+        phase = FIELD_LF;
+        if (++at === stop) break;
+      }
+      if (bytes[at] !== LF) return BAD_REQUEST;
+      at++;
+      if (phase === END_LF) {
+        result = COMPLETE;
+        break;
+      }
+      slot += OFFSETS;
+      phase = FIELD;
     }
     this.#phase = phase;
     this.count = slot / OFFSETS;

@@ -88,63 +88,64 @@ export class HeadParser {
     return this.#phase === METHOD ? NOT_IMPLEMENTED : URI_TOO_LONG;
   }
 
-  /** method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, nothing around them. */
+  /**
+   * method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, nothing around them. One step after the
+   * other; the phase says with which to begin, and where the bytes end the last one stays.
+   */
   #parseLine(bytes: Uint8Array, start: number, stop: number): number {
     let at = start + this.#at;
     let phase = this.#phase;
-    while (at < stop && phase !== FIELDS) {
-      switch (phase) {
-        case START:
-          if (bytes[at] === CR) {
-            phase = START_LF;
-            at++;
-          } else {
-            this.lineStart = at - start;
-            phase = METHOD;
-          }
-          break;
-        case START_LF:
-          if (bytes[at] !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
-          phase = START;
-          at++;
-          break;
-        case METHOD:
-          at = endOfRun(isTokenByte, bytes, at, stop);
-          if (at - start - this.lineStart > MOST_METHOD_BYTES) return NOT_IMPLEMENTED;
-          if (at === stop) break;
-          if (bytes[at] !== SP || at - start === this.lineStart) return BAD_REQUEST;
-          this.methodEnd = at - start;
-          this.targetStart = ++at - start;
-          phase = TARGET;
-          break;
-        case TARGET:
-          at = endOfRun(isTargetByte, bytes, at, stop);
-          if (at === stop) break;
-          // CR here is the HTTP/0.9 request, a line without a version.
-          if (bytes[at] !== SP || at - start === this.targetStart) return BAD_REQUEST;
-          this.targetEnd = at - start;
-          at++;
-          phase = VERSION;
-          break;
-        case VERSION: {
-          const versionStart = start + this.targetEnd + 1;
-          const versionEnd = versionStart + VERSION_BYTES;
-          if (versionEnd < stop) at = versionEnd;
-          else while (at < stop && bytes[at] !== CR && bytes[at] !== LF) at++;
-          if (at === stop) break;
-          if (bytes[at] !== CR) return BAD_REQUEST;
-          const minor = minorVersionOf(bytes, versionStart, at);
-          if (minor < 0) return minor;
-          this.minorVersion = minor;
-          at++;
-          phase = LINE_LF;
-          break;
-        }
-        default: // LINE_LF
-          if (bytes[at] !== LF) return BAD_REQUEST;
-          at++;
-          phase = FIELDS;
+    while (phase < METHOD && at < stop) {
+      if (phase === START_LF) {
+        if (bytes[at] !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
+        phase = START;
+        at++;
+      } else if (bytes[at] === CR) {
+        phase = START_LF;
+        at++;
+      } else {
+        this.lineStart = at - start;
+        phase = METHOD;
       }
+    }
+    if (phase === METHOD) {
+      at = endOfRun(isTokenByte, bytes, at, stop);
+      if (at - start - this.lineStart > MOST_METHOD_BYTES) return NOT_IMPLEMENTED;
+      if (at < stop) {
+        if (bytes[at] !== SP || at - start === this.lineStart) return BAD_REQUEST;
+        this.methodEnd = at - start;
+        this.targetStart = ++at - start;
+        phase = TARGET;
+      }
+    }
+    if (phase === TARGET) {
+      at = endOfRun(isTargetByte, bytes, at, stop);
+      if (at < stop) {
+        // CR here is the HTTP/0.9 request, a line without a version.
+        if (bytes[at] !== SP || at - start === this.targetStart) return BAD_REQUEST;
+        this.targetEnd = at - start;
+        at++;
+        phase = VERSION;
+      }
+    }
+    if (phase === VERSION) {
+      const versionStart = start + this.targetEnd + 1;
+      const versionEnd = versionStart + VERSION_BYTES;
+      if (versionEnd < stop) at = versionEnd;
+      else while (at < stop && bytes[at] !== CR && bytes[at] !== LF) at++;
+      if (at < stop) {
+        if (bytes[at] !== CR) return BAD_REQUEST;
+        const minor = minorVersionOf(bytes, versionStart, at);
+        if (minor < 0) return minor;
+        this.minorVersion = minor;
+        at++;
+        phase = LINE_LF;
+      }
+    }
+    if (phase === LINE_LF && at < stop) {
+      if (bytes[at] !== LF) return BAD_REQUEST;
+      at++;
+      phase = FIELDS;
     }
     this.#phase = phase;
     this.#at = at - start;
