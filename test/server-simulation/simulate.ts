@@ -20,10 +20,19 @@ const { values } = parseArgs({
   },
 });
 
+/** Infinity for days without end; nothing else that is no whole number. */
+function count(name: keyof typeof values): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) ? value > 0 : value === Number.POSITIVE_INFINITY) return value;
+  console.error(`--${name} must be a whole number above 0, not '${values[name]}'`);
+  process.exit(1);
+}
+
 const days = new Days();
-const firstSeed = Number(values.seed);
-const mostDays = Number(values.days);
-for (let seed = firstSeed; days.requests < Number(values.requests) && seed < firstSeed + mostDays; seed++) {
+const firstSeed = count('seed');
+const mostDays = count('days');
+const mostRequests = count('requests');
+for (let seed = firstSeed; days.requests < mostRequests && seed < firstSeed + mostDays; seed++) {
   await days.live({ seed });
 }
 console.log(days.report());
