@@ -1,5 +1,7 @@
 /**
  * Runs an example by its name, or lists them all: `npm run example`, `npm run example -- hello-server`.
+ *
+ * With SIMPLENET_SOCKETD=PATH in the environment, the example makes its system calls through the daemon on that path (socketd.ts).
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -17,6 +19,16 @@ function describe(name: string): string {
   return /^\/\*\*\n \* ([^.]*\.)/.exec(text)?.[1]?.replace(/\n \* /g, ' ') ?? '';
 }
 
+async function connectToSocketd(path: string): Promise<void> {
+  const { useSocketd } = await import('./socketd/remote-libc.ts');
+  try {
+    useSocketd(path);
+  } catch (error) {
+    console.error(`There is no socketd on ${path}: ${(error as Error).message}`);
+    process.exit(1);
+  }
+}
+
 const [name, ...args] = process.argv.slice(2);
 if (name === undefined) {
   console.log('Run one with: npm run example -- NAME\n');
@@ -26,5 +38,7 @@ if (name === undefined) {
   process.exitCode = 1;
 } else {
   process.argv.splice(2, process.argv.length, ...args);
+  const socketd = process.env.SIMPLENET_SOCKETD;
+  if (socketd !== undefined && name !== 'socketd') await connectToSocketd(socketd);
   await import(`./${name}.js`);
 }

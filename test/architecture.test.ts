@@ -194,7 +194,10 @@ function isOurs(specifier: string): boolean {
   return specifier.startsWith('.');
 }
 
-const product = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http'), ...sourcesIn('examples')];
+const product = [
+  'server.ts',
+  ...['simplenet', 'http', 'examples', 'examples/socketd'].flatMap((folder) => sourcesIn(folder)),
+];
 
 test('each file imports what the table allows, and the table names each file', async (t) => {
   const ruled = [...sourcesIn('simplenet'), ...sourcesIn('http'), 'server.ts'].filter(

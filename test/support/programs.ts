@@ -13,6 +13,11 @@ export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 }
 
+/** For a test's `skip`: why it cannot be run here, or false. */
+export function missing(name: string): string | false {
+  return hasProgram(name) ? false : `${name} is not installed`;
+}
+
 export interface Outcome {
   readonly code: number | null;
   readonly signal: string | null;

@@ -1,0 +1,170 @@
+/**
+ * What socketd does for each call: the same call, on a descriptor of its own that never waits.
+ *
+ * A call that would wait answers EAGAIN (connect: EINPROGRESS). Where the client believes in a blocking socket, that is no
+ * answer yet: `eventsAwaited` says what must happen first, and then the same call is simply made again.
+ *
+ * Refused is what could stop the daemon's one thread, or make it wait for what poll(2) does not tell: SO_LINGER with a time,
+ * rare flags of recv and send, Unix sockets (whose connect is never "in progress"), and raw ones, which are not for everybody.
+ */
+
+import { constants } from 'node:os';
+import { abi, libc } from '../../simplenet/index.ts';
+import type { ClientSockets, OwnedSocket } from './client-sockets.ts';
+import { type Answer, type Call, MOST_BYTES, type Request } from './wire.ts';
+
+const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = constants.errno;
+
+const FAMILIES = [abi.AF_INET, abi.AF_INET6];
+const TYPES = [abi.SOCK_STREAM, abi.SOCK_DGRAM];
+const KNOWN_FLAGS = abi.MSG_PEEK | abi.MSG_TRUNC | abi.MSG_DONTWAIT | abi.MSG_NOSIGNAL | abi.MSG_MORE;
+
+/** Scratch space: what is in it is copied into the answer before the next call. */
+const bytes = Buffer.allocUnsafeSlow(MOST_BYTES);
+const room = Buffer.alloc(1024); // for an address, or the value of an option
+const cell = new Int32Array(1);
+const pollfd = Buffer.alloc(abi.POLLFD_SIZE);
+
+type Arguments = readonly [number, number, number, number];
+type CallOfSocket = (socket: OwnedSocket, args: Arguments, data: Buffer, sockets: ClientSockets) => number | Answer;
+
+/** A call that answers an address or a value: as much of it as the client has room for. */
+function withRoom(wanted: number, call: () => number): Answer {
+  const size = Math.min(wanted, room.length);
+  cell[0] = size; // where it is negative, the call throws a RangeError
+  const result = call();
+  const trueLength = cell[0] as number;
+  return result < 0 ? { result } : { result, trueLength, data: room.subarray(0, Math.min(size, trueLength)) };
+}
+
+/** Flags for recv and send. MSG_NOSIGNAL: that a client's peer is gone is no reason to end the daemon. */
+function messageFlags(flags: number): number | null {
+  return (flags & ~KNOWN_FLAGS) === 0 ? flags | abi.MSG_NOSIGNAL : null;
+}
+
+/** close(2) would wait that long, and all clients with it. */
+function isLingering(level: number, option: number, value: Buffer): boolean {
+  if (level !== abi.SOL_SOCKET || option !== abi.SO_LINGER || value.length < 8) return false;
+  return value.readInt32LE(0) !== 0 && value.readInt32LE(4) !== 0;
+}
+
+const callsOfSocket: { readonly [name in Exclude<Call, 'socket' | 'if_nametoindex'>]: CallOfSocket } = {
+  bind: ({ fd }, _args, address) => libc.bind(fd, address, address.length),
+  listen: ({ fd }, [, backlog]) => libc.listen(fd, backlog),
+  accept4({ fd }, [, flags, wanted], _data, sockets) {
+    if (sockets.isFull) return -EMFILE; // before a connection is taken that would have no place
+    const answer = withRoom(wanted, () => libc.accept4(fd, room, cell, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC));
+    if (answer.result < 0) return answer;
+    return { ...answer, result: sockets.add({ fd: answer.result, waits: (flags & abi.SOCK_NONBLOCK) === 0 }) };
+  },
+  connect: ({ fd }, _args, address) => libc.connect(fd, address, address.length),
+  shutdown: ({ fd }, [, how]) => libc.shutdown(fd, how),
+  close(_socket, [number], _data, sockets) {
+    sockets.close(number);
+    return 0;
+  },
+  recv({ fd }, [, length, clientFlags]) {
+    const flags = messageFlags(clientFlags);
+    if (flags === null) return -EOPNOTSUPP;
+    const result = libc.recv(fd, bytes, 0, length, flags);
+    return { result, data: bytes.subarray(0, Math.max(0, Math.min(result, length))) };
+  },
+  send({ fd }, [, clientFlags], data) {
+    const flags = messageFlags(clientFlags);
+    return flags === null ? -EOPNOTSUPP : libc.send(fd, data, 0, data.length, flags);
+  },
+  recvfrom({ fd }, [, length, clientFlags, wanted]) {
+    const flags = messageFlags(clientFlags);
+    if (flags === null) return -EOPNOTSUPP;
+    const answer = withRoom(wanted, () => libc.recvfrom(fd, bytes, 0, length, flags, room, cell));
+    if (answer.result < 0) return answer;
+    const received = bytes.subarray(0, Math.min(answer.result, length));
+    return { ...answer, data: Buffer.concat([received, answer.data ?? Buffer.alloc(0)]) };
+  },
+  sendto({ fd }, [, clientFlags, length], data) {
+    const flags = messageFlags(clientFlags);
+    if (flags === null) return -EOPNOTSUPP;
+    const address = data.subarray(length); // of a length that is too great the call itself will say so
+    return libc.sendto(fd, data, 0, length, flags, address, address.length);
+  },
+  getsockname: ({ fd }, [, wanted]) => withRoom(wanted, () => libc.getsockname(fd, room, cell)),
+  getpeername: ({ fd }, [, wanted]) => withRoom(wanted, () => libc.getpeername(fd, room, cell)),
+  getsockopt: ({ fd }, [, level, option, wanted]) =>
+    withRoom(wanted, () => libc.getsockopt(fd, level, option, room, cell)),
+  setsockopt({ fd }, [, level, option], value) {
+    if (isLingering(level, option, value)) return -EOPNOTSUPP;
+    return libc.setsockopt(fd, level, option, value, value.length);
+  },
+  poll({ fd }, [, events]) {
+    pollfd.writeInt32LE(fd, 0);
+    pollfd.writeUInt16LE(events & 0xffff, 4);
+    return { result: libc.poll(pollfd, 1, 0), trueLength: pollfd.readInt16LE(6) };
+  },
+  fcntl(socket, [, command, argument]) {
+    const isBlocking = (argument & abi.O_NONBLOCK) === 0;
+    switch (command) {
+      case abi.F_GETFL: {
+        const flags = libc.fcntl(socket.fd, abi.F_GETFL, 0);
+        return socket.waits && flags >= 0 ? flags & ~abi.O_NONBLOCK : flags;
+      }
+      case abi.F_SETFL:
+        socket.waits = isBlocking;
+        return 0;
+      case abi.F_GETFD:
+        return abi.FD_CLOEXEC; // the daemon starts no programs
+      case abi.F_SETFD:
+        return 0;
+      default:
+        return -EINVAL;
+    }
+  },
+};
+
+function openSocket([domain, type, protocol]: Arguments, sockets: ClientSockets): number {
+  const kind = type & ~(abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC);
+  if (!FAMILIES.includes(domain)) return -EAFNOSUPPORT;
+  if (!TYPES.includes(kind)) return -EPROTONOSUPPORT;
+  if (sockets.isFull) return -EMFILE;
+  const fd = libc.socket(domain, kind | abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC, protocol);
+  return fd < 0 ? fd : sockets.add({ fd, waits: (type & abi.SOCK_NONBLOCK) === 0 });
+}
+
+function answerTo({ call, args, data }: Request, sockets: ClientSockets): number | Answer {
+  if (call === 'socket') return openSocket(args as Arguments, sockets);
+  if (call === 'if_nametoindex') return libc.if_nametoindex(data.toString());
+  const socket = sockets.get(args[0] as number);
+  return socket === undefined ? -EBADF : callsOfSocket[call](socket, args as Arguments, data, sockets);
+}
+
+/** Makes the call, now. */
+export function perform(request: Request, sockets: ClientSockets): Answer {
+  try {
+    const answer = answerTo(request, sockets);
+    return typeof answer === 'number' ? { result: answer } : answer;
+  } catch (error) {
+    // The table does not let such arguments reach the kernel, which would have said the same.
+    if (error instanceof RangeError || error instanceof TypeError) return { result: -EINVAL };
+    throw error;
+  }
+}
+
+/** For which events a call of a blocking socket waits, and which of its arguments may say that it does not. */
+const waits: { readonly [name in Call]?: { readonly events: number; readonly flagsAt?: number } } = {
+  accept4: { events: abi.EPOLLIN },
+  connect: { events: abi.EPOLLOUT },
+  recv: { events: abi.EPOLLIN, flagsAt: 2 },
+  recvfrom: { events: abi.EPOLLIN, flagsAt: 2 },
+  send: { events: abi.EPOLLOUT, flagsAt: 1 },
+  sendto: { events: abi.EPOLLOUT, flagsAt: 1 },
+};
+
+/** What must happen before the call is made again; null: its answer counts. */
+export function eventsAwaited({ call, args }: Request, { result }: Answer, socket: OwnedSocket): number | null {
+  if (call === 'poll') return result === 0 && args[2] !== 0 ? (args[1] as number) & 0xffff : null;
+  const wait = waits[call];
+  if (wait === undefined || !socket.waits) return null;
+  if (wait.flagsAt !== undefined && ((args[wait.flagsAt] as number) & abi.MSG_DONTWAIT) !== 0) return null;
+  // connect(2) made again answers EALREADY until it is decided, and then how: 0, or why not.
+  const notYet = call === 'connect' ? [-abi.EINPROGRESS, -EALREADY] : [-abi.EAGAIN];
+  return notYet.includes(result) ? wait.events : null;
+}
