@@ -1,0 +1,154 @@
+/**
+ * A chat room: what one guest says, all others read. Each of them comes in with `nc -N 127.0.0.1 8080`.
+ *
+ * What a server sends, it sends at the pace of its slowest reader, or it keeps the rest in memory, without end if it knows
+ * no limit. A chat cannot wait for one of many, so here is the third way: whoever lets more than `MOST_QUEUED_BYTES` pile up is
+ * dropped, and the others are told. All else is bounded as well: lines, names, guests, and the time to choose a name.
+ */
+
+import {
+  createEventLoop,
+  type EventLoop,
+  formatSocketAddress,
+  type Stream,
+  type StreamHandler,
+} from '../simplenet/index.ts';
+
+const MOST_QUEUED_BYTES = 64 * 1024;
+const MOST_LINE_BYTES = 1024;
+const MOST_GUESTS = 1000;
+const NAMING_MS = 60_000;
+const PARTING_MS = 5_000;
+
+const NEWLINE = 0x0a;
+const NAME = /^[\p{Letter}\p{Number}_-]{1,16}$/u;
+
+/** One guest's line may hold what moves the cursor of another's terminal, or worse. */
+const CONTROLS = /\p{Control}/gu;
+
+class Room {
+  readonly #guests = new Map<string, Guest>();
+  /** With and without a name. */
+  count = 0;
+
+  has(name: string): boolean {
+    return this.#guests.has(name);
+  }
+
+  get names(): string {
+    return [...this.#guests.keys()].join(', ') || 'nobody';
+  }
+
+  enter(name: string, guest: Guest): void {
+    this.tell(`* ${name} has come`);
+    this.#guests.set(name, guest);
+  }
+
+  leave(name: string, why: string): void {
+    if (this.#guests.delete(name)) this.tell(`* ${name} has left: ${why}`);
+  }
+
+  tell(line: string, except?: Guest): void {
+    // A copy: whoever does not keep up leaves while we are at it.
+    for (const guest of [...this.#guests.values()]) if (guest !== except) guest.read(line);
+  }
+}
+
+class Guest implements StreamHandler {
+  readonly #room: Room;
+  readonly #stream: Stream;
+  #name: string | null = null;
+  /** The beginning of a line whose end has not come yet. */
+  #begun = Buffer.alloc(0);
+
+  constructor(room: Room, stream: Stream) {
+    this.#room = room;
+    this.#stream = stream;
+    room.count++;
+    stream.setDeadline(NAMING_MS);
+    this.read(`Here are: ${room.names}. Who are you?`);
+  }
+
+  /** Gives the guest a line to read. */
+  read(line: string): void {
+    if (this.#stream.isEnded) return;
+    this.#stream.write(Buffer.from(`${line}\n`));
+    if (this.#stream.queuedBytes <= MOST_QUEUED_BYTES) return;
+    this.#stream.abort();
+    this.#leave('reads too slowly');
+  }
+
+  onData(_stream: Stream, bytes: Buffer): void {
+    if (this.#stream.isEnded) return;
+    let rest = Buffer.concat([this.#begun, bytes]);
+    for (let end = rest.indexOf(NEWLINE); end !== -1 && !this.#stream.isEnded; end = rest.indexOf(NEWLINE)) {
+      if (end > MOST_LINE_BYTES) break;
+      this.#said(rest.toString('utf8', 0, end).replace(CONTROLS, ''));
+      rest = rest.subarray(end + 1);
+    }
+    this.#begun = rest;
+    if (rest.length > MOST_LINE_BYTES) this.#part(`A line has at most ${MOST_LINE_BYTES} bytes.`, 'talks too long');
+  }
+
+  onEnd(): void {
+    this.#part('Good bye.', 'end of input');
+  }
+
+  onClose(): void {
+    this.#room.count--;
+    this.#leave('connection lost');
+  }
+
+  #said(line: string): void {
+    if (line === '/quit') this.#part('Good bye.', '/quit');
+    else if (this.#name === null) this.#introduce(line);
+    else this.#room.tell(`${this.#name}: ${line}`, this);
+  }
+
+  #introduce(name: string): void {
+    if (!NAME.test(name) || this.#room.has(name)) {
+      this.read('That is no name, or not yours. Up to 16 letters and digits: who are you?');
+      return;
+    }
+    this.#stream.setDeadline(Number.POSITIVE_INFINITY);
+    this.#name = name;
+    this.#room.enter(name, this);
+    this.read(`Welcome, ${name}. /quit leaves.`);
+  }
+
+  /** The guest still gets what was written, if it takes it soon. */
+  #part(words: string, why: string): void {
+    if (this.#stream.isEnded) return;
+    this.read(words);
+    this.#stream.end();
+    this.#stream.setDeadline(PARTING_MS);
+    this.#leave(why);
+  }
+
+  #leave(why: string): void {
+    if (this.#name !== null) this.#room.leave(this.#name, why);
+  }
+}
+
+function open(loop: EventLoop, port: number): void {
+  const room = new Room();
+  const { address } = loop.listen({ address: '127.0.0.1', port }, (stream) => {
+    if (room.count < MOST_GUESTS) return new Guest(room, stream);
+    stream.write(Buffer.from('The room is full.\n'));
+    stream.end();
+    stream.setDeadline(PARTING_MS);
+    return { onData: () => {} };
+  });
+  console.log(`chatting on ${formatSocketAddress(address)}`);
+}
+
+const port = process.argv[2] ?? '8080';
+const loop = createEventLoop();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
+try {
+  if (!/^\d{1,5}$/.test(port)) throw new Error('Usage: npm run example -- chat [PORT]');
+  open(loop, Number(port));
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+}
