@@ -6,13 +6,7 @@
  * dropped, and the others are told. All else is bounded as well: lines, names, guests, and the time to choose a name.
  */
 
-import {
-  createEventLoop,
-  type EventLoop,
-  formatSocketAddress,
-  type Stream,
-  type StreamHandler,
-} from '../simplenet/index.ts';
+import { createEventLoop, formatSocketAddress, type Stream, type StreamHandler } from '../simplenet/index.ts';
 
 const MOST_QUEUED_BYTES = 64 * 1024;
 const MOST_LINE_BYTES = 1024;
@@ -130,24 +124,23 @@ class Guest implements StreamHandler {
   }
 }
 
-function open(loop: EventLoop, port: number): void {
+function main(port: string): void {
+  if (!/^\d{1,5}$/.test(port)) throw new Error('Usage: npm run example -- chat [PORT]');
+  const loop = createEventLoop();
   const room = new Room();
-  const { address } = loop.listen({ address: '127.0.0.1', port }, (stream) => {
+  const { address } = loop.listen({ address: '127.0.0.1', port: Number(port) }, (stream) => {
     if (room.count < MOST_GUESTS) return new Guest(room, stream);
     stream.write(Buffer.from('The room is full.\n'));
     stream.end();
     stream.setDeadline(PARTING_MS);
     return { onData: () => {} };
   });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
   console.log(`chatting on ${formatSocketAddress(address)}`);
 }
 
-const port = process.argv[2] ?? '8080';
-const loop = createEventLoop();
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
 try {
-  if (!/^\d{1,5}$/.test(port)) throw new Error('Usage: npm run example -- chat [PORT]');
-  open(loop, Number(port));
+  main(process.argv[2] ?? '8080');
 } catch (error) {
   console.error((error as Error).message);
   process.exitCode = 1;

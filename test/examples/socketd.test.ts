@@ -336,6 +336,12 @@ test('64 clients, and the next is not let in', async (t) => {
   t.equal(daemon.client().close(3), -ENETDOWN);
 });
 
+test('an event loop cannot live in another process, and says so in one line', async (t) => {
+  const daemon = await RunningDaemon.start(t);
+  const { code, stderr } = await daemon.run('chat', '0').ends();
+  t.same([code, stderr], [1, 'epoll_create1 ENOSYS: function not implemented\n']);
+});
+
 test('without a path it says how it is used', async (t) => {
   const { code, stderr } = await run(['socketd']).ends();
   t.same([code, stderr], [1, 'Usage: npm run example -- socketd PATH\n']);
