@@ -39,7 +39,8 @@ class Room {
   }
 
   leave(name: string, why: string): void {
-    if (this.#guests.delete(name)) this.tell(`* ${name} has left: ${why}`);
+    this.#guests.delete(name);
+    this.tell(`* ${name} has left: ${why}`);
   }
 
   tell(line: string, except?: Guest): void {
@@ -96,7 +97,7 @@ class Guest implements StreamHandler {
   #said(line: string): void {
     if (line === '/quit') this.#part('Good bye.', '/quit');
     else if (this.#name === null) this.#introduce(line);
-    else this.#room.tell(`${this.#name}: ${line}`, this);
+    else if (line !== '') this.#room.tell(`${this.#name}: ${line}`, this);
   }
 
   #introduce(name: string): void {
@@ -120,7 +121,9 @@ class Guest implements StreamHandler {
   }
 
   #leave(why: string): void {
-    if (this.#name !== null) this.#room.leave(this.#name, why);
+    const name = this.#name;
+    this.#name = null; // from now on it may be somebody else's
+    if (name !== null) this.#room.leave(name, why);
   }
 }
 

@@ -3,7 +3,8 @@
  *
  * So a program can run on a network stack that lives in another process, and never know. Start the daemon, then any example
  * that waits as the calls wait, with the environment variable SIMPLENET_SOCKETD=PATH: the same NetSocket, the same errors, and
- * not one socket in its own process but that to the daemon. SIMPLENET_TRACE=1 shows the requests in the one, the calls in the other.
+ * not one socket in its own process but that to the daemon. SIMPLENET_TRACE=1 shows the requests in the one process and the
+ * calls in the other.
  *
  * The parts are in socketd/: wire.ts (the format), remote-libc.ts (the client's table of calls), daemon.ts (the owner),
  * calls.ts (what it does for each call), client-sockets.ts (whose socket is whose).

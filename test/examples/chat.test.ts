@@ -76,6 +76,18 @@ test('names are taken once, and lines hold no control characters', async (t) => 
   await other.reads('ann: [2Jboo\n');
 });
 
+test('a name is free again while its last owner’s connection still ends', async (t) => {
+  const [, port] = await startChat(t);
+  const ann = await enter(t, port, 'ann');
+  const first = await enter(t, port, 'bob');
+  first.write('/quit\n');
+  await ann.reads('* bob has left: /quit\n');
+  await enter(t, port, 'bob');
+  first.destroy();
+  const carl = await enter(t, port, 'carl');
+  t.match(carl.text, 'Here are: ann, bob.', 'the second bob is still there');
+});
+
 test('a line has at most 1024 bytes', async (t) => {
   const [, port] = await startChat(t);
   const [ann, bob] = [await enter(t, port, 'ann'), await enter(t, port, 'bob')];
