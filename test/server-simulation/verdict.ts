@@ -241,7 +241,7 @@ function excuseOfServer(client: Client, exchange: Exchange | undefined, world: C
 }
 
 function excuseOfClient(client: Client, exchange: Exchange | undefined, world: Circumstances): string | null {
-  const { idleMs, headerMs, lingerMs, tickMs } = world.settings;
+  const { idleMs, headerMs, lingerMs } = world.settings;
   const now = world.now();
   const before = client.script[client.answered - 1];
   const isUntouched = exchange === undefined || exchange.begunAt < 0;
@@ -251,9 +251,9 @@ function excuseOfClient(client: Client, exchange: Exchange | undefined, world: C
   const leftBody =
     before !== undefined && (before.deed === 'ignore' || before.deed === 'taste' || before.deed === 'reject');
   if (leftBody && before.body !== null) {
-    const took = before.sentAt < 0 ? now - before.begunAt : before.sentAt - before.begunAt;
-    // What was sent in time may still have been on the wire.
-    if (took + tickMs >= lingerMs || client.hasHalfClosed) return 'left a body unfinished';
+    // Its end may have been on the wire for as long as that, though it was sent in time.
+    const isLate = now - before.begunAt >= lingerMs && (before.sentAt < 0 || now - before.sentAt < lingerMs);
+    if (isLate || client.hasHalfClosed) return 'left a body unfinished';
   }
   const isUnfinished = exchange === undefined || exchange.sentAt < 0;
   if (client.hasHalfClosed && isUnfinished) return 'half-closed, all answered';
