@@ -58,6 +58,35 @@ export const SO_ATTACH_REUSEPORT_CBPF = 51;
 export const SO_ZEROCOPY = 60;
 
 /** tcp(7). */
+/**
+ * socket(7), SO_ATTACH_FILTER: classic BPF, <linux/filter.h>. An opcode is a class with what belongs to it: BPF_LD | BPF_B |
+ * BPF_ABS loads the byte at an offset. struct sock_filter { u16 code @0; u8 jt @2; u8 jf @3; u32 k @4; }
+ * struct sock_fprog { u16 length @0; struct sock_filter *instructions @8; }
+ */
+export const BPF_LD = 0x00;
+export const BPF_W = 0x00;
+export const BPF_H = 0x08;
+export const BPF_B = 0x10;
+export const BPF_ABS = 0x20;
+export const BPF_ALU = 0x04;
+export const BPF_AND = 0x50;
+export const BPF_MOD = 0x90;
+export const BPF_JMP = 0x05;
+export const BPF_JEQ = 0x10;
+export const BPF_JGT = 0x20;
+export const BPF_RET = 0x06;
+export const BPF_K = 0x00;
+export const BPF_A = 0x10;
+export const BPF_MAXINSNS = 4096;
+export const SOCK_FILTER_SIZE = 8;
+export const SOCK_FPROG_SIZE = 16;
+
+/** What BPF_ABS loads from offsets below 0: from SKF_AD_OFF what the kernel knows, from SKF_NET_OFF the IP header. */
+export const SKF_AD_OFF = -0x1000;
+export const SKF_AD_RXHASH = 32;
+export const SKF_AD_CPU = 36;
+export const SKF_NET_OFF = -0x100000;
+
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;

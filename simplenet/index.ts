@@ -34,6 +34,7 @@ export {
   type SocketAddress,
   type UnixAddress,
 } from './socket-address.ts';
+export type { FilterInstruction } from './socket-filter.ts';
 export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './socket-options.ts';
 export { SystemError } from './system-error.ts';
 export { type TraceOptions, trace } from './tracing.ts';

@@ -13,6 +13,7 @@
  */
 
 import {
+  BPF_MAXINSNS,
   EPOLL_EVENT_WORDS,
   F_GETFD,
   F_GETFL,
@@ -27,6 +28,8 @@ import {
   SO_ATTACH_REUSEPORT_CBPF,
   SO_GET_FILTER,
   SO_ZEROCOPY,
+  SOCK_FILTER_SIZE,
+  SOCK_FPROG_SIZE,
   SOL_SOCKET,
 } from './abi.ts';
 import { koffi } from './ffi.ts';
@@ -65,6 +68,11 @@ export interface Libc {
   getpeername(fd: number, address: Uint8Array, addressLength: Int32Array): number;
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: Int32Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: number): number;
+  /**
+   * setsockopt(2) at SOL_SOCKET of the options that take a struct sock_fprog: SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF.
+   * `program` is an array of struct sock_filter. The struct with their address is made here, so no caller gives one.
+   */
+  setsockopt_fprog(fd: number, option: number, program: Uint8Array, programLength: number): number;
   epoll_create1(flags: number): number;
   epoll_ctl(epollFd: number, operation: number, fd: number, event: Int32Array): number;
   epoll_wait(epollFd: number, events: Int32Array, maxEvents: number, timeoutMs: number): number;
@@ -193,6 +201,31 @@ function checkOption(level: number, option: number): void {
   if (isOfFilter) throw new RangeError(`option ${option} of level ${level} holds an address, and is not known here`);
   // MSG_ZEROCOPY sends from our memory after the call has returned, when it may be somebody else's.
   if (level === SOL_SOCKET && option === SO_ZEROCOPY) throw new RangeError('SO_ZEROCOPY is not known here');
+}
+
+/** The two options whose address we make ourselves, in setsockopt_fprog. */
+function checkFilter(option: number, program: Uint8Array, programLength: number): void {
+  if (option !== SO_ATTACH_FILTER && option !== SO_ATTACH_REUSEPORT_CBPF) {
+    throw new RangeError(`option ${String(option)} takes no filter`);
+  }
+  checkRange(program, 0, programLength);
+  // The count of instructions is 16 bits wide: more would be attached as their remainder.
+  if (programLength % SOCK_FILTER_SIZE !== 0 || programLength > BPF_MAXINSNS * SOCK_FILTER_SIZE) {
+    throw new RangeError(`a filter has at most ${BPF_MAXINSNS} instructions of ${SOCK_FILTER_SIZE} bytes`);
+  }
+}
+
+/**
+ * struct sock_fprog with its instructions behind it, all in one piece of memory: the call holds the struct, and so what it
+ * points to. It is our own, so nobody can take it away or move it in between.
+ */
+function makeFprog(program: Uint8Array, programLength: number): Uint8Array {
+  const memory = new Uint8Array(new ArrayBuffer(SOCK_FPROG_SIZE + programLength));
+  for (let i = 0; i < programLength; i++) memory[SOCK_FPROG_SIZE + i] = program[i] as number;
+  const struct = new DataView(memory.buffer);
+  struct.setUint16(0, programLength / SOCK_FILTER_SIZE, true);
+  struct.setBigUint64(8, koffi.address(memory) + BigInt(SOCK_FPROG_SIZE), true);
+  return memory;
 }
 
 function checkString(text: string): void {
@@ -336,6 +369,11 @@ export const libc: Libc = {
     checkRange(value, 0, valueLength);
     checkOption(level, option);
     return answer(c.setsockopt(fd, level, option, value, valueLength));
+  },
+  setsockopt_fprog(fd, option, program, programLength) {
+    checkFd(fd);
+    checkFilter(option, program, programLength);
+    return answer(c.setsockopt(fd, SOL_SOCKET, option, makeFprog(program, programLength), SOCK_FPROG_SIZE));
   },
   epoll_create1(flags) {
     checkInteger(flags, 'flags');

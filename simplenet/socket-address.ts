@@ -3,7 +3,7 @@
  *
  * A Unix path that begins with NUL is in the abstract namespace of unix(7): a name without a file.
  *
- * Next: socket-options.ts
+ * Next: socket-filter.ts
  */
 
 import {

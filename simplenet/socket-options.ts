@@ -31,6 +31,7 @@ import {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from './abi.ts';
+import type { FilterInstruction } from './socket-filter.ts';
 
 export interface KeepAlive {
   /** Silence before the first probe. */
@@ -82,6 +83,10 @@ export interface OptionTarget {
   setOption(level: number, option: number, value: number | Uint8Array): void;
   getOption(level: number, option: number): number;
   getOptionBytes(level: number, option: number, maxBytes: number): Buffer;
+  /** SO_ATTACH_FILTER: from now on only the packets that the program keeps arrive here. */
+  attachFilter(program: readonly FilterInstruction[]): void;
+  /** SO_ATTACH_REUSEPORT_CBPF: the program chooses the socket of the `reusePort` group, by its number in order of bind or listen. */
+  attachReusePortFilter(program: readonly FilterInstruction[]): void;
 }
 
 const LINGER_SIZE = 8;

@@ -14,6 +14,8 @@ import {
   POLLFD_SIZE,
   POLLIN,
   POLLOUT,
+  SO_ATTACH_FILTER,
+  SO_ATTACH_REUSEPORT_CBPF,
   SO_DOMAIN,
   SO_TYPE,
   SOCK_CLOEXEC,
@@ -30,6 +32,7 @@ import {
   SOCKADDR_MAX_SIZE,
   type SocketAddress,
 } from './socket-address.ts';
+import { encodeFilter, type FilterInstruction } from './socket-filter.ts';
 import { applySocketOptions, type OptionTarget, type SocketOptions } from './socket-options.ts';
 import { check, SystemError } from './system-error.ts';
 
@@ -99,6 +102,14 @@ export class Socket extends Descriptor implements OptionTarget {
     return bytes.subarray(0, lengthCell[0]);
   }
 
+  attachFilter(program: readonly FilterInstruction[]): void {
+    this.#setFilter(SO_ATTACH_FILTER, program);
+  }
+
+  attachReusePortFilter(program: readonly FilterInstruction[]): void {
+    this.#setFilter(SO_ATTACH_REUSEPORT_CBPF, program);
+  }
+
   /** fcntl(2), O_NONBLOCK. Two calls, for sockets that others made; our own are born as they should be. */
   setNonBlocking(nonBlocking: boolean): void {
     const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));
@@ -122,6 +133,11 @@ export class Socket extends Descriptor implements OptionTarget {
   /** Its struct sockaddr. An interface in an IPv6 scope is looked up, if_nametoindex(3). */
   encode(address: SocketAddress): Buffer {
     return encodeWith(this.libc, address);
+  }
+
+  #setFilter(option: number, program: readonly FilterInstruction[]): void {
+    const bytes = encodeFilter(program);
+    check('setsockopt', this.libc.setsockopt_fprog(this.fd, option, bytes, bytes.length));
   }
 }
 

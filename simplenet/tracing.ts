@@ -84,6 +84,11 @@ const formatters: Formatters = {
     optionValue(value, length),
     length,
   ],
+  setsockopt_fprog: ([fd, option, , length]) => [
+    fd,
+    symbol(option, 'SO_'),
+    `{${length / abi.SOCK_FILTER_SIZE} instructions}`,
+  ],
   epoll_create1: ([how]) => [flags(how, ['EPOLL_CLOEXEC'])],
   epoll_ctl: ([epollFd, operation, fd, event]) => [
     epollFd,

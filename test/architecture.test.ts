@@ -19,7 +19,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/interruption.ts': ['abi'],
   'simplenet/ip-address.ts': [],
   'simplenet/socket-address.ts': ['abi', 'ip-address'],
-  'simplenet/socket-options.ts': ['abi'],
+  'simplenet/socket-filter.ts': ['abi'],
+  'simplenet/socket-options.ts': ['abi', 'socket-filter'],
   'simplenet/descriptor.ts': ['libc'],
   'simplenet/socket.ts': [
     'abi',
@@ -27,6 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'system-error',
     'interruption',
     'socket-address',
+    'socket-filter',
     'socket-options',
     'descriptor',
   ],
@@ -167,7 +169,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const frontDoors = ['simplenet/index.ts', 'http/index.ts'];
 
 const pureFiles = [
-  ...['ip-address', 'socket-address', 'write-queue', 'slow-start', 'deadlines'].map((name) => `simplenet/${name}`),
+  ...['ip-address', 'socket-address', 'socket-filter', 'write-queue', 'slow-start', 'deadlines'].map(
+    (name) => `simplenet/${name}`,
+  ),
   ...['grammar', 'status', 'limits', 'http-error', 'field-parser', 'head-parser', 'header-list', 'request-head'],
   ...['body-framing', 'body-decoder', 'request-body', 'http-request', 'output-buffer', 'response-writer', 'handler'],
   ...['path', 'route-pattern', 'route-tree', 'router', 'pending-input', 'body-clock'],

@@ -56,6 +56,9 @@ const expressions: Readonly<Record<string, string>> = {
   RLIMIT_SIZE: 'sizeof(struct rlimit)',
   EPOLL_EVENT_WORDS: 'sizeof(struct epoll_event) / 4',
   EPOLL_EVENT_DATA_WORD: 'offsetof(struct epoll_event, data) / 4',
+  SOCK_FILTER_SIZE: 'sizeof(struct sock_filter)',
+  SOCK_FPROG_SIZE: 'sizeof(struct sock_fprog)',
+  UCRED_SIZE: 'sizeof(struct ucred)',
   SOCKADDR_IN_SIZE: 'sizeof(struct sockaddr_in)',
   SOCKADDR_IN6_SIZE: 'sizeof(struct sockaddr_in6)',
   SOCKADDR_UN_SIZE: 'sizeof(struct sockaddr_un)',
@@ -77,6 +80,15 @@ const layout: Readonly<Record<string, number>> = {
   'sizeof(rlim_t)': 8,
   'offsetof(struct linger, l_linger)': 4,
   'sizeof(struct linger)': 8,
+  'offsetof(struct sock_filter, code)': 0,
+  'offsetof(struct sock_filter, jt)': 2,
+  'offsetof(struct sock_filter, jf)': 3,
+  'offsetof(struct sock_filter, k)': 4,
+  'offsetof(struct sock_fprog, len)': 0,
+  'offsetof(struct sock_fprog, filter)': 8,
+  'offsetof(struct ucred, pid)': 0,
+  'offsetof(struct ucred, uid)': 4,
+  'offsetof(struct ucred, gid)': 8,
   'offsetof(struct epoll_event, events)': 0,
   'sizeof(socklen_t)': 4,
   'sizeof(ssize_t)': 8,
@@ -114,6 +126,7 @@ const HEADERS = [
   'sys/socket.h',
   'sys/types.h',
   'sys/un.h',
+  'linux/filter.h',
   'linux/netfilter_ipv4/ip_tables.h', // behind net/if.h, which it would else define again
 ];
 

@@ -220,6 +220,10 @@ const edges: Readonly<Record<string, Edge>> = {
     // What this option is set to can be asked for again: the name of an algorithm, of which there is none like that.
     call: (buffer, _offset, length) => libc.setsockopt(tcp, abi.IPPROTO_TCP, TCP_CONGESTION, buffer, length),
   },
+  setsockopt_fprog: {
+    unit: 'bytes',
+    call: (buffer, _offset, length) => libc.setsockopt_fprog(tcp, abi.SO_ATTACH_FILTER, buffer, length),
+  },
   epoll_ctl: {
     unit: 'words',
     least: eventBytes,
@@ -425,7 +429,15 @@ function lookAtHonestBuffers(): void {
 }
 
 /** What they read shows nowhere, or is as long as the buffer always is. */
-const UNSEEN = ['sendto, the address', 'connect', 'setsockopt', 'epoll_ctl', 'setrlimit', 'getrlimit'];
+const UNSEEN = [
+  'sendto, the address',
+  'connect',
+  'setsockopt',
+  'setsockopt_fprog',
+  'epoll_ctl',
+  'setrlimit',
+  'getrlimit',
+];
 
 function* disguisedAttempts(edge: Edge): Generator<readonly [string, () => unknown, Edge]> {
   for (const [what, disguise] of Object.entries(disguises)) {

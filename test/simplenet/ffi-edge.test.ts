@@ -54,6 +54,7 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
     getpeername: libc.getpeername(fd, bytes, room),
     getsockopt: libc.getsockopt(fd, abi.SOL_SOCKET, abi.SO_TYPE, bytes, room),
     setsockopt: libc.setsockopt(fd, abi.SOL_SOCKET, abi.SO_REUSEADDR, bytes, 4),
+    setsockopt_fprog: libc.setsockopt_fprog(fd, abi.SO_ATTACH_FILTER, bytes, 16),
     epoll_ctl: libc.epoll_ctl(fd, abi.EPOLL_CTL_ADD, 0, events),
     epoll_wait: libc.epoll_wait(fd, events, 4, 0),
     close: libc.close(fd),

@@ -52,6 +52,7 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   getpeername: [fd, buffer, cell],
   getsockopt: [fd, int, int, buffer, cell],
   setsockopt: [fd, int, int, buffer, ['length', SIZE]],
+  setsockopt_fprog: [fd, ['integer', abi.SO_ATTACH_FILTER], buffer, ['length', SIZE]],
   epoll_create1: [['integer', -1]],
   epoll_ctl: [fd, int, fd, ['events', new Int32Array(abi.EPOLL_EVENT_WORDS)]],
   epoll_wait: [fd, ['events', new Int32Array(2 * abi.EPOLL_EVENT_WORDS)], ['integer', 2], int],
@@ -205,6 +206,24 @@ t.test('SO_GET_FILTER, which counts in instructions of 8 bytes and not in bytes,
   t.throws(() => libc.getsockopt(-1, abi.SOL_SOCKET, 26, new Uint8Array(8), Int32Array.of(8)), Error);
 });
 
+t.test(
+  'a filter is whole instructions, no more than the kernel takes, for the two options that take one',
+  async (t) => {
+    const most = abi.BPF_MAXINSNS * abi.SOCK_FILTER_SIZE;
+    const room = new Uint8Array(most + abi.SOCK_FILTER_SIZE);
+    for (const option of [abi.SO_ATTACH_FILTER, abi.SO_ATTACH_REUSEPORT_CBPF]) {
+      for (const length of [0, 8, most]) t.equal(libc.setsockopt_fprog(-1, option, room, length), -abi.EBADF);
+      for (const length of [1, 7, 9, most - 1, most + abi.SOCK_FILTER_SIZE]) {
+        t.throws(() => libc.setsockopt_fprog(-1, option, room, length), RangeError, `${length} bytes`);
+      }
+    }
+    // SO_ATTACH_BPF (50) and SO_ATTACH_REUSEPORT_EBPF (52) take a descriptor instead, SO_RCVBUF an int.
+    for (const option of [50, 52, abi.SO_RCVBUF]) {
+      t.throws(() => libc.setsockopt_fprog(-1, option, room, 8), RangeError, `option ${option}`);
+    }
+  },
+);
+
 t.test('a descriptor that is not open is answered EBADF', async (t) => {
   const before = openDescriptors();
   const unopened = libc.open('/dev/null', abi.O_RDONLY | abi.O_CLOEXEC);
@@ -226,6 +245,7 @@ t.test('a descriptor that is not open is answered EBADF', async (t) => {
       getpeername: libc.getpeername(fd, new Uint8Array(16), Int32Array.of(16)),
       getsockopt: libc.getsockopt(fd, abi.SOL_SOCKET, abi.SO_TYPE, new Uint8Array(4), Int32Array.of(4)),
       setsockopt: libc.setsockopt(fd, abi.SOL_SOCKET, abi.SO_REUSEADDR, new Uint8Array(4), 4),
+      setsockopt_fprog: libc.setsockopt_fprog(fd, abi.SO_ATTACH_FILTER, new Uint8Array(8), 8),
       epoll_ctl: libc.epoll_ctl(fd, abi.EPOLL_CTL_ADD, 0, events),
       epoll_wait: libc.epoll_wait(fd, events, 1, 0),
       fcntl: libc.fcntl(fd, abi.F_GETFL, 0),
@@ -261,6 +281,8 @@ t.test('a call that fails answers its own errno, whatever failed before', async 
     ['getpeername', () => libc.getpeername(socket, new Uint8Array(16), Int32Array.of(16)), 'ENOTCONN'],
     ['getsockopt', () => libc.getsockopt(socket, 1, 9999, new Uint8Array(4), Int32Array.of(4)), 'ENOPROTOOPT'],
     ['setsockopt', () => libc.setsockopt(socket, 9999, 1, new Uint8Array(4), 4), 'ENOPROTOOPT'],
+    ['setsockopt_fprog', () => libc.setsockopt_fprog(socket, abi.SO_ATTACH_FILTER, new Uint8Array(8), 0), 'EINVAL'],
+    ['setsockopt_fprog', () => libc.setsockopt_fprog(file, abi.SO_ATTACH_FILTER, new Uint8Array(8), 8), 'ENOTSOCK'],
     ['epoll_create1', () => libc.epoll_create1(1), 'EINVAL'],
     ['epoll_ctl', () => libc.epoll_ctl(epoll, abi.EPOLL_CTL_ADD, socket, event), 'EEXIST'],
     ['epoll_ctl', () => libc.epoll_ctl(epoll, abi.EPOLL_CTL_DEL, epoll, event), 'EINVAL'],

@@ -313,6 +313,8 @@ t.test('no options, no calls', async (t) => {
     setOption: (...args) => void set.push(args.map(Number)),
     getOption: () => 0,
     getOptionBytes: () => Buffer.alloc(0),
+    attachFilter() {},
+    attachReusePortFilter() {},
   };
   applySocketOptions(target, {});
   t.same(set, []);

@@ -206,6 +206,20 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
     ),
     row('setsockopt', [5, 77, 1, int32(1), 4], 0, 'setsockopt(5, 77, 1, [1], 4) = 0'),
   ],
+  setsockopt_fprog: [
+    row(
+      'setsockopt_fprog',
+      [5, abi.SO_ATTACH_FILTER, new Uint8Array(64), 32],
+      0,
+      'setsockopt_fprog(5, SO_ATTACH_FILTER, {4 instructions}) = 0',
+    ),
+    row(
+      'setsockopt_fprog',
+      [5, abi.SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(8), 8],
+      -22,
+      'setsockopt_fprog(5, SO_ATTACH_REUSEPORT_CBPF, {1 instructions}) = -1 EINVAL (invalid argument)',
+    ),
+  ],
   epoll_create1: [
     row('epoll_create1', [abi.EPOLL_CLOEXEC], 4, 'epoll_create1(EPOLL_CLOEXEC) = 4'),
     row('epoll_create1', [0], 4, 'epoll_create1(0) = 4'),

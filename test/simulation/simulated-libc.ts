@@ -364,6 +364,15 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
       });
     },
 
+    setsockopt_fprog(fd, option, program, programLength) {
+      count('setsockopt_fprog');
+      checkIntegers('setsockopt_fprog', option);
+      checkRange('setsockopt_fprog', program, 0, programLength);
+      return withSocket('setsockopt_fprog', fd, () => {
+        throw new Error('filters are not simulated');
+      });
+    },
+
     epoll_create1(flags) {
       count('epoll_create1');
       checkIntegers('epoll_create1', flags);
