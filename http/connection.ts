@@ -12,6 +12,7 @@
  */
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
+import type { PeerCredentials } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import { BodyClock } from './body-clock.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
@@ -206,6 +207,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   get remoteAddress(): SocketAddress {
     return this.stream.remoteAddress;
+  }
+
+  get peerCredentials(): PeerCredentials | null {
+    return this.stream.peerCredentials;
   }
 
   signalFor(request: HttpRequest): AbortSignal {

@@ -7,6 +7,7 @@
  * Next: date-field.ts
  */
 
+import type { PeerCredentials } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import { HeaderList } from './header-list.ts';
 import type { RequestBody } from './request-body.ts';
@@ -15,6 +16,7 @@ import type { RequestHead } from './request-head.ts';
 /** The connection, as far as a request may ask it. */
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
+  readonly peerCredentials: PeerCredentials | null;
   signalFor(request: HttpRequest): AbortSignal;
 }
 
@@ -78,6 +80,11 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   get remoteAddress(): string {
     const address = this.#origin.remoteAddress;
     return 'path' in address ? address.path : address.address;
+  }
+
+  /** The process that asks, where it came over a Unix socket. Ask before waiting for anything: a client that is gone has none. */
+  get peerCredentials(): PeerCredentials | null {
+    return this.#origin.peerCredentials;
   }
 
   /** Aborted when the client is really gone before the answer is complete, and never otherwise. */

@@ -50,6 +50,7 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_PEERCRED = 17;
 export const SO_ATTACH_FILTER = 26;
 export const SO_GET_FILTER = 26;
 export const SO_ACCEPTCONN = 30;
@@ -57,7 +58,6 @@ export const SO_DOMAIN = 39;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
 export const SO_ZEROCOPY = 60;
 
-/** tcp(7). */
 /**
  * socket(7), SO_ATTACH_FILTER: classic BPF, <linux/filter.h>. An opcode is a class with what belongs to it: BPF_LD | BPF_B |
  * BPF_ABS loads the byte at an offset. struct sock_filter { u16 code @0; u8 jt @2; u8 jf @3; u32 k @4; }
@@ -87,6 +87,7 @@ export const SKF_AD_RXHASH = 32;
 export const SKF_AD_CPU = 36;
 export const SKF_NET_OFF = -0x100000;
 
+/** tcp(7). */
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
@@ -167,6 +168,9 @@ export const SOCKADDR_IN_SIZE = 16;
 export const SOCKADDR_IN6_SIZE = 28;
 export const SOCKADDR_UN_SIZE = 110;
 export const SOCKADDR_UN_PATH = 2;
+
+/** unix(7), SO_PEERCRED. struct ucred { s32 pid @0; u32 uid @4; u32 gid @8; } */
+export const UCRED_SIZE = 12;
 
 /** errno(3): only those that the code or its tests speak of. Node's own table names and explains all of them (system-error.ts). */
 export const EPERM = 1;

@@ -29,7 +29,7 @@ import {
 import type { Deadlines, Timed } from './deadlines.ts';
 import type { Epoll } from './epoll.ts';
 import type { Stream, StreamHandler } from './event-loop.ts';
-import type { NetSocket } from './net-socket.ts';
+import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
 import { SystemError } from './system-error.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -127,6 +127,10 @@ export class EpollStream implements Stream, Watched, Timed {
 
   get localAddress(): SocketAddress {
     return this.#socket.localAddress;
+  }
+
+  get peerCredentials(): PeerCredentials | null {
+    return this.#socket.peerCredentials;
   }
 
   get queuedBytes(): number {

@@ -15,7 +15,7 @@
  */
 
 import type { Alarm } from './host.ts';
-import type { NetSocket } from './net-socket.ts';
+import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import type { SocketAddress } from './socket-address.ts';
 import type { ListenOptions, SocketOptions } from './socket-options.ts';
 import type { SystemError } from './system-error.ts';
@@ -26,6 +26,8 @@ export interface Stream {
   readonly remoteAddress: SocketAddress;
   /** Known while the stream is open. */
   readonly localAddress: SocketAddress;
+  /** Known while the stream is open: the process at the other end of a Unix socket, null for all others. */
+  readonly peerCredentials: PeerCredentials | null;
   /** Who hears of this stream. It may be replaced at any time: so a protocol is upgraded. */
   handler: StreamHandler;
   /** Bytes accepted by `write` that the kernel has not taken yet. */

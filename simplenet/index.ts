@@ -23,7 +23,7 @@ export type {
 } from './event-loop.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
 export { type Libc, libc } from './libc.ts';
-export { NetSocket } from './net-socket.ts';
+export { NetSocket, type PeerCredentials } from './net-socket.ts';
 export { raiseOpenFileLimit } from './open-file-limit.ts';
 export type { SocketSetup } from './socket.ts';
 export {

@@ -18,11 +18,13 @@ import {
   SHUT_WR,
   SO_ERROR,
   SO_LINGER,
+  SO_PEERCRED,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
   SOMAXCONN,
+  UCRED_SIZE,
 } from './abi.ts';
 import { untilUninterrupted } from './interruption.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
@@ -30,6 +32,14 @@ import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 import { familyOf, type SocketAddress } from './socket-address.ts';
 import { encodeLinger, type ListenOptions } from './socket-options.ts';
 import { check } from './system-error.ts';
+
+/** Who is at the other end of a Unix socket, as the kernel noted when it connected, or listened. */
+export interface PeerCredentials {
+  /** 0 where it lives in another PID namespace. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
@@ -126,6 +136,13 @@ export class NetSocket extends Socket {
   /** SO_ERROR: why the connection failed, as a positive errno, or 0. Reading it clears it. */
   takeError(): number {
     return this.getOption(SOL_SOCKET, SO_ERROR);
+  }
+
+  /** SO_PEERCRED, unix(7): the process at the other end, which it cannot lie about; null where the socket is none of AF_UNIX. */
+  get peerCredentials(): PeerCredentials | null {
+    if (this.family !== AF_UNIX) return null;
+    const bytes = this.getOptionBytes(SOL_SOCKET, SO_PEERCRED, UCRED_SIZE);
+    return { pid: bytes.readInt32LE(0), uid: bytes.readUInt32LE(4), gid: bytes.readUInt32LE(8) };
   }
 
   /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */

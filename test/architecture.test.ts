@@ -113,7 +113,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/body-framing.ts': ['grammar'],
   'http/body-decoder.ts': ['grammar', 'limits', 'http-error', 'field-parser', 'header-list'],
   'http/request-body.ts': ['http-error', 'header-list', 'body-decoder', 'pending-input'],
-  'http/http-request.ts': ['../simplenet/socket-address', 'header-list', 'request-head', 'request-body'],
+  'http/http-request.ts': [
+    '../simplenet/socket-address',
+    '../simplenet/net-socket',
+    'header-list',
+    'request-head',
+    'request-body',
+  ],
   'http/date-field.ts': [],
   'http/plain-heads.ts': ['status'],
   'http/latin1.ts': [],
@@ -128,6 +134,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/body-clock.ts': ['limits'],
   'http/connection.ts': [
     '../simplenet/socket-address',
+    '../simplenet/net-socket',
     '../simplenet/event-loop',
     'status',
     'limits',

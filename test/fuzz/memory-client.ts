@@ -22,6 +22,7 @@ const MOST_TURNS = 100;
 class MemoryStream implements Stream {
   readonly remoteAddress = { address: '192.0.2.1', port: 1 };
   readonly localAddress = { address: '192.0.2.2', port: 80 };
+  readonly peerCredentials = null;
   handler: StreamHandler = { onData: () => {} };
   queuedBytes = 0;
   isEnded = false;

@@ -351,6 +351,7 @@ test('an upload in a pipeline that had to wait is read like any other', async (t
 class SlowStream implements Stream {
   readonly remoteAddress = { path: '' };
   readonly localAddress = { path: '' };
+  readonly peerCredentials = null;
   handler: StreamHandler = { onData: () => {} };
   queuedBytes = 0;
   isEnded = false;

@@ -11,6 +11,7 @@ import { RequestHead } from '../../http/request-head.ts';
 const signal = AbortSignal.timeout(60_000);
 const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
+  peerCredentials: null,
   signalFor: () => signal,
 };
 
@@ -72,6 +73,12 @@ test('who asks', async (t) => {
   t.equal(get('/').remoteAddress, '192.0.2.7');
   const unix = requestOf('GET / HTTP/1.0\r\n\r\n', RequestBody.none, { ...origin, remoteAddress: { path: '/run/x' } });
   t.equal(unix.remoteAddress, '/run/x');
+  const self = { pid: 1, uid: 2, gid: 3 };
+  t.equal(
+    requestOf('GET / HTTP/1.0\r\n\r\n', RequestBody.none, { ...origin, peerCredentials: self }).peerCredentials,
+    self,
+  );
+  t.equal(get('/').peerCredentials, null);
   t.equal(get('/').signal, signal);
 });
 
@@ -79,6 +86,7 @@ test('the signal is made by nobody but those who ask', async (t) => {
   let asked = 0;
   const watching: RequestOrigin = {
     remoteAddress: origin.remoteAddress,
+    peerCredentials: null,
     signalFor() {
       asked++;
       return signal;

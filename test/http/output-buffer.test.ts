@@ -12,6 +12,7 @@ type Writes = [stream: string, text: string][];
 class FakeStream implements Stream {
   readonly remoteAddress = { address: '192.0.2.1', port: 1 };
   readonly localAddress = { address: '192.0.2.2', port: 2 };
+  readonly peerCredentials = null;
   handler: StreamHandler = { onData() {} };
   queuedBytes = 0;
   isEnded = false;

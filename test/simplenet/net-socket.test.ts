@@ -88,6 +88,19 @@ t.test('a Unix client has no name', async (t) => {
   t.same(server.remoteAddress, { path: '' });
 });
 
+t.test('the kernel tells who is at the other end of a Unix socket', async (t) => {
+  const self = { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() };
+  const [client, server] = connectedPair(t, { path: join(folder(t), 'socket') });
+  t.same(server.peerCredentials, self);
+  t.same(client.peerCredentials, self);
+  client.close();
+  t.same(server.peerCredentials, self, 'also when it is gone');
+  const [tcp] = connectedPair(t);
+  t.equal(tcp.peerCredentials, null, 'TCP does not say');
+  tcp.close();
+  t.throws(() => tcp.peerCredentials, { code: 'EBADF' });
+});
+
 t.test('`::` accepts IPv4 unless it is told not to', async (t) => {
   const both = closing(t, NetSocket.listenOn({ address: '::', port: 0 }, { ipv6Only: false }));
   const { port } = both.localAddress as InternetAddress;
