@@ -38,7 +38,13 @@ if (name === undefined) {
   process.exitCode = 1;
 } else {
   process.argv.splice(2, process.argv.length, ...args);
-  const socketd = process.env.SIMPLENET_SOCKETD;
-  if (socketd !== undefined && name !== 'socketd') await connectToSocketd(socketd);
-  await import(`./${name}.js`);
+  try {
+    const socketd = process.env.SIMPLENET_SOCKETD;
+    if (socketd !== undefined && name !== 'socketd') await connectToSocketd(socketd);
+    await import(`./${name}.js`);
+  } catch (error) {
+    // What a program says of wrong arguments, or the kernel of a busy port, is meant to be read; where it was thrown is not.
+    console.error((error as Error).message);
+    process.exit(1);
+  }
 }

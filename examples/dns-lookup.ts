@@ -1,0 +1,127 @@
+/**
+ * A DNS lookup by hand: one datagram out, one back, and TCP where the answer did not fit.
+ *
+ * Anybody can send us a datagram that looks like the answer. So the socket is connected, and the kernel drops what comes from
+ * elsewhere; the id is random, and it and the question must come back; what does not fit is ignored and the wait goes on, but
+ * never for longer than it is meant to.
+ */
+
+import { randomInt } from 'node:crypto';
+import { formatIPv4, formatIPv6, NetSocket, type SocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
+import * as dns from './dns/message.ts';
+
+const ATTEMPTS = 3;
+const ATTEMPT_MS = 1_000;
+const TCP_MS = 5_000;
+
+const types: Readonly<Record<string, number>> = { A: dns.A, AAAA: dns.AAAA, TXT: dns.TXT };
+
+const [nameText = '', typeText = 'A', address = '127.0.0.1', portText = '5300'] = process.argv.slice(2);
+const name = dns.parseName(nameText);
+const type = types[typeText.toUpperCase()];
+if (name === null || type === undefined) {
+  throw new Error('Usage: npm run example -- dns-lookup NAME [A|AAAA|TXT] [SERVER] [PORT]');
+}
+const server: SocketAddress = { address, port: Number(portText) };
+const question = { name, type, class: dns.IN };
+const id = randomInt(0x1_0000);
+const query = dns.encodeMessage({ id, flags: dns.RD, questions: [question], answers: [], additionals: [] });
+
+/** The message in these bytes, if it answers our query. */
+function answerIn(bytes: Buffer): dns.Message | null {
+  try {
+    const message = dns.decodeMessage(bytes);
+    const [echo] = message.questions;
+    const isOurs =
+      message.id === id &&
+      (message.flags & dns.QR) !== 0 &&
+      echo !== undefined &&
+      dns.formatName(echo.name).toLowerCase() === dns.formatName(question.name).toLowerCase() &&
+      echo.type === question.type;
+    return isOurs ? message : null;
+  } catch (error) {
+    if (error instanceof dns.MalformedMessage) return null;
+    throw error;
+  }
+}
+
+/** UDP loses datagrams and says nothing: without an answer in time, the question is asked again. */
+function askOverUdp(): dns.Message {
+  const socket = UdpSocket.connectTo(server);
+  const buffer = Buffer.alloc(dns.PLAIN_UDP_SIZE);
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      socket.send(query);
+      const giveUpAt = performance.now() + ATTEMPT_MS;
+      while (socket.wait('readable', Math.max(0, Math.ceil(giveUpAt - performance.now())))) {
+        const { length } = socket.receiveFrom(buffer);
+        const answer = answerIn(buffer.subarray(0, length));
+        if (answer !== null) return answer;
+      }
+    }
+  } finally {
+    socket.close();
+  }
+  throw new Error(`no answer within ${(ATTEMPTS * ATTEMPT_MS) / 1000} seconds`);
+}
+
+/** RFC 1035 section 4.2.2. Non-blocking, so that nothing waits but `wait`, which knows until when. */
+function askOverTcp(): dns.Message {
+  const socket = NetSocket.connectTo(server, { nonBlocking: true });
+  const giveUpAt = performance.now() + TCP_MS;
+  const mustBecome = (direction: 'readable' | 'writable') => {
+    if (!socket.wait(direction, Math.max(0, Math.ceil(giveUpAt - performance.now())))) {
+      throw new Error(`no answer over TCP within ${TCP_MS / 1000} seconds`);
+    }
+  };
+  const read = (length: number): Buffer => {
+    const bytes = Buffer.alloc(length);
+    for (let filled = 0; filled < length; ) {
+      mustBecome('readable');
+      const size = socket.read(bytes, filled);
+      if (size === 0) throw new Error('the server left in the middle of its answer');
+      filled += size;
+    }
+    return bytes;
+  };
+  try {
+    mustBecome('writable'); // connected, or refused
+    const error = socket.takeError();
+    if (error !== 0) throw new SystemError('connect', -error, server);
+    socket.writeAll(dns.framed(query)); // a few bytes into an empty buffer: they fit
+    const answer = answerIn(read(read(2).readUInt16BE()));
+    if (answer === null) throw new Error('the server answered something else');
+    return answer;
+  } finally {
+    socket.close();
+  }
+}
+
+/** RFC 1035 section 3.3.14: strings, each behind its length. */
+function formatText(data: Buffer): string {
+  const strings: string[] = [];
+  for (let at = 0; at < data.length; at += 1 + (data[at] as number)) {
+    const string = data.toString('latin1', at + 1, at + 1 + (data[at] as number));
+    strings.push(`"${string.replace(/[^ -~]|["\\]/g, dns.escapeByte)}"`);
+  }
+  return strings.join(' ');
+}
+
+function formatData({ type, data }: dns.ResourceRecord): string {
+  if (type === dns.A && data.length === 4) return formatIPv4(data);
+  if (type === dns.AAAA && data.length === 16) return formatIPv6(data);
+  if (type === dns.TXT) return formatText(data);
+  return `\\# ${data.length} ${data.toString('hex')}`; // RFC 3597 section 5
+}
+
+let answer = askOverUdp();
+if ((answer.flags & dns.TC) !== 0) {
+  console.log('the answer does not fit into a datagram: asking again over TCP');
+  answer = askOverTcp();
+}
+const rcode = answer.flags & dns.RCODE;
+if (rcode !== dns.NOERROR) throw new Error(`the server says ${dns.rcodeNames[rcode] ?? rcode}`);
+for (const record of answer.answers) {
+  console.log(`${dns.formatName(record.name)} ${record.ttl} ${dns.formatType(record.type)} ${formatData(record)}`);
+}
+if (answer.answers.length === 0) console.log(`${dns.formatName(name)} has no ${typeText.toUpperCase()} records`);
