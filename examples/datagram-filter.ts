@@ -1,0 +1,34 @@
+/**
+ * A filter in the kernel: datagrams that do not begin with a magic byte never wake this program.
+ *
+ * The filter is a program in classic BPF, a handful of instructions that the kernel checks once and then runs on each packet
+ * for the socket. It is attached by the `control` hook, between socket(2) and bind(2): attached any later, it would miss what
+ * came in the meantime.
+ */
+
+import { abi, createEventLoop, type FilterInstruction, formatSocketAddress } from '../simplenet/index.ts';
+
+const { BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET } = abi;
+
+const MAGIC = '*';
+/** The filter of a UDP socket sees the header, too. */
+const UDP_HEADER_SIZE = 8;
+
+const beginsWithMagic: readonly FilterInstruction[] = [
+  { code: BPF_LD | BPF_B | BPF_ABS, k: UDP_HEADER_SIZE }, // the first byte; where there is none, the answer is 0
+  { code: BPF_JMP | BPF_JEQ | BPF_K, k: MAGIC.charCodeAt(0), jt: 0, jf: 1 },
+  { code: BPF_RET | BPF_K, k: 0xffff_ffff }, // keep all of it
+  { code: BPF_RET | BPF_K, k: 0 }, // drop it
+];
+
+const loop = createEventLoop();
+const port = loop.bindUdp(
+  { address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) },
+  {
+    onMessage: (_port, bytes, from) =>
+      console.log(`${formatSocketAddress(from)} sent ${JSON.stringify(String(bytes))}`),
+  },
+  { control: (socket) => socket.attachFilter(beginsWithMagic) },
+);
+console.log(`waiting on ${formatSocketAddress(port.address)} for datagrams that begin with ${MAGIC}`);
+process.once('SIGINT', () => loop.close());
