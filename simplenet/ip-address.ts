@@ -7,17 +7,16 @@
  * Next: socket-address.ts
  */
 
-/** True where the machine keeps the low byte first, as both supported architectures do. */
-const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
-/** Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. */
+/**
+ * Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. The
+ * machine keeps the low byte first: both architectures that abi.ts admits do.
+ */
 export function htons(value: number): number {
-  return HOST_IS_LITTLE_ENDIAN ? ((value & 0xff) << 8) | ((value >>> 8) & 0xff) : value & 0xffff;
+  return ((value & 0xff) << 8) | ((value >>> 8) & 0xff);
 }
 
 /** Host to network long, byteorder(3). */
 export function htonl(value: number): number {
-  if (!HOST_IS_LITTLE_ENDIAN) return value >>> 0;
   return (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | ((value >>> 24) & 0xff)) >>> 0;
 }
 
