@@ -195,11 +195,13 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#pieces = null;
     this.#returnParser();
     this.#home.gone(this);
+    const writers = this.#writers;
+    this.#writers = null;
+    // Most leave when nobody waits for them. An error has a stack, which takes longer to make than all the rest of this.
+    if (this.#abort === null && writers === null && this.#body?.isComplete !== false) return;
     const reason = new ClientGoneError({ cause: error });
     this.#abort?.abort(reason);
     this.#body?.fail(reason);
-    const writers = this.#writers;
-    this.#writers = null;
     if (writers !== null) for (const writer of writers) writer.reject(reason);
   }
 

@@ -8,10 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { Connection, type ConnectionHome } from '../../http/connection.ts';
 import { HeadParser } from '../../http/head-parser.ts';
+import { ClientGoneError } from '../../http/http-error.ts';
 import {
   defaultLimits,
   defaultTimeouts,
   type Handler,
+  type HttpRequest,
   type ResponseWriter,
   Router,
   type ServeOptions,
@@ -324,6 +326,43 @@ test('the signal of a client that has gone is aborted, whenever it is asked for'
   t.same(seen, [true]);
 });
 
+test('a client that leaves while nobody waits for it costs no error', async (t) => {
+  let errors = 0;
+  class Counted extends Error {
+    constructor(message?: string, options?: ErrorOptions) {
+      super(message, options);
+      errors++;
+    }
+  }
+  Object.setPrototypeOf(ClientGoneError, Counted); // what its `super` calls
+  t.teardown(() => Object.setPrototypeOf(ClientGoneError, Error));
+  let isWaiting = false;
+  const server = serving(t, async (request, response) => {
+    if (request.path === '/wait') {
+      isWaiting = true;
+      await once(request.signal, 'abort');
+    }
+    response.text('hello');
+  });
+  const leave = async (socket: Socket) => {
+    socket.resetAndDestroy();
+    await until(() => server.connectionCount === 0);
+  };
+  const silent = dial(server);
+  await until(() => server.connectionCount === 1);
+  await leave(silent);
+  const served = dial(server);
+  served.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody');
+  await once(served, 'data');
+  await leave(served);
+  t.equal(errors, 0);
+  const waiting = dial(server);
+  waiting.write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => isWaiting);
+  await leave(waiting);
+  t.equal(errors, 1, 'the one who waits is told');
+});
+
 test('205 has no content', async (t) => {
   const server = serving(t, (_request, response) => response.status(205).text('content'));
   const socket = dial(server);
@@ -400,13 +439,10 @@ class SlowStream implements Stream {
   }
 }
 
-test('an answer that is begun while the body waits is judged by its progress, too', async (t) => {
-  const stream = new SlowStream();
-  const home: ConnectionHome = {
-    handler: async (_request, response) => {
-      await response.write(Buffer.alloc(1_000_000));
-      await new Promise(() => {}); // it reads no body for now, and goes on when it likes
-    },
+/** A server, as far as a connection needs one. */
+function homeOf(t: Test, handler: Handler): ConnectionHome {
+  return {
+    handler,
     limits: defaultLimits,
     timeouts: defaultTimeouts,
     output: new OutputBuffer(65_536),
@@ -421,6 +457,14 @@ test('an answer that is begun while the body waits is judged by its progress, to
     report: (error) => t.fail(String(error)),
     gone: () => {},
   };
+}
+
+test('an answer that is begun while the body waits is judged by its progress, too', async (t) => {
+  const stream = new SlowStream();
+  const home = homeOf(t, async (_request, response) => {
+    await response.write(Buffer.alloc(1_000_000));
+    await new Promise(() => {}); // it reads no body for now, and goes on when it likes
+  });
   const connection = new Connection(home, stream);
   stream.handler = connection;
   connection.onData(stream, Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n'));
@@ -472,4 +516,53 @@ test('a second close may shorten the grace, and an endless grace is none', async
   await closed;
   t.equal(server.connectionCount, 0);
   socket.destroy();
+});
+
+test('what is dropped while we linger has a limit: at it the client is heard out, one byte above it is not', async (t) => {
+  const stream = new SlowStream();
+  const connection = new Connection(
+    homeOf(t, () => {}),
+    stream,
+  );
+  connection.onData(stream, Buffer.from('this is no request\r\n'));
+  t.ok(stream.isEnded, 'it was refused');
+  for (let i = 0; i < 4; i++) connection.onData(stream, Buffer.alloc(1024 * 1024));
+  t.notOk(stream.isAborted);
+  connection.onData(stream, Buffer.alloc(1));
+  t.ok(stream.isAborted);
+});
+
+test('whoever asks late: an answered request has no signal any more, and a client that has gone no upgrade', async (t) => {
+  const kept: { request: HttpRequest; response: ResponseWriter }[] = [];
+  const stream = new SlowStream();
+  const connection = new Connection(
+    homeOf(t, (request, response) => {
+      kept.push({ request, response });
+      if (request.path === '/') response.text('hello');
+    }),
+    stream,
+  );
+  connection.onData(stream, Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+  stream.queuedBytes = 0;
+  connection.onDrain();
+  connection.onData(stream, Buffer.from('GET /late HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'));
+  connection.onClose(stream, null);
+  const [first, second] = kept;
+  t.equal(first?.request.signal.aborted, false, 'it was answered: whatever became of the client');
+  t.throws(() => second?.response.upgrade('x', () => ({ onData() {} })), ClientGoneError);
+  t.equal(second?.request.signal.aborted, true);
+});
+
+test('no 100 Continue in the middle of an answer', async (t) => {
+  const server = serving(t, async (request, response) => {
+    await response.write('first ');
+    response.end(await request.text());
+  });
+  const socket = dial(server);
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n');
+  const [begin] = (await once(socket, 'data')) as [Buffer];
+  t.match(begin.toString(), /^HTTP\/1\.1 200 OK\r\n[\s\S]*first \r\n$/);
+  const rest = gather(socket);
+  socket.write('body');
+  t.equal(await rest, '4\r\nbody\r\n0\r\n\r\n');
 });
