@@ -141,7 +141,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#afterTurn();
     } else {
       this.#keep(bytes);
-      this.#consumePending();
+      this.#consumePending(this.#pending);
     }
   }
 
@@ -255,15 +255,16 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   get minorVersion(): number {
-    return this.#head?.minorVersion ?? 1;
+    return (this.#head as RequestHead).minorVersion;
   }
 
   persists(): boolean {
+    const head = this.#head as RequestHead;
     const body = this.#body;
-    const isTooMuch = body !== null && (this.#head?.framing ?? 0) - body.receivedBytes > this.#home.limits.drainBytes;
+    const isTooMuch = body !== null && head.framing - body.receivedBytes > this.#home.limits.drainBytes;
     return (
       !isTooMuch && // what is left of the body will not be read
-      this.#head?.keepAlive === true &&
+      head.keepAlive &&
       !this.#mustClose &&
       !this.#home.isStopping &&
       !this.#needsContinue && // the body may come or not: nobody can tell what follows, RFC 9110 section 10.1.1
@@ -418,9 +419,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (writers !== null) for (const writer of writers) writer.resolve();
   }
 
-  #consumePending(): void {
-    const pending = this.#pending;
-    if (pending === null || this.#isConsuming) return;
+  #consumePending(pending: PendingInput): void {
     pending.start = this.#consume(pending.bytes, pending.start, pending.end);
     if (pending.byteLength === 0) this.#pending = null;
     this.#afterTurn();
@@ -428,7 +427,6 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** Keeps a copy of what cannot be used yet. Behind a request at work only so much is read. */
   #keep(bytes: Buffer): void {
-    if (this.isGone && this.#phase !== UPGRADED) return;
     if (this.#pending === null) this.#pending = new PendingInput(bytes);
     else this.#pending.append(bytes);
     const isBehind = this.#phase !== HEAD && this.#phase !== UPGRADED;
@@ -635,7 +633,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#phase = HEAD;
     if (this.#isConsuming) return;
     this.#home.output.flush();
-    if (this.stream.queuedBytes === 0 && this.#pending !== null) this.#consumePending();
+    if (this.stream.queuedBytes === 0 && this.#pending !== null) this.#consumePending(this.#pending);
     else this.#afterTurn();
   }
 
@@ -690,15 +688,14 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   #bodyIsDue(): void {
-    const clock = this.#bodyClock;
-    if (clock === null) return;
+    const clock = this.#bodyClock as BodyClock;
     if (this.#isBodyFull || this.#needsContinue) {
       // The handler takes its time, or the client with an answer that has begun.
       if (this.#response?.hasBegun === true) this.#checkProgress();
       else this.#answerIsLate();
       return;
     }
-    const delayMs = clock.nextCheckMs(this.#home.now(), this.#body?.receivedBytes ?? 0);
+    const delayMs = clock.nextCheckMs(this.#home.now(), (this.#body as RequestBody).receivedBytes);
     if (delayMs > 0) this.stream.setDeadline(delayMs);
     else this.#bodyFailed(new HttpError(408, 'the body took too long'));
   }

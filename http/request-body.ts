@@ -27,6 +27,7 @@ interface Reader {
 }
 
 /** Of a body that is complete, nobody asks for more. */
+/* c8 ignore next -- and nobody does. */
 const NOWHERE: BodySource = { wanted: () => {}, enough: () => {} };
 
 export class RequestBody implements AsyncIterable<Buffer> {
@@ -73,7 +74,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   push(bytes: Buffer, start: number, end: number): number {
     const decoder = this.#decoder;
     if (decoder === null) return start;
-    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to)));
+    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to), decoder.left));
     this.#answerReader();
     if (!decoder.isDone && !this.#isGathering && this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
     return at;
@@ -157,11 +158,11 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#waiting === null ? 0 : this.#waiting.byteLength;
   }
 
-  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. */
-  #take(bytes: Buffer): void {
+  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. So many are promised behind them. */
+  #take(bytes: Buffer, left: number): void {
     this.#receivedBytes += bytes.length;
     if (this.#isDiscarded) return;
-    if (this.#waiting === null) this.#waiting = new PendingInput(bytes, bytes.length + (this.#decoder?.left ?? 0));
+    if (this.#waiting === null) this.#waiting = new PendingInput(bytes, bytes.length + left);
     else this.#waiting.append(bytes);
   }
 

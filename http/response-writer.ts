@@ -301,8 +301,8 @@ export class ResponseWriter {
       head += this.#sink.dateLine();
       if (contentType !== null && !hasNoBody(status)) head += `Content-Type: ${contentType}\r\n`;
     } else {
-      if (!this.#has('date')) head += this.#sink.dateLine();
-      if (contentType !== null && !hasNoBody(status) && !this.#has('content-type')) {
+      if (!has(this.#headers, 'date')) head += this.#sink.dateLine();
+      if (contentType !== null && !hasNoBody(status) && !has(this.#headers, 'content-type')) {
         head += `Content-Type: ${contentType}\r\n`;
       }
       for (const [, line] of this.#headers) head += line;
@@ -346,10 +346,6 @@ export class ResponseWriter {
     else this.#headers[at] = [lower, line];
   }
 
-  #has(lower: string): boolean {
-    return this.#headers?.some(([name]) => name === lower) ?? false;
-  }
-
   #mustNotHaveBegun(what: string): void {
     this.#mustNotHaveEnded(what);
     if (this.#hasBegun) throw new Error(`${what} after the answer has begun`);
@@ -358,6 +354,10 @@ export class ResponseWriter {
   #mustNotHaveEnded(what: string): void {
     if (this.#hasEnded) throw new Error(`${what} after the answer has ended`);
   }
+}
+
+function has(headers: readonly [name: string, line: string][], lower: string): boolean {
+  return headers.some(([name]) => name === lower);
 }
 
 /** Answers the lower-case name of a field that can be sent. */

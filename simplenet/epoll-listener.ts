@@ -109,9 +109,8 @@ export class EpollListener implements Listener, Watched {
   /** Only an error of accept4(2) that no waiting can mend is thrown, and then the listener is closed already. */
   onThrow(): void {}
 
-  /** A descriptor came free. */
+  /** Ends the rest: it is over, or a descriptor came free. */
   wake(): void {
-    if (this.#rest === null) return;
     this.#endRest();
     this.#home.epoll.modify(this.#socket.fd, EPOLLIN);
   }
