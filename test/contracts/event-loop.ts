@@ -115,6 +115,17 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(accepted(server).received.toString(), 'early bird');
   },
 
+  async 'a stream that is ended before it is open says so once it stands'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    client.calling(() => streamOf(client).end());
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(client.opens, 1);
+    assert.equal(client.error, null);
+    assert.equal(accepted(server).ends, 1);
+  },
+
   async 'the bytes given to write may be reused at once'(world) {
     const server = new Server(world);
     const client = connect(world, server);
@@ -499,6 +510,21 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     streamOf(client).end();
     assert.throws(() => streamOf(client).write(Buffer.from('more')), /write after end/);
     await untilClosed(world, [client]);
+  },
+
+  async 'lengths that the bytes do not have, and deadlines that are no numbers, are mistakes of the program'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    for (const length of [-1, 6, 1.5, Number.NaN]) {
+      assert.throws(() => streamOf(client).write(Buffer.from('hello'), length), RangeError);
+    }
+    assert.throws(() => streamOf(client).setDeadline(Number.NaN), RangeError);
+    streamOf(client).write(Buffer.from('hello'), 4);
+    streamOf(client).end();
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    assert.equal(accepted(server).received.toString(), 'hell');
   },
 
   async 'a program that ignores backpressure ends at maxQueuedBytes, and not one byte before'(world) {

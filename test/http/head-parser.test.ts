@@ -160,6 +160,8 @@ test('the method: 32 bytes, and one more', async (t) => {
   t.same(bothWays(`${'M'.repeat(33)} / HTTP/1.1\r\nHost: a\r\n\r\n`, {}), [501, 501]);
   t.same(bothWays('M'.repeat(32), {}), [INCOMPLETE, INCOMPLETE]);
   t.same(bothWays('M'.repeat(33), {}), [501, 501], 'an endless one is noticed at once');
+  t.same(bothWays('M'.repeat(10), { requestLineBytes: 10 }), [INCOMPLETE, INCOMPLETE]);
+  t.same(bothWays('M'.repeat(11), { requestLineBytes: 10 }), [501, 501], 'so is one that is longer than a line may be');
 });
 
 test('the head: as long as its limit, and one byte longer', async (t) => {

@@ -43,3 +43,9 @@ test('every limit is there, and is one', async (t) => {
   t.ok(defaultTimeouts.headerMs <= 10_000, 'the header within 10 s');
   t.equal(defaultTimeouts.idleMs, 5_000);
 });
+
+test('as many fields as a parser has room for, and one more', async (t) => {
+  t.equal(limitsFrom({ fieldCount: 100_000 }).fieldCount, 100_000);
+  t.throws(() => limitsFrom({ fieldCount: 100_001 }), new RangeError('fieldCount must be at most 100000'));
+  t.throws(() => limitsFrom({ fieldCount: Number.POSITIVE_INFINITY }), RangeError, 'each has its offsets in memory');
+});

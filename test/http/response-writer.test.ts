@@ -409,6 +409,30 @@ test('trailers make chunks of an answer that could do without', async (t) => {
     answer((r) => r.trailer('X', '1').end('ab')),
     `HTTP/1.1 200 OK\r\n${DATE}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX: 1\r\n\r\n`,
   );
+  t.equal(
+    answer((r) => r.trailer('X', '1').end()),
+    `HTTP/1.1 200 OK\r\n${DATE}Transfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n\r\n`,
+    'without any piece',
+  );
+});
+
+test('trailers behind an answer of known length cannot be sent: it never begins, and another can be given', async (t) => {
+  const wrong: [string, (response: ResponseWriter) => unknown][] = [
+    ['text', (r) => r.text('a')],
+    ['bytes', (r) => r.bytes(Buffer.from('a'))],
+    ['empty', (r) => r.empty(200)],
+    ['a promised length', (r) => r.header('Content-Length', 1).write('a')],
+  ];
+  for (const [title, give] of wrong) {
+    const { sink, response } = exchange();
+    response.trailer('X-Sum', 'abc');
+    t.throws(() => give(response), { message: /trailers need a streamed answer/ }, title);
+    t.equal(sink.text, '', 'no byte was handed over');
+    t.notOk(response.hasBegun);
+    response.restart();
+    response.text('sorry');
+    t.ok(sink.text.endsWith('\r\n\r\nsorry'), `${title}: another is given`);
+  }
 });
 
 const attacks = [

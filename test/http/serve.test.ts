@@ -8,7 +8,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
-import { type InternetAddress, libc } from '../../simplenet/index.ts';
+import { type InternetAddress, libc, NetSocket } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 
@@ -394,4 +394,44 @@ test('limits on requests per connection and on connections', async (t) => {
   const second = dial(server);
   t.equal(await gather(second), '');
   first.destroy();
+});
+
+test('a listening socket that others have opened, and one end for all of it: await using', async (t) => {
+  const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  const { port } = socket.localAddress as InternetAddress;
+  let url: string;
+  {
+    await using server = serve(hello, { fd: socket.release() });
+    url = server.url;
+    t.equal(url, `http://127.0.0.1:${port}`);
+    t.equal(await (await fetch(url)).text(), 'hello\n');
+  }
+  await t.rejects(fetch(url));
+});
+
+test('an address of this network is shown as it is', async (t) => {
+  // All of 127.0.0.0/8 is this machine: an address that is neither the default nor a wildcard.
+  const server = serve(hello, { host: '127.0.0.2' });
+  t.teardown(() => server.close());
+  t.match(server.url, /^http:\/\/127\.0\.0\.2:\d+$/);
+});
+
+test('the handler learns who asks', async (t) => {
+  const server = serve((request, response) => response.text(request.remoteAddress));
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.end(get('/'));
+  t.match(await gather(socket), /\r\n\r\n127\.0\.0\.1$/);
+});
+
+test('without onError, what a handler did not mean for the client is written to standard error', async (t) => {
+  const written = t.capture(console, 'error', () => {});
+  const server = serve(() => {
+    throw new Error('boom');
+  });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.end(get('/'));
+  t.match(await gather(socket), /^HTTP\/1\.1 500 /);
+  t.match(written.args(), [[{ message: 'boom' }]]);
 });

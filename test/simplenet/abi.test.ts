@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import * as abi from '../../simplenet/abi.ts';
 import { encodeSocketAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
-import { isInstalled } from '../support/child-program.ts';
+import { isInstalled, LIBRARY, runProgram } from '../support/child-program.ts';
 
 t.test('unsupportedPlatform', async (t) => {
   for (const [platform, architecture, version] of [
@@ -47,6 +47,28 @@ t.test('unsupportedPlatform', async (t) => {
     /this is darwin on arm64/,
     'the greater obstacle first',
   );
+});
+
+/** What a process that claims to run elsewhere gets from abi.ts. */
+function importedOn(claim: Readonly<Record<string, string>>): string {
+  const child = runProgram(
+    `for (const [name, value] of Object.entries(${JSON.stringify(claim)})) Object.defineProperty(process, name, { value });
+     try {
+       const abi = await import('${new URL('abi.js', LIBRARY).href}');
+       console.log(abi.EPOLL_EVENT_WORDS, abi.EPOLL_EVENT_DATA_WORD);
+     } catch (error) { console.log(error.message); }`,
+  );
+  return child.stdout.trim() || child.stderr;
+}
+
+t.test('an import where nothing can work says so at once', async (t) => {
+  t.match(importedOn({ platform: 'darwin' }), /^simplenet calls the Linux kernel directly .* this is darwin on /);
+  t.match(importedOn({ arch: 'riscv64' }), /this is linux on riscv64\.$/);
+});
+
+t.test('struct epoll_event is packed on x64, and nowhere else', async (t) => {
+  t.equal(importedOn({ arch: 'x64' }), '3 1');
+  t.equal(importedOn({ arch: 'arm64' }), '4 2');
 });
 
 /** What has no name in the headers, as a C expression. All others are called there as they are here. */

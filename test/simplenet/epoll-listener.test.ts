@@ -6,10 +6,16 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'tap';
+import { EMFILE, ENOMEM, EPOLL_CTL_ADD } from '../../simplenet/abi.ts';
+import { SpareDescriptor } from '../../simplenet/epoll-listener.ts';
+import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
 import { noFaults } from '../simulation/simulated-faults.ts';
+import { SimulatedHost } from '../simulation/simulated-host.ts';
+import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
+import { CountingLibc } from '../support/counting-libc.ts';
 import { Program } from '../support/programs.ts';
 
 /** Descriptors 0, 1 and 2 are taken in every process. */
@@ -153,5 +159,89 @@ test('an error that no waiting can mend closes the listener and is raised', asyn
   t.match(world.raised.splice(0), [{ code: 'EINVAL', syscall: 'accept4' }]);
   t.equal(world.loop.openCount, 1);
   peer.close();
+  await world.close();
+});
+
+test('a connection for which epoll has no room is closed, and the listener rests before it takes another', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const recorders: Recorder[] = [];
+  const listener = world.loop.listen(world.anyAddress, () => {
+    const recorder = new Recorder();
+    recorders.push(recorder);
+    return recorder;
+  });
+  const { epoll_ctl } = world.kernel.libc;
+  world.kernel.libc.epoll_ctl = (epollFd, operation, fd, event) =>
+    operation === EPOLL_CTL_ADD ? -ENOMEM : epoll_ctl(epollFd, operation, fd, event);
+  const [first, second] = [1, 2].map(() => NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc }));
+  await world.quiet();
+  t.equal(first?.read(Buffer.alloc(1)), 0, 'the first learns that it is not served');
+  t.equal(recorders.length, 0);
+  world.kernel.libc.epoll_ctl = epoll_ctl;
+  await world.quiet();
+  t.equal(recorders.length, 0, 'the second waits');
+  await world.until(() => recorders.length === 1, 'and is taken when the rest is over');
+  for (const socket of [first, second]) socket?.close();
+  await world.until(() => recorders[0]?.isClosed === true, 'it ends');
+  t.same(world.kernel.violations, []);
+  await world.close();
+});
+
+test('a spare descriptor that others have snatched while it was lent is gone, and nothing is closed twice', async (t) => {
+  const counting = new CountingLibc();
+  const { open } = counting.libc;
+  const spare = new SpareDescriptor(counting.libc);
+  t.equal(counting.openFds.size, 1);
+  let uses = 0;
+  counting.libc.open = () => -EMFILE;
+  for (let i = 0; i < 2; i++) {
+    spare.lend(() => {
+      uses++;
+      t.equal(counting.openFds.size, 0, 'its number is free');
+    });
+  }
+  t.equal(uses, 2);
+  counting.libc.open = open;
+  spare.lend(() => {});
+  t.equal(counting.openFds.size, 1, 'once there is one again, it is kept');
+  spare.close();
+  t.equal(counting.openFds.size, 0);
+  t.same(counting.violations, []);
+});
+
+test('no more are turned away in one turn than would be taken in one', async (t) => {
+  const kernel = new SimulatedKernel();
+  const host = new SimulatedHost(kernel);
+  const loop = new EpollLoop(kernel.libc, host, { ...defaultLoopLimits, acceptsPerTurn: 2 });
+  const listener = loop.listen({ address: '127.0.0.1', port: 0 }, () => new Recorder());
+  const clients = [1, 2, 3, 4, 5].map(() => NetSocket.connectTo(listener.address, { libc: kernel.peerLibc }));
+  kernel.limit.current = FIRST_FD + kernel.openFds().length;
+  const turnedAway = () => clients.filter((client) => client.wait('readable', 0)).length;
+  for (const expected of [2, 4, 5]) {
+    const before = turnedAway();
+    host.run(() => turnedAway() > before);
+    t.equal(turnedAway(), expected);
+  }
+  for (const client of clients) client.close();
+  loop.close();
+  while (host.step());
+  t.same(kernel.report(), []);
+});
+
+test('a listener that is closed while a crowd waits takes no more of it', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const recorders: Recorder[] = [];
+  const listener = world.loop.listen(world.anyAddress, () => {
+    const recorder = new Recorder();
+    recorders.push(recorder);
+    // One in the first turn, two in the second: a third of those would be asked for.
+    if (recorders.length === 2) listener.close();
+    return recorder;
+  });
+  const clients = [1, 2, 3, 4].map(() => NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc }));
+  await world.quiet();
+  t.equal(recorders.length, 2);
+  for (const client of clients) client.close();
+  await world.until(() => recorders.every((recorder) => recorder.isClosed), 'all close');
   await world.close();
 });

@@ -2,14 +2,21 @@
  * The loop inside Node's: what it costs in system calls, and how it lives beside everything else in the process.
  */
 
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
-import { test } from 'tap';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { ENOMEM, EPOLLIN } from '../../simplenet/abi.ts';
 import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
 import type { EventLoop, StreamHandler } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
+import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { Recorder } from '../contracts/recorder.ts';
+import { SimulatedWorld } from '../contracts/simulated-world.ts';
+import { noFaults } from '../simulation/simulated-faults.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 import { Program } from '../support/programs.ts';
 
@@ -273,7 +280,6 @@ test('connect gives up after its timeout', async (t) => {
   const loop: EventLoop = new EpollLoop(libc, nodeHost, { ...defaultLoopLimits, tickMs: 10 });
   t.teardown(() => loop.close());
   // A listener that accepts nothing, with room for one: the next SYN is dropped, as if the host were not there.
-  const { NetSocket } = await import('../../simplenet/net-socket.ts');
   const full = NetSocket.listenOn(anyPort, { backlog: 0 });
   t.teardown(() => full.close());
   const outcome = (connectTimeoutMs: number) =>
@@ -304,4 +310,147 @@ test('who connects again and again from onClose leaves time for others', async (
   isOver = true;
   while (loop.openCount > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   t.pass('timers run');
+});
+
+/** Both ends of a connection, as plain sockets that wait. */
+function connectedPair(t: Test): { ours: NetSocket; theirs: NetSocket } {
+  const listener = NetSocket.listenOn(anyPort);
+  const theirs = NetSocket.connectTo(listener.localAddress);
+  const ours = listener.accept();
+  listener.close();
+  t.teardown(() => {
+    theirs.close();
+    ours.close();
+  });
+  return { ours, theirs };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1);
+}
+
+test('a connected socket that is taken over is a stream like any other', async (t) => {
+  const loop: EventLoop = new EpollLoop(libc, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  const { ours, theirs } = connectedPair(t);
+  const peer = ours.remoteAddress;
+  const recorder = new Recorder(echo);
+  const stream = loop.adoptStream(ours, recorder);
+  t.same(stream.remoteAddress, peer);
+  t.equal(loop.openCount, 1);
+  t.throws(() => loop.adoptStream(ours, recorder), /the loop has this socket already/);
+  theirs.write(Buffer.from('hello'));
+  await until(() => recorder.byteLength === 5);
+  const answer = Buffer.alloc(10);
+  t.equal(answer.toString('latin1', 0, theirs.read(answer)), 'hello');
+  theirs.shutdown('write');
+  await until(() => recorder.isClosed);
+  t.same(recorder.complaints, []);
+  t.equal(recorder.error, null);
+  t.equal(recorder.opens, 0, 'it was open');
+  t.equal(theirs.read(answer), 0, 'our side has ended, too');
+  t.ok(ours.isClosed);
+  t.equal(loop.openCount, 0);
+});
+
+test('a stream taken over from a process that keeps its socket is heard of no more once it is closed', async (t) => {
+  const counting = new CountingLibc();
+  const loop = new EpollLoop(counting.libc, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  const { ours, theirs } = connectedPair(t);
+  const other = spawn('sleep', ['20'], { stdio: ['ignore', 'ignore', 'ignore', ours.fd] });
+  t.teardown(() => other.kill());
+  await once(other, 'spawn');
+  const recorder = new Recorder();
+  loop.adoptStream(ours, recorder).close();
+  await until(() => recorder.isClosed);
+  counting.take();
+  theirs.write(Buffer.from('for the other process'));
+  await sleep(20);
+  t.equal(counting.take().epoll_wait, undefined, 'close(2) alone would have left it in the epoll set');
+});
+
+test('what cannot be taken over stays what it was', async (t) => {
+  const table = { ...libc };
+  const loop = new EpollLoop(table, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  const { ours } = connectedPair(t);
+  const unconnected = NetSocket.openFor(anyPort);
+  t.teardown(() => unconnected.close());
+  t.throws(() => loop.adoptListener(ours, () => echo), { name: 'TypeError', message: 'the socket does not listen' });
+  t.throws(() => loop.adoptStream(unconnected, echo), { code: 'ENOTCONN', syscall: 'getpeername' });
+  table.epoll_ctl = () => -ENOMEM;
+  t.throws(() => loop.adoptStream(ours, echo), { code: 'ENOMEM', syscall: 'epoll_ctl' });
+  t.notOk(ours.isClosed);
+  t.notOk(unconnected.isClosed);
+  t.equal(loop.openCount, 0);
+});
+
+test('a socket that was made for nothing is closed', async (t) => {
+  const counting = new CountingLibc();
+  const loop = new EpollLoop(counting.libc, nodeHost, defaultLoopLimits);
+  const listener = loop.listen(anyPort, () => echo);
+  const before = counting.openFds.size;
+  const { epoll_ctl, connect } = counting.libc;
+  counting.libc.epoll_ctl = () => -ENOMEM;
+  const noRoom = { code: 'ENOMEM', syscall: 'epoll_ctl' };
+  t.throws(() => loop.listen(anyPort, () => echo), noRoom);
+  t.throws(() => loop.connect(listener.address, echo), noRoom);
+  t.throws(() => loop.bindUdp(anyPort, { onMessage: () => {} }), noRoom);
+  counting.libc.epoll_ctl = epoll_ctl;
+  // A refusal is told by onClose; a mistake is none.
+  counting.libc.connect = () => {
+    throw new TypeError('a mistake');
+  };
+  t.throws(() => loop.connect(listener.address, echo), { name: 'TypeError', message: 'a mistake' });
+  counting.libc.connect = connect;
+  t.equal(counting.openFds.size, before);
+  t.equal(loop.openCount, 1);
+  loop.close();
+  await until(() => counting.openFds.size === 0);
+  t.same(counting.violations, []);
+});
+
+test('a time limit for connect that is none is refused before there is a socket', async (t) => {
+  const counting = new CountingLibc();
+  const loop: EventLoop = new EpollLoop(counting.libc, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  counting.take();
+  for (const connectTimeoutMs of [0, -1, Number.NaN]) {
+    t.throws(() => loop.connect(anyPort, echo, { connectTimeoutMs }), RangeError, String(connectTimeoutMs));
+  }
+  t.same(counting.take(), {});
+});
+
+test('what epoll tells of a descriptor that nobody has is passed over', async (t) => {
+  // epoll(7): one that was closed here while another process holds it as well stays in the set.
+  const loop = new EpollLoop(libc, nodeHost, defaultLoopLimits);
+  t.teardown(() => loop.close());
+  const { ours, theirs } = connectedPair(t);
+  loop.epoll.add(ours.fd, EPOLLIN);
+  theirs.write(Buffer.from('x'));
+  const listener = loop.listen(anyPort, () => echo);
+  const client = createConnection(portOf(listener.address), '127.0.0.1');
+  t.equal(await exchange(client, 'hello'), 'hello');
+  loop.epoll.delete(ours.fd);
+  client.destroy();
+});
+
+test('who keeps the process alive: what is open, as long as the loop is not unref’ed', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const { loop, host } = world;
+  t.notOk(host.isAlive(), 'an empty loop');
+  const listener = loop.listen(world.anyAddress, () => echo);
+  t.ok(host.isAlive());
+  loop.unref();
+  t.notOk(host.isAlive());
+  loop.ref();
+  loop.ref();
+  t.ok(host.isAlive());
+  listener.close();
+  await world.quiet();
+  t.notOk(host.isAlive(), 'empty again');
+  loop.ref();
+  t.notOk(host.isAlive(), 'ref has nothing to hold on to');
+  await world.close();
 });

@@ -5,12 +5,17 @@
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'tap';
+import { ENOMEM, EPOLLOUT } from '../../simplenet/abi.ts';
 import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import type { Watched } from '../../simplenet/epoll-stream.ts';
 import type { Stream } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
+import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import type { InternetAddress } from '../../simplenet/socket-address.ts';
 import { Recorder } from '../contracts/recorder.ts';
+import { SimulatedWorld } from '../contracts/simulated-world.ts';
+import { noFaults } from '../simulation/simulated-faults.ts';
 import { Program } from '../support/programs.ts';
 
 const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
@@ -107,7 +112,6 @@ for (const [state, { client, isReady }] of Object.entries(states)) {
 
 test('a peer that is killed before it is accepted leaves no descriptor behind', async (t) => {
   const before = openSockets();
-  const { NetSocket } = await import('../../simplenet/net-socket.ts');
   const socket = NetSocket.listenOn(anyPort);
   const { port } = socket.localAddress as InternetAddress;
   const peer = Program.script(`
@@ -187,4 +191,111 @@ test('10,000 idle connections', async (t) => {
   t.equal(after.open, 0);
   const left = after.heap - Number(heapAtStart);
   t.ok(left < 0.2 * (held.heap - Number(heapAtStart)) + 300_000, `${left} bytes of heap are left when all are gone`);
+});
+
+/** A connection on the simulated kernel, whose answers a test can choose. */
+async function simulated(): Promise<{ world: SimulatedWorld; stream: Stream; recorder: Recorder; peer: NetSocket }> {
+  const world = new SimulatedWorld(1, noFaults);
+  const recorder = new Recorder();
+  const listener = world.loop.listen(world.anyAddress, (stream) => {
+    recorder.stream = stream;
+    return recorder;
+  });
+  const peer = NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc });
+  await world.until(() => recorder.stream !== null, 'it is accepted');
+  return { world, stream: recorder.stream as Stream, recorder, peer };
+}
+
+test('a kernel that is short of memory is no reason to give a connection up', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  const { send } = world.kernel.libc;
+  world.kernel.libc.send = () => -ENOMEM;
+  t.equal(stream.write(Buffer.from('hello')), false);
+  t.equal(stream.queuedBytes, 5);
+  world.kernel.libc.send = send;
+  await world.until(() => recorder.drains === 1, 'it is sent when there is memory again');
+  const buffer = Buffer.alloc(10);
+  t.equal(buffer.toString('latin1', 0, peer.read(buffer)), 'hello');
+  peer.close();
+  await world.until(() => recorder.isClosed, 'it ends');
+  t.same(recorder.complaints, []);
+  await world.close();
+});
+
+test('a shutdown that fails ends the stream with what it said', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  const { shutdown } = world.kernel.libc;
+  world.kernel.libc.shutdown = () => -107; // ENOTCONN: the connection has just been reset
+  recorder.calling(() => stream.end());
+  world.kernel.libc.shutdown = shutdown;
+  await world.until(() => recorder.isClosed, 'it ends');
+  t.match(recorder.error, { code: 'ENOTCONN', syscall: 'shutdown' });
+  t.same(recorder.complaints, []);
+  peer.close();
+  await world.close();
+});
+
+test('room to send when nothing is queued is no news', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  (stream as unknown as Watched).onEvents(EPOLLOUT, 0);
+  t.equal(recorder.drains, 0);
+  peer.close();
+  await world.until(() => recorder.isClosed, 'it ends');
+  await world.close();
+});
+
+test('a deadline that is due when another one’s callback has closed its stream is not told', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const streams: Stream[] = [];
+  const told: number[] = [];
+  const listener = world.loop.listen(world.anyAddress, (stream) => {
+    const index = streams.push(stream) - 1;
+    return {
+      onData() {},
+      onTimeout() {
+        told.push(index);
+        for (const other of streams) other.close();
+      },
+    };
+  });
+  const peers = [1, 2, 3].map(() => NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc }));
+  await world.until(() => streams.length === 3, 'all are accepted');
+  for (const stream of streams) stream.setDeadline(20);
+  await world.until(() => world.loop.openCount === 1, 'all are closed');
+  t.equal(told.length, 1);
+  for (const peer of peers) peer.close();
+  await world.close();
+});
+
+test('what a parked stream is told changes nothing until it is resumed', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  stream.pause();
+  stream.end();
+  peer.writeAll(Buffer.from('waiting'));
+  peer.close();
+  await world.quiet();
+  stream.pause();
+  await world.quiet();
+  t.equal(recorder.isClosed, false);
+  stream.resume();
+  await world.until(() => recorder.isClosed, 'it ends');
+  t.equal(recorder.received.toString(), 'waiting');
+  t.same(recorder.complaints, []);
+  await world.close();
+});
+
+test('a Unix peer that closes both ways while our answer is under way', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const recorder = new Recorder({ onEnd: () => {} });
+  const listener = world.loop.listen({ path: '\0simulated' }, () => recorder);
+  const peer = NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc });
+  peer.shutdown('write');
+  await world.until(() => recorder.ends === 1, 'its end is told');
+  await world.quiet();
+  t.notOk(recorder.isClosed, 'it may still read');
+  peer.close();
+  await world.until(() => recorder.isClosed, 'nobody will read');
+  t.match(recorder.error, { code: 'EPIPE' });
+  t.same(recorder.complaints, []);
+  await world.close();
 });

@@ -55,6 +55,17 @@ function watching(fd: number, callback: () => void): Watch {
   });
 }
 
+/** What the host raises, from here to the end of the test. */
+function raisedIn(t: Test): unknown[] {
+  const raised: unknown[] = [];
+  const { raise } = nodeHost;
+  nodeHost.raise = (error) => void raised.push(error);
+  t.teardown(() => {
+    nodeHost.raise = raise;
+  });
+  return raised;
+}
+
 t.test('now never goes back', async (t) => {
   let last = nodeHost.now();
   let isSteady = true;
@@ -190,6 +201,22 @@ t.test('close within the callback', async (t) => {
   t.equal(calls, 1);
 });
 
+t.test('who closes the watch is not called again, even if there was something left to look at', async (t) => {
+  const { epoll, send } = watchable(t);
+  let calls = 0;
+  await new Promise<void>((resolve) => {
+    const watch = nodeHost.watch(epoll.fd, () => {
+      calls++;
+      watch.close();
+      resolve();
+      return true;
+    });
+    send();
+  });
+  await passes(5);
+  t.equal(calls, 1);
+});
+
 t.test('a thousand watches, one after the other, leave nothing behind', async (t) => {
   const { epoll } = watchable(t);
   const before = openDescriptors();
@@ -230,6 +257,34 @@ t.test('an alarm far away does not ring now', async (t) => {
   for (const alarm of alarms) alarm.cancel();
   t.same(rings, []);
   t.same(warnings, []);
+});
+
+t.test('a timer that Node rings too early is set again, and no delay is too long for one', async (t) => {
+  const delays: number[] = [];
+  const { setTimeout: original } = globalThis;
+  t.teardown(() => {
+    globalThis.setTimeout = original;
+  });
+  globalThis.setTimeout = ((callback: () => void, delayMs: number) => {
+    delays.push(delayMs);
+    return original(callback, 1);
+  }) as typeof setTimeout;
+  const startedAt = nodeHost.now();
+  let rings = 0;
+  nodeHost.alarm(10, () => rings++);
+  const far = nodeHost.alarm(2 ** 40, () => rings++);
+  while (rings === 0) await new Promise((resolve) => original(resolve, 1));
+  far.cancel();
+  t.ok(nodeHost.now() - startedAt >= 10);
+  await new Promise((resolve) => original(resolve, 5));
+  t.equal(rings, 1);
+  const [first, second, ...rest] = delays;
+  t.same([first, second], [10, 2 ** 31 - 1]);
+  t.ok(rest.length >= 2, `${rest.length} times again`);
+  t.ok(
+    rest.every((delay) => delay < 10 || delay === 2 ** 31 - 1),
+    'for what is left of it',
+  );
 });
 
 t.test('a cancelled alarm does not ring', async (t) => {
@@ -301,6 +356,39 @@ t.test('what a callback throws is an uncaught exception, and the watch lives on'
   );
   t.same(child.stdout, 'uncaught call 1\nuncaught undefined\nuncaught call 3\nclosed\n', child.stderr);
   t.same([child.status, child.signal], [0, null]);
+});
+
+t.test('what a callback throws is raised, and the next call comes all the same', async (t) => {
+  const { epoll, send, receive } = watchable(t);
+  const raised = raisedIn(t);
+  let calls = 0;
+  const done = new Promise<void>((resolve) => {
+    const watch = nodeHost.watch(epoll.fd, () => {
+      if (++calls === 1) throw new Error('on purpose');
+      receive();
+      watch.close();
+      resolve();
+      return false;
+    });
+  });
+  send();
+  await done;
+  t.match(raised, [{ message: 'on purpose' }]);
+});
+
+t.test('a descriptor that can be watched no more is an error that is raised', async (t) => {
+  // No epoll descriptor is ever in error; a socket whose peer has reset the connection is, and libuv tells it as EBADF.
+  const listener = closing(t, NetSocket.listenOn({ address: '127.0.0.1', port: 0 }));
+  const client = NetSocket.connectTo(listener.localAddress);
+  const server = closing(t, listener.accept());
+  const raised = raisedIn(t);
+  let calls = 0;
+  const watch = watching(server.fd, () => calls++);
+  client.reset();
+  while (raised.length === 0) await passes(1);
+  watch.close();
+  t.equal(calls, 0);
+  t.match(raised, [{ name: 'SystemError', code: 'EBADF', syscall: 'uv_poll' }]);
 });
 
 t.test('uncaught means uncaught: without a handler the process ends with the trace', async (t) => {

@@ -409,6 +409,37 @@ t.test('a table that is an object with a state of its own can be traced', async 
   t.same(lines, ['epoll_create1(0) = 1']);
 });
 
+t.test('a reader that throws costs the call nothing: its exception is uncaught, and the answer is there', async (t) => {
+  const table: Libc = { ...libc, epoll_create1: () => 7 };
+  trace({
+    libc: table,
+    write() {
+      throw new Error('the disk is full');
+    },
+  });
+  const { nextTick } = process;
+  const ticks: (() => void)[] = [];
+  let answer = 0;
+  process.nextTick = (callback: () => void) => void ticks.push(callback);
+  try {
+    answer = table.epoll_create1(0);
+  } finally {
+    process.nextTick = nextTick;
+  }
+  t.equal(answer, 7, 'it may be a descriptor');
+  t.equal(ticks.length, 1);
+  t.throws(() => ticks[0]?.(), { message: 'the disk is full' });
+});
+
+t.test('nobody told it where to write: standard error', async (t) => {
+  const written = t.capture(process.stderr, 'write', () => true);
+  const table: Libc = { ...libc, close: () => 0 };
+  trace({ libc: table });
+  table.close(5);
+  written.restore();
+  t.same(written.args(), [['close(5) = 0\n']]);
+});
+
 t.test('what the table refuses is refused all the same', async (t) => {
   const lines: string[] = [];
   const stop = trace({ write: (line) => lines.push(line) });
@@ -442,7 +473,7 @@ t.test('a traced conversation', async (t) => {
 t.test('traceFromEnvironment knows which values ask for something', async (t) => {
   const original = { ...libc };
   for (const value of [undefined, '', '0']) {
-    traceFromEnvironment(value);
+    traceFromEnvironment(value)();
     t.equal(libc.recv, original.recv, String(value));
   }
   for (const value of ['1', 'time']) {
