@@ -16,6 +16,7 @@ const require = createRequire(import.meta.url);
 function loadKoffi(): typeof Koffi {
   try {
     return require('koffi') as typeof Koffi;
+    /* c8 ignore start -- koffi is here; ffi.test.ts takes it away from copies of the library. */
   } catch (cause) {
     throw new Error(
       'simplenet could not load koffi, through which it calls the kernel. Its compiled part is an optional npm package: ' +
@@ -23,6 +24,7 @@ function loadKoffi(): typeof Koffi {
       { cause },
     );
   }
+  /* c8 ignore stop */
 }
 
 export const koffi = loadKoffi();
@@ -35,6 +37,7 @@ const RTLD_NODELETE = 0x1000;
  * Node unloads a worker's addons when it ends, and libuv calls back into koffi once more after that, to free a handle:
  * a segmentation fault for the whole process. So koffi's code stays in memory once a worker has loaded it.
  */
+/* c8 ignore start -- tap takes no coverage in workers; node-host.test.ts and epoll-loop.test.ts end them in every way. */
 function keepKoffiInMemory(): void {
   const compiled = Object.keys(require.cache).find((path) => path.endsWith('koffi.node'));
   const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)');
@@ -42,3 +45,4 @@ function keepKoffiInMemory(): void {
 }
 
 if (!isMainThread) keepKoffiInMemory();
+/* c8 ignore stop */
