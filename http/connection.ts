@@ -150,7 +150,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     switch (this.#phase) {
       case HEAD:
         if (this.isIdle) stream.close();
-        else this.#refuse(new HttpError(400, 'the connection ended within a head'));
+        else this.#refuse(400, 'the connection ended within a head');
         break;
       case BODY:
         this.#bodyFailed(new HttpError(400, 'the connection ended within a body'));
@@ -174,7 +174,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     switch (this.#phase) {
       case HEAD:
         if (this.isIdle) stream.close();
-        else this.#refuse(new HttpError(408, 'the head took too long'));
+        else this.#refuse(408, 'the head took too long');
         break;
       case BODY:
         this.#bodyIsDue();
@@ -463,12 +463,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       if (isFirst) this.stream.setDeadline(this.#home.timeouts.headerMs);
       return INCOMPLETE;
     }
+    // No error is made of it: a flood of heads that are none would pay for a stack each.
+    if (used < 0) {
+      this.#returnParser();
+      this.#refuse(-used, 'the head is malformed or too large');
+      return end;
+    }
     let head: RequestHead;
     try {
-      if (used < 0) throw new HttpError(-used, 'the head is malformed or too large');
       head = new RequestHead(latin1Of(bytes, start, used), parser, this.#home.limits.bodyBytes);
     } catch (error) {
-      this.#refuse(error as HttpError);
+      const { status, message } = error as HttpError;
+      this.#refuse(status, message);
       return end;
     } finally {
       this.#returnParser();
@@ -555,11 +561,11 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   /** One answer, then the end: where the next request begins is not known any more. */
-  #refuse(error: HttpError): void {
+  #refuse(status: number, message: string): void {
     const isBodyless = this.#phase !== HEAD && this.isHeadRequest;
-    const text = `${error.message}\n`;
+    const text = `${message}\n`;
     this.latin1(
-      `${statusLine(error.status)}${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
+      `${statusLine(status)}${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
         `Content-Length: ${text.length}\r\nConnection: close\r\n\r\n${isBodyless ? '' : text}`,
     );
     this.#linger();
@@ -593,7 +599,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #bodyFailed(error: HttpError): void {
     if (this.#phase === DISCARD) this.#close();
     else if (this.#response?.hasBegun === true) this.broken();
-    else this.#refuse(error);
+    else this.#refuse(error.status, error.message);
     this.#body?.fail(error);
   }
 
@@ -684,7 +690,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   #answerIsLate(): void {
     this.#home.report(new Error(`no answer after ${this.#home.timeouts.answerMs} ms`), this.#request);
-    this.#refuse(new HttpError(503, reasonOf(503)));
+    this.#refuse(503, reasonOf(503));
   }
 
   #bodyIsDue(): void {

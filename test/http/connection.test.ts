@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { Connection, type ConnectionHome } from '../../http/connection.ts';
 import { HeadParser } from '../../http/head-parser.ts';
-import { ClientGoneError } from '../../http/http-error.ts';
+import { ClientGoneError, HttpError } from '../../http/http-error.ts';
 import {
   defaultLimits,
   defaultTimeouts,
@@ -326,16 +326,37 @@ test('the signal of a client that has gone is aborted, whenever it is asked for'
   t.same(seen, [true]);
 });
 
-test('a client that leaves while nobody waits for it costs no error', async (t) => {
-  let errors = 0;
+/** Counts how many errors of a kind are made, from here to the end of the test. */
+function counting(t: Test, kind: typeof ClientGoneError | typeof HttpError): { made: number } {
+  const count = { made: 0 };
   class Counted extends Error {
     constructor(message?: string, options?: ErrorOptions) {
       super(message, options);
-      errors++;
+      count.made++;
     }
   }
-  Object.setPrototypeOf(ClientGoneError, Counted); // what its `super` calls
-  t.teardown(() => Object.setPrototypeOf(ClientGoneError, Error));
+  Object.setPrototypeOf(kind, Counted); // what its `super` calls
+  t.teardown(() => Object.setPrototypeOf(kind, Error));
+  return count;
+}
+
+test('a head that is none is refused without an error: a flood of them would pay for a stack each', async (t) => {
+  const errors = counting(t, HttpError);
+  const server = serving(t, () => {}, { timeouts: { headerMs: 20 } });
+  const refusalOf = (text: string, isEnded: boolean) => {
+    const socket = dial(server);
+    if (isEnded) socket.end(text);
+    else socket.write(text);
+    return gather(socket);
+  };
+  t.match(await refusalOf('this is none\r\n', false), /^HTTP\/1\.1 400 /);
+  t.match(await refusalOf('GET / HTTP/1.1\r\nHost: x\r\n', true), /^HTTP\/1\.1 400 [\s\S]*ended within a head\n$/);
+  t.match(await refusalOf('GET / HTTP/1.1\r\nHost: x\r\n', false), /^HTTP\/1\.1 408 [\s\S]*took too long\n$/);
+  t.equal(errors.made, 0);
+});
+
+test('a client that leaves while nobody waits for it costs no error', async (t) => {
+  const errors = counting(t, ClientGoneError);
   let isWaiting = false;
   const server = serving(t, async (request, response) => {
     if (request.path === '/wait') {
@@ -355,12 +376,12 @@ test('a client that leaves while nobody waits for it costs no error', async (t) 
   served.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody');
   await once(served, 'data');
   await leave(served);
-  t.equal(errors, 0);
+  t.equal(errors.made, 0);
   const waiting = dial(server);
   waiting.write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
   await until(() => isWaiting);
   await leave(waiting);
-  t.equal(errors, 1, 'the one who waits is told');
+  t.equal(errors.made, 1, 'the one who waits is told');
 });
 
 test('205 has no content', async (t) => {
