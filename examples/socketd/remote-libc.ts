@@ -138,6 +138,7 @@ export function remoteLibc(socket: NetSocket): Libc {
     },
     fcntl: (fd, command, argument) => ask('fcntl', [fd, command, argument]),
     if_nametoindex: (name) => ask('if_nametoindex', [], Buffer.from(name)),
+    setsockopt_fprog: () => -ENOSYS,
     epoll_create1: () => -ENOSYS,
     epoll_ctl: () => -ENOSYS,
     epoll_wait: () => -ENOSYS,
