@@ -6,6 +6,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { SystemError } from '../simplenet/index.ts';
 
 const folder = import.meta.dirname;
 const names = readdirSync(folder)
@@ -43,8 +44,10 @@ if (name === undefined) {
     if (socketd !== undefined && name !== 'socketd') await connectToSocketd(socketd);
     await import(`./${name}.js`);
   } catch (error) {
-    // What a program says of wrong arguments, or the kernel of a busy port, is meant to be read; where it was thrown is not.
-    console.error((error as Error).message);
+    // What the kernel refused and what was typed wrong fit into a sentence. A mistake of the example keeps its stack trace.
+    const isMeant = error instanceof Error && !(error instanceof TypeError || error instanceof ReferenceError);
+    if (!isMeant) throw error;
+    console.error(error.message);
     process.exit(1);
   }
 }

@@ -18,6 +18,17 @@ test('hello-server prints what hello-client writes, four bytes at a time', async
   t.ok(pieces.every((piece) => piece.length <= 4));
 });
 
+test('what the kernel refuses and what was typed wrong is told in one line', async (t) => {
+  const typo = await run('hello-server', '8o8o').ends();
+  t.same([typo.code, typo.stdout, typo.stderr], [1, '', 'a port is an integer from 0 to 65535, not NaN\n']);
+  const first = run('hello-server', '0');
+  t.teardown(() => first.kill());
+  const [, port] = await first.prints(/waiting on 127\.0\.0\.1:(\d+)\n/);
+  const second = await run('hello-server', port as string).ends();
+  t.equal(second.code, 1);
+  t.match(second.stderr, /^listen EADDRINUSE: .*\n$|^bind EADDRINUSE: .*\n$/);
+});
+
 test('without a name the examples are listed, a wrong name is told', async (t) => {
   const { stdout } = await run().ends();
   t.match(stdout, /hello-client +The client of hello-server/);
