@@ -1,0 +1,55 @@
+/**
+ * The examples as programs of their own, and what the kernel says they are waiting for.
+ */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { buildFolder, Program } from './programs.ts';
+
+const runner = join(buildFolder, 'examples/run.js');
+
+/**
+ * What `npm run example -- NAME ARGS` runs. `env -i` takes out what tap slips into the environment of every child, whatever
+ * environment one asks for: it listens for SIGINT, and a listener keeps the signal from ending a call that waits.
+ */
+export function commandOf(...args: readonly string[]): readonly string[] {
+  return ['env', '-i', `PATH=${process.env.PATH}`, process.execPath, runner, ...args];
+}
+
+export function runExample(...args: readonly string[]): Program {
+  const [command, ...rest] = commandOf(...args) as [string, ...string[]];
+  return new Program(command, rest);
+}
+
+/** A foreign program with something on its standard input. */
+export function pipeInto(command: string, args: readonly string[], input = ''): Program {
+  const program = new Program(command, args);
+  program.child.stdin?.on('error', () => {}); // it may end without having read
+  program.child.stdin?.end(input);
+  return program;
+}
+
+const callNumbers = {
+  x64: { accept4: 288, recvfrom: 45 }, // recv(2) of the C library is recvfrom(2) of the kernel
+  arm64: { accept4: 242, recvfrom: 207 },
+};
+
+const PATIENCE_MS = 10_000;
+
+/** Until the main thread of that process waits in the call, as proc_pid_syscall(5) tells. False where it is not told. */
+export async function waitsIn(pid: number, call: 'accept4' | 'recvfrom'): Promise<boolean> {
+  const number = callNumbers[process.arch as keyof typeof callNumbers][call];
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  for (;;) {
+    let state: string;
+    try {
+      state = readFileSync(`/proc/${pid}/syscall`, 'utf8');
+    } catch {
+      return false;
+    }
+    if (state.startsWith(`${number} `)) return true;
+    if (performance.now() > giveUpAt) throw new Error(`it never waits in ${call}: ${state}`);
+    await sleep(5);
+  }
+}
