@@ -1,0 +1,49 @@
+/**
+ * What UDP does not do: no datagram above 65507 bytes, no second try for a small buffer, no word about a loss.
+ *
+ * A datagram travels whole or not at all. Too large for its length field, it is refused (EMSGSIZE). Larger than the buffer it
+ * is received into, its rest is thrown away. And where the receiver is too slow its queue overflows: sendto(2) has said yes,
+ * and nobody ever tells the sender. A protocol over UDP that minds has to number, acknowledge and repeat by itself, as TCP does.
+ */
+
+import { SystemError, UdpSocket } from '../simplenet/index.ts';
+
+/** An IPv4 packet has 65535 bytes, of which 20 are its header and 8 are UDP's. */
+const MOST_BYTES = 65_507;
+const PATIENCE_MS = 100;
+
+const receiver = UdpSocket.bindTo({ address: '127.0.0.1', port: 0 }, { receiveBufferBytes: 128 * 1024 });
+const sender = UdpSocket.connectTo(receiver.localAddress);
+
+for (const size of [MOST_BYTES, MOST_BYTES + 1]) {
+  try {
+    sender.send(Buffer.alloc(size));
+    console.log(`${size} bytes: sent`);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    console.log(`${size} bytes: ${error.code}`);
+  }
+}
+const whole = receiver.receiveFrom(Buffer.alloc(MOST_BYTES));
+console.log(`received ${whole.length} bytes, truncated: ${whole.truncated}`);
+
+sender.send(Buffer.from('hello world!'));
+sender.send(Buffer.from('and goodbye'));
+const room = Buffer.alloc(5);
+for (const _ of ['hello world!', 'and goodbye']) {
+  const { length, truncated } = receiver.receiveFrom(room);
+  console.log(`room for ${room.length}: '${room.toString('utf8', 0, length)}', truncated: ${truncated}`);
+}
+
+const COUNT = 1000;
+for (let number = 1; number <= COUNT; number++) sender.send(Buffer.from(`${number}`.padEnd(1000)));
+let arrived = 0;
+let last = 0;
+const buffer = Buffer.alloc(1000);
+while (receiver.wait('readable', PATIENCE_MS)) {
+  last = Number(buffer.toString('utf8', 0, receiver.receiveFrom(buffer).length));
+  arrived++;
+}
+console.log(`${COUNT} sent while nobody received, ${arrived} arrived, the last was number ${last}`);
+sender.close();
+receiver.close();
