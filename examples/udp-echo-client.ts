@@ -1,0 +1,25 @@
+/**
+ * The client of udp-echo-server: it sends each word as a datagram and waits for its echo, but not for ever.
+ *
+ * `npm run example -- udp-echo-client 8080 hello world!`. A datagram may be lost, and so may its echo: whoever waits for an
+ * answer over UDP needs a limit. connect(2) sends nothing here. It chooses the peer, and lets the kernel tell us
+ * (ECONNREFUSED) where the peer's machine says that nobody has that port.
+ */
+
+import { UdpSocket } from '../simplenet/index.ts';
+
+const PATIENCE_MS = 1000;
+
+const [port = '8080', ...words] = process.argv.slice(2);
+const socket = UdpSocket.connectTo({ address: '127.0.0.1', port: Number(port) });
+const buffer = Buffer.alloc(1024);
+for (const word of words.length > 0 ? words : ['hello', 'world!']) {
+  socket.send(Buffer.from(word));
+  if (socket.wait('readable', PATIENCE_MS)) {
+    console.log(`echo: ${buffer.toString('utf8', 0, socket.receiveFrom(buffer).length)}`);
+  } else {
+    console.log(`no echo of '${word}' within ${PATIENCE_MS} ms`);
+    process.exitCode = 1;
+  }
+}
+socket.close();
