@@ -1,0 +1,61 @@
+/**
+ * The DAYTIME server of RFC 867: it tells the time to whoever asks, over TCP and UDP, over IPv4 and IPv6, at one port.
+ *
+ * A TCP port and a UDP port of one number have nothing to do with each other, nor have those of two addresses: a packet
+ * finds its socket by protocol, address and port. So these are four sockets, and the event loop looks after all of them. Over
+ * TCP the time comes unasked and then the end; over UDP any datagram is a question. Ask with daytime-query, `nc` or `socat`.
+ */
+
+import { createEventLoop, formatSocketAddress, type InternetAddress, SystemError } from '../simplenet/index.ts';
+
+/** A client that never closes is let go. */
+const GRACE_MS = 10_000;
+
+/** The one popular syntax that the RFC names: `Tuesday, February 22, 1982 17:37:43-PST`. */
+function daytime(): Buffer {
+  const now = new Date();
+  const day = now.toLocaleDateString('en-US', { dateStyle: 'full', timeZone: 'UTC' });
+  return Buffer.from(`${day} ${now.toISOString().slice(11, 19)}-UTC\r\n`);
+}
+
+const loop = createEventLoop();
+
+/** Answers the port, which the kernel chose if it was 0. */
+function serve(address: string, wanted: number): number {
+  const listener = loop.listen({ address, port: wanted }, (stream) => {
+    stream.write(daytime());
+    stream.end();
+    stream.setDeadline(GRACE_MS);
+    return { onData() {}, onTimeout: (stream) => stream.close() }; // RFC 867: what the client sends is thrown away
+  });
+  const { port } = listener.address as InternetAddress;
+  loop.bindUdp(
+    { address, port },
+    {
+      onMessage(udp, _question, from) {
+        // Two services that answer each other never stop, and a sender's address is easily forged. Clients have higher ports.
+        const { port: sender } = from as InternetAddress;
+        if (sender >= 1024 && sender !== port) udp.send(daytime(), from);
+      },
+    },
+  );
+  console.log(`waiting on ${formatSocketAddress({ address, port })}, TCP and UDP`);
+  return port;
+}
+
+process.once('SIGINT', () => loop.close());
+process.once('SIGTERM', () => loop.close());
+
+try {
+  const port = serve('127.0.0.1', Number(process.argv[2] ?? 8013)); // RFC 867 says 13, which needs root
+  try {
+    serve('::1', port);
+  } catch (error) {
+    const isWithoutIPv6 = error instanceof SystemError && /EADDRNOTAVAIL|EAFNOSUPPORT/.test(error.code);
+    if (!isWithoutIPv6) throw error;
+    console.log(`without IPv6: ${error.message}`);
+  }
+} catch (error) {
+  loop.close();
+  throw error;
+}
