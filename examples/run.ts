@@ -6,7 +6,6 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { SystemError } from '../simplenet/index.ts';
 
 const folder = import.meta.dirname;
 const names = readdirSync(folder)
