@@ -222,7 +222,9 @@ function excuseOfHandler(client: Client, exchange: Exchange, world: Circumstance
   const now = world.now();
   if (exchange.begunAt < 0) return null;
   if (exchange.deed === 'break' && exchange.answeredAt >= 0) return 'the handler broke its answer';
-  if (exchange.deed === 'flood' && pieceSum(exchange) > settings.answerBufferBytes) return 'the handler flooded';
+  // What is queued may be of the answers before it, too.
+  const isMuch = pieceSum(exchange) > settings.answerBufferBytes || exchange.index > client.answered;
+  if (exchange.deed === 'flood' && isMuch) return 'the handler flooded';
   if (exchange.deed === 'relay') {
     const tookMs = now - exchange.firstSentAt;
     const late = exchange.sentAt < 0 && (client.hasHalfClosed || tookMs >= settings.bodyGraceMs);
