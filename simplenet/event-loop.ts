@@ -72,7 +72,8 @@ export interface StreamHandler {
   onTimeout?(stream: Stream): void;
   /**
    * The end. `error` is null where the program ended it, by a call or by an exception in a callback, or both sides did. With an
-   * error, bytes that the kernel still held are lost.
+   * error, bytes that the kernel still held are lost. A proxy answers null with `end` on its other side, and not with `close`: there
+   * may still be bytes in its queue.
    */
   onClose?(stream: Stream, error: SystemError | null): void;
 }
@@ -115,7 +116,10 @@ export interface EventLoop {
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener;
   /** Takes a connected socket over. If it throws, it has not. */
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream;
-  /** Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made. */
+  /**
+   * Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made: a proxy that connects
+   * in a callback must catch that, or it ends when descriptors run out.
+   */
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
   ref(): void;

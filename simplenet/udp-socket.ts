@@ -33,7 +33,7 @@ export class UdpSocket extends Socket {
     return makeSocket(create, SOCK_DGRAM, address, setup, (socket) => socket.bind(address));
   }
 
-  /** socket(2), options and connect(2): one peer, `send` and `receive` without addresses, and its errors are told. */
+  /** socket(2), options and connect(2): one peer, `send` without an address, datagrams of nobody else, and its errors are told. */
   static connectTo(address: SocketAddress, setup: SocketSetup = {}): UdpSocket {
     return makeSocket(create, SOCK_DGRAM, address, setup, (socket) => socket.connect(address));
   }
