@@ -3,7 +3,7 @@
  *
  * Most of a head is field values, and nearly all bytes of those are alike, so they are looked at four at a time: one
  * subtraction tells whether any of four is a control character (the trick is as old as strlen). That makes a browser's
- * head three times as cheap as byte by byte. Short runs are not worth the view of whole words that it needs.
+ * head half as dear as byte by byte. Short runs are not worth the view of whole words that it needs.
  *
  * Next: field-parser.ts
  */
@@ -15,7 +15,7 @@ const WORD_BYTES = 4;
 /** Below this, finding the words costs more than it saves. */
 const WORTH_WORDS = 64;
 
-/** The first offset in [at, stop) whose byte is not in the table, or `stop`. */
+/** The first offset in [from, stop) whose byte is not in the table, or `stop`. */
 export function endOfRun(table: Uint8Array, bytes: Uint8Array, from: number, stop: number): number {
   for (let at = from; at < stop; at++) if (table[bytes[at] as number] === 0) return at;
   return stop;

@@ -24,7 +24,7 @@ import { ClientGoneError, HttpError } from './http-error.ts';
 import { HttpRequest, type RequestOrigin } from './http-request.ts';
 import { latin1Of } from './latin1.ts';
 import type { Limits, Timeouts } from './limits.ts';
-import type { OutputBuffer } from './output-buffer.ts';
+import { MOST_BYTES_PER_UNIT, type OutputBuffer } from './output-buffer.ts';
 import { PendingInput } from './pending-input.ts';
 import type { PlainHeads } from './plain-heads.ts';
 import { type BodySource, RequestBody } from './request-body.ts';
@@ -77,9 +77,6 @@ const CLOSED: Phase = 7;
 const MOST_LINGER_BYTES = 4 * 1024 * 1024;
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
-
-/** A UTF-16 unit takes at most three bytes in UTF-8. */
-const MOST_BYTES_PER_UNIT = 3;
 
 export class Connection implements StreamHandler, RequestOrigin, BodySource, ResponseSink {
   readonly stream: Stream;

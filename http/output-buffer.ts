@@ -16,7 +16,7 @@ import { writeLatin1 } from './latin1.ts';
 const MOST_COPIED_BYTES = 16_384;
 
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
-const MOST_BYTES_PER_UNIT = 3;
+export const MOST_BYTES_PER_UNIT = 3;
 
 const END_OF_HEAD = '\r\n\r\n';
 const DIGIT_0 = 0x30;

@@ -126,7 +126,7 @@ export class Server implements ConnectionHome {
   }
 
   dateLine(): string {
-    return this.#date.line(this.#loop.now());
+    return this.#date.line(this.now());
   }
 
   borrowParser(): HeadParser {

@@ -169,7 +169,7 @@ function checkRange(bytes: Uint8Array, offset: number, length: number): void {
  */
 const room = new Int32Array(1);
 
-/** Takes the room from the caller's cell, if `bytes` has as much. Every user gives back what the kernel left there. */
+/** Takes the room from the caller's cell, if `bytes` has as much. `givingBack` is the way back. */
 function takeRoom(cell: Int32Array, bytes: Uint8Array): void {
   checkRange(bytes, 0, 0);
   const length = cell instanceof Int32Array ? (cell[0] as number) : undefined;
@@ -179,6 +179,12 @@ function takeRoom(cell: Int32Array, bytes: Uint8Array): void {
     throw new RangeError(`a length of ${length} is outside a buffer of ${byteLength} bytes`);
   }
   room[0] = length;
+}
+
+/** Leaves in the caller's cell what the kernel left in ours, and passes the answer of the call on. */
+function givingBack(cell: Int32Array, result: number): number {
+  cell[0] = room[0] as number;
+  return result;
 }
 
 const WORD_SIZE = 4;
@@ -287,9 +293,7 @@ export const libc: Libc = {
     checkInteger(flags, 'flags');
     if (address === null || addressLength === null) return answer(c.accept4(fd, null, null, flags));
     takeRoom(addressLength, address);
-    const result = answer(c.accept4(fd, address, room, flags));
-    addressLength[0] = room[0] as number;
-    return result;
+    return givingBack(addressLength, answer(c.accept4(fd, address, room, flags)));
   },
   connect(fd, address, addressLength) {
     checkFd(fd);
@@ -322,9 +326,7 @@ export const libc: Libc = {
     checkRange(buffer, offset, length);
     checkInteger(flags, 'flags');
     takeRoom(addressLength, address);
-    const result = answer(c.recvfrom(fd, pointer(buffer, offset), length, flags, address, room));
-    addressLength[0] = room[0] as number;
-    return result;
+    return givingBack(addressLength, answer(c.recvfrom(fd, pointer(buffer, offset), length, flags, address, room)));
   },
   sendto(fd, buffer, offset, length, flags, address, addressLength) {
     checkFd(fd);
@@ -336,16 +338,12 @@ export const libc: Libc = {
   getsockname(fd, address, addressLength) {
     checkFd(fd);
     takeRoom(addressLength, address);
-    const result = answer(c.getsockname(fd, address, room));
-    addressLength[0] = room[0] as number;
-    return result;
+    return givingBack(addressLength, answer(c.getsockname(fd, address, room)));
   },
   getpeername(fd, address, addressLength) {
     checkFd(fd);
     takeRoom(addressLength, address);
-    const result = answer(c.getpeername(fd, address, room));
-    addressLength[0] = room[0] as number;
-    return result;
+    return givingBack(addressLength, answer(c.getpeername(fd, address, room)));
   },
   getsockopt(fd, level, option, value, valueLength) {
     checkFd(fd);
@@ -357,8 +355,7 @@ export const libc: Libc = {
     // Some options first read what is there, and believe it: IP_MSFILTER a count of addresses, for which it needs no room,
     // TCP_ZEROCOPY_RECEIVE an address to write to. So the kernel gets zeros, and of its answer what fits is copied.
     const zeros = new Uint8Array(room[0] as number);
-    const result = answer(c.getsockopt(fd, level, option, zeros, room));
-    valueLength[0] = room[0] as number;
+    const result = givingBack(valueLength, answer(c.getsockopt(fd, level, option, zeros, room)));
     for (let i = 0; result >= 0 && i < zeros.length && i < (room[0] as number); i++) value[i] = zeros[i] as number;
     return result;
   },
