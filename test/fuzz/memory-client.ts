@@ -6,128 +6,15 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Connection, type ConnectionHome } from '../../http/connection.ts';
+import { Connection } from '../../http/connection.ts';
 import type { Handler } from '../../http/handler.ts';
-import { HeadParser } from '../../http/head-parser.ts';
-import { defaultLimits, defaultTimeouts, type Limits } from '../../http/limits.ts';
-import { OutputBuffer } from '../../http/output-buffer.ts';
-import { PlainHeads } from '../../http/plain-heads.ts';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-
-const OUTPUT_BYTES = 4_096;
+import { defaultLimits, type Limits } from '../../http/limits.ts';
+import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
 
 /** A handler of these tests needs a turn or two. */
 const MOST_TURNS = 100;
 
-class MemoryStream implements Stream {
-  readonly remoteAddress = { address: '192.0.2.1', port: 1 };
-  readonly localAddress = { address: '192.0.2.2', port: 80 };
-  readonly peerCredentials = null;
-  handler: StreamHandler = { onData: () => {} };
-  queuedBytes = 0;
-  isEnded = false;
-  isPaused = false;
-  isClosed = false;
-  wasAborted = false;
-  sentBytes = 0;
-  readonly #sent: Buffer[] = [];
-  readonly #isSlow: boolean;
-
-  constructor(isSlow: boolean) {
-    this.#isSlow = isSlow;
-  }
-
-  get sent(): Buffer {
-    return Buffer.concat(this.#sent);
-  }
-
-  write(bytes: Uint8Array, length = bytes.byteLength): boolean {
-    if (this.isEnded) throw new Error('a write after the end');
-    this.#sent.push(Buffer.from(bytes.subarray(0, length)));
-    this.sentBytes += length;
-    if (this.#isSlow) this.queuedBytes += length;
-    return !this.#isSlow;
-  }
-
-  writeOwned(bytes: Uint8Array): boolean {
-    return this.write(bytes);
-  }
-
-  pause(): void {
-    this.isPaused = true;
-  }
-
-  resume(): void {
-    this.isPaused = false;
-  }
-
-  end(): void {
-    this.isEnded = true;
-  }
-
-  close(): void {
-    this.isEnded = true;
-    this.isClosed = true;
-  }
-
-  abort(): void {
-    if (!this.isClosed) this.wasAborted = true;
-    this.close();
-  }
-
-  setDeadline(): void {}
-
-  /** The slow client has taken everything. */
-  drain(): void {
-    if (this.queuedBytes === 0 || this.isClosed) return;
-    this.queuedBytes = 0;
-    this.handler.onDrain?.(this);
-  }
-}
-
 const crampedLimits: Limits = { ...defaultLimits, bodyBufferBytes: 4 };
-
-class Home implements ConnectionHome {
-  readonly handler: Handler;
-  readonly limits: Limits;
-  readonly timeouts = defaultTimeouts;
-  readonly output = new OutputBuffer(OUTPUT_BYTES);
-  readonly plainHeads = new PlainHeads(() => this.dateLine());
-  readonly isStopping = false;
-  /** What handlers threw and the client was not meant to see. */
-  readonly reported: unknown[] = [];
-
-  constructor(handler: Handler, limits: Limits) {
-    this.handler = handler;
-    this.limits = limits;
-  }
-
-  now(): number {
-    return performance.now();
-  }
-
-  dateLine(): string {
-    return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
-  }
-
-  borrowParser(): HeadParser {
-    return new HeadParser(this.limits);
-  }
-
-  returnParser(): void {}
-
-  borrowOutput(): OutputBuffer {
-    return new OutputBuffer(OUTPUT_BYTES);
-  }
-
-  returnOutput(): void {}
-
-  report(error: unknown): void {
-    this.reported.push(error);
-  }
-
-  gone(): void {}
-}
 
 export interface Manners {
   /** It takes what was sent only when a turn is over. */
@@ -167,7 +54,7 @@ export async function converse(
   { isSlow = false, isHasty = false, isCramped = false }: Manners = {},
 ): Promise<Conversation> {
   const stream = new MemoryStream(isSlow);
-  const home = new Home(handler, isCramped ? crampedLimits : defaultLimits);
+  const home = new MemoryHome(handler, isCramped ? crampedLimits : defaultLimits);
   const connection = new Connection(home, stream);
   stream.handler = connection;
   let delivered = 0;

@@ -1,0 +1,134 @@
+/**
+ * A Connection without sockets: the stream below it and the server above it, both in memory and in the hands of a test.
+ *
+ * The stream keeps the contract of event-loop.ts as far as it goes; whoever drives it sees to the rest.
+ */
+
+import type { ConnectionHome } from '../../http/connection.ts';
+import type { Handler } from '../../http/handler.ts';
+import { HeadParser } from '../../http/head-parser.ts';
+import { defaultTimeouts, type Limits } from '../../http/limits.ts';
+import { OutputBuffer } from '../../http/output-buffer.ts';
+import { PlainHeads } from '../../http/plain-heads.ts';
+import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+
+const OUTPUT_BYTES = 4_096;
+
+/** A stream whose client takes all at once, or, if it is slow, what a test says that it takes. A write after the end throws. */
+export class MemoryStream implements Stream {
+  readonly remoteAddress = { address: '192.0.2.1', port: 1 };
+  readonly localAddress = { address: '192.0.2.2', port: 80 };
+  readonly peerCredentials = null;
+  handler: StreamHandler = { onData: () => {} };
+  queuedBytes = 0;
+  isEnded = false;
+  isPaused = false;
+  isClosed = false;
+  wasAborted = false;
+  sentBytes = 0;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #sent: Buffer[] = [];
+  readonly #isSlow: boolean;
+
+  constructor(isSlow: boolean) {
+    this.#isSlow = isSlow;
+  }
+
+  get sent(): Buffer {
+    return Buffer.concat(this.#sent);
+  }
+
+  write(bytes: Uint8Array, length = bytes.byteLength): boolean {
+    if (this.isEnded) throw new Error('a write after the end');
+    this.#sent.push(Buffer.from(bytes.subarray(0, length)));
+    this.sentBytes += length;
+    if (this.#isSlow) this.queuedBytes += length;
+    return !this.#isSlow;
+  }
+
+  writeOwned(bytes: Uint8Array): boolean {
+    return this.write(bytes);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  end(): void {
+    this.isEnded = true;
+  }
+
+  close(): void {
+    this.isEnded = true;
+    this.isClosed = true;
+  }
+
+  abort(): void {
+    if (!this.isClosed) this.wasAborted = true;
+    this.close();
+  }
+
+  setDeadline(delayMs: number): void {
+    this.deadlineMs = delayMs;
+  }
+
+  /** What epoll and the alarm would call. */
+  passDeadline(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.handler.onTimeout?.(this);
+  }
+
+  /** The slow client has taken everything. */
+  drain(): void {
+    if (this.queuedBytes === 0 || this.isClosed) return;
+    this.queuedBytes = 0;
+    this.handler.onDrain?.(this);
+  }
+}
+
+/** A server, as far as a connection needs one. */
+export class MemoryHome implements ConnectionHome {
+  readonly handler: Handler;
+  readonly limits: Limits;
+  readonly timeouts = defaultTimeouts;
+  readonly output = new OutputBuffer(OUTPUT_BYTES);
+  readonly plainHeads = new PlainHeads(() => this.dateLine());
+  readonly isStopping = false;
+  /** What handlers threw and the client was not meant to see. */
+  readonly reported: unknown[] = [];
+
+  constructor(handler: Handler, limits: Limits) {
+    this.handler = handler;
+    this.limits = limits;
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  dateLine(): string {
+    return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
+  }
+
+  borrowParser(): HeadParser {
+    return new HeadParser(this.limits);
+  }
+
+  returnParser(): void {}
+
+  borrowOutput(): OutputBuffer {
+    return new OutputBuffer(OUTPUT_BYTES);
+  }
+
+  returnOutput(): void {}
+
+  report(error: unknown): void {
+    this.reported.push(error);
+  }
+
+  gone(): void {}
+}
