@@ -2,16 +2,14 @@
  * chat: guests who behave, by nc and by a client of our own, and one who does not read.
  */
 
-import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { buildFolder, missing, Program } from '../support/programs.ts';
+import { runExample } from '../support/examples.ts';
+import { missing, Program } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { rssBytesOf } from '../support/server-process.ts';
 
-const run = (...args: string[]) => new Program(process.execPath, [join(buildFolder, 'examples/run.js'), ...args]);
-
 async function startChat(t: Test): Promise<[Program, number]> {
-  const chat = run('chat', '0');
+  const chat = runExample('chat', '0');
   t.teardown(() => chat.kill());
   const [, port] = await chat.prints(/chatting on 127\.0\.0\.1:(\d+)\n/);
   return [chat, Number(port)];
@@ -126,6 +124,6 @@ test('a guest who does not read is dropped, and nobody waits for him', async (t)
 });
 
 test('wrong use is one line', async (t) => {
-  const { code, stderr } = await run('chat', 'eighty').ends();
+  const { code, stderr } = await runExample('chat', 'eighty').ends();
   t.same([code, stderr], [1, 'Usage: npm run example -- chat [PORT]\n']);
 });

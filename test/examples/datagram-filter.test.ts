@@ -2,7 +2,7 @@
 
 import { createSocket } from 'node:dgram';
 import { test } from 'tap';
-import { startExample } from './example.ts';
+import { startExample } from '../support/examples.ts';
 
 test('only datagrams that begin with the magic byte arrive', async (t) => {
   const example = startExample(t, 'datagram-filter', '0');

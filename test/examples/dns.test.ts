@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import * as dns from '../../examples/dns/message.ts';
+import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
-import { startExample } from './example.ts';
 
 const started = startExample(t, 'dns-server', '0');
 const [, portText] = await started.prints(/answering for example\.test\. on UDP and TCP 127\.0\.0\.1:(\d+)\n/);

@@ -8,10 +8,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
+import { runExample } from '../support/examples.ts';
 import { buildFolder, missing, Program } from '../support/programs.ts';
 import { rssBytesOf } from '../support/server-process.ts';
-
-const run = (...args: string[]) => new Program(process.execPath, [join(buildFolder, 'examples/run.js'), ...args]);
 
 async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<[Server, number]> {
   const server = createServer({ allowHalfOpen: true }, onConnection).listen(0, '127.0.0.1');
@@ -21,7 +20,7 @@ async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<
 }
 
 async function startForward(t: Test, target: string): Promise<[Program, number]> {
-  const forward = run('port-forward', '0', target);
+  const forward = runExample('port-forward', '0', target);
   t.teardown(() => forward.kill());
   const [, port] = await forward.prints(/forwarding 127\.0\.0\.1:(\d+) to \S+\n/);
   return [forward, Number(port)];
@@ -160,7 +159,7 @@ for (const side of ['client', 'target'] as const) {
 test('wrong use is one line', async (t) => {
   const usage = 'Usage: npm run example -- port-forward [ADDRESS:]PORT HOST:PORT\n';
   for (const args of [[], ['8080'], ['8080', 'localhost'], ['0', '127.0.0.1:70000'], ['a:b:1', '127.0.0.1:1']]) {
-    const { code, stderr } = await run('port-forward', ...args).ends();
+    const { code, stderr } = await runExample('port-forward', ...args).ends();
     t.same([code, stderr], [1, usage], args.join(' '));
   }
 });

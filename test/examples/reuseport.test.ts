@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'tap';
+import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
-import { startExample } from './example.ts';
 
 /** One connection: who answered, and from which port it was asked. */
 async function ask(port: number): Promise<{ answer: string; from: number }> {

@@ -24,14 +24,14 @@ import type { Libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import type { InternetAddress } from '../../simplenet/socket-address.ts';
 import { UdpSocket } from '../../simplenet/udp-socket.ts';
-import { buildFolder, missing, Program } from '../support/programs.ts';
+import { runExampleWith } from '../support/examples.ts';
+import { missing, Program } from '../support/programs.ts';
 import { descriptorsOf } from '../support/server-process.ts';
 
 const LOOPBACK = { address: '127.0.0.1', port: 0 };
 const { EAFNOSUPPORT, EBADF, EINVAL, EMFILE, ENETDOWN, ENOSYS, EOPNOTSUPP, EPROTO, EPROTONOSUPPORT } = constants.errno;
 
-const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-  new Program(process.execPath, [join(buildFolder, 'examples/run.js'), ...args], { env: { ...process.env, ...env } });
+const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) => runExampleWith(env, ...args);
 
 function temporaryPath(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
-import { startExample } from './example.ts';
 
 function pathFor(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));

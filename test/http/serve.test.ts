@@ -3,8 +3,10 @@
  */
 
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
@@ -271,6 +273,18 @@ test('where it listens', async (t) => {
     if (server.url.startsWith('http')) t.equal(await (await fetch(server.url)).text(), 'hello\n');
     await server.close();
   }
+});
+
+test('who connects on this machine is known to the handler', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'who');
+  const server = serve((request, response) => response.json(request.peerCredentials), { path });
+  t.teardown(() => server.close());
+  const socket = connect({ path, allowHalfOpen: true });
+  socket.end(get('/'));
+  const [, body] = (await gather(socket)).split('\r\n\r\n');
+  t.same(JSON.parse(body ?? ''), { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() });
 });
 
 test('several servers in one process, and an end by signal', async (t) => {

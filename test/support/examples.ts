@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
 import { buildFolder, Program } from './programs.ts';
 
 const runner = join(buildFolder, 'examples/run.js');
@@ -14,12 +15,28 @@ const runner = join(buildFolder, 'examples/run.js');
  * environment one asks for: it listens for SIGINT, and a listener keeps the signal from ending a call that waits.
  */
 export function commandOf(...args: readonly string[]): readonly string[] {
-  return ['env', '-i', `PATH=${process.env.PATH}`, process.execPath, runner, ...args];
+  return ['env', ...withVariables({}, args)];
+}
+
+function withVariables(variables: Readonly<Record<string, string>>, args: readonly string[]): string[] {
+  const all = { PATH: process.env.PATH ?? '', ...variables };
+  return ['-i', ...Object.entries(all).map(([name, value]) => `${name}=${value}`), process.execPath, runner, ...args];
 }
 
 export function runExample(...args: readonly string[]): Program {
-  const [command, ...rest] = commandOf(...args) as [string, ...string[]];
-  return new Program(command, rest);
+  return new Program('env', withVariables({}, args));
+}
+
+/** With these variables in its environment. */
+export function runExampleWith(variables: Readonly<Record<string, string>>, ...args: readonly string[]): Program {
+  return new Program('env', withVariables(variables, args));
+}
+
+/** One that is certainly gone when the test is. */
+export function startExample(t: Test, ...args: readonly string[]): Program {
+  const example = runExample(...args);
+  t.teardown(() => example.kill());
+  return example;
 }
 
 /** A foreign program with something on its standard input. */
