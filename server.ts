@@ -7,11 +7,12 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Router, type Server, serve } from './http/index.ts';
-import { trace } from './simplenet/index.ts';
+import { type Backend, trace } from './simplenet/index.ts';
 
 const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
   --port NUMBER   the port, 0 for any that is free (PORT, 8080)
+  --backend NAME  how the kernel is asked for news: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
   --trace         write every system call to standard error
   --help          show this`;
 
@@ -72,6 +73,7 @@ site.all('/request', (request, response) => {
 interface Settings {
   readonly host: string;
   readonly port: number;
+  readonly backend: Backend;
   readonly trace: boolean;
   readonly help: boolean;
 }
@@ -81,13 +83,14 @@ function settings(): Settings {
     options: {
       host: { type: 'string', default: process.env.HOST ?? '127.0.0.1' },
       port: { type: 'string', default: process.env.PORT ?? '8080' },
+      backend: { type: 'string', default: process.env.SIMPLENET_BACKEND ?? 'auto' },
       trace: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
-  const { host, port, trace, help } = values as { host: string; port: string; trace: boolean; help: boolean };
+  const { host, port, backend, trace, help } = values as Omit<Settings, 'port'> & { port: string };
   if (!/^\d+$/.test(port)) throw new RangeError(`the port must be a number from 0 to 65535, not '${port}'`);
-  return { host, port: Number(port), trace, help };
+  return { host, port: Number(port), backend, trace, help };
 }
 
 /** SIGINT and SIGTERM let the answers under way be completed; a second SIGINT does not wait for them. */
@@ -100,13 +103,13 @@ function stopOnSignals(server: Server): void {
 }
 
 function main(): void {
-  const { host, port, trace: isTraced, help } = settings();
+  const { host, port, backend, trace: isTraced, help } = settings();
   if (help) {
     console.log(usage);
     return;
   }
   if (isTraced) trace();
-  const server = serve(site, { host, port, limits: { bodyBytes: 16 * 1024 ** 3 } });
+  const server = serve(site, { host, port, backend, limits: { bodyBytes: 16 * 1024 ** 3 } });
   stopOnSignals(server);
   console.log(`Listening on ${server.url}. In another terminal, type:
 

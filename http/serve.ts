@@ -8,7 +8,7 @@
  * Next: index.ts
  */
 
-import { createEventLoop } from '../simplenet/create-event-loop.ts';
+import { type Backend, createEventLoop } from '../simplenet/create-event-loop.ts';
 import type { EventLoop, Listener, OnConnection } from '../simplenet/event-loop.ts';
 import { NetSocket } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
@@ -37,6 +37,8 @@ export interface ServeOptions {
   readonly onError?: (error: unknown, request: HttpRequest | null) => void;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal;
+  /** How the kernel is asked for news: `epoll`, `io_uring` or `auto`. */
+  readonly backend?: Backend;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions;
 }
@@ -199,7 +201,8 @@ export class Server implements ConnectionHome {
 /** Starts a server. Throws SystemError where it cannot listen: a busy port, a missing permission. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
   // How much of an answer may be queued is decided per answer, not per write: see answerBufferBytes.
-  return new Server(source, options, () => createEventLoop({ maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
+  const backend = options.backend === undefined ? {} : { backend: options.backend };
+  return new Server(source, options, () => createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
 }
 
 function urlOf(address: SocketAddress): string {

@@ -112,6 +112,7 @@ export const IPV6_V6ONLY = 26;
 export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
 
@@ -161,6 +162,74 @@ export const RLIMIT_SIZE = 16;
 export const EPOLL_EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
 export const EPOLL_EVENT_DATA_WORD = process.arch === 'x64' ? 1 : 2;
 
+/** mmap(2), eventfd(2). */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+export const MAP_POPULATE = 0x8000;
+export const EFD_NONBLOCK = 0o4000;
+export const EFD_CLOEXEC = 0o2000000;
+
+/**
+ * io_uring_setup(2). struct io_uring_params { u32 sq_entries @0; u32 cq_entries @4; u32 flags @8; u32 features @20;
+ * offsets in the ring of the submissions: head @40, tail @44, flags @56; of the completions: head @80, tail @84, cqes @100; }
+ */
+export const IO_URING_PARAMS_SIZE = 120;
+export const IORING_SETUP_CQSIZE = 1 << 3;
+export const IORING_SETUP_CLAMP = 1 << 4;
+export const IORING_SETUP_TASKRUN_FLAG = 1 << 9;
+export const IORING_SETUP_SINGLE_ISSUER = 1 << 12;
+export const IORING_SETUP_DEFER_TASKRUN = 1 << 13;
+export const IORING_FEAT_SINGLE_MMAP = 1 << 0;
+export const IORING_FEAT_NODROP = 1 << 1;
+export const IORING_OFF_SQ_RING = 0;
+export const IORING_OFF_SQES = 0x10000000;
+export const IORING_OFF_PBUF_RING = 0x80000000;
+export const IORING_SQ_CQ_OVERFLOW = 1 << 1;
+export const IORING_SQ_TASKRUN = 1 << 2;
+export const IORING_CQ_EVENTFD_DISABLED = 1 << 0;
+export const IORING_ENTER_GETEVENTS = 1 << 0;
+
+/** struct io_uring_sqe and io_uring_cqe; io-uring.ts draws them where it fills them in. */
+export const IO_URING_SQE_SIZE = 64;
+export const IO_URING_CQE_SIZE = 16;
+export const IORING_OP_POLL_ADD = 6;
+export const IORING_OP_ACCEPT = 13;
+export const IORING_OP_ASYNC_CANCEL = 14;
+export const IORING_OP_CONNECT = 16;
+export const IORING_OP_READ = 22;
+export const IORING_OP_WRITE = 23;
+export const IORING_OP_SEND = 26;
+export const IORING_OP_RECV = 27;
+export const IOSQE_BUFFER_SELECT = 1 << 5;
+export const IORING_POLL_ADD_MULTI = 1 << 0;
+export const IORING_ACCEPT_MULTISHOT = 1 << 0;
+export const IORING_RECV_MULTISHOT = 1 << 1;
+export const IORING_CQE_F_BUFFER = 1 << 0;
+export const IORING_CQE_F_MORE = 1 << 1;
+export const IORING_CQE_BUFFER_SHIFT = 16;
+
+/**
+ * io_uring_register(2). struct io_uring_probe { u8 last_op @0; u8 ops_len @1; struct { u8 op; u8 resv; u16 flags; u32 resv; } @16[]; }
+ * struct io_uring_buf_reg { u64 ring_addr @0; u32 ring_entries @8; u16 bgid @12; u16 flags @14; }                        40 bytes
+ * struct io_uring_buf { u64 addr @0; u32 len @8; u16 bid @12; }; the tail of their ring is @14 of the first one.         16 bytes
+ */
+export const IORING_REGISTER_EVENTFD = 4;
+export const IORING_REGISTER_PROBE = 8;
+export const IORING_REGISTER_PBUF_RING = 22;
+export const IORING_UNREGISTER_PBUF_RING = 23;
+export const IO_URING_PROBE_HEAD_SIZE = 16;
+export const IO_URING_PROBE_OP_SIZE = 8;
+export const IO_URING_OP_SUPPORTED = 1 << 0;
+export const IO_URING_BUF_REG_SIZE = 40;
+export const IO_URING_BUF_SIZE = 16;
+export const IOU_PBUF_RING_MMAP = 1;
+
+/** syscall(2): calls for which the C library has no function. They are younger than the split of numbers by architecture. */
+export const SYS_IO_URING_SETUP = 425;
+export const SYS_IO_URING_ENTER = 426;
+export const SYS_IO_URING_REGISTER = 427;
+
 /**
  * sockaddr_in   { u16 family @0; u16 port, big-endian @2; u8 address[4] @4; u8 zero[8] @8; }                     16 bytes
  * sockaddr_in6  { u16 family @0; u16 port, big-endian @2; u32 flowinfo @4; u8 address[16] @8; u32 scope @24; }    28 bytes
@@ -180,10 +249,12 @@ export const EINTR = 4;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
+export const EBUSY = 16;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
+export const ENOSYS = 38;
 export const EPROTO = 71;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -195,3 +266,4 @@ export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const EHOSTUNREACH = 113;
 export const EINPROGRESS = 115;
+export const ECANCELED = 125;

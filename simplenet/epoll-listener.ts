@@ -1,10 +1,5 @@
 /**
- * EpollListener: takes connections off a listening socket, and lives through having no descriptor left for them.
- *
- * When accept4(2) answers EMFILE the connection stays in the kernel's queue and the listener stays readable, so a loop
- * that just tries again burns a whole core and helps nobody. Here the listener rests for a moment, in which a descriptor
- * may come free. If none does, the waiting clients are turned away: a spare descriptor, kept open for this hour, is
- * given up so that each of them can be accepted and closed. They learn at once what else they would wait for in vain.
+ * EpollListener: takes connections off a listening socket, and lives through having no descriptor left for them (starvation.ts).
  *
  * Next: epoll-udp-port.ts
  */
@@ -24,57 +19,19 @@ import {
   EPERM,
   EPOLLIN,
   EPROTO,
-  O_CLOEXEC,
-  O_RDONLY,
 } from './abi.ts';
-import { Descriptor } from './descriptor.ts';
-import type { EpollStream, Home, Watched } from './epoll-stream.ts';
+import type { EpollHome, EpollMember, EpollStream } from './epoll-stream.ts';
 import type { Listener, OnConnection } from './event-loop.ts';
-import type { Alarm, Host } from './host.ts';
-import type { Libc } from './libc.ts';
 import { NetSocket } from './net-socket.ts';
 import { SlowStart } from './slow-start.ts';
 import { SOCKADDR_MAX_SIZE, type SocketAddress } from './socket-address.ts';
-import { check, SystemError } from './system-error.ts';
+import { Starvation, type StarvationHome } from './starvation.ts';
+import { SystemError } from './system-error.ts';
 
 /** What a listener needs from the loop it lives in. */
-export interface ListenerHome extends Home {
-  readonly host: Host;
-  readonly spare: SpareDescriptor;
-  /** Those that wait for a descriptor: to be woken when one comes free. */
-  readonly resting: Set<EpollListener>;
-  readonly acceptsPerTurn: number;
-  /** How long a listener waits for a descriptor to come free. */
-  readonly acceptRestMs: number;
+export interface ListenerHome extends EpollHome, StarvationHome {
   /** Puts a connection on the loop. */
   addStream(socket: NetSocket, peer: Uint8Array): EpollStream;
-}
-
-/** A descriptor that does nothing but keep its number from others, until it is needed. */
-export class SpareDescriptor {
-  readonly #libc: Libc;
-  #held: Descriptor;
-
-  constructor(libc: Libc) {
-    this.#libc = libc;
-    this.#held = new Descriptor(check('open', this.#open()), libc);
-  }
-
-  /** Frees the number while `use` runs. Does nothing where another thread has snatched it earlier. */
-  lend(use: () => void): void {
-    this.#held.close();
-    use();
-    const fd = this.#open();
-    if (fd >= 0) this.#held = new Descriptor(fd, this.#libc);
-  }
-
-  close(): void {
-    this.#held.close();
-  }
-
-  #open(): number {
-    return this.#libc.open('/dev/null', O_RDONLY | O_CLOEXEC);
-  }
 }
 
 const NO_EVENTS = 0;
@@ -83,15 +40,13 @@ const NO_EVENTS = 0;
 const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
 const peerLength = new Int32Array(1);
 
-export class EpollListener implements Listener, Watched {
+export class EpollListener implements Listener, EpollMember {
   readonly address: SocketAddress;
   readonly #home: ListenerHome;
   readonly #socket: NetSocket;
   readonly #onConnection: OnConnection;
   readonly #slowStart: SlowStart;
-  #rest: Alarm | null = null;
-  /** When the last rest ended without a descriptor having come free. */
-  #restedInVainAt = Number.NEGATIVE_INFINITY;
+  readonly #starvation: Starvation;
   #isClosing = false;
 
   constructor(home: ListenerHome, socket: NetSocket, onConnection: OnConnection) {
@@ -100,6 +55,7 @@ export class EpollListener implements Listener, Watched {
     this.#socket = socket;
     this.#onConnection = onConnection;
     this.#slowStart = new SlowStart(home.acceptsPerTurn);
+    this.#starvation = new Starvation(home, socket, () => home.epoll.modify(socket.fd, EPOLLIN));
   }
 
   onEvents(_events: number, turn: number): void {
@@ -109,16 +65,10 @@ export class EpollListener implements Listener, Watched {
   /** Only an error of accept4(2) that no waiting can mend is thrown, and then the listener is closed already. */
   onThrow(): void {}
 
-  /** Ends the rest: it is over, or a descriptor came free. */
-  wake(): void {
-    this.#endRest();
-    this.#home.epoll.modify(this.#socket.fd, EPOLLIN);
-  }
-
   close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
-    this.#endRest();
+    this.#starvation.cancel();
     this.#home.unsettled(this);
   }
 
@@ -131,7 +81,7 @@ export class EpollListener implements Listener, Watched {
 
   /** Whether it is worth calling again. */
   #acceptOne(): boolean {
-    if (this.#isClosing || this.#rest !== null) return false;
+    if (this.#isClosing || this.#starvation.isResting) return false;
     const fd = this.#tryAccept();
     if (fd >= 0) return this.#accepted(fd);
     switch (-fd) {
@@ -175,7 +125,7 @@ export class EpollListener implements Listener, Watched {
       this.#starve();
       return false;
     }
-    this.#restedInVainAt = Number.NEGATIVE_INFINITY;
+    this.#starvation.ended();
     try {
       stream.handler = this.#onConnection(stream);
     } catch (error) {
@@ -186,27 +136,7 @@ export class EpollListener implements Listener, Watched {
   }
 
   #starve(): void {
-    const wasInVain = this.#home.host.now() - this.#restedInVainAt < this.#home.acceptRestMs;
-    if (wasInVain) this.#home.spare.lend(() => this.#turnAway());
     this.#home.epoll.modify(this.#socket.fd, NO_EVENTS);
-    this.#home.resting.add(this);
-    this.#rest = this.#home.host.alarm(this.#home.acceptRestMs, () => {
-      this.#restedInVainAt = this.#home.host.now();
-      this.wake();
-    });
-  }
-
-  #endRest(): void {
-    this.#rest?.cancel();
-    this.#rest = null;
-    this.#home.resting.delete(this);
-  }
-
-  #turnAway(): void {
-    for (let i = 0; i < this.#home.acceptsPerTurn; i++) {
-      const fd = this.#tryAccept();
-      if (fd < 0) return;
-      new Descriptor(fd, this.#socket.libc).close();
-    }
+    this.#starvation.begin();
   }
 }

@@ -8,25 +8,29 @@
  */
 
 import { EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from './abi.ts';
-import type { Home, Watched } from './epoll-stream.ts';
+import type { EpollMember } from './epoll-stream.ts';
 import type { UdpHandler, UdpPort } from './event-loop.ts';
 import { untilUninterrupted } from './interruption.ts';
 import { SlowStart } from './slow-start.ts';
 import type { SocketAddress } from './socket-address.ts';
+import type { Home } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
 
 export interface UdpHome extends Home {
   readonly datagramsPerTurn: number;
+  readonly receiveBuffer: Buffer;
+  /** Its first `length` bytes. */
+  received(length: number): Buffer;
 }
 
-export class EpollUdpPort implements UdpPort, Watched {
+export class EpollUdpPort implements UdpPort, EpollMember {
   readonly address: SocketAddress;
   readonly #home: UdpHome;
   readonly #socket: UdpSocket;
   readonly #handler: UdpHandler;
   readonly #slowStart: SlowStart;
-  #isClosing = false;
+  protected isClosing = false;
 
   constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler) {
     this.address = socket.localAddress;
@@ -52,8 +56,8 @@ export class EpollUdpPort implements UdpPort, Watched {
   onThrow(): void {}
 
   close(): void {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
+    if (this.isClosing) return;
+    this.isClosing = true;
     this.#home.unsettled(this);
   }
 
@@ -65,7 +69,7 @@ export class EpollUdpPort implements UdpPort, Watched {
 
   /** Whether it is worth calling again. */
   #receiveOne(): boolean {
-    if (this.#isClosing) return false;
+    if (this.isClosing) return false;
     const size = this.#socket.tryReceive(this.#home.receiveBuffer, 0);
     if (size > this.#home.receiveBuffer.length) {
       this.#handler.onError?.(this, new SystemError('recvfrom', -EMSGSIZE, this.#socket.lastSender));

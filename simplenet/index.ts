@@ -8,9 +8,8 @@
  */
 
 export * as abi from './abi.ts';
-export { createEventLoop } from './create-event-loop.ts';
+export { type Backend, createEventLoop, type EventLoopOptions } from './create-event-loop.ts';
 export { Epoll } from './epoll.ts';
-export type { LoopLimits } from './epoll-loop.ts';
 export type {
   ConnectOptions,
   EventLoop,
@@ -35,6 +34,7 @@ export {
   type UnixAddress,
 } from './socket-address.ts';
 export type { FilterInstruction } from './socket-filter.ts';
+export type { LoopLimits } from './socket-loop.ts';
 export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './socket-options.ts';
 export { SystemError } from './system-error.ts';
 export { type TraceOptions, trace } from './tracing.ts';

@@ -14,15 +14,29 @@
 
 import {
   BPF_MAXINSNS,
+  EINVAL,
   EPOLL_EVENT_WORDS,
   F_GETFD,
   F_GETFL,
   F_SETFD,
   F_SETFL,
+  IO_URING_BUF_REG_SIZE,
+  IO_URING_PARAMS_SIZE,
+  IO_URING_PROBE_HEAD_SIZE,
+  IO_URING_PROBE_OP_SIZE,
+  IORING_REGISTER_EVENTFD,
+  IORING_REGISTER_PBUF_RING,
+  IORING_REGISTER_PROBE,
+  IORING_UNREGISTER_PBUF_RING,
+  IOU_PBUF_RING_MMAP,
   IPPROTO_IP,
   IPPROTO_IPV6,
+  MAP_POPULATE,
+  MAP_SHARED,
   NETFILTER_OPTIONS,
   POLLFD_SIZE,
+  PROT_READ,
+  PROT_WRITE,
   RLIMIT_SIZE,
   SO_ATTACH_FILTER,
   SO_ATTACH_REUSEPORT_CBPF,
@@ -31,6 +45,9 @@ import {
   SOCK_FILTER_SIZE,
   SOCK_FPROG_SIZE,
   SOL_SOCKET,
+  SYS_IO_URING_ENTER,
+  SYS_IO_URING_REGISTER,
+  SYS_IO_URING_SETUP,
 } from './abi.ts';
 import { koffi } from './ffi.ts';
 
@@ -82,6 +99,21 @@ export interface Libc {
   getrlimit(resource: number, limit: Uint8Array): number;
   setrlimit(resource: number, limit: Uint8Array): number;
   if_nametoindex(name: string): number;
+  eventfd(initial: number, flags: number): number;
+  read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** C's `&bytes[0]`, for the structs that hold addresses. It is good for as long as somebody holds on to `bytes`. */
+  addressOf(bytes: Uint8Array): number;
+  /** Maps `length` bytes of a ring into `mapping.memory`; answers 0. Nothing may look at that memory after munmap. */
+  mmap(mapping: Mapping, length: number, fd: number, offset: number): number;
+  munmap(mapping: Mapping): number;
+  io_uring_setup(entries: number, params: Uint8Array): number;
+  io_uring_enter(ringFd: number, toSubmit: number, minComplete: number, flags: number): number;
+  io_uring_register(ringFd: number, operation: number, argument: Uint8Array, count: number): number;
+}
+
+/** Memory that is shared with the kernel; null while there is none. */
+export interface Mapping {
+  memory: ArrayBuffer | null;
 }
 
 // load(null) is dlopen(NULL): the symbols of the running process, which has libc in it, be it glibc or musl.
@@ -116,6 +148,14 @@ const c = {
   getrlimit: symbols.func('int getrlimit(int resource, void *rlim)'),
   setrlimit: symbols.func('int setrlimit(int resource, const void *rlim)'),
   if_nametoindex: symbols.func('uint32 if_nametoindex(const char *name)'),
+  eventfd: symbols.func('int eventfd(uint32 initval, int flags)'),
+  read: symbols.func('int64 read(int fd, void *buf, size_t len)'),
+  mmap: symbols.func('int64 mmap(void *addr, size_t len, int prot, int flags, int fd, int64 offset)'),
+  munmap: symbols.func('int munmap(void *addr, size_t len)'),
+  // syscall(2) is variadic: each of these is the same function with other arguments.
+  io_uring_setup: symbols.func('syscall', 'int64', ['int64', 'uint32', 'void *']),
+  io_uring_enter: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'uint32', 'uint32', 'void *', 'size_t']),
+  io_uring_register: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'void *', 'uint32']),
   __errno_location: symbols.func('void *__errno_location()'),
 };
 
@@ -188,6 +228,7 @@ function givingBack(cell: Int32Array, result: number): number {
 }
 
 const WORD_SIZE = 4;
+const INT_SIZE = 4;
 
 function checkEvents(events: Int32Array, count: number): void {
   if (!(events instanceof Int32Array)) throw new TypeError('epoll events must be an Int32Array');
@@ -232,6 +273,36 @@ function makeFprog(program: Uint8Array, programLength: number): Uint8Array {
   struct.setUint16(0, programLength / SOCK_FILTER_SIZE, true);
   struct.setBigUint64(8, koffi.address(memory) + BigInt(SOCK_FPROG_SIZE), true);
   return memory;
+}
+
+/**
+ * The size of the argument of each operation of io_uring_register(2) that is known here, for a count of `count`. Others take
+ * arrays of addresses. The buffer ring's address stays 0: the kernel makes its memory, to be mapped.
+ */
+const registerSizes: Readonly<Record<number, (count: number) => number>> = {
+  [IORING_REGISTER_EVENTFD]: () => INT_SIZE,
+  [IORING_REGISTER_PROBE]: (count) => IO_URING_PROBE_HEAD_SIZE + count * IO_URING_PROBE_OP_SIZE,
+  [IORING_REGISTER_PBUF_RING]: () => IO_URING_BUF_REG_SIZE,
+  [IORING_UNREGISTER_PBUF_RING]: () => IO_URING_BUF_REG_SIZE,
+};
+
+function checkRegistration(operation: number, argument: Uint8Array, count: number): void {
+  const sizeOf = registerSizes[operation];
+  if (sizeOf === undefined) throw new RangeError(`io_uring_register ${String(operation)} is not known here`);
+  checkInteger(count, 'count');
+  checkRange(argument, 0, sizeOf(count));
+  if (operation !== IORING_REGISTER_PBUF_RING) return;
+  const struct = new DataView(bufferOf.call(argument), byteOffsetOf.call(argument), IO_URING_BUF_REG_SIZE);
+  const isMadeByKernel = (struct.getUint16(14, true) & IOU_PBUF_RING_MMAP) !== 0;
+  if (!isMadeByKernel || struct.getBigUint64(0, true) !== 0n)
+    throw new RangeError('a buffer ring is made by the kernel');
+}
+
+/** Where each mapping lies, so that only what mmap has made here can be unmapped, and once. */
+const mappedAt = new WeakMap<Mapping, { address: number; length: number }>();
+
+function checkMapping(mapping: Mapping): void {
+  if (typeof mapping !== 'object' || mapping === null) throw new TypeError('a mapping must be an object');
 }
 
 function checkString(text: string): void {
@@ -422,5 +493,56 @@ export const libc: Libc = {
     // The one call here whose failure is 0: no interface has that index.
     const index = c.if_nametoindex(name);
     return index === 0 ? -(errno[0] as number) : index;
+  },
+  eventfd(initial, flags) {
+    checkInteger(initial, 'initial');
+    checkInteger(flags, 'flags');
+    return answer(c.eventfd(initial, flags));
+  },
+  read(fd, buffer, offset, length) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    return answer(c.read(fd, pointer(buffer, offset), length));
+  },
+  addressOf(bytes) {
+    checkRange(bytes, 0, 1); // where there are no bytes there is no address of them
+    return Number(koffi.address(bytes)); // Linux gives no program addresses of more than 52 bits unless it asks for them
+  },
+  mmap(mapping, length, fd, offset) {
+    checkMapping(mapping);
+    checkInteger(length, 'length');
+    checkFd(fd);
+    if (!Number.isSafeInteger(offset)) throw new TypeError(`an offset must be an integer, not ${String(offset)}`);
+    if (mappedAt.has(mapping)) throw new TypeError('it is mapped already');
+    const address = answer(c.mmap(null, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset));
+    if (address < 0) return address;
+    mapping.memory = koffi.view(BigInt(address), length);
+    mappedAt.set(mapping, { address, length });
+    return 0;
+  },
+  munmap(mapping) {
+    checkMapping(mapping);
+    const place = mappedAt.get(mapping);
+    if (place === undefined) return -EINVAL;
+    mappedAt.delete(mapping);
+    mapping.memory = null;
+    return answer(c.munmap(BigInt(place.address), place.length));
+  },
+  io_uring_setup(entries, params) {
+    checkInteger(entries, 'entries');
+    checkRange(params, 0, IO_URING_PARAMS_SIZE);
+    return answer(c.io_uring_setup(SYS_IO_URING_SETUP, entries, params));
+  },
+  io_uring_enter(ringFd, toSubmit, minComplete, flags) {
+    checkFd(ringFd);
+    checkInteger(toSubmit, 'toSubmit');
+    checkInteger(minComplete, 'minComplete');
+    checkInteger(flags, 'flags');
+    return answer(c.io_uring_enter(SYS_IO_URING_ENTER, ringFd, toSubmit, minComplete, flags, null, 0));
+  },
+  io_uring_register(ringFd, operation, argument, count) {
+    checkFd(ringFd);
+    checkRegistration(operation, argument, count);
+    return answer(c.io_uring_register(SYS_IO_URING_REGISTER, ringFd, operation, argument, count));
   },
 };

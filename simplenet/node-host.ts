@@ -50,7 +50,13 @@ class NodeWatch implements Watch {
     const turn = () => {
       if (this.#handle === null) return;
       try {
-        if (onReadable() && ++turns < MOST_TURNS) settled.then(turn); // behind what the callbacks have left to do
+        if (!onReadable()) return;
+        if (++turns < MOST_TURNS) {
+          settled.then(turn); // behind what the callbacks have left to do
+        } else {
+          turns = 0;
+          setImmediate(turn);
+        }
       } catch (error) {
         nodeHost.raise(error);
       }

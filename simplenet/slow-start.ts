@@ -6,7 +6,7 @@
  * descriptor ready again doubles the number, as TCP does with its window: a lone connection costs one call, a crowd is
  * taken in a few turns.
  *
- * Next: epoll-stream.ts
+ * Next: starvation.ts
  */
 
 export class SlowStart {

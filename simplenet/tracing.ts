@@ -103,6 +103,28 @@ const formatters: Formatters = {
   getrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
   setrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
   if_nametoindex: ([name]) => [JSON.stringify(name)],
+  eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
+  read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
+  addressOf: ([bytes]) => [`{${bytes.byteLength} bytes}`],
+  mmap: ([, length, fd, offset]) => [
+    'NULL',
+    length,
+    'PROT_READ|PROT_WRITE',
+    'MAP_SHARED|MAP_POPULATE',
+    fd,
+    `0x${offset.toString(16)}`,
+  ],
+  munmap: () => ['{memory}'],
+  io_uring_setup: ([entries]) => [entries, '{params}'],
+  io_uring_enter: ([fd, submitted, least, how]) => [
+    fd,
+    submitted,
+    least,
+    flags(how, ['IORING_ENTER_GETEVENTS']),
+    'NULL',
+    0,
+  ],
+  io_uring_register: ([fd, operation, , count]) => [fd, symbol(operation, 'IORING_REGISTER_'), '{argument}', count],
 };
 
 type Line = (text: string, startedAt: number, durationMs: number) => void;

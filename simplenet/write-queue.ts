@@ -10,7 +10,7 @@
 const CHUNK_BYTES = 16_384;
 const SMALL_BYTES = 1_024;
 
-interface Chunk {
+export interface Chunk {
   readonly bytes: Uint8Array;
   start: number;
   end: number;
@@ -76,6 +76,15 @@ export class WriteQueue {
       this.#dropHead();
     }
     return 0;
+  }
+
+  /** Takes the oldest bytes out of the queue, for somebody who sends them on his own. */
+  shift(): Chunk | undefined {
+    const chunk = this.#chunks[this.#head];
+    if (chunk === undefined) return undefined;
+    this.#byteLength -= chunk.end - chunk.start;
+    this.#dropHead();
+    return chunk;
   }
 
   clear(): void {

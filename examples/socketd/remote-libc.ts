@@ -145,5 +145,13 @@ export function remoteLibc(socket: NetSocket): Libc {
     open: () => -ENOSYS,
     getrlimit: () => -ENOSYS,
     setrlimit: () => -ENOSYS,
+    eventfd: () => -ENOSYS,
+    read: () => -ENOSYS,
+    addressOf: () => -ENOSYS,
+    mmap: () => -ENOSYS,
+    munmap: () => -ENOSYS,
+    io_uring_setup: () => -ENOSYS,
+    io_uring_enter: () => -ENOSYS,
+    io_uring_register: () => -ENOSYS,
   };
 }

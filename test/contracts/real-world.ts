@@ -3,11 +3,15 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll-loop.ts';
+import type { EventLoop } from '../../simplenet/event-loop.ts';
 import type { Host } from '../../simplenet/host.ts';
+import { type Libc, libc } from '../../simplenet/libc.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import type { SocketAddress } from '../../simplenet/socket-address.ts';
-import { CountingLibc } from '../support/counting-libc.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
+import { UringLoop } from '../../simplenet/uring-loop.ts';
+import { openDescriptors } from '../support/open-descriptors.ts';
 import type { World } from './world.ts';
 
 const PATIENCE_MS = 20_000;
@@ -15,19 +19,24 @@ const PATIENCE_MS = 20_000;
 /** Loopback delivers within a system call; this is for the turns in which we hear of it. */
 const QUIET_TURNS = 5;
 
+export const realLoops = { epoll: EpollLoop, io_uring: UringLoop } as const;
+
 export class RealWorld implements World {
   readonly maxQueuedBytes = 65_536;
   readonly tickMs = 10;
   readonly anyAddress: SocketAddress;
   readonly raised: unknown[] = [];
-  readonly loop: EpollLoop;
-  readonly #counting = new CountingLibc();
+  readonly loop: EventLoop;
+  readonly #openBefore = openDescriptors();
+  /** close(2) of a number that was not open: it could have been somebody else's. */
+  readonly #closedInVain: number[] = [];
 
-  constructor(anyAddress: SocketAddress = { address: '127.0.0.1', port: 0 }) {
+  constructor(kind: keyof typeof realLoops = 'epoll', anyAddress: SocketAddress = { address: '127.0.0.1', port: 0 }) {
     this.anyAddress = anyAddress;
     const host: Host = { ...nodeHost, raise: (error) => void this.raised.push(error) };
     const limits = { ...defaultLoopLimits, maxQueuedBytes: this.maxQueuedBytes, tickMs: this.tickMs };
-    this.loop = new EpollLoop(this.#counting.libc, host, limits);
+    const strictLibc: Libc = { ...libc, close: (fd) => this.#close(fd) };
+    this.loop = new realLoops[kind](strictLibc, host, limits);
   }
 
   now(): number {
@@ -48,10 +57,17 @@ export class RealWorld implements World {
 
   async close(): Promise<void> {
     this.loop.close();
+    await this.until(() => this.loop.openCount === 0, 'all is closed');
     await this.quiet();
-    const leaked = [...this.#counting.openFds];
+    const leaked = openDescriptors().filter((descriptor) => !this.#openBefore.includes(descriptor));
     if (leaked.length > 0) throw new Error(`left open: ${leaked.join(', ')}`);
-    if (this.#counting.violations.length > 0) throw new Error(this.#counting.violations.join('; '));
+    if (this.#closedInVain.length > 0) throw new Error(`closed in vain: ${this.#closedInVain.join(', ')}`);
     if (this.raised.length > 0) throw new Error('raised', { cause: this.raised[0] });
+  }
+
+  #close(fd: number): number {
+    const result = libc.close(fd);
+    if (result < 0) this.#closedInVain.push(fd);
+    return result;
   }
 }

@@ -7,8 +7,9 @@ import { test } from 'tap';
 import type { Handler } from '../../http/index.ts';
 import { type ServeOptions, Server } from '../../http/serve.ts';
 import { AF_INET, MSG_DONTWAIT, SHUT_WR, SOCK_NONBLOCK, SOCK_STREAM } from '../../simplenet/abi.ts';
-import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll-loop.ts';
 import { encodeSocketAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
 

@@ -5,12 +5,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
-import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll-loop.ts';
 import type { Stream } from '../../simplenet/event-loop.ts';
 import { type Libc, libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import type { SocketAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 
 const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };

@@ -6,13 +6,14 @@ import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'tap';
 import { ENOMEM, EPOLLOUT } from '../../simplenet/abi.ts';
-import { defaultLoopLimits, EpollLoop } from '../../simplenet/epoll-loop.ts';
-import type { Watched } from '../../simplenet/epoll-stream.ts';
+import { EpollLoop } from '../../simplenet/epoll-loop.ts';
+import type { EpollMember } from '../../simplenet/epoll-stream.ts';
 import type { Stream } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
 import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
 import { noFaults } from '../simulation/simulated-faults.ts';
@@ -237,7 +238,7 @@ test('a shutdown that fails ends the stream with what it said', async (t) => {
 
 test('room to send when nothing is queued is no news', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
-  (stream as unknown as Watched).onEvents(EPOLLOUT, 0);
+  (stream as unknown as EpollMember).onEvents(EPOLLOUT, 0);
   t.equal(recorder.drains, 0);
   peer.close();
   await world.until(() => recorder.isClosed, 'it ends');

@@ -24,7 +24,9 @@ type Kind =
   | 'cell'
   | 'nullable cell'
   | 'events'
-  | 'text';
+  | 'text'
+  | 'place'
+  | 'mapping';
 
 /** An argument: its kind and a good value. Buffers are 16 bytes, so lengths and cells up to 16 are good. */
 type Argument = readonly [Kind, unknown];
@@ -62,6 +64,14 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   getrlimit: [['integer', -1], buffer],
   setrlimit: [['integer', -1], buffer],
   if_nametoindex: [['text', 'no such one']],
+  eventfd: [int, ['integer', -1]],
+  read: [fd, ...range],
+  addressOf: [buffer],
+  mmap: [['mapping', { memory: null }], ['integer', 4096], fd, ['place', 2 ** 31]],
+  munmap: [['mapping', { memory: null }]],
+  io_uring_setup: [int, ['buffer', new Uint8Array(abi.IO_URING_PARAMS_SIZE)]],
+  io_uring_enter: [fd, int, int, int],
+  io_uring_register: [fd, ['integer', abi.IORING_REGISTER_EVENTFD], buffer, ['integer', 1]],
 };
 
 const noNumbers: readonly unknown[] = [undefined, null, '3', '', true, 3n, {}, [3], Symbol('3'), { valueOf: () => 3 }];
@@ -115,6 +125,8 @@ const wrong: { readonly [K in Kind]: readonly unknown[] } = {
   cell: [null, ...noCells],
   'nullable cell': noCells,
   events: [undefined, null, [1, 2, 3], new Int32Array(0), new Int32Array(2), new Uint32Array(6), new Uint8Array(64)],
+  place: [...noNumbers, 0.5, Number.NaN, Infinity, 2 ** 53],
+  mapping: [undefined, null, 5, 'memory', true],
   text: [undefined, null, 5, {}, ['lo'], Buffer.from('lo'), 'l\0o', '\0'],
 };
 
@@ -192,6 +204,33 @@ t.test('the room for events, poll entries and limits is checked against their si
   t.equal(libc.poll(new Uint8Array(0), 0, 0), 0, 'no entries, no time: nothing');
   t.throws(() => libc.getrlimit(abi.RLIMIT_NOFILE, new Uint8Array(abi.RLIMIT_SIZE - 1)), RangeError);
   t.throws(() => libc.setrlimit(abi.RLIMIT_NOFILE, new Uint8Array(abi.RLIMIT_SIZE - 1)), RangeError);
+});
+
+t.test('no argument of io_uring_register is an array of addresses', async (t) => {
+  const room = new Uint8Array(4096);
+  const NO_RING = -2; // -1 has a meaning of its own since Linux 6.13
+  // IORING_REGISTER_BUFFERS (0) takes iovecs; others take addresses in structs, or write as much as they like.
+  for (const operation of [0, 1, 2, 5, 6, 10, 13, 15, 24, 99]) {
+    t.throws(() => libc.io_uring_register(-1, operation, room, 1), RangeError, `operation ${operation}`);
+  }
+  const ring = Buffer.alloc(abi.IO_URING_BUF_REG_SIZE);
+  t.throws(() => libc.io_uring_register(-1, abi.IORING_REGISTER_PBUF_RING, ring, 1), RangeError, 'its own memory');
+  ring.writeUInt16LE(abi.IOU_PBUF_RING_MMAP, 14);
+  t.equal(libc.io_uring_register(NO_RING, abi.IORING_REGISTER_PBUF_RING, ring, 1), -abi.EBADF);
+  ring.writeBigUInt64LE(1n);
+  t.throws(() => libc.io_uring_register(-1, abi.IORING_REGISTER_PBUF_RING, ring, 1), RangeError, 'an address');
+  const probe = (bytes: number, count: number) =>
+    libc.io_uring_register(NO_RING, abi.IORING_REGISTER_PROBE, new Uint8Array(bytes), count);
+  t.equal(probe(16 + 8 * 3, 3), -abi.EBADF);
+  t.throws(() => probe(16 + 8 * 3 - 1, 3), RangeError);
+  t.throws(() => libc.io_uring_setup(1, new Uint8Array(abi.IO_URING_PARAMS_SIZE - 1)), RangeError);
+});
+
+t.test('what was not mapped here is not unmapped', async (t) => {
+  t.equal(libc.munmap({ memory: new ArrayBuffer(8) }), -abi.EINVAL);
+  const mapping = { memory: null };
+  t.equal(libc.mmap(mapping, 4096, -1, 0), -abi.EBADF);
+  t.same(mapping, { memory: null });
 });
 
 t.test('no argument of fcntl is a pointer', async (t) => {

@@ -288,6 +288,37 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
     row('if_nametoindex', ['lo'], 1, 'if_nametoindex("lo") = 1'),
     row('if_nametoindex', ['x'], -19, 'if_nametoindex("x") = -1 ENODEV (no such device)'),
   ],
+  eventfd: [row('eventfd', [0, abi.EFD_CLOEXEC | abi.EFD_NONBLOCK], 7, 'eventfd(0, EFD_CLOEXEC|EFD_NONBLOCK) = 7')],
+  read: [row('read', [7, HELLO, 0, 5], 2, 'read(7, "he", 5) = 2')],
+  addressOf: [row('addressOf', [HELLO], 4096, 'addressOf({5 bytes}) = 4096')],
+  mmap: [
+    row(
+      'mmap',
+      [{ memory: null }, 4096, 7, abi.IORING_OFF_SQES],
+      0,
+      'mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_POPULATE, 7, 0x10000000) = 0',
+    ),
+  ],
+  munmap: [row('munmap', [{ memory: null }], 0, 'munmap({memory}) = 0')],
+  io_uring_setup: [
+    row('io_uring_setup', [8, new Uint8Array(abi.IO_URING_PARAMS_SIZE)], 7, 'io_uring_setup(8, {params}) = 7'),
+  ],
+  io_uring_enter: [
+    row(
+      'io_uring_enter',
+      [7, 2, 0, abi.IORING_ENTER_GETEVENTS],
+      2,
+      'io_uring_enter(7, 2, 0, IORING_ENTER_GETEVENTS, NULL, 0) = 2',
+    ),
+  ],
+  io_uring_register: [
+    row(
+      'io_uring_register',
+      [7, abi.IORING_REGISTER_EVENTFD, HELLO, 1],
+      0,
+      'io_uring_register(7, IORING_REGISTER_EVENTFD, {argument}, 1) = 0',
+    ),
+  ],
 };
 
 t.test('no call is left out', async (t) => {

@@ -60,7 +60,7 @@ import { SimulatedStreamSocket } from './simulated-stream-socket.ts';
 import { SimulatedTcpSocket } from './simulated-tcp-socket.ts';
 import { SimulatedUnixStreamSocket } from './simulated-unix-socket.ts';
 
-const { EAFNOSUPPORT, EALREADY, ENODEV, ENOENT, ENOTCONN, EPERM } = constants.errno;
+const { EAFNOSUPPORT, EALREADY, ENODEV, ENOENT, ENOSYS, ENOTCONN, EPERM } = constants.errno;
 /** Node's own table does not have it. */
 const ESOCKTNOSUPPORT = 94;
 
@@ -482,6 +482,16 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
       count('if_nametoindex');
       return name === 'lo' ? 1 : -ENODEV;
     },
+
+    // The kernel of this simulation is one without io_uring.
+    eventfd: () => -ENOSYS,
+    read: () => -ENOSYS,
+    addressOf: () => -ENOSYS,
+    mmap: () => -ENOSYS,
+    munmap: () => -ENOSYS,
+    io_uring_setup: () => -ENOSYS,
+    io_uring_enter: () => -ENOSYS,
+    io_uring_register: () => -ENOSYS,
   };
 
   /** poll(2): a negative fd is skipped, on purpose, so that callers can switch an entry off. */

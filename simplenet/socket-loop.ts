@@ -1,0 +1,331 @@
+/**
+ * SocketLoop: what every event loop here has in common, whatever way it asks the kernel. Sockets are opened and counted, time is
+ * told, and a turn has an order.
+ *
+ * That order is the whole of its safety. All news of a batch are delivered first; only then are descriptors closed and changes
+ * carried out (`settle`). So a descriptor's number cannot come back while news of its former life are still to be delivered. No
+ * callback runs inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host,
+ * and the rest of the batch goes on.
+ *
+ * Next: socket-stream.ts
+ */
+
+import { SO_ACCEPTCONN, SOL_SOCKET } from './abi.ts';
+import { Deadlines } from './deadlines.ts';
+import type {
+  ConnectOptions,
+  EventLoop,
+  Listener,
+  OnConnection,
+  Stream,
+  StreamHandler,
+  UdpHandler,
+  UdpPort,
+} from './event-loop.ts';
+import type { Alarm, Host, Watch } from './host.ts';
+import type { Libc } from './libc.ts';
+import { NetSocket } from './net-socket.ts';
+import type { Socket } from './socket.ts';
+import type { SocketAddress } from './socket-address.ts';
+import type { ListenOptions, SocketOptions } from './socket-options.ts';
+import { type Resting, SpareDescriptor } from './starvation.ts';
+import { UdpSocket } from './udp-socket.ts';
+
+/** The limits of a loop. Each has a default that suits a server. */
+export interface LoopLimits {
+  /** What is delivered in one turn, before Node's own loop gets its turn again. */
+  readonly maxEventsPerTurn: number;
+  readonly acceptsPerTurn: number;
+  readonly datagramsPerTurn: number;
+  /** How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. */
+  readonly receiveBufferBytes: number;
+  /** A stream whose program writes on while more than this is queued ends with ENOBUFS: such a queue has no end. */
+  readonly maxQueuedBytes: number;
+  /** How late a deadline may fire. */
+  readonly tickMs: number;
+  /** How long a listener rests when descriptors run out. */
+  readonly acceptRestMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+export const defaultLoopLimits: LoopLimits = {
+  maxEventsPerTurn: 256,
+  acceptsPerTurn: 256,
+  datagramsPerTurn: 64,
+  receiveBufferBytes: 65_536,
+  maxQueuedBytes: 16 * 1024 * 1024,
+  tickMs: 100,
+  acceptRestMs: 100,
+  connectTimeoutMs: 30_000,
+};
+
+/** Something with a descriptor on the loop. */
+export interface Member {
+  /** One of its callbacks threw: nobody knows what state the program behind it is in. */
+  onThrow(): void;
+  /** Carries out what was decided during the turn. */
+  settle(): void;
+  close(): void;
+}
+
+/** What every member needs from the loop it lives on. */
+export interface Home {
+  readonly host: Host;
+  /** Calls `settle` when this turn ends, or soon if there is none. */
+  unsettled(member: Member): void;
+  /** The descriptor is closed. */
+  gone(fd: number): void;
+  /** Runs a callback; what it throws ends `member` and is raised. */
+  guard(member: Member, callback: () => void): void;
+  /** The host's clock, read once a turn. */
+  now(): number;
+}
+
+/** What a stream needs besides. */
+export interface StreamHome extends Home {
+  readonly deadlines: Deadlines;
+  readonly maxQueuedBytes: number;
+}
+
+/** A socket that was made for something is closed if that fails. */
+export function closingOnError<T>(socket: Socket, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+export abstract class SocketLoop<M extends Member> implements EventLoop, StreamHome {
+  readonly host: Host;
+  readonly deadlines: Deadlines;
+  readonly maxQueuedBytes: number;
+  readonly acceptsPerTurn: number;
+  readonly acceptRestMs: number;
+  readonly datagramsPerTurn: number;
+  readonly resting = new Set<Resting>();
+
+  protected readonly libc: Libc;
+  /** By descriptor: small numbers that the kernel reuses, so the list stays short. */
+  protected readonly members: (M | undefined)[] = [];
+  readonly #connectTimeoutMs: number;
+  readonly #unsettled: Member[] = [];
+  #watch: Watch | null = null;
+  #spare: SpareDescriptor | null = null;
+  #turnStartedAt = 0;
+  #openCount = 0;
+  #isInTurn = false;
+  #isSettlingSoon = false;
+  #isKeepingAlive = false;
+  #isUnrefed = false;
+  #isClosed = false;
+
+  constructor(libc: Libc, host: Host, limits: LoopLimits) {
+    for (const [name, value] of Object.entries(limits) as [string, number][]) {
+      if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name} must be an integer >= 1, not ${value}`);
+    }
+    this.libc = libc;
+    this.host = host;
+    this.maxQueuedBytes = limits.maxQueuedBytes;
+    this.acceptsPerTurn = limits.acceptsPerTurn;
+    this.acceptRestMs = limits.acceptRestMs;
+    this.datagramsPerTurn = limits.datagramsPerTurn;
+    this.#connectTimeoutMs = limits.connectTimeoutMs;
+    this.deadlines = new Deadlines(host, limits.tickMs);
+  }
+
+  // How the loop asks the kernel: what is left to each kind of loop.
+
+  /** Puts a listening socket on the loop. */
+  protected abstract openListener(socket: NetSocket, onConnection: OnConnection): Listener;
+  /** Puts a connected socket on the loop, which somebody else may hold, too. */
+  protected abstract openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream;
+  /** Connects, for so long at most. */
+  protected abstract openConnection(
+    socket: NetSocket,
+    address: SocketAddress,
+    handler: StreamHandler,
+    timeoutMs: number,
+  ): Stream;
+  protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort;
+  /** All members have settled. */
+  protected abstract settled(): void;
+  /** Nothing is on the loop any more: it gives back what it has of its own. */
+  protected abstract leave(): void;
+
+  // The seam.
+
+  get openCount(): number {
+    return this.#openCount;
+  }
+
+  listen(address: SocketAddress, onConnection: OnConnection, options: ListenOptions = {}): Listener {
+    this.#mustBeOpen();
+    const socket = NetSocket.listenOn(address, { ...options, libc: this.libc, nonBlocking: true });
+    return closingOnError(socket, () => this.#openListener(socket, onConnection));
+  }
+
+  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
+    this.#mustBeOpen();
+    this.#mustBeNew(socket);
+    if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0) throw new TypeError('the socket does not listen');
+    socket.setNonBlocking(true);
+    return this.#openListener(socket, onConnection);
+  }
+
+  adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
+    this.#mustBeOpen();
+    this.#mustBeNew(socket);
+    const peer = socket.remoteAddress;
+    socket.setNonBlocking(true);
+    return this.openStream(socket, peer, handler);
+  }
+
+  connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
+    this.#mustBeOpen();
+    const { connectTimeoutMs = this.#connectTimeoutMs, ...socketOptions } = options;
+    if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
+    const socket = NetSocket.openFor(address, { ...socketOptions, libc: this.libc, nonBlocking: true });
+    return closingOnError(socket, () => this.openConnection(socket, address, handler, connectTimeoutMs));
+  }
+
+  bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
+    this.#mustBeOpen();
+    const socket = UdpSocket.bindTo(address, { ...options, libc: this.libc, nonBlocking: true });
+    return closingOnError(socket, () => this.openUdpPort(socket, handler));
+  }
+
+  ref(): void {
+    this.#isUnrefed = false;
+    this.#keepAlive();
+  }
+
+  unref(): void {
+    this.#isUnrefed = true;
+    this.#keepAlive();
+  }
+
+  now(): number {
+    return this.#isInTurn ? this.#turnStartedAt : this.host.now();
+  }
+
+  wallNow(): number {
+    return this.host.wallNow();
+  }
+
+  after(delayMs: number, callback: () => void): Alarm {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
+    return this.host.alarm(Math.max(0, delayMs), callback);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const member of this.members) member?.close();
+    this.settleSoon();
+  }
+
+  // For those who live on the loop.
+
+  get spare(): SpareDescriptor {
+    return this.#spare as SpareDescriptor; // there is one as soon as there is a listener
+  }
+
+  unsettled(member: Member): void {
+    this.#unsettled.push(member);
+    this.settleSoon();
+  }
+
+  gone(fd: number): void {
+    this.members[fd] = undefined;
+    this.#openCount--;
+    this.#keepAlive();
+    for (const listener of this.resting) listener.wake();
+  }
+
+  guard(member: Member, callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.threw(member, error);
+    }
+  }
+
+  // For the loops.
+
+  protected get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** From now on a turn comes whenever that descriptor is readable. */
+  protected watch(fd: number, turn: () => boolean): void {
+    this.#watch = this.host.watch(fd, turn);
+    this.#watch.unref();
+  }
+
+  protected add<N extends M>(socket: Socket, member: N): N {
+    this.members[socket.fd] = member;
+    this.#openCount++;
+    this.#keepAlive();
+    return member;
+  }
+
+  protected threw(member: Member, error: unknown): void {
+    member.onThrow();
+    this.host.raise(error);
+  }
+
+  protected beginTurn(): void {
+    this.#turnStartedAt = this.host.now();
+    this.#isInTurn = true;
+  }
+
+  /** Settling calls onClose, which may unsettle others: they join the end of the list. */
+  protected endTurn(): void {
+    for (let i = 0; i < this.#unsettled.length; i++) {
+      const member = this.#unsettled[i] as Member;
+      this.guard(member, () => member.settle());
+    }
+    this.#unsettled.length = 0;
+    this.settled();
+    this.#isInTurn = false;
+    if (!this.#isClosed || this.#openCount > 0) return;
+    this.#watch?.close();
+    this.deadlines.close();
+    this.#spare?.close();
+    this.leave();
+  }
+
+  /** Between turns, what is decided is carried out as soon as the program lets go. */
+  protected settleSoon(): void {
+    if (this.#isSettlingSoon || this.#isInTurn) return;
+    this.#isSettlingSoon = true;
+    this.host.soon(() => {
+      this.#isSettlingSoon = false;
+      this.beginTurn();
+      this.endTurn();
+    });
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new Error('the event loop is closed');
+  }
+
+  #openListener(socket: NetSocket, onConnection: OnConnection): Listener {
+    this.#spare ??= new SpareDescriptor(this.libc);
+    return this.openListener(socket, onConnection);
+  }
+
+  #mustBeNew(socket: Socket): void {
+    if (this.members[socket.fd] !== undefined) throw new Error('the loop has this socket already');
+  }
+
+  #keepAlive(): void {
+    const isKeeping = this.#openCount > 0 && !this.#isUnrefed;
+    if (isKeeping === this.#isKeepingAlive) return;
+    this.#isKeepingAlive = isKeeping;
+    if (isKeeping) this.#watch?.ref();
+    else this.#watch?.unref();
+  }
+}

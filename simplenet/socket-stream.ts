@@ -1,0 +1,209 @@
+/**
+ * SocketStream: what every connection has in common, whatever loop it is on: its addresses, its deadline, the ways in which it
+ * ends. How bytes come and go is left to epoll-stream.ts and uring-stream.ts.
+ *
+ * Closing is not carried out at once but when the turn ends: `finish` notes it, `settle` does it.
+ *
+ * Next: epoll-stream.ts
+ */
+
+import { EPIPE, ETIMEDOUT, SHUT_WR } from './abi.ts';
+import type { Timed } from './deadlines.ts';
+import type { Stream, StreamHandler } from './event-loop.ts';
+import type { NetSocket, PeerCredentials } from './net-socket.ts';
+import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
+import type { Member, StreamHome } from './socket-loop.ts';
+import { SystemError } from './system-error.ts';
+
+export abstract class SocketStream<H extends StreamHome> implements Stream, Member, Timed {
+  handler: StreamHandler;
+  deadlineAt = Number.POSITIVE_INFINITY;
+  deadlineSlot = -1;
+
+  protected readonly home: H;
+  protected readonly socket: NetSocket;
+  protected isConnecting: boolean;
+  protected isPaused = false;
+  /** The program has ended our side. */
+  protected hasEnded = false;
+  protected isFinSent = false;
+  protected isPeerEnded = false;
+  /** It is over; `settle` will see to it. */
+  protected isClosing = false;
+  protected isAborted = false;
+  protected error: SystemError | null = null;
+  /** A struct sockaddr until somebody asks, which in most connections nobody does. */
+  #peer: SocketAddress | Uint8Array;
+  /** A deadline that was set before the connection stood counts from then. */
+  #delayOnceOpenMs = Number.POSITIVE_INFINITY;
+  #isUnsettled = false;
+  #isGone = false;
+
+  constructor(
+    home: H,
+    socket: NetSocket,
+    peer: SocketAddress | Uint8Array,
+    handler: StreamHandler,
+    isConnecting: boolean,
+  ) {
+    this.home = home;
+    this.socket = socket;
+    this.#peer = peer;
+    this.handler = handler;
+    this.isConnecting = isConnecting;
+  }
+
+  abstract readonly queuedBytes: number;
+  abstract write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
+  abstract writeOwned(bytes: Uint8Array): boolean;
+  abstract settle(): void;
+
+  get remoteAddress(): SocketAddress {
+    if (this.#peer instanceof Uint8Array) this.#peer = decodeSocketAddress(this.#peer, this.#peer.byteLength);
+    return this.#peer;
+  }
+
+  get localAddress(): SocketAddress {
+    return this.socket.localAddress;
+  }
+
+  get peerCredentials(): PeerCredentials | null {
+    return this.socket.peerCredentials;
+  }
+
+  get isEnded(): boolean {
+    return this.hasEnded || this.isClosing;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.unsettle();
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    this.unsettle();
+  }
+
+  end(): void {
+    if (this.isEnded) return;
+    this.hasEnded = true;
+    if (!this.isConnecting && !this.isSending) this.sendFin();
+  }
+
+  close(): void {
+    this.finish(null);
+  }
+
+  abort(): void {
+    if (!this.isClosing) this.isAborted = true;
+    this.finish(null);
+  }
+
+  setDeadline(delayMs: number): void {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
+    if (this.isConnecting) this.#delayOnceOpenMs = delayMs;
+    else if (!this.isClosing) this.home.deadlines.set(this, this.home.now() + delayMs);
+  }
+
+  onThrow(): void {
+    this.abort();
+  }
+
+  onDeadline(): void {
+    if (this.isClosing) return;
+    if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
+    else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
+    else this.home.guard(this, () => this.handler.onTimeout?.(this));
+  }
+
+  /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
+  finish(error: SystemError | null): void {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    this.error = error;
+    this.unsettle();
+  }
+
+  /** Bytes are on their way that must go before FIN. */
+  protected abstract readonly isSending: boolean;
+
+  /** The connection is on its way, for that long at most. */
+  protected connectWithin(timeoutMs: number): void {
+    this.home.deadlines.set(this, this.home.now() + timeoutMs);
+  }
+
+  /** False where writing is in vain; throws where it is a mistake. */
+  protected mayWrite(bytes: Uint8Array, length: number): boolean {
+    if (this.isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
+    if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
+    if (!Number.isInteger(length) || length < 0 || length > bytes.length) {
+      throw new RangeError(`${String(length)} of ${bytes.length} bytes cannot be written`);
+    }
+    return true;
+  }
+
+  /** The connection stands. */
+  protected opened(): void {
+    this.isConnecting = false;
+    this.setDeadline(this.#delayOnceOpenMs);
+    this.unsettle();
+    this.handler.onOpen?.(this);
+  }
+
+  protected peerEnded(): void {
+    this.isPeerEnded = true;
+    if (this.handler.onEnd !== undefined) this.handler.onEnd(this);
+    else this.end();
+    if (this.isFinSent) this.finish(null);
+    // Otherwise our side is still open, and the descriptor stays readable for ever: watch it no more.
+    else this.unsettle();
+  }
+
+  /** shutdown(2). If the peer has ended too, the close(2) that follows anyway sends the same FIN. */
+  protected sendFin(): void {
+    if (this.isPeerEnded) {
+      this.finish(null);
+      return;
+    }
+    this.isFinSent = true;
+    const result = this.socket.libc.shutdown(this.socket.fd, SHUT_WR);
+    if (result < 0) this.fail('shutdown', result);
+  }
+
+  /** POLLHUP or POLLERR, while we do not read. False: both ways are shut, but bytes may still wait to be read. */
+  protected hungUp(): boolean {
+    const error = this.socket.takeError();
+    if (error !== 0) this.fail('recv', -error);
+    else if (this.isPeerEnded)
+      this.fail('send', -EPIPE); // a Unix peer has closed both ways: nobody will read
+    else return false;
+    return true;
+  }
+
+  protected fail(syscall: string, result: number): void {
+    this.finish(new SystemError(syscall, result, this.remoteAddress));
+  }
+
+  protected unsettle(): void {
+    if (this.#isUnsettled || this.#isGone) return;
+    this.#isUnsettled = true;
+    this.home.unsettled(this);
+  }
+
+  /** `settle` has begun. */
+  protected settling(): void {
+    this.#isUnsettled = false;
+  }
+
+  /** The last thing that happens to a stream. */
+  protected leave(): void {
+    this.#isGone = true;
+    const { fd } = this.socket;
+    this.home.deadlines.remove(this);
+    if (this.isAborted) this.socket.reset();
+    else this.socket.close();
+    this.home.gone(fd);
+    this.handler.onClose?.(this, this.error);
+  }
+}

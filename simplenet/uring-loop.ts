@@ -1,0 +1,191 @@
+/**
+ * UringLoop: the event loop over io_uring(7). It delivers what the kernel has completed, and hands over, with one system call, all
+ * that was asked for meanwhile; one call of `#turn` is one turn, and the host says when.
+ *
+ * While turns follow each other the ring's bell is silent. Before the loop goes to sleep it sets the bell, and only then looks
+ * whether something came in between: in the other order it could sleep through it.
+ *
+ * Next: create-event-loop.ts
+ */
+
+import { markAsUntransferable } from 'node:worker_threads';
+import { BufferRing } from './buffer-ring.ts';
+import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
+import type { Host } from './host.ts';
+import { IoUring } from './io-uring.ts';
+import type { Libc } from './libc.ts';
+import type { NetSocket } from './net-socket.ts';
+import { SendMemory } from './send-memory.ts';
+import type { SocketAddress } from './socket-address.ts';
+import { defaultLoopLimits, type LoopLimits, SocketLoop } from './socket-loop.ts';
+import type { UdpSocket } from './udp-socket.ts';
+import { UringListener, type UringListenerHome } from './uring-listener.ts';
+import { type UringMember, UringStream, type UringStreamHome } from './uring-stream.ts';
+import { type UringUdpHome, UringUdpPort } from './uring-udp-port.ts';
+
+/** The sizes of what is shared with the kernel. Powers of two. */
+export interface RingSizes {
+  readonly submissions: number;
+  readonly completions: number;
+  readonly receiveBuffers: number;
+  readonly receiveBufferBytes: number;
+}
+
+export const defaultRingSizes: RingSizes = {
+  submissions: 1024,
+  completions: 4096,
+  receiveBuffers: 64,
+  receiveBufferBytes: 16_384,
+};
+
+/** Which stock of buffers: there is one in each ring. */
+const BUFFER_GROUP = 0;
+
+/** Who hears of a connection until its handler is chosen. */
+/* c8 ignore next -- it hears of nothing: bytes come in a later turn, when it is chosen. */
+const NOBODY: StreamHandler = { onData: () => {} };
+
+export class UringLoop extends SocketLoop<UringMember> implements UringStreamHome, UringListenerHome, UringUdpHome {
+  readonly ring: IoUring;
+  readonly buffers: BufferRing;
+  readonly sendMemory: SendMemory;
+  turn = 0;
+  readonly #maxEventsPerTurn: number;
+  readonly #datagramBytes: number;
+  #datagram: Buffer | null = null;
+  /** Streams with something to send, and those that sent something when the last turn ended. */
+  #output: UringStream[] = [];
+  #sent: UringStream[] = [];
+
+  constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
+    super(libc, host, limits);
+    this.#maxEventsPerTurn = limits.maxEventsPerTurn;
+    this.#datagramBytes = limits.receiveBufferBytes;
+    this.sendMemory = new SendMemory(libc);
+    this.ring = new IoUring({ entries: sizes.submissions, completions: sizes.completions, libc });
+    try {
+      this.buffers = new BufferRing(this.ring, BUFFER_GROUP, sizes.receiveBuffers, sizes.receiveBufferBytes);
+      this.watch(this.ring.bell.fd, () => this.#turn());
+    } catch (error) {
+      this.ring.close();
+      throw error;
+    }
+  }
+
+  // For those who live on the loop.
+
+  get receiveBuffer(): Buffer {
+    if (this.#datagram === null) {
+      this.#datagram = Buffer.allocUnsafeSlow(this.#datagramBytes);
+      markAsUntransferable(this.#datagram.buffer);
+    }
+    return this.#datagram;
+  }
+
+  received(length: number): Buffer {
+    return this.receiveBuffer.subarray(0, length);
+  }
+
+  hasOutput(stream: UringStream): void {
+    this.#output.push(stream);
+    this.settleSoon();
+  }
+
+  addStream(socket: NetSocket, peer: Uint8Array): UringStream {
+    const stream = this.add(socket, new UringStream(this, socket, peer, NOBODY, false));
+    stream.start();
+    return stream;
+  }
+
+  protected override openListener(socket: NetSocket, onConnection: OnConnection): Listener {
+    const listener = this.add(socket, new UringListener(this, socket, onConnection));
+    listener.start();
+    return listener;
+  }
+
+  protected override openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream {
+    const stream = this.add(socket, new UringStream(this, socket, peer, handler, false));
+    stream.start();
+    return stream;
+  }
+
+  protected override openConnection(
+    socket: NetSocket,
+    address: SocketAddress,
+    handler: StreamHandler,
+    timeoutMs: number,
+  ): Stream {
+    const stream = this.add(socket, new UringStream(this, socket, address, handler, true));
+    stream.connect(address, timeoutMs);
+    return stream;
+  }
+
+  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort {
+    const port = this.add(socket, new UringUdpPort(this, socket, handler));
+    port.start();
+    return port;
+  }
+
+  protected override settled(): void {
+    if (this.ring.isClosed) return;
+    for (const stream of this.#output) {
+      stream.flush();
+      this.#sent.push(stream);
+    }
+    this.#output.length = 0;
+    if (this.ring.unsubmitted > 0) this.ring.submit();
+  }
+
+  protected override leave(): void {
+    if (this.ring.isClosed) return;
+    this.buffers.close();
+    this.ring.close();
+  }
+
+  /** Answers whether there is, or may be, more to do. Only when there is nothing does the loop go to sleep. */
+  #turn(): boolean {
+    const { ring } = this;
+    if (ring.isClosed) return false;
+    ring.silenceBell();
+    this.turn++;
+    this.beginTurn();
+    const count = this.#deliver();
+    this.endTurn();
+    if (ring.isClosed) return false;
+    if (count > 0 || ring.hasNews) return true;
+    ring.setBell();
+    return ring.hasNews;
+  }
+
+  #deliver(): number {
+    const { ring } = this;
+    let count = 0;
+    let isAll = false;
+    for (; count < this.#maxEventsPerTurn; count++) {
+      if (!ring.take()) {
+        isAll = true;
+        if (count > 0 || !ring.hasNews) break;
+        ring.submit();
+        if (!ring.take()) break;
+        isAll = false;
+      }
+      const member = this.members[ring.completion.fd];
+      if (member === undefined) continue; // a cancellation, which nobody waits for
+      try {
+        member.onCompletion(ring.completion);
+      } catch (error) {
+        this.threw(member, error);
+      }
+    }
+    ring.freeTaken();
+    this.buffers.publish();
+    if (isAll) this.#lookForUntaken();
+    return count;
+  }
+
+  /** All completions have been delivered: whoever's bytes are still in the kernel has a peer that does not read. */
+  #lookForUntaken(): void {
+    for (const stream of this.#sent) stream.notTaken();
+    this.#sent.length = 0;
+  }
+}

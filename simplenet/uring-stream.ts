@@ -1,0 +1,351 @@
+/**
+ * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and gives bytes away before they are sent.
+ *
+ * Receiving is one request for the whole life of the connection; what comes lies in a buffer of the loop's BufferRing, so an idle
+ * connection owns none. What a program writes within a turn is gathered in one piece of memory, which goes to the kernel as one
+ * request when the turn ends. There is at most one such request at a time: two could overtake each other.
+ *
+ * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
+ * the next turn (`notTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even when the program closes the
+ * stream right afterwards, as they would be if they were in the kernel: the descriptor then stays until they are.
+ *
+ * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
+ * back, before the last completion of every request has come: `#requests` counts them.
+ *
+ * Next: uring-listener.ts
+ */
+
+import { EAGAIN, ECANCELED, EINTR, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
+import { BufferRing } from './buffer-ring.ts';
+import type { Completion, IoUring } from './io-uring.ts';
+import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
+import type { SocketAddress } from './socket-address.ts';
+import type { Home, Member, StreamHome } from './socket-loop.ts';
+import { SocketStream } from './socket-stream.ts';
+import { WriteQueue } from './write-queue.ts';
+
+/** Something with requests in the ring. */
+export interface UringMember extends Member {
+  onCompletion(completion: Completion): void;
+}
+
+/** What everything on the loop needs from it. */
+export interface UringHome extends Home {
+  readonly ring: IoUring;
+}
+
+export interface UringStreamHome extends UringHome, StreamHome {
+  readonly buffers: BufferRing;
+  readonly sendMemory: SendMemory;
+  /** Calls `flush` when this turn ends, or soon if there is none. */
+  hasOutput(stream: UringStream): void;
+}
+
+// What the requests of a stream are tagged with.
+const RECEIVE = 1;
+const SEND = 2;
+const CONNECT = 3;
+const WATCH = 4;
+
+/** How long a closed stream may take to send what `write` has accepted: about as long as the kernel would try. */
+const LINGER_MS = 30_000;
+
+/** Answers after which a request is simply made again. */
+function isPassing(result: number): boolean {
+  return result === -EINTR || result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM;
+}
+
+export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
+  #requests = 0;
+  #isReceiving = false;
+  #isStoppingToReceive = false;
+  #isWatching = false;
+  #isDeparting = false;
+  /** What is being gathered, or sent. */
+  #piece: Piece | null = null;
+  #isInKernel = false;
+  #hasMore = false;
+  #hasOutput = false;
+  /** What must wait for the piece to be sent. */
+  #queue: WriteQueue | null = null;
+  /** The program knows of queued bytes, and will be told when they are gone. */
+  #owesDrain = false;
+  /** What came although the stream is paused: it was on its way already. */
+  #held: Buffer[] | null = null;
+  #isEndHeld = false;
+  /** The kernel reads it while it connects. */
+  #sockaddr: Uint8Array | null = null;
+
+  get queuedBytes(): number {
+    if (!this.#owesDrain) return 0;
+    return (this.#piece?.byteLength ?? 0) + (this.#queue?.byteLength ?? 0);
+  }
+
+  protected get isSending(): boolean {
+    return this.#piece !== null || this.#queue !== null;
+  }
+
+  /** Asks for the first bytes. */
+  start(): void {
+    this.unsettle();
+  }
+
+  /** Asks for the connection. */
+  connect(address: SocketAddress, timeoutMs: number): void {
+    this.#sockaddr = this.socket.encode(address);
+    const pointer = this.socket.libc.addressOf(this.#sockaddr);
+    this.home.ring.connect(this.socket.fd, CONNECT, pointer, this.#sockaddr.length);
+    this.#requests++;
+    this.connectWithin(timeoutMs);
+    this.unsettle();
+  }
+
+  write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
+    if (!this.mayWrite(bytes, length)) return false;
+    if (length === 0) return this.queuedBytes === 0;
+    if (this.#gather(bytes, length)) {
+      this.#hasMore = hasMore;
+      return true;
+    }
+    this.#enqueue((queue) => queue.pushCopy(bytes, 0, length));
+    return false;
+  }
+
+  writeOwned(bytes: Uint8Array): boolean {
+    if (!this.mayWrite(bytes, bytes.length)) return false;
+    if (bytes.length === 0) return this.queuedBytes === 0;
+    this.#enqueue((queue) => queue.pushOwned(bytes, 0));
+    return false;
+  }
+
+  override abort(): void {
+    super.abort();
+    if (this.#isDeparting) this.#giveUp();
+  }
+
+  override onDeadline(): void {
+    if (this.#isDeparting) this.#giveUp();
+    else super.onDeadline();
+  }
+
+  onCompletion(completion: Completion): void {
+    if (!completion.hasMore) this.#requests--;
+    switch (completion.tag) {
+      case RECEIVE:
+        this.#received(completion);
+        break;
+      case SEND:
+        this.#sent(completion.result);
+        break;
+      case CONNECT:
+        this.#connected(completion.result);
+        break;
+      default:
+        this.#watched(completion);
+    }
+    if (this.isClosing && this.#requests === 0) this.unsettle();
+  }
+
+  settle(): void {
+    this.settling();
+    if (!this.isClosing) this.#deliverHeld();
+    if (this.isClosing) this.#depart();
+    else this.#applyInterest();
+  }
+
+  /** Hands the gathered bytes over. */
+  flush(): void {
+    this.#hasOutput = false;
+    if (this.#isInKernel || this.isConnecting) return;
+    this.#piece ??= this.#nextOfQueue();
+    const piece = this.#piece;
+    if (piece === null) return;
+    const flags = this.#hasMore || this.#queue !== null ? MSG_MORE : 0;
+    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, piece.byteLength, flags);
+    this.#hasMore = false;
+    this.#isInKernel = true;
+    this.#requests++;
+  }
+
+  /** The kernel has had the chance to take what `flush` gave it. */
+  notTaken(): void {
+    if (this.#isInKernel) this.#owesDrain = true;
+  }
+
+  /** Adds to the piece, if nothing waits before these bytes and there is room. */
+  #gather(bytes: Uint8Array, length: number): boolean {
+    if (this.#isInKernel || this.isConnecting || this.#queue !== null) return false;
+    if (this.#piece === null) {
+      if (length > LARGEST_PIECE_BYTES) return false;
+      this.#piece = this.home.sendMemory.take(length);
+    }
+    if (!this.home.sendMemory.append(this.#piece, bytes, length)) return false;
+    this.#mustFlush();
+    return true;
+  }
+
+  #enqueue(push: (queue: WriteQueue) => void): void {
+    if (this.queuedBytes > this.home.maxQueuedBytes) {
+      this.fail('send', -ENOBUFS);
+      return;
+    }
+    this.#owesDrain = true;
+    this.#queue ??= new WriteQueue();
+    push(this.#queue);
+    this.#mustFlush();
+  }
+
+  #mustFlush(): void {
+    if (this.#hasOutput) return;
+    this.#hasOutput = true;
+    this.home.hasOutput(this);
+  }
+
+  #nextOfQueue(): Piece | null {
+    const chunk = this.#queue?.shift();
+    if (this.#queue?.byteLength === 0) this.#queue = null;
+    return chunk === undefined ? null : this.home.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
+  }
+
+  #sent(result: number): void {
+    this.#isInKernel = false;
+    const piece = this.#piece as Piece;
+    if (result < 0 && !isPassing(result)) {
+      this.#dropPiece();
+      if (!this.isClosing) this.fail('send', result);
+      return;
+    }
+    piece.start += Math.max(0, result);
+    if (piece.byteLength === 0) this.#dropPiece();
+    if (this.isSending) this.#mustFlush();
+    else if (!this.isClosing) this.#drained();
+  }
+
+  #dropPiece(): void {
+    if (this.#piece !== null) this.home.sendMemory.giveBack(this.#piece);
+    this.#piece = null;
+  }
+
+  #drained(): void {
+    const owedDrain = this.#owesDrain;
+    this.#owesDrain = false;
+    if (this.hasEnded) this.sendFin();
+    else if (owedDrain) this.handler.onDrain?.(this);
+  }
+
+  #connected(result: number): void {
+    this.#sockaddr = null;
+    if (this.isClosing) return;
+    if (result < 0) {
+      this.fail('connect', result);
+      return;
+    }
+    this.opened();
+    if (this.isClosing) return;
+    if (this.isSending) this.#mustFlush();
+    else if (this.hasEnded && !this.isFinSent) this.sendFin();
+  }
+
+  #received({ result, flags, hasMore }: Completion): void {
+    if (!hasMore) {
+      this.#isReceiving = this.#isStoppingToReceive = false;
+      this.unsettle();
+    }
+    if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(BufferRing.idIn(flags), result);
+    else if (this.isClosing) return;
+    else if (result === 0) this.#endReceived();
+    else if (result !== -ECANCELED && !isPassing(result)) this.fail('recv', result);
+  }
+
+  #receivedInto(buffer: number, length: number): void {
+    const { buffers } = this.home;
+    try {
+      if (this.isClosing) return;
+      const bytes = buffers.received(buffer, length);
+      if (this.isPaused || this.#held !== null) this.#hold(bytes);
+      else this.handler.onData(this, bytes);
+    } finally {
+      buffers.give(buffer);
+    }
+  }
+
+  #endReceived(): void {
+    if (this.isPaused || this.#held !== null) this.#isEndHeld = true;
+    else this.peerEnded();
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#held ??= [];
+    this.#held.push(Buffer.from(bytes));
+  }
+
+  #deliverHeld(): void {
+    while (this.#held !== null && !this.isPaused && !this.isClosing) {
+      const bytes = this.#held.shift() as Buffer;
+      if (this.#held.length === 0) this.#held = null;
+      this.handler.onData(this, bytes);
+    }
+    if (!this.#isEndHeld || this.isPaused || this.isClosing) return;
+    this.#isEndHeld = false;
+    this.peerEnded();
+  }
+
+  #watched({ result, hasMore }: Completion): void {
+    if (!hasMore) this.#isWatching = false;
+    if (this.isClosing || this.#isReceiving) return; // who receives is told, and in order
+    if (result > 0 && (result & (EPOLLERR | EPOLLHUP)) !== 0) this.hungUp();
+  }
+
+  #applyInterest(): void {
+    if (this.isConnecting) return;
+    const { ring, buffers } = this.home;
+    const { fd } = this.socket;
+    if (!this.isPaused && !this.isPeerEnded && !this.#isEndHeld) {
+      if (this.#isReceiving) return;
+      this.#isReceiving = true;
+      this.#requests++;
+      ring.receive(fd, RECEIVE, buffers.group);
+      return;
+    }
+    if (this.#isReceiving && !this.#isStoppingToReceive) {
+      this.#isStoppingToReceive = true;
+      ring.cancel(fd, RECEIVE);
+    }
+    // Who does not receive would not learn that the connection is gone.
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    this.#requests++;
+    ring.poll(fd, WATCH, 0, true);
+  }
+
+  /** Ends what is under way, and leaves when all of it has ended. */
+  #depart(): void {
+    if (!this.#isDeparting) {
+      this.#isDeparting = true;
+      this.#held = null;
+      const { ring } = this.home;
+      const { fd } = this.socket;
+      if (this.#isReceiving) ring.cancel(fd, RECEIVE);
+      if (this.#isWatching) ring.cancel(fd, WATCH);
+      if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
+      const isQueueDropped = this.isAborted || this.error !== null || this.#owesDrain;
+      if (isQueueDropped) this.#dropOutput();
+      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + LINGER_MS);
+    }
+    if (this.#requests > 0 || this.#piece !== null) return;
+    this.leave();
+  }
+
+  #giveUp(): void {
+    this.isAborted = true;
+    this.#dropOutput();
+    this.unsettle();
+  }
+
+  #dropOutput(): void {
+    this.#queue = null;
+    this.#owesDrain = false;
+    if (this.#isInKernel) this.home.ring.cancel(this.socket.fd, SEND);
+    else this.#dropPiece();
+  }
+}
