@@ -55,7 +55,7 @@ function prepare(names: readonly string[], temporaryFolder: string) {
       ready.push({ peer, prepared: peer.prepare(temporaryFolder) });
     } catch (error) {
       if (!(error instanceof MissingPeer)) throw error;
-      skipped.push(`${peer.title} is not installed; get it with: ${error.message}`);
+      skipped.push(`${peer.title} ${error.message}`);
     }
   }
   return { ready, skipped };

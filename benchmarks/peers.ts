@@ -2,7 +2,7 @@
  * Peers: who takes part, and how each is started.
  *
  * A peer is a program that serves the site (site.ts), writes its port to standard output, and ends when its standard input
- * does. A peer that is not installed here is no error: it is left out, with a line that says how to get it.
+ * does. A peer that cannot run here is no error: it is left out, with a line that says why, or how to get it.
  *
  * Next: server-process.ts
  */
@@ -32,11 +32,15 @@ export interface PreparedPeer {
   readonly version: string;
 }
 
-/** Its message says how to get it. */
+/** Its message goes on after the title of the peer: that it is not installed and how to get it, or why it cannot run. */
 export class MissingPeer extends Error {}
 
 const nodeCommand = [process.execPath, '--expose-gc'];
-const INSTALL = 'npm --prefix benchmarks/peers ci';
+const NOT_INSTALLED = 'is not installed; get it with: npm --prefix benchmarks/peers ci';
+const NO_COMPILER = 'is not installed; get it with: apt-get install gcc libc6-dev';
+
+/** For a server that is to end at once. */
+const ATTEMPT_MS = 15_000;
 
 function packageVersion(folder: string): string {
   return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
@@ -56,26 +60,44 @@ function installedPeer(name: string, title: string, packageName: string): Peer {
     without: [],
     prepare() {
       const folder = join(peersFolder, 'node_modules', packageName);
-      if (!existsSync(folder)) throw new MissingPeer(INSTALL);
+      if (!existsSync(folder)) throw new MissingPeer(NOT_INSTALLED);
       return { command: [...nodeCommand, join(peersFolder, `${name}.mjs`)], version: packageVersion(folder) };
     },
   };
 }
 
-const epollServer: Peer = {
-  name: 'c',
-  title: 'C epoll',
-  collectsOnRequest: false,
-  without: ['browser', 'stream'],
-  prepare(temporaryFolder) {
-    const program = join(temporaryFolder, 'epoll-server');
-    const source = join(root, 'benchmarks/c/epoll-server.c');
-    const compiled = spawnSync('cc', ['-O2', '-o', program, source], { encoding: 'utf8' });
-    if (compiled.error !== undefined) throw new MissingPeer('apt-get install gcc libc6-dev');
-    if (compiled.status !== 0) throw new Error(`cc does not compile ${source}: ${compiled.stderr}`);
-    return { command: [program], version: spawnSync('cc', ['-dumpfullversion'], { encoding: 'utf8' }).stdout.trim() };
-  },
-};
+/** Built from `c/SOURCE.c`. */
+function cServer(name: string, title: string, source: string): Peer {
+  return {
+    name,
+    title,
+    collectsOnRequest: false,
+    without: ['browser', 'stream'],
+    prepare(temporaryFolder) {
+      const program = join(temporaryFolder, source);
+      const path = join(root, `benchmarks/c/${source}.c`);
+      const compiled = spawnSync('cc', ['-O2', '-o', program, path], { encoding: 'utf8' });
+      if (compiled.error !== undefined) throw new MissingPeer(NO_COMPILER);
+      if (compiled.status !== 0) throw new Error(`cc does not compile ${path}: ${compiled.stderr}`);
+      return { command: [program], version: spawnSync('cc', ['-dumpfullversion'], { encoding: 'utf8' }).stdout.trim() };
+    },
+  };
+}
+
+/** The kernel may be too old for io_uring or forbid it, and a container may too: only an attempt can tell. */
+function onlyWithUring(peer: Peer): Peer {
+  const prepare = (temporaryFolder: string) => {
+    const prepared = peer.prepare(temporaryFolder);
+    const [program = '', ...args] = prepared.command;
+    // Its standard input is at its end: a server that starts ends at once.
+    const { status, stderr } = spawnSync(program, args, { input: '', encoding: 'utf8', timeout: ATTEMPT_MS });
+    if (status === 0) return prepared;
+    const refusal = /^.*\bio_uring_(?:setup|register)\b.*$/m.exec(stderr)?.[0];
+    if (refusal === undefined) throw new Error(`${peer.title} does not start: ${stderr}`);
+    throw new MissingPeer(`cannot run: this kernel is too old for it or forbids io_uring (${refusal.trim()})`);
+  };
+  return { ...peer, prepare };
+}
 
 const bun: Peer = {
   name: 'bun',
@@ -92,14 +114,15 @@ const bun: Peer = {
       if (!existsSync(program) || spawnSync(program, ['--version']).status !== 0) continue;
       return { command: [program, join(peersFolder, 'bun.mjs')], version: packageVersion(folder) };
     }
-    throw new MissingPeer(INSTALL);
+    throw new MissingPeer(NOT_INSTALLED);
   },
 };
 
 export const peers: readonly Peer[] = [
   nodeServer('simplenet', 'simplenet', () => packageVersion(root)),
   nodeServer('node', 'node:http', () => process.version.slice(1)),
-  epollServer,
+  cServer('c', 'C epoll', 'epoll-server'),
+  onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),
   bun,
   installedPeer('fastify', 'Fastify', 'fastify'),
   installedPeer('hono', 'Hono', 'hono'),

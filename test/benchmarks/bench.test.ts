@@ -3,8 +3,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { MissingPeer, type Peer, peers } from '../../benchmarks/peers.ts';
 import type { Results } from '../../benchmarks/results.ts';
-import { buildFolder, Program } from '../support/programs.ts';
+import { checkWork } from '../../benchmarks/same-work.ts';
+import { ServerProcess } from '../../benchmarks/server-process.ts';
+import { workloads } from '../../benchmarks/workloads.ts';
+import { buildFolder, missing, Program } from '../support/programs.ts';
 
 // tap's hooks would run in every server as well, and be measured with it.
 const { PATH = '', HOME = '' } = process.env;
@@ -35,6 +39,27 @@ test('a quick run measures both servers and writes what it found', async (t) => 
   }
   t.same(readdirSync(output).sort(), ['latest.json', 'latest.md', 'latest.svg'], 'and leaves nothing else behind');
 });
+
+for (const peer of peers.filter(({ name }) => ['c', 'c-uring'].includes(name))) {
+  test(`${peer.title} does the work of all its workloads`, { skip: missing('cc') }, async (t) => {
+    const prepared = preparedOrReason(peer, t.testdir());
+    if (typeof prepared === 'string') return void t.pass(`skipped: ${peer.title} ${prepared}`);
+    const server = await ServerProcess.start(peer, prepared.command, undefined);
+    t.teardown(() => server.stop());
+    for (const workload of workloads.filter(({ name }) => !peer.without.includes(name))) {
+      t.equal(await checkWork(server.port, workload), null, workload.name);
+    }
+  });
+}
+
+function preparedOrReason(peer: Peer, folder: string) {
+  try {
+    return peer.prepare(folder);
+  } catch (error) {
+    if (error instanceof MissingPeer) return error.message;
+    throw error;
+  }
+}
 
 test('a wrong flag is one sentence', async (t) => {
   const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'nginx').ends();
