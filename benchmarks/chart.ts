@@ -9,13 +9,13 @@
  * Next: micro.ts
  */
 
-import { formatNumber, formatRatio } from './report.ts';
+import { formatNumber, formatRatio, isOurs } from './report.ts';
 import type { PeerResult, Results, WorkloadResult } from './results.ts';
 
 const PADDING = 28;
-const COLUMN_WIDTH = 460;
+const COLUMN_WIDTH = 504;
 const COLUMN_GAP = 36;
-const LABEL_WIDTH = 86;
+const LABEL_WIDTH = 130;
 const VALUE_WIDTH = 138;
 const RATIO_WIDTH = 60;
 const BAR_WIDTH = COLUMN_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
@@ -32,7 +32,6 @@ const TWO_COLUMNS_FROM = 3;
 /** How many times node:http's bar the scale goes at most. */
 const MOST_OF_REFERENCE = 1.6;
 
-const OURS = 'simplenet';
 const REFERENCE = 'node';
 
 const style = `
@@ -82,13 +81,13 @@ export function scaleOf(workload: WorkloadResult): number {
 
 /** Ours is never cut off: that would be flattery. */
 function ownOf(workload: WorkloadResult): number {
-  const own = workload.peers.find(({ peer }) => peer === OURS);
-  return own === undefined ? 0 : (medianOf(own) ?? 0);
+  return Math.max(0, ...workload.peers.filter(isOurs).map((own) => medianOf(own) ?? 0));
 }
 
 function bar(result: PeerResult, x: number, y: number, scale: number, unit: WorkloadResult['unit']): string {
   const { figure, ratio } = result.summary;
-  const kind = { [OURS]: ' ours', [REFERENCE]: ' reference' }[result.peer] ?? '';
+  const otherKind = result.peer === REFERENCE ? ' reference' : '';
+  const kind = isOurs(result) ? ' ours' : otherKind;
   const baseline = y + BAR_HEIGHT - 3;
   const parts = [textAt(x + LABEL_WIDTH - 10, baseline, kind.trim(), result.title, 'end')];
   const left = x + LABEL_WIDTH;

@@ -46,9 +46,13 @@ function packageVersion(folder: string): string {
   return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
-function nodeServer(name: string, title: string, version: () => string): Peer {
-  const program = join(import.meta.dirname, `servers/${name}.js`);
-  const prepare = () => ({ command: [...nodeCommand, program], version: version() });
+const ownVersion = () => packageVersion(root);
+const OWN_ON_URING = ['simplenet', '--backend', 'io_uring'];
+
+function nodeServer(name: string, title: string, version: () => string, args = [name]): Peer {
+  const [program, ...options] = args;
+  const command = [...nodeCommand, join(import.meta.dirname, `servers/${program}.js`), ...options];
+  const prepare = () => ({ command, version: version() });
   return { name, title, collectsOnRequest: true, without: [], prepare };
 }
 
@@ -119,7 +123,8 @@ const bun: Peer = {
 };
 
 export const peers: readonly Peer[] = [
-  nodeServer('simplenet', 'simplenet', () => packageVersion(root)),
+  nodeServer('simplenet', 'simplenet', ownVersion),
+  onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, OWN_ON_URING)),
   nodeServer('node', 'node:http', () => process.version.slice(1)),
   cServer('c', 'C epoll', 'epoll-server'),
   onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),

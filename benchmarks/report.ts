@@ -12,6 +12,11 @@ import type { Spread } from './statistics.ts';
 
 const NONE = '–';
 
+/** On whichever event loop. */
+export function isOurs({ peer }: PeerResult): boolean {
+  return peer === 'simplenet' || peer === 'simplenet-uring';
+}
+
 type Alignment = 'left' | 'right';
 
 interface Column {
@@ -117,7 +122,6 @@ export function circumstancesOf(results: Results): string[] {
 function markdownTable(workload: WorkloadResult): string {
   const columns = columnsOf(workload);
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const isOurs = (result: PeerResult) => result.peer === 'simplenet';
   const lines = [
     row(columns.map(({ title }) => title)),
     `|${columns.map(({ align }) => (align === 'left' ? '---' : '--:')).join('|')}|`,

@@ -1,10 +1,12 @@
 /**
  * The site on simplenet: through Router and serve, as a program would use them, with the default limits.
+ * `--backend io_uring` chooses the other event loop.
  *
  * Next: node.ts
  */
 
-import { Router, serve } from '../../http/index.ts';
+import { parseArgs } from 'node:util';
+import { Router, type ServeOptions, serve } from '../../http/index.ts';
 import { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, recordOf, routes, STREAM_CHUNK, STREAM_CHUNKS } from '../site.ts';
 
 const router = new Router();
@@ -26,5 +28,9 @@ for (const { method, path, resource } of routes) {
   register.call(router, path, (request, response) => response.json(recordOf(resource, request.params)));
 }
 
-const { address } = serve(router, { timeouts: { idleMs: IDLE_TIMEOUT_MS } });
+const { values } = parseArgs({ options: { backend: { type: 'string' } } });
+const timeouts = { idleMs: IDLE_TIMEOUT_MS };
+// serve refuses a name that it does not know.
+const backend = values.backend as ServeOptions['backend'];
+const { address } = serve(router, backend === undefined ? { timeouts } : { backend, timeouts });
 if ('port' in address) announce(address.port);

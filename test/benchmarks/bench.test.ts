@@ -64,7 +64,7 @@ function preparedOrReason(peer: Peer, folder: string) {
 test('a wrong flag is one sentence', async (t) => {
   const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'nginx').ends();
   t.same([code, stdout], [1, '']);
-  t.match(stderr, /^--peers knows all, simplenet, node, [^\n]*, but not 'nginx'\n$/);
+  t.match(stderr, /^--peers knows all, simplenet, simplenet-uring, node, [^\n]*, but not 'nginx'\n$/);
 });
 
 test('a signal ends the run, its children and its temporary folder', async (t) => {

@@ -67,4 +67,6 @@ test('the scale follows node:http, but never cuts ours', async (t) => {
   ];
   t.equal(scaleOf(workloadResult(slow)), 300);
   t.equal(scaleOf(workloadResult(slow.slice(0, 1))), 300);
+  const onUring = { peer: 'simplenet-uring', title: 'simplenet, io_uring', rounds: [round(400)] };
+  t.equal(scaleOf(workloadResult([...slow, onUring])), 400, 'on either event loop');
 });
