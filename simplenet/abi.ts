@@ -207,6 +207,7 @@ export const IORING_ACCEPT_MULTISHOT = 1 << 0;
 export const IORING_RECV_MULTISHOT = 1 << 1;
 export const IORING_CQE_F_BUFFER = 1 << 0;
 export const IORING_CQE_F_MORE = 1 << 1;
+export const IORING_CQE_F_BUF_MORE = 1 << 4;
 export const IORING_CQE_BUFFER_SHIFT = 16;
 
 /**
@@ -224,6 +225,7 @@ export const IO_URING_OP_SUPPORTED = 1 << 0;
 export const IO_URING_BUF_REG_SIZE = 40;
 export const IO_URING_BUF_SIZE = 16;
 export const IOU_PBUF_RING_MMAP = 1;
+export const IOU_PBUF_RING_INC = 2;
 
 /** syscall(2): calls for which the C library has no function. They are younger than the split of numbers by architecture. */
 export const SYS_IO_URING_SETUP = 425;

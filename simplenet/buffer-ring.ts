@@ -5,6 +5,10 @@
  * any connection it takes one, and its completion says which. From then on it is ours, until `give` puts it back into the stock.
  * Where the stock is empty, receives end with ENOBUFS and are asked for again: nothing is lost, the bytes wait in their socket.
  *
+ * A buffer need not be used up at once: what comes next, for whatever connection, is put behind what came before, and we get the
+ * buffer back when it is full. So small requests lie side by side, and a large body finds much room. A kernel older than Linux 6.12
+ * cannot do that; there each buffer is used once and given back.
+ *
  * The stock is a ring as well, of addresses: we add at its tail, the kernel takes at a head that only it knows.
  *
  * Next: send-memory.ts
@@ -15,9 +19,11 @@ import {
   IO_URING_BUF_REG_SIZE,
   IO_URING_BUF_SIZE,
   IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUF_MORE,
   IORING_OFF_PBUF_RING,
   IORING_REGISTER_PBUF_RING,
   IORING_UNREGISTER_PBUF_RING,
+  IOU_PBUF_RING_INC,
   IOU_PBUF_RING_MMAP,
 } from './abi.ts';
 import type { IoUring } from './io-uring.ts';
@@ -44,8 +50,8 @@ export class BufferRing {
   readonly #mapping: Mapping = { memory: null };
   readonly #memory: Buffer;
   readonly #address: number;
-  /** For each buffer the view that was handed out last: requests of one kind are often equally long, and it serves again. */
-  readonly #views: Buffer[] = [];
+  /** For each buffer, where the kernel will put what comes next. */
+  readonly #ends: number[] = [];
   #entries = new Uint16Array(0);
   #tail = 0;
 
@@ -60,31 +66,37 @@ export class BufferRing {
     // Given away by a program, postMessage with a transfer list, it would be freed while the kernel writes into it.
     markAsUntransferable(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory);
-    ring.register(IORING_REGISTER_PBUF_RING, this.#registration(IOU_PBUF_RING_MMAP), 1);
+    this.#register();
     const offset = IORING_OFF_PBUF_RING + group * HALF;
     check('mmap', ring.libc.mmap(this.#mapping, count * IO_URING_BUF_SIZE, ring.fd, offset));
     this.#entries = new Uint16Array(this.#mapping.memory as ArrayBuffer);
     for (let id = 0; id < count; id++) {
-      this.#views.push(this.#viewOf(id, bufferBytes));
-      this.give(id);
+      this.#ends.push(0);
+      this.#give(id);
     }
     this.publish();
   }
 
-  /** Which buffer a completion with the flag BUFFER speaks of. */
-  static idIn(flags: number): number {
-    return flags >>> IORING_CQE_BUFFER_SHIFT;
+  /** The bytes that a completion speaks of, by its flags. They are ours until `done`. */
+  received(flags: number, length: number): Buffer {
+    const id = flags >>> IORING_CQE_BUFFER_SHIFT;
+    const start = id * this.bufferBytes + (this.#ends[id] as number);
+    return this.#memory.subarray(start, start + length);
   }
 
-  /** The first `length` bytes of that buffer. */
-  received(id: number, length: number): Buffer {
-    let view = this.#views[id] as Buffer;
-    if (view.length !== length) view = this.#views[id] = this.#viewOf(id, length);
-    return view;
+  /** Nobody looks at those bytes any more. */
+  done(flags: number, length: number): void {
+    const id = flags >>> IORING_CQE_BUFFER_SHIFT;
+    if ((flags & IORING_CQE_F_BUF_MORE) !== 0) {
+      (this.#ends[id] as number) += length;
+      return;
+    }
+    this.#ends[id] = 0;
+    this.#give(id);
   }
 
-  /** Puts it back; the kernel sees that after `publish`. */
-  give(id: number): void {
+  /** Puts a buffer back; the kernel sees that after `publish`. */
+  #give(id: number): void {
     const entries = this.#entries;
     const at = (this.#tail & (this.count - 1)) * ENTRY_HALVES;
     this.#tail = (this.#tail + 1) % HALF;
@@ -109,8 +121,11 @@ export class BufferRing {
     this.#ring.register(IORING_UNREGISTER_PBUF_RING, this.#registration(0), 1);
   }
 
-  #viewOf(id: number, length: number): Buffer {
-    return this.#memory.subarray(id * this.bufferBytes, id * this.bufferBytes + length);
+  #register(): void {
+    const { libc, fd } = this.#ring;
+    const incremental = this.#registration(IOU_PBUF_RING_MMAP | IOU_PBUF_RING_INC);
+    if (libc.io_uring_register(fd, IORING_REGISTER_PBUF_RING, incremental, 1) === 0) return;
+    this.#ring.register(IORING_REGISTER_PBUF_RING, this.#registration(IOU_PBUF_RING_MMAP), 1);
   }
 
   /** struct io_uring_buf_reg { u64 ring_addr @0; u32 ring_entries @8; u16 bgid @12; u16 flags @14; } */

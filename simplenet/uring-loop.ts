@@ -34,8 +34,8 @@ export interface RingSizes {
 export const defaultRingSizes: RingSizes = {
   submissions: 1024,
   completions: 4096,
-  receiveBuffers: 64,
-  receiveBufferBytes: 16_384,
+  receiveBuffers: 16,
+  receiveBufferBytes: 65_536,
 };
 
 /** Which stock of buffers: there is one in each ring. */

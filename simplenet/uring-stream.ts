@@ -16,7 +16,7 @@
  */
 
 import { EAGAIN, ECANCELED, EINTR, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
-import { BufferRing } from './buffer-ring.ts';
+import type { BufferRing } from './buffer-ring.ts';
 import type { Completion, IoUring } from './io-uring.ts';
 import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 import type { SocketAddress } from './socket-address.ts';
@@ -251,21 +251,21 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       this.#isReceiving = this.#isStoppingToReceive = false;
       this.unsettle();
     }
-    if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(BufferRing.idIn(flags), result);
+    if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(flags, result);
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.fail('recv', result);
   }
 
-  #receivedInto(buffer: number, length: number): void {
+  #receivedInto(flags: number, length: number): void {
     const { buffers } = this.home;
     try {
       if (this.isClosing) return;
-      const bytes = buffers.received(buffer, length);
+      const bytes = buffers.received(flags, length);
       if (this.isPaused || this.#held !== null) this.#hold(bytes);
       else this.handler.onData(this, bytes);
     } finally {
-      buffers.give(buffer);
+      buffers.done(flags, length);
     }
   }
 
