@@ -137,6 +137,9 @@ export const EPOLL_CLOEXEC = 0o2000000;
 /** poll(2): the event bits are those of epoll. struct pollfd { int fd @0; short events @4; short revents @6; } */
 export const POLLIN = 0x001;
 export const POLLOUT = 0x004;
+export const POLLERR = 0x008;
+export const POLLHUP = 0x010;
+export const POLLNVAL = 0x020;
 export const POLLFD_SIZE = 8;
 
 /** fcntl(2), open(2). */
@@ -245,7 +248,7 @@ export const SOCKADDR_UN_PATH = 2;
 /** unix(7), SO_PEERCRED. struct ucred { s32 pid @0; u32 uid @4; u32 gid @8; } */
 export const UCRED_SIZE = 12;
 
-/** errno(3): only those that the code or its tests speak of. Node's own table names and explains all of them (system-error.ts). */
+/** errno(3): only those that the code, its tests or the examples speak of. Node's own table names and explains all of them (system-error.ts). */
 export const EPERM = 1;
 export const EINTR = 4;
 export const EBADF = 9;
@@ -258,14 +261,21 @@ export const EMFILE = 24;
 export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EPROTO = 71;
+export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ECONNABORTED = 103;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
+export const EALREADY = 114;
 export const EINPROGRESS = 115;
 export const ECANCELED = 125;

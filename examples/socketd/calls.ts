@@ -8,12 +8,11 @@
  * rare flags of recv and send, Unix sockets (whose connect is never "in progress"), and raw ones, which are not for everybody.
  */
 
-import { constants } from 'node:os';
 import { abi, libc } from '../../simplenet/index.ts';
 import type { ClientSockets, OwnedSocket } from './client-sockets.ts';
 import { type Answer, type Call, MOST_BYTES, type Request } from './wire.ts';
 
-const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = constants.errno;
+const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = abi;
 
 const FAMILIES = [abi.AF_INET, abi.AF_INET6];
 const TYPES = [abi.SOCK_STREAM, abi.SOCK_DGRAM];

@@ -9,14 +9,10 @@
  * be woken by a descriptor of its own process.
  */
 
-import { constants } from 'node:os';
 import { abi, type Libc, libc, NetSocket, SystemError } from '../../simplenet/index.ts';
 import { ANSWER_HEAD_BYTES, type Answer, type Call, encodeRequest, MOST_BYTES } from './wire.ts';
 
-const { ENETDOWN, ENOSYS, EINVAL, EMSGSIZE, EBADF } = constants.errno;
-
-/** poll(2): the descriptor is none. */
-const POLLNVAL = 0x020;
+const { EBADF, EINVAL, EMSGSIZE, ENETDOWN, ENOSYS, POLLNVAL } = abi;
 
 /** From now on whoever uses this process's own table asks the daemon on that path. */
 export function useSocketd(path: string): void {
