@@ -10,9 +10,7 @@
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-
-/** Where an error happened: one of the two shapes of a socket address (socket-address.ts). */
-export type Place = { readonly address: string; readonly port: number } | { readonly path: string };
+import { formatSocketAddress, type SocketAddress } from './socket-address.ts';
 
 const remedies: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another socket has that address; stop its owner or choose another port',
@@ -23,18 +21,20 @@ const remedies: Readonly<Record<string, string>> = {
 
 const LAST_PRIVILEGED_PORT = 1023;
 
-function explain(code: string, syscall: string, place: Place | undefined): string {
+function remedyFor(code: string, syscall: string, place: SocketAddress | undefined): string | undefined {
   if (code === 'EACCES' && syscall === 'bind' && place !== undefined && 'port' in place) {
-    if (place.port <= LAST_PRIVILEGED_PORT) return ' (ports below 1024 need root or CAP_NET_BIND_SERVICE)';
+    if (place.port <= LAST_PRIVILEGED_PORT) return 'ports below 1024 need root or CAP_NET_BIND_SERVICE';
   }
-  const remedy = remedies[code];
-  return remedy === undefined ? '' : ` (${remedy})`;
+  if (code === 'EADDRINUSE' && place !== undefined && 'path' in place) {
+    // unix(7): closing a socket leaves its file behind. A name in the abstract namespace goes with its socket.
+    if (place.path.startsWith('\0')) return 'another socket has that name';
+    return 'another process listens there, or one that has ended left the file behind: then remove it';
+  }
+  return remedies[code];
 }
 
-function describe(place: Place | undefined): string {
-  if (place === undefined) return '';
-  if ('path' in place) return ` ${printablePath(place.path)}`;
-  return place.address.includes(':') ? ` [${place.address}]:${place.port}` : ` ${place.address}:${place.port}`;
+function describe(place: SocketAddress): string {
+  return 'path' in place ? printablePath(place.path) : formatSocketAddress(place);
 }
 
 /** An abstract Unix address begins with NUL, which people write as @. */
@@ -63,10 +63,12 @@ export class SystemError extends Error {
   declare readonly port?: number;
   declare readonly path?: string;
 
-  /** `result` is what the table in libc.ts answered: -errno. */
-  constructor(syscall: string, result: number, place?: Place) {
+  /** `result` is what the table in libc.ts answered, -errno; `place` the address that the call was about. */
+  constructor(syscall: string, result: number, place?: SocketAddress) {
     const [code, text] = nameError(result);
-    super(`${syscall} ${code}: ${text}${describe(place)}${explain(code, syscall, place)}`);
+    const where = place === undefined ? '' : ` ${describe(place)}`;
+    const remedy = remedyFor(code, syscall, place);
+    super(`${syscall} ${code}: ${text}${where}${remedy === undefined ? '' : ` (${remedy})`}`);
     this.code = code;
     this.errno = result;
     this.syscall = syscall;
@@ -81,7 +83,7 @@ export class SystemError extends Error {
 }
 
 /** Passes a call's answer on, or throws what it means. */
-export function check(syscall: string, result: number, place?: Place): number {
+export function check(syscall: string, result: number, place?: SocketAddress): number {
   if (result < 0) throw new SystemError(syscall, result, place);
   return result;
 }

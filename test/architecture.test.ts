@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/abi.ts': [],
   'simplenet/ffi.ts': [],
   'simplenet/libc.ts': ['abi', 'ffi'],
-  'simplenet/system-error.ts': [],
+  'simplenet/system-error.ts': ['socket-address'],
   'simplenet/interruption.ts': ['abi'],
   'simplenet/ip-address.ts': [],
   'simplenet/socket-address.ts': ['abi', 'ip-address'],

@@ -71,6 +71,15 @@ t.test('messages say what, where, and what to do about it', async (t) => {
       'bind EADDRNOTAVAIL: address not available [2001:db8::1]:80 ' +
         '(no network interface of this machine has that address)',
     ],
+    [
+      new SystemError('bind', -98, { path: '/run/a.sock' }),
+      'bind EADDRINUSE: address already in use /run/a.sock ' +
+        '(another process listens there, or one that has ended left the file behind: then remove it)',
+    ],
+    [
+      new SystemError('bind', -98, { path: '\0name' }),
+      'bind EADDRINUSE: address already in use @name (another socket has that name)',
+    ],
     [new SystemError('connect', -2, { path: '/run/a.sock' }), 'connect ENOENT: no such file or directory /run/a.sock'],
     [new SystemError('connect', -111, { path: '\0name' }), 'connect ECONNREFUSED: connection refused @name'],
     [
