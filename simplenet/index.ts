@@ -30,6 +30,8 @@ export {
   encodeSocketAddress,
   formatSocketAddress,
   type InternetAddress,
+  parseSocketAddress,
+  portOf,
   type SocketAddress,
   type UnixAddress,
 } from './socket-address.ts';

@@ -1,5 +1,5 @@
 /**
- * Socket addresses: { address, port } and { path } on our side, struct sockaddr on the kernel's. Pure.
+ * Socket addresses: { address, port } and { path } on our side, struct sockaddr on the kernel's, and as people write them. Pure.
  *
  * A Unix path that begins with NUL is in the abstract namespace of unix(7): a name without a file.
  *
@@ -38,6 +38,8 @@ const LAST_PORT = 65_535;
 const PATH_MAX = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH - 1;
 
 const FAMILY_SIZE = 2;
+
+const UNIX_PREFIX = 'unix:';
 
 /** The address family a socket needs for this address. */
 export function familyOf(address: SocketAddress): number {
@@ -127,6 +129,27 @@ function decodeUnixPath(sockaddr: Buffer): string {
 
 /** For people: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`. */
 export function formatSocketAddress(address: SocketAddress): string {
-  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
+  if ('path' in address) return `${UNIX_PREFIX}${address.path.replace(/^\0/, '@')}`;
   return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+/**
+ * The way back from `formatSocketAddress`, or null: names such as `localhost` are not looked up here. `@` stands for the abstract
+ * namespace; a file whose name begins so is `unix:./@name`.
+ */
+export function parseSocketAddress(text: string): SocketAddress | null {
+  if (text.startsWith(UNIX_PREFIX)) {
+    const path = text.slice(UNIX_PREFIX.length).replace(/^@/, '\0');
+    return path === '' || path === '\0' ? null : { path };
+  }
+  const [, v6, v4, port] = /^(?:\[(.+)\]|([^:]+)):(0|[1-9]\d{0,4})$/.exec(text) ?? [];
+  if (port === undefined || Number(port) > LAST_PORT) return null;
+  if (v6 !== undefined) return parseIPv6(v6) === null ? null : { address: v6, port: Number(port) };
+  return parseIPv4(v4 as string) === null ? null : { address: v4 as string, port: Number(port) };
+}
+
+/** The port of an Internet address. A Unix address has none, and then this throws a TypeError. */
+export function portOf(address: SocketAddress): number {
+  if ('path' in address) throw new TypeError(`${formatSocketAddress(address)} has no port`);
+  return address.port;
 }

@@ -1,5 +1,7 @@
 /** Socket addresses: byte for byte what <sys/socket.h> says, and back. */
 
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import t from 'tap';
 import { AF_INET, AF_INET6, AF_UNIX } from '../../simplenet/abi.ts';
 import {
@@ -7,6 +9,8 @@ import {
   encodeSocketAddress,
   familyOf,
   formatSocketAddress,
+  parseSocketAddress,
+  portOf,
   SOCKADDR_MAX_SIZE,
   type SocketAddress,
 } from '../../simplenet/socket-address.ts';
@@ -174,4 +178,74 @@ t.test('for people', async (t) => {
   t.equal(formatSocketAddress({ path: '/run/a.sock' }), 'unix:/run/a.sock');
   t.equal(formatSocketAddress({ path: '\0abstract' }), 'unix:@abstract');
   t.equal(formatSocketAddress({ path: '' }), 'unix:');
+});
+
+t.test('from people', async (t) => {
+  for (const [text, address] of [
+    ['127.0.0.1:80', { address: '127.0.0.1', port: 80 }],
+    ['0.0.0.0:0', { address: '0.0.0.0', port: 0 }],
+    ['[::1]:65535', { address: '::1', port: 65_535 }],
+    ['[::ffff:1.2.3.4]:1', { address: '::ffff:1.2.3.4', port: 1 }],
+    ['[fe80::1%2]:0', { address: 'fe80::1%2', port: 0 }],
+    ['[fe80::1%eth0]:80', { address: 'fe80::1%eth0', port: 80 }],
+    ['unix:/run/a.sock', { path: '/run/a.sock' }],
+    ['unix:a:80', { path: 'a:80' }],
+    ['unix: /a ', { path: ' /a ' }],
+    ['unix:@abstract', { path: '\0abstract' }],
+    ['unix:@@', { path: '\0@' }],
+    ['unix:./@name', { path: './@name' }],
+  ] as const) {
+    t.same(parseSocketAddress(text), address, text);
+    t.equal(formatSocketAddress(parseSocketAddress(text) as SocketAddress), text);
+  }
+});
+
+t.test('what is no address', async (t) => {
+  const addresses = ['', '127.0.0.1', ':80', '80', 'localhost:80', '127.1:80', '127.0.0.1.:80', '127.0.0.1:80:80'];
+  const brackets = ['[]:80', '[::1]', '[::1]80', '[::1]:', '[::1', '::1', '::1:80', '[127.0.0.1]:80', '[[::1]]:80'];
+  const zones = ['[::1%]:80', '127.0.0.1%1:80'];
+  const ports = ['65536', '100000', '080', '+80', '-1', '8o', '', ' 80', '80 ', '0x50', '1e3', '8.0', '80\n', '٨٠'];
+  const paths = ['unix:', 'unix:@', 'unix', 'UNIX:/a', ' unix:/a', '/run/a.sock'];
+  const withPorts = ports.flatMap((port) => [`127.0.0.1:${port}`, `[::1]:${port}`]);
+  for (const text of [...addresses, ...brackets, ...zones, ...withPorts, ...paths, ' 127.0.0.1:80', '127.0.0.1 :80']) {
+    t.equal(parseSocketAddress(text), null, JSON.stringify(text));
+  }
+});
+
+t.test('every address survives being written and read, every text is read as written or not at all', async (t) => {
+  const byte = fc.integer({ min: 0, max: 255 });
+  const internet = {
+    address: fc.oneof(
+      fc.ipV4(),
+      fc.ipV6(),
+      fc.tuple(fc.ipV6(), byte).map(([address, zone]) => `${address}%${zone}`),
+    ),
+    port: fc.integer({ min: 0, max: 65_535 }),
+  };
+  const paths = fc.string({ minLength: 1, unit: 'grapheme' });
+  const unix = { path: paths.filter((path) => path !== '\0' && !path.startsWith('@')) };
+  const plain = { noNullPrototype: true };
+  const thereAndBack = fc.property(fc.oneof(fc.record(internet, plain), fc.record(unix, plain)), (address) => {
+    assert.deepEqual(parseSocketAddress(formatSocketAddress(address)), address);
+  });
+  t.doesNotThrow(() => fc.assert(thereAndBack, { numRuns: 2000 }));
+  const texts = fc.oneof(
+    fc.string(),
+    fc.string().map((text) => `unix:${text}`),
+    fc.string({ unit: fc.constantFrom(...'0123456789.:[]%a') }),
+    fc.tuple(fc.ipV4(), fc.string({ unit: fc.constantFrom(...'0123456789') })).map((parts) => parts.join(':')),
+  );
+  const asWritten = fc.property(texts, (text) => {
+    const address = parseSocketAddress(text);
+    if (address === null) return;
+    assert.equal(formatSocketAddress(address), text);
+    if (!('path' in address)) encodeSocketAddress(address, () => 1); // which throws where it is none
+  });
+  t.doesNotThrow(() => fc.assert(asWritten, { numRuns: 5000 }));
+});
+
+t.test('portOf', async (t) => {
+  t.equal(portOf({ address: '::1', port: 80 }), 80);
+  t.equal(portOf({ address: '127.0.0.1', port: 0 }), 0);
+  t.throws(() => portOf({ path: '\0a' }), { name: 'TypeError', message: 'unix:@a has no port' });
 });
