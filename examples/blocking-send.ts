@@ -8,7 +8,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { type InternetAddress, NetSocket } from '../simplenet/index.ts';
+import { NetSocket, portOf } from '../simplenet/index.ts';
 
 const BUFFER_BYTES = 128 * 1024;
 const SENDS = [1000, 100_000, 5_000_000];
@@ -17,7 +17,7 @@ const PATIENCE_MS = 10_000;
 
 function send(): void {
   const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 }, { sendBufferBytes: BUFFER_BYTES });
-  const { port } = listener.localAddress as InternetAddress;
+  const port = portOf(listener.localAddress);
   spawn(process.execPath, [import.meta.filename, 'reader', String(port)], { stdio: 'inherit' });
   if (!listener.wait('readable', PATIENCE_MS)) throw new Error('the reader did not come');
   const socket = listener.accept();

@@ -6,7 +6,7 @@
  * TCP the time comes unasked and then the end; over UDP any datagram is a question. Ask with daytime-query, `nc` or `socat`.
  */
 
-import { createEventLoop, formatSocketAddress, type InternetAddress, SystemError } from '../simplenet/index.ts';
+import { createEventLoop, formatSocketAddress, portOf, SystemError } from '../simplenet/index.ts';
 
 /** A client that never closes is let go. */
 const GRACE_MS = 10_000;
@@ -28,13 +28,13 @@ function serve(address: string, wanted: number): number {
     stream.setDeadline(GRACE_MS);
     return { onData() {}, onTimeout: (stream) => stream.close() }; // RFC 867: what the client sends is thrown away
   });
-  const { port } = listener.address as InternetAddress;
+  const port = portOf(listener.address);
   loop.bindUdp(
     { address, port },
     {
       onMessage(udp, _question, from) {
         // Two services that answer each other never stop, and a sender's address is easily forged. Clients have higher ports.
-        const { port: sender } = from as InternetAddress;
+        const sender = portOf(from);
         if (sender >= 1024 && sender !== port) udp.send(daytime(), from);
       },
     },

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import type { Listener, OnConnection, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { portOf } from '../../simplenet/socket-address.ts';
 import { Recorder } from './recorder.ts';
 import type { World } from './world.ts';
 
@@ -311,7 +311,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client]);
     assert.equal(client.opens, 0);
     assert.equal(client.error?.code, 'ECONNREFUSED');
-    assert.equal(client.error?.port, (listener.address as InternetAddress).port);
+    assert.equal(client.error?.port, portOf(listener.address));
   },
 
   async 'a closed listener takes no more, and its connections live on'(world) {

@@ -1,7 +1,7 @@
 /** daytime-server and daytime-query: against each other, against nc and socat, and against peers that say nothing. */
 
 import { type Test, test } from 'tap';
-import { type InternetAddress, NetSocket, UdpSocket } from '../../simplenet/index.ts';
+import { NetSocket, portOf, UdpSocket } from '../../simplenet/index.ts';
 import { pipeInto, runExample } from '../support/examples.ts';
 import { hasProgram, type Program } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -96,7 +96,7 @@ test('Ctrl-C ends the server, clients or not', async (t) => {
 test('daytime-query does not wait for ever', async (t) => {
   const datagrams = UdpSocket.bindTo({ address: '127.0.0.1', port: 0 });
   const stream = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
-  const silent = [datagrams, stream].map((socket) => String((socket.localAddress as InternetAddress).port));
+  const silent = [datagrams, stream].map((socket) => String(portOf(socket.localAddress)));
   const [overUdp, overTcp] = await Promise.all([
     runExample('daytime-query', '-u', `127.0.0.1:${silent[0]}`).ends(),
     runExample('daytime-query', `127.0.0.1:${silent[1]}`).ends(),
@@ -123,7 +123,7 @@ test('daytime-query takes no more than a line from a stranger, and no commands f
     ['x'.repeat(2000), { code: 1, stdout: '', stderr: /does not tell the time: it sends more than a line\n$/ }],
   ] as const) {
     const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
-    const { port } = listener.localAddress as InternetAddress;
+    const port = portOf(listener.localAddress);
     const query = runExample('daytime-query', `127.0.0.1:${port}`);
     t.ok(listener.wait('readable', 10_000));
     const client = listener.accept();

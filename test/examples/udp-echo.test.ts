@@ -1,7 +1,7 @@
 /** udp-echo-server and udp-echo-client: against each other, against socat, and against nobody. */
 
 import { type Test, test } from 'tap';
-import { type InternetAddress, UdpSocket } from '../../simplenet/index.ts';
+import { portOf, UdpSocket } from '../../simplenet/index.ts';
 import { pipeInto, runExample, waitsIn } from '../support/examples.ts';
 import { hasProgram, type Program } from '../support/programs.ts';
 
@@ -31,7 +31,7 @@ test('socat is echoed', async (t) => {
 
 test('the client of a silent server gives up, and the client of none is told', async (t) => {
   const silent = UdpSocket.bindTo({ address: '127.0.0.1', port: 0 });
-  const { port } = silent.localAddress as InternetAddress;
+  const port = portOf(silent.localAddress);
   const first = await runExample('udp-echo-client', String(port), 'ping').ends();
   t.same([first.code, first.stdout, first.stderr], [1, "no echo of 'ping' within 1000 ms\n", '']);
   silent.close();

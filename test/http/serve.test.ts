@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
-import { type InternetAddress, libc, NetSocket } from '../../simplenet/index.ts';
+import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 
@@ -303,7 +303,7 @@ test('several servers in one process, and an end by signal', async (t) => {
 test('a server that cannot listen says why, and leaves nothing', async (t) => {
   const busy = serve(hello);
   t.teardown(() => busy.close());
-  const { port } = busy.address as InternetAddress;
+  const port = portOf(busy.address);
   const before = openSockets();
   t.throws(() => serve(hello, { port }), { code: 'EADDRINUSE', syscall: 'bind', port });
   t.throws(() => serve(hello, { port: 70_000 }), /a port is an integer from 0 to 65535/);
@@ -412,7 +412,7 @@ test('limits on requests per connection and on connections', async (t) => {
 
 test('a listening socket that others have opened, and one end for all of it: await using', async (t) => {
   const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
-  const { port } = socket.localAddress as InternetAddress;
+  const port = portOf(socket.localAddress);
   let url: string;
   {
     await using server = serve(hello, { fd: socket.release() });

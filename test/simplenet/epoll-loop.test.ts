@@ -13,7 +13,7 @@ import type { EventLoop, StreamHandler } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
-import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { type InternetAddress, portOf } from '../../simplenet/socket-address.ts';
 import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
@@ -29,10 +29,6 @@ const echo: StreamHandler = {
   },
   onDrain: (stream) => stream.resume(),
 };
-
-function portOf(address: unknown): number {
-  return (address as InternetAddress).port;
-}
 
 /** One message there and back, over a client that is not ours. */
 function exchange(client: Socket, message: string): Promise<string> {

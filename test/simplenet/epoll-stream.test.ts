@@ -12,7 +12,7 @@ import type { Stream } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { nodeHost } from '../../simplenet/node-host.ts';
-import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { type InternetAddress, portOf } from '../../simplenet/socket-address.ts';
 import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
@@ -91,7 +91,7 @@ for (const [state, { client, isReady }] of Object.entries(states)) {
       server.push(recorder);
       return recorder;
     });
-    const { port } = listener.address as InternetAddress;
+    const port = portOf(listener.address);
     const peer = Program.script(`
       import { connect } from 'node:net';
       const socket = connect({ port: ${port}, host: '127.0.0.1', allowHalfOpen: true });
@@ -114,7 +114,7 @@ for (const [state, { client, isReady }] of Object.entries(states)) {
 test('a peer that is killed before it is accepted leaves no descriptor behind', async (t) => {
   const before = openSockets();
   const socket = NetSocket.listenOn(anyPort);
-  const { port } = socket.localAddress as InternetAddress;
+  const port = portOf(socket.localAddress);
   const peer = Program.script(`
     import { connect } from 'node:net';
     connect(${port}, '127.0.0.1').on('connect', function () { this.write('x'); console.log('connected'); });`);

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 import * as abi from '../../simplenet/abi.ts';
 import { type Libc, libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
-import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
+import { portOf, type SocketAddress } from '../../simplenet/socket-address.ts';
 import { UdpSocket } from '../../simplenet/udp-socket.ts';
 import { importing, runProgram } from '../support/child-program.ts';
 import { descriptorFlags, openDescriptors } from '../support/open-descriptors.ts';
@@ -103,7 +103,7 @@ t.test('the kernel tells who is at the other end of a Unix socket', async (t) =>
 
 t.test('`::` accepts IPv4 unless it is told not to', async (t) => {
   const both = closing(t, NetSocket.listenOn({ address: '::', port: 0 }, { ipv6Only: false }));
-  const { port } = both.localAddress as InternetAddress;
+  const port = portOf(both.localAddress);
   const v4 = closing(t, NetSocket.connectTo({ address: '127.0.0.1', port }));
   t.match(closing(t, both.accept()).remoteAddress, { address: '::ffff:127.0.0.1' });
   t.match(v4.remoteAddress, { address: '127.0.0.1', port });
@@ -111,17 +111,17 @@ t.test('`::` accepts IPv4 unless it is told not to', async (t) => {
   t.match(closing(t, both.accept()).remoteAddress, { address: '::1' });
 
   const only6 = closing(t, NetSocket.listenOn({ address: '::', port: 0 }, { ipv6Only: true }));
-  const other = (only6.localAddress as InternetAddress).port;
+  const other = portOf(only6.localAddress);
   t.throws(() => NetSocket.connectTo({ address: '127.0.0.1', port: other }), { code: 'ECONNREFUSED' });
   closing(t, NetSocket.connectTo({ address: '::1', port: other }));
 });
 
 t.test('127.0.0.1 is that address only, 0.0.0.0 is all of them', async (t) => {
   const one = closing(t, NetSocket.listenOn(LOOPBACK));
-  const { port } = one.localAddress as InternetAddress;
+  const port = portOf(one.localAddress);
   t.throws(() => NetSocket.connectTo({ address: '127.0.0.2', port }), { code: 'ECONNREFUSED', port });
   const all = closing(t, NetSocket.listenOn({ address: '0.0.0.0', port: 0 }));
-  closing(t, NetSocket.connectTo({ address: '127.0.0.2', port: (all.localAddress as InternetAddress).port }));
+  closing(t, NetSocket.connectTo({ address: '127.0.0.2', port: portOf(all.localAddress) }));
   t.match(closing(t, all.accept()).localAddress, { address: '127.0.0.2' });
 });
 
@@ -418,7 +418,7 @@ t.test('connect interrupted by a signal still fails when it is refused', async (
     name: 'SystemError',
     code: 'ECONNREFUSED',
     syscall: 'connect',
-    ...(localAddress as InternetAddress),
+    ...localAddress,
   });
   t.same(openDescriptors(), before);
 });
@@ -591,12 +591,12 @@ t.test('a path without its closing NUL, which others may bind, is read to its la
 t.test('what the kernel refuses', async (t) => {
   const root = folder(t);
   const listener = closing(t, NetSocket.listenOn(LOOPBACK));
-  const taken = listener.localAddress as InternetAddress;
+  const taken = listener.localAddress;
   const unixListener = closing(t, NetSocket.listenOn({ path: join(root, 'taken') }));
   const stale = NetSocket.listenOn({ path: join(root, 'stale') });
   stale.close();
   const free = NetSocket.listenOn(LOOPBACK);
-  const refusing = free.localAddress as InternetAddress;
+  const refusing = free.localAddress;
   free.close();
   mkdirSync(join(root, 'folder'));
   const refusals: readonly [string, () => unknown, object][] = [
@@ -608,7 +608,7 @@ t.test('what the kernel refuses', async (t) => {
         errno: -98,
         syscall: 'bind',
         ...taken,
-        message: `bind EADDRINUSE: address already in use 127.0.0.1:${taken.port} (another socket has that address; stop its owner or choose another port)`,
+        message: `bind EADDRINUSE: address already in use 127.0.0.1:${portOf(taken)} (another socket has that address; stop its owner or choose another port)`,
       },
     ],
     [
@@ -636,7 +636,7 @@ t.test('what the kernel refuses', async (t) => {
         errno: -111,
         syscall: 'connect',
         ...refusing,
-        message: `connect ECONNREFUSED: connection refused 127.0.0.1:${refusing.port}`,
+        message: `connect ECONNREFUSED: connection refused 127.0.0.1:${portOf(refusing)}`,
       },
     ],
     ['nobody listening on a path', () => NetSocket.connectTo({ path: join(root, 'stale') }), { code: 'ECONNREFUSED' }],
@@ -667,7 +667,7 @@ t.test('listen that finds the port taken after all is told with the address', as
   const before = openDescriptors();
   const first = NetSocket.openFor(LOOPBACK, { reuseAddress: true });
   first.bind(LOOPBACK);
-  const address = first.localAddress as InternetAddress;
+  const address = first.localAddress;
   first.listen();
   const listen: Libc['listen'] = () => -98;
   t.throws(() => NetSocket.listenOn(LOOPBACK, { libc: { ...libc, listen } }), {

@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap';
 import * as abi from '../../simplenet/abi.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
-import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { portOf, type SocketAddress } from '../../simplenet/socket-address.ts';
 import { encodeFilter, type FilterInstruction } from '../../simplenet/socket-filter.ts';
 import type { OptionTarget } from '../../simplenet/socket-options.ts';
 import { UdpSocket } from '../../simplenet/udp-socket.ts';
@@ -75,14 +75,14 @@ t.test('the kernel refuses programs that may run astray', async (t) => {
 });
 
 /** Three sockets on one port. The first one's filter is that of the group. */
-function group<S extends { localAddress: unknown; close(): void }>(
+function group<S extends { localAddress: SocketAddress; close(): void }>(
   t: Test,
   program: readonly FilterInstruction[],
-  make: (address: InternetAddress, control: (socket: OptionTarget) => void) => S,
+  make: (address: SocketAddress, control: (socket: OptionTarget) => void) => S,
 ): S[] {
   const attach = (socket: OptionTarget) => socket.attachReusePortFilter(program);
   const first = closing(t, make(V4, attach));
-  const address = first.localAddress as InternetAddress;
+  const address = first.localAddress;
   return [
     first,
     closing(
@@ -123,8 +123,8 @@ t.test('attachReusePortFilter chooses who gets a connection, here by the port of
     NetSocket.listenOn(address, { reusePort: true, nonBlocking: true, control }),
   );
   for (let i = 0; i < 20; i++) {
-    const client = closing(t, NetSocket.connectTo((listeners[0] as NetSocket).localAddress as InternetAddress));
-    const { port } = client.localAddress as InternetAddress;
+    const client = closing(t, NetSocket.connectTo((listeners[0] as NetSocket).localAddress));
+    const port = portOf(client.localAddress);
     const accepted = closing(t, (listeners[port % 3] as NetSocket).accept());
     t.same(accepted.remoteAddress, client.localAddress);
   }

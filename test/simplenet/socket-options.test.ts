@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import * as abi from '../../simplenet/abi.ts';
 import { type Libc, libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
-import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { portOf } from '../../simplenet/socket-address.ts';
 import {
   applySocketOptions,
   encodeLinger,
@@ -244,11 +244,13 @@ t.test('control has the raw socket after the options and before bind', async (t)
   const control = (socket: OptionTarget) => {
     calls.push('control');
     flags = `${socket.family} ${socket.getOption(abi.SOL_SOCKET, abi.SO_REUSEADDR)}`;
-    port = (NetSocket.prototype as unknown) === Object.getPrototypeOf(socket) ? portOf(socket as NetSocket) : -2;
+    port =
+      (NetSocket.prototype as unknown) === Object.getPrototypeOf(socket)
+        ? portOf((socket as NetSocket).localAddress)
+        : -2;
     socket.setOption(abi.SOL_SOCKET, abi.SO_KEEPALIVE, 1);
     t.equal(socket.getOptionBytes(abi.SOL_SOCKET, abi.SO_TYPE, 4)[0], abi.SOCK_STREAM);
   };
-  const portOf = (socket: NetSocket) => (socket.localAddress as InternetAddress).port;
   const listener = closing(t, NetSocket.listenOn(V4, { libc: table, noDelay: true, control }));
   t.same(calls, [
     'socket',

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
-import type { InternetAddress } from '../../simplenet/index.ts';
+import { portOf } from '../../simplenet/index.ts';
 
 /** What the server says of itself. */
 export interface TargetState {
@@ -99,4 +99,4 @@ process.on('message', (message) => {
 process.on('disconnect', () => {
   if (!isStopping) process.exit(1);
 });
-process.send?.((server.address as InternetAddress).port);
+process.send?.(portOf(server.address));
