@@ -12,7 +12,11 @@ import {
   AF_UNIX,
   EINPROGRESS,
   EINTR,
+  ETIMEDOUT,
+  F_GETFL,
+  F_SETFL,
   MSG_NOSIGNAL,
+  O_NONBLOCK,
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
@@ -41,6 +45,11 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
+export interface ConnectSetup {
+  /** How long to wait for the peer's answer; without it, or with -1, as long as the kernel does. */
+  readonly connectTimeoutMs?: number;
+}
+
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
   static listenOn(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): NetSocket {
@@ -54,9 +63,9 @@ export class NetSocket extends Socket {
     });
   }
 
-  /** socket(2), options and connect(2). With `nonBlocking`, the connection may still be on its way. */
-  static connectTo(address: SocketAddress, setup: SocketSetup = {}): NetSocket {
-    return makeSocket(create, SOCK_STREAM, address, setup, (socket) => socket.connect(address));
+  /** socket(2), options and connect(2). With `nonBlocking` and no time limit, the connection may still be on its way. */
+  static connectTo(address: SocketAddress, setup: SocketSetup & ConnectSetup = {}): NetSocket {
+    return makeSocket(create, SOCK_STREAM, address, setup, (socket) => socket.connect(address, setup.connectTimeoutMs));
   }
 
   /** socket(2) and options: an unbound socket, for the family of that address. */
@@ -74,9 +83,18 @@ export class NetSocket extends Socket {
     check('listen', this.libc.listen(this.fd, backlog));
   }
 
-  /** connect(2). */
-  connect(address: SocketAddress): void {
+  /**
+   * connect(2), for as long as the kernel tries: two minutes, where nobody answers. With a time limit it waits no longer than that,
+   * whether the socket is a blocking one or not, and then fails with ETIMEDOUT; the attempt goes on until the socket is closed.
+   */
+  connect(address: SocketAddress, timeoutMs = -1): void {
+    if ((timeoutMs | 0) !== timeoutMs)
+      throw new TypeError(`a time limit is a 32-bit integer, not ${String(timeoutMs)}`);
     const bytes = this.encode(address);
+    if (timeoutMs >= 0) {
+      check('connect', this.#connectWithin(timeoutMs, bytes), address);
+      return;
+    }
     let result = this.libc.connect(this.fd, bytes, bytes.length);
     if (result === -EINTR) result = this.#connectInterrupted(bytes);
     if (result !== -EINPROGRESS) check('connect', result, address);
@@ -116,7 +134,7 @@ export class NetSocket extends Socket {
   }
 
   /** recv(2) that answers -errno: for callers to whom EAGAIN is no error. */
-  tryRead(buffer: Uint8Array, offset: number, length: number): number {
+  tryRead(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
     return this.libc.recv(this.fd, buffer, offset, length, 0);
   }
 
@@ -124,7 +142,7 @@ export class NetSocket extends Socket {
    * send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. `flags` is MSG_MORE for bytes that
    * need not leave before the next.
    */
-  tryWrite(bytes: Uint8Array, offset: number, length: number, flags = 0): number {
+  tryWrite(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset, flags = 0): number {
     return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL | flags);
   }
 
@@ -161,6 +179,22 @@ export class NetSocket extends Socket {
     }
     this.wait('writable', -1);
     return -this.takeError();
+  }
+
+  /**
+   * connect(2) that does not wait, and poll(2), which knows until when. A Unix listener whose queue is full is EAGAIN at once: for
+   * room in there poll(2) cannot wait.
+   */
+  #connectWithin(timeoutMs: number, address: Uint8Array): number {
+    const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));
+    check('fcntl', this.libc.fcntl(this.fd, F_SETFL, flags | O_NONBLOCK));
+    try {
+      const result = this.libc.connect(this.fd, address, address.byteLength);
+      if (result !== -EINPROGRESS) return result;
+      return this.wait('writable', timeoutMs) ? -this.takeError() : -ETIMEDOUT;
+    } finally {
+      check('fcntl', this.libc.fcntl(this.fd, F_SETFL, flags));
+    }
   }
 }
 

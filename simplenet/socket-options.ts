@@ -7,6 +7,8 @@
  *
  * Set on a listener, they are inherited by every connection it accepts: no setsockopt per connection.
  *
+ * SO_RCVTIMEO and SO_SNDTIMEO are missing on purpose: `wait` in socket.ts bounds a wait, and ARCHITECTURE.md says why.
+ *
  * Next: descriptor.ts
  */
 

@@ -44,6 +44,12 @@ export interface SocketSetup extends SocketOptions {
   readonly libc?: Libc;
 }
 
+/** Which calls would not block now. */
+export interface Readiness {
+  readonly readable: boolean;
+  readonly writable: boolean;
+}
+
 const INT_SIZE = 4;
 
 /** Scratch space for calls that answer through pointers. Nothing in here outlives the statement that called. */
@@ -116,23 +122,32 @@ export class Socket extends Descriptor implements OptionTarget {
     check('fcntl', this.libc.fcntl(this.fd, F_SETFL, nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
   }
 
-  /** poll(2): waits at most `timeoutMs` until reading or writing would not block; false if the time passed. */
+  /** poll(2): waits at most `timeoutMs` until reading or writing would not block; false if the time passed. -1 is without limit. */
   wait(direction: 'readable' | 'writable', timeoutMs: number): boolean {
-    if (this.isClosed) throw new SystemError('poll', -EBADF); // poll(2) skips negative descriptors and would just wait
-    const pollfd = Buffer.alloc(POLLFD_SIZE);
-    pollfd.writeInt32LE(this.fd, 0);
-    pollfd.writeInt16LE(direction === 'readable' ? POLLIN : POLLOUT, 4);
-    return (
-      check(
-        'poll',
-        waitUninterrupted(timeoutMs, (leftMs) => this.libc.poll(pollfd, 1, leftMs)),
-      ) > 0
-    );
+    return this.#poll(direction === 'readable' ? POLLIN : POLLOUT, timeoutMs) !== 0;
+  }
+
+  /** As `wait`, for what comes first: neither of them if the time passed. */
+  waitEither(timeoutMs: number): Readiness {
+    const events = this.#poll(POLLIN | POLLOUT, timeoutMs);
+    // An error or the end of all: no call would block, each tells it.
+    const isOver = (events & ~(POLLIN | POLLOUT)) !== 0;
+    return { readable: isOver || (events & POLLIN) !== 0, writable: isOver || (events & POLLOUT) !== 0 };
   }
 
   /** Its struct sockaddr. An interface in an IPv6 scope is looked up, if_nametoindex(3). */
   encode(address: SocketAddress): Buffer {
     return encodeWith(this.libc, address);
+  }
+
+  /** The events that came; 0 if the time passed. */
+  #poll(events: number, timeoutMs: number): number {
+    if (this.isClosed) throw new SystemError('poll', -EBADF); // poll(2) skips negative descriptors and would just wait
+    const pollfd = Buffer.alloc(POLLFD_SIZE);
+    pollfd.writeInt32LE(this.fd, 0);
+    pollfd.writeInt16LE(events, 4);
+    const result = waitUninterrupted(timeoutMs, (leftMs) => this.libc.poll(pollfd, 1, leftMs));
+    return check('poll', result) === 0 ? 0 : pollfd.readInt16LE(6);
   }
 
   #setFilter(option: number, program: readonly FilterInstruction[]): void {

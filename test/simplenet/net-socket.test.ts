@@ -280,6 +280,135 @@ t.test('wait', async (t) => {
   t.throws(() => client.wait('readable', -1), { code: 'EBADF', syscall: 'poll' }, 'and not an endless wait');
 });
 
+t.test('waitEither tells what came first', async (t) => {
+  const [client, server] = connectedPair(t);
+  t.same(client.waitEither(1000), { readable: false, writable: true });
+  server.write(Buffer.from('x'));
+  t.ok(client.wait('readable', 1000));
+  t.same(client.waitEither(-1), { readable: true, writable: true });
+  client.setNonBlocking(true);
+  while (client.tryWrite(Buffer.alloc(65_536)) > 0);
+  t.same(client.waitEither(0), { readable: true, writable: false });
+  client.read(Buffer.alloc(8));
+  t.same(client.waitEither(0), { readable: false, writable: false });
+  const startedAt = performance.now();
+  t.same(client.waitEither(30), { readable: false, writable: false });
+  t.ok(performance.now() - startedAt >= 29, 'it took its time');
+  server.reset();
+  t.same(client.waitEither(1000), { readable: true, writable: true }, 'both calls would tell of the reset at once');
+  t.equal(client.tryRead(Buffer.alloc(8)), -abi.ECONNRESET);
+  client.close();
+  t.throws(() => client.waitEither(-1), { code: 'EBADF', syscall: 'poll' });
+});
+
+t.test('waitEither of a descriptor that is none, which poll(2) reports as an event', async (t) => {
+  const socket = NetSocket.openFor(LOOPBACK);
+  const { fd } = socket;
+  socket.close();
+  t.same(new NetSocket(fd).waitEither(1000), { readable: true, writable: true }, 'each call answers EBADF at once');
+});
+
+/** A listener whose queue is full: the kernel drops what else comes, as a machine does that is not there. */
+function silentAddress(t: Test): SocketAddress {
+  const listener = closing(t, NetSocket.listenOn(LOOPBACK, { backlog: 0 }));
+  const { localAddress } = listener;
+  // Each is given up at once, and those that found room stand all the same.
+  for (let i = 0; i < 4; i++) {
+    const client = closing(t, NetSocket.openFor(localAddress));
+    try {
+      client.connect(localAddress, 20);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ETIMEDOUT') throw error;
+    }
+  }
+  return localAddress;
+}
+
+t.test('connect waits no longer than it is told', async (t) => {
+  const address = silentAddress(t);
+  const before = openDescriptors();
+  for (const nonBlocking of [false, true]) {
+    for (const connectTimeoutMs of [0, 40]) {
+      const startedAt = performance.now();
+      t.throws(() => NetSocket.connectTo(address, { connectTimeoutMs, nonBlocking }), {
+        name: 'SystemError',
+        code: 'ETIMEDOUT',
+        syscall: 'connect',
+        ...address,
+        message: `connect ETIMEDOUT: connection timed out 127.0.0.1:${portOf(address)}`,
+      });
+      const tookMs = performance.now() - startedAt;
+      t.ok(tookMs >= connectTimeoutMs - 1 && tookMs < 1000, `${tookMs} ms of ${connectTimeoutMs}`);
+    }
+  }
+  t.same(openDescriptors(), before);
+  const socket = closing(t, NetSocket.openFor(address));
+  t.throws(() => socket.connect(address, 1), { code: 'ETIMEDOUT' });
+  t.throws(() => socket.connect(address, 1), { code: 'EALREADY', syscall: 'connect' }, 'the attempt goes on');
+});
+
+t.test('connect with a limit: an answer within it counts, and one a millisecond later does not', async (t) => {
+  const listener = closing(t, NetSocket.listenOn(LOOPBACK));
+  const address = listener.localAddress;
+  /** A peer that answers after 30 ms. */
+  const poll: Libc['poll'] = (fds, count, timeoutMs) => (timeoutMs < 30 ? 0 : libc.poll(fds, count, timeoutMs));
+  const table = { ...libc, poll };
+  t.throws(() => NetSocket.connectTo(address, { connectTimeoutMs: 29, libc: table }), { code: 'ETIMEDOUT' });
+  for (const connectTimeoutMs of [30, 31, 2 ** 31 - 1]) {
+    const client = closing(t, NetSocket.connectTo(address, { connectTimeoutMs, libc: table }));
+    t.same(client.remoteAddress, address);
+  }
+  t.ok(closing(t, NetSocket.connectTo(address, { connectTimeoutMs: -1 })).remoteAddress, '-1 is without limit');
+});
+
+t.test('connect with a limit leaves the socket as it was', async (t) => {
+  const listener = NetSocket.listenOn(LOOPBACK);
+  const address = listener.localAddress;
+  for (const nonBlocking of [false, true]) {
+    const socket = closing(t, NetSocket.connectTo(address, { connectTimeoutMs: 1000, nonBlocking }));
+    t.equal((descriptorFlags(socket.fd) & abi.O_NONBLOCK) !== 0, nonBlocking);
+  }
+  listener.close();
+  const socket = closing(t, NetSocket.openFor(address));
+  t.throws(() => socket.connect(address, 1000), { code: 'ECONNREFUSED', syscall: 'connect', ...address });
+  t.equal(descriptorFlags(socket.fd) & abi.O_NONBLOCK, 0, 'after a failure, too');
+  for (const timeoutMs of [1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '5']) {
+    t.throws(() => socket.connect(address, timeoutMs as number), {
+      name: 'TypeError',
+      message: `a time limit is a 32-bit integer, not ${timeoutMs}`,
+    });
+  }
+});
+
+t.test('connect with a limit to a Unix listener: at once, or never', async (t) => {
+  const address = { path: join(folder(t), 'socket') };
+  const listener = closing(t, NetSocket.listenOn(address, { backlog: 0 }));
+  t.same(closing(t, NetSocket.connectTo(address, { connectTimeoutMs: 1000 })).remoteAddress, address);
+  t.throws(() => NetSocket.connectTo(address, { connectTimeoutMs: 1000 }), { code: 'EAGAIN', ...address });
+  closing(t, listener.accept());
+});
+
+t.test('tryRead and tryWrite take the whole buffer, or what follows an offset', async (t) => {
+  const [client, server] = connectedPair(t);
+  const bytes = Buffer.from('0123456789');
+  for (const [args, sent] of [
+    [[], '0123456789'],
+    [[7], '789'],
+    [[2, 3], '234'],
+    [[9, 1, abi.MSG_DONTWAIT], '9'],
+  ] as const) {
+    t.equal(client.tryWrite(bytes, ...args), sent.length);
+    t.equal(received(server), sent);
+  }
+  const buffer = Buffer.alloc(8, '.');
+  client.writeAll(bytes);
+  t.equal(server.tryRead(buffer, 6), 2);
+  t.equal(server.tryRead(buffer, 1, 2), 2);
+  t.equal(buffer.toString('latin1'), '.23...01');
+  t.equal(server.tryRead(buffer), 6);
+  t.equal(buffer.toString('latin1'), '45678901');
+});
+
 t.test('a closed socket answers EBADF, whatever is asked of it', async (t) => {
   const [client] = connectedPair(t);
   client.close();
