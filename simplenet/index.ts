@@ -22,9 +22,9 @@ export type {
 } from './event-loop.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
 export { type Libc, libc } from './libc.ts';
-export { NetSocket, type PeerCredentials } from './net-socket.ts';
+export { type ConnectSetup, NetSocket, type PeerCredentials } from './net-socket.ts';
 export { raiseOpenFileLimit } from './open-file-limit.ts';
-export type { SocketSetup } from './socket.ts';
+export type { Readiness, SocketSetup } from './socket.ts';
 export {
   decodeSocketAddress,
   encodeSocketAddress,
@@ -40,4 +40,4 @@ export type { LoopLimits } from './socket-loop.ts';
 export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './socket-options.ts';
 export { SystemError } from './system-error.ts';
 export { type TraceOptions, trace } from './tracing.ts';
-export { type Datagram, UdpSocket } from './udp-socket.ts';
+export { type Datagram, type ReceivedDatagram, UdpSocket } from './udp-socket.ts';

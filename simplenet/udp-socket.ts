@@ -1,8 +1,8 @@
 /**
  * UdpSocket: datagrams. Each is sent whole, arrives whole or not at all, in any order.
  *
- * A buffer too small for a datagram loses the rest of it for ever; receive says so (`truncated`) instead of handing over
- * half a message that looks whole.
+ * A buffer too small for a datagram loses the rest of it for ever; whoever receives is told (`truncated`) instead of being
+ * handed half a message that looks whole.
  *
  * Next: epoll.ts
  */
@@ -23,10 +23,23 @@ export interface Datagram {
   readonly from: SocketAddress;
 }
 
+/** A datagram with its bytes, which nobody else will write to. */
+export interface ReceivedDatagram extends Datagram {
+  readonly bytes: Buffer;
+}
+
+/** No datagram of UDP is larger than its length field can say. Those of Unix sockets may be. */
+const MOST_BYTES = 65_535;
+
+/** Where `receive` receives: a datagram is copied out at its true length, so nobody pays for the largest. */
+const scratch = Buffer.allocUnsafeSlow(MOST_BYTES);
+
 export class UdpSocket extends Socket {
   // The sender's address lands here; one buffer for every datagram of this socket.
   readonly #from = Buffer.alloc(SOCKADDR_MAX_SIZE);
   readonly #fromLength = new Int32Array(1);
+  /** Whom errors are about, once there is only one. */
+  #peer: SocketAddress | undefined;
 
   /** socket(2), options and bind(2). */
   static bindTo(address: SocketAddress, setup: SocketSetup = {}): UdpSocket {
@@ -51,6 +64,7 @@ export class UdpSocket extends Socket {
   connect(address: SocketAddress): void {
     const bytes = this.encode(address);
     check('connect', this.libc.connect(this.fd, bytes, bytes.length), address);
+    this.#peer = address;
   }
 
   /** sendto(2). */
@@ -67,14 +81,24 @@ export class UdpSocket extends Socket {
     check(
       'send',
       untilUninterrupted(() => this.libc.send(this.fd, bytes, 0, bytes.byteLength, MSG_NOSIGNAL)),
+      this.#peer,
     );
   }
 
-  /** recvfrom(2): waits for a datagram. */
+  /** recvfrom(2): waits for a datagram, and answers at most `maxBytes` of it. */
+  receive(maxBytes: number = MOST_BYTES): ReceivedDatagram {
+    const isShort = Number.isInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MOST_BYTES;
+    if (!isShort) throw new RangeError(`maxBytes is an integer from 0 to ${MOST_BYTES}, not ${String(maxBytes)}`);
+    const { length, truncated, from } = this.receiveFrom(scratch.subarray(0, maxBytes));
+    return { bytes: Buffer.from(scratch.subarray(0, length)), length, truncated, from };
+  }
+
+  /** recvfrom(2): waits for a datagram, and fills the buffer with it as far as it goes. */
   receiveFrom(buffer: Uint8Array): Datagram {
     const size = check(
       'recvfrom',
       untilUninterrupted(() => this.tryReceive(buffer, 0)),
+      this.#peer,
     );
     return { length: Math.min(size, buffer.byteLength), truncated: size > buffer.byteLength, from: this.lastSender };
   }

@@ -106,6 +106,41 @@ t.test('a datagram longer than the buffer is cut, and that is told', async (t) =
   t.equal(server.tryReceive(buffer, 0), 9, 'tryReceive answers the true size');
 });
 
+t.test('receive brings a datagram in bytes of its own', async (t) => {
+  const [server, client] = [bound(t), bound(t)];
+  for (const text of ['first', '', 'third']) client.sendTo(Buffer.from(text), server.localAddress);
+  const from = client.localAddress;
+  const first = server.receive();
+  t.same(first, { bytes: Buffer.from('first'), length: 5, truncated: false, from });
+  t.same(server.receive(), { bytes: Buffer.alloc(0), length: 0, truncated: false, from });
+  t.equal(server.receive().bytes.toString(), 'third');
+  t.equal(first.bytes.toString(), 'first', 'a later one does not change it');
+});
+
+t.test('receive of the largest, and of more than it was to take', async (t) => {
+  const [server, client] = [bound(t, V6), bound(t, V6)];
+  client.sendTo(Buffer.alloc(65_527, 7), server.localAddress);
+  const largest = server.receive();
+  t.match(largest, { length: 65_527, truncated: false });
+  t.ok(largest.bytes.every((byte) => byte === 7));
+  const cases = [
+    [5, 5, false],
+    [6, 5, true],
+    [1, 0, true],
+    [0, 0, false],
+  ] as const;
+  for (const [sent, maxBytes, truncated] of cases) {
+    client.sendTo(Buffer.alloc(sent, 1), server.localAddress);
+    t.match(server.receive(maxBytes), { bytes: Buffer.alloc(maxBytes, 1), length: maxBytes, truncated });
+  }
+  for (const wrong of [-1, 65_536, 1.5, Number.NaN, '5']) {
+    t.throws(() => server.receive(wrong as number), {
+      name: 'RangeError',
+      message: `maxBytes is an integer from 0 to 65535, not ${wrong}`,
+    });
+  }
+});
+
 t.test('MSG_PEEK leaves the datagram where it is', async (t) => {
   const server = bound(t);
   bound(t).sendTo(Buffer.from('abc'), server.localAddress);
@@ -149,11 +184,19 @@ t.test('connected mode: one peer, and its errors are told', async (t) => {
   t.match(client.receiveFrom(buffer), { length: 6, from: server.localAddress }, 'strangers are not heard');
   t.equal(buffer.toString('latin1', 0, 6), 'friend');
 
+  const peer = server.localAddress;
   server.close();
   client.send(Buffer.from('anybody there?'));
-  t.throws(() => client.receiveFrom(buffer), { name: 'SystemError', code: 'ECONNREFUSED', syscall: 'recvfrom' });
+  t.throws(() => client.receiveFrom(buffer), {
+    name: 'SystemError',
+    code: 'ECONNREFUSED',
+    syscall: 'recvfrom',
+    ...peer,
+  });
   client.send(Buffer.from('and now?'));
-  t.throws(() => client.send(Buffer.from('hello?')), { code: 'ECONNREFUSED', syscall: 'send' });
+  t.throws(() => client.receive(), { code: 'ECONNREFUSED', syscall: 'recvfrom', ...peer });
+  client.send(Buffer.from('and now?'));
+  t.throws(() => client.send(Buffer.from('hello?')), { code: 'ECONNREFUSED', syscall: 'send', ...peer });
 });
 
 t.test('send without a peer', async (t) => {
