@@ -4,12 +4,16 @@
  * It queues nothing. A datagram for which the kernel has no room is lost, and `send` says so: the network may lose it
  * at any other place as well, so every protocol over UDP is ready for that, and a queue would only make it late.
  *
+ * Nor does it throw where the kernel refuses a datagram. An answer goes to where a datagram claims to come from, and whoever
+ * forges port 0 there would otherwise end every server that answers.
+ *
  * Next: epoll-loop.ts
  */
 
-import { EAGAIN, EINTR, EMSGSIZE, ENOBUFS } from './abi.ts';
+import { EAGAIN, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM } from './abi.ts';
 import type { EpollMember } from './epoll-stream.ts';
 import type { UdpHandler, UdpPort } from './event-loop.ts';
+import type { Alarm } from './host.ts';
 import { untilUninterrupted } from './interruption.ts';
 import { SlowStart } from './slow-start.ts';
 import type { SocketAddress } from './socket-address.ts';
@@ -24,6 +28,9 @@ export interface UdpHome extends Home {
   received(length: number): Buffer;
 }
 
+/** Answers of sendto(2) that say nothing about the datagram. */
+const noRoom: readonly number[] = [-EAGAIN, -ENOBUFS, -ENOMEM];
+
 export class EpollUdpPort implements UdpPort, EpollMember {
   readonly address: SocketAddress;
   readonly #home: UdpHome;
@@ -31,6 +38,8 @@ export class EpollUdpPort implements UdpPort, EpollMember {
   readonly #handler: UdpHandler;
   readonly #slowStart: SlowStart;
   protected isClosing = false;
+  /** Rings to tell of a refusal. While it is set, others are not told. */
+  #telling: Alarm | null = null;
 
   constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler) {
     this.address = socket.localAddress;
@@ -41,11 +50,12 @@ export class EpollUdpPort implements UdpPort, EpollMember {
   }
 
   send(bytes: Uint8Array, to: SocketAddress): boolean {
-    const sockaddr = this.#socket.encode(to);
-    const result = untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
-    if (result === -EAGAIN || result === -ENOBUFS) return false;
-    if (result < 0) throw new SystemError('sendto', result, to);
-    return true;
+    if (this.isClosing) return false;
+    const sockaddr = this.#encode(to);
+    const result = sockaddr === null ? -EINVAL : untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
+    if (result >= 0) return true;
+    if (!noRoom.includes(result)) this.#tellSoon(new SystemError('sendto', result, to));
+    return false;
   }
 
   onEvents(_events: number, turn: number): void {
@@ -58,6 +68,7 @@ export class EpollUdpPort implements UdpPort, EpollMember {
   close(): void {
     if (this.isClosing) return;
     this.isClosing = true;
+    this.#telling?.cancel();
     this.#home.unsettled(this);
   }
 
@@ -65,6 +76,25 @@ export class EpollUdpPort implements UdpPort, EpollMember {
     const { fd } = this.#socket;
     this.#socket.close();
     this.#home.gone(fd);
+  }
+
+  /** Null for a Unix sender that cannot be written to: it has no name, or one that is not text. */
+  #encode(to: SocketAddress): Buffer | null {
+    try {
+      return this.#socket.encode(to);
+    } catch (error) {
+      if ('path' in to) return null;
+      throw error;
+    }
+  }
+
+  /** An alarm, and not the end of this turn: a program that sends again whenever it is told would never let go of the thread. */
+  #tellSoon(error: SystemError): void {
+    if (this.#handler.onError === undefined || this.#telling !== null) return;
+    this.#telling = this.#home.host.alarm(0, () => {
+      this.#telling = null;
+      this.#home.guard(this, () => this.#handler.onError?.(this, error));
+    });
   }
 
   /** Whether it is worth calling again. */

@@ -96,7 +96,12 @@ export interface ConnectOptions extends SocketOptions {
 /** A UDP socket on the loop. */
 export interface UdpPort {
   readonly address: SocketAddress;
-  /** False: the kernel had no room and the datagram is lost, as datagrams may be. Other failures throw. */
+  /**
+   * False: the datagram is lost, as datagrams may be, and the port goes on. The kernel had no room, or the port is closed; or the
+   * kernel refused it, and then `onError` is told soon, of one refusal at a time. Whom an answer would go to is for a stranger
+   * to say: a sender without a port or a route, or an answer that is too large, must not become an exception in `onMessage`.
+   * What is no address or no bytes is a mistake of the program, and throws.
+   */
   send(bytes: Uint8Array, to: SocketAddress): boolean;
   close(): void;
 }
@@ -104,7 +109,10 @@ export interface UdpPort {
 export interface UdpHandler {
   /** A whole datagram. The bytes are valid until this returns. */
   onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
-  /** A datagram was larger than the loop's receive buffer (EMSGSIZE), or the kernel reports an error of an earlier one. */
+  /**
+   * One datagram has failed: it was larger than the loop's receive buffer (recvfrom, EMSGSIZE), the kernel reports an error of an
+   * earlier one (recvfrom), or it refused to send one (sendto, with the address it was for).
+   */
   onError?(port: UdpPort, error: SystemError): void;
 }
 

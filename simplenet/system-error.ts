@@ -34,7 +34,7 @@ function remedyFor(code: string, syscall: string, place: SocketAddress | undefin
 }
 
 function describe(place: SocketAddress): string {
-  return 'path' in place ? printablePath(place.path) : formatSocketAddress(place);
+  return 'path' in place ? printablePath(place.path) || '(unnamed)' : formatSocketAddress(place);
 }
 
 /** An abstract Unix address begins with NUL, which people write as @. */

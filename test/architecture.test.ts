@@ -100,6 +100,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-address',
     'udp-socket',
     'event-loop',
+    'host',
     'slow-start',
     'socket-loop',
     'epoll-stream',

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import type { Listener, OnConnection, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
 import { portOf } from '../../simplenet/socket-address.ts';
+import type { SystemError } from '../../simplenet/system-error.ts';
 import { Recorder } from './recorder.ts';
 import type { World } from './world.ts';
 
@@ -743,5 +744,43 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     server.close();
     await world.quiet();
     assert.equal(world.loop.openCount, 0);
+  },
+
+  async 'a datagram that cannot be answered is told, and ends nothing'(world) {
+    const nowhere = world.anyAddress; // where port 0 lets the kernel choose, to a sender it is nobody's
+    const errors: SystemError[] = [];
+    let isInSend = false;
+    const server = world.loop.bindUdp(world.anyAddress, {
+      onMessage(port, bytes, from) {
+        isInSend = true;
+        assert.equal(port.send(bytes, nowhere), false);
+        assert.equal(port.send(Buffer.alloc(65_536), from), false);
+        isInSend = false;
+        port.send(bytes, from);
+      },
+      onError(port, error) {
+        assert.ok(!isInSend, 'not within the call');
+        assert.equal(port, server);
+        errors.push(error);
+      },
+    });
+    let answers = 0;
+    const client = world.loop.bindUdp(world.anyAddress, { onMessage: () => void answers++ });
+    for (let attempt = 0; answers < 3 || errors.length < 3; attempt++) {
+      assert.ok(attempt < 200, 'it answers and tells at last');
+      client.send(Buffer.from('hello'), server.address);
+      await world.quiet();
+    }
+    for (const { code, syscall, port } of errors) {
+      assert.equal(syscall, 'sendto');
+      assert.ok(code === 'EINVAL' ? port === 0 : code === 'EMSGSIZE' && port === portOf(client.address), code);
+    }
+    assert.throws(() => server.send(Buffer.from('x'), { address: 'nowhere', port: 1 }), RangeError);
+    server.close();
+    assert.equal(server.send(Buffer.from('x'), nowhere), false, 'closed');
+    const told = errors.length;
+    await world.quiet();
+    assert.equal(errors.length, told, 'it hears no more');
+    client.close();
   },
 };

@@ -1,12 +1,20 @@
 /**
  * A UDP port on the loop: what becomes of datagrams that are too large, come in crowds, or meet a kernel that has no room.
  *
- * On the simulated kernel, whose answers a test can choose.
+ * On the simulated kernel, whose answers a test can choose, but for what only the real one knows: senders that cannot be answered.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
-import { EAGAIN, EINTR, ENOBUFS } from '../../simplenet/abi.ts';
+import { AF_INET, EAGAIN, EINTR, ENOBUFS, ENOMEM, SOCK_CLOEXEC } from '../../simplenet/abi.ts';
+import { createEventLoop } from '../../simplenet/create-event-loop.ts';
+import { Descriptor } from '../../simplenet/descriptor.ts';
 import type { UdpHandler, UdpPort } from '../../simplenet/event-loop.ts';
+import { libc } from '../../simplenet/libc.ts';
+import { encodeSocketAddress, portOf } from '../../simplenet/socket-address.ts';
 import type { SystemError } from '../../simplenet/system-error.ts';
 import { UdpSocket } from '../../simplenet/udp-socket.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
@@ -107,11 +115,11 @@ test('an exception over one datagram is raised, and the next is heard', async (t
   t.same(messages, ['bad', 'good']);
 });
 
-test('send: no room is false, an interruption nobody’s business, anything else is thrown', async (t) => {
-  const { world, port, peer } = scene(t);
+test('send: no room is false, an interruption nobody’s business, and any other refusal is told', async (t) => {
+  const { world, port, peer, errors } = scene(t);
   const { sendto } = world.kernel.libc;
   const to = peer.localAddress;
-  for (const result of [-EAGAIN, -ENOBUFS]) {
+  for (const result of [-EAGAIN, -ENOBUFS, -ENOMEM]) {
     world.kernel.libc.sendto = () => result;
     t.equal(port.send(Buffer.from('lost'), to), false);
   }
@@ -121,7 +129,133 @@ test('send: no room is false, an interruption nobody’s business, anything else
     return -EINTR;
   };
   t.equal(port.send(Buffer.from('kept'), to), true);
-  t.throws(() => port.send(Buffer.alloc(65_508), to), { code: 'EMSGSIZE', syscall: 'sendto', ...to });
-  const buffer = Buffer.alloc(10);
-  t.equal(buffer.toString('latin1', 0, peer.receiveFrom(buffer).length), 'kept');
+  t.equal(port.send(Buffer.alloc(65_507), to), true, 'the largest');
+  t.equal(port.send(Buffer.alloc(65_508), to), false, 'and one byte more');
+  t.same(errors, [], 'not within the call');
+  await world.quiet();
+  t.match(errors, [{ code: 'EMSGSIZE', syscall: 'sendto', ...to }]);
+  t.equal(peer.receive().bytes.toString(), 'kept');
+});
+
+test('of many refusals one is told at a time', async (t) => {
+  const { world, port, errors } = scene(t);
+  for (const last of [3, 6]) {
+    for (const n of [2, 1, 0]) t.equal(port.send(Buffer.from('x'), { address: '127.0.0.1', port: 0 }), false, `${n}`);
+    await world.quiet();
+    t.match(errors.splice(0), [{ code: 'EINVAL', port: 0 }], `${last}`);
+  }
+});
+
+test('who sends again whenever a refusal is told keeps nobody else from his turn', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  t.teardown(() => world.close());
+  const nowhere = { address: '127.0.0.1', port: 0 };
+  let told = 0;
+  const port = world.loop.bindUdp(world.anyAddress, {
+    onMessage() {},
+    onError(port) {
+      told++;
+      port.send(Buffer.from('again'), nowhere);
+    },
+  });
+  port.send(Buffer.from('x'), nowhere);
+  const heard: string[] = [];
+  const other = world.loop.bindUdp(world.anyAddress, { onMessage: (_port, bytes) => heard.push(bytes.toString()) });
+  port.send(Buffer.from('hello'), other.address);
+  await world.until(() => heard.length === 1 && told > 3, 'both');
+  port.close();
+  await world.quiet();
+  const before = told;
+  await world.quiet();
+  t.equal(told, before, 'a closed port is told nothing');
+});
+
+test('what onError throws is raised, and the next refusal is told', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  t.teardown(() => world.close());
+  const port = world.loop.bindUdp(world.anyAddress, {
+    onMessage() {},
+    onError: (_port, error) => {
+      throw error;
+    },
+  });
+  for (let i = 0; i < 2; i++) {
+    port.send(Buffer.from('x'), { address: '127.0.0.1', port: 0 });
+    await world.quiet();
+    t.match(world.raised.splice(0), [{ code: 'EINVAL' }]);
+  }
+});
+
+test('Unix senders without a name, or with one that is not text, can be heard but not answered', async (t) => {
+  const loop = createEventLoop();
+  t.teardown(() => loop.close());
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const messages: string[] = [];
+  const errors: SystemError[] = [];
+  const server = loop.bindUdp(
+    { path: join(folder, 'server') },
+    {
+      onMessage(port, bytes, from) {
+        messages.push(`${bytes} ${port.send(bytes, from)}`);
+      },
+      onError: (_port, error) => errors.push(error),
+    },
+  );
+  const unnamed = UdpSocket.openFor(server.address);
+  const garbled = UdpSocket.openFor(server.address);
+  // 40 bytes that are no UTF-8: as text each becomes a character of three.
+  const name = Buffer.concat([Buffer.from([1, 0, 0]), Buffer.alloc(40, 0xff)]);
+  t.equal(garbled.libc.bind(garbled.fd, name, name.length), 0);
+  const named = UdpSocket.bindTo({ path: join(folder, 'client') });
+  for (const [socket, text] of [
+    [unnamed, 'unnamed'],
+    [garbled, 'garbled'],
+    [named, 'named'],
+  ] as const) {
+    t.teardown(() => socket.close());
+    socket.sendTo(Buffer.from(text), server.address);
+    while (!messages.some((message) => message.startsWith(text))) await sleep(1);
+    while (text !== 'named' && errors.length === 0) await sleep(1);
+    t.match(errors.splice(0), text === 'named' ? [] : [{ code: 'EINVAL', syscall: 'sendto' }]);
+  }
+  t.same(messages, ['unnamed false', 'garbled false', 'named true']);
+  t.equal(named.receive().bytes.toString(), 'named');
+  t.throws(() => server.send('x' as unknown as Buffer, named.localAddress), TypeError);
+});
+
+test('a forged datagram from port 0 does not end a server that answers', async (t) => {
+  const SOCK_RAW = 3;
+  const IPPROTO_RAW = 255; // raw(7): the header is ours to write, and so is who sent it
+  const fd = libc.socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+  if (fd < 0) return void t.pass('skipped: to forge takes CAP_NET_RAW');
+  const forger = new Descriptor(fd);
+  t.teardown(() => forger.close());
+  const loop = createEventLoop();
+  t.teardown(() => loop.close());
+  const messages: string[] = [];
+  const errors: SystemError[] = [];
+  const { address } = loop.bindUdp(
+    { address: '127.0.0.1', port: 0 },
+    {
+      onMessage(port, bytes, from) {
+        messages.push(`${bytes} from ${portOf(from) === 0 ? 'nobody' : 'somebody'}`);
+        port.send(bytes, from);
+      },
+      onError: (_port, error) => errors.push(error),
+    },
+  );
+  const header = Buffer.from('4500000000000000401100007f0000017f000001', 'hex'); // IPv4, UDP, loopback to loopback
+  const datagram = Buffer.concat([header, Buffer.alloc(8), Buffer.from('forged')]);
+  datagram.writeUInt16BE(portOf(address), 22);
+  datagram.writeUInt16BE(14, 24);
+  const to = encodeSocketAddress(address);
+  t.equal(libc.sendto(fd, datagram, 0, datagram.length, 0, to, to.length), datagram.length);
+  const client = UdpSocket.connectTo(address);
+  t.teardown(() => client.close());
+  client.send(Buffer.from('honest'));
+  while (messages.length < 2 || errors.length < 1) await sleep(1);
+  t.same(messages, ['forged from nobody', 'honest from somebody']);
+  t.match(errors, [{ code: 'EINVAL', syscall: 'sendto', address: '127.0.0.1', port: 0 }]);
+  t.equal(client.receive().bytes.toString(), 'honest');
 });

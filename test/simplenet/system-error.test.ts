@@ -81,6 +81,7 @@ t.test('messages say what, where, and what to do about it', async (t) => {
       'bind EADDRINUSE: address already in use @name (another socket has that name)',
     ],
     [new SystemError('connect', -2, { path: '/run/a.sock' }), 'connect ENOENT: no such file or directory /run/a.sock'],
+    [new SystemError('sendto', -22, { path: '' }), 'sendto EINVAL: invalid argument (unnamed)'],
     [new SystemError('connect', -111, { path: '\0name' }), 'connect ECONNREFUSED: connection refused @name'],
     [
       new SystemError('socket', -24),
