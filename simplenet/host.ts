@@ -5,6 +5,9 @@
  * gives them inside Node's own loop; the simulated kernel of the tests gives them with simulated time, which is why a
  * test can let hours pass in a millisecond. An event loop that asked Node directly could not be tested so.
  *
+ * Both this and `nodeHost` are public: whoever must know when a bare descriptor is ready makes a loop of Epoll and `watch`, and the
+ * interface of EventLoop stays one of connections and not of descriptors.
+ *
  * Next: node-host.ts
  */
 
@@ -14,8 +17,8 @@ export interface Host {
   /** Milliseconds since 1970, on the clock on the wall, which people set. */
   wallNow(): number;
   /**
-   * Calls `onReadable` whenever `fd` is readable, again and again for as long as it is. It answers whether it would
-   * look again at once, for what has come meanwhile; that it may be granted or not.
+   * Calls `onReadable` whenever `fd`, the descriptor of an Epoll, is readable, again and again for as long as it is. It answers
+   * whether it would look again at once, for what has come meanwhile; that it may be granted or not.
    */
   watch(fd: number, onReadable: () => boolean): Watch;
   /** Calls back once, not before `delayMs` have passed. An alarm alone keeps no process alive. */

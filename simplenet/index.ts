@@ -4,6 +4,9 @@
  * Two ways to use it. NetSocket and UdpSocket are the calls themselves, one method each, and wait as the calls wait.
  * createEventLoop serves many connections at once inside Node's own loop.
  *
+ * And one to build a third: Epoll says which of any descriptors have news, `nodeHost.watch` when an Epoll has, so a loop of one's
+ * own can live beside the others in the same thread (examples/socketd/daemon.ts has one).
+ *
  * Next: ../http/grammar.ts
  */
 
@@ -20,9 +23,11 @@ export type {
   UdpHandler,
   UdpPort,
 } from './event-loop.ts';
+export type { Alarm, Host, Watch } from './host.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
 export { type Libc, libc } from './libc.ts';
 export { type ConnectSetup, NetSocket, type PeerCredentials } from './net-socket.ts';
+export { nodeHost } from './node-host.ts';
 export { raiseOpenFileLimit } from './open-file-limit.ts';
 export type { Readiness, SocketSetup } from './socket.ts';
 export {

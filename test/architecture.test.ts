@@ -313,6 +313,15 @@ test('imports never go round in a circle', async (t) => {
   for (const file of below.keys()) t.doesNotThrow(() => visit(file, []), file);
 });
 
+test('the examples know simplenet and http by their front doors', async (t) => {
+  const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' });
+  for (const name of examples.filter((name) => name.endsWith('.ts'))) {
+    const file = join('examples', name);
+    const inside = importsOf(file).filter((specifier) => /\/(simplenet|http)\/(?!index\.ts$)/.test(specifier));
+    t.same(inside, [], file);
+  }
+});
+
 test('only ffi.ts loads koffi', async (t) => {
   for (const file of product) {
     if (file === 'simplenet/ffi.ts') continue;

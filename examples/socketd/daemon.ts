@@ -9,8 +9,15 @@
  */
 
 import { lstatSync, rmSync, unlinkSync } from 'node:fs';
-import { abi, Epoll, type EventLoop, NetSocket, type Stream, type StreamHandler } from '../../simplenet/index.ts';
-import { nodeHost } from '../../simplenet/node-host.ts';
+import {
+  abi,
+  Epoll,
+  type EventLoop,
+  NetSocket,
+  nodeHost,
+  type Stream,
+  type StreamHandler,
+} from '../../simplenet/index.ts';
 import { eventsAwaited, perform } from './calls.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { type Answer, encodeAnswer, ProtocolError, type Request, RequestReader } from './wire.ts';
