@@ -127,24 +127,14 @@ class Guest implements StreamHandler {
   }
 }
 
-function main(port: string): void {
-  if (!/^\d{1,5}$/.test(port)) throw new Error('Usage: npm run example -- chat [PORT]');
-  const loop = createEventLoop();
-  const room = new Room();
-  const { address } = loop.listen({ address: '127.0.0.1', port: Number(port) }, (stream) => {
-    if (room.count < MOST_GUESTS) return new Guest(room, stream);
-    stream.write(Buffer.from('The room is full.\n'));
-    stream.end();
-    stream.setDeadline(PARTING_MS);
-    return { onData: () => {} };
-  });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
-  console.log(`chatting on ${formatSocketAddress(address)}`);
-}
-
-try {
-  main(process.argv[2] ?? '8080');
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
-}
+const loop = createEventLoop();
+const room = new Room();
+const listener = loop.listen({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) }, (stream) => {
+  if (room.count < MOST_GUESTS) return new Guest(room, stream);
+  stream.write(Buffer.from('The room is full.\n'));
+  stream.end();
+  stream.setDeadline(PARTING_MS);
+  return { onData: () => {} };
+});
+console.log(`chatting on ${formatSocketAddress(listener.address)}`);
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());

@@ -31,4 +31,4 @@ const port = loop.bindUdp(
   { control: (socket) => socket.attachFilter(beginsWithMagic) },
 );
 console.log(`waiting on ${formatSocketAddress(port.address)} for datagrams that begin with ${MAGIC}`);
-process.once('SIGINT', () => loop.close());
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());

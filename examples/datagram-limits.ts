@@ -24,24 +24,23 @@ for (const size of [MOST_BYTES, MOST_BYTES + 1]) {
     console.log(`${size} bytes: ${error.code}`);
   }
 }
-const whole = receiver.receiveFrom(Buffer.alloc(MOST_BYTES));
-console.log(`received ${whole.length} bytes, truncated: ${whole.truncated}`);
+const whole = receiver.receive();
+console.log(`received ${whole.bytes.length} bytes, truncated: ${whole.truncated}`);
 
 sender.send(Buffer.from('hello world!'));
 sender.send(Buffer.from('and goodbye'));
-const room = Buffer.alloc(5);
+const ROOM = 5;
 for (const _ of ['hello world!', 'and goodbye']) {
-  const { length, truncated } = receiver.receiveFrom(room);
-  console.log(`room for ${room.length}: '${room.toString('utf8', 0, length)}', truncated: ${truncated}`);
+  const { bytes, truncated } = receiver.receive(ROOM);
+  console.log(`room for ${ROOM}: '${bytes}', truncated: ${truncated}`);
 }
 
 const COUNT = 1000;
 for (let number = 1; number <= COUNT; number++) sender.send(Buffer.from(`${number}`.padEnd(1000)));
 let arrived = 0;
 let last = 0;
-const buffer = Buffer.alloc(1000);
 while (receiver.wait('readable', PATIENCE_MS)) {
-  last = Number(buffer.toString('utf8', 0, receiver.receiveFrom(buffer).length));
+  last = Number(receiver.receive().bytes);
   arrived++;
 }
 console.log(`${COUNT} sent while nobody received, ${arrived} arrived, the last was number ${last}`);

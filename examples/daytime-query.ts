@@ -6,46 +6,32 @@
  * be lost, and then nothing would come for ever.
  */
 
-import { lookup } from 'node:dns/promises';
-import { parseArgs } from 'node:util';
-import { formatSocketAddress, NetSocket, type SocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
+import { formatSocketAddress, NetSocket, type SocketAddress, UdpSocket } from '../simplenet/index.ts';
+import { lookUp } from './support/look-up.ts';
+import { Patience } from './support/patience.ts';
 
-const USAGE = 'Usage: daytime-query [-u] HOST:PORT, an IPv6 address in brackets: [::1]:8013';
+const USAGE = 'Usage: npm run example -- daytime-query [-u] HOST:PORT';
 const PATIENCE_MS = 2000;
 const MOST_BYTES = 1024;
 
-/** Waits with what is left of the time for one address. */
-class Patience {
-  readonly #giveUpAt = performance.now() + PATIENCE_MS;
-
-  wait(socket: NetSocket | UdpSocket, direction: 'readable' | 'writable', address: SocketAddress): void {
-    const leftMs = Math.max(0, Math.ceil(this.#giveUpAt - performance.now()));
-    if (socket.wait(direction, leftMs)) return;
-    throw new Error(`no answer from ${formatSocketAddress(address)} within ${PATIENCE_MS} ms`);
-  }
-}
-
-function overUdp(address: SocketAddress, patience: Patience): string {
+function overUdp(address: SocketAddress): string {
   const socket = UdpSocket.connectTo(address);
   try {
     socket.send(Buffer.alloc(0)); // RFC 867: what it says does not matter
-    patience.wait(socket, 'readable', address);
-    const buffer = Buffer.alloc(MOST_BYTES);
-    return buffer.toString('latin1', 0, socket.receiveFrom(buffer).length);
+    mustAnswer(socket.wait('readable', PATIENCE_MS), address);
+    return socket.receive(MOST_BYTES).bytes.toString('latin1');
   } finally {
     socket.close();
   }
 }
 
-function overTcp(address: SocketAddress, patience: Patience): string {
-  const socket = NetSocket.connectTo(address, { nonBlocking: true });
+function overTcp(address: SocketAddress): string {
+  const patience = new Patience(PATIENCE_MS);
+  const socket = NetSocket.connectTo(address, { connectTimeoutMs: patience.leftMs });
   try {
-    patience.wait(socket, 'writable', address); // connect(2): writable when it has come to an end, good or bad
-    const errno = socket.takeError();
-    if (errno !== 0) throw new SystemError('connect', -errno, address as { address: string; port: number });
     const buffer = Buffer.alloc(MOST_BYTES);
     for (let length = 0; length < buffer.length; ) {
-      patience.wait(socket, 'readable', address);
+      mustAnswer(socket.wait('readable', patience.leftMs), address);
       const size = socket.read(buffer, length);
       if (size === 0) return buffer.toString('latin1', 0, length);
       length += size;
@@ -56,22 +42,16 @@ function overTcp(address: SocketAddress, patience: Patience): string {
   }
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { u: { type: 'boolean', short: 'u' } },
-    allowPositionals: true,
-  });
-  const match = /^(?:\[([^[\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(positionals[0] ?? '');
-  if (match === null || positionals.length > 1) throw new Error(USAGE);
-  const addresses = await lookup((match[1] ?? match[2]) as string, { all: true });
+function mustAnswer(hasAnswered: boolean, address: SocketAddress): void {
+  if (!hasAnswered) throw new Error(`no answer from ${formatSocketAddress(address)} within ${PATIENCE_MS} ms`);
+}
+
+/** Of the first address that answers; where none does, why the last one did not. */
+function ask(over: (address: SocketAddress) => string, addresses: readonly SocketAddress[]): string {
   let failure: unknown;
-  for (const { address } of addresses) {
+  for (const address of addresses) {
     try {
-      const ask = values.u === true ? overUdp : overTcp;
-      const answer = ask({ address, port: Number(match[3]) }, new Patience());
-      // A stranger's bytes go to a terminal, which takes some of them for commands.
-      console.log(answer.replace(/[^\x20-\x7e\n]/g, '').trim());
-      return;
+      return over(address);
     } catch (error) {
       failure = error;
     }
@@ -79,9 +59,10 @@ async function main(): Promise<void> {
   throw failure;
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error((error as Error).message.split('. ')[0]); // one sentence: parseArgs would add a lecture
-  process.exitCode = 1;
-}
+const args = process.argv.slice(2);
+const isUdp = args[0] === '-u';
+const [target, ...others] = isUdp ? args.slice(1) : args;
+if (target === undefined || others.length > 0) throw new Error(USAGE);
+const answer = ask(isUdp ? overUdp : overTcp, await lookUp(target));
+// A stranger's bytes go to a terminal, which takes some of them for commands.
+console.log(answer.replace(/[^\x20-\x7e\n]/g, '').trim());

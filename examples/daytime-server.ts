@@ -43,19 +43,12 @@ function serve(address: string, wanted: number): number {
   return port;
 }
 
-process.once('SIGINT', () => loop.close());
-process.once('SIGTERM', () => loop.close());
-
+const port = serve('127.0.0.1', Number(process.argv[2] ?? 8013)); // RFC 867 says 13, which needs root
 try {
-  const port = serve('127.0.0.1', Number(process.argv[2] ?? 8013)); // RFC 867 says 13, which needs root
-  try {
-    serve('::1', port);
-  } catch (error) {
-    const isWithoutIPv6 = error instanceof SystemError && /EADDRNOTAVAIL|EAFNOSUPPORT/.test(error.code);
-    if (!isWithoutIPv6) throw error;
-    console.log(`without IPv6: ${error.message}`);
-  }
+  serve('::1', port);
 } catch (error) {
-  loop.close();
-  throw error;
+  const isWithoutIPv6 = error instanceof SystemError && /EADDRNOTAVAIL|EAFNOSUPPORT/.test(error.code);
+  if (!isWithoutIPv6) throw error;
+  console.log(`without IPv6: ${error.message}`);
 }
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());

@@ -28,16 +28,18 @@ class Side {
   /** Sends of its message what there is room for. */
   send(): void {
     while (this.sent < MESSAGE_BYTES) {
-      const size = this.socket.tryWrite(message, this.sent, MESSAGE_BYTES - this.sent);
+      const size = this.socket.tryWrite(message, this.sent);
       if (size === -abi.EAGAIN) return;
       if (size < 0) throw new SystemError('send', size);
       this.sent += size;
     }
   }
 
-  /** Receives what has come, or does within a moment. */
-  receive(): void {
-    if (this.received < MESSAGE_BYTES && this.socket.wait('readable', 1)) this.received += this.socket.read(buffer);
+  /** Whichever it can do now, or within a moment. */
+  receiveAndSend(): void {
+    const { readable, writable } = this.socket.waitEither(1);
+    if (readable) this.received += this.socket.read(buffer);
+    if (writable) this.send();
   }
 
   tell(what: string): void {
@@ -71,10 +73,7 @@ console.log('3. Both sides read whatever has come before they write on.');
 const giveUpAt = performance.now() + 10_000;
 while (sides.some((side) => side.sent < MESSAGE_BYTES || side.received < MESSAGE_BYTES)) {
   if (performance.now() > giveUpAt) throw new Error('this should not hang');
-  for (const side of sides) {
-    side.receive();
-    side.send();
-  }
+  for (const side of sides) side.receiveAndSend();
 }
 for (const side of sides) side.tell(`has sent ${side.sent} bytes and received ${side.received}`);
 for (const side of sides) side.socket.close();

@@ -7,8 +7,17 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { formatIPv4, formatIPv6, NetSocket, type SocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
+import {
+  formatIPv4,
+  formatIPv6,
+  formatSocketAddress,
+  NetSocket,
+  parseSocketAddress,
+  type SocketAddress,
+  UdpSocket,
+} from '../simplenet/index.ts';
 import * as dns from './dns/message.ts';
+import { Patience } from './support/patience.ts';
 
 const ATTEMPTS = 3;
 const ATTEMPT_MS = 1_000;
@@ -16,13 +25,13 @@ const TCP_MS = 5_000;
 
 const types: Readonly<Record<string, number>> = { A: dns.A, AAAA: dns.AAAA, TXT: dns.TXT };
 
-const [nameText = '', typeText = 'A', address = '127.0.0.1', portText = '5300'] = process.argv.slice(2);
+const [nameText = '', typeText = 'A', serverText = '127.0.0.1:5300'] = process.argv.slice(2);
 const name = dns.parseName(nameText);
 const type = types[typeText.toUpperCase()];
-if (name === null || type === undefined) {
-  throw new Error('Usage: npm run example -- dns-lookup NAME [A|AAAA|TXT] [SERVER] [PORT]');
+const server = parseSocketAddress(serverText);
+if (name === null || type === undefined || server === null) {
+  throw new Error('Usage: npm run example -- dns-lookup NAME [A|AAAA|TXT] [ADDRESS:PORT]');
 }
-const server: SocketAddress = { address, port: Number(portText) };
 const question = { name, type, class: dns.IN };
 const id = randomInt(0x1_0000);
 const query = dns.encodeMessage({ id, flags: dns.RD, questions: [question], answers: [], additionals: [] });
@@ -46,38 +55,31 @@ function answerIn(bytes: Buffer): dns.Message | null {
 }
 
 /** UDP loses datagrams and says nothing: without an answer in time, the question is asked again. */
-function askOverUdp(): dns.Message {
+function askOverUdp(server: SocketAddress): dns.Message {
   const socket = UdpSocket.connectTo(server);
-  const buffer = Buffer.alloc(dns.PLAIN_UDP_SIZE);
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       socket.send(query);
-      const giveUpAt = performance.now() + ATTEMPT_MS;
-      while (socket.wait('readable', Math.max(0, Math.ceil(giveUpAt - performance.now())))) {
-        const { length } = socket.receiveFrom(buffer);
-        const answer = answerIn(buffer.subarray(0, length));
+      const patience = new Patience(ATTEMPT_MS);
+      while (socket.wait('readable', patience.leftMs)) {
+        const answer = answerIn(socket.receive(dns.PLAIN_UDP_SIZE).bytes);
         if (answer !== null) return answer;
       }
     }
   } finally {
     socket.close();
   }
-  throw new Error(`no answer within ${(ATTEMPTS * ATTEMPT_MS) / 1000} seconds`);
+  throw new Error(`no answer from ${formatSocketAddress(server)} within ${ATTEMPTS * ATTEMPT_MS} ms`);
 }
 
-/** RFC 1035 section 4.2.2. Non-blocking, so that nothing waits but `wait`, which knows until when. */
-function askOverTcp(): dns.Message {
-  const socket = NetSocket.connectTo(server, { nonBlocking: true });
-  const giveUpAt = performance.now() + TCP_MS;
-  const mustBecome = (direction: 'readable' | 'writable') => {
-    if (!socket.wait(direction, Math.max(0, Math.ceil(giveUpAt - performance.now())))) {
-      throw new Error(`no answer over TCP within ${TCP_MS / 1000} seconds`);
-    }
-  };
+/** RFC 1035 section 4.2.2. */
+function askOverTcp(server: SocketAddress): dns.Message {
+  const patience = new Patience(TCP_MS);
+  const socket = NetSocket.connectTo(server, { connectTimeoutMs: patience.leftMs });
   const read = (length: number): Buffer => {
     const bytes = Buffer.alloc(length);
     for (let filled = 0; filled < length; ) {
-      mustBecome('readable');
+      if (!socket.wait('readable', patience.leftMs)) throw new Error(`no answer over TCP within ${TCP_MS} ms`);
       const size = socket.read(bytes, filled);
       if (size === 0) throw new Error('the server left in the middle of its answer');
       filled += size;
@@ -85,9 +87,6 @@ function askOverTcp(): dns.Message {
     return bytes;
   };
   try {
-    mustBecome('writable'); // connected, or refused
-    const error = socket.takeError();
-    if (error !== 0) throw new SystemError('connect', -error, server);
     socket.writeAll(dns.framed(query)); // a few bytes into an empty buffer: they fit
     const answer = answerIn(read(read(2).readUInt16BE()));
     if (answer === null) throw new Error('the server answered something else');
@@ -114,10 +113,10 @@ function formatData({ type, data }: dns.ResourceRecord): string {
   return `\\# ${data.length} ${data.toString('hex')}`; // RFC 3597 section 5
 }
 
-let answer = askOverUdp();
+let answer = askOverUdp(server);
 if ((answer.flags & dns.TC) !== 0) {
   console.log('the answer does not fit into a datagram: asking again over TCP');
-  answer = askOverTcp();
+  answer = askOverTcp(server);
 }
 const rcode = answer.flags & dns.RCODE;
 if (rcode !== dns.NOERROR) throw new Error(`the server says ${dns.rcodeNames[rcode] ?? rcode}`);

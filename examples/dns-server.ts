@@ -15,7 +15,6 @@ import {
   type SocketAddress,
   type Stream,
   type StreamHandler,
-  SystemError,
   type UdpHandler,
   type UdpPort,
 } from '../simplenet/index.ts';
@@ -100,15 +99,9 @@ function report(isUdp: boolean, from: SocketAddress, what: string, rcode: number
 const onUdp: UdpHandler = {
   onMessage(port, bytes, from) {
     const answer = answerTo(bytes, from, true);
-    if (answer === null) return;
-    try {
-      port.send(answer, from);
-    } catch (error) {
-      // A sender that cannot be answered, from port 0 or where no route leads, is no reason to stop.
-      if (!(error instanceof SystemError)) throw error;
-      console.error(error.message);
-    }
+    if (answer !== null) port.send(answer, from);
   },
+  onError: (_port, error) => console.error(error.message), // a sender that cannot be answered: from port 0, say
 };
 
 /** A TCP client may ask many times, and its questions arrive cut and glued together as TCP likes. */

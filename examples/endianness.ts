@@ -21,8 +21,7 @@ const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 0 });
 function overTheWire(bytes: Uint8Array): Buffer {
   socket.sendTo(bytes, socket.localAddress);
   if (!socket.wait('readable', PATIENCE_MS)) throw new Error('the datagram is lost');
-  const buffer = Buffer.alloc(16);
-  return buffer.subarray(0, socket.receiveFrom(buffer).length);
+  return socket.receive().bytes;
 }
 
 const number = 0x0a0b;

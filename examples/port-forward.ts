@@ -7,31 +7,18 @@
  * yet. And where one side breaks, the other is told so by a reset: an orderly end would say that all had arrived.
  */
 
-import { lookup } from 'node:dns/promises';
 import {
   createEventLoop,
-  type EventLoop,
   formatSocketAddress,
-  type InternetAddress,
+  type SocketAddress,
   type Stream,
   type StreamHandler,
   SystemError,
 } from '../simplenet/index.ts';
-
-const usage = 'Usage: npm run example -- port-forward [ADDRESS:]PORT HOST:PORT';
-
-const LAST_PORT = 65_535;
+import { lookUp } from './support/look-up.ts';
 
 /** A peer that has vanished says nothing; only the kernel's probes find out, tcp(7). */
 const options = { keepAlive: true };
-
-/** `80`, `127.0.0.1:80`, `[::1]:80`, `localhost:80`. */
-async function parseAddress(text: string | undefined): Promise<InternetAddress> {
-  const [, bracketed, plain, port] = /^(?:(?:\[(.+)\]|([^:]+)):)?(\d{1,5})$/.exec(text ?? '') ?? [];
-  if (port === undefined || Number(port) > LAST_PORT) throw new Error(usage);
-  const host = bracketed ?? plain ?? '127.0.0.1';
-  return { address: (await lookup(host)).address, port: Number(port) };
-}
 
 /** What is done about one side, for the sake of the other. */
 function passOnTo(other: () => Stream): StreamHandler {
@@ -49,7 +36,7 @@ function passOnTo(other: () => Stream): StreamHandler {
   };
 }
 
-function forward(loop: EventLoop, client: Stream, target: InternetAddress): StreamHandler {
+function forward(client: Stream, target: SocketAddress): StreamHandler {
   try {
     const onward = loop.connect(
       target,
@@ -65,18 +52,13 @@ function forward(loop: EventLoop, client: Stream, target: InternetAddress): Stre
   }
 }
 
-async function main(from: string | undefined, to: string | undefined): Promise<void> {
-  if (to === undefined) throw new Error(usage);
-  const [address, target] = [await parseAddress(from), await parseAddress(to)];
-  const loop = createEventLoop();
-  const listener = loop.listen(address, (client) => forward(loop, client, target), options);
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
-  console.log(`forwarding ${formatSocketAddress(listener.address)} to ${formatSocketAddress(target)}`);
+const [from, to, ...others] = process.argv.slice(2);
+if (from === undefined || to === undefined || others.length > 0) {
+  throw new Error('Usage: npm run example -- port-forward [ADDRESS:]PORT HOST:PORT');
 }
-
-try {
-  await main(process.argv[2], process.argv[3]);
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
-}
+const [address] = await lookUp(/^\d+$/.test(from) ? `127.0.0.1:${from}` : from);
+const [target] = await lookUp(to);
+const loop = createEventLoop();
+const listener = loop.listen(address, (client) => forward(client, target), options);
+console.log(`forwarding ${formatSocketAddress(listener.address)} to ${formatSocketAddress(target)}`);
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());

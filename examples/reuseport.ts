@@ -9,7 +9,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { serve } from '../http/index.ts';
-import { abi, type FilterInstruction, type OptionTarget } from '../simplenet/index.ts';
+import { abi, type FilterInstruction, type OptionTarget, portOf } from '../simplenet/index.ts';
 
 const { BPF_ABS, BPF_A, BPF_ALU, BPF_H, BPF_K, BPF_LD, BPF_MOD, BPF_RET, BPF_W } = abi;
 
@@ -52,7 +52,7 @@ async function work({ index, port, workers, by }: Task): Promise<void> {
     },
     { port, socket: { reusePort: true, control } },
   );
-  parentPort?.postMessage(server.address);
+  parentPort?.postMessage(portOf(server.address));
   await new Promise((resolve) => parentPort?.once('message', resolve));
   await server.close();
   parentPort?.postMessage(answers);
@@ -69,18 +69,18 @@ async function main(): Promise<void> {
   for (let index = 0; index < workers; index++) {
     const thread = new Worker(new URL(import.meta.url), { workerData: { index, port, workers, by } satisfies Task });
     // One after the other: the kernel numbers them in the order in which they listen. The first one knows the port for all.
-    const [address] = (await once(thread, 'message')) as [{ port: number }];
-    port = address.port;
+    [port] = (await once(thread, 'message')) as [number];
     threads.push(thread);
   }
   console.log(`process ${process.pid}: ${workers} workers on http://127.0.0.1:${port}, dealt to by ${by}`);
-  process.once('SIGINT', async () => {
+  const stop = async () => {
     for (const [index, thread] of threads.entries()) {
       thread.postMessage('stop');
       const [answers] = (await once(thread, 'message')) as [number];
       console.log(`worker ${index}: ${answers} connections`);
     }
-  });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);
 }
 
 if (isMainThread) await main();

@@ -36,7 +36,7 @@ let refusals = 0;
 
 /** Offers all that is left. False: there was no room for a single byte. */
 function sendSome(): boolean {
-  const size = sender.tryWrite(message, sent, MESSAGE_BYTES - sent);
+  const size = sender.tryWrite(message, sent);
   if (size < 0 && size !== -EAGAIN) throw new SystemError('send', size);
   if (size < 0) refusals++;
   else if (size < MESSAGE_BYTES - sent) shortWrites++;

@@ -13,16 +13,8 @@
 import { createEventLoop } from '../simplenet/index.ts';
 import { Daemon } from './socketd/daemon.ts';
 
-function main(path: string | undefined): void {
-  if (path === undefined) throw new Error('Usage: npm run example -- socketd PATH');
-  const daemon = new Daemon(createEventLoop(), path);
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => daemon.close());
-  console.log(`the sockets of SIMPLENET_SOCKETD=${path} are owned by process ${process.pid}`);
-}
-
-try {
-  main(process.argv[2]);
-} catch (error) {
-  console.error((error as Error).message);
-  process.exit(1);
-}
+const path = process.argv[2];
+if (path === undefined) throw new Error('Usage: npm run example -- socketd PATH');
+const daemon = new Daemon(createEventLoop(), path);
+console.log(`the sockets of SIMPLENET_SOCKETD=${path} are owned by process ${process.pid}`);
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => daemon.close());

@@ -12,11 +12,10 @@ const PATIENCE_MS = 1000;
 
 const [port = '8080', ...words] = process.argv.slice(2);
 const socket = UdpSocket.connectTo({ address: '127.0.0.1', port: Number(port) });
-const buffer = Buffer.alloc(1024);
 for (const word of words.length > 0 ? words : ['hello', 'world!']) {
   socket.send(Buffer.from(word));
   if (socket.wait('readable', PATIENCE_MS)) {
-    console.log(`echo: ${buffer.toString('utf8', 0, socket.receiveFrom(buffer).length)}`);
+    console.log(`echo: ${socket.receive().bytes}`);
   } else {
     console.log(`no echo of '${word}' within ${PATIENCE_MS} ms`);
     process.exitCode = 1;

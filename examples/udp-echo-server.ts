@@ -8,15 +8,16 @@
 
 import { formatSocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
 
+const MOST_BYTES = 1024;
+
 const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) });
 console.log(`waiting on ${formatSocketAddress(socket.localAddress)}`);
 
-const buffer = Buffer.alloc(1024);
 for (;;) {
-  const { length, truncated, from } = socket.receiveFrom(buffer);
-  console.log(`${length} bytes from ${formatSocketAddress(from)}${truncated ? ', the rest is lost' : ''}`);
+  const { bytes, truncated, from } = socket.receive(MOST_BYTES);
+  console.log(`${bytes.length} bytes from ${formatSocketAddress(from)}${truncated ? ', the rest is lost' : ''}`);
   try {
-    socket.sendTo(buffer.subarray(0, length), from);
+    socket.sendTo(bytes, from);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     console.log(error.message); // port 0 as the sender, a firewall's no: no reason to leave the others alone

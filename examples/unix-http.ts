@@ -48,7 +48,8 @@ const server = withMask(ONLY_OWNER, () =>
   serve((request, response) => response.json({ path: request.path, you: request.peerCredentials }), { path }),
 );
 console.log(`try: curl --unix-socket ${path} http://localhost/hello`);
-process.once('SIGINT', () => {
+const stop = () => {
   unlinkSync(path); // while we still listen: nobody can have put another one in its place
   void server.close();
-});
+};
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);

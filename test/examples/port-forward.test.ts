@@ -4,7 +4,9 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
@@ -157,9 +159,34 @@ for (const side of ['client', 'target'] as const) {
 }
 
 test('wrong use is one line', async (t) => {
-  const usage = 'Usage: npm run example -- port-forward [ADDRESS:]PORT HOST:PORT\n';
-  for (const args of [[], ['8080'], ['8080', 'localhost'], ['0', '127.0.0.1:70000'], ['a:b:1', '127.0.0.1:1']]) {
+  const usage = /^Usage: npm run example -- port-forward \[ADDRESS:\]PORT HOST:PORT\n$/;
+  const noAddress = /^'[^']*' is no address such as [^\n]+\n$/;
+  for (const [args, message] of [
+    [[], usage],
+    [['8080'], usage],
+    [['8080', 'localhost:80', 'localhost:80'], usage],
+    [['8080', 'localhost'], noAddress],
+    [['a:b:1', '127.0.0.1:1'], noAddress],
+    [['0', '127.0.0.1:'], noAddress],
+    [['70000', '127.0.0.1:1'], noAddress],
+    [['0', '127.0.0.1:70000'], noAddress],
+  ] as const) {
     const { code, stderr } = await runExample('port-forward', ...args).ends();
-    t.same([code, stderr], [1, usage], args.join(' '));
+    t.equal(code, 1, args.join(' '));
+    t.match(stderr, message);
   }
+});
+
+test('to a path', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'socket');
+  const server = createServer((socket) => socket.end('from a path\n')).listen(path);
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const [, port] = await startForward(t, `unix:${path}`);
+  const client = connectTo(t, port);
+  const [bytes] = (await once(client, 'data')) as [Buffer];
+  t.equal(bytes.toString(), 'from a path\n');
+  client.end();
 });
