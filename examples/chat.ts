@@ -136,5 +136,5 @@ const listener = loop.listen({ address: '127.0.0.1', port: Number(process.argv[2
   stream.setDeadline(PARTING_MS);
   return { onData: () => {} };
 });
-console.log(`chatting on ${formatSocketAddress(listener.address)}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
+console.log(`chatting on ${formatSocketAddress(listener.address)}`);

@@ -30,5 +30,5 @@ const port = loop.bindUdp(
   },
   { control: (socket) => socket.attachFilter(beginsWithMagic) },
 );
-console.log(`waiting on ${formatSocketAddress(port.address)} for datagrams that begin with ${MAGIC}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
+console.log(`waiting on ${formatSocketAddress(port.address)} for datagrams that begin with ${MAGIC}`);

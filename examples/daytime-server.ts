@@ -19,6 +19,7 @@ function daytime(): Buffer {
 }
 
 const loop = createEventLoop();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
 
 /** Answers the port, which the kernel chose if it was 0. */
 function serve(address: string, wanted: number): number {
@@ -51,4 +52,3 @@ try {
   if (!isWithoutIPv6) throw error;
   console.log(`without IPv6: ${error.message}`);
 }
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());

@@ -143,5 +143,5 @@ function open(port: number, attempts = 10): [Listener, UdpPort] {
 }
 
 const [, udp] = open(Number(process.argv[2] ?? 5300));
-console.log(`answering for ${ZONE} on UDP and TCP ${formatSocketAddress(udp.address)}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
+console.log(`answering for ${ZONE} on UDP and TCP ${formatSocketAddress(udp.address)}`);

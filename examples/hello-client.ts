@@ -1,5 +1,8 @@
 /**
  * The client of hello-server: it connects, writes "hello " and "world!", and leaves.
+ *
+ * What a write answers is how many bytes the kernel took, and not that anybody has read them. And two writes are no two messages:
+ * where the pieces begin and end that the server reads, this side has no say.
  */
 
 import { NetSocket } from '../simplenet/index.ts';

@@ -60,5 +60,5 @@ const [address] = await lookUp(/^\d+$/.test(from) ? `127.0.0.1:${from}` : from);
 const [target] = await lookUp(to);
 const loop = createEventLoop();
 const listener = loop.listen(address, (client) => forward(client, target), options);
-console.log(`forwarding ${formatSocketAddress(listener.address)} to ${formatSocketAddress(target)}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
+console.log(`forwarding ${formatSocketAddress(listener.address)} to ${formatSocketAddress(target)}`);

@@ -72,7 +72,6 @@ async function main(): Promise<void> {
     [port] = (await once(thread, 'message')) as [number];
     threads.push(thread);
   }
-  console.log(`process ${process.pid}: ${workers} workers on http://127.0.0.1:${port}, dealt to by ${by}`);
   const stop = async () => {
     for (const [index, thread] of threads.entries()) {
       thread.postMessage('stop');
@@ -81,6 +80,7 @@ async function main(): Promise<void> {
     }
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);
+  console.log(`process ${process.pid}: ${workers} workers on http://127.0.0.1:${port}, dealt to by ${by}`);
 }
 
 if (isMainThread) await main();

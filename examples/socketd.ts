@@ -16,5 +16,5 @@ import { Daemon } from './socketd/daemon.ts';
 const path = process.argv[2];
 if (path === undefined) throw new Error('Usage: npm run example -- socketd PATH');
 const daemon = new Daemon(createEventLoop(), path);
-console.log(`the sockets of SIMPLENET_SOCKETD=${path} are owned by process ${process.pid}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => daemon.close());
+console.log(`the sockets of SIMPLENET_SOCKETD=${path} are owned by process ${process.pid}`);

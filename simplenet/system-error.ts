@@ -28,7 +28,7 @@ function remedyFor(code: string, syscall: string, place: SocketAddress | undefin
   if (code === 'EADDRINUSE' && place !== undefined && 'path' in place) {
     // unix(7): closing a socket leaves its file behind. A name in the abstract namespace goes with its socket.
     if (place.path.startsWith('\0')) return 'another socket has that name';
-    return 'another process listens there, or one that has ended left the file behind: then remove it';
+    return 'the path exists: stop who listens there, or remove the socket if its owner has ended';
   }
   return remedies[code];
 }

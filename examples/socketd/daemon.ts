@@ -8,16 +8,9 @@
  * When a client is gone, however it went, so are its sockets.
  */
 
-import { lstatSync, rmSync, unlinkSync } from 'node:fs';
-import {
-  abi,
-  Epoll,
-  type EventLoop,
-  NetSocket,
-  nodeHost,
-  type Stream,
-  type StreamHandler,
-} from '../../simplenet/index.ts';
+import { rmSync } from 'node:fs';
+import { abi, Epoll, type EventLoop, nodeHost, type Stream, type StreamHandler } from '../../simplenet/index.ts';
+import { withPrivatePath } from '../support/private-path.ts';
 import { eventsAwaited, perform } from './calls.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { type Answer, encodeAnswer, ProtocolError, type Request, RequestReader } from './wire.ts';
@@ -26,9 +19,6 @@ const MOST_CLIENTS = 64;
 
 /** How long a client that broke the protocol may take to read why. */
 const PARTING_MS = 1_000;
-
-/** Only who owns the daemon may use it: to connect, one must be allowed to write to the socket's file, unix(7). */
-const PRIVATE = 0o177;
 
 /** Sockets that somebody waits for. */
 class WaitingSockets {
@@ -143,16 +133,6 @@ class Session implements StreamHandler {
   }
 }
 
-/** A file that a daemon left behind which was killed. Where one still listens, bind(2) will say so. */
-function removeStale(path: string): void {
-  try {
-    NetSocket.connectTo({ path }, { nonBlocking: true }).close();
-  } catch (error) {
-    const isRefused = (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
-    if (isRefused && lstatSync(path).isSocket()) unlinkSync(path);
-  }
-}
-
 export class Daemon {
   readonly #loop: EventLoop;
   readonly #path: string;
@@ -162,13 +142,7 @@ export class Daemon {
   constructor(loop: EventLoop, path: string) {
     this.#loop = loop;
     this.#path = path;
-    removeStale(path);
-    const umask = process.umask(PRIVATE);
-    try {
-      loop.listen({ path }, (stream) => this.#welcome(stream));
-    } finally {
-      process.umask(umask);
-    }
+    withPrivatePath(path, () => loop.listen({ path }, (stream) => this.#welcome(stream)));
   }
 
   close(): void {

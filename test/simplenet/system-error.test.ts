@@ -74,7 +74,7 @@ t.test('messages say what, where, and what to do about it', async (t) => {
     [
       new SystemError('bind', -98, { path: '/run/a.sock' }),
       'bind EADDRINUSE: address already in use /run/a.sock ' +
-        '(another process listens there, or one that has ended left the file behind: then remove it)',
+        '(the path exists: stop who listens there, or remove the socket if its owner has ended)',
     ],
     [
       new SystemError('bind', -98, { path: '\0name' }),

@@ -1,0 +1,98 @@
+/** How all examples behave: ended by a signal, started wrongly, started where somebody else is. */
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { NetSocket, portOf, UdpSocket } from '../../simplenet/index.ts';
+import { runExample, startExample } from '../support/examples.ts';
+import { buildFolder } from '../support/programs.ts';
+
+/** Servers that take a port, and whether they wait in a system call, which a signal can only end with the process. */
+const servers: Readonly<Record<string, { readonly waits: boolean }>> = {
+  'hello-server': { waits: true },
+  'udp-echo-server': { waits: true },
+  'blocking-http': { waits: true },
+  'daytime-server': { waits: false },
+  'dns-server': { waits: false },
+  'datagram-filter': { waits: false },
+  chat: { waits: false },
+  reuseport: { waits: false },
+};
+
+const oneLine = /^[^\n]+\n$/;
+
+function folderFor(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+test('a port that is none is one line', async (t) => {
+  for (const name of [...Object.keys(servers), 'hello-client', 'udp-echo-client']) {
+    const { code, stderr } = await startExample(t, name, '65536').ends();
+    t.same([code, stderr], [1, 'a port is an integer from 0 to 65535, not 65536\n'], name);
+  }
+});
+
+test('a port that is taken is one line, with what to do about it', async (t) => {
+  const stream = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  const port = portOf(stream.localAddress);
+  const datagrams = UdpSocket.bindTo({ address: '127.0.0.1', port });
+  t.teardown(() => stream.close());
+  t.teardown(() => datagrams.close());
+  for (const args of [
+    ...Object.keys(servers).map((name) => [name, `${port}`]),
+    ['port-forward', `${port}`, '[::1]:1'],
+  ]) {
+    const { code, stdout, stderr } = await startExample(t, ...args).ends();
+    t.same([code, stdout], [1, ''], args[0] as string);
+    t.match(stderr, /^bind EADDRINUSE: [^\n]+:\d+ \(another socket has that address; [^\n]+\)\n$/);
+  }
+});
+
+test('a path that is taken is one line, and what is no socket is left alone', async (t) => {
+  const path = join(folderFor(t), 'precious');
+  writeFileSync(path, 'precious');
+  for (const name of ['unix-http', 'socketd']) {
+    const { code, stderr } = await startExample(t, name, path).ends();
+    t.same([code, stderr], [1, `${path} exists and is no socket\n`]);
+    const nowhere = await startExample(t, name, join(path, 'x')).ends();
+    t.equal(nowhere.code, 1);
+    t.match(nowhere.stderr, oneLine);
+  }
+  t.equal(readFileSync(path, 'utf8'), 'precious');
+});
+
+test('SIGINT and SIGTERM end every server, and nothing is left', async (t) => {
+  const folder = folderFor(t);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const path = join(folder, signal);
+    const all: [string, ...string[]][] = [
+      ...Object.keys(servers).map((name): [string, string] => [name, '0']),
+      ['port-forward', '0', '127.0.0.1:1'],
+      ['unix-http', `${path}-http`],
+      ['socketd', `${path}-socketd`],
+    ];
+    for (const args of all) {
+      const program = startExample(t, ...args);
+      await program.prints(/\n/);
+      program.kill(signal);
+      const outcome = await program.ends();
+      const expected = servers[args[0]]?.waits === true ? [null, signal, ''] : [0, null, ''];
+      t.same([outcome.code, outcome.signal, outcome.stderr], expected, `${args[0]}, ${signal}`);
+    }
+    t.same(readdirSync(folder), [], 'no file of a socket');
+  }
+});
+
+test('every example opens with an essay, whose first sentence the list shows', async (t) => {
+  const { stdout } = await runExample().ends();
+  const names = readdirSync(join(buildFolder, 'examples')).filter((file) => /^(?!run\.).*\.js$/.test(file));
+  for (const file of names) {
+    const source = join(buildFolder, '../examples', file.replace(/js$/, 'ts'));
+    t.ok(existsSync(source), `${file} is of this tree`);
+    t.match(readFileSync(source, 'utf8'), /^\/\*\*\n \* \S[^\n]+\n(?: \*[^\n]*\n)+ \*\/\n/, file);
+    t.match(stdout, new RegExp(`^  ${file.replace('.js', '')} +\\S.*\\.$`, 'm'));
+  }
+});
