@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
-import { AF_INET, EAGAIN, EINTR, ENOBUFS, ENOMEM, SOCK_CLOEXEC } from '../../simplenet/abi.ts';
+import { AF_INET, EAGAIN, ECONNREFUSED, EINTR, ENOBUFS, ENOMEM, SOCK_CLOEXEC } from '../../simplenet/abi.ts';
 import { createEventLoop } from '../../simplenet/create-event-loop.ts';
 import { Descriptor } from '../../simplenet/descriptor.ts';
 import type { UdpHandler, UdpPort } from '../../simplenet/event-loop.ts';
@@ -77,7 +77,6 @@ test('who does not ask for errors hears of none', async (t) => {
 test('an error of an earlier datagram is told, and the next is heard', async (t) => {
   const { world, port, messages, errors, say } = scene(t);
   const { recvfrom } = world.kernel.libc;
-  const ECONNREFUSED = 111;
   world.kernel.libc.recvfrom = () => {
     world.kernel.libc.recvfrom = recvfrom;
     return -ECONNREFUSED;
