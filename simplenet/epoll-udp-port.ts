@@ -83,7 +83,7 @@ export class EpollUdpPort implements UdpPort, EpollMember {
     try {
       return this.#socket.encode(to);
     } catch (error) {
-      if ('path' in to) return null;
+      if ('path' in to && typeof to.path === 'string') return null;
       throw error;
     }
   }

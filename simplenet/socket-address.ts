@@ -148,7 +148,10 @@ export function parseSocketAddress(text: string): SocketAddress | null {
   return parseIPv4(v4 as string) === null ? null : { address: v4 as string, port: Number(port) };
 }
 
-/** The port of an Internet address. A Unix address has none, and then this throws a TypeError. */
+/**
+ * The port, for whoever knows that the address has one: of a socket, a listener, a sender. A Unix address has none, and then this
+ * throws a TypeError.
+ */
 export function portOf(address: SocketAddress): number {
   if ('path' in address) throw new TypeError(`${formatSocketAddress(address)} has no port`);
   return address.port;

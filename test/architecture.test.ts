@@ -278,7 +278,7 @@ function isOurs(specifier: string): boolean {
 
 const product = [
   'server.ts',
-  ...['simplenet', 'http', 'examples', 'examples/socketd'].flatMap((folder) => sourcesIn(folder)),
+  ...['simplenet', 'http', 'examples', 'examples/dns', 'examples/socketd', 'examples/support'].flatMap(sourcesIn),
 ];
 
 test('each file imports what the table allows, and the table names each file', async (t) => {

@@ -221,6 +221,7 @@ test('Unix senders without a name, or with one that is not text, can be heard bu
   t.same(messages, ['unnamed false', 'garbled false', 'named true']);
   t.equal(named.receive().bytes.toString(), 'named');
   t.throws(() => server.send('x' as unknown as Buffer, named.localAddress), TypeError);
+  t.throws(() => server.send(Buffer.from('x'), { path: 42 as unknown as string }), TypeError);
 });
 
 test('a forged datagram from port 0 does not end a server that answers', async (t) => {
