@@ -6,7 +6,16 @@
  * TCP the time comes unasked and then the end; over UDP any datagram is a question. Ask with daytime-query, `nc` or `socat`.
  */
 
-import { createEventLoop, formatSocketAddress, portOf, SystemError } from '../simplenet/index.ts';
+import {
+  createEventLoop,
+  formatSocketAddress,
+  portOf,
+  type Stream,
+  type StreamHandler,
+  SystemError,
+  type UdpHandler,
+} from '../simplenet/index.ts';
+import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 
 /** A client that never closes is let go. */
 const GRACE_MS = 10_000;
@@ -18,30 +27,29 @@ function daytime(): Buffer {
   return Buffer.from(`${day} ${now.toISOString().slice(11, 19)}-UTC\r\n`);
 }
 
+function onTcp(stream: Stream): StreamHandler {
+  stream.write(daytime());
+  stream.end();
+  stream.setDeadline(GRACE_MS);
+  return { onData: () => {}, onTimeout: () => stream.close() }; // RFC 867: what the client sends is thrown away
+}
+
+const onUdp: UdpHandler = {
+  onMessage(port, _question, from) {
+    // Two services that answer each other never stop, and a sender's address is easily forged. Clients have higher ports.
+    const sender = portOf(from);
+    if (sender >= 1024 && sender !== portOf(port.address)) port.send(daytime(), from);
+  },
+};
+
 const loop = createEventLoop();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
 
 /** Answers the port, which the kernel chose if it was 0. */
 function serve(address: string, wanted: number): number {
-  const listener = loop.listen({ address, port: wanted }, (stream) => {
-    stream.write(daytime());
-    stream.end();
-    stream.setDeadline(GRACE_MS);
-    return { onData() {}, onTimeout: (stream) => stream.close() }; // RFC 867: what the client sends is thrown away
-  });
-  const port = portOf(listener.address);
-  loop.bindUdp(
-    { address, port },
-    {
-      onMessage(udp, _question, from) {
-        // Two services that answer each other never stop, and a sender's address is easily forged. Clients have higher ports.
-        const sender = portOf(from);
-        if (sender >= 1024 && sender !== port) udp.send(daytime(), from);
-      },
-    },
-  );
-  console.log(`waiting on ${formatSocketAddress({ address, port })}, TCP and UDP`);
-  return port;
+  const [listener] = listenTcpAndUdp(loop, { address, port: wanted }, onTcp, onUdp);
+  console.log(`waiting on ${formatSocketAddress(listener.address)}, TCP and UDP`);
+  return portOf(listener.address);
 }
 
 const port = serve('127.0.0.1', Number(process.argv[2] ?? 8013)); // RFC 867 says 13, which needs root

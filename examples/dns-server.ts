@@ -1,24 +1,22 @@
 /**
  * A DNS server for a small zone, on UDP and TCP at the same address and port.
  *
- * The two do not get in each other's way: the kernel tells sockets apart by protocol first. An answer that is too large for
- * a datagram goes out empty, with the truncation bit, and the client asks again over TCP. Whatever arrives, from whomever,
- * the answer is an error or silence, and the server lives on.
+ * An answer that is too large for a datagram goes out empty, with the truncation bit, and the client asks again over TCP. Whatever
+ * arrives, from whomever, the answer is an error or silence, and the server lives on.
  */
 
 import {
   createEventLoop,
   formatSocketAddress,
-  type Listener,
   parseIPv4,
   parseIPv6,
   type SocketAddress,
   type Stream,
   type StreamHandler,
   type UdpHandler,
-  type UdpPort,
 } from '../simplenet/index.ts';
 import * as dns from './dns/message.ts';
+import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 
 const ZONE = 'example.test.';
 const TTL_SECONDS = 60;
@@ -129,19 +127,7 @@ function onTcp(stream: Stream): StreamHandler {
 }
 
 const loop = createEventLoop();
-
-/** For port 0 the kernel chooses one that is free for TCP; where somebody has it for UDP, another is tried. */
-function open(port: number, attempts = 10): [Listener, UdpPort] {
-  const listener = loop.listen({ address: '127.0.0.1', port }, onTcp);
-  try {
-    return [listener, loop.bindUdp(listener.address, onUdp)];
-  } catch (error) {
-    listener.close();
-    if (port !== 0 || attempts === 1) throw error;
-    return open(port, attempts - 1);
-  }
-}
-
-const [, udp] = open(Number(process.argv[2] ?? 5300));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
-console.log(`answering for ${ZONE} on UDP and TCP ${formatSocketAddress(udp.address)}`);
+const address = { address: '127.0.0.1', port: Number(process.argv[2] ?? 5300) };
+const [listener] = listenTcpAndUdp(loop, address, onTcp, onUdp);
+console.log(`answering for ${ZONE} on UDP and TCP ${formatSocketAddress(listener.address)}`);
