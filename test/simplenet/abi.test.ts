@@ -85,7 +85,25 @@ const expressions: Readonly<Record<string, string>> = {
   SOCKADDR_IN6_SIZE: 'sizeof(struct sockaddr_in6)',
   SOCKADDR_UN_SIZE: 'sizeof(struct sockaddr_un)',
   SOCKADDR_UN_PATH: 'offsetof(struct sockaddr_un, sun_path)',
+  IO_URING_PARAMS_SIZE: 'sizeof(struct io_uring_params)',
+  IO_URING_SQE_SIZE: 'sizeof(struct io_uring_sqe)',
+  IO_URING_CQE_SIZE: 'sizeof(struct io_uring_cqe)',
+  IO_URING_PROBE_HEAD_SIZE: 'offsetof(struct io_uring_probe, ops)',
+  IO_URING_PROBE_OP_SIZE: 'sizeof(struct io_uring_probe_op)',
+  IO_URING_BUF_REG_SIZE: 'sizeof(struct io_uring_buf_reg)',
+  IO_URING_BUF_SIZE: 'sizeof(struct io_uring_buf)',
+  SYS_IO_URING_SETUP: 'SYS_io_uring_setup',
+  SYS_IO_URING_ENTER: 'SYS_io_uring_enter',
+  SYS_IO_URING_REGISTER: 'SYS_io_uring_register',
 };
+
+/** The headers of Debian 12 are those of Linux 6.1: of these they cannot know. The loop's own tests would notice a wrong one. */
+const younger: readonly string[] = [
+  'IORING_OFF_PBUF_RING',
+  'IORING_CQE_F_BUF_MORE',
+  'IOU_PBUF_RING_MMAP',
+  'IOU_PBUF_RING_INC',
+];
 
 /** The offsets and sizes that other files write as bare numbers. */
 const layout: Readonly<Record<string, number>> = {
@@ -112,6 +130,33 @@ const layout: Readonly<Record<string, number>> = {
   'offsetof(struct ucred, uid)': 4,
   'offsetof(struct ucred, gid)': 8,
   'offsetof(struct epoll_event, events)': 0,
+  'offsetof(struct io_uring_params, flags)': 8,
+  'offsetof(struct io_uring_params, features)': 20,
+  'offsetof(struct io_uring_params, sq_off.head)': 40,
+  'offsetof(struct io_uring_params, sq_off.tail)': 44,
+  'offsetof(struct io_uring_params, sq_off.flags)': 56,
+  'offsetof(struct io_uring_params, sq_off.array)': 64,
+  'offsetof(struct io_uring_params, cq_off.head)': 80,
+  'offsetof(struct io_uring_params, cq_off.tail)': 84,
+  'offsetof(struct io_uring_params, cq_off.cqes)': 100,
+  'offsetof(struct io_uring_params, cq_off.flags)': 104,
+  'offsetof(struct io_uring_sqe, flags)': 1,
+  'offsetof(struct io_uring_sqe, ioprio)': 2,
+  'offsetof(struct io_uring_sqe, fd)': 4,
+  'offsetof(struct io_uring_sqe, off)': 8,
+  'offsetof(struct io_uring_sqe, addr)': 16,
+  'offsetof(struct io_uring_sqe, len)': 24,
+  'offsetof(struct io_uring_sqe, msg_flags)': 28,
+  'offsetof(struct io_uring_sqe, user_data)': 32,
+  'offsetof(struct io_uring_sqe, buf_group)': 40,
+  'offsetof(struct io_uring_cqe, res)': 8,
+  'offsetof(struct io_uring_cqe, flags)': 12,
+  'offsetof(struct io_uring_buf, len)': 8,
+  'offsetof(struct io_uring_buf, bid)': 12,
+  'offsetof(struct io_uring_buf_ring, tail)': 14,
+  'offsetof(struct io_uring_buf_reg, ring_entries)': 8,
+  'offsetof(struct io_uring_buf_reg, bgid)': 12,
+  'offsetof(struct io_uring_probe_op, flags)': 2,
   'sizeof(socklen_t)': 4,
   'sizeof(ssize_t)': 8,
   'sizeof(nfds_t)': 8,
@@ -144,11 +189,15 @@ const HEADERS = [
   'stdio.h',
   'string.h',
   'sys/epoll.h',
+  'sys/eventfd.h',
+  'sys/mman.h',
   'sys/resource.h',
   'sys/socket.h',
+  'sys/syscall.h',
   'sys/types.h',
   'sys/un.h',
   'linux/filter.h',
+  'linux/io_uring.h',
   'linux/netfilter_ipv4/ip_tables.h', // behind net/if.h, which it would else define again
 ];
 
@@ -176,7 +225,7 @@ t.test('abi.ts says what the headers say', async (t) => {
   t.teardown(() => rmSync(folder, { recursive: true }));
 
   const constants = Object.entries(abi).flatMap(([name, value]) =>
-    typeof value === 'number' ? [{ name, value }] : [],
+    typeof value === 'number' && !younger.includes(name) ? [{ name, value }] : [],
   );
   const print = (expression: string) => `printf("%lld\\n", (long long)(${expression}));`;
   const inC = outputOf(
