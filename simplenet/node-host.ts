@@ -47,19 +47,24 @@ class NodeWatch implements Watch {
   constructor(fd: number, onReadable: () => boolean) {
     if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
     let turns = 0;
+    let isComing = false;
     const turn = () => {
+      isComing = false;
       if (this.#handle === null) return;
       try {
         if (!onReadable()) return;
-        if (++turns < MOST_TURNS) {
-          settled.then(turn); // behind what the callbacks have left to do
-        } else {
-          turns = 0;
-          setImmediate(turn);
-        }
       } catch (error) {
         nodeHost.raise(error);
+        return;
       }
+      isComing = true;
+      if (++turns < MOST_TURNS)
+        settled.then(turn); // behind what the callbacks have left to do
+      else setImmediate(startTurns);
+    };
+    const startTurns = () => {
+      turns = 0;
+      turn();
     };
     const failed = (status: number) => nodeHost.raise(new SystemError('uv_poll', status));
     const callback: PollCallback = (status) => {
@@ -67,8 +72,9 @@ class NodeWatch implements Watch {
         failed(status);
         return;
       }
-      turns = 0;
-      settled.then(turn);
+      if (isComing) return;
+      isComing = true;
+      settled.then(startTurns);
     };
     this.#fd = fd;
     this.#handle = koffi.node.poll(fd, { readable: true }, callback as () => void);

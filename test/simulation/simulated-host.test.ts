@@ -33,7 +33,10 @@ test('a watch is called for as long as its fd is readable', (t) => {
   for (const delayed of [0, 1]) {
     const { host, epoll, send, receive } = world(delayed);
     let calls = 0;
-    const watch = host.watch(epoll, () => calls++);
+    const watch = host.watch(epoll, () => {
+      calls++;
+      return false;
+    });
     t.equal(host.step(), false, 'nothing can happen');
     send();
     host.run(() => calls === 3);
@@ -48,12 +51,25 @@ test('a watch is called for as long as its fd is readable', (t) => {
   t.end();
 });
 
+test('who wants to be called again is called, readable or not', (t) => {
+  const { host, epoll, send, receive } = world();
+  let calls = 0;
+  host.watch(epoll, () => {
+    receive();
+    return ++calls < 3;
+  });
+  send();
+  while (host.step());
+  t.equal(calls, 3);
+  t.end();
+});
+
 test('what keeps it alive', (t) => {
   const { host, epoll } = world();
   t.equal(host.isAlive(), false);
   host.alarm(10, () => {});
   t.equal(host.isAlive(), false, 'an alarm alone does not');
-  const watch = host.watch(epoll, () => {});
+  const watch = host.watch(epoll, () => false);
   t.equal(host.isAlive(), true);
   watch.unref();
   t.equal(host.isAlive(), false);
@@ -67,7 +83,10 @@ test('what keeps it alive', (t) => {
 test('soon comes first, in order', (t) => {
   const { host, epoll, send } = world();
   const order: string[] = [];
-  host.watch(epoll, () => order.push('readable'));
+  host.watch(epoll, () => {
+    order.push('readable');
+    return false;
+  });
   send();
   host.soon(() => {
     order.push('one');
@@ -105,6 +124,7 @@ test('advance makes alarms due, and they mix with what else happens', (t) => {
     host.watch(epoll, () => {
       order += 'r';
       receive();
+      return false;
     });
     host.alarm(100, () => {
       order += 'a';
@@ -123,7 +143,7 @@ test('with stepMs time goes by while things happen', (t) => {
   const { kernel, epoll, send } = world();
   const host = new SimulatedHost(kernel, { stepMs: 10 });
   let isRung = false;
-  host.watch(epoll, () => {});
+  host.watch(epoll, () => false);
   send();
   host.alarm(50, () => {
     isRung = true;
@@ -168,15 +188,15 @@ test('run says why it cannot go on', (t) => {
 test('misuse of watches', (t) => {
   const { kernel, host, libc, epoll } = world();
   host.watch(epoll, () => t.fail('told of a closed fd'));
-  t.throws(() => host.watch(epoll, () => {}), /is watched already/);
-  t.throws(() => host.watch(99, () => {}), /fd 99 is not open/);
+  t.throws(() => host.watch(epoll, () => false), /is watched already/);
+  t.throws(() => host.watch(99, () => false), /fd 99 is not open/);
   libc.close(epoll);
   libc.open('/dev/null', 0);
   t.equal(host.step(), false);
   t.same(kernel.violations, [`fd ${epoll} was closed while it was watched`]);
   t.throws(() => host.advance(-1), RangeError);
   const another = libc.epoll_create1(0);
-  const watch = host.watch(another, () => {});
+  const watch = host.watch(another, () => false);
   libc.close(another);
   watch.close();
   t.equal(kernel.violations.length, 2, 'the watch must be closed before its fd');

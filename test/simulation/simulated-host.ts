@@ -34,7 +34,9 @@ const WALL_START_MS = Date.UTC(2022, 5, 6);
 interface Watched {
   readonly fd: number;
   readonly file: SimulatedFile;
-  readonly onReadable: () => void;
+  readonly onReadable: () => boolean;
+  /** It asked to be called again, readable or not. */
+  wantsAgain: boolean;
   isReferenced: boolean;
 }
 
@@ -74,14 +76,14 @@ export class SimulatedHost implements Host {
     return WALL_START_MS + this.#kernel.nowMs;
   }
 
-  watch(fd: number, onReadable: () => void): Watch {
+  watch(fd: number, onReadable: () => boolean): Watch {
     const file = this.#kernel.fileOf(fd);
     if (file === undefined) throw new Error(`watch: fd ${fd} is not open`);
     for (const other of this.#watches) {
       if (other.file === file)
         throw new Error(`watch: fd ${fd} is watched already, for which libuv aborts the process`);
     }
-    const watched: Watched = { fd, file, onReadable, isReferenced: true };
+    const watched: Watched = { fd, file, onReadable, wantsAgain: false, isReferenced: true };
     this.#watches.add(watched);
     return {
       ref: () => {
@@ -168,7 +170,12 @@ export class SimulatedHost implements Host {
     if (this.bystander?.canAct === true) possible.push(() => this.bystander?.act());
     if (this.#kernel.canDeliver) possible.push(() => this.#kernel.deliver());
     for (const watched of this.#watches) {
-      if (this.#kernel.isReadable(watched.fd)) possible.push(() => this.#call(watched.onReadable));
+      if (!watched.wantsAgain && !this.#kernel.isReadable(watched.fd)) continue;
+      possible.push(() =>
+        this.#call(() => {
+          watched.wantsAgain = watched.onReadable();
+        }),
+      );
     }
     return possible;
   }
