@@ -20,6 +20,7 @@
  * Next: buffer-ring.ts
  */
 
+import { isMainThread } from 'node:worker_threads';
 import {
   EAGAIN,
   EBUSY,
@@ -62,7 +63,6 @@ import {
   IORING_SQ_TASKRUN,
   IOSQE_BUFFER_SELECT,
   MSG_NOSIGNAL,
-  MSG_WAITALL,
   SOCK_CLOEXEC,
 } from './abi.ts';
 import { Descriptor } from './descriptor.ts';
@@ -162,6 +162,15 @@ export class Completion {
 
 const nothing = new Int32Array(0);
 
+/** A worker's memory goes when it ends, and what the kernel was asked for must have ended by then. */
+const openRings = new Set<IoUring>();
+/* c8 ignore next 5 -- tap takes no coverage in workers; uring-loop.test.ts ends them. */
+if (!isMainThread) {
+  process.once('exit', () => {
+    for (const ring of openRings) ring.close();
+  });
+}
+
 export class IoUring extends Descriptor {
   /** Readable when there is news for `take`: to be watched in somebody else's event loop, where a ring like this cannot be. */
   readonly bell: Descriptor;
@@ -202,6 +211,7 @@ export class IoUring extends Descriptor {
       this.#mustBeAble(params[PARAMS.features] as number);
       this.#map(params);
       this.register(IORING_REGISTER_EVENTFD, bytesOf(new Int32Array([this.bell.fd])), 1);
+      openRings.add(this);
     } catch (error) {
       this.close();
       throw error;
@@ -211,6 +221,7 @@ export class IoUring extends Descriptor {
   /** The caller has seen the last completion of every request: the memory of the others would still be the kernel's. */
   override close(): void {
     if (this.isClosed) return;
+    openRings.delete(this);
     this.#ring = this.#submissions = nothing; // before the memory goes: whatever is called from now on finds nothing
     this.libc.munmap(this.#ringMapping);
     this.libc.munmap(this.#entryMapping);
@@ -232,11 +243,11 @@ export class IoUring extends Descriptor {
     this.#submissions[this.#add(operation, fd, tag) + SQE.bufferGroup] = bufferGroup;
   }
 
-  /** send(2) of all the bytes: the kernel waits for room as often as it must. `flags` are those of send(2). */
+  /** send(2), which waits for room and takes what fits. `flags` are those of send(2). */
   send(fd: number, tag: number, address: number, length: number, flags = 0): void {
     const at = this.#add(IORING_OP_SEND, fd, tag);
     this.#point(at, address, length);
-    this.#submissions[at + SQE.operationFlags] = MSG_NOSIGNAL | MSG_WAITALL | flags;
+    this.#submissions[at + SQE.operationFlags] = MSG_NOSIGNAL | flags;
   }
 
   /** connect(2). */

@@ -8,6 +8,7 @@
  * Next: uring-stream.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import type { Libc } from './libc.ts';
 
 /** Sizes are powers of two: of a piece that a slow reader holds on to, half at least is in use. */
@@ -67,6 +68,7 @@ export class SendMemory {
 
   /** Bytes that somebody has given away. */
   own(bytes: Uint8Array, start: number, end: number): Piece {
+    markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
     const piece = new Piece(bytes, this.#libc.addressOf(bytes), NOT_OURS);
     piece.start = start;
     piece.end = end;

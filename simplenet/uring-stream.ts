@@ -7,7 +7,7 @@
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
  * the next turn (`notTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even when the program closes the
- * stream right afterwards, as they would be if they were in the kernel: the descriptor then stays until they are.
+ * stream, as they would be if they were in the kernel: the descriptor then stays until they are.
  *
  * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
  * back, before the last completion of every request has come: `#requests` counts them.
@@ -50,6 +50,9 @@ const WATCH = 4;
 /** How long a closed stream may take to send what `write` has accepted: about as long as the kernel would try. */
 const LINGER_MS = 30_000;
 
+/** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
+const MOST_SENT_BYTES = 0x4000_0000;
+
 /** Answers after which a request is simply made again. */
 function isPassing(result: number): boolean {
   return result === -EINTR || result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM;
@@ -61,9 +64,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #isStoppingToReceive = false;
   #isWatching = false;
   #isDeparting = false;
+  #isOutputDropped = false;
   /** What is being gathered, or sent. */
   #piece: Piece | null = null;
   #isInKernel = false;
+  /** `write` has answered true for it: it is sent whatever the program does next. */
+  #isPromised = false;
   #hasMore = false;
   #hasOutput = false;
   /** What must wait for the piece to be sent. */
@@ -157,11 +163,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   flush(): void {
     this.#hasOutput = false;
     if (this.#isInKernel || this.isConnecting) return;
-    this.#piece ??= this.#nextOfQueue();
+    if (this.#piece === null) this.#nextOfQueue();
     const piece = this.#piece;
     if (piece === null) return;
     const flags = this.#hasMore || this.#queue !== null ? MSG_MORE : 0;
-    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, piece.byteLength, flags);
+    const length = Math.min(piece.byteLength, MOST_SENT_BYTES);
+    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, flags);
     this.#hasMore = false;
     this.#isInKernel = true;
     this.#requests++;
@@ -178,6 +185,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#piece === null) {
       if (length > LARGEST_PIECE_BYTES) return false;
       this.#piece = this.home.sendMemory.take(length);
+      this.#isPromised = true;
     }
     if (!this.home.sendMemory.append(this.#piece, bytes, length)) return false;
     this.#mustFlush();
@@ -201,22 +209,26 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.home.hasOutput(this);
   }
 
-  #nextOfQueue(): Piece | null {
+  #nextOfQueue(): void {
     const chunk = this.#queue?.shift();
     if (this.#queue?.byteLength === 0) this.#queue = null;
-    return chunk === undefined ? null : this.home.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
+    if (chunk === undefined) return;
+    this.#piece = this.home.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
+    this.#isPromised = false;
   }
 
   #sent(result: number): void {
     this.#isInKernel = false;
     const piece = this.#piece as Piece;
-    if (result < 0 && !isPassing(result)) {
+    const isFailed = result < 0 && !isPassing(result);
+    if (isFailed || this.#isOutputDropped) {
       this.#dropPiece();
-      if (!this.isClosing) this.fail('send', result);
+      if (isFailed && !this.isClosing) this.fail('send', result);
       return;
     }
     piece.start += Math.max(0, result);
     if (piece.byteLength === 0) this.#dropPiece();
+    else this.#owesDrain = true;
     if (this.isSending) this.#mustFlush();
     else if (!this.isClosing) this.#drained();
   }
@@ -328,9 +340,10 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#isReceiving) ring.cancel(fd, RECEIVE);
       if (this.#isWatching) ring.cancel(fd, WATCH);
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
-      const isQueueDropped = this.isAborted || this.error !== null || this.#owesDrain;
-      if (isQueueDropped) this.#dropOutput();
+      if (this.isAborted || this.error !== null || !this.#isPromised) this.#dropOutput();
       else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + LINGER_MS);
+      this.#queue = null;
+      this.#owesDrain = false;
     }
     if (this.#requests > 0 || this.#piece !== null) return;
     this.leave();
@@ -343,8 +356,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #dropOutput(): void {
-    this.#queue = null;
-    this.#owesDrain = false;
+    this.#isOutputDropped = true;
     if (this.#isInKernel) this.home.ring.cancel(this.socket.fd, SEND);
     else this.#dropPiece();
   }
