@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { AnswerReader } from '../../benchmarks/answer-reader.ts';
-import { buildFolder, Program } from '../support/programs.ts';
+import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 
 /** What server.ts allows answers under way. */
@@ -68,7 +68,7 @@ class LoadClient {
 
 test('under load: what was begun is completed, and the exit code is 0', { timeout: 60_000 }, async (t) => {
   const server = new Program(process.execPath, [join(buildFolder, 'server.js'), '--port', '0'], {
-    env: { PATH: process.env.PATH },
+    env: plainEnvironment(),
   });
   t.teardown(() => server.kill());
   const [, port] = await server.prints(/Listening on http:\/\/127\.0\.0\.1:(\d+)\. /);

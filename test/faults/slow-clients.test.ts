@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { type InternetAddress, NetSocket, raiseOpenFileLimit } from '../../simplenet/index.ts';
-import { Program } from '../support/programs.ts';
+import { Program, plainEnvironment } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { ServerProcess } from '../support/server-process.ts';
 import { growthOf, siege } from './siege.ts';
@@ -169,7 +169,7 @@ test('a client that is stopped (SIGSTOP) in the middle of a large answer, and go
       });
       socket.on('error', (error) => console.log(error.code));
       socket.on('close', () => console.log('end ' + bytes + ' ' + JSON.stringify(tail)));`,
-      { env: { PATH: process.env.PATH } },
+      { env: plainEnvironment() },
     );
   await siege(t, patient, async () => {
     const grown = await growthOf(patient, async () => {

@@ -7,11 +7,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { buildFolder, Program } from '../support/programs.ts';
+import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 
 const soak = (...args: string[]) =>
   new Program(process.execPath, [join(buildFolder, 'test/soak/soak.js'), ...args], {
-    env: { PATH: process.env.PATH },
+    env: plainEnvironment(),
   }).ends();
 
 test('a few seconds', { timeout: 60_000 }, async (t) => {

@@ -3,12 +3,13 @@
  */
 
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { plainEnvironment } from './programs.ts';
 
 /** The folder of the compiled library, as a URL: `new URL('index.js', LIBRARY)`. */
 export const LIBRARY = new URL('../../simplenet/', import.meta.url);
 
 export interface ChildSetup {
-  /** All the variables that it has, beside PATH. */
+  /** All the variables that it has, beside those of `plainEnvironment`. */
   readonly env?: Readonly<Record<string, string>>;
   /** What stands before `node` on the command line: `['strace', '-f']`. */
   readonly wrapper?: readonly string[];
@@ -23,7 +24,7 @@ const TIME_LIMIT_MS = 20_000;
  * it they would be slower, have more descriptors open, and fail as a user who may not write to tap's folder.
  */
 export function runProgram(source: string, setup: ChildSetup = {}): SpawnSyncReturns<string> {
-  const env = { PATH: process.env.PATH ?? '', ...setup.env };
+  const env = { ...plainEnvironment(), ...setup.env };
   const args = [
     '-i',
     ...Object.entries(env).map(([name, value]) => `${name}=${value}`),

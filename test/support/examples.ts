@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { buildFolder, Program } from './programs.ts';
+import { buildFolder, Program, plainEnvironment } from './programs.ts';
 
 const runner = join(buildFolder, 'examples/run.js');
 
@@ -19,7 +19,7 @@ export function commandOf(...args: readonly string[]): readonly string[] {
 }
 
 function withVariables(variables: Readonly<Record<string, string>>, args: readonly string[]): string[] {
-  const all = { PATH: process.env.PATH ?? '', ...variables };
+  const all = { ...plainEnvironment(), ...variables };
   return ['-i', ...Object.entries(all).map(([name, value]) => `${name}=${value}`), process.execPath, runner, ...args];
 }
 

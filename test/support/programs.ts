@@ -9,6 +9,15 @@ import { join } from 'node:path';
 /** The compiled tree: build/. */
 export const buildFolder = join(import.meta.dirname, '../..');
 
+/**
+ * What a child needs of our environment: nothing of what tap gives its children, which costs descriptors, memory and time, but
+ * the event loop that this run of the tests is about.
+ */
+export function plainEnvironment(): Record<string, string> {
+  const { PATH = '', SIMPLENET_BACKEND } = process.env;
+  return SIMPLENET_BACKEND === undefined ? { PATH } : { PATH, SIMPLENET_BACKEND };
+}
+
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 }

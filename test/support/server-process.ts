@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServeOptions } from '../../http/index.ts';
-import { buildFolder } from './programs.ts';
+import { buildFolder, plainEnvironment } from './programs.ts';
 import type { TargetState } from './target-site.ts';
 
 /** How many descriptors a process has open, and how many of them are sockets. */
@@ -60,11 +60,7 @@ export class ServerProcess {
     const args = [...nodeOptions, join(buildFolder, 'test/support/target-site.js'), JSON.stringify(options)];
     const limiting = ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...args];
     const [command, all] = openFiles === undefined ? [process.execPath, args] : ['sh', limiting];
-    // Nothing of what tap gives its children: it costs descriptors, memory and time.
-    const child = spawn(command, all, {
-      env: { PATH: process.env.PATH },
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
+    const child = spawn(command, all, { env: plainEnvironment(), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     const stderr: string[] = [];
     child.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
     const ended = once(child, 'close').then(() => {
