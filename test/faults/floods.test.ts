@@ -152,7 +152,7 @@ test('both directions full at once: the server waits in little memory, and all c
         for (let more = sent[i] as number; more < ECHOED; more += piece.length) client.socket.write(piece);
       }
     });
-    t.ok(grown < 20, `${grown.toFixed(1)} MB for three of them`);
+    t.ok(grown < 30, `${grown.toFixed(1)} MB for three of them`);
     for (const client of clients) client.socket.resume();
     await Promise.all(clients.map((client) => client.ended()));
     for (const { receivedBytes } of clients) t.ok(receivedBytes > ECHOED, `${receivedBytes} bytes`);
@@ -167,7 +167,7 @@ test('both directions full, and the client never reads: it is given up', async (
     const asking = new RawClient(strict.port);
     await Promise.all([
       fill(echoing, upload, Buffer.alloc(100_000, 'e'), ECHOED),
-      fill(asking, '', Buffer.from('GET /large/10000 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100)), 400_000),
+      fill(asking, '', Buffer.from('GET /large/10000 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100)), ECHOED),
     ]);
     await Promise.all([echoing.until(() => echoing.isClosed, 'RST'), asking.until(() => asking.isClosed, 'RST')]);
     t.same([echoing.error?.code, asking.error?.code], ['ECONNRESET', 'ECONNRESET']);
