@@ -137,8 +137,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   // How the loop asks the kernel: what is left to each kind of loop.
 
-  /** Puts a listening socket on the loop. */
-  protected abstract openListener(socket: NetSocket, onConnection: OnConnection): Listener;
+  /** Puts a listening socket on the loop, which somebody else may hold, too (`isShared`). */
+  protected abstract openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener;
   /** Puts a connected socket on the loop, which somebody else may hold, too. */
   protected abstract openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream;
   /** Connects, for so long at most. */
@@ -163,7 +163,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenOptions = {}): Listener {
     this.#mustBeOpen();
     const socket = NetSocket.listenOn(address, { ...options, libc: this.libc, nonBlocking: true });
-    return closingOnError(socket, () => this.#openListener(socket, onConnection));
+    return closingOnError(socket, () => this.#openListener(socket, onConnection, false));
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
@@ -171,7 +171,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#mustBeNew(socket);
     if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0) throw new TypeError('the socket does not listen');
     socket.setNonBlocking(true);
-    return this.#openListener(socket, onConnection);
+    return this.#openListener(socket, onConnection, true);
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
@@ -312,9 +312,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     if (this.#isClosed) throw new Error('the event loop is closed');
   }
 
-  #openListener(socket: NetSocket, onConnection: OnConnection): Listener {
+  #openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener {
     this.#spare ??= new SpareDescriptor(this.libc);
-    return this.openListener(socket, onConnection);
+    return this.openListener(socket, onConnection, isShared);
   }
 
   #mustBeNew(socket: Socket): void {

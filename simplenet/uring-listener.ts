@@ -20,6 +20,7 @@ import {
   EOPNOTSUPP,
   EPERM,
   EPROTO,
+  SHUT_RD,
 } from './abi.ts';
 import type { Listener, OnConnection } from './event-loop.ts';
 import type { Completion } from './io-uring.ts';
@@ -45,17 +46,20 @@ export class UringListener implements Listener, UringMember {
   readonly #home: UringListenerHome;
   readonly #socket: NetSocket;
   readonly #onConnection: OnConnection;
+  /** Another process may hold the socket as well, and go on listening. */
+  readonly #isShared: boolean;
   readonly #starvation: Starvation;
   #isAccepting = false;
   #isClosing = false;
   #isDeparting = false;
   #isUnsettled = false;
 
-  constructor(home: UringListenerHome, socket: NetSocket, onConnection: OnConnection) {
+  constructor(home: UringListenerHome, socket: NetSocket, onConnection: OnConnection, isShared: boolean) {
     this.address = socket.localAddress;
     this.#home = home;
     this.#socket = socket;
     this.#onConnection = onConnection;
+    this.#isShared = isShared;
     this.#starvation = new Starvation(home, socket, () => this.#unsettle());
   }
 
@@ -96,6 +100,8 @@ export class UringListener implements Listener, UringMember {
     } else if (!this.#isDeparting) {
       this.#isDeparting = true;
       this.#home.ring.cancel(fd, ACCEPT);
+      // The socket lives until that has come to pass, and clients would still be let in.
+      if (!this.#isShared) this.#socket.libc.shutdown(fd, SHUT_RD);
     }
   }
 

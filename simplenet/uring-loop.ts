@@ -97,8 +97,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return stream;
   }
 
-  protected override openListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    const listener = this.add(socket, new UringListener(this, socket, onConnection));
+  protected override openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener {
+    const listener = this.add(socket, new UringListener(this, socket, onConnection, isShared));
     listener.start();
     return listener;
   }
