@@ -8,7 +8,7 @@
 import { markAsUntransferable } from 'node:worker_threads';
 import { EPOLLIN, EPOLLOUT } from './abi.ts';
 import { Epoll } from './epoll.ts';
-import { EpollListener, type ListenerHome } from './epoll-listener.ts';
+import { EpollListener, type EpollListenerHome } from './epoll-listener.ts';
 import { type EpollMember, EpollStream, type EpollStreamHome } from './epoll-stream.ts';
 import { EpollUdpPort, type UdpHome } from './epoll-udp-port.ts';
 import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
@@ -39,7 +39,7 @@ const WORTH_LOOKING_AGAIN = 4;
 /* c8 ignore next -- it hears of nothing: events come in a later turn, when it is chosen. */
 const NOBODY: StreamHandler = { onData: () => {} };
 
-export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHome, ListenerHome, UdpHome {
+export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHome, EpollListenerHome, UdpHome {
   readonly epoll: Epoll;
   readonly receiveBuffer: Buffer;
   #view: Buffer;

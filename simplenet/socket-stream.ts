@@ -4,7 +4,7 @@
  *
  * Closing is not carried out at once but when the turn ends: `finish` notes it, `settle` does it.
  *
- * Next: epoll-stream.ts
+ * Next: socket-listener.ts
  */
 
 import { EPIPE, ETIMEDOUT, SHUT_WR } from './abi.ts';

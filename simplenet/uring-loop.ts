@@ -99,7 +99,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
 
   protected override openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener {
     const listener = this.add(socket, new UringListener(this, socket, onConnection, isShared));
-    listener.start();
+    listener.startAccepting();
     return listener;
   }
 

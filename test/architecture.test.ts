@@ -83,14 +83,22 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-loop',
     'socket-stream',
   ],
-  'simplenet/epoll-listener.ts': [
+  'simplenet/socket-listener.ts': [
     'abi',
     'system-error',
     'socket-address',
     'net-socket',
     'event-loop',
-    'slow-start',
     'starvation',
+    'socket-loop',
+  ],
+  'simplenet/epoll-listener.ts': [
+    'abi',
+    'socket-address',
+    'net-socket',
+    'event-loop',
+    'slow-start',
+    'socket-listener',
     'epoll-stream',
   ],
   'simplenet/epoll-udp-port.ts': [
@@ -136,12 +144,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   'simplenet/uring-listener.ts': [
     'abi',
-    'system-error',
     'socket-address',
     'net-socket',
     'io-uring',
     'event-loop',
-    'starvation',
+    'socket-listener',
     'uring-stream',
   ],
   'simplenet/uring-udp-port.ts': ['abi', 'udp-socket', 'event-loop', 'epoll-udp-port', 'uring-stream'],

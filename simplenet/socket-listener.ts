@@ -1,0 +1,128 @@
+/**
+ * SocketListener: what every listener has in common, whatever loop it is on: what becomes of a connection, of an error instead of
+ * one, and of the clients when descriptors run out (starvation.ts).
+ *
+ * Next: epoll-stream.ts
+ */
+
+import {
+  EAGAIN,
+  ECANCELED,
+  ECONNABORTED,
+  EHOSTUNREACH,
+  EINTR,
+  EMFILE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTO,
+} from './abi.ts';
+import type { Listener, OnConnection, Stream } from './event-loop.ts';
+import type { NetSocket } from './net-socket.ts';
+import type { SocketAddress } from './socket-address.ts';
+import type { Home, Member } from './socket-loop.ts';
+import { Starvation, type StarvationHome } from './starvation.ts';
+import { SystemError } from './system-error.ts';
+
+/** What a listener needs from the loop it lives on. */
+export interface ListenerHome extends Home, StarvationHome {
+  /** Puts a connection on the loop. If it throws, the socket is closed. */
+  addStream(socket: NetSocket, peer: Uint8Array): Stream;
+}
+
+/** There is nothing to accept; the request for it was cancelled. */
+const nothingThere: readonly number[] = [EAGAIN, ECANCELED];
+
+/** There is nothing left to accept with. */
+const starving: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
+
+/** accept(2): that connection failed before we took it; the next one may be well. */
+const lostBefore: readonly number[] = [
+  EINTR,
+  ECONNABORTED,
+  EPROTO,
+  EPERM,
+  EOPNOTSUPP,
+  ENETDOWN,
+  ENETUNREACH,
+  EHOSTUNREACH,
+];
+
+export abstract class SocketListener<H extends ListenerHome> implements Listener, Member {
+  readonly address: SocketAddress;
+  protected readonly home: H;
+  protected readonly socket: NetSocket;
+  protected isClosing = false;
+  readonly #onConnection: OnConnection;
+  readonly #starvation: Starvation;
+
+  constructor(home: H, socket: NetSocket, onConnection: OnConnection) {
+    this.address = socket.localAddress;
+    this.home = home;
+    this.socket = socket;
+    this.#onConnection = onConnection;
+    this.#starvation = new Starvation(home, socket, () => this.startAccepting());
+  }
+
+  abstract settle(): void;
+  /** It is to be settled when this turn ends. */
+  protected abstract unsettle(): void;
+  protected abstract startAccepting(): void;
+  protected abstract stopAccepting(): void;
+
+  /** Only an error of accept(2) that no waiting can mend is thrown, and then the listener is closed already. */
+  onThrow(): void {}
+
+  close(): void {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    this.#starvation.cancel();
+    this.unsettle();
+  }
+
+  protected get isResting(): boolean {
+    return this.#starvation.isResting;
+  }
+
+  /** Takes a connection in. Answers whether another can be. */
+  protected accepted(socket: NetSocket, peer: Uint8Array): boolean {
+    let stream: Stream;
+    try {
+      stream = this.home.addStream(socket, peer);
+    } catch {
+      // epoll_ctl(2) has no memory or no watches left: as bad as no descriptor.
+      this.#starve();
+      return false;
+    }
+    this.#starvation.ended();
+    try {
+      stream.handler = this.#onConnection(stream);
+    } catch (error) {
+      stream.abort();
+      this.home.host.raise(error);
+    }
+    return true;
+  }
+
+  /** accept(2) has answered `result`, which is below 0. Answers whether another call may bring a connection. */
+  protected refused(result: number): boolean {
+    if (nothingThere.includes(-result)) return false;
+    if (lostBefore.includes(-result)) return true;
+    if (starving.includes(-result)) {
+      this.#starve();
+      return false;
+    }
+    this.close();
+    throw new SystemError('accept4', result, this.address);
+  }
+
+  #starve(): void {
+    if (this.isResting) return;
+    this.stopAccepting();
+    this.#starvation.begin();
+  }
+}
