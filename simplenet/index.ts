@@ -24,6 +24,7 @@ export type {
   UdpPort,
 } from './event-loop.ts';
 export type { Alarm, Host, Watch } from './host.ts';
+export { Completion, IoUring, type IoUringOptions } from './io-uring.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
 export { type Libc, libc } from './libc.ts';
 export { type ConnectSetup, NetSocket, type PeerCredentials } from './net-socket.ts';

@@ -264,14 +264,14 @@ export class IoUring extends Descriptor {
     this.#submissions[at + SQE.operationFlags] = events;
   }
 
-  /** pread(2). */
+  /** pread(2); an offset of -1 is wherever the file stands, as for read(2). Waits on a descriptor with O_NONBLOCK as well. */
   read(fd: number, tag: number, address: number, length: number, offset: number): void {
     const at = this.#add(IORING_OP_READ, fd, tag);
     this.#point(at, address, length);
     this.#seek(at, offset);
   }
 
-  /** pwrite(2); an offset of -1 is wherever the file stands, as for write(2). */
+  /** pwrite(2), as `read`. The kernel may write less than all of it. */
   write(fd: number, tag: number, address: number, length: number, offset: number): void {
     const at = this.#add(IORING_OP_WRITE, fd, tag);
     this.#point(at, address, length);
@@ -299,8 +299,12 @@ export class IoUring extends Descriptor {
     return (Atomics.load(this.#ring, this.#submissionFlagsAt) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !== 0;
   }
 
-  /** io_uring_enter(2): hands all requests over, and lets the kernel complete what it can; waits for `least` completions. */
+  /**
+   * io_uring_enter(2): hands all requests over, and lets the kernel complete what it can; waits until there are `least`
+   * completions to take. The places of those taken so far are free from now on.
+   */
   submit(least = 0): void {
+    this.freeTaken();
     Atomics.store(this.#ring, this.#submissionTailAt, this.#tail);
     const result = this.libc.io_uring_enter(this.fd, this.unsubmitted, least, IORING_ENTER_GETEVENTS);
     // Interrupted, or short of memory: what was not taken stays where it is, and the next call hands it over.
@@ -322,7 +326,7 @@ export class IoUring extends Descriptor {
     return true;
   }
 
-  /** Lets the kernel have the places of all completions taken so far. */
+  /** Lets the kernel have the places of all completions taken so far, where no `submit` is to follow soon. */
   freeTaken(): void {
     if (!this.isClosed) Atomics.store(this.#ring, this.#completionHeadAt, this.#head);
   }
