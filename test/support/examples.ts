@@ -48,14 +48,14 @@ export function pipeInto(command: string, args: readonly string[], input = ''): 
 }
 
 const callNumbers = {
-  x64: { accept4: 288, recvfrom: 45 }, // recv(2) of the C library is recvfrom(2) of the kernel
-  arm64: { accept4: 242, recvfrom: 207 },
+  x64: { accept4: 288, recvfrom: 45, io_uring_enter: 426 }, // recv(2) of the C library is recvfrom(2) of the kernel
+  arm64: { accept4: 242, recvfrom: 207, io_uring_enter: 426 },
 };
 
 const PATIENCE_MS = 10_000;
 
 /** Until the main thread of that process waits in the call, as proc_pid_syscall(5) tells. False where it is not told. */
-export async function waitsIn(pid: number, call: 'accept4' | 'recvfrom'): Promise<boolean> {
+export async function waitsIn(pid: number, call: keyof typeof callNumbers.x64): Promise<boolean> {
   const number = callNumbers[process.arch as keyof typeof callNumbers][call];
   const giveUpAt = performance.now() + PATIENCE_MS;
   for (;;) {
