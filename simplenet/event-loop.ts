@@ -4,7 +4,7 @@
  * Two ways exist to offer a connection to a program. Readiness says "you may read now" and leaves reading to the caller,
  * as epoll does. Completion hands over the bytes that have been read, as io_uring does. This seam has the second shape,
  * because a readiness loop can act like a completion loop (epoll-loop.ts does) and the other way round it costs a copy.
- * So TLS or another kernel interface can arrive later as a new file, with no change above this one.
+ * So io_uring could come as new files (uring-loop.ts), with no change above this one, and TLS can.
  *
  * The contract, which test/contracts/event-loop.ts holds every implementation to:
  * - Every stream ends in exactly one `onClose`, whoever ended it, and no other callback follows it.
@@ -30,7 +30,7 @@ export interface Stream {
   readonly peerCredentials: PeerCredentials | null;
   /** Who hears of this stream. It may be replaced at any time: so a protocol is upgraded. */
   handler: StreamHandler;
-  /** Bytes accepted by `write` that the kernel has not taken yet. */
+  /** Bytes accepted by `write` that the kernel has not taken, as far as is known: io_uring tells in the next turn. */
   readonly queuedBytes: number;
   /** True from `end` on, and once the stream is closing: a further `write` would not be sent. */
   readonly isEnded: boolean;
@@ -47,7 +47,7 @@ export interface Stream {
   resume(): void;
   /** Sends what is queued, then FIN. The peer may go on sending; when it has ended too, the stream closes. */
   end(): void;
-  /** Closes now, both ways. What is queued is dropped. */
+  /** Closes now, both ways. What counts as queued is dropped, all else is sent. */
   close(): void;
   /** Closes now with RST, so that the peer learns that something went wrong. */
   abort(): void;
@@ -66,7 +66,10 @@ export interface StreamHandler {
   onData(stream: Stream, bytes: Buffer): void;
   /** The peer has ended its side. Without this method, ours is ended too. */
   onEnd?(stream: Stream): void;
-  /** All that was queued has been handed to the kernel. */
+  /**
+   * All that was queued has been handed to the kernel. It may come where no `write` has answered false: that the kernel has no room
+   * may turn out later.
+   */
   onDrain?(stream: Stream): void;
   /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
   onTimeout?(stream: Stream): void;

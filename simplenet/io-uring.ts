@@ -112,11 +112,14 @@ const CQE_WORDS = IO_URING_CQE_SIZE / WORD_SIZE;
 const TWO_POW_32 = 0x1_0000_0000;
 const EVENT_COUNT_SIZE = 8;
 
-/** A cancellation completes, too, and nobody waits for that. */
+/** What cancellations are given: they complete, too, and nobody waits for that. */
 const NO_FD = -1;
 const NO_TAG = 0;
 
-/** Where the flags and the priority lie in the first word of a submission, behind the operation. */
+/**
+ * Where the flags and the priority lie in the first word of a submission, behind the operation. What has no use for a priority, as
+ * accept and recv have none, keeps flags of its own there.
+ */
 const FLAGS_BYTE = 8;
 const IOPRIO = 16;
 
@@ -139,6 +142,8 @@ const PARAMS = {
 /**
  * In a struct io_uring_sqe, counted in words: { u8 opcode @0; u8 flags @1; u16 ioprio @2; s32 fd @4; u64 offset @8; u64 address @16;
  * u32 length @24; u32 operation's flags @28; u64 user_data @32; u16 buffer group @40; ... }
+ * The names are those of read and write. Other operations put other things there: connect the size of its address at `offset`, poll a
+ * flag at `length`.
  */
 const SQE = { operation: 0, fd: 1, offset: 2, address: 4, length: 6, operationFlags: 7, userData: 8, bufferGroup: 10 };
 
@@ -172,7 +177,10 @@ if (!isMainThread) {
 }
 
 export class IoUring extends Descriptor {
-  /** Readable when there is news for `take`: to be watched in somebody else's event loop, where a ring like this cannot be. */
+  /**
+   * An eventfd(2), readable when there is news: to be watched in somebody else's event loop. The ring itself cannot be: with
+   * DEFER_TASKRUN nothing of it becomes readable before we ask, so it would not wake that loop (measured on Linux 6.18).
+   */
   readonly bell: Descriptor;
   /** What `take` has found: good until it is called again. */
   readonly completion = new Completion();
@@ -218,7 +226,7 @@ export class IoUring extends Descriptor {
     }
   }
 
-  /** The caller has seen the last completion of every request: the memory of the others would still be the kernel's. */
+  /** Not before the last completion of every request has been taken: until then its memory is the kernel's. */
   override close(): void {
     if (this.isClosed) return;
     openRings.delete(this);
@@ -231,7 +239,7 @@ export class IoUring extends Descriptor {
 
   // What can be asked for. `fd` and `tag` come back with the completion.
 
-  /** accept(2) of each connection that comes, until a completion has no more to follow. */
+  /** accept(2) of each connection that comes, until a completion has no more to follow. Who asks a ring needs no SOCK_NONBLOCK. */
   accept(fd: number, tag: number): void {
     const at = this.#add(IORING_OP_ACCEPT | (IORING_ACCEPT_MULTISHOT << IOPRIO), fd, tag);
     this.#submissions[at + SQE.operationFlags] = SOCK_CLOEXEC;
@@ -292,7 +300,7 @@ export class IoUring extends Descriptor {
     return (this.#tail - this.#submitted) | 0;
   }
 
-  /** Whether `take` would find something, or `submit` would bring something. Costs no system call. */
+  /** Whether `take` would find something, or `submit` would bring something that the kernel has put off. Costs no system call. */
   get hasNews(): boolean {
     if (this.isClosed) return false;
     if (Atomics.load(this.#ring, this.#completionTailAt) !== this.#head) return true;

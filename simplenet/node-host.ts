@@ -1,17 +1,17 @@
 /**
  * NodeHost: how our loop gets its turns inside Node's own.
  *
- * An epoll descriptor can itself be watched: it is readable while anything in it is ready. So Node's loop (libuv) watches
- * one descriptor for us, beside its timers, promises, fs and fetch, and none of them waits for the other. koffi.node.poll
- * offers that watch (libuv's uv_poll), with traps that make this the only file to touch it:
+ * An epoll descriptor can itself be watched: it is readable while anything in it is ready. An io_uring has a bell for that.
+ * So Node's loop (libuv) watches one descriptor for us, beside its timers, promises, fs and fetch, and none of them waits
+ * for the other. koffi.node.poll offers that watch (libuv's uv_poll), with traps that make this the only file to touch it:
  * - It calls JavaScript with no safety net below: an exception is swallowed and breaks later calls. So the callback does
  *   nothing but queue a microtask, which Node runs before the same round of its loop is over, with its usual care.
  * - Where JavaScript may run no more, because a worker is being stopped, the call aborts the whole process. process.exit
  *   in a worker is foreseen below. Worker.terminate cannot be: close the loop of a busy worker before terminating it.
  * - The handle closes in silence when it is garbage-collected: we hold on to it.
  * - Using a closed handle crashes the process: every method asks first.
- * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors come
- *   here, each once.
+ * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors and bells
+ *   come here, each once.
  *
  * Next: deadlines.ts
  */
@@ -36,7 +36,7 @@ const LONGEST_TIMER_MS = 0x7fffffff;
 
 /**
  * Turns that may follow each other before Node's loop goes on. A round of that costs as much as half a request; under load
- * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait.
+ * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait, or nothing in a ring.
  */
 const MOST_TURNS = 4;
 

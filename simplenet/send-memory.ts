@@ -1,7 +1,7 @@
 /**
  * SendMemory: bytes on their way out, in memory that stays where it is until the kernel has sent them.
  *
- * A program may reuse its bytes as soon as `write` returns; the kernel reads them later. So they are copied in between, into pieces
+ * A program may reuse its bytes as soon as `write` returns; on io_uring the kernel reads them later. So they are copied, into pieces
  * of a few sizes that are used again and again: the last one given back is the first one taken, and still in the processor's cache.
  * An idle connection holds none of them. Large bytes that a program gives away are not copied at all.
  *

@@ -3,8 +3,8 @@
  * told, and a turn has an order.
  *
  * That order is the whole of its safety. All news of a batch are delivered first; only then are descriptors closed and changes
- * carried out (`settle`). So a descriptor's number cannot come back while news of its former life are still to be delivered. No
- * callback runs inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host,
+ * carried out (`settle`). So a descriptor's number cannot come back while news of its former life are still to be delivered (on
+ * io_uring, where news may outlive a batch, a stream also waits for the last of its requests: uring-stream.ts). No callback runs inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host,
  * and the rest of the batch goes on.
  *
  * Next: socket-stream.ts
@@ -35,9 +35,13 @@ import { UdpSocket } from './udp-socket.ts';
 export interface LoopLimits {
   /** What is delivered in one turn, before Node's own loop gets its turn again. */
   readonly maxEventsPerTurn: number;
+  /** On io_uring, where connections come unasked, only of those that are turned away for want of descriptors. */
   readonly acceptsPerTurn: number;
   readonly datagramsPerTurn: number;
-  /** How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. */
+  /**
+   * How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. Streams on io_uring receive into other
+   * buffers (RingSizes).
+   */
   readonly receiveBufferBytes: number;
   /** A stream whose program writes on while more than this is queued ends with ENOBUFS: such a queue has no end. */
   readonly maxQueuedBytes: number;

@@ -1,10 +1,11 @@
 /**
  * Starvation: what a listener does when no descriptor is left for the next connection.
  *
- * When accept4(2) answers EMFILE the connection stays in the kernel's queue and the listener stays readable, so a loop
- * that just tries again burns a whole core and helps nobody. Here the listener rests for a moment, in which a descriptor
- * may come free. If none does, the waiting clients are turned away: a spare descriptor, kept open for this hour, is
- * given up so that each of them can be accepted and closed. They learn at once what else they would wait for in vain.
+ * When the answer is EMFILE, be it of accept4(2) or in a completion, the connection stays in the kernel's queue and the
+ * listener stays readable, so a loop that just tries again burns a whole core and helps nobody. Here the listener rests for
+ * a moment, in which a descriptor may come free. If none does, the waiting clients are turned away: a spare descriptor,
+ * kept open for such times, is given up so that each of them can be accepted and closed. They learn at once what else they
+ * would wait for in vain.
  *
  * Next: socket-loop.ts
  */

@@ -45,9 +45,10 @@ export interface UringStreamHome extends UringHome, StreamHome {
 const RECEIVE = 1;
 const SEND = 2;
 const CONNECT = 3;
+/** A poll for hang-ups and errors alone, for as long as nothing is received. */
 const WATCH = 4;
 
-/** How long a closed stream may take to send what `write` has accepted: about as long as the kernel would try. */
+/** How long a closed stream may take to send what `write` has accepted. The kernel tries for longer; this holds memory of ours. */
 const LINGER_MS = 30_000;
 
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
@@ -174,7 +175,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.#requests++;
   }
 
-  /** The kernel has had the chance to take what `flush` gave it. */
+  /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
   notTaken(): void {
     if (this.#isInKernel) this.#owesDrain = true;
   }
@@ -340,6 +341,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#isReceiving) ring.cancel(fd, RECEIVE);
       if (this.#isWatching) ring.cancel(fd, WATCH);
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
+      // What `write` has promised is sent. All else is dropped, as on epoll.
       if (this.isAborted || this.error !== null || !this.#isPromised) this.#dropOutput();
       else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + LINGER_MS);
       this.#queue = null;

@@ -1,6 +1,7 @@
 /**
  * UringUdpPort: a UDP socket on the io_uring loop. The ring tells that datagrams wait, and recvfrom(2) takes them: it says who sent
- * each, and a request for many of them would have to put that into the same buffer.
+ * each, and a request for many of them would have to put that into the same buffer. So this is the port of the epoll loop, told
+ * of readiness by a ring.
  *
  * Next: uring-loop.ts
  */
