@@ -1,7 +1,7 @@
 /**
  * EpollListener: takes connections off a listening socket whenever epoll says that there are some.
  *
- * Next: epoll-udp-port.ts
+ * Next: socket-udp-port.ts
  */
 
 import { EPOLLIN } from './abi.ts';

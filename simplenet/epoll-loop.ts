@@ -10,7 +10,6 @@ import { EPOLLIN, EPOLLOUT } from './abi.ts';
 import { Epoll } from './epoll.ts';
 import { EpollListener, type EpollListenerHome } from './epoll-listener.ts';
 import { type EpollMember, EpollStream, type EpollStreamHome } from './epoll-stream.ts';
-import { EpollUdpPort, type UdpHome } from './epoll-udp-port.ts';
 import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
 import type { Host } from './host.ts';
 import type { Libc } from './libc.ts';
@@ -18,6 +17,7 @@ import type { NetSocket } from './net-socket.ts';
 import type { Socket } from './socket.ts';
 import type { SocketAddress } from './socket-address.ts';
 import { closingOnError, defaultLoopLimits, type LoopLimits, SocketLoop } from './socket-loop.ts';
+import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
 
@@ -92,7 +92,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
   }
 
   protected override openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort {
-    return this.#watching(socket, EPOLLIN, new EpollUdpPort(this, socket, handler));
+    return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler));
   }
 
   protected override settled(): void {}

@@ -230,7 +230,7 @@ export class IoUring extends Descriptor {
   override close(): void {
     if (this.isClosed) return;
     openRings.delete(this);
-    this.#ring = this.#submissions = nothing; // before the memory goes: whatever is called from now on finds nothing
+    this.#ring = this.#submissions = nothing; // before the memory goes, which nobody must look at any more
     this.libc.munmap(this.#ringMapping);
     this.libc.munmap(this.#entryMapping);
     this.bell.close();

@@ -53,9 +53,10 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   readonly #maxEventsPerTurn: number;
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
-  /** Streams with something to send, and those that sent something when the last turn ended. */
-  #output: UringStream[] = [];
-  #sent: UringStream[] = [];
+  /** Streams with something to send. */
+  readonly #output: UringStream[] = [];
+  /** Those of whose bytes it is not known yet whether the kernel has taken them. Each is here once. */
+  readonly #inQuestion: UringStream[] = [];
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
     super(libc, host, limits);
@@ -129,8 +130,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   protected override settled(): void {
     if (this.ring.isClosed) return;
     for (const stream of this.#output) {
-      stream.flush();
-      this.#sent.push(stream);
+      if (stream.flush()) this.#inQuestion.push(stream);
     }
     this.#output.length = 0;
     if (this.ring.unsubmitted > 0) this.ring.submit();
@@ -159,33 +159,37 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
 
   #deliver(): number {
     const { ring } = this;
+    let isFound = ring.take();
+    if (!isFound && ring.hasNews) {
+      ring.submit(); // what the kernel has put off (DEFER_TASKRUN) it does when it is called
+      isFound = ring.take();
+    }
     let count = 0;
-    let isAll = false;
-    for (; count < this.#maxEventsPerTurn; count++) {
-      if (!ring.take()) {
-        isAll = true;
-        if (count > 0 || !ring.hasNews) break;
-        ring.submit();
-        if (!ring.take()) break;
-        isAll = false;
-      }
-      const member = this.members[ring.completion.fd];
-      if (member === undefined) continue; // a cancellation, which nobody waits for
-      try {
-        member.onCompletion(ring.completion);
-      } catch (error) {
-        this.threw(member, error);
-      }
+    while (isFound) {
+      this.#dispatch();
+      if (++count === this.#maxEventsPerTurn) break;
+      isFound = ring.take();
     }
     ring.freeTaken();
     this.buffers.publish();
-    if (isAll) this.#lookForUntaken();
+    if (!isFound) this.#lookForUntaken();
     return count;
+  }
+
+  #dispatch(): void {
+    const { completion } = this.ring;
+    const member = this.members[completion.fd];
+    if (member === undefined) return; // a cancellation, which nobody waits for
+    try {
+      member.onCompletion(completion);
+    } catch (error) {
+      this.threw(member, error);
+    }
   }
 
   /** All completions have been delivered: whoever's bytes are still in the kernel has a peer that does not read. */
   #lookForUntaken(): void {
-    for (const stream of this.#sent) stream.notTaken();
-    this.#sent.length = 0;
+    for (const stream of this.#inQuestion) stream.seeWhatWasTaken();
+    this.#inQuestion.length = 0;
   }
 }

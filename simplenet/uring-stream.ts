@@ -6,8 +6,8 @@
  * request when the turn ends. There is at most one such request at a time: two could overtake each other.
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
- * the next turn (`notTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even when the program closes the
- * stream, as they would be if they were in the kernel: the descriptor then stays until they are.
+ * the next turn (`seeWhatWasTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even when
+ * the program closes the stream, as they would be if they were in the kernel: the descriptor then stays until they are.
  *
  * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
  * back, before the last completion of every request has come: `#requests` counts them.
@@ -69,6 +69,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** What is being gathered, or sent. */
   #piece: Piece | null = null;
   #isInKernel = false;
+  #isInQuestion = false;
   /** `write` has answered true for it: it is sent whatever the program does next. */
   #isPromised = false;
   #hasMore = false;
@@ -157,26 +158,30 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.settling();
     if (!this.isClosing) this.#deliverHeld();
     if (this.isClosing) this.#depart();
-    else this.#applyInterest();
+    else this.#receiveOrWatch();
   }
 
-  /** Hands the gathered bytes over. */
-  flush(): void {
+  /** Hands the gathered bytes over. True: whether the kernel takes them is to be seen. */
+  flush(): boolean {
     this.#hasOutput = false;
-    if (this.#isInKernel || this.isConnecting) return;
+    if (this.#isInKernel || this.isConnecting) return false;
     if (this.#piece === null) this.#nextOfQueue();
     const piece = this.#piece;
-    if (piece === null) return;
+    if (piece === null) return false;
     const flags = this.#hasMore || this.#queue !== null ? MSG_MORE : 0;
     const length = Math.min(piece.byteLength, MOST_SENT_BYTES);
     this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, flags);
     this.#hasMore = false;
     this.#isInKernel = true;
     this.#requests++;
+    const isNew = !this.#isInQuestion;
+    this.#isInQuestion = true;
+    return isNew;
   }
 
   /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
-  notTaken(): void {
+  seeWhatWasTaken(): void {
+    this.#isInQuestion = false;
     if (this.#isInKernel) this.#owesDrain = true;
   }
 
@@ -309,7 +314,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (result > 0 && (result & (EPOLLERR | EPOLLHUP)) !== 0) this.hungUp();
   }
 
-  #applyInterest(): void {
+  #receiveOrWatch(): void {
     if (this.isConnecting) return;
     const { ring, buffers } = this.home;
     const { fd } = this.socket;

@@ -7,8 +7,8 @@
  */
 
 import { EPOLLIN } from './abi.ts';
-import { EpollUdpPort, type UdpHome } from './epoll-udp-port.ts';
 import type { UdpHandler } from './event-loop.ts';
+import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import type { UdpSocket } from './udp-socket.ts';
 import type { UringHome, UringMember } from './uring-stream.ts';
 
@@ -18,7 +18,7 @@ export interface UringUdpHome extends UringHome, UdpHome {
 
 const READABLE = 1;
 
-export class UringUdpPort extends EpollUdpPort implements UringMember {
+export class UringUdpPort extends SocketUdpPort implements UringMember {
   readonly #home: UringUdpHome;
   readonly #fd: number;
   #isWaiting = false;

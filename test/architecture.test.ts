@@ -101,7 +101,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-listener',
     'epoll-stream',
   ],
-  'simplenet/epoll-udp-port.ts': [
+  'simplenet/socket-udp-port.ts': [
     'abi',
     'system-error',
     'interruption',
@@ -127,7 +127,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-loop',
     'epoll-stream',
     'epoll-listener',
-    'epoll-udp-port',
+    'socket-udp-port',
   ],
   'simplenet/io-uring.ts': ['abi', 'libc', 'system-error', 'descriptor'],
   'simplenet/buffer-ring.ts': ['abi', 'libc', 'system-error', 'io-uring'],
@@ -151,7 +151,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-listener',
     'uring-stream',
   ],
-  'simplenet/uring-udp-port.ts': ['abi', 'udp-socket', 'event-loop', 'epoll-udp-port', 'uring-stream'],
+  'simplenet/uring-udp-port.ts': ['abi', 'udp-socket', 'event-loop', 'socket-udp-port', 'uring-stream'],
   'simplenet/uring-loop.ts': [
     'libc',
     'socket-address',

@@ -1,5 +1,5 @@
 /**
- * EpollUdpPort: a UDP socket on the epoll loop.
+ * SocketUdpPort: a UDP socket on a loop that says when it is readable, as epoll does.
  *
  * It queues nothing. A datagram for which the kernel has no room is lost, and `send` says so: the network may lose it
  * at any other place as well, so every protocol over UDP is ready for that, and a queue would only make it late.
@@ -31,7 +31,7 @@ export interface UdpHome extends Home {
 /** Answers of sendto(2) that say nothing about the datagram. */
 const noRoom: readonly number[] = [-EAGAIN, -ENOBUFS, -ENOMEM];
 
-export class EpollUdpPort implements UdpPort, EpollMember {
+export class SocketUdpPort implements UdpPort, EpollMember {
   readonly address: SocketAddress;
   readonly #home: UdpHome;
   readonly #socket: UdpSocket;
