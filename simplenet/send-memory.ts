@@ -66,6 +66,11 @@ export class SendMemory {
     return new Piece(bytes, this.#libc.addressOf(bytes), size);
   }
 
+  /** How large a piece to take behind that one: twice as large, so that many small writes need few pieces. */
+  nextSize(piece: Piece | null): number {
+    return piece === null ? 0 : Math.min(piece.bytes.length * 2, LARGEST_PIECE_BYTES);
+  }
+
   /** Bytes that somebody has given away. */
   own(bytes: Uint8Array, start: number, end: number): Piece {
     markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel

@@ -2,7 +2,7 @@
  * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and gives bytes away before they are sent.
  *
  * Receiving is one request for the whole life of the connection; what comes lies in a buffer of the loop's BufferRing, so an idle
- * connection owns none. What a program writes within a turn is gathered in one piece of memory, which goes to the kernel as one
+ * connection owns none. What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one
  * request when the turn ends. There is at most one such request at a time: two could overtake each other.
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
@@ -54,6 +54,9 @@ const LINGER_MS = 30_000;
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
 const MOST_SENT_BYTES = 0x4000_0000;
 
+/** How much `write` takes without knowing whether the kernel will: about what a socket has room for at first. */
+const MOST_PROMISED_BYTES = 128 * 1024;
+
 /** Answers after which a request is simply made again. */
 function isPassing(result: number): boolean {
   return result === -EINTR || result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM;
@@ -66,8 +69,10 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #isWatching = false;
   #isDeparting = false;
   #isOutputDropped = false;
-  /** What is being gathered, or sent. */
+  /** What is being gathered, or sent, and what was gathered behind it. */
   #piece: Piece | null = null;
+  #behind: Piece[] | null = null;
+  #promisedBytes = 0;
   #isInKernel = false;
   #isInQuestion = false;
   /** `write` has answered true for it: it is sent whatever the program does next. */
@@ -86,7 +91,8 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   get queuedBytes(): number {
     if (!this.#owesDrain) return 0;
-    return (this.#piece?.byteLength ?? 0) + (this.#queue?.byteLength ?? 0);
+    const unpromised = this.#isPromised ? 0 : (this.#piece?.byteLength ?? 0);
+    return this.#promisedBytes + unpromised + (this.#queue?.byteLength ?? 0);
   }
 
   protected get isSending(): boolean {
@@ -168,7 +174,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#piece === null) this.#nextOfQueue();
     const piece = this.#piece;
     if (piece === null) return false;
-    const flags = this.#hasMore || this.#queue !== null ? MSG_MORE : 0;
+    const flags = this.#hasMore || this.#behind !== null || this.#queue !== null ? MSG_MORE : 0;
     const length = Math.min(piece.byteLength, MOST_SENT_BYTES);
     this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, flags);
     this.#hasMore = false;
@@ -185,21 +191,34 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#isInKernel) this.#owesDrain = true;
   }
 
-  /** Adds to the piece, if nothing waits before these bytes and there is room. */
+  /** Copies the bytes, if the program may believe that the kernel has room for them. */
   #gather(bytes: Uint8Array, length: number): boolean {
-    if (this.#isInKernel || this.isConnecting || this.#queue !== null) return false;
-    if (this.#piece === null) {
-      if (length > LARGEST_PIECE_BYTES) return false;
-      this.#piece = this.home.sendMemory.take(length);
-      this.#isPromised = true;
+    if (this.#owesDrain || this.isConnecting) return false;
+    if (this.#promisedBytes + length > MOST_PROMISED_BYTES || length > LARGEST_PIECE_BYTES) return false;
+    const { sendMemory } = this.home;
+    const last = this.#behind?.at(-1) ?? (this.#isInKernel ? null : this.#piece);
+    if (last === null || !sendMemory.append(last, bytes, length)) {
+      const piece = sendMemory.take(Math.max(length, sendMemory.nextSize(last)));
+      sendMemory.append(piece, bytes, length);
+      this.#line(piece);
     }
-    if (!this.home.sendMemory.append(this.#piece, bytes, length)) return false;
+    this.#promisedBytes += length;
     this.#mustFlush();
     return true;
   }
 
+  #line(piece: Piece): void {
+    if (this.#piece === null) {
+      this.#piece = piece;
+      this.#isPromised = true;
+    } else {
+      this.#behind ??= [];
+      this.#behind.push(piece);
+    }
+  }
+
   #enqueue(push: (queue: WriteQueue) => void): void {
-    if (this.queuedBytes > this.home.maxQueuedBytes) {
+    if (this.queuedBytes - this.#promisedBytes > this.home.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return;
     }
@@ -228,20 +247,28 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     const piece = this.#piece as Piece;
     const isFailed = result < 0 && !isPassing(result);
     if (isFailed || this.#isOutputDropped) {
-      this.#dropPiece();
+      this.#dropPieces();
       if (isFailed && !this.isClosing) this.fail('send', result);
       return;
     }
-    piece.start += Math.max(0, result);
-    if (piece.byteLength === 0) this.#dropPiece();
+    const sent = Math.max(0, result);
+    piece.start += sent;
+    if (this.#isPromised) this.#promisedBytes -= sent;
+    if (piece.byteLength === 0) this.#nextPiece();
     else this.#owesDrain = true;
     if (this.isSending) this.#mustFlush();
     else if (!this.isClosing) this.#drained();
   }
 
-  #dropPiece(): void {
+  #nextPiece(): void {
     if (this.#piece !== null) this.home.sendMemory.giveBack(this.#piece);
-    this.#piece = null;
+    this.#piece = this.#behind?.shift() ?? null;
+    if (this.#behind?.length === 0) this.#behind = null;
+  }
+
+  #dropPieces(): void {
+    while (this.#piece !== null) this.#nextPiece();
+    this.#promisedBytes = 0;
   }
 
   #drained(): void {
@@ -365,6 +392,6 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #dropOutput(): void {
     this.#isOutputDropped = true;
     if (this.#isInKernel) this.home.ring.cancel(this.socket.fd, SEND);
-    else this.#dropPiece();
+    else this.#dropPieces();
   }
 }
