@@ -11,6 +11,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { Backend } from '../../simplenet/index.ts';
 import { ServerProcess } from '../support/server-process.ts';
 import { type Bounds, flatnessOf, LEAST_SAMPLES, type Sample } from './flatness.ts';
 import { Load } from './load.ts';
@@ -18,6 +19,7 @@ import { csvOf, type Line, plotOf, svgOf } from './plot.ts';
 
 const usage = `Usage: npm run soak -- [options]
   --minutes NUMBER  how long, 10 unless given
+  --backend NAME    epoll or io_uring, what SIMPLENET_BACKEND says unless given
   --output FILE     write the measurements to a file that ends in .svg or .csv
   --help            show this`;
 
@@ -43,6 +45,7 @@ const descriptorBounds: Bounds = { share: 0.08, amount: 8 };
 
 interface Settings {
   readonly minutes: number;
+  readonly backend: Backend | undefined;
   readonly output: string | null;
 }
 
@@ -50,6 +53,7 @@ function settings(): Settings | null {
   const { values } = parseArgs({
     options: {
       minutes: { type: 'string', default: '10' },
+      backend: { type: 'string' },
       output: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -63,7 +67,7 @@ function settings(): Settings | null {
   if (output !== null && !/\.(svg|csv)$/.test(output)) {
     throw new RangeError(`--output must end in .svg or .csv, not '${output}'`);
   }
-  return { minutes, output };
+  return { minutes, backend: values.backend as Backend | undefined, output };
 }
 
 interface Measurements {
@@ -100,11 +104,11 @@ function findingOf(what: string, samples: readonly Sample[], bounds: Bounds, uni
   return { isGood: isFlat, text };
 }
 
-async function soak({ minutes, output }: Settings): Promise<boolean> {
+async function soak({ minutes, backend, output }: Settings): Promise<boolean> {
   const durationMs = minutes * MINUTE_MS;
   const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, MOST_WARM_UP_MS);
   // As a server that nobody looks into: no garbage is collected because it is asked how it is.
-  const server = await ServerProcess.start({}, { nodeOptions: [] });
+  const server = await ServerProcess.start(backend === undefined ? {} : { backend }, { nodeOptions: [] });
   try {
     const before = server.descriptors.all;
     const load = new Load(server.port);

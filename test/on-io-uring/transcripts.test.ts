@@ -1,0 +1,10 @@
+/**
+ * The golden transcripts, on the io_uring loop.
+ */
+
+import { onUring } from '../support/backends.ts';
+
+await onUring(async () => {
+  await import('../transcripts/transcripts.test.ts');
+  await import('../transcripts/splits.test.ts');
+});

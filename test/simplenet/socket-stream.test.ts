@@ -1,0 +1,204 @@
+/**
+ * Streams on the real kernel, on either loop: peers that die in every state leave nothing behind, and ten thousand idle ones weigh
+ * little.
+ *
+ * Next: epoll-stream.test.ts
+ */
+
+import { readdirSync, readlinkSync } from 'node:fs';
+import { type Test, test } from 'tap';
+import type { Stream } from '../../simplenet/event-loop.ts';
+import { libc } from '../../simplenet/libc.ts';
+import { NetSocket } from '../../simplenet/net-socket.ts';
+import { nodeHost } from '../../simplenet/node-host.ts';
+import type { InternetAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
+import { realLoops } from '../contracts/real-world.ts';
+import { Recorder } from '../contracts/recorder.ts';
+import { backends, missingBackend, noUring } from '../support/backends.ts';
+import { Program, plainEnvironment } from '../support/programs.ts';
+
+const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
+
+/** The sockets of this process and what watches them, as the kernel sees them. */
+function openSockets(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return /socket:|eventpoll|io_uring/.test(target) ? [`${fd} ${target}`] : [];
+    } catch {
+      return []; // the descriptor that read the folder
+    }
+  });
+}
+
+/** Writes until the kernel takes no more. */
+function flood(stream: Stream): void {
+  while (stream.write(Buffer.alloc(100_000)));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** What a peer, a process of its own, is doing when it is killed. PORT stands for the server's. */
+const states: Readonly<Record<string, { readonly client: string; readonly isReady: (server: Recorder[]) => boolean }>> =
+  {
+    'just connected': {
+      client: `socket.on('connect', () => {});`,
+      isReady: (server) => server.length > 0,
+    },
+    'in the middle of a message': {
+      client: `socket.write('half a mess');`,
+      isReady: (server) => (server[0]?.byteLength ?? 0) > 0,
+    },
+    'while it is written to': {
+      client: `socket.pause(); socket.write('flood me');`,
+      isReady: (server) => (server[0]?.stream?.queuedBytes ?? 0) > 0,
+    },
+    'after it has ended its side': {
+      client: `socket.end('bye');`,
+      isReady: (server) => (server[0]?.ends ?? 0) > 0,
+    },
+    'after we have ended ours': {
+      client: `socket.write('end it');`,
+      isReady: (server) => server[0]?.stream?.isEnded === true,
+    },
+    'while we do not read': {
+      client: `socket.write('pause');`,
+      isReady: (server) => (server[0]?.byteLength ?? 0) > 0,
+    },
+  };
+
+for (const backend of backends) {
+  const skip = missingBackend[backend];
+
+  for (const [state, { client, isReady }] of Object.entries(states)) {
+    test(`a peer that is killed ${state} leaves no descriptor behind (${backend})`, { skip }, async (t) => {
+      const before = openSockets();
+      const loop = new realLoops[backend](libc, nodeHost, { ...defaultLoopLimits, tickMs: 10 });
+      const server: Recorder[] = [];
+      const listener = loop.listen(anyPort, (stream) => {
+        const recorder = new Recorder({
+          onData(_stream, bytes) {
+            const text = bytes.toString();
+            if (text === 'flood me') flood(stream);
+            if (text === 'end it') stream.end();
+            if (text === 'pause') stream.pause();
+          },
+          onDrain: flood,
+          onEnd: () => {}, // an answer is still being prepared
+        });
+        recorder.stream = stream;
+        server.push(recorder);
+        return recorder;
+      });
+      const { port } = listener.address as InternetAddress;
+      const peer = Program.script(`
+        import { connect } from 'node:net';
+        const socket = connect({ port: ${port}, host: '127.0.0.1', allowHalfOpen: true });
+        setInterval(() => {}, 1_000);
+        ${client}`);
+      await until(() => isReady(server));
+      peer.kill('SIGKILL');
+      await peer.ends();
+      // Some states are only noticed by writing, as with any TCP server; a program has a deadline for that.
+      for (const recorder of server) recorder.stream?.setDeadline(50);
+      await until(() => server.every((recorder) => recorder.isClosed));
+      for (const recorder of server) t.same(recorder.complaints, []);
+      listener.close();
+      loop.close();
+      await until(() => loop.openCount === 0);
+      t.same(openSockets(), before);
+    });
+  }
+
+  test(`a peer that is killed before it is accepted leaves no descriptor behind (${backend})`, { skip }, async (t) => {
+    const before = openSockets();
+    const socket = NetSocket.listenOn(anyPort);
+    const { port } = socket.localAddress as InternetAddress;
+    const peer = Program.script(`
+      import { connect } from 'node:net';
+      connect(${port}, '127.0.0.1').on('connect', function () { this.write('x'); console.log('connected'); });`);
+    await peer.prints(/connected/);
+    peer.kill('SIGKILL');
+    await peer.ends();
+    const loop = new realLoops[backend](libc, nodeHost, defaultLoopLimits);
+    const recorders: Recorder[] = [];
+    loop.adoptListener(socket, () => {
+      recorders.push(new Recorder());
+      return recorders[0] as Recorder;
+    });
+    await until(() => recorders[0]?.isClosed === true);
+    t.same(recorders[0]?.complaints, []);
+    loop.close();
+    await until(() => loop.openCount === 0);
+    t.same(openSockets(), before);
+  });
+}
+
+/** How much a server of that kind keeps for each of them, in bytes. */
+async function weigh(t: Test, backend: (typeof backends)[number]): Promise<{ heap: number; rss: number } | null> {
+  const server = Program.script(
+    `
+    const { createEventLoop, raiseOpenFileLimit } = await import(build + '/simplenet/index.js');
+    const limit = raiseOpenFileLimit(12_000);
+    const loop = createEventLoop({ backend: '${backend}' });
+    let closes = 0;
+    const handler = { onData: (s, b) => void s.write(b), onClose: () => void closes++ };
+    const listener = loop.listen({ address: '127.0.0.1', port: 0 }, () => handler);
+    const report = (what) => { gc(); gc(); console.log(what + ' ' + (process.memoryUsage().heapUsed + process.memoryUsage().external) + ' ' + process.memoryUsage().rss); };
+    report('limit=' + limit + ' port=' + listener.address.port + ' start');
+    for (const wanted of [10_000, 0]) {
+      while (loop.openCount - 1 !== wanted) await new Promise((resolve) => setTimeout(resolve, 5));
+      report('open=' + wanted);
+    }`,
+    { nodeOptions: ['--expose-gc', '--max-semi-space-size=1'], env: plainEnvironment() },
+  );
+  t.teardown(() => server.kill());
+  const [, limit, port, heapAtStart, rssAtStart] = await server.prints(/limit=(\d+) port=(\d+) start (\d+) (\d+)\n/);
+  if (Number(limit) < 10_100) {
+    t.pass(`skipped: this machine allows ${limit} open files`);
+    return null;
+  }
+  const client = Program.script(`
+    const { createEventLoop, raiseOpenFileLimit } = await import(build + '/simplenet/index.js');
+    raiseOpenFileLimit(12_000);
+    const loop = createEventLoop();
+    let opens = 0, echoes = 0;
+    const streams = [];
+    const handler = { onOpen() { if (++opens === 10_000) console.log('connected'); }, onData() { if (++echoes === 10_000) console.log('served'); } };
+    for (let i = 0; i < 10_000; i++) {
+      streams.push(loop.connect({ address: '127.0.0.1', port: ${port} }, handler));
+      if (i % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    process.on('SIGUSR2', () => { for (const stream of streams) stream.write(Buffer.from('x')); });`);
+  t.teardown(() => client.kill());
+  await client.prints(/connected/);
+  const report = async (open: number) => {
+    const [, heap, rss] = await server.prints(new RegExp(`open=${open} (\\d+) (\\d+)\n`));
+    return { heap: Number(heap), rss: Number(rss) };
+  };
+  const held = await report(10_000);
+  const perConnection = (held.heap - Number(heapAtStart)) / 10_000;
+  const rssPerConnection = (held.rss - Number(rssAtStart)) / 10_000;
+  t.ok(perConnection < 1_024, `${perConnection.toFixed(0)} bytes of heap, ${rssPerConnection.toFixed(0)} of RSS each`);
+  client.kill('SIGUSR2');
+  await client.prints(/served/);
+  client.kill('SIGKILL');
+  await client.ends();
+  const after = await report(0);
+  const left = after.heap - Number(heapAtStart);
+  t.ok(left < 0.2 * (held.heap - Number(heapAtStart)) + 300_000, `${left} bytes of heap are left when all are gone`);
+  return { heap: perConnection, rss: rssPerConnection };
+}
+
+test('10,000 idle connections', { skip: noUring }, async (t) => {
+  const onEpoll = await weigh(t, 'epoll');
+  const onUring = await weigh(t, 'io_uring');
+  if (onEpoll === null || onUring === null) return;
+  for (const what of ['heap', 'rss'] as const) {
+    const ratio = onUring[what] / onEpoll[what];
+    t.ok(ratio < 1.5, `${what}: on io_uring ${ratio.toFixed(2)} times of what it is on epoll`);
+  }
+});
