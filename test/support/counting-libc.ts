@@ -8,7 +8,7 @@
 import { type Libc, libc as processLibc } from '../../simplenet/libc.ts';
 
 /** The calls that answer a new descriptor. */
-const OPENING = new Set<keyof Libc>(['socket', 'accept4', 'epoll_create1', 'open']);
+const OPENING = new Set<keyof Libc>(['socket', 'accept4', 'epoll_create1', 'open', 'eventfd', 'io_uring_setup']);
 
 export class CountingLibc {
   readonly libc: Libc;
