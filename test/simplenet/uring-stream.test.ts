@@ -1,0 +1,338 @@
+/**
+ * A stream on the io_uring loop, on the real kernel: what was on its way when a program changed its mind.
+ *
+ * Next: uring-loop.test.ts
+ */
+
+import { type Test, test } from 'tap';
+import { EAGAIN } from '../../simplenet/abi.ts';
+import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import type { Host } from '../../simplenet/host.ts';
+import { type Libc, libc } from '../../simplenet/libc.ts';
+import { NetSocket } from '../../simplenet/net-socket.ts';
+import { nodeHost } from '../../simplenet/node-host.ts';
+import type { SocketAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
+import { defaultRingSizes, UringLoop } from '../../simplenet/uring-loop.ts';
+import { Recorder } from '../contracts/recorder.ts';
+import { noUring } from '../support/backends.ts';
+
+const skip = noUring;
+
+/** Kernel buffers that a test can fill. */
+const SMALL = 8_192;
+
+/** More than fits into them, and still one piece. */
+const MUCH = 60_000;
+
+const RECEIVE_BUFFER_BYTES = 256;
+
+const LINGER_MS = 30_000;
+
+function pattern(length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, i) => (i * 31 + (i >>> 8) * 17) & 0xff));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** For the loop to do what it can. */
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+interface Scene {
+  readonly loop: UringLoop;
+  /** May be changed. */
+  readonly libc: Libc;
+  readonly stream: Stream;
+  readonly recorder: Recorder;
+  readonly peer: NetSocket;
+  /** What the peer has read, and whether that was all. */
+  readonly read: { bytes: Buffer; isOver: boolean; error: number };
+  /** Reads what is there. */
+  readAll(): void;
+  /** Lets that much time pass on the loop's clock. */
+  pass(ms: number): void;
+}
+
+async function scene(t: Test, reaction: Partial<StreamHandler> = {}, address?: SocketAddress): Promise<Scene> {
+  let skewMs = 0;
+  const host: Host = { ...nodeHost, now: () => nodeHost.now() + skewMs };
+  const table = { ...libc };
+  const loop = new UringLoop(
+    table,
+    host,
+    { ...defaultLoopLimits, tickMs: 5 },
+    { ...defaultRingSizes, receiveBufferBytes: RECEIVE_BUFFER_BYTES },
+  );
+  const recorder = new Recorder(reaction);
+  const options = { receiveBufferBytes: SMALL, sendBufferBytes: SMALL };
+  const listener = loop.listen(
+    address ?? { address: '127.0.0.1', port: 0 },
+    (stream) => {
+      recorder.stream = stream;
+      return recorder;
+    },
+    address === undefined ? options : {},
+  );
+  const peer = NetSocket.connectTo(listener.address, address === undefined ? options : {});
+  peer.setNonBlocking(true);
+  t.teardown(async () => {
+    peer.close();
+    loop.close();
+    await until(() => loop.openCount === 0);
+    if (recorder.complaints.length > 0) throw new Error(recorder.complaints.join('; '));
+  });
+  await until(() => recorder.stream !== null);
+  const room = Buffer.alloc(65_536);
+  const read = { bytes: Buffer.alloc(0), isOver: false, error: 0 };
+  const readAll = () => {
+    while (!read.isOver) {
+      const length = peer.tryRead(room, 0, room.length);
+      if (length === -EAGAIN) return;
+      if (length <= 0) read.isOver = true;
+      if (length < 0) read.error = length;
+      if (length > 0) read.bytes = Buffer.concat([read.bytes, room.subarray(0, length)]);
+    }
+  };
+  const stream = recorder.stream as unknown as Stream;
+  const pass = (ms: number) => {
+    skewMs += ms;
+  };
+  return { loop, libc: table, stream, recorder, peer, read, readAll, pass };
+}
+
+const EFAULT = 14;
+const ECONNRESET = 104;
+
+test('what was on its way when it was paused is kept: in order, and the end behind it', { skip }, async (t) => {
+  const sent = pattern(10 * RECEIVE_BUFFER_BYTES + 1);
+  const { stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
+  peer.writeAll(sent);
+  peer.shutdown('write');
+  await quiet();
+  for (let told = 1; told <= 11; told++) {
+    await until(() => recorder.chunks.length >= told);
+    await quiet();
+    t.equal(recorder.chunks.length, told, 'one, and then it is paused again');
+    t.equal(recorder.ends, 0);
+    recorder.calling(() => stream.resume());
+  }
+  await until(() => recorder.isClosed);
+  t.ok(recorder.received.equals(sent));
+  t.equal(recorder.ends, 1);
+});
+
+test('what is held goes with a stream that is closed', { skip }, async (t) => {
+  const { loop, stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
+  peer.writeAll(pattern(5 * RECEIVE_BUFFER_BYTES));
+  await until(() => recorder.chunks.length === 1);
+  await quiet();
+  stream.resume();
+  stream.close();
+  await until(() => recorder.isClosed);
+  t.equal(recorder.chunks.length, 1);
+  t.equal(loop.openCount, 1, 'only the listener is left');
+});
+
+test('a stream that is paused and resumed again and again loses nothing', { skip }, async (t) => {
+  const sent = pattern(200_000);
+  const { stream, recorder, peer } = await scene(t);
+  for (let at = 0; at < sent.length; ) {
+    const length = peer.tryWrite(sent, at, Math.min(1_000, sent.length - at));
+    if (length > 0) at += length;
+    if (at % 3 === 0) recorder.calling(() => stream.pause());
+    else recorder.calling(() => stream.resume());
+    if (length <= 0 || at % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (length <= 0) recorder.calling(() => stream.resume());
+  }
+  peer.shutdown('write');
+  stream.resume();
+  await until(() => recorder.isClosed);
+  t.ok(recorder.received.equals(sent));
+});
+
+test('bytes that write took arrive although the stream is closed at once, even if the peer reads late', {
+  skip,
+}, async (t) => {
+  const { stream, recorder, read, readAll } = await scene(t);
+  t.ok(stream.write(pattern(MUCH)));
+  recorder.calling(() => stream.close());
+  await quiet();
+  t.notOk(recorder.isClosed, 'they are still under way');
+  t.notOk(stream.write(Buffer.from('lost')));
+  await until(() => {
+    readAll();
+    return read.isOver;
+  });
+  t.ok(read.bytes.equals(pattern(MUCH)));
+  t.equal(read.error, 0);
+  await until(() => recorder.isClosed);
+  t.equal(recorder.error, null);
+});
+
+test('what counts as queued is dropped by close, as ever', { skip }, async (t) => {
+  const { stream, recorder, read, readAll } = await scene(t);
+  t.ok(stream.write(pattern(MUCH)));
+  await until(() => stream.queuedBytes > 0);
+  t.notOk(stream.write(pattern(MUCH)));
+  recorder.calling(() => stream.close());
+  await until(() => recorder.isClosed);
+  await until(() => {
+    readAll();
+    return read.isOver;
+  });
+  t.ok(read.bytes.length < MUCH, `${read.bytes.length} bytes had left`);
+});
+
+test('a peer that never reads is waited for so long and no longer', { skip }, async (t) => {
+  const { loop, stream, recorder, read, readAll, pass } = await scene(t);
+  stream.setDeadline(1_000); // of the program's, which is of no interest any more
+  t.ok(stream.write(pattern(MUCH)));
+  recorder.calling(() => stream.close());
+  await quiet();
+  pass(LINGER_MS - 1_000);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.notOk(recorder.isClosed);
+  t.equal(recorder.timeouts, 0);
+  pass(1_000);
+  await until(() => recorder.isClosed);
+  t.equal(loop.openCount, 1);
+  await until(() => {
+    readAll();
+    return read.isOver;
+  });
+  t.equal(read.error, -ECONNRESET, 'it learns that it has not got all');
+});
+
+test('abort ends the wait', { skip }, async (t) => {
+  const { stream, recorder, read, readAll } = await scene(t);
+  t.ok(stream.write(pattern(MUCH)));
+  recorder.calling(() => stream.close());
+  await quiet();
+  t.notOk(recorder.isClosed);
+  recorder.calling(() => stream.abort());
+  await until(() => recorder.isClosed);
+  t.equal(recorder.error, null);
+  readAll();
+  t.equal(read.error, -ECONNRESET);
+});
+
+test('a stream that is aborted while it sends to a peer that does not read is gone', { skip }, async (t) => {
+  const { loop, stream, recorder } = await scene(t);
+  for (let i = 0; i < 5; i++) stream.write(pattern(MUCH));
+  await quiet();
+  recorder.calling(() => stream.abort());
+  await until(() => recorder.isClosed);
+  t.equal(loop.openCount, 1);
+});
+
+test('a write that the kernel does not take counts as queued, and onDrain tells when it has', { skip }, async (t) => {
+  const { stream, recorder, readAll, read } = await scene(t);
+  t.ok(stream.write(pattern(MUCH)));
+  t.equal(stream.queuedBytes, 0, 'nobody knows yet');
+  await until(() => stream.queuedBytes > 0);
+  t.equal(recorder.drains, 0);
+  while (recorder.drains === 0) {
+    readAll();
+    await quiet();
+  }
+  t.equal(stream.queuedBytes, 0);
+  readAll();
+  t.ok(read.bytes.equals(pattern(MUCH)));
+  t.ok(stream.write(Buffer.from('more')), 'and it goes on');
+  await until(() => {
+    readAll();
+    return read.bytes.length === MUCH + 4;
+  });
+  t.equal(recorder.drains, 1);
+});
+
+test('writes of one turn leave in one request', { skip }, async (t) => {
+  const { loop, stream, readAll, read } = await scene(t);
+  const lengths: number[] = [];
+  const { send } = loop.ring;
+  loop.ring.send = (fd, tag, address, length, flags) => {
+    lengths.push(length);
+    send.call(loop.ring, fd, tag, address, length, flags);
+  };
+  for (const text of ['one ', 'two ', 'three ']) t.ok(stream.write(Buffer.from(text)));
+  t.ok(stream.write(Buffer.from('four and more'), 4, true));
+  await until(() => {
+    readAll();
+    return read.bytes.length === 18;
+  });
+  t.equal(read.bytes.toString(), 'one two three four');
+  t.same(lengths, [18]);
+});
+
+test('a send that could not be done just then is done again; any other failure ends the stream', {
+  skip,
+}, async (t) => {
+  const { loop, stream, recorder, readAll, read } = await scene(t);
+  const NOWHERE = 8; // an address at which no memory is
+  const answers = [-EAGAIN, -EFAULT];
+  const { send, take } = loop.ring;
+  loop.ring.send = (fd, tag, address, length, flags) =>
+    send.call(loop.ring, fd, tag, answers.length > 0 ? NOWHERE : address, length, flags);
+  loop.ring.take = () => {
+    const isFound = take.call(loop.ring);
+    const { completion } = loop.ring;
+    if (isFound && completion.result === -EFAULT) completion.result = answers.shift() as number;
+    if (answers.length === 1) loop.ring.send = send;
+    return isFound;
+  };
+  t.ok(stream.write(Buffer.from('again')));
+  await until(() => {
+    readAll();
+    return read.bytes.length === 5;
+  });
+  loop.ring.take = take;
+  loop.ring.send = (fd, tag, _address, length, flags) => send.call(loop.ring, fd, tag, NOWHERE, length, flags);
+  stream.write(Buffer.from('never'));
+  await until(() => recorder.isClosed);
+  t.match(recorder.error, { code: 'EFAULT', syscall: 'send' });
+});
+
+test('a paused stream learns that its peer has broken off', { skip }, async (t) => {
+  const { stream, recorder, peer } = await scene(t);
+  stream.pause();
+  await quiet();
+  peer.reset();
+  await until(() => recorder.isClosed);
+  t.match(recorder.error, { code: 'ECONNRESET' });
+});
+
+test('a Unix peer that closes both ways while our answer is under way', { skip }, async (t) => {
+  const { recorder, peer } = await scene(t, { onEnd: () => {} }, { path: `\0simplenet-uring-${process.pid}` });
+  peer.shutdown('write');
+  await until(() => recorder.ends === 1);
+  await quiet();
+  t.notOk(recorder.isClosed, 'it may still read');
+  peer.close();
+  await until(() => recorder.isClosed);
+  t.match(recorder.error, { code: 'EPIPE' });
+});
+
+test('a Unix peer that has closed is heard to the end by a stream that was paused', { skip }, async (t) => {
+  const { stream, recorder, peer } = await scene(t, {}, { path: `\0simplenet-uring-paused-${process.pid}` });
+  stream.pause();
+  await quiet();
+  peer.writeAll(Buffer.from('last words'));
+  peer.close();
+  await quiet();
+  t.notOk(recorder.isClosed);
+  stream.resume();
+  await until(() => recorder.isClosed);
+  t.equal(recorder.received.toString(), 'last words');
+});
+
+test('a shutdown that fails ends the stream with what it said', { skip }, async (t) => {
+  const { libc: table, stream, recorder } = await scene(t);
+  table.shutdown = () => -107; // ENOTCONN: the connection has just been reset
+  recorder.calling(() => stream.end());
+  await until(() => recorder.isClosed);
+  t.match(recorder.error, { code: 'ENOTCONN', syscall: 'shutdown' });
+});
