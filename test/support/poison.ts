@@ -10,10 +10,10 @@ export const POISON = 0xdd;
 
 /** Each receive buffer and each piece of send memory. */
 export function poison({ buffers, sendMemory }: UringLoop): void {
-  const { give, received } = buffers;
-  buffers.give = (id) => {
-    received.call(buffers, id, buffers.bufferBytes).fill(POISON); // the kernel fills it not before `publish`
-    give.call(buffers, id);
+  const { done, received } = buffers;
+  buffers.done = (flags, length) => {
+    received.call(buffers, flags, length).fill(POISON); // the kernel may fill it only after this
+    done.call(buffers, flags, length);
   };
   const { giveBack } = sendMemory;
   sendMemory.giveBack = (piece) => {
@@ -25,16 +25,13 @@ export function poison({ buffers, sendMemory }: UringLoop): void {
 /** To be made on a loop that is poisoned already. */
 export const mistakes: Readonly<Record<string, (loop: UringLoop) => void>> = {
   'a receive buffer is given back before its bytes are delivered'({ buffers }) {
-    const { give, received } = buffers;
-    const givenEarly = new Set<number>();
-    buffers.received = (id, length) => {
-      give.call(buffers, id);
-      givenEarly.add(id);
-      return received.call(buffers, id, length);
+    const { done, received } = buffers;
+    buffers.received = (flags, length) => {
+      const bytes = received.call(buffers, flags, length);
+      done.call(buffers, flags, length);
+      return bytes;
     };
-    buffers.give = (id) => {
-      if (!givenEarly.delete(id)) give.call(buffers, id);
-    };
+    buffers.done = () => {};
   },
 
   'a piece is given back when the kernel was asked to send it, and not when it has'({ ring, sendMemory }) {
