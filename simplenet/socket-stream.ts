@@ -198,6 +198,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
 
   /** The last thing that happens to a stream. */
   protected leave(): void {
+    if (this.#isGone) return; // `settle` delivers what was held, and that may end the stream: then it comes once more
     this.#isGone = true;
     const { fd } = this.socket;
     this.home.deadlines.remove(this);
