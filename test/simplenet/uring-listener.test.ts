@@ -1,0 +1,169 @@
+/**
+ * A listener on the io_uring loop, on the real kernel, with the answers that a test chooses for it.
+ *
+ * Next: uring-loop.test.ts
+ */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type Test, test } from 'tap';
+import { ECONNABORTED, EINVAL, EMFILE } from '../../simplenet/abi.ts';
+import type { Stream } from '../../simplenet/event-loop.ts';
+import type { Host } from '../../simplenet/host.ts';
+import { type Libc, libc } from '../../simplenet/libc.ts';
+import { NetSocket } from '../../simplenet/net-socket.ts';
+import { nodeHost } from '../../simplenet/node-host.ts';
+import type { SocketAddress } from '../../simplenet/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
+import { UringLoop } from '../../simplenet/uring-loop.ts';
+import { Recorder } from '../contracts/recorder.ts';
+import { noUring } from '../support/backends.ts';
+
+const skip = noUring;
+const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };
+const ENOTCONN = 107;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+interface Scene {
+  readonly loop: UringLoop;
+  /** May be changed. */
+  readonly libc: Libc;
+  readonly raised: unknown[];
+  readonly recorders: Recorder[];
+  onConnection(stream: Stream): Recorder;
+  connect(address: SocketAddress): NetSocket;
+  /** The kernel's next answer to a request for connections, instead of its own. */
+  answer(fd: number, result: number): void;
+}
+
+function scene(t: Test): Scene {
+  const raised: unknown[] = [];
+  const host: Host = { ...nodeHost, raise: (error) => void raised.push(error) };
+  const table = { ...libc };
+  const loop = new UringLoop(table, host, { ...defaultLoopLimits, acceptRestMs: 30 });
+  const recorders: Recorder[] = [];
+  const peers: NetSocket[] = [];
+  t.teardown(async () => {
+    for (const peer of peers) peer.close();
+    loop.close();
+    await until(() => loop.openCount === 0);
+  });
+  const { take } = loop.ring;
+  return {
+    loop,
+    libc: table,
+    raised,
+    recorders,
+    onConnection(stream) {
+      const recorder = new Recorder();
+      recorder.stream = stream;
+      recorders.push(recorder);
+      return recorder;
+    },
+    connect(address) {
+      const peer = NetSocket.connectTo(address);
+      peers.push(peer);
+      return peer;
+    },
+    answer(fd, result) {
+      loop.ring.take = () => {
+        const isFound = take.call(loop.ring);
+        const { completion } = loop.ring;
+        if (!isFound || completion.fd !== fd) return isFound;
+        loop.ring.take = take;
+        if (completion.result >= 0) libc.close(completion.result);
+        completion.result = result;
+        return true;
+      };
+    },
+  };
+}
+
+/** The loop that takes it over closes it. */
+const listening = (): NetSocket => NetSocket.listenOn(anyPort);
+
+test('a connection that failed before it was taken is no reason to stop', { skip }, async (t) => {
+  const { loop, recorders, onConnection, connect, answer } = scene(t);
+  const socket = listening();
+  const { address } = loop.adoptListener(socket, onConnection);
+  answer(socket.fd, -ECONNABORTED);
+  connect(address);
+  await quiet();
+  t.equal(recorders.length, 0);
+  connect(address);
+  await until(() => recorders.length === 1);
+});
+
+test('one whose peer is gone already is closed without a word', { skip }, async (t) => {
+  const { loop, libc: table, recorders, onConnection, connect } = scene(t);
+  const { address } = loop.listen(anyPort, onConnection);
+  table.getpeername = () => -ENOTCONN;
+  const peer = connect(address);
+  await until(() => peer.wait('readable', 0));
+  t.equal(peer.read(Buffer.alloc(1)), 0);
+  t.equal(recorders.length, 0);
+  table.getpeername = libc.getpeername;
+  connect(address);
+  await until(() => recorders.length === 1);
+});
+
+test('an error that no waiting can mend closes the listener and is raised', { skip }, async (t) => {
+  const { loop, raised, onConnection, connect, answer } = scene(t);
+  const socket = listening();
+  const { address } = loop.adoptListener(socket, onConnection);
+  answer(socket.fd, -EINVAL);
+  connect(address);
+  await until(() => loop.openCount === 0);
+  t.match(raised, [{ code: 'EINVAL', syscall: 'accept', ...address }]);
+});
+
+test('a listener that rests takes what waits when the rest is over, or when a descriptor comes free', {
+  skip,
+}, async (t) => {
+  const { loop, recorders, onConnection, connect, answer } = scene(t);
+  const socket = listening();
+  const { address } = loop.adoptListener(socket, onConnection);
+  connect(address);
+  await until(() => recorders.length === 1);
+  answer(socket.fd, -EMFILE);
+  connect(address);
+  await until(() => loop.resting.size === 1);
+  connect(address);
+  await until(() => recorders.length === 2);
+  answer(socket.fd, -EMFILE);
+  connect(address);
+  await until(() => loop.resting.size === 1);
+  connect(address);
+  recorders[0]?.stream?.close();
+  await until(() => recorders[0]?.isClosed === true);
+  t.equal(loop.resting.size, 0);
+  await until(() => recorders.length === 3);
+});
+
+test('a listener that is closed lets nobody in from then on; one that others may hold goes on for them', {
+  skip,
+}, async (t) => {
+  const { loop, onConnection } = scene(t);
+  const ours = loop.listen(anyPort, onConnection);
+  await quiet();
+  ours.close();
+  await new Promise<void>((resolve) => queueMicrotask(() => queueMicrotask(resolve)));
+  t.throws(() => NetSocket.connectTo(ours.address), { code: 'ECONNREFUSED' });
+
+  const socket = listening();
+  const other = spawn('sleep', ['20'], { stdio: ['ignore', 'ignore', 'ignore', socket.fd] });
+  t.teardown(() => other.kill());
+  await once(other, 'spawn');
+  const shared = loop.adoptListener(socket, onConnection);
+  await quiet();
+  shared.close();
+  await until(() => loop.openCount === 0);
+  t.doesNotThrow(() => NetSocket.connectTo(shared.address).close());
+});
