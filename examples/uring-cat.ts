@@ -27,7 +27,7 @@ const ring = openRing();
 const { libc } = ring;
 const input = path === undefined ? STDIN : check('open', libc.open(path, abi.O_RDONLY | abi.O_CLOEXEC));
 const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES); // a constant of the module outlives every request here
-const address = libc.addressOf(buffer);
+const address = libc.addressOf(buffer, 0, BUFFER_BYTES);
 
 for (;;) {
   ring.read(input, TAG, address, BUFFER_BYTES, WHERE_IT_STANDS);

@@ -22,13 +22,10 @@ import {
   IORING_CQE_F_BUF_MORE,
   IORING_OFF_PBUF_RING,
   IORING_REGISTER_PBUF_RING,
-  IORING_UNREGISTER_PBUF_RING,
   IOU_PBUF_RING_INC,
   IOU_PBUF_RING_MMAP,
 } from './abi.ts';
 import type { IoUring } from './io-uring.ts';
-import type { Mapping } from './libc.ts';
-import { check } from './system-error.ts';
 
 const HALF_SIZE = 2;
 const ENTRY_HALVES = IO_URING_BUF_SIZE / HALF_SIZE;
@@ -47,12 +44,11 @@ export class BufferRing {
   readonly count: number;
   readonly bufferBytes: number;
   readonly #ring: IoUring;
-  readonly #mapping: Mapping = { memory: null };
   readonly #memory: Buffer;
   readonly #address: number;
   /** For each buffer, where the kernel will put what comes next. */
   readonly #ends: number[] = [];
-  #entries = new Uint16Array(0);
+  readonly #entries: Uint16Array<ArrayBuffer>;
   #tail = 0;
 
   /** `count` is a power of two. */
@@ -65,11 +61,10 @@ export class BufferRing {
     this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes);
     // Given away by a program, postMessage with a transfer list, it would be freed while the kernel writes into it.
     markAsUntransferable(this.#memory.buffer);
-    this.#address = ring.libc.addressOf(this.#memory);
+    this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
     this.#register();
     const offset = IORING_OFF_PBUF_RING + group * HALF;
-    check('mmap', ring.libc.mmap(this.#mapping, count * IO_URING_BUF_SIZE, ring.fd, offset));
-    this.#entries = new Uint16Array(this.#mapping.memory as ArrayBuffer);
+    this.#entries = new Uint16Array(ring.map(count * IO_URING_BUF_SIZE, offset));
     for (let id = 0; id < count; id++) {
       this.#ends.push(0);
       this.#give(id);
@@ -111,14 +106,7 @@ export class BufferRing {
   }
 
   publish(): void {
-    if (this.#entries.length > 0) Atomics.store(this.#entries, TAIL_AT, this.#tail);
-  }
-
-  /** The kernel takes no more of them. Nobody may be receiving. */
-  close(): void {
-    this.#entries = new Uint16Array(0);
-    this.#ring.libc.munmap(this.#mapping);
-    this.#ring.register(IORING_UNREGISTER_PBUF_RING, this.#registration(0), 1);
+    if (!this.#ring.isClosed) Atomics.store(this.#entries, TAIL_AT, this.#tail);
   }
 
   #register(): void {

@@ -110,7 +110,6 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   }
 
   settle(): void {
-    this.settling();
     if (!this.isClosing) {
       this.#applyInterest();
       return;
@@ -136,7 +135,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       return false;
     }
     this.#queue ??= new WriteQueue();
-    if (isOwned) this.#queue.pushOwned(bytes, sent);
+    if (isOwned) this.#queue.pushOwned(bytes, sent, length);
     else this.#queue.pushCopy(bytes, sent, length);
     this.unsettle();
     return false;

@@ -4,7 +4,7 @@
  * A package manager that skips optional packages leaves koffi without its compiled half, and what koffi says then helps
  * nobody, so the failure is explained here. Everything above asks libc.ts for calls and node-host.ts for turns.
  *
- * Next: libc.ts
+ * Next: true-bytes.ts
  */
 
 import { createRequire } from 'node:module';

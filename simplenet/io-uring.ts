@@ -34,7 +34,6 @@ import {
   IO_URING_PROBE_HEAD_SIZE,
   IO_URING_PROBE_OP_SIZE,
   IO_URING_SQE_SIZE,
-  IORING_ACCEPT_MULTISHOT,
   IORING_CQ_EVENTFD_DISABLED,
   IORING_CQE_F_MORE,
   IORING_ENTER_GETEVENTS,
@@ -42,7 +41,6 @@ import {
   IORING_FEAT_SINGLE_MMAP,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
-  IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CONNECT,
   IORING_OP_POLL_ADD,
@@ -63,7 +61,6 @@ import {
   IORING_SQ_TASKRUN,
   IOSQE_BUFFER_SELECT,
   MSG_NOSIGNAL,
-  SOCK_CLOEXEC,
 } from './abi.ts';
 import { Descriptor } from './descriptor.ts';
 import { type Libc, type Mapping, libc as processLibc } from './libc.ts';
@@ -96,7 +93,6 @@ const NEEDED_FEATURES = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP;
 
 const NEEDED_OPERATIONS = [
   IORING_OP_POLL_ADD,
-  IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CONNECT,
   IORING_OP_READ,
@@ -185,8 +181,7 @@ export class IoUring extends Descriptor {
   /** What `take` has found: good until it is called again. */
   readonly completion = new Completion();
 
-  readonly #ringMapping: Mapping = { memory: null };
-  readonly #entryMapping: Mapping = { memory: null };
+  readonly #mappings: Mapping[] = [];
   readonly #rung = Buffer.alloc(EVENT_COUNT_SIZE);
   /** Both rings lie in one piece of memory: the counters of both, and the completions. */
   #ring = nothing;
@@ -231,24 +226,20 @@ export class IoUring extends Descriptor {
     if (this.isClosed) return;
     openRings.delete(this);
     this.#ring = this.#submissions = nothing; // before the memory goes, which nobody must look at any more
-    this.libc.munmap(this.#ringMapping);
-    this.libc.munmap(this.#entryMapping);
+    for (const mapping of this.#mappings) this.libc.munmap(mapping);
     this.bell.close();
     super.close();
   }
 
   // What can be asked for. `fd` and `tag` come back with the completion.
 
-  /** accept(2) of each connection that comes, until a completion has no more to follow. Who asks a ring needs no SOCK_NONBLOCK. */
-  accept(fd: number, tag: number): void {
-    const at = this.#add(IORING_OP_ACCEPT | (IORING_ACCEPT_MULTISHOT << IOPRIO), fd, tag);
-    this.#submissions[at + SQE.operationFlags] = SOCK_CLOEXEC;
-  }
-
-  /** recv(2) of whatever comes, into buffers of a BufferRing, until a completion has no more to follow. */
-  receive(fd: number, tag: number, bufferGroup: number): void {
-    const operation = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << FLAGS_BYTE) | (IORING_RECV_MULTISHOT << IOPRIO);
-    this.#submissions[this.#add(operation, fd, tag) + SQE.bufferGroup] = bufferGroup;
+  /**
+   * recv(2) into a buffer of a BufferRing: once, or (`isMultishot`) of whatever comes, until a completion has no more to follow.
+   */
+  receive(fd: number, tag: number, bufferGroup: number, isMultishot: boolean): void {
+    const priority = isMultishot ? IORING_RECV_MULTISHOT << IOPRIO : 0;
+    const at = this.#add(IORING_OP_RECV | (IOSQE_BUFFER_SELECT << FLAGS_BYTE) | priority, fd, tag);
+    this.#submissions[at + SQE.bufferGroup] = bufferGroup;
   }
 
   /** send(2), which waits for room and takes what fits. `flags` are those of send(2). */
@@ -350,6 +341,14 @@ export class IoUring extends Descriptor {
     Atomics.store(this.#ring, this.#completionFlagsAt, 0);
   }
 
+  /** mmap(2) of memory that this ring shares with us. It goes with the ring, and nobody must look at it then. */
+  map(byteLength: number, offset: number): ArrayBuffer {
+    const mapping: Mapping = { memory: null };
+    check('mmap', this.libc.mmap(mapping, byteLength, this.fd, offset));
+    this.#mappings.push(mapping);
+    return mapping.memory as unknown as ArrayBuffer;
+  }
+
   /** io_uring_register(2). */
   register(operation: number, argument: Uint8Array, count: number): void {
     check('io_uring_register', this.libc.io_uring_register(this.fd, operation, argument, count));
@@ -410,15 +409,10 @@ export class IoUring extends Descriptor {
     this.#completionsAt = place('completionEntries');
     const indexesAt = place('submissionIndexes');
     const words = Math.max(this.#completionsAt + completions * CQE_WORDS, indexesAt + entries);
-    this.#ring = this.#mapWords(this.#ringMapping, words, IORING_OFF_SQ_RING);
-    this.#submissions = this.#mapWords(this.#entryMapping, entries * SQE_WORDS, IORING_OFF_SQES);
+    this.#ring = new Int32Array(this.map(words * WORD_SIZE, IORING_OFF_SQ_RING));
+    this.#submissions = new Int32Array(this.map(entries * IO_URING_SQE_SIZE, IORING_OFF_SQES));
     // The ring of submissions holds indexes into their array, so that they could be handed over in another order. Ours never are.
     for (let i = 0; i < entries; i++) this.#ring[indexesAt + i] = i;
-  }
-
-  #mapWords(mapping: Mapping, words: number, offset: number): Int32Array<ArrayBuffer> {
-    check('mmap', this.libc.mmap(mapping, words * WORD_SIZE, this.fd, offset));
-    return new Int32Array(mapping.memory as ArrayBuffer);
   }
 }
 

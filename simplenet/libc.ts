@@ -50,6 +50,7 @@ import {
   SYS_IO_URING_SETUP,
 } from './abi.ts';
 import { koffi } from './ffi.ts';
+import { trueBuffer, trueByteLength, trueByteOffset } from './true-bytes.ts';
 
 /** Every call answers a number >= 0, or -errno. Names and order of arguments are those of the man pages, section 2. */
 export interface Libc {
@@ -101,8 +102,11 @@ export interface Libc {
   if_nametoindex(name: string): number;
   eventfd(initial: number, flags: number): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
-  /** C's `&bytes[0]`, for the structs that hold addresses. It is good for as long as somebody holds on to `bytes`. */
-  addressOf(bytes: Uint8Array): number;
+  /**
+   * C's `&bytes[offset]`, for the structs that hold addresses, if there are `length` bytes from there on. It is good for as long as
+   * somebody holds on to `bytes`.
+   */
+  addressOf(bytes: Uint8Array, offset: number, length: number): number;
   /** Maps `length` bytes of a ring into `mapping.memory`; answers 0. Nothing may look at that memory after munmap. */
   mmap(mapping: Mapping, length: number, fd: number, offset: number): number;
   munmap(mapping: Mapping): number;
@@ -170,20 +174,6 @@ function answer(result: number): number {
 /** Those of fcntl(2) that take an integer. */
 const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
 
-/**
- * What a view really is, by the engine's own getters: a subclass or a property of the object may call itself longer than it
- * is, and Object.setPrototypeOf lets a DataView, an ArrayBuffer or an array of bytes pass for what it is not. They throw a
- * TypeError for what is no typed array.
- */
-function getterOf<T>(name: string): (this: ArrayBufferView) => T {
-  const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
-  return Object.getOwnPropertyDescriptor(typedArray, name)?.get as (this: ArrayBufferView) => T;
-}
-
-const byteLengthOf = getterOf<number>('byteLength');
-const byteOffsetOf = getterOf<number>('byteOffset');
-const bufferOf = getterOf<ArrayBuffer>('buffer');
-
 function checkInteger(value: number, what: string): void {
   if ((value | 0) !== value) throw new TypeError(`${what} must be a 32-bit integer, not ${String(value)}`);
 }
@@ -197,7 +187,7 @@ function checkRange(bytes: Uint8Array, offset: number, length: number): void {
   if ((offset | 0) !== offset || (length | 0) !== length || offset < 0 || length < 0) {
     throw new RangeError(`offset and length must be integers >= 0, not ${String(offset)} and ${String(length)}`);
   }
-  const byteLength = byteLengthOf.call(bytes);
+  const byteLength = trueByteLength(bytes);
   if (offset + length > byteLength) {
     throw new RangeError(`offset ${offset} + length ${length} is outside a buffer of ${byteLength} bytes`);
   }
@@ -214,7 +204,7 @@ function takeRoom(cell: Int32Array, bytes: Uint8Array): void {
   checkRange(bytes, 0, 0);
   const length = cell instanceof Int32Array ? (cell[0] as number) : undefined;
   if (length === undefined || (length | 0) !== length) throw new TypeError('a length must be an Int32Array');
-  const byteLength = byteLengthOf.call(bytes);
+  const byteLength = trueByteLength(bytes);
   if (length < 0 || length > byteLength) {
     throw new RangeError(`a length of ${length} is outside a buffer of ${byteLength} bytes`);
   }
@@ -233,7 +223,7 @@ const INT_SIZE = 4;
 function checkEvents(events: Int32Array, count: number): void {
   if (!(events instanceof Int32Array)) throw new TypeError('epoll events must be an Int32Array');
   checkInteger(count, 'maxEvents');
-  const words = byteLengthOf.call(events) / WORD_SIZE;
+  const words = trueByteLength(events) / WORD_SIZE;
   if (count < 1 || count * EPOLL_EVENT_WORDS > words) {
     throw new RangeError(`${count} epoll events do not fit into ${words} words`);
   }
@@ -292,7 +282,7 @@ function checkRegistration(operation: number, argument: Uint8Array, count: numbe
   checkInteger(count, 'count');
   checkRange(argument, 0, sizeOf(count));
   if (operation !== IORING_REGISTER_PBUF_RING) return;
-  const struct = new DataView(bufferOf.call(argument), byteOffsetOf.call(argument), IO_URING_BUF_REG_SIZE);
+  const struct = new DataView(trueBuffer(argument), trueByteOffset(argument), IO_URING_BUF_REG_SIZE);
   const isMadeByKernel = (struct.getUint16(14, true) & IOU_PBUF_RING_MMAP) !== 0;
   if (!isMadeByKernel || struct.getBigUint64(0, true) !== 0n)
     throw new RangeError('a buffer ring is made by the kernel');
@@ -312,7 +302,7 @@ function checkString(text: string): void {
 /** C's `buf + offset`. As an object, and not as a number that koffi.address could give: so the memory stays alive. */
 function pointer(bytes: Uint8Array, offset: number): Uint8Array {
   if (offset === 0) return bytes;
-  return new Uint8Array(bufferOf.call(bytes), byteOffsetOf.call(bytes) + offset); // subarray() may be overridden
+  return new Uint8Array(trueBuffer(bytes), trueByteOffset(bytes) + offset); // subarray() may be overridden
 }
 
 /**
@@ -504,9 +494,10 @@ export const libc: Libc = {
     checkRange(buffer, offset, length);
     return answer(c.read(fd, pointer(buffer, offset), length));
   },
-  addressOf(bytes) {
-    checkRange(bytes, 0, 1); // where there are no bytes there is no address of them
-    return Number(koffi.address(bytes)); // Linux gives no program addresses of more than 52 bits unless it asks for them
+  addressOf(bytes, offset, length) {
+    checkRange(bytes, offset, length);
+    if (length === 0) throw new RangeError('where there are no bytes there is no address of them');
+    return Number(koffi.address(bytes)) + offset; // Linux gives no program addresses of more than 52 bits unless it asks for them
   },
   mmap(mapping, length, fd, offset) {
     checkMapping(mapping);

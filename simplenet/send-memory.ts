@@ -8,8 +8,8 @@
  * Next: uring-stream.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import type { Libc } from './libc.ts';
+import { plainView, trueByteLength } from './true-bytes.ts';
 
 /** Sizes are powers of two: of a piece that a slow reader holds on to, half at least is in use. */
 const SMALLEST_BITS = 10;
@@ -22,10 +22,10 @@ export const LARGEST_PIECE_BYTES = SMALLEST_BYTES << (SIZES - 1);
 /** Free pieces of one size that are kept for later. */
 const MOST_SPARE_BYTES = 512 * 1024;
 
-/** What is to be sent of some bytes: those from `start` to `end`. */
+/** Bytes to be sent: those from `start` to `end`, counted from the address. */
 export class Piece {
   readonly bytes: Uint8Array;
-  /** Of the first of the bytes. */
+  /** Of the first byte that was to be sent. */
   readonly address: number;
   /** Its place among the sizes, or -1 where the bytes are not ours. */
   readonly size: number;
@@ -63,7 +63,7 @@ export class SendMemory {
     const spare = (this.#spare[size] as Piece[]).pop();
     if (spare !== undefined) return spare;
     const bytes = Buffer.allocUnsafeSlow(SMALLEST_BYTES << size);
-    return new Piece(bytes, this.#libc.addressOf(bytes), size);
+    return new Piece(bytes, this.#libc.addressOf(bytes, 0, bytes.length), size);
   }
 
   /** How large a piece to take behind that one: twice as large, so that many small writes need few pieces. */
@@ -73,10 +73,8 @@ export class SendMemory {
 
   /** Bytes that somebody has given away. */
   own(bytes: Uint8Array, start: number, end: number): Piece {
-    markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
-    const piece = new Piece(bytes, this.#libc.addressOf(bytes), NOT_OURS);
-    piece.start = start;
-    piece.end = end;
+    const piece = new Piece(bytes, this.#libc.addressOf(bytes, start, end - start), NOT_OURS);
+    piece.end = end - start;
     return piece;
   }
 
@@ -96,10 +94,10 @@ export class SendMemory {
   }
 
   #first(bytes: Uint8Array, length: number): Uint8Array {
-    if (length === bytes.length) return bytes;
+    if (length === trueByteLength(bytes)) return bytes;
     if (bytes !== this.#source || length !== this.#view.length) {
       this.#source = bytes;
-      this.#view = bytes.subarray(0, length);
+      this.#view = plainView(bytes, 0, length);
     }
     return this.#view;
   }

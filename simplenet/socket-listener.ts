@@ -7,7 +7,6 @@
 
 import {
   EAGAIN,
-  ECANCELED,
   ECONNABORTED,
   EHOSTUNREACH,
   EINTR,
@@ -22,8 +21,9 @@ import {
   EPROTO,
 } from './abi.ts';
 import type { Listener, OnConnection, Stream } from './event-loop.ts';
-import type { NetSocket } from './net-socket.ts';
-import type { SocketAddress } from './socket-address.ts';
+import { NetSocket } from './net-socket.ts';
+import { SlowStart } from './slow-start.ts';
+import { SOCKADDR_MAX_SIZE, type SocketAddress } from './socket-address.ts';
 import type { Home, Member } from './socket-loop.ts';
 import { Starvation, type StarvationHome } from './starvation.ts';
 import { SystemError } from './system-error.ts';
@@ -34,8 +34,9 @@ export interface ListenerHome extends Home, StarvationHome {
   addStream(socket: NetSocket, peer: Uint8Array): Stream;
 }
 
-/** There is nothing to accept; the request for it was cancelled. */
-const nothingThere: readonly number[] = [EAGAIN, ECANCELED];
+/** A sockaddr buffer for accept4(2); what was written is copied out before the next call. */
+const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
+const peerLength = new Int32Array(1);
 
 /** There is nothing left to accept with. */
 const starving: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
@@ -54,10 +55,12 @@ const lostBefore: readonly number[] = [
 
 export abstract class SocketListener<H extends ListenerHome> implements Listener, Member {
   readonly address: SocketAddress;
+  isUnsettled = false;
   protected readonly home: H;
   protected readonly socket: NetSocket;
   protected isClosing = false;
   readonly #onConnection: OnConnection;
+  readonly #slowStart: SlowStart;
   readonly #starvation: Starvation;
 
   constructor(home: H, socket: NetSocket, onConnection: OnConnection) {
@@ -65,12 +68,11 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     this.home = home;
     this.socket = socket;
     this.#onConnection = onConnection;
+    this.#slowStart = new SlowStart(home.acceptsPerTurn);
     this.#starvation = new Starvation(home, socket, () => this.startAccepting());
   }
 
   abstract settle(): void;
-  /** It is to be settled when this turn ends. */
-  protected abstract unsettle(): void;
   protected abstract startAccepting(): void;
   protected abstract stopAccepting(): void;
 
@@ -81,18 +83,31 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     if (this.isClosing) return;
     this.isClosing = true;
     this.#starvation.cancel();
-    this.unsettle();
+    this.home.unsettled(this);
   }
 
   protected get isResting(): boolean {
     return this.#starvation.isResting;
   }
 
-  /** Takes a connection in. Answers whether another can be. */
-  protected accepted(socket: NetSocket, peer: Uint8Array): boolean {
+  /** Connections wait: takes some of them in. */
+  protected accept(turn: number): void {
+    this.#slowStart.run(turn, () => this.#acceptOne());
+  }
+
+  /** Whether it is worth calling again. */
+  #acceptOne(): boolean {
+    if (this.isClosing || this.isResting) return false;
+    peerLength[0] = peer.length;
+    const fd = this.socket.tryAccept(peer, peerLength);
+    if (fd < 0) return this.#refused(fd);
+    return this.#accepted(new NetSocket(fd, this.socket.libc), peer.slice(0, peerLength[0]));
+  }
+
+  #accepted(socket: NetSocket, address: Uint8Array): boolean {
     let stream: Stream;
     try {
-      stream = this.home.addStream(socket, peer);
+      stream = this.home.addStream(socket, address);
     } catch {
       // epoll_ctl(2) has no memory or no watches left: as bad as no descriptor.
       this.#starve();
@@ -108,9 +123,8 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     return true;
   }
 
-  /** accept(2) has answered `result`, which is below 0. Answers whether another call may bring a connection. */
-  protected refused(result: number): boolean {
-    if (nothingThere.includes(-result)) return false;
+  #refused(result: number): boolean {
+    if (result === -EAGAIN) return false;
     if (lostBefore.includes(-result)) return true;
     if (starving.includes(-result)) {
       this.#starve();

@@ -65,6 +65,8 @@ export const defaultLoopLimits: LoopLimits = {
 
 /** Something with a descriptor on the loop. */
 export interface Member {
+  /** It waits for `settle`. Belongs to the loop. */
+  isUnsettled: boolean;
   /** One of its callbacks threw: nobody knows what state the program behind it is in. */
   onThrow(): void;
   /** Carries out what was decided during the turn. */
@@ -75,7 +77,7 @@ export interface Member {
 /** What every member needs from the loop it lives on. */
 export interface Home {
   readonly host: Host;
-  /** Calls `settle` when this turn ends, or soon if there is none. */
+  /** Calls `settle`, once, when this turn ends, or soon if there is none. */
   unsettled(member: Member): void;
   /** The descriptor is closed. */
   gone(fd: number): void;
@@ -141,7 +143,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   // How the loop asks the kernel: what is left to each kind of loop.
 
-  /** Puts a listening socket on the loop, which somebody else may hold, too (`isShared`). */
+  /** Puts a listening socket on the loop. `isShared`: somebody else may hold it, too, and go on listening. */
   protected abstract openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener;
   /** Puts a connected socket on the loop, which somebody else may hold, too. */
   protected abstract openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream;
@@ -237,6 +239,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   }
 
   unsettled(member: Member): void {
+    if (member.isUnsettled) return;
+    member.isUnsettled = true;
     this.#unsettled.push(member);
     this.settleSoon();
   }
@@ -289,6 +293,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   protected endTurn(): void {
     for (let i = 0; i < this.#unsettled.length; i++) {
       const member = this.#unsettled[i] as Member;
+      member.isUnsettled = false;
       this.guard(member, () => member.settle());
     }
     this.#unsettled.length = 0;

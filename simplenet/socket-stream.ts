@@ -14,11 +14,13 @@ import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
 import type { Member, StreamHome } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
+import { trueByteLength } from './true-bytes.ts';
 
 export abstract class SocketStream<H extends StreamHome> implements Stream, Member, Timed {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
+  isUnsettled = false;
 
   protected readonly home: H;
   protected readonly socket: NetSocket;
@@ -36,7 +38,6 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   #peer: SocketAddress | Uint8Array;
   /** A deadline that was set before the connection stood counts from then. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
-  #isUnsettled = false;
   #isGone = false;
 
   constructor(
@@ -137,8 +138,9 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   protected mayWrite(bytes: Uint8Array, length: number): boolean {
     if (this.isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
     if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
-    if (!Number.isInteger(length) || length < 0 || length > bytes.length) {
-      throw new RangeError(`${String(length)} of ${bytes.length} bytes cannot be written`);
+    const most = trueByteLength(bytes);
+    if (!Number.isInteger(length) || length < 0 || length > most) {
+      throw new RangeError(`${String(length)} of ${most} bytes cannot be written`);
     }
     return true;
   }
@@ -186,14 +188,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   }
 
   protected unsettle(): void {
-    if (this.#isUnsettled || this.#isGone) return;
-    this.#isUnsettled = true;
-    this.home.unsettled(this);
-  }
-
-  /** `settle` has begun. */
-  protected settling(): void {
-    this.#isUnsettled = false;
+    if (!this.#isGone) this.home.unsettled(this);
   }
 
   /** The last thing that happens to a stream. */

@@ -37,6 +37,7 @@ export class SocketUdpPort implements UdpPort, EpollMember {
   readonly #socket: UdpSocket;
   readonly #handler: UdpHandler;
   readonly #slowStart: SlowStart;
+  isUnsettled = false;
   protected isClosing = false;
   /** Rings to tell of a refusal. While it is set, others are not told. */
   #telling: Alarm | null = null;

@@ -105,7 +105,7 @@ const formatters: Formatters = {
   if_nametoindex: ([name]) => [JSON.stringify(name)],
   eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
   read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
-  addressOf: ([bytes]) => [`{${bytes.byteLength} bytes}`],
+  addressOf: ([, offset, length]) => ['{memory}', offset, length],
   mmap: ([, length, fd, offset]) => [
     'NULL',
     length,

@@ -11,7 +11,7 @@
 import { markAsUntransferable } from 'node:worker_threads';
 import { BufferRing } from './buffer-ring.ts';
 import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
-import type { Host } from './host.ts';
+import type { Alarm, Host } from './host.ts';
 import { IoUring } from './io-uring.ts';
 import type { Libc } from './libc.ts';
 import type { NetSocket } from './net-socket.ts';
@@ -38,6 +38,13 @@ export const defaultRingSizes: RingSizes = {
   receiveBufferBytes: 65_536,
 };
 
+/** The kernel tries for longer; but this holds memory of ours, and at the end it keeps the loop from being gone. */
+const LINGER_MS = 30_000;
+const LAST_LINGER_MS = 1_000;
+
+/** When to offer requests again that the kernel has not taken. */
+const RETRY_MS = 1;
+
 /** Which stock of buffers: there is one in each ring. */
 const BUFFER_GROUP = 0;
 
@@ -53,6 +60,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   readonly #maxEventsPerTurn: number;
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
+  #retry: Alarm | null = null;
   /** Streams with something to send. */
   readonly #output: UringStream[] = [];
   /** Those of whose bytes it is not known yet whether the kernel has taken them. Each is here once. */
@@ -87,6 +95,10 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return this.receiveBuffer.subarray(0, length);
   }
 
+  get lingerMs(): number {
+    return this.isClosed ? LAST_LINGER_MS : LINGER_MS;
+  }
+
   hasOutput(stream: UringStream): void {
     this.#output.push(stream);
     this.settleSoon();
@@ -116,9 +128,9 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     handler: StreamHandler,
     timeoutMs: number,
   ): Stream {
-    const stream = this.add(socket, new UringStream(this, socket, address, handler, true));
-    stream.connect(address, timeoutMs);
-    return stream;
+    const stream = new UringStream(this, socket, address, handler, true);
+    stream.connect(address, timeoutMs); // may throw: before it is on the loop
+    return this.add(socket, stream);
   }
 
   protected override openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort {
@@ -128,17 +140,26 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   }
 
   protected override settled(): void {
-    if (this.ring.isClosed) return;
-    for (const stream of this.#output) {
-      if (stream.flush()) this.#inQuestion.push(stream);
+    const { ring } = this;
+    if (ring.isClosed) return;
+    for (const stream of this.#output.splice(0)) {
+      this.guard(stream, () => {
+        if (stream.flush()) this.#inQuestion.push(stream);
+      });
     }
-    this.#output.length = 0;
-    if (this.ring.unsubmitted > 0) this.ring.submit();
+    if (ring.unsubmitted === 0) return;
+    ring.submit();
+    // The kernel was short of something, and has not taken all. Nothing else would come back to that.
+    if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
+  }
+
+  #submitAgain(): void {
+    this.#retry = null;
+    this.settleSoon();
   }
 
   protected override leave(): void {
-    if (this.ring.isClosed) return;
-    this.buffers.close();
+    this.#retry?.cancel();
     this.ring.close();
   }
 

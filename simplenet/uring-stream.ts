@@ -1,13 +1,13 @@
 /**
  * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and gives bytes away before they are sent.
  *
- * Receiving is one request for the whole life of the connection; what comes lies in a buffer of the loop's BufferRing, so an idle
- * connection owns none. What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one
+ * What comes lies in a buffer of the loop's BufferRing, so an idle connection owns none. Who sends little at a time is received from
+ * by one request for all that comes; who sends much, a buffer at a time, or it would take all of them. What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one
  * request when the turn ends. There is at most one such request at a time: two could overtake each other.
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
- * the next turn (`seeWhatWasTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even when
- * the program closes the stream, as they would be if they were in the kernel: the descriptor then stays until they are.
+ * the next turn (`seeWhatWasTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even
+ * when the program closes the stream, as they would be if they were in the kernel: the descriptor then stays until they are.
  *
  * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
  * back, before the last completion of every request has come: `#requests` counts them.
@@ -15,6 +15,7 @@
  * Next: uring-listener.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import { EAGAIN, ECANCELED, EINTR, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
 import type { BufferRing } from './buffer-ring.ts';
 import type { Completion, IoUring } from './io-uring.ts';
@@ -37,6 +38,8 @@ export interface UringHome extends Home {
 export interface UringStreamHome extends UringHome, StreamHome {
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
+  /** How long a closed stream may take to send what `write` has promised. */
+  readonly lingerMs: number;
   /** Calls `flush` when this turn ends, or soon if there is none. */
   hasOutput(stream: UringStream): void;
 }
@@ -48,8 +51,8 @@ const CONNECT = 3;
 /** A poll for hang-ups and errors alone, for as long as nothing is received. */
 const WATCH = 4;
 
-/** How long a closed stream may take to send what `write` has accepted. The kernel tries for longer; this holds memory of ours. */
-const LINGER_MS = 30_000;
+/** Who sends less at a time leaves buffers for others. */
+const LITTLE_BYTES = 8_192;
 
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
 const MOST_SENT_BYTES = 0x4000_0000;
@@ -65,8 +68,11 @@ function isPassing(result: number): boolean {
 export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
   #requests = 0;
   #isReceiving = false;
+  /** What came last was little. */
+  #isModest = false;
   #isStoppingToReceive = false;
   #isWatching = false;
+  #isHangUpSeen = false;
   #isDeparting = false;
   #isOutputDropped = false;
   /** What is being gathered, or sent, and what was gathered behind it. */
@@ -107,7 +113,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** Asks for the connection. */
   connect(address: SocketAddress, timeoutMs: number): void {
     this.#sockaddr = this.socket.encode(address);
-    const pointer = this.socket.libc.addressOf(this.#sockaddr);
+    const pointer = this.socket.libc.addressOf(this.#sockaddr, 0, this.#sockaddr.length);
     this.home.ring.connect(this.socket.fd, CONNECT, pointer, this.#sockaddr.length);
     this.#requests++;
     this.connectWithin(timeoutMs);
@@ -127,12 +133,15 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   writeOwned(bytes: Uint8Array): boolean {
     if (!this.mayWrite(bytes, bytes.length)) return false;
-    if (bytes.length === 0) return this.queuedBytes === 0;
-    this.#enqueue((queue) => queue.pushOwned(bytes, 0));
+    const { length } = bytes;
+    if (length <= LITTLE_BYTES) return this.write(bytes, length);
+    markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
+    this.#enqueue((queue) => queue.pushOwned(bytes, 0, length));
     return false;
   }
 
   override abort(): void {
+    this.isAborted = true; // also of one that is closing: it may still have something to send
     super.abort();
     if (this.#isDeparting) this.#giveUp();
   }
@@ -161,7 +170,6 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   settle(): void {
-    this.settling();
     if (!this.isClosing) this.#deliverHeld();
     if (this.isClosing) this.#depart();
     else this.#receiveOrWatch();
@@ -292,18 +300,20 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #received({ result, flags, hasMore }: Completion): void {
-    if (!hasMore) {
-      this.#isReceiving = this.#isStoppingToReceive = false;
-      this.unsettle();
-    }
-    if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(flags, result);
+    if (!hasMore) this.#isReceiving = this.#isStoppingToReceive = false;
+    if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(flags, result, hasMore);
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.fail('recv', result);
+    // Who got no buffer asks again before those who did, who ask when this turn ends.
+    else if (result === -ENOBUFS) this.#receiveOrWatch();
+    if (!this.#isReceiving) this.unsettle();
   }
 
-  #receivedInto(flags: number, length: number): void {
+  #receivedInto(flags: number, length: number, hasMore: boolean): void {
     const { buffers } = this.home;
+    this.#isModest = length < LITTLE_BYTES;
+    if (hasMore && !this.#isModest) this.#stopReceiving();
     try {
       if (this.isClosing) return;
       const bytes = buffers.received(flags, length);
@@ -336,9 +346,13 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #watched({ result, hasMore }: Completion): void {
-    if (!hasMore) this.#isWatching = false;
-    if (this.isClosing || this.#isReceiving) return; // who receives is told, and in order
-    if (result > 0 && (result & (EPOLLERR | EPOLLHUP)) !== 0) this.hungUp();
+    if (!hasMore) {
+      this.#isWatching = false;
+      this.unsettle();
+    }
+    if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
+    this.#isHangUpSeen = true; // it is told once: while we receive it waits for the end of that
+    if (!this.isClosing && !this.#isReceiving) this.hungUp();
   }
 
   #receiveOrWatch(): void {
@@ -349,18 +363,24 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#isReceiving) return;
       this.#isReceiving = true;
       this.#requests++;
-      ring.receive(fd, RECEIVE, buffers.group);
+      ring.receive(fd, RECEIVE, buffers.group, this.#isModest);
       return;
     }
-    if (this.#isReceiving && !this.#isStoppingToReceive) {
-      this.#isStoppingToReceive = true;
-      ring.cancel(fd, RECEIVE);
-    }
+    if (this.#isReceiving) this.#stopReceiving();
     // Who does not receive would not learn that the connection is gone.
-    if (this.#isWatching) return;
+    if (this.#isWatching) {
+      if (this.#isHangUpSeen) this.hungUp();
+      return;
+    }
     this.#isWatching = true;
     this.#requests++;
     ring.poll(fd, WATCH, 0, true);
+  }
+
+  #stopReceiving(): void {
+    if (this.#isStoppingToReceive) return;
+    this.#isStoppingToReceive = true;
+    this.home.ring.cancel(this.socket.fd, RECEIVE);
   }
 
   /** Ends what is under way, and leaves when all of it has ended. */
@@ -373,9 +393,9 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#isReceiving) ring.cancel(fd, RECEIVE);
       if (this.#isWatching) ring.cancel(fd, WATCH);
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
-      // What `write` has promised is sent. All else is dropped, as on epoll.
+      // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.
       if (this.isAborted || this.error !== null || !this.#isPromised) this.#dropOutput();
-      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + LINGER_MS);
+      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + this.home.lingerMs);
       this.#queue = null;
       this.#owesDrain = false;
     }

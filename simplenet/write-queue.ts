@@ -7,6 +7,8 @@
  * Next: slow-start.ts
  */
 
+import { plainView } from './true-bytes.ts';
+
 const CHUNK_BYTES = 16_384;
 const SMALL_BYTES = 1_024;
 
@@ -33,27 +35,27 @@ export class WriteQueue {
     const last = this.#chunks[this.#chunks.length - 1];
     if (last?.isOurs) {
       const taken = Math.min(last.bytes.byteLength - last.end, end - from);
-      last.bytes.set(bytes.subarray(from, from + taken), last.end);
+      last.bytes.set(plainView(bytes, from, from + taken), last.end);
       last.end += taken;
       from += taken;
     }
     if (from < end) {
       const length = end - from;
       const chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
-      chunk.set(bytes.subarray(from, end));
+      chunk.set(plainView(bytes, from, end));
       this.#chunks.push({ bytes: chunk, start: 0, end: length, isOurs: true });
     }
     this.#byteLength += end - start;
   }
 
-  /** Appends bytes[start...] themselves. */
-  pushOwned(bytes: Uint8Array, start: number): void {
-    const length = bytes.byteLength - start;
+  /** Appends bytes[start..end) themselves. */
+  pushOwned(bytes: Uint8Array, start: number, end = bytes.byteLength): void {
+    const length = end - start;
     if (length < SMALL_BYTES) {
-      this.pushCopy(bytes, start); // a chunk each for a million bytes would cost more than they weigh
+      this.pushCopy(bytes, start, end); // a chunk each for a million bytes would cost more than they weigh
       return;
     }
-    this.#chunks.push({ bytes, start, end: bytes.byteLength, isOurs: false });
+    this.#chunks.push({ bytes, start, end, isOurs: false });
     this.#byteLength += length;
   }
 

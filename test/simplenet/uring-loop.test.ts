@@ -209,8 +209,7 @@ test('a loop that is closed with everything under way closes all of it, once', {
     await closed(loop);
     t.equal(closes, opened);
     t.equal(connecting, 5);
-    // The ring accepts connections without the table being asked: to it, each was closed without having been opened.
-    t.equal(counting.violations.length, opened, 'no descriptor is closed twice');
+    t.same(counting.violations, [], 'no descriptor is closed twice');
     for (const peer of peers) peer.close();
   }
   t.same(openDescriptors(), before);
