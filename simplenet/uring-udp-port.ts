@@ -43,7 +43,6 @@ export class UringUdpPort extends SocketUdpPort implements UringMember {
 
   override settle(): void {
     if (!this.isClosing) {
-      if (this.#isWaiting) return;
       this.#isWaiting = true;
       this.#home.ring.poll(this.#fd, READABLE, EPOLLIN);
     } else if (!this.#isWaiting) {
