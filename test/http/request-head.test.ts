@@ -90,9 +90,15 @@ function read(text: string, ends: readonly number[]): string {
   return 'incomplete';
 }
 
+/** Two cuts that are close meet in one token; two that are not are two single ones, of which all are tried anyway. */
+const CLOSE = 12;
+const STRIDE = 7;
+
 function disagreeing(text: string, expected: string): number[] | undefined {
   for (let i = 0; i < text.length; i++) {
-    for (let j = i + 1; j <= text.length; j++) if (read(text, [i, j, text.length]) !== expected) return [i, j];
+    for (let j = i + 1; j <= text.length; j += j < i + CLOSE ? 1 : STRIDE) {
+      if (read(text, [i, j, text.length]) !== expected) return [i, j];
+    }
   }
   return undefined;
 }
@@ -106,7 +112,7 @@ for (const request of validRequests) {
     t.ok(whole.endsWith(`,${text.length}]`), 'all of it is used');
     const everyEnd = Array.from({ length: text.length }, (_, i) => i + 1);
     t.equal(read(text, everyEnd), whole, 'byte by byte');
-    t.equal(disagreeing(text, whole), undefined, 'cut at every pair of offsets');
+    t.equal(disagreeing(text, whole), undefined, 'cut at pairs of offsets');
     const behind = `${text}GET /next HTTP/1.1\r\n`;
     t.equal(read(behind, [behind.length]), whole, 'a request behind it is left alone');
   });
@@ -118,7 +124,7 @@ for (const { title, text, status, layer } of invalidRequests) {
     t.equal(read(text, [text.length]), String(status), 'whole');
     const everyEnd = Array.from({ length: text.length }, (_, i) => i + 1);
     t.equal(read(text, everyEnd), String(status), 'byte by byte');
-    t.equal(disagreeing(text, String(status)), undefined, 'cut at every pair of offsets');
+    t.equal(disagreeing(text, String(status)), undefined, 'cut at pairs of offsets');
   });
 }
 
