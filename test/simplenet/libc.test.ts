@@ -6,6 +6,9 @@
  * them is -1, so that a check that is missing here ends in EBADF and not in broken memory.
  */
 
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import * as abi from '../../simplenet/abi.ts';
@@ -231,6 +234,16 @@ t.test('what was not mapped here is not unmapped', async (t) => {
   const mapping = { memory: null };
   t.equal(libc.mmap(mapping, 4096, -1, 0), -abi.EBADF);
   t.same(mapping, { memory: null });
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  writeFileSync(join(folder, 'page'), Buffer.alloc(4096, 'p'));
+  const fd = openSync(join(folder, 'page'), 'r+');
+  t.equal(libc.mmap(mapping, 4096, fd, 0), 0);
+  t.throws(() => libc.mmap(mapping, 4096, fd, 0), { name: 'TypeError', message: 'it is mapped already' });
+  t.equal(libc.munmap(mapping), 0);
+  t.same(mapping, { memory: null });
+  t.equal(libc.munmap(mapping), -abi.EINVAL, 'once');
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
 });
 
 t.test('no argument of fcntl is a pointer', async (t) => {

@@ -189,6 +189,7 @@ test('bytes that write took arrive although the stream is closed at once, even i
   await quiet();
   t.notOk(recorder.isClosed, 'they are still under way');
   t.notOk(stream.write(Buffer.from('lost')));
+  t.notOk(stream.writeOwned(Buffer.from('lost')));
   await until(() => {
     readAll();
     return read.isOver;
@@ -257,6 +258,7 @@ test('a stream that is aborted while it sends to a peer that does not read is go
 
 test('a write that the kernel does not take counts as queued, and onDrain tells when it has', { skip }, async (t) => {
   const { stream, recorder, readAll, read } = await scene(t);
+  t.ok(stream.writeOwned(Buffer.alloc(0)), 'nothing is sent at once');
   t.ok(stream.write(pattern(MUCH)));
   t.equal(stream.queuedBytes, 0, 'nobody knows yet');
   await until(() => stream.queuedBytes > 0);

@@ -219,3 +219,16 @@ t.test('a long queue takes no quadratic time', async (t) => {
   t.equal(sent, 200_000);
   t.ok(performance.now() - startedAt < 5000);
 });
+
+t.test('shift takes the oldest bytes out, and nothing where there are none', async (t) => {
+  const queue = new WriteQueue();
+  t.equal(queue.shift(), undefined);
+  const given = Buffer.alloc(2_000, 'g');
+  queue.pushCopy(Buffer.from('copied'), 1);
+  queue.pushOwned(given, 500);
+  t.match(queue.shift(), { start: 0, end: 5 });
+  t.equal(queue.byteLength, 1_500);
+  t.match(queue.shift(), { bytes: given, start: 500, end: 2_000 });
+  t.equal(queue.byteLength, 0);
+  t.equal(queue.shift(), undefined);
+});
