@@ -249,6 +249,23 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.ok(reader.chunks.length > 1);
   },
 
+  async 'queuedBytes says how the peer gets on with many bytes'(world) {
+    const many = 10 * world.maxQueuedBytes;
+    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const client = connect(world, server, { onOpen: (stream) => void stream.writeOwned(pattern(many)) });
+    await world.until(() => server.recorders[0]?.byteLength !== 0 && server.recorders.length > 0, 'the first arrive');
+    const reader = accepted(server);
+    while (reader.byteLength < many / 2) {
+      const { byteLength } = reader;
+      streamOf(reader).resume();
+      await world.until(() => reader.byteLength > byteLength, 'more arrives');
+    }
+    const { queuedBytes } = streamOf(client);
+    assert.ok(queuedBytes > 0 && queuedBytes < 0.75 * many, `${queuedBytes} of ${many} bytes are still queued`);
+    streamOf(client).abort();
+    await untilClosed(world, [client, reader]);
+  },
+
   async 'onDrain tells when all that was queued is sent, once for each time'(world) {
     const server = new Server(world, { onData: (stream) => stream.pause() });
     const client = connect(world, server);
