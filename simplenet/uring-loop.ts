@@ -166,7 +166,6 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   /** Answers whether there is, or may be, more to do. Only when there is nothing does the loop go to sleep. */
   #turn(): boolean {
     const { ring } = this;
-    if (ring.isClosed) return false;
     ring.silenceBell();
     this.turn++;
     this.beginTurn();
