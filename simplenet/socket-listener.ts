@@ -135,7 +135,6 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   }
 
   #starve(): void {
-    if (this.isResting) return;
     this.stopAccepting();
     this.#starvation.begin();
   }

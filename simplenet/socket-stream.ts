@@ -193,7 +193,8 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
 
   /** The last thing that happens to a stream. */
   protected leave(): void {
-    if (this.#isGone) return; // `settle` delivers what was held, and that may end the stream: then it comes once more
+    /* c8 ignore next -- `settle` delivers what was held, and where that ends the stream it may come once more. */
+    if (this.#isGone) return;
     this.#isGone = true;
     const { fd } = this.socket;
     this.home.deadlines.remove(this);

@@ -9,7 +9,7 @@ import { test } from 'tap';
 import { Days } from './days.ts';
 import { ServerWorld } from './server-world.ts';
 
-const REQUESTS = 100_000;
+const REQUESTS = 50_000;
 const CROWD = 500;
 
 /** Of each of these there must have been some, or the simulation has missed the point. */

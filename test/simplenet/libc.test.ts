@@ -229,6 +229,11 @@ t.test('no argument of io_uring_register is an array of addresses', async (t) =>
   t.throws(() => libc.io_uring_setup(1, new Uint8Array(abi.IO_URING_PARAMS_SIZE - 1)), RangeError);
 });
 
+t.test('no bytes have no address', async (t) => {
+  t.throws(() => libc.addressOf(new Uint8Array(4), 4, 0), RangeError);
+  t.equal(libc.addressOf(new Uint8Array(new ArrayBuffer(8), 4), 2, 2) % 8, 6);
+});
+
 t.test('what was not mapped here is not unmapped', async (t) => {
   t.equal(libc.munmap({ memory: new ArrayBuffer(8) }), -abi.EINVAL);
   const mapping = { memory: null };

@@ -215,6 +215,38 @@ test('a loop that is closed with everything under way closes all of it, once', {
   t.same(openDescriptors(), before);
 });
 
+test('what the kernel is too short of memory to take is offered again', { skip }, async (t) => {
+  const table = { ...libc };
+  const loop = loopOf({}, table);
+  const streams: Stream[] = [];
+  const { address } = loop.listen(anyPort, (stream) => {
+    streams.push(stream);
+    return { onData: () => {} };
+  });
+  const peer = NetSocket.connectTo(address);
+  await until(() => streams.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  let refusals = 3;
+  table.io_uring_enter = (...args) => (refusals-- > 0 ? -EAGAIN : libc.io_uring_enter(...args));
+  t.ok(streams[0]?.write(Buffer.from('hello')));
+  await until(() => peer.wait('readable', 0));
+  t.equal(peer.read(Buffer.alloc(8)), 5);
+  t.ok(refusals <= 0);
+  peer.close();
+  await closed(loop);
+});
+
+test('a port that is closed in the tick that opened it counts once', { skip }, async (t) => {
+  const loop = loopOf();
+  const kept = loop.bindUdp(anyPort, { onMessage: () => {} });
+  loop.bindUdp(anyPort, { onMessage: () => {} }).close();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  t.equal(loop.openCount, 1);
+  kept.close();
+  await until(() => loop.openCount === 0);
+  await closed(loop);
+});
+
 test('a datagram port that is closed while it waits hears no more', { skip }, async (t) => {
   const loop = loopOf();
   const seen: string[] = [];

@@ -364,3 +364,54 @@ test('a shutdown that fails ends the stream with what it said', { skip }, async 
   await until(() => recorder.isClosed);
   t.match(recorder.error, { code: 'ENOTCONN', syscall: 'shutdown' });
 });
+
+test('a hang-up that was told while the stream was paused is not forgotten', { skip }, async (t) => {
+  const address = { path: `\0simplenet-${process.pid}-hang-up` };
+  const { stream, recorder, peer } = await scene(t, { onEnd: () => {} }, address);
+  recorder.calling(() => stream.pause());
+  await quiet();
+  peer.writeAll(Buffer.from('the last'));
+  peer.close();
+  await quiet();
+  recorder.calling(() => stream.resume());
+  await until(() => recorder.isClosed);
+  t.equal(recorder.received.toString(), 'the last');
+  t.equal(recorder.error?.code, 'EPIPE');
+});
+
+test('bytes that call themselves longer than they are are no way to other memory', { skip }, async (t) => {
+  const { stream, recorder } = await scene(t);
+  class Liar extends Uint8Array {
+    override get length() {
+      return 1 << 20;
+    }
+    override get byteLength() {
+      return 1 << 20;
+    }
+  }
+  const liar = new Liar(2_000);
+  for (const write of [() => stream.write(liar), () => stream.writeOwned(liar)]) {
+    recorder.calling(() => t.throws(write, { name: 'RangeError', message: '1048576 of 2000 bytes cannot be written' }));
+  }
+  recorder.calling(() => stream.abort());
+  await until(() => recorder.isClosed);
+});
+
+test('a stream that sends much takes one buffer at a time, and others are heard', { skip }, async (t) => {
+  const { loop, stream, peer, recorder } = await scene(t);
+  const sender = NetSocket.connectTo(stream.localAddress);
+  t.teardown(() => sender.close());
+  sender.setNonBlocking(true);
+  const others = new Recorder();
+  stream.handler = others; // the one that is heard, or not
+  const flood = Buffer.alloc(65_536);
+  let sent = 0;
+  for (let pings = 1; pings <= 20; pings++) {
+    peer.writeAll(Buffer.from('p'));
+    for (let i = 0; i < 50; i++) sent += Math.max(0, sender.tryWrite(flood));
+    await until(() => others.byteLength === pings);
+  }
+  t.ok(sent > 0);
+  t.equal(loop.openCount, 3);
+  recorder.calling(() => stream.abort());
+});
