@@ -36,6 +36,8 @@ export interface UringHome extends Home {
 }
 
 export interface UringStreamHome extends UringHome, StreamHome {
+  /** Counts the turns of the loop. */
+  readonly turn: number;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
   /** How long a closed stream may take to send what `write` has promised. */
@@ -51,11 +53,15 @@ const CONNECT = 3;
 /** A poll for hang-ups and errors alone, for as long as nothing is received. */
 const WATCH = 4;
 
-/** Who sends less at a time leaves buffers for others. */
-const LITTLE_BYTES = 8_192;
+/** Who sends less at a time leaves buffers for others; who sends more within one turn has had more than its share of them. */
+const LITTLE_BYTES = 32_768;
+const MUCH_BYTES = 131_072;
 
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
 const MOST_SENT_BYTES = 0x4000_0000;
+
+/** To copy a few bytes costs less than to point to them. */
+const MOST_COPIED_BYTES = 8_192;
 
 /** How much `write` takes without knowing whether the kernel will: about what a socket has room for at first. */
 const MOST_PROMISED_BYTES = 128 * 1024;
@@ -68,8 +74,10 @@ function isPassing(result: number): boolean {
 export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
   #requests = 0;
   #isReceiving = false;
-  /** What came last was little. */
+  /** It may be received from by one request for all that comes. */
   #isModest = false;
+  #lastTurn = 0;
+  #bytesInTurn = 0;
   #isStoppingToReceive = false;
   #isWatching = false;
   #isHangUpSeen = false;
@@ -134,7 +142,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   writeOwned(bytes: Uint8Array): boolean {
     if (!this.mayWrite(bytes, bytes.length)) return false;
     const { length } = bytes;
-    if (length <= LITTLE_BYTES) return this.write(bytes, length);
+    if (length <= MOST_COPIED_BYTES) return this.write(bytes, length);
     markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
     this.#enqueue((queue) => queue.pushOwned(bytes, 0, length));
     return false;
@@ -312,7 +320,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
     const { buffers } = this.home;
-    this.#isModest = length < LITTLE_BYTES;
+    this.#judge(length);
     if (hasMore && !this.#isModest) this.#stopReceiving();
     try {
       if (this.isClosing) return;
@@ -322,6 +330,14 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     } finally {
       buffers.done(flags, length);
     }
+  }
+
+  #judge(length: number): void {
+    const { turn } = this.home;
+    this.#bytesInTurn = turn === this.#lastTurn ? this.#bytesInTurn + length : length;
+    this.#lastTurn = turn;
+    if (this.#bytesInTurn >= MUCH_BYTES) this.#isModest = false;
+    else if (length < LITTLE_BYTES) this.#isModest = true;
   }
 
   #endReceived(): void {
