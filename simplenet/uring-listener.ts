@@ -15,14 +15,14 @@ import type { NetSocket } from './net-socket.ts';
 import { type ListenerHome, SocketListener } from './socket-listener.ts';
 import type { UringHome, UringMember } from './uring-stream.ts';
 
-export interface UringListenerHome extends UringHome, ListenerHome {
-  readonly turn: number;
-}
+export type UringListenerHome = UringHome & ListenerHome;
 
 const READABLE = 1;
 
 export class UringListener extends SocketListener<UringListenerHome> implements UringMember {
   readonly #isShared: boolean;
+  /** To SlowStart these follow each other like turns: between them nobody has asked. */
+  #times = 0;
   #isWaiting = false;
   #isDeparting = false;
 
@@ -39,7 +39,7 @@ export class UringListener extends SocketListener<UringListenerHome> implements 
   onCompletion(): void {
     this.#isWaiting = false;
     this.home.unsettled(this);
-    this.accept(this.home.turn);
+    this.accept(++this.#times);
   }
 
   settle(): void {

@@ -12,15 +12,15 @@ import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import type { UdpSocket } from './udp-socket.ts';
 import type { UringHome, UringMember } from './uring-stream.ts';
 
-export interface UringUdpHome extends UringHome, UdpHome {
-  readonly turn: number;
-}
+export type UringUdpHome = UringHome & UdpHome;
 
 const READABLE = 1;
 
 export class UringUdpPort extends SocketUdpPort implements UringMember {
   readonly #home: UringUdpHome;
   readonly #fd: number;
+  /** To SlowStart these follow each other like turns: between them nobody has asked. */
+  #times = 0;
   #isWaiting = false;
   #isDeparting = false;
 
@@ -38,7 +38,7 @@ export class UringUdpPort extends SocketUdpPort implements UringMember {
   onCompletion(): void {
     this.#isWaiting = false;
     this.#home.unsettled(this);
-    this.onEvents(EPOLLIN, this.#home.turn);
+    this.onEvents(EPOLLIN, ++this.#times);
   }
 
   override settle(): void {
