@@ -42,9 +42,6 @@ export const defaultRingSizes: RingSizes = {
 const LINGER_MS = 30_000;
 const LAST_LINGER_MS = 1_000;
 
-/** Answers leave when a turn ends: in a crowd of 512, the first of 256 would wait for the last. */
-const MOST_DELIVERED = 64;
-
 /** When to offer requests again that the kernel has not taken. */
 const RETRY_MS = 1;
 
@@ -71,7 +68,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
     super(libc, host, limits);
-    this.#maxEventsPerTurn = Math.min(limits.maxEventsPerTurn, MOST_DELIVERED);
+    this.#maxEventsPerTurn = limits.maxEventsPerTurn;
     this.#datagramBytes = limits.receiveBufferBytes;
     this.sendMemory = new SendMemory(libc);
     this.ring = new IoUring({ entries: sizes.submissions, completions: sizes.completions, libc });
