@@ -218,7 +218,6 @@ export const IORING_CQE_BUFFER_SHIFT = 16;
 export const IORING_REGISTER_EVENTFD = 4;
 export const IORING_REGISTER_PROBE = 8;
 export const IORING_REGISTER_PBUF_RING = 22;
-export const IORING_UNREGISTER_PBUF_RING = 23;
 export const IO_URING_PROBE_HEAD_SIZE = 16;
 export const IO_URING_PROBE_OP_SIZE = 8;
 export const IO_URING_OP_SUPPORTED = 1 << 0;

@@ -27,7 +27,6 @@ import {
   IORING_REGISTER_EVENTFD,
   IORING_REGISTER_PBUF_RING,
   IORING_REGISTER_PROBE,
-  IORING_UNREGISTER_PBUF_RING,
   IOU_PBUF_RING_MMAP,
   IPPROTO_IP,
   IPPROTO_IPV6,
@@ -273,7 +272,6 @@ const registerSizes: Readonly<Record<number, (count: number) => number>> = {
   [IORING_REGISTER_EVENTFD]: () => INT_SIZE,
   [IORING_REGISTER_PROBE]: (count) => IO_URING_PROBE_HEAD_SIZE + count * IO_URING_PROBE_OP_SIZE,
   [IORING_REGISTER_PBUF_RING]: () => IO_URING_BUF_REG_SIZE,
-  [IORING_UNREGISTER_PBUF_RING]: () => IO_URING_BUF_REG_SIZE,
 };
 
 function checkRegistration(operation: number, argument: Uint8Array, count: number): void {

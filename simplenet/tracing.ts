@@ -124,7 +124,7 @@ const formatters: Formatters = {
     'NULL',
     0,
   ],
-  io_uring_register: ([fd, operation, , count]) => [fd, registration(operation), '{argument}', count],
+  io_uring_register: ([fd, operation, , count]) => [fd, symbol(operation, 'IORING_REGISTER_'), '{argument}', count],
 };
 
 type Line = (text: string, startedAt: number, durationMs: number) => void;
@@ -236,10 +236,6 @@ type AbiName = keyof typeof abi;
 function symbol(value: number, prefix: string): string {
   const names = Object.keys(abi) as AbiName[];
   return names.find((name) => name.startsWith(prefix) && abi[name] === value) ?? String(value);
-}
-
-function registration(operation: number): string {
-  return symbol(operation, operation === abi.IORING_UNREGISTER_PBUF_RING ? 'IORING_UNREGISTER_' : 'IORING_REGISTER_');
 }
 
 /** The names of the bits that are set, and the rest as a number. */

@@ -159,7 +159,6 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   }
 
   protected override leave(): void {
-    this.#retry?.cancel();
     this.ring.close();
   }
 

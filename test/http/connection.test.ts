@@ -290,6 +290,29 @@ test('upgrade: not before the body has been read, not for who has gone; an end t
   t.ok(heard.includes('end'));
 });
 
+test('an upgrade takes up reading again where too much had come behind the request', async (t) => {
+  let heardBytes = 0;
+  let go = () => {};
+  const server = serving(t, async (_request, response) => {
+    await new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const onData = (_stream: unknown, bytes: Buffer) => {
+      heardBytes += bytes.length;
+    };
+    response.upgrade('x', () => ({ onData }));
+  });
+  const socket = dial(server);
+  const much = 8_000_000;
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+  socket.write(Buffer.alloc(much));
+  await sleep(50); // for it to be stopped: more than any buffer holds is on its way
+  t.ok(socket.writableLength > 0);
+  go();
+  await until(() => heardBytes === much);
+  socket.destroy();
+});
+
 test('a middleware that forgets to await next does not leave a rejection to nobody', async (t) => {
   const router = new Router();
   router.use(async (_request, _response, next) => {

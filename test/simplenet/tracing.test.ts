@@ -318,12 +318,6 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
       0,
       'io_uring_register(7, IORING_REGISTER_EVENTFD, {argument}, 1) = 0',
     ),
-    row(
-      'io_uring_register',
-      [7, abi.IORING_UNREGISTER_PBUF_RING, HELLO, 1],
-      0,
-      'io_uring_register(7, IORING_UNREGISTER_PBUF_RING, {argument}, 1) = 0',
-    ),
   ],
 };
 
