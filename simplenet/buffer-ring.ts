@@ -2,7 +2,7 @@
  * BufferRing: receive buffers that belong to nobody until something arrives, io_uring_register_buf_ring(3).
  *
  * A receive that may wait for an hour must not own a buffer for an hour. So the kernel is given a stock of them; when bytes come for
- * any connection it takes one, and its completion says which. From then on it is ours, until `give` puts it back into the stock.
+ * any connection it takes one, and its completion says which. From then on it is ours, until `done`.
  * Where the stock is empty, receives end with ENOBUFS and are asked for again: nothing is lost, the bytes wait in their socket.
  *
  * A buffer need not be used up at once: what comes next, for whatever connection, is put behind what came before, and we get the

@@ -16,7 +16,7 @@ import type { Libc } from './libc.ts';
 import type { NetSocket } from './net-socket.ts';
 import type { Socket } from './socket.ts';
 import type { SocketAddress } from './socket-address.ts';
-import { closingOnError, defaultLoopLimits, type LoopLimits, SocketLoop } from './socket-loop.ts';
+import { closingOnError, defaultLoopLimits, type LoopLimits, NOBODY, SocketLoop } from './socket-loop.ts';
 import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
@@ -34,10 +34,6 @@ function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | nul
 
 /** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
 const WORTH_LOOKING_AGAIN = 4;
-
-/** Who hears of a connection until its handler is chosen. */
-/* c8 ignore next -- it hears of nothing: events come in a later turn, when it is chosen. */
-const NOBODY: StreamHandler = { onData: () => {} };
 
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHome, EpollListenerHome, UdpHome {
   readonly epoll: Epoll;

@@ -93,6 +93,10 @@ export interface StreamHome extends Home {
   readonly maxQueuedBytes: number;
 }
 
+/** Who hears of a connection until its handler is chosen. */
+/* c8 ignore next -- it hears of nothing: news come in a later turn, when it is chosen. */
+export const NOBODY: StreamHandler = { onData: () => {} };
+
 /** A socket that was made for something is closed if that fails. */
 export function closingOnError<T>(socket: Socket, use: () => T): T {
   try {
@@ -299,6 +303,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#unsettled.length = 0;
     this.settled();
     this.#isInTurn = false;
+    if (this.#unsettled.length > 0) this.settleSoon(); // an exception in what was carried out last
     if (!this.#isClosed || this.#openCount > 0) return;
     this.#watch?.close();
     this.deadlines.close();

@@ -33,7 +33,7 @@ const noRoom: readonly number[] = [-EAGAIN, -ENOBUFS, -ENOMEM];
 
 export class SocketUdpPort implements UdpPort, EpollMember {
   readonly address: SocketAddress;
-  readonly #home: UdpHome;
+  protected readonly home: UdpHome;
   readonly #socket: UdpSocket;
   readonly #handler: UdpHandler;
   readonly #slowStart: SlowStart;
@@ -44,7 +44,7 @@ export class SocketUdpPort implements UdpPort, EpollMember {
 
   constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler) {
     this.address = socket.localAddress;
-    this.#home = home;
+    this.home = home;
     this.#socket = socket;
     this.#handler = handler;
     this.#slowStart = new SlowStart(home.datagramsPerTurn);
@@ -70,13 +70,13 @@ export class SocketUdpPort implements UdpPort, EpollMember {
     if (this.isClosing) return;
     this.isClosing = true;
     this.#telling?.cancel();
-    this.#home.unsettled(this);
+    this.home.unsettled(this);
   }
 
   settle(): void {
     const { fd } = this.#socket;
     this.#socket.close();
-    this.#home.gone(fd);
+    this.home.gone(fd);
   }
 
   /** Null for a Unix sender that cannot be written to: it has no name, or one that is not text. */
@@ -92,22 +92,22 @@ export class SocketUdpPort implements UdpPort, EpollMember {
   /** An alarm, and not the end of this turn: a program that sends again whenever it is told would never let go of the thread. */
   #tellSoon(error: SystemError): void {
     if (this.#handler.onError === undefined || this.#telling !== null) return;
-    this.#telling = this.#home.host.alarm(0, () => {
+    this.#telling = this.home.host.alarm(0, () => {
       this.#telling = null;
-      this.#home.guard(this, () => this.#handler.onError?.(this, error));
+      this.home.guard(this, () => this.#handler.onError?.(this, error));
     });
   }
 
   /** Whether it is worth calling again. */
   #receiveOne(): boolean {
     if (this.isClosing) return false;
-    const size = this.#socket.tryReceive(this.#home.receiveBuffer, 0);
-    if (size > this.#home.receiveBuffer.length) {
+    const size = this.#socket.tryReceive(this.home.receiveBuffer, 0);
+    if (size > this.home.receiveBuffer.length) {
       this.#handler.onError?.(this, new SystemError('recvfrom', -EMSGSIZE, this.#socket.lastSender));
       return true;
     }
     if (size >= 0) {
-      this.#handler.onMessage(this, this.#home.received(size), this.#socket.lastSender);
+      this.#handler.onMessage(this, this.home.received(size), this.#socket.lastSender);
       return true;
     }
     if (size === -EAGAIN || size === -EINTR) return false;

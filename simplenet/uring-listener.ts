@@ -9,26 +9,23 @@
  * Next: uring-udp-port.ts
  */
 
-import { EPOLLIN, SHUT_RD } from './abi.ts';
+import { SHUT_RD } from './abi.ts';
 import type { OnConnection } from './event-loop.ts';
 import type { NetSocket } from './net-socket.ts';
 import { type ListenerHome, SocketListener } from './socket-listener.ts';
+import { UringReadiness } from './uring-readiness.ts';
 import type { UringHome, UringMember } from './uring-stream.ts';
 
 export type UringListenerHome = UringHome & ListenerHome;
 
-const READABLE = 1;
-
 export class UringListener extends SocketListener<UringListenerHome> implements UringMember {
   readonly #isShared: boolean;
-  /** To SlowStart these follow each other like turns: between them nobody has asked. */
-  #times = 0;
-  #isWaiting = false;
-  #isDeparting = false;
+  readonly #readiness: UringReadiness;
 
   constructor(home: UringListenerHome, socket: NetSocket, onConnection: OnConnection, isShared: boolean) {
     super(home, socket, onConnection);
     this.#isShared = isShared;
+    this.#readiness = new UringReadiness(home.ring, socket.fd);
   }
 
   /** Asks to be told of connections, when this turn ends. */
@@ -37,25 +34,19 @@ export class UringListener extends SocketListener<UringListenerHome> implements 
   }
 
   onCompletion(): void {
-    this.#isWaiting = false;
     this.home.unsettled(this);
-    this.accept(++this.#times);
+    this.accept(this.#readiness.answered());
   }
 
   settle(): void {
-    const { fd } = this.socket;
+    const { fd, libc } = this.socket;
     if (!this.isClosing) {
-      if (this.#isWaiting || this.isResting) return;
-      this.#isWaiting = true;
-      this.home.ring.poll(fd, READABLE, EPOLLIN);
-    } else if (!this.#isWaiting) {
+      if (!this.isResting) this.#readiness.ask();
+    } else if (this.#readiness.end()) {
       this.socket.close();
       this.home.gone(fd);
-    } else if (!this.#isDeparting) {
-      this.#isDeparting = true;
-      this.home.ring.cancel(fd, READABLE);
-      // The request holds on to the socket until it has ended, and clients would still be let in.
-      if (!this.#isShared) this.socket.libc.shutdown(fd, SHUT_RD);
+    } else if (!this.#isShared) {
+      libc.shutdown(fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in
     }
   }
 

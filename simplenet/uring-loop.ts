@@ -17,7 +17,7 @@ import type { Libc } from './libc.ts';
 import type { NetSocket } from './net-socket.ts';
 import { SendMemory } from './send-memory.ts';
 import type { SocketAddress } from './socket-address.ts';
-import { defaultLoopLimits, type LoopLimits, SocketLoop } from './socket-loop.ts';
+import { defaultLoopLimits, type LoopLimits, NOBODY, SocketLoop } from './socket-loop.ts';
 import type { UdpSocket } from './udp-socket.ts';
 import { UringListener, type UringListenerHome } from './uring-listener.ts';
 import { type UringMember, UringStream, type UringStreamHome } from './uring-stream.ts';
@@ -47,10 +47,6 @@ const RETRY_MS = 1;
 
 /** Which stock of buffers: there is one in each ring. */
 const BUFFER_GROUP = 0;
-
-/** Who hears of a connection until its handler is chosen. */
-/* c8 ignore next -- it hears of nothing: bytes come in a later turn, when it is chosen. */
-const NOBODY: StreamHandler = { onData: () => {} };
 
 export class UringLoop extends SocketLoop<UringMember> implements UringStreamHome, UringListenerHome, UringUdpHome {
   readonly ring: IoUring;

@@ -2,8 +2,10 @@
  * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and gives bytes away before they are sent.
  *
  * What comes lies in a buffer of the loop's BufferRing, so an idle connection owns none. Who sends little at a time is received from
- * by one request for all that comes; who sends much, a buffer at a time, or it would take all of them. What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one
- * request when the turn ends. There is at most one such request at a time: two could overtake each other.
+ * by one request for all that comes; who sends much, a buffer at a time, or it would take all of them.
+ *
+ * What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one request when the turn
+ * ends. There is at most one such request at a time: two could overtake each other.
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
  * the next turn (`seeWhatWasTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even
@@ -12,7 +14,7 @@
  * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
  * back, before the last completion of every request has come: `#requests` counts them.
  *
- * Next: uring-listener.ts
+ * Next: uring-readiness.ts
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
@@ -406,7 +408,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       this.#held = null;
       const { ring } = this.home;
       const { fd } = this.socket;
-      if (this.#isReceiving) ring.cancel(fd, RECEIVE);
+      if (this.#isReceiving) this.#stopReceiving();
       if (this.#isWatching) ring.cancel(fd, WATCH);
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
       // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.

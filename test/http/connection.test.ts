@@ -22,6 +22,7 @@ import {
 import type { InternetAddress } from '../../simplenet/index.ts';
 import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
 import { Program } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
 
 const LARGE = Buffer.alloc(12_000_000, 'x');
 
@@ -44,10 +45,6 @@ async function gather(socket: Socket): Promise<string> {
   await new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
   socket.destroy();
   return Buffer.concat(chunks).toString('latin1');
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1);
 }
 
 const closing = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';

@@ -3,7 +3,7 @@
  */
 
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,8 @@ import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, se
 import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
+import { openDescriptors } from '../support/open-descriptors.ts';
+import { until } from '../support/waiting.ts';
 
 const hello = new Router();
 hello.get('/', (_request, response) => response.text('hello\n'));
@@ -37,18 +39,8 @@ async function gather(socket: Socket): Promise<string> {
   return text;
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1);
-}
-
 function openSockets(): number {
-  return readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return /socket:|eventpoll/.test(readlinkSync(`/proc/self/fd/${fd}`));
-    } catch {
-      return false; // the descriptor that read the folder
-    }
-  }).length;
+  return openDescriptors().filter((descriptor) => /socket:|eventpoll/.test(descriptor)).length;
 }
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;

@@ -13,6 +13,7 @@ import { nodeHost } from '../../simplenet/node-host.ts';
 import type { SocketAddress } from '../../simplenet/socket-address.ts';
 import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
+import { until } from '../support/waiting.ts';
 
 const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };
 const CROWD = 8;
@@ -45,10 +46,6 @@ interface End {
   heard: string;
   isOver: boolean;
   isClosed: boolean;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1);
 }
 
 for (const way of ['close', 'abort'] as const) {

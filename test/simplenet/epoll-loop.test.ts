@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Test, test } from 'tap';
+import { test } from 'tap';
 import { ENOMEM, EPOLLIN } from '../../simplenet/abi.ts';
 import { EpollLoop } from '../../simplenet/epoll-loop.ts';
 import type { StreamHandler } from '../../simplenet/event-loop.ts';
@@ -18,7 +18,9 @@ import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { SimulatedWorld } from '../contracts/simulated-world.ts';
 import { noFaults } from '../simulation/simulated-faults.ts';
+import { connectedPair } from '../support/connected-pair.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
+import { until } from '../support/waiting.ts';
 
 const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
 
@@ -103,23 +105,6 @@ test('limits that make no sense are refused', async (t) => {
     );
   }
 });
-
-/** Both ends of a connection, as plain sockets that wait. */
-function connectedPair(t: Test): { ours: NetSocket; theirs: NetSocket } {
-  const listener = NetSocket.listenOn(anyPort);
-  const theirs = NetSocket.connectTo(listener.localAddress);
-  const ours = listener.accept();
-  listener.close();
-  t.teardown(() => {
-    theirs.close();
-    ours.close();
-  });
-  return { ours, theirs };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1);
-}
 
 test('a stream taken over from a process that keeps its socket is heard of no more once it is closed', async (t) => {
   const counting = new CountingLibc();

@@ -26,6 +26,7 @@ import { IoUring, type IoUringOptions } from '../../simplenet/io-uring.ts';
 import { libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
 import { noUring } from '../support/backends.ts';
+import { connectedPair } from '../support/connected-pair.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 
 const skip = noUring;
@@ -34,19 +35,6 @@ function open(t: Test, options: IoUringOptions = {}): IoUring {
   const ring = new IoUring(options);
   t.teardown(() => ring.close());
   return ring;
-}
-
-/** Both ends of a connection. */
-function pair(t: Test): { ours: NetSocket; theirs: NetSocket } {
-  const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
-  const theirs = NetSocket.connectTo(listener.localAddress);
-  const ours = listener.accept();
-  listener.close();
-  t.teardown(() => {
-    theirs.close();
-    ours.close();
-  });
-  return { ours, theirs };
 }
 
 /** The next completion, for which it waits: its tag and its result. */
@@ -92,7 +80,7 @@ test('files: read and write, at places beyond 4 GiB too, and where the file stan
 
 test('a request that is cancelled ends with ECANCELED, and only that one', { skip }, async (t) => {
   const ring = open(t);
-  const { ours, theirs } = pair(t);
+  const { ours, theirs } = connectedPair(t);
   ring.poll(ours.fd, 1, EPOLLIN);
   ring.poll(ours.fd, 2, EPOLLIN);
   ring.submit();
@@ -104,7 +92,7 @@ test('a request that is cancelled ends with ECANCELED, and only that one', { ski
 
 test('more requests than fit are handed over in between', { skip }, async (t) => {
   const ring = open(t, { entries: 2, completions: 64 });
-  const { ours } = pair(t);
+  const { ours } = connectedPair(t);
   for (let i = 0; i < 20; i++) ring.poll(ours.fd, i, EPOLLOUT);
   t.ok(ring.unsubmitted <= 2);
   const tags = Array.from({ length: 20 }, () => next(ring)[0]);
@@ -117,7 +105,7 @@ test('more requests than fit are handed over in between', { skip }, async (t) =>
 test('a kernel that takes none of them: as many as fit, and one more is an error', { skip }, async (t) => {
   const table = { ...libc };
   const ring = open(t, { entries: 4, libc: table });
-  const { ours } = pair(t);
+  const { ours } = connectedPair(t);
   for (const answer of [-EBUSY, -EAGAIN, -EINTR]) {
     table.io_uring_enter = () => answer;
     while (ring.unsubmitted < 4) ring.poll(ours.fd, ring.unsubmitted, EPOLLOUT);
@@ -132,7 +120,7 @@ test('a kernel that takes none of them: as many as fit, and one more is an error
 
 test('more completions than fit are kept by the kernel, and none is lost', { skip }, async (t) => {
   const ring = open(t, { entries: 4, completions: 4 });
-  const { ours } = pair(t);
+  const { ours } = connectedPair(t);
   const COUNT = 50;
   for (let i = 0; i < COUNT; i++) ring.poll(ours.fd, i, EPOLLOUT);
   ring.submit();
@@ -156,7 +144,7 @@ test('more completions than fit are kept by the kernel, and none is lost', { ski
 
 test('the bell rings when it is set, and not while it is silent', { skip }, async (t) => {
   const ring = open(t);
-  const { ours, theirs } = pair(t);
+  const { ours, theirs } = connectedPair(t);
   const isRinging = () => new NetSocket(ring.bell.fd).wait('readable', 0);
   ring.poll(ours.fd, 1, EPOLLIN);
   ring.submit();

@@ -6,8 +6,7 @@
 
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Test, test } from 'tap';
+import { test } from 'tap';
 import type { StreamHandler } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
@@ -17,8 +16,10 @@ import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { realLoops } from '../contracts/real-world.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { backends, missingBackend } from '../support/backends.ts';
+import { connectedPair } from '../support/connected-pair.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 import { Program, plainEnvironment } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
 
 const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
 
@@ -66,23 +67,6 @@ const workerEnds = {
     stream.write(bytes);
     process.exit(0);`,
 };
-/** Both ends of a connection, as plain sockets that wait. */
-function connectedPair(t: Test): { ours: NetSocket; theirs: NetSocket } {
-  const listener = NetSocket.listenOn(anyPort);
-  const theirs = NetSocket.connectTo(listener.localAddress);
-  const ours = listener.accept();
-  listener.close();
-  t.teardown(() => {
-    theirs.close();
-    ours.close();
-  });
-  return { ours, theirs };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1);
-}
-
 for (const backend of backends) {
   const skip = missingBackend[backend];
 

@@ -5,7 +5,6 @@
  * Next: epoll-stream.test.ts
  */
 
-import { readdirSync, readlinkSync } from 'node:fs';
 import { type Test, test } from 'tap';
 import type { Stream } from '../../simplenet/event-loop.ts';
 import { libc } from '../../simplenet/libc.ts';
@@ -16,29 +15,20 @@ import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { realLoops } from '../contracts/real-world.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { backends, missingBackend, noUring } from '../support/backends.ts';
+import { openDescriptors } from '../support/open-descriptors.ts';
 import { Program, plainEnvironment } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
 
 const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
 
 /** The sockets of this process and what watches them, as the kernel sees them. */
 function openSockets(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const target = readlinkSync(`/proc/self/fd/${fd}`);
-      return /socket:|eventpoll|io_uring/.test(target) ? [`${fd} ${target}`] : [];
-    } catch {
-      return []; // the descriptor that read the folder
-    }
-  });
+  return openDescriptors().filter((descriptor) => /socket:|eventpoll|io_uring/.test(descriptor));
 }
 
 /** Writes until the kernel takes no more. */
 function flood(stream: Stream): void {
   while (stream.write(Buffer.alloc(100_000)));
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 /** What a peer, a process of its own, is doing when it is killed. PORT stands for the server's. */

@@ -13,6 +13,7 @@ import { SpareDescriptor } from '../../simplenet/starvation.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 import { Program } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
 
 /** An echo server that may open only 64 files; SIGUSR2 prints how much CPU time it has used, in microseconds. */
 const server = (backend: string) => `
@@ -55,10 +56,6 @@ function clientOf(port: number): Client {
   });
   socket.write('hello');
   return client;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 for (const backend of backends) {

@@ -18,17 +18,10 @@ import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { UringLoop } from '../../simplenet/uring-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { noUring } from '../support/backends.ts';
+import { quiet, until } from '../support/waiting.ts';
 
 const skip = noUring;
 const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
-
-async function quiet(): Promise<void> {
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
-}
 
 interface Scene {
   readonly loop: UringLoop;

@@ -20,13 +20,10 @@ import { noUring } from '../support/backends.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 import { mistakes, POISON, poison } from '../support/poison.ts';
+import { until } from '../support/waiting.ts';
 
 const skip = noUring;
 const anyPort: SocketAddress = { address: '127.0.0.1', port: 0 };
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
 
 async function closed(...loops: (UringLoop | EpollLoop)[]): Promise<void> {
   for (const loop of loops) loop.close();
@@ -232,6 +229,32 @@ test('what the kernel is too short of memory to take is offered again', { skip }
   await until(() => peer.wait('readable', 0));
   t.equal(peer.read(Buffer.alloc(8)), 5);
   t.ok(refusals <= 0);
+  peer.close();
+  await closed(loop);
+});
+
+test('an exception while bytes are handed over ends that stream, also where nothing else happens', {
+  skip,
+}, async (t) => {
+  const table = { ...libc };
+  const raised: unknown[] = [];
+  const host = { ...nodeHost, raise: (error: unknown) => void raised.push(error) };
+  const loop = new UringLoop(table, host, defaultLoopLimits);
+  const streams: Stream[] = [];
+  let closes = 0;
+  const { address } = loop.listen(anyPort, (stream) => {
+    streams.push(stream);
+    return { onData: () => {}, onClose: () => void closes++ };
+  });
+  const peer = NetSocket.connectTo(address);
+  await until(() => streams.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  table.addressOf = () => {
+    throw new Error('no address');
+  };
+  streams[0]?.writeOwned(Buffer.alloc(100_000));
+  await until(() => closes === 1);
+  t.match(raised, [{ message: 'no address' }]);
   peer.close();
   await closed(loop);
 });

@@ -16,6 +16,7 @@ import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { defaultRingSizes, UringLoop } from '../../simplenet/uring-loop.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { noUring } from '../support/backends.ts';
+import { quiet, until } from '../support/waiting.ts';
 
 const skip = noUring;
 
@@ -31,15 +32,6 @@ const LINGER_MS = 30_000;
 
 function pattern(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, i) => (i * 31 + (i >>> 8) * 17) & 0xff));
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
-
-/** For the loop to do what it can. */
-async function quiet(): Promise<void> {
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 interface Scene {
