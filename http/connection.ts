@@ -43,8 +43,8 @@ export interface ConnectionHome {
   dateLine(): string;
   /** The next answer of each connection is its last, and says so. */
   readonly isStopping: boolean;
-  /** The clock of the loop, which deadlines count from. */
-  now(): number;
+  /** The clock of the loop that deadlines count from. */
+  activeNow(): number;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
   borrowParser(): HeadParser;
   returnParser(parser: HeadParser): void;
@@ -226,14 +226,14 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (this.#needsContinue) this.#sendContinue();
     this.#isBodyFull = false;
     if (this.#isPaused && !this.#isConsuming) this.#resume();
-    this.#bodyClock?.run(this.#home.now());
+    this.#bodyClock?.run(this.#home.activeNow());
     this.#bodyIsDue();
   }
 
   enough(): void {
     this.#isBodyFull = true;
     this.#pause();
-    this.#bodyClock?.stop(this.#home.now());
+    this.#bodyClock?.stop(this.#home.activeNow());
     this.#awaitAnswer();
   }
 
@@ -504,7 +504,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#isBodyFull = false;
       this.#needsContinue = head.expectsContinue;
       this.#bodyClock = new BodyClock(this.#home.timeouts);
-      if (!this.#needsContinue) this.#bodyClock.run(this.#home.now());
+      if (!this.#needsContinue) this.#bodyClock.run(this.#home.activeNow());
     }
     this.#call(request, response);
   }
@@ -572,7 +572,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const body = this.#body as RequestBody;
     if (this.#needsContinue) {
       this.#needsContinue = false; // it did not wait
-      this.#bodyClock?.run(this.#home.now());
+      this.#bodyClock?.run(this.#home.activeNow());
     }
     let at: number;
     try {
@@ -698,7 +698,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       else this.#answerIsLate();
       return;
     }
-    const delayMs = clock.nextCheckMs(this.#home.now(), (this.#body as RequestBody).receivedBytes);
+    const delayMs = clock.nextCheckMs(this.#home.activeNow(), (this.#body as RequestBody).receivedBytes);
     if (delayMs > 0) this.stream.setDeadline(delayMs);
     else this.#bodyFailed(new HttpError(408, 'the body took too long'));
   }

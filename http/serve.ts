@@ -123,12 +123,12 @@ export class Server implements ConnectionHome {
 
   // For the connections.
 
-  now(): number {
-    return this.#loop.now();
+  activeNow(): number {
+    return this.#loop.activeNow();
   }
 
   dateLine(): string {
-    return this.#date.line(this.now());
+    return this.#date.line(this.#loop.now());
   }
 
   borrowParser(): HeadParser {

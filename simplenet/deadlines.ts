@@ -5,14 +5,19 @@
  * each would be work for nothing. So setting one is an assignment and a comparison; one coarse alarm, set for the
  * earliest of them, walks over all that have one. It fires up to one tick late and never early.
  *
+ * The alarm itself ends nobody's wait. What a client has sent may lie in the kernel, unread because a handler held the thread. So the
+ * alarm asks for a look at the sockets (`onDue`), and the owner calls `judge` after it. All times here are active time
+ * (active-clock.ts).
+ *
  * Next: write-queue.ts
  */
 
+import type { ActiveClock } from './active-clock.ts';
 import type { Alarm, Host } from './host.ts';
 
 /** Something with at most one deadline. The two fields belong to Deadlines. */
 export interface Timed {
-  /** When, on the host's clock; Infinity for never. */
+  /** When, in active time; Infinity for never. */
   deadlineAt: number;
   /** Its place among the watched ones, or -1. */
   deadlineSlot: number;
@@ -21,14 +26,30 @@ export interface Timed {
 
 export class Deadlines {
   readonly #host: Host;
+  readonly #clock: ActiveClock;
   readonly #tickMs: number;
+  readonly #onDue: () => void;
   readonly #timed: Timed[] = [];
   #alarm: Alarm | null = null;
   #alarmAt = Number.POSITIVE_INFINITY;
+  #isDue = false;
 
-  constructor(host: Host, tickMs: number) {
+  /** `onDue` is called when deadlines may have passed. */
+  constructor(host: Host, clock: ActiveClock, tickMs: number, onDue: () => void) {
     this.#host = host;
+    this.#clock = clock;
     this.#tickMs = tickMs;
+    this.#onDue = onDue;
+  }
+
+  /** The alarm has rung, and `judge` was not called yet. */
+  get isDue(): boolean {
+    return this.#isDue;
+  }
+
+  /** When the alarm rings, or rang if it is due. Infinity without an alarm. */
+  get alarmAt(): number {
+    return this.#alarmAt;
   }
 
   /** Sets, moves or (at Infinity) takes back the deadline of `timed`. */
@@ -53,28 +74,9 @@ export class Deadlines {
     last.deadlineSlot = slot;
   }
 
-  close(): void {
-    this.#alarm?.cancel();
-    this.#alarm = null;
-    this.#alarmAt = Number.POSITIVE_INFINITY;
-  }
-
-  /**
-   * A later deadline leaves an earlier alarm as it is: it will find nothing and set itself anew. And so does one that is
-   * due within the tick that has begun, or deadlines set again and again would put the alarm off for ever.
-   */
-  #setAlarm(at: number): void {
-    const now = this.#host.now();
-    const alarmAt = Math.max(at, now + this.#tickMs);
-    if (alarmAt >= this.#alarmAt) return;
-    this.#alarm?.cancel();
-    this.#alarmAt = alarmAt;
-    this.#alarm = this.#host.alarm(alarmAt - now, () => this.#sweep());
-  }
-
-  #sweep(): void {
+  /** Calls `onDeadline` of each whose deadline is not later than `now`. */
+  judge(now: number): void {
     this.close();
-    const now = this.#host.now();
     let next = Number.POSITIVE_INFINITY;
     const expired: Timed[] = [];
     for (const timed of this.#timed) {
@@ -88,5 +90,33 @@ export class Deadlines {
       timed.deadlineAt = Number.POSITIVE_INFINITY;
       timed.onDeadline();
     }
+  }
+
+  close(): void {
+    this.#alarm?.cancel();
+    this.#alarm = null;
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    this.#isDue = false;
+  }
+
+  /**
+   * A later deadline leaves an earlier alarm as it is: it will find nothing and set itself anew. And so does one that is
+   * due within the tick that has begun, or deadlines set again and again would put the alarm off for ever.
+   */
+  #setAlarm(at: number): void {
+    if (this.#isDue) return; // `judge` will look at all of them
+    const now = this.#clock.at(this.#host.now());
+    const alarmAt = Math.max(at, now + this.#tickMs);
+    if (alarmAt >= this.#alarmAt) return;
+    this.#alarm?.cancel();
+    this.#alarmAt = alarmAt;
+    this.#alarm = this.#host.alarm(alarmAt - now, () => this.#ring());
+  }
+
+  /** `#alarmAt` stays: the loop sees by it how late its next turn is. */
+  #ring(): void {
+    this.#alarm = null;
+    this.#isDue = true;
+    this.#onDue();
   }
 }

@@ -38,11 +38,13 @@ const WORTH_LOOKING_AGAIN = 4;
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHome, EpollListenerHome, UdpHome {
   readonly epoll: Epoll;
   readonly receiveBuffer: Buffer;
+  protected override readonly heardPerLook: number;
   #view: Buffer;
   #turns = 0;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
+    this.heardPerLook = limits.maxEventsPerTurn;
     // Memory of its own: in Node's pool of small buffers its neighbours would be other people's bytes.
     this.receiveBuffer = Buffer.allocUnsafeSlow(limits.receiveBufferBytes);
     // Given away by a program, postMessage with a transfer list, it would leave every stream with nothing to read into.
@@ -115,7 +117,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
         this.threw(member, error);
       }
     }
-    this.endTurn();
-    return count >= WORTH_LOOKING_AGAIN && !this.isClosed;
+    const isStillDue = this.endLook(count < this.heardPerLook);
+    return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
   }
 }

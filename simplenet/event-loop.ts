@@ -135,8 +135,10 @@ export interface EventLoop {
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
   ref(): void;
   unref(): void;
-  /** Milliseconds on a clock that never goes back. It stands still within a turn, and deadlines count from it. */
+  /** Milliseconds on a clock that never goes back. It stands still within a turn. */
   now(): number;
+  /** As `now`, without the time in which the process was stalled (active-clock.ts). Deadlines count from it. */
+  activeNow(): number;
   /** Milliseconds since 1970, on the clock on the wall, which people set. */
   wallNow(): number;
   /** Calls back once, not before `delayMs` have passed; Infinity is never. It keeps no process alive, and outlives the loop. */

@@ -33,6 +33,8 @@ export interface Watch {
   /** Whether the watch keeps the process alive; a new one does. */
   ref(): void;
   unref(): void;
+  /** Calls `onReadable` once, soon, whether `fd` is readable or not: behind whatever else is ready now. */
+  turnSoon(): void;
   /** No call to `onReadable` follows. Closing twice does nothing. */
   close(): void;
 }

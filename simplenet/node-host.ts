@@ -13,7 +13,7 @@
  * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors and bells
  *   come here, each once.
  *
- * Next: deadlines.ts
+ * Next: active-clock.ts
  */
 
 import { isMainThread } from 'node:worker_threads';
@@ -41,6 +41,7 @@ const LONGEST_TIMER_MS = 0x7fffffff;
 const MOST_TURNS = 4;
 
 class NodeWatch implements Watch {
+  readonly turnSoon: () => void;
   readonly #fd: number;
   #handle: PollHandle | null;
 
@@ -65,6 +66,11 @@ class NodeWatch implements Watch {
     const startTurns = () => {
       turns = 0;
       turn();
+    };
+    this.turnSoon = () => {
+      if (isComing) return;
+      isComing = true;
+      setImmediate(startTurns); // Node polls its own descriptors before that
     };
     const failed = (status: number) => nodeHost.raise(new SystemError('uv_poll', status));
     const callback: PollCallback = (status) => {

@@ -11,6 +11,7 @@
  */
 
 import { SO_ACCEPTCONN, SOL_SOCKET } from './abi.ts';
+import { ActiveClock } from './active-clock.ts';
 import { Deadlines } from './deadlines.ts';
 import type {
   ConnectOptions,
@@ -83,8 +84,8 @@ export interface Home {
   gone(fd: number): void;
   /** Runs a callback; what it throws ends `member` and is raised. */
   guard(member: Member, callback: () => void): void;
-  /** The host's clock, read once a turn. */
-  now(): number;
+  /** What deadlines count from: see EventLoop. Read once a turn. */
+  activeNow(): number;
 }
 
 /** What a stream needs besides. */
@@ -123,7 +124,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   readonly #unsettled: Member[] = [];
   #watch: Watch | null = null;
   #spare: SpareDescriptor | null = null;
+  readonly #clock: ActiveClock;
+  /** On the host's clock, and in active time. */
   #turnStartedAt = 0;
+  #turnActiveAt = 0;
+  /** Looks since the deadlines are due. */
+  #looks = 0;
   #openCount = 0;
   #isInTurn = false;
   #isSettlingSoon = false;
@@ -142,7 +148,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.acceptRestMs = limits.acceptRestMs;
     this.datagramsPerTurn = limits.datagramsPerTurn;
     this.#connectTimeoutMs = limits.connectTimeoutMs;
-    this.deadlines = new Deadlines(host, limits.tickMs);
+    this.#clock = new ActiveClock(limits.tickMs);
+    this.deadlines = new Deadlines(host, this.#clock, limits.tickMs, () => this.#watch?.turnSoon());
   }
 
   // How the loop asks the kernel: what is left to each kind of loop.
@@ -159,6 +166,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     timeoutMs: number,
   ): Stream;
   protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort;
+  /** How many streams with news can all be heard in one turn. */
+  protected abstract readonly heardPerLook: number;
   /** All members have settled. */
   protected abstract settled(): void;
   /** Nothing is on the loop any more: it gives back what it has of its own. */
@@ -218,6 +227,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   now(): number {
     return this.#isInTurn ? this.#turnStartedAt : this.host.now();
+  }
+
+  activeNow(): number {
+    return this.#isInTurn ? this.#turnActiveAt : this.#clock.after(this.deadlines.alarmAt, this.host.now());
   }
 
   wallNow(): number {
@@ -290,7 +303,23 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   protected beginTurn(): void {
     this.#turnStartedAt = this.host.now();
+    this.#turnActiveAt = this.#clock.after(this.deadlines.alarmAt, this.#turnStartedAt);
     this.#isInTurn = true;
+  }
+
+  /**
+   * The end of a turn that has delivered what the kernel had. `isQuiet`: the kernel had no more, so whoever has sent something was
+   * heard, and deadlines can be judged. In a loop that never comes to rest they are judged after as many looks as it takes to
+   * hear all. Answers whether deadlines are still to be judged.
+   */
+  protected endLook(isQuiet: boolean): boolean {
+    if (this.deadlines.isDue && (isQuiet || ++this.#looks > this.#openCount / this.heardPerLook)) {
+      this.#looks = 0;
+      this.deadlines.judge(this.#turnActiveAt);
+    }
+    this.endTurn();
+    this.#clock.after(this.#turnActiveAt, this.host.now());
+    return this.deadlines.isDue;
   }
 
   /** Settling calls onClose, which may unsettle others: they join the end of the list. */

@@ -104,7 +104,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   setDeadline(delayMs: number): void {
     if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
     if (this.isConnecting) this.#delayOnceOpenMs = delayMs;
-    else if (!this.isClosing) this.home.deadlines.set(this, this.home.now() + delayMs);
+    else if (!this.isClosing) this.home.deadlines.set(this, this.home.activeNow() + delayMs);
   }
 
   onThrow(): void {
@@ -131,7 +131,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
 
   /** The connection is on its way, for that long at most. */
   protected connectWithin(timeoutMs: number): void {
-    this.home.deadlines.set(this, this.home.now() + timeoutMs);
+    this.home.deadlines.set(this, this.home.activeNow() + timeoutMs);
   }
 
   /** False where writing is in vain; throws where it is a mistake. */

@@ -53,6 +53,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
   turn = 0;
+  /** One for each buffer: a stream that finds none is heard in one of the next turns. */
+  protected override readonly heardPerLook: number;
   readonly #maxEventsPerTurn: number;
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
@@ -64,6 +66,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
     super(libc, host, limits);
+    this.heardPerLook = Math.min(sizes.receiveBuffers, limits.maxEventsPerTurn);
     this.#maxEventsPerTurn = limits.maxEventsPerTurn;
     this.#datagramBytes = limits.receiveBufferBytes;
     this.sendMemory = new SendMemory(libc);
@@ -165,7 +168,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.turn++;
     this.beginTurn();
     const count = this.#deliver();
-    this.endTurn();
+    this.endLook(count === 0 && !ring.hasNews);
     if (ring.isClosed) return false;
     if (count > 0 || ring.hasNews) return true;
     ring.setBell();

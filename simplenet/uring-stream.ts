@@ -413,7 +413,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
       // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.
       if (this.isAborted || this.error !== null || !this.#isPromised) this.#dropOutput();
-      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.now() + this.home.lingerMs);
+      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.activeNow() + this.home.lingerMs);
       this.#queue = null;
       this.#owesDrain = false;
     }

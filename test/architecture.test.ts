@@ -47,7 +47,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/event-loop.ts': ['system-error', 'socket-address', 'socket-options', 'net-socket', 'host'],
   'simplenet/host.ts': [],
   'simplenet/node-host.ts': ['ffi', 'system-error', 'host'],
-  'simplenet/deadlines.ts': ['host'],
+  'simplenet/active-clock.ts': [],
+  'simplenet/deadlines.ts': ['active-clock', 'host'],
   'simplenet/write-queue.ts': ['true-bytes'],
   'simplenet/slow-start.ts': [],
   'simplenet/socket-loop.ts': [
@@ -60,6 +61,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'udp-socket',
     'event-loop',
     'host',
+    'active-clock',
     'deadlines',
     'starvation',
   ],

@@ -1,6 +1,7 @@
 /** Deadlines, on a clock that the test turns by hand. */
 
 import t from 'tap';
+import { ActiveClock } from '../../simplenet/active-clock.ts';
 import { Deadlines, type Timed } from '../../simplenet/deadlines.ts';
 import type { Alarm, Host } from '../../simplenet/host.ts';
 import { Random } from '../simulation/random.ts';
@@ -80,7 +81,11 @@ class Patient implements Timed {
 
 function setUp(): { host: HandHost; deadlines: Deadlines } {
   const host = new HandHost();
-  return { host, deadlines: new Deadlines(host, TICK_MS) };
+  const clock = new ActiveClock(TICK_MS);
+  // No sockets to look at first.
+  const judge = () => deadlines.judge(clock.after(deadlines.alarmAt, host.time));
+  const deadlines = new Deadlines(host, clock, TICK_MS, judge);
+  return { host, deadlines };
 }
 
 /** The first moment is `at`, the last one a tick later. */

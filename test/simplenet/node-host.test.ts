@@ -99,6 +99,28 @@ t.test('a watch calls for as long as there is something to read, and not before'
   watch.close();
 });
 
+t.test('turnSoon calls once, though nothing is readable, and behind timers that are due', async (t) => {
+  const { epoll } = watchable(t);
+  const order: string[] = [];
+  const watch = watching(epoll.fd, () => void order.push('turn'));
+  setTimeout(() => order.push('timer'), 0);
+  await new Promise<void>((resolve) => {
+    setTimeout(() => {
+      watch.turnSoon();
+      watch.turnSoon();
+      order.push('asked');
+      resolve();
+    }, 0);
+  });
+  await passes(20);
+  t.same(order, ['timer', 'asked', 'turn']);
+  watch.turnSoon();
+  watch.close();
+  watch.turnSoon();
+  await passes(20);
+  t.equal(order.length, 3, 'no call after close');
+});
+
 t.test('whoever has found something is asked again at once, a few times, and then Node goes on', async (t) => {
   const { epoll, send } = watchable(t);
   const order: string[] = [];

@@ -64,6 +64,19 @@ test('who wants to be called again is called, readable or not', (t) => {
   t.end();
 });
 
+test('turnSoon calls once, though nothing is readable', (t) => {
+  const { host, epoll } = world();
+  let calls = 0;
+  const watch = host.watch(epoll, () => {
+    calls++;
+    return false;
+  });
+  watch.turnSoon();
+  while (host.step());
+  t.equal(calls, 1);
+  t.end();
+});
+
 test('what keeps it alive', (t) => {
   const { host, epoll } = world();
   t.equal(host.isAlive(), false);

@@ -92,6 +92,9 @@ export class SimulatedHost implements Host {
       unref: () => {
         watched.isReferenced = false;
       },
+      turnSoon: () => {
+        watched.wantsAgain = true;
+      },
       close: () => {
         this.#dropClosedWatches();
         this.#watches.delete(watched);

@@ -106,7 +106,7 @@ export class MemoryHome implements ConnectionHome {
     this.limits = limits;
   }
 
-  now(): number {
+  activeNow(): number {
     return performance.now();
   }
 

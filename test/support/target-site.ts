@@ -6,6 +6,7 @@
  */
 
 import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
@@ -64,6 +65,15 @@ site.get('/stream/:bytes', async (request, response) => {
 site.get('/later/:ms', async (request, response) => {
   await sleep(Number(request.params.ms));
   response.text('later\n');
+});
+
+/** Blocks the thread until the file `X-Files`.over exists, and makes `X-Files`.begun first. */
+site.get('/block', (request, response) => {
+  const files = request.headers.get('x-files');
+  writeFileSync(`${files}.begun`, '');
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  while (!existsSync(`${files}.over`)) Atomics.wait(cell, 0, 0, 5);
+  response.text('blocked\n');
 });
 
 /** Until the client is gone. */
