@@ -13,6 +13,7 @@ import type { EventLoop, Listener, OnConnection } from '../simplenet/event-loop.
 import { NetSocket } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import type { ListenOptions } from '../simplenet/socket-options.ts';
+import type { SystemError } from '../simplenet/system-error.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { DateField } from './date-field.ts';
 import type { Handler } from './handler.ts';
@@ -27,13 +28,19 @@ export interface ServeOptions {
   readonly host?: string;
   /** 0, the default, is any free port: see `url` for which. */
   readonly port?: number;
-  /** A Unix socket instead of host and port; a path that begins with NUL is in the abstract namespace. */
+  /**
+   * A Unix socket instead of host and port. Its file is removed when the server stops, and so is a file of an earlier server that
+   * does not answer any more. A path that begins with NUL is in the abstract namespace, and has no file.
+   */
   readonly path?: string;
   /** A listening socket that is open already, as systemd hands it over. */
   readonly fd?: number;
   readonly limits?: Partial<Limits>;
   readonly timeouts?: Partial<Timeouts>;
-  /** Hears of every exception that a handler did not mean for the client. Written to standard error unless given. */
+  /**
+   * Hears of every exception that a handler did not mean for the client; and, without a request, of an error that ends this server:
+   * it then closes itself, with grace. Written to standard error unless given.
+   */
   readonly onError?: (error: unknown, request: HttpRequest | null) => void;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal;
@@ -169,11 +176,19 @@ export class Server implements ConnectionHome {
       if (this.#connections.size > this.limits.connections) stream.close();
       return connection;
     };
-    if (options.fd !== undefined) return this.#loop.adoptListener(NetSocket.adopt(options.fd), onConnection);
-    if (options.path !== undefined) return this.#loop.listen({ path: options.path }, onConnection, options.socket);
+    const onFailure = (error: SystemError) => {
+      this.report(error, null);
+      void this.close();
+    };
+    if (options.fd !== undefined) {
+      return this.#loop.adoptListener(NetSocket.adopt(options.fd), onConnection, { onFailure });
+    }
+    if (options.path !== undefined) {
+      return this.#loop.listen({ path: options.path }, onConnection, { ...options.socket, onFailure });
+    }
     const host = options.host ?? DEFAULT_HOST;
     const address = host === 'localhost' ? DEFAULT_HOST : host; // RFC 6761 section 6.3: it is always loopback
-    const socket = { noDelay: true, ...(address === '::' ? { ipv6Only: false } : {}), ...options.socket };
+    const socket = { noDelay: true, ...(address === '::' ? { ipv6Only: false } : {}), ...options.socket, onFailure };
     return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
   }
 

@@ -18,10 +18,8 @@ export class EpollListener extends SocketListener<EpollListenerHome> implements 
   }
 
   settle(): void {
-    const { fd } = this.socket;
-    this.home.epoll.delete(fd); // a listener may be shared with other processes, for which close(2) changes nothing
-    this.socket.close();
-    this.home.gone(fd);
+    this.home.epoll.delete(this.socket.fd); // a listener may be shared with other processes, for which close(2) changes nothing
+    this.closeSocket();
   }
 
   protected override startAccepting(): void {

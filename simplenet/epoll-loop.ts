@@ -10,13 +10,21 @@ import { EPOLLIN, EPOLLOUT } from './abi.ts';
 import { Epoll } from './epoll.ts';
 import { EpollListener, type EpollListenerHome } from './epoll-listener.ts';
 import { type EpollMember, EpollStream, type EpollStreamHome } from './epoll-stream.ts';
-import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
+import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
 import type { Host } from './host.ts';
 import type { Libc } from './libc.ts';
 import type { NetSocket } from './net-socket.ts';
 import type { Socket } from './socket.ts';
 import type { SocketAddress } from './socket-address.ts';
-import { closingOnError, defaultLoopLimits, type LoopLimits, NOBODY, SocketLoop } from './socket-loop.ts';
+import type { SocketFile } from './socket-file.ts';
+import {
+  closingOnError,
+  defaultLoopLimits,
+  type ListenerSetup,
+  type LoopLimits,
+  NOBODY,
+  SocketLoop,
+} from './socket-loop.ts';
 import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
@@ -68,8 +76,8 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
     );
   }
 
-  protected override openListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.#watching(socket, EPOLLIN, new EpollListener(this, socket, onConnection));
+  protected override openListener(socket: NetSocket, setup: ListenerSetup): Listener {
+    return this.#watching(socket, EPOLLIN, new EpollListener(this, socket, setup));
   }
 
   protected override openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream {
@@ -89,8 +97,8 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
     return stream;
   }
 
-  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort {
-    return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler));
+  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort {
+    return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler, file));
   }
 
   protected override settled(): void {}

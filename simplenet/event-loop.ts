@@ -91,6 +91,17 @@ export interface Listener {
 /** Chooses the handler of a connection that was just accepted. */
 export type OnConnection = (stream: Stream) => StreamHandler;
 
+export interface AdoptListenerOptions {
+  /**
+   * The listener has ended because of an error that no waiting can mend, and is closed already: somebody who shares its socket has shut
+   * it down (accept4, EINVAL), or the kernel refuses the loop itself (epoll_wait, io_uring_enter). Without this method the error
+   * becomes an uncaught exception.
+   */
+  readonly onFailure?: (error: SystemError) => void;
+}
+
+export interface ListenerOptions extends ListenOptions, AdoptListenerOptions {}
+
 export interface ConnectOptions extends SocketOptions {
   /** How long to wait for the peer's answer: 30 s unless said otherwise. The kernel alone would wait some two minutes. */
   readonly connectTimeoutMs?: number;
@@ -121,10 +132,16 @@ export interface UdpHandler {
 
 /** Many sockets, one thread. While it has something open it keeps the process alive, unless it was unref'ed. */
 export interface EventLoop {
-  /** Throws SystemError or RangeError where it cannot listen, and then leaves nothing behind. */
-  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenOptions): Listener;
-  /** Takes a listening socket over, from another program (socket activation) or made by hand. If it throws, it has not. */
-  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener;
+  /**
+   * Throws SystemError or RangeError where it cannot listen, and then leaves nothing behind. The file of a Unix socket goes with the
+   * listener; one on which nobody answers is removed first.
+   */
+  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener;
+  /**
+   * Takes a listening socket over, from another program (socket activation) or made by hand. If it throws, it has not. The file of a
+   * Unix socket stays where it is.
+   */
+  adoptListener(socket: NetSocket, onConnection: OnConnection, options?: AdoptListenerOptions): Listener;
   /** Takes a connected socket over. If it throws, it has not. */
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream;
   /**

@@ -14,9 +14,11 @@ export * as abi from './abi.ts';
 export { type Backend, createEventLoop, type EventLoopOptions } from './create-event-loop.ts';
 export { Epoll } from './epoll.ts';
 export type {
+  AdoptListenerOptions,
   ConnectOptions,
   EventLoop,
   Listener,
+  ListenerOptions,
   OnConnection,
   Stream,
   StreamHandler,

@@ -5,26 +5,12 @@
  * Next: epoll-stream.ts
  */
 
-import {
-  EAGAIN,
-  ECONNABORTED,
-  EHOSTUNREACH,
-  EINTR,
-  EMFILE,
-  ENETDOWN,
-  ENETUNREACH,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
-  EOPNOTSUPP,
-  EPERM,
-  EPROTO,
-} from './abi.ts';
-import type { Listener, OnConnection, Stream } from './event-loop.ts';
+import { EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK } from './abi.ts';
+import type { Listener, Stream } from './event-loop.ts';
 import { NetSocket } from './net-socket.ts';
 import { SlowStart } from './slow-start.ts';
 import { SOCKADDR_MAX_SIZE, type SocketAddress } from './socket-address.ts';
-import type { Home, Member } from './socket-loop.ts';
+import type { Home, ListenerSetup, Member } from './socket-loop.ts';
 import { Starvation, type StarvationHome } from './starvation.ts';
 import { SystemError } from './system-error.ts';
 
@@ -41,17 +27,20 @@ const peerLength = new Int32Array(1);
 /** There is nothing left to accept with. */
 const starving: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
 
-/** accept(2): that connection failed before we took it; the next one may be well. */
-const lostBefore: readonly number[] = [
-  EINTR,
-  ECONNABORTED,
-  EPROTO,
-  EPERM,
-  EOPNOTSUPP,
-  ENETDOWN,
-  ENETUNREACH,
-  EHOSTUNREACH,
-];
+/**
+ * The socket itself accepts no more. EINVAL: it does not listen any more, because somebody who shares it has shut it down. All other
+ * errors are about the connection that was to be taken, or about the moment (accept(2): "treat them like EAGAIN by retrying").
+ */
+const endOfListener: readonly number[] = [EBADF, EFAULT, EINVAL, ENOTSOCK];
+
+/**
+ * Calls of accept4(2) in a row that bring no connection, before the listener rests. Some errors never end: EPERM of a firewall,
+ * EPROTO. Each connection that a firewall forbids costs one call, so a few of them must not delay the others.
+ */
+const MAX_VAIN_ACCEPTS = 1_000;
+
+/** The same, right after a rest that did not help: a listener that keeps failing then costs less than 1 % of a core. */
+const MAX_VAIN_ACCEPTS_AFTER_REST = 10;
 
 export abstract class SocketListener<H extends ListenerHome> implements Listener, Member {
   readonly address: SocketAddress;
@@ -59,15 +48,17 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   protected readonly home: H;
   protected readonly socket: NetSocket;
   protected isClosing = false;
-  readonly #onConnection: OnConnection;
+  protected readonly setup: ListenerSetup;
   readonly #slowStart: SlowStart;
   readonly #starvation: Starvation;
+  /** Since the last connection. */
+  #vainAccepts = 0;
 
-  constructor(home: H, socket: NetSocket, onConnection: OnConnection) {
+  constructor(home: H, socket: NetSocket, setup: ListenerSetup) {
     this.address = socket.localAddress;
     this.home = home;
     this.socket = socket;
-    this.#onConnection = onConnection;
+    this.setup = setup;
     this.#slowStart = new SlowStart(home.acceptsPerTurn);
     this.#starvation = new Starvation(home, socket, () => this.startAccepting());
   }
@@ -76,7 +67,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   protected abstract startAccepting(): void;
   protected abstract stopAccepting(): void;
 
-  /** Only an error of accept(2) that no waiting can mend is thrown, and then the listener is closed already. */
+  /** What `onFailure` throws: the listener is closed already. */
   onThrow(): void {}
 
   close(): void {
@@ -84,6 +75,23 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     this.isClosing = true;
     this.#starvation.cancel();
     this.home.unsettled(this);
+  }
+
+  /** Ends the listener because of an error that no waiting can mend. */
+  protected fail(error: SystemError): void {
+    if (this.isClosing) return;
+    this.close();
+    const { onFailure } = this.setup;
+    if (onFailure === undefined) this.home.host.raise(error);
+    else this.home.guard(this, () => onFailure(error));
+  }
+
+  /** The last thing that happens to a listener. */
+  protected closeSocket(): void {
+    const { fd } = this.socket;
+    this.setup.file?.remove();
+    this.socket.close();
+    this.home.gone(fd);
   }
 
   protected get isResting(): boolean {
@@ -114,8 +122,9 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
       return false;
     }
     this.#starvation.ended();
+    this.#vainAccepts = 0;
     try {
-      stream.handler = this.#onConnection(stream);
+      stream.handler = this.setup.onConnection(stream);
     } catch (error) {
       stream.abort();
       this.home.host.raise(error);
@@ -124,14 +133,22 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   }
 
   #refused(result: number): boolean {
-    if (result === -EAGAIN) return false;
-    if (lostBefore.includes(-result)) return true;
     if (starving.includes(-result)) {
       this.#starve();
       return false;
     }
-    this.close();
-    throw new SystemError('accept4', result, this.address);
+    if (endOfListener.includes(-result)) {
+      this.fail(new SystemError('accept4', result, this.address));
+      return false;
+    }
+    // EAGAIN counts as well: where processes share the socket another one was faster, but a kernel that never means it must not spin.
+    if (++this.#vainAccepts >= MAX_VAIN_ACCEPTS) {
+      this.#vainAccepts = MAX_VAIN_ACCEPTS - MAX_VAIN_ACCEPTS_AFTER_REST;
+      this.stopAccepting();
+      this.#starvation.rest();
+      return false;
+    }
+    return result !== -EAGAIN;
   }
 
   #starve(): void {

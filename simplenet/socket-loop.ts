@@ -14,9 +14,11 @@ import { SO_ACCEPTCONN, SOL_SOCKET } from './abi.ts';
 import { ActiveClock } from './active-clock.ts';
 import { Deadlines } from './deadlines.ts';
 import type {
+  AdoptListenerOptions,
   ConnectOptions,
   EventLoop,
   Listener,
+  ListenerOptions,
   OnConnection,
   Stream,
   StreamHandler,
@@ -28,8 +30,10 @@ import type { Libc } from './libc.ts';
 import { NetSocket } from './net-socket.ts';
 import type { Socket } from './socket.ts';
 import type { SocketAddress } from './socket-address.ts';
-import type { ListenOptions, SocketOptions } from './socket-options.ts';
+import { bindReplacingStale, SocketFile } from './socket-file.ts';
+import type { SocketOptions } from './socket-options.ts';
 import { type Resting, SpareDescriptor } from './starvation.ts';
+import type { SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
 
 /** The limits of a loop. Each has a default that suits a server. */
@@ -94,15 +98,26 @@ export interface StreamHome extends Home {
   readonly maxQueuedBytes: number;
 }
 
+/** What a listener is made of, besides its socket. */
+export interface ListenerSetup {
+  readonly onConnection: OnConnection;
+  readonly onFailure: ((error: SystemError) => void) | undefined;
+  /** Somebody else may hold the socket, too, and go on listening. */
+  readonly isShared: boolean;
+  /** The file of a Unix socket that this loop has bound. It is removed when the socket is closed. */
+  readonly file: SocketFile | null;
+}
+
 /** Who hears of a connection until its handler is chosen. */
 /* c8 ignore next -- it hears of nothing: news come in a later turn, when it is chosen. */
 export const NOBODY: StreamHandler = { onData: () => {} };
 
-/** A socket that was made for something is closed if that fails. */
-export function closingOnError<T>(socket: Socket, use: () => T): T {
+/** A socket that was made for something is closed if that fails, and its file is removed. */
+export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile | null = null): T {
   try {
     return use();
   } catch (error) {
+    file?.remove();
     socket.close();
     throw error;
   }
@@ -154,8 +169,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   // How the loop asks the kernel: what is left to each kind of loop.
 
-  /** Puts a listening socket on the loop. `isShared`: somebody else may hold it, too, and go on listening. */
-  protected abstract openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener;
+  /** Puts a listening socket on the loop. */
+  protected abstract openListener(socket: NetSocket, setup: ListenerSetup): Listener;
   /** Puts a connected socket on the loop, which somebody else may hold, too. */
   protected abstract openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream;
   /** Connects, for so long at most. */
@@ -165,7 +180,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     handler: StreamHandler,
     timeoutMs: number,
   ): Stream;
-  protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort;
+  protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort;
   /** How many streams with news can all be heard in one turn. */
   protected abstract readonly heardPerLook: number;
   /** All members have settled. */
@@ -179,18 +194,23 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     return this.#openCount;
   }
 
-  listen(address: SocketAddress, onConnection: OnConnection, options: ListenOptions = {}): Listener {
+  listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
     this.#mustBeOpen();
-    const socket = NetSocket.listenOn(address, { ...options, libc: this.libc, nonBlocking: true });
-    return closingOnError(socket, () => this.#openListener(socket, onConnection, false));
+    const { onFailure, ...socketOptions } = options;
+    const setup = { ...socketOptions, libc: this.libc, nonBlocking: true };
+    const socket = bindReplacingStale(address, this.libc, () => NetSocket.listenOn(address, setup));
+    const file = SocketFile.of(address);
+    const open = () => this.#openListener(socket, { onConnection, onFailure, isShared: false, file });
+    return closingOnError(socket, open, file);
   }
 
-  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
+  adoptListener(socket: NetSocket, onConnection: OnConnection, options: AdoptListenerOptions = {}): Listener {
     this.#mustBeOpen();
     this.#mustBeNew(socket);
     if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0) throw new TypeError('the socket does not listen');
     socket.setNonBlocking(true);
-    return this.#openListener(socket, onConnection, true);
+    const { onFailure } = options;
+    return this.#openListener(socket, { onConnection, onFailure, isShared: true, file: null });
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
@@ -211,8 +231,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
     this.#mustBeOpen();
-    const socket = UdpSocket.bindTo(address, { ...options, libc: this.libc, nonBlocking: true });
-    return closingOnError(socket, () => this.openUdpPort(socket, handler));
+    const setup = { ...options, libc: this.libc, nonBlocking: true };
+    const socket = bindReplacingStale(address, this.libc, () => UdpSocket.bindTo(address, setup));
+    const file = SocketFile.of(address);
+    return closingOnError(socket, () => this.openUdpPort(socket, handler, file), file);
   }
 
   ref(): void {
@@ -355,9 +377,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     if (this.#isClosed) throw new Error('the event loop is closed');
   }
 
-  #openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener {
+  #openListener(socket: NetSocket, setup: ListenerSetup): Listener {
     this.#spare ??= new SpareDescriptor(this.libc);
-    return this.openListener(socket, onConnection, isShared);
+    return this.openListener(socket, setup);
   }
 
   #mustBeNew(socket: Socket): void {

@@ -17,6 +17,7 @@ import type { Alarm } from './host.ts';
 import { untilUninterrupted } from './interruption.ts';
 import { SlowStart } from './slow-start.ts';
 import type { SocketAddress } from './socket-address.ts';
+import type { SocketFile } from './socket-file.ts';
 import type { Home } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
 import type { UdpSocket } from './udp-socket.ts';
@@ -36,17 +37,19 @@ export class SocketUdpPort implements UdpPort, EpollMember {
   protected readonly home: UdpHome;
   readonly #socket: UdpSocket;
   readonly #handler: UdpHandler;
+  readonly #file: SocketFile | null;
   readonly #slowStart: SlowStart;
   isUnsettled = false;
   protected isClosing = false;
   /** Rings to tell of a refusal. While it is set, others are not told. */
   #telling: Alarm | null = null;
 
-  constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler) {
+  constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
     this.address = socket.localAddress;
     this.home = home;
     this.#socket = socket;
     this.#handler = handler;
+    this.#file = file;
     this.#slowStart = new SlowStart(home.datagramsPerTurn);
   }
 
@@ -75,6 +78,7 @@ export class SocketUdpPort implements UdpPort, EpollMember {
 
   settle(): void {
     const { fd } = this.#socket;
+    this.#file?.remove();
     this.#socket.close();
     this.home.gone(fd);
   }

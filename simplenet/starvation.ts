@@ -94,6 +94,12 @@ export class Starvation implements Resting {
     });
   }
 
+  /** Accepting is of no use for another reason: only time can help, and no descriptor that comes free. */
+  rest(): void {
+    const { host, acceptRestMs } = this.#home;
+    this.#rest = host.alarm(acceptRestMs, () => this.wake());
+  }
+
   /** A connection was accepted: the next rest will be the first one. */
   ended(): void {
     this.#restedInVainAt = Number.NEGATIVE_INFINITY;

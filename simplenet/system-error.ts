@@ -25,6 +25,7 @@ function remedyFor(code: string, syscall: string, place: SocketAddress | undefin
   if (code === 'EACCES' && syscall === 'bind' && place !== undefined && 'port' in place) {
     if (place.port <= LAST_PRIVILEGED_PORT) return 'ports below 1024 need root or CAP_NET_BIND_SERVICE';
   }
+  if (syscall === 'rename') return 'nobody answers on that socket, and this process may not remove it: its owner must';
   if (code === 'EADDRINUSE' && place !== undefined && 'path' in place) {
     // unix(7): closing a socket leaves its file behind. A name in the abstract namespace goes with its socket.
     if (place.path.startsWith('\0')) return 'another socket has that name';

@@ -4,7 +4,7 @@
  * A buffer too small for a datagram loses the rest of it for ever; whoever receives is told (`truncated`) instead of being
  * handed half a message that looks whole.
  *
- * Next: epoll.ts
+ * Next: socket-file.ts
  */
 
 import { MSG_NOSIGNAL, MSG_TRUNC, SOCK_DGRAM } from './abi.ts';

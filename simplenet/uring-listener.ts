@@ -10,21 +10,19 @@
  */
 
 import { SHUT_RD } from './abi.ts';
-import type { OnConnection } from './event-loop.ts';
 import type { NetSocket } from './net-socket.ts';
 import { type ListenerHome, SocketListener } from './socket-listener.ts';
+import type { ListenerSetup } from './socket-loop.ts';
 import { UringReadiness } from './uring-readiness.ts';
 import type { UringHome, UringMember } from './uring-stream.ts';
 
 export type UringListenerHome = UringHome & ListenerHome;
 
 export class UringListener extends SocketListener<UringListenerHome> implements UringMember {
-  readonly #isShared: boolean;
   readonly #readiness: UringReadiness;
 
-  constructor(home: UringListenerHome, socket: NetSocket, onConnection: OnConnection, isShared: boolean) {
-    super(home, socket, onConnection);
-    this.#isShared = isShared;
+  constructor(home: UringListenerHome, socket: NetSocket, setup: ListenerSetup) {
+    super(home, socket, setup);
     this.#readiness = new UringReadiness(home.ring, socket.fd);
   }
 
@@ -43,9 +41,9 @@ export class UringListener extends SocketListener<UringListenerHome> implements 
     if (!this.isClosing) {
       if (!this.isResting) this.#readiness.ask();
     } else if (this.#readiness.end()) {
-      this.socket.close();
-      this.home.gone(fd);
-    } else if (!this.#isShared) {
+      this.closeSocket();
+    } else if (!this.setup.isShared) {
+      this.setup.file?.remove(); // now, and not with the socket: the next server may be started as soon as this one is stopped
       libc.shutdown(fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in
     }
   }

@@ -10,14 +10,15 @@
 
 import { markAsUntransferable } from 'node:worker_threads';
 import { BufferRing } from './buffer-ring.ts';
-import type { Listener, OnConnection, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
+import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from './event-loop.ts';
 import type { Alarm, Host } from './host.ts';
 import { IoUring } from './io-uring.ts';
 import type { Libc } from './libc.ts';
 import type { NetSocket } from './net-socket.ts';
 import { SendMemory } from './send-memory.ts';
 import type { SocketAddress } from './socket-address.ts';
-import { defaultLoopLimits, type LoopLimits, NOBODY, SocketLoop } from './socket-loop.ts';
+import type { SocketFile } from './socket-file.ts';
+import { defaultLoopLimits, type ListenerSetup, type LoopLimits, NOBODY, SocketLoop } from './socket-loop.ts';
 import type { UdpSocket } from './udp-socket.ts';
 import { UringListener, type UringListenerHome } from './uring-listener.ts';
 import { type UringMember, UringStream, type UringStreamHome } from './uring-stream.ts';
@@ -109,8 +110,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return stream;
   }
 
-  protected override openListener(socket: NetSocket, onConnection: OnConnection, isShared: boolean): Listener {
-    const listener = this.add(socket, new UringListener(this, socket, onConnection, isShared));
+  protected override openListener(socket: NetSocket, setup: ListenerSetup): Listener {
+    const listener = this.add(socket, new UringListener(this, socket, setup));
     listener.startAccepting();
     return listener;
   }
@@ -132,8 +133,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return this.add(socket, stream);
   }
 
-  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler): UdpPort {
-    const port = this.add(socket, new UringUdpPort(this, socket, handler));
+  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort {
+    const port = this.add(socket, new UringUdpPort(this, socket, handler, file));
     port.start();
     return port;
   }

@@ -8,6 +8,7 @@
 
 import { EPOLLIN } from './abi.ts';
 import type { UdpHandler } from './event-loop.ts';
+import type { SocketFile } from './socket-file.ts';
 import { SocketUdpPort, type UdpHome } from './socket-udp-port.ts';
 import type { UdpSocket } from './udp-socket.ts';
 import { UringReadiness } from './uring-readiness.ts';
@@ -18,8 +19,8 @@ export type UringUdpHome = UringHome & UdpHome;
 export class UringUdpPort extends SocketUdpPort implements UringMember {
   readonly #readiness: UringReadiness;
 
-  constructor(home: UringUdpHome, socket: UdpSocket, handler: UdpHandler) {
-    super(home, socket, handler);
+  constructor(home: UringUdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
+    super(home, socket, handler, file);
     this.#readiness = new UringReadiness(home.ring, socket.fd);
   }
 

@@ -8,7 +8,6 @@
  * When a client is gone, however it went, so are its sockets.
  */
 
-import { rmSync } from 'node:fs';
 import { abi, Epoll, type EventLoop, nodeHost, type Stream, type StreamHandler } from '../../simplenet/index.ts';
 import { withPrivatePath } from '../support/private-path.ts';
 import { eventsAwaited, perform } from './calls.ts';
@@ -135,18 +134,15 @@ class Session implements StreamHandler {
 
 export class Daemon {
   readonly #loop: EventLoop;
-  readonly #path: string;
   readonly #waiting = new WaitingSockets();
   readonly #sessions = new Set<Session>();
 
   constructor(loop: EventLoop, path: string) {
     this.#loop = loop;
-    this.#path = path;
-    withPrivatePath(path, () => loop.listen({ path }, (stream) => this.#welcome(stream)));
+    withPrivatePath(() => loop.listen({ path }, (stream) => this.#welcome(stream)));
   }
 
   close(): void {
-    rmSync(this.#path, { force: true });
     for (const session of this.#sessions) session.close();
     this.#waiting.close();
     this.#loop.close();

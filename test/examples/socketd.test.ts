@@ -310,7 +310,7 @@ test('the path is private, cleared away on Ctrl-C, and taken over from a daemon 
   t.equal(statSync(path).mode & 0o777, 0o600);
 
   const second = await run(['socketd', path]).ends();
-  t.same([second.code, second.stderr], [1, `another server is listening on ${path}\n`]);
+  t.match([second.code, second.stderr], [1, /^bind EADDRINUSE: [^\n]+\n$/]);
 
   const libc = first.client();
   first.program.kill('SIGKILL');

@@ -59,7 +59,10 @@ test('what a killed server left behind is removed, a living one is not', async (
   const path = pathFor(t);
   const first = await started(t, path);
   const second = await startExample(t, 'unix-http', path).ends();
-  t.same([second.code, second.stderr], [1, `another server is listening on ${path}\n`]);
+  t.match(
+    [second.code, second.stderr],
+    [1, /^bind EADDRINUSE: [^\n]+ \(the path exists: stop who listens there, [^\n]+\)\n$/],
+  );
   first.kill('SIGKILL');
   await first.ends();
   t.ok(existsSync(path), 'nobody has removed it');
@@ -70,7 +73,7 @@ test('files that are no sockets are left alone', async (t) => {
   const path = pathFor(t);
   writeFileSync(path, 'precious');
   const server = await startExample(t, 'unix-http', path).ends();
-  t.same([server.code, server.stderr], [1, `${path} exists and is no socket\n`]);
+  t.match([server.code, server.stderr], [1, /^bind EADDRINUSE: [^\n]+\n$/]);
   t.equal(statSync(path).size, 8);
   symlinkSync(path, `${path}.link`);
   t.equal((await startExample(t, 'unix-http', `${path}.link`).ends()).code, 1);
