@@ -155,6 +155,7 @@ class BufferSink implements ResponseSink {
   readonly isOverfull = false;
   readonly isHeadRequest = false;
   readonly minorVersion = 1;
+  readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
   readonly #plainHeads = new PlainHeads(() => this.dateLine());
   readonly #drained = Promise.resolve();
@@ -193,6 +194,10 @@ class BufferSink implements ResponseSink {
 
   completed(): void {
     this.#output.flush();
+  }
+
+  isAskedFor(): boolean {
+    return false;
   }
 
   upgrade(): void {}

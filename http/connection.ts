@@ -18,6 +18,7 @@ import { BodyClock } from './body-clock.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
 import { CHUNKED, NO_BODY } from './body-framing.ts';
 import { INCOMPLETE } from './field-parser.ts';
+import { namesProtocol } from './grammar.ts';
 import type { Handler } from './handler.ts';
 import type { HeadParser } from './head-parser.ts';
 import { ClientGoneError, HttpError } from './http-error.ts';
@@ -27,6 +28,7 @@ import type { Limits, Timeouts } from './limits.ts';
 import { MOST_BYTES_PER_UNIT, type OutputBuffer } from './output-buffer.ts';
 import { PendingInput } from './pending-input.ts';
 import type { PlainHeads } from './plain-heads.ts';
+import { promiseOf } from './promises.ts';
 import { type BodySource, RequestBody } from './request-body.ts';
 import { RequestHead } from './request-head.ts';
 import { type ResponseSink, ResponseWriter } from './response-writer.ts';
@@ -343,11 +345,17 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.stream.abort();
   }
 
+  /** RFC 9110 section 7.8: an Upgrade counts where Connection names it too, and not in HTTP/1.0. */
+  isAskedFor(protocol: string): boolean {
+    if (this.#head?.wantsUpgrade !== true) return false;
+    return namesProtocol(this.#request?.headers.get('upgrade') ?? '', protocol);
+  }
+
+  get isRequestRead(): boolean {
+    return this.#phase === ANSWER && this.#body?.isRead === true;
+  }
+
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void {
-    if (this.isGone) throw new ClientGoneError();
-    if (this.#head?.wantsUpgrade !== true) throw new HttpError(426, 'the client did not ask for another protocol');
-    // RFC 9110 section 7.8: the request comes first, and all of it.
-    if (this.#phase !== ANSWER) throw new Error('upgrade() before the body of the request has been read');
     const { stream } = this;
     this.#home.output.latin1(stream, `${statusLine(101)}${fields}\r\n`);
     this.#home.output.flush();
@@ -355,7 +363,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#home.gone(this);
     stream.setDeadline(NEVER_MS);
     if (this.#isPaused) stream.resume();
-    stream.handler = createHandler(stream);
+    try {
+      stream.handler = createHandler(stream);
+    } catch (error) {
+      stream.abort(); // nothing reads from it or ends it
+      throw error;
+    }
     // What has come behind the request belongs to the new protocol.
     queueMicrotask(() => {
       const rest = this.#pending;
@@ -515,9 +528,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   #call(request: HttpRequest, response: ResponseWriter): void {
-    let result: unknown;
+    let result: Promise<void> | null;
     try {
-      result = this.#home.handler(request, response);
+      result = promiseOf(this.#home.handler(request, response));
     } catch (error) {
       this.#failed(error, request, response);
       return;
@@ -526,7 +539,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       if (this.#phase === BODY && !this.#needsContinue) this.#bodyIsDue();
       else this.#awaitAnswer();
     }
-    if (!(result instanceof Promise)) return; // it has answered, or will, from a callback
+    if (result === null) return; // it has answered, or will, from a callback
     result.then(
       () => this.#returned(request, response),
       (error: unknown) => this.#failed(error, request, response),

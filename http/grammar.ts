@@ -73,6 +73,26 @@ function isBlank(code: number): boolean {
   return code === SP || code === HTAB;
 }
 
+/** A member of Upgrade, RFC 9110 section 7.8: protocol-name ["/" protocol-version]. */
+export function isProtocol(text: string): boolean {
+  const parts = text.split('/');
+  return parts.length <= 2 && parts.every(isToken);
+}
+
+/**
+ * Whether a value of Upgrade names the protocol. Names are compared in any case and versions exactly; `x` does not name `x/1`,
+ * for a server must not switch to a protocol that the client did not name.
+ */
+export function namesProtocol(upgrade: string, protocol: string): boolean {
+  const wanted = withLowerCaseName(protocol);
+  return upgrade.split(',').some((member) => withLowerCaseName(trimBlanks(member)) === wanted);
+}
+
+function withLowerCaseName(protocol: string): string {
+  const slash = protocol.indexOf('/');
+  return slash === -1 ? protocol.toLowerCase() : protocol.slice(0, slash).toLowerCase() + protocol.slice(slash);
+}
+
 /** The members of a comma-separated list of tokens, in lower case, RFC 9110 section 5.6.1: empty ones do not count. */
 export function tokensOf(value: string): string[] {
   return value

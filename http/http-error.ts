@@ -5,7 +5,7 @@
  * a bare 500 for the client and a full report for the log. Throwing an HttpError says that both the status and the
  * words were chosen for the other side.
  *
- * Next: byte-run.ts
+ * Next: promises.ts
  */
 
 export class HttpError extends Error {

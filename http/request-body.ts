@@ -5,6 +5,9 @@
  * a short queue. When it is full the connection stops reading, TCP stops the client, and an upload that nobody reads costs
  * no memory. A client that asked for permission (Expect: 100-continue) gets it when the handler first reads.
  *
+ * Every promise that a handler gets here is marked as handled (promises.ts): what the client sends must not end the process
+ * because the handler awaits something else first. The private methods return promises that are not marked yet.
+ *
  * Next: http-request.ts
  */
 
@@ -12,6 +15,7 @@ import type { BodyDecoder } from './body-decoder.ts';
 import type { HeaderList } from './header-list.ts';
 import { HttpError } from './http-error.ts';
 import { PendingInput } from './pending-input.ts';
+import { markHandled } from './promises.ts';
 
 /** Where the bytes come from. */
 export interface BodySource {
@@ -59,6 +63,11 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#decoder === null || this.#decoder.isDone;
   }
 
+  /** All of it has arrived and none of it waits for the handler. */
+  get isRead(): boolean {
+    return this.isComplete && this.#waitingBytes === 0;
+  }
+
   /** Bytes of content that have arrived so far. */
   get receivedBytes(): number {
     return this.#receivedBytes;
@@ -97,7 +106,36 @@ export class RequestBody implements AsyncIterable<Buffer> {
   // For the handler.
 
   /** The next piece, or null at the end. */
-  async read(): Promise<Buffer | null> {
+  read(): Promise<Buffer | null> {
+    return markHandled(this.#read());
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    const chunks = this.#chunks();
+    const next = chunks.next.bind(chunks);
+    chunks.next = () => markHandled(next());
+    return chunks;
+  }
+
+  bytes(): Promise<Buffer> {
+    return markHandled(this.#bytes());
+  }
+
+  /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
+  text(): Promise<string> {
+    return markHandled(this.#text());
+  }
+
+  json(): Promise<unknown> {
+    return markHandled(this.#json());
+  }
+
+  /** application/x-www-form-urlencoded, as HTML forms send it. */
+  form(): Promise<URLSearchParams> {
+    return markHandled(this.#form());
+  }
+
+  async #read(): Promise<Buffer | null> {
     const wasFull = this.#waitingBytes >= this.#bufferBytes;
     const chunk = this.#takeReady();
     if (chunk !== null) {
@@ -113,20 +151,19 @@ export class RequestBody implements AsyncIterable<Buffer> {
     });
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
+  async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
     this.#takeOnce();
-    for (let chunk = await this.read(); chunk !== null; chunk = await this.read()) yield chunk;
+    for (let chunk = await this.#read(); chunk !== null; chunk = await this.#read()) yield chunk;
   }
 
-  async bytes(): Promise<Buffer> {
+  async #bytes(): Promise<Buffer> {
     this.#takeOnce();
     this.#isGathering = true;
-    return (await this.read()) ?? Buffer.alloc(0);
+    return (await this.#read()) ?? Buffer.alloc(0);
   }
 
-  /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
-  async text(): Promise<string> {
-    const bytes = await this.bytes();
+  async #text(): Promise<string> {
+    const bytes = await this.#bytes();
     try {
       return strictUtf8.decode(bytes);
     } catch (cause) {
@@ -134,8 +171,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     }
   }
 
-  async json(): Promise<unknown> {
-    const text = await this.text();
+  async #json(): Promise<unknown> {
+    const text = await this.#text();
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -143,9 +180,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     }
   }
 
-  /** application/x-www-form-urlencoded, as HTML forms send it. */
-  async form(): Promise<URLSearchParams> {
-    return new URLSearchParams(await this.text());
+  async #form(): Promise<URLSearchParams> {
+    return new URLSearchParams(await this.#text());
   }
 
   #takeOnce(): void {

@@ -10,7 +10,8 @@
  */
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
-import { isFieldValue, isToken, tokensOf } from './grammar.ts';
+import { isFieldValue, isProtocol, isToken, tokensOf } from './grammar.ts';
+import { markHandled } from './promises.ts';
 import { hasNoBody, isFinalStatus, statusLine } from './status.ts';
 
 /** The connection, as far as an answer needs it. */
@@ -38,6 +39,10 @@ export interface ResponseSink {
   drained(): Promise<void>;
   /** The answer is complete. */
   completed(response: ResponseWriter): void;
+  /** The client has asked for this protocol, in a way that lets the server switch to it. */
+  isAskedFor(protocol: string): boolean;
+  /** The request has no body, or its handler has read all of it. */
+  readonly isRequestRead: boolean;
   /** Another protocol takes over, after a 101 with these field lines. */
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
   /** The answer cannot be completed as its head has promised. */
@@ -162,18 +167,18 @@ export class ResponseWriter {
   /** Sends a piece. Wait for the promise before sending more: it settles when the client keeps up. */
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
-    if (this.#sink.isGone) return ignored(this.#sink.drained());
+    if (this.#sink.isGone) return markHandled(this.#sink.drained());
     // Before the first piece it is the answer before that is queued: the client has pipelined.
     if (this.#hasBegun && this.#sink.isOverfull) {
       this.#sink.broken();
-      return ignored(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
+      return markHandled(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
     }
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     this.#checkLength(bytes.byteLength);
     if (!this.#hasBegun) this.#beginStream();
     this.#writeChunk(bytes);
     this.#sink.handedOver();
-    return ignored(this.#sink.drained());
+    return markHandled(this.#sink.drained());
   }
 
   /** Ends a streamed answer, after a last piece if one is given. Without any `write`, that piece is the whole answer. */
@@ -201,16 +206,34 @@ export class ResponseWriter {
   /**
    * Answers 101 and hands the connection over: `createHandler` gets the bare stream and says who is to hear of it. What the
    * client has sent behind its request comes first. From now on the stream is the program's: no deadline, no grace when the
-   * server closes. Throws HttpError 426 where the client did not ask for an upgrade.
+   * server closes.
+   *
+   * Returns true when the stream has been handed over. False means that nothing is left to do: the client has gone, or it got
+   * 426 because it did not ask for this protocol, or 400 because its request has a body that the handler has not read. Nothing
+   * that a client does makes this throw, so a timer may call it.
    */
-  upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): void {
+  upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): boolean {
     this.#mustNotHaveBegun('upgrade');
-    checkField('Upgrade', protocol);
+    if (!isProtocol(protocol))
+      throw new TypeError(`'${protocol}' is not the name of a protocol, such as websocket or x/1`);
+    if (this.#sink.isGone) return false;
+    if (!this.#sink.isAskedFor(protocol)) {
+      this.restart(); // what was prepared belongs to the other protocol
+      this.status(426).header('Upgrade', protocol).text(`This resource is served over ${protocol}.\n`);
+      return false;
+    }
+    // RFC 9110 section 7.8: the request comes first, and all of it.
+    if (!this.#sink.isRequestRead) {
+      this.restart();
+      this.status(400).text(`A request for ${protocol} must not have a body here.\n`);
+      return false;
+    }
     let fields = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
     for (const [, line] of this.#headers ?? []) fields += line;
-    this.#sink.upgrade(fields, createHandler);
     this.#hasBegun = true;
     this.#hasEnded = true;
+    this.#sink.upgrade(fields, createHandler);
+    return true;
   }
 
   /** Forgets what was prepared, so that an error can be answered instead. For the connection. */
@@ -310,11 +333,13 @@ export class ResponseWriter {
     // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole answer.
     if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
     if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
-    if (this.#isClosing) {
-      head += 'Connection: close\r\n';
-    } else if (this.#sink.minorVersion === 0) {
-      head += 'Connection: keep-alive\r\n';
-    }
+    let connection = '';
+    if (this.#isClosing) connection = 'close';
+    else if (this.#sink.minorVersion === 0) connection = 'keep-alive';
+    // RFC 9110 section 7.8: whoever sends Upgrade names it in Connection, too, so that no proxy passes it on.
+    if (this.#headers !== null && has(this.#headers, 'upgrade'))
+      connection += connection === '' ? 'Upgrade' : ', Upgrade';
+    if (connection !== '') head += `Connection: ${connection}\r\n`;
     return `${head}\r\n`;
   }
 
@@ -372,10 +397,4 @@ function asciiLocation(location: string): string {
   // Encoding would hide a line end in %0D%0A: it is as much of a mistake here as in any field.
   if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect holds a control character');
   return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
-}
-
-/** A program that does not wait for it must not be ended by a rejection that it does not care about. */
-function ignored(promise: Promise<void>): Promise<void> {
-  promise.catch(() => {});
-  return promise;
 }

@@ -30,8 +30,9 @@
  * Next: pending-input.ts
  */
 
-import type { Handler, HttpRequest, Middleware, Next, ResponseWriter } from './handler.ts';
+import type { Handler, HttpRequest, Middleware, ResponseWriter } from './handler.ts';
 import { decodedName, decodePath } from './path.ts';
+import { markHandled, promiseOf } from './promises.ts';
 import {
   coverage,
   joinPatterns,
@@ -232,28 +233,34 @@ function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | 
 function onion(middleware: Middleware, inner: Handler): Handler {
   return (request, response) => {
     let isCalled = false;
-    let pending: ReturnType<Next> | undefined;
-    const done = middleware(request, response, () => {
+    let pending: Promise<void> | null = null;
+    /** Whether `pending` is still looked at below, however late it rejects. */
+    let isLookedAt = true;
+    const next = () => {
       if (isCalled) throw new Error('a middleware called next() twice');
       isCalled = true;
-      pending = inner(request, response);
-      return pending;
-    });
+      pending = promiseOf(inner(request, response));
+      if (pending !== null && isLookedAt) markHandled(pending);
+      return pending ?? undefined;
+    };
+    const done = promiseOf(middleware(request, response, next));
+    if (done === null || done === pending) {
+      isLookedAt = false;
+      return pending ?? undefined;
+    }
     // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for.
-    if (done instanceof Promise && pending instanceof Promise) return bothOf(done, pending, response);
-    return done ?? pending;
+    const both = async () => {
+      await done;
+      isLookedAt = false;
+      try {
+        await pending;
+      } catch (error) {
+        // What went wrong further in is of interest unless the middleware has caught it, and answered.
+        if (!response.hasBegun) throw error;
+      }
+    };
+    return both();
   };
-}
-
-/** What went wrong further in is of interest unless the middleware has caught it, and answered. */
-async function bothOf(done: Promise<void>, pending: Promise<void>, response: ResponseWriter): Promise<void> {
-  pending.catch(() => {}); // it is looked at below, perhaps long after it was rejected
-  await done;
-  try {
-    await pending;
-  } catch (error) {
-    if (!response.hasBegun) throw error;
-  }
 }
 
 /**
@@ -271,13 +278,13 @@ function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware 
     request.params = own;
     return middleware(request, response, () => {
       request.params = theirs;
-      const done = next();
+      const done = promiseOf(next());
       const takeBack = () => {
         request.params = own;
       };
-      if (done instanceof Promise) return done.finally(takeBack);
-      takeBack();
-      return done;
+      if (done === null) takeBack();
+      else done.then(takeBack, takeBack); // `finally` would make a second promise that rejects, which nothing may look at
+      return done ?? undefined;
     });
   };
 }

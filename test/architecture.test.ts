@@ -194,6 +194,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/status.ts': [],
   'http/limits.ts': [],
   'http/http-error.ts': [],
+  'http/promises.ts': [],
   'http/byte-run.ts': ['grammar'],
   'http/field-parser.ts': ['grammar', 'byte-run'],
   'http/head-parser.ts': ['grammar', 'limits', 'byte-run', 'field-parser'],
@@ -201,7 +202,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/request-head.ts': ['grammar', 'http-error', 'field-parser', 'head-parser', 'body-framing'],
   'http/body-framing.ts': ['grammar'],
   'http/body-decoder.ts': ['grammar', 'limits', 'http-error', 'field-parser', 'header-list'],
-  'http/request-body.ts': ['http-error', 'header-list', 'body-decoder', 'pending-input'],
+  'http/request-body.ts': ['http-error', 'header-list', 'body-decoder', 'pending-input', 'promises'],
   'http/http-request.ts': [
     '../simplenet/socket-address',
     '../simplenet/net-socket',
@@ -213,18 +214,19 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/plain-heads.ts': ['status'],
   'http/latin1.ts': [],
   'http/output-buffer.ts': ['../simplenet/event-loop', 'grammar', 'latin1'],
-  'http/response-writer.ts': ['../simplenet/event-loop', 'grammar', 'status'],
+  'http/response-writer.ts': ['../simplenet/event-loop', 'grammar', 'status', 'promises'],
   'http/handler.ts': ['http-request', 'response-writer'],
   'http/path.ts': ['http-error'],
   'http/route-pattern.ts': [],
   'http/route-tree.ts': ['handler', 'path', 'route-pattern'],
-  'http/router.ts': ['handler', 'path', 'route-pattern', 'route-tree'],
+  'http/router.ts': ['handler', 'path', 'route-pattern', 'route-tree', 'promises'],
   'http/pending-input.ts': [],
   'http/body-clock.ts': ['limits'],
   'http/connection.ts': [
     '../simplenet/socket-address',
     '../simplenet/net-socket',
     '../simplenet/event-loop',
+    'grammar',
     'status',
     'limits',
     'http-error',
@@ -241,6 +243,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'response-writer',
     'handler',
     'pending-input',
+    'promises',
     'body-clock',
   ],
   'http/serve.ts': [
@@ -271,7 +274,7 @@ const pureFiles = [
   ),
   ...['grammar', 'status', 'limits', 'http-error', 'field-parser', 'head-parser', 'header-list', 'request-head'],
   ...['body-framing', 'body-decoder', 'request-body', 'http-request', 'output-buffer', 'response-writer', 'handler'],
-  ...['path', 'route-pattern', 'route-tree', 'router', 'pending-input', 'body-clock'],
+  ...['path', 'route-pattern', 'route-tree', 'router', 'pending-input', 'body-clock', 'promises'],
 ].map((name) => (name.includes('/') ? name : `http/${name}`));
 
 const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];

@@ -257,24 +257,31 @@ test('an empty line behind a request is no beginning of another', async (t) => {
   t.match(await gather(going), /^HTTP\/1\.1 200 OK[\s\S]*hi$/);
 });
 
-test('upgrade: not before the body has been read, not for who has gone; an end that had come is told', async (t) => {
+test('upgrade: not before the body has been read; an end that had come is told', async (t) => {
   const heard: string[] = [];
+  const returned: boolean[] = [];
   let isBodyRead = false;
   const server = serving(t, async (request, response) => {
     if (isBodyRead) await request.text();
     if (request.path === '/late') await sleep(30);
-    response.upgrade('x', (stream) => ({
-      onData: (_stream, bytes) => void heard.push(bytes.toString()),
-      onEnd: () => {
-        heard.push('end');
-        stream.end();
-      },
-    }));
+    returned.push(
+      response.upgrade('x', (stream) => ({
+        onData: (_stream, bytes) => void heard.push(bytes.toString()),
+        onEnd: () => {
+          heard.push('end');
+          stream.end();
+        },
+      })),
+    );
   });
   const head = 'Host: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n';
   const unread = dial(server);
   unread.end(`POST / HTTP/1.1\r\n${head}Content-Length: 4\r\n\r\nbo`);
-  t.match(await gather(unread), /^HTTP\/1\.1 (500|400) /);
+  t.match(await gather(unread), /^HTTP\/1\.1 400 /);
+  const waiting = dial(server);
+  waiting.write(`POST /late HTTP/1.1\r\n${head}Content-Length: 4\r\n\r\nbodyGET / HTTP/1.0\r\n\r\n`);
+  t.match(await gather(waiting), /^HTTP\/1\.1 400 [\s\S]*HTTP\/1\.1 426 /, 'a body that has come, and was not read');
+  t.same(returned.splice(0), [false, false, false]);
   isBodyRead = true;
   const read = dial(server);
   read.write(`POST / HTTP/1.1\r\n${head}Content-Length: 4\r\n\r\nbodymore`);
@@ -285,6 +292,61 @@ test('upgrade: not before the body has been read, not for who has gone; an end t
   ended.end(`GET /late HTTP/1.1\r\n${head}\r\n`);
   t.match(await gather(ended), /^HTTP\/1\.1 101 /);
   t.ok(heard.includes('end'));
+  t.same(returned, [true, true]);
+});
+
+const otherProtocol = () => ({ onData() {} });
+const asking = 'Connection: Upgrade\r\nUpgrade: X\r\n';
+
+for (const [what, fields, status] of [
+  ['it in another case', asking, 101],
+  ['it among others', 'Connection: foo, upgrade\r\nUpgrade: y/2, , x\t, z\r\n', 101],
+  ['it in a second field', 'Connection: upgrade\r\nUpgrade: y\r\nUpgrade: x\r\n', 101],
+  ['another', 'Connection: Upgrade\r\nUpgrade: y\r\n', 426],
+  ['one that begins like it', 'Connection: Upgrade\r\nUpgrade: xx\r\n', 426],
+  ['a version of it', 'Connection: Upgrade\r\nUpgrade: x/1\r\n', 426],
+  ['nothing', 'Connection: Upgrade\r\n', 426],
+  ['an empty list', 'Connection: Upgrade\r\nUpgrade:\r\n', 426],
+  ['it, and Connection does not', 'Upgrade: x\r\n', 426],
+] as const) {
+  test(`upgrade('x') where Upgrade names ${what}: ${status}`, async (t) => {
+    const server = serving(t, (_request, response) => void response.upgrade('x', otherProtocol));
+    const socket = dial(server);
+    socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${fields}\r\n`);
+    const [bytes] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    t.match(bytes.toString(), new RegExp(`^HTTP/1.1 ${status} .*\r\n[^]*Upgrade: x\r\n`));
+  });
+}
+
+test('upgrade in HTTP/1.0 is ignored (RFC 9110 section 7.8)', async (t) => {
+  const server = serving(t, (_request, response) => void response.upgrade('x', otherProtocol));
+  const socket = dial(server);
+  socket.write(`GET / HTTP/1.0\r\n${asking}\r\n`);
+  t.match(await gather(socket), /^HTTP\/1\.1 426 [\s\S]*\r\nConnection: close, Upgrade\r\n/);
+});
+
+test('after an upgrade that was refused the connection goes on', async (t) => {
+  const server = serving(t, (_request, response) => void response.upgrade('x', otherProtocol));
+  const socket = dial(server);
+  socket.write(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${closing}`);
+  t.match(await gather(socket), /^HTTP\/1\.1 426 [\s\S]*HTTP\/1\.1 426 /);
+});
+
+test('a protocol that throws at its start is reported, and does not keep the connection', async (t) => {
+  const reported: string[] = [];
+  const onError = (error: unknown) => void reported.push((error as Error).message);
+  const never: Handler = (_request, response) => {
+    response.upgrade('x', () => {
+      throw new Error('no such room');
+    });
+  };
+  const server = serving(t, never, { onError });
+  const socket = dial(server);
+  socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${asking}\r\n`);
+  await gather(socket);
+  await until(() => server.connectionCount === 0);
+  t.same(reported, ['no such room']);
 });
 
 test('an upgrade takes up reading again where too much had come behind the request', async (t) => {
@@ -533,7 +595,7 @@ test('whoever asks late: an answered request has no signal any more, and a clien
   connection.onClose(stream, null);
   const [first, second] = kept;
   t.equal(first?.request.signal.aborted, false, 'it was answered: whatever became of the client');
-  t.throws(() => second?.response.upgrade('x', () => ({ onData() {} })), ClientGoneError);
+  t.equal(second?.response.upgrade('x', otherProtocol), false);
   t.equal(second?.request.signal.aborted, true);
 });
 

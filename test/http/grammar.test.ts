@@ -4,10 +4,12 @@ import { test } from 'tap';
 import {
   isFieldValue,
   isHost,
+  isProtocol,
   isTargetByte,
   isToken,
   isTokenByte,
   isValueByte,
+  namesProtocol,
   tokensOf,
   trimBlanks,
 } from '../../http/grammar.ts';
@@ -157,4 +159,21 @@ test('none of it takes long for 32 KB that are made for that', async (t) => {
       if (tookMs > 100) t.fail(`${judge.name} of ${JSON.stringify(input.slice(0, 5))}...: ${Math.round(tookMs)} ms`);
     }
   }
+});
+
+test('namesProtocol: names in any case, versions exactly, RFC 9110 section 7.8', async (t) => {
+  t.ok(namesProtocol('websocket', 'WebSocket'));
+  t.ok(namesProtocol('h2c, HTTP/2.0 ,\twebsocket', 'http/2.0'));
+  t.ok(namesProtocol('x/A', 'X/A'));
+  for (const upgrade of ['', ',', 'websockets', 'web socket', 'x/a', 'x', 'x/A/B', 'x/A x']) {
+    t.notOk(namesProtocol(upgrade, 'x/A'), upgrade);
+    t.notOk(namesProtocol(upgrade, 'websocket'), upgrade);
+  }
+  t.notOk(namesProtocol('x/1', 'x'), 'another version of a protocol is another protocol');
+});
+
+test('isProtocol', async (t) => {
+  for (const protocol of ['websocket', 'HTTP/2.0', 'a', '!/~']) t.ok(isProtocol(protocol), protocol);
+  for (const protocol of ['', '/', 'a/', '/1', 'a/b/c', 'a b', 'a,b', 'a\r\n', 'ä'])
+    t.notOk(isProtocol(protocol), protocol);
 });

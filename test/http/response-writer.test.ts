@@ -5,7 +5,6 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'tap';
-import { HttpError } from '../../http/http-error.ts';
 import { type ResponseSink, ResponseWriter } from '../../http/response-writer.ts';
 import { statusLine } from '../../http/status.ts';
 import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
@@ -19,6 +18,8 @@ class Sink implements ResponseSink {
   isHeadRequest = false;
   minorVersion = 1;
   mayPersist = true;
+  asksFor: string | null = null;
+  isRequestRead = true;
   timesAsked = 0;
   handovers = 0;
   completions = 0;
@@ -68,6 +69,10 @@ class Sink implements ResponseSink {
     this.completions++;
   }
 
+  isAskedFor(protocol: string): boolean {
+    return protocol === this.asksFor;
+  }
+
   upgrade(fields: string, _createHandler: (stream: Stream) => StreamHandler): void {
     this.upgrades.push(fields);
   }
@@ -89,6 +94,9 @@ interface Request {
   readonly isHeadRequest?: boolean;
   readonly minorVersion?: number;
   readonly mayPersist?: boolean;
+  readonly asksFor?: string;
+  readonly isRequestRead?: boolean;
+  readonly isGone?: boolean;
 }
 
 function exchange(request: Request = {}): { sink: Sink; response: ResponseWriter } {
@@ -612,7 +620,7 @@ test('what comes after the end throws, and sends nothing', async (t) => {
     ['empty', (r) => r.empty()],
     ['redirect', (r) => r.redirect('/')],
     ['a stream', (r) => r.write('x').then(() => r.end())],
-    ['an upgrade', (r) => r.upgrade('x', () => ({ onData() {} }))],
+    ['an upgrade that was not asked for', (r) => r.upgrade('x', () => ({ onData() {} }))],
   ];
   for (const [first, give] of ends) {
     for (const [second, again] of late) {
@@ -650,19 +658,64 @@ test('json of what has no JSON throws, and the answer can still be given', async
 });
 
 test('upgrade: what the connection is told, and what it refuses', async (t) => {
-  const { sink, response } = exchange();
-  response.header('Sec-WebSocket-Accept', 'x').upgrade('websocket', () => ({ onData() {} }));
+  const { sink, response } = exchange({ asksFor: 'websocket' });
+  t.equal(
+    response.header('Sec-WebSocket-Accept', 'x').upgrade('websocket', () => ({ onData() {} })),
+    true,
+  );
   t.same(sink.upgrades, ['Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n']);
   t.ok(response.hasEnded);
 
-  const refused = exchange();
-  refused.sink.upgrade = () => {
-    throw new HttpError(426, 'no');
-  };
-  t.throws(() => refused.response.upgrade('x', () => ({ onData() {} })), { name: 'HttpError', status: 426 });
-  t.notOk(refused.response.hasBegun, 'the answer can still be given');
-  refused.response.status(426).text('no');
-  t.match(refused.sink.text, /^HTTP\/1\.1 426 /);
+  t.throws(() => response.upgrade('websocket', () => ({ onData() {} })), /after the answer has ended/);
+});
+
+const other = () => ({ onData() {} });
+
+test('upgrade: a client that did not ask for it is told what to ask for (RFC 9110 section 15.5.22)', async (t) => {
+  const upgradeRequired = (connection: string) =>
+    `HTTP/1.1 426 Upgrade Required\r\n${DATE}${TEXT}Upgrade: x/1\r\nContent-Length: 34\r\nConnection: ${connection}\r\n\r\n` +
+    'This resource is served over x/1.\n';
+  const give = (r: ResponseWriter) => t.equal(r.status(201).header('X', '1').upgrade('x/1', other), false);
+  t.equal(answer(give), upgradeRequired('Upgrade'));
+  t.equal(answer(give, { mayPersist: false }), upgradeRequired('close, Upgrade'));
+  t.equal(answer(give, { minorVersion: 0 }), upgradeRequired('keep-alive, Upgrade'));
+  const { sink, response } = exchange();
+  give(response);
+  t.same([response.hasEnded, sink.completions, sink.upgrades], [true, 1, []]);
+});
+
+test('an answer that names Upgrade names it in Connection, too (RFC 9110 section 7.8)', async (t) => {
+  t.match(
+    answer((r) => r.header('Upgrade', 'h2c').text('hello')),
+    /\r\nUpgrade: h2c\r\n[\s\S]*\r\nConnection: Upgrade\r\n/,
+  );
+});
+
+test('upgrade: a request whose body was not read is refused, and one whose client has gone is left', async (t) => {
+  const unread = exchange({ asksFor: 'x', isRequestRead: false });
+  t.equal(unread.response.header('X', '1').upgrade('x', other), false);
+  t.match(
+    unread.sink.text,
+    /^HTTP\/1\.1 400 Bad Request\r\n(?!X:)[\s\S]*A request for x must not have a body here\.\n$/,
+  );
+  t.equal(unread.sink.completions, 1);
+  const gone = exchange({ isGone: true });
+  t.equal(gone.response.upgrade('x', other), false);
+  t.same([gone.sink.text, gone.sink.upgrades], ['', []]);
+  t.equal(gone.response.upgrade('x', other), false, 'as often as it is asked');
+});
+
+test('upgrade: mistakes of the program throw, whoever the client is', async (t) => {
+  for (const isGone of [false, true]) {
+    const { response, sink } = exchange({ asksFor: 'x', isGone });
+    for (const protocol of ['', 'a b', 'a,b', '/1', 'x/', 'x/1/2']) {
+      t.throws(() => response.upgrade(protocol, other), TypeError, protocol);
+    }
+    t.same([sink.text, response.hasBegun], ['', false]);
+  }
+  const begun = exchange({ asksFor: 'x' });
+  void begun.response.write('piece');
+  t.throws(() => begun.response.upgrade('x', other), /after the answer has begun/);
 });
 
 test('restart: nothing that was prepared is left', async (t) => {

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
 import { portOf } from '../../simplenet/index.ts';
+import { addCarelessRoutes } from './careless-site.ts';
 
 /** What the server says of itself. */
 export interface TargetState {
@@ -83,6 +84,8 @@ site.all('/wait', async (request, response) => {
   patience.abort();
   response.text('waited\n');
 });
+
+addCarelessRoutes(site);
 
 const errors: string[] = [];
 let isStopping = false;
