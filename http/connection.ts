@@ -11,6 +11,7 @@
  * Next: serve.ts
  */
 
+import { AsyncResource } from 'node:async_hooks';
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import type { PeerCredentials } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
@@ -53,6 +54,9 @@ export interface ConnectionHome {
   /** An empty buffer, for an answer that comes in pieces. A connection keeps one only to the end of a tick. */
   borrowOutput(): OutputBuffer;
   returnOutput(output: OutputBuffer): void;
+  /** An async context that has been used for nothing: code of the program that is called for a request runs in it. */
+  createContext(): AsyncResource;
+  /** Calls code of the program: the caller sees to the async context. */
   report(error: unknown, request: HttpRequest | null): void;
   gone(connection: Connection): void;
 }
@@ -93,7 +97,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #response: ResponseWriter | null = null;
   #body: RequestBody | null = null;
   #bodyClock: BodyClock | null = null;
-  #abort: AbortController | null = null;
+  /** Aborts the signal of the request, in the async context in which it was first asked for. */
+  #abort: ((reason: Error) => void) | null = null;
   #writers: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
   #requests = 0;
   /** Bytes are being worked through: what is written meanwhile leaves at the end. */
@@ -199,7 +204,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     // Most leave when nobody waits for them. An error has a stack, which takes longer to make than all the rest of this.
     if (this.#abort === null && writers === null && this.#body?.isComplete !== false) return;
     const reason = new ClientGoneError({ cause: error });
-    this.#abort?.abort(reason);
+    this.#abort?.(reason);
     this.#body?.fail(reason);
     if (writers !== null) for (const writer of writers) writer.reject(reason);
   }
@@ -217,8 +222,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   signalFor(request: HttpRequest): AbortSignal {
     if (request !== this.#request) return new AbortController().signal; // answered: nothing can happen to it any more
     if (this.#phase === CLOSED) return AbortSignal.abort(new ClientGoneError());
-    this.#abort ??= new AbortController();
-    return this.#abort.signal;
+    const controller = new AbortController();
+    this.#abort = AsyncResource.bind((reason: Error) => controller.abort(reason));
+    return controller.signal;
   }
 
   // What a body may ask.
@@ -527,7 +533,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     return framing === CHUNKED ? new ChunkedDecoder(this.#home.limits) : new LengthDecoder(framing);
   }
 
+  /** Calls the handler in an async context of its own, and reports what it throws there. */
   #call(request: HttpRequest, response: ResponseWriter): void {
+    this.#home.createContext().runInAsyncScope(this.#callHere, this, request, response);
+  }
+
+  #callHere(request: HttpRequest, response: ResponseWriter): void {
     let result: Promise<void> | null;
     try {
       result = promiseOf(this.#home.handler(request, response));
@@ -699,7 +710,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   #answerIsLate(): void {
-    this.#home.report(new Error(`no answer after ${this.#home.timeouts.answerMs} ms`), this.#request);
+    const error = new Error(`no answer after ${this.#home.timeouts.answerMs} ms`);
+    // The alarm that rang may have been set while another request was at work, and would bring the stores of that one.
+    this.#home.createContext().runInAsyncScope(this.#home.report, this.#home, error, this.#request);
     this.#refuse(503, reasonOf(503));
   }
 

@@ -87,7 +87,10 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#origin.peerCredentials;
   }
 
-  /** Aborted when the client is really gone before the answer is complete, and never otherwise. */
+  /**
+   * Aborted when the client is really gone before the answer is complete, and never otherwise. Its listeners run in the async
+   * context in which it was first asked for.
+   */
   get signal(): AbortSignal {
     this.#signal ??= this.#origin.signalFor(this as HttpRequest);
     return this.#signal;

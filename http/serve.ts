@@ -15,6 +15,7 @@ import type { SocketAddress } from '../simplenet/socket-address.ts';
 import type { ListenOptions } from '../simplenet/socket-options.ts';
 import type { SystemError } from '../simplenet/system-error.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
+import { type ContextFactory, createContextFactory } from './context-factory.ts';
 import { DateField } from './date-field.ts';
 import type { Handler } from './handler.ts';
 import { HeadParser } from './head-parser.ts';
@@ -74,6 +75,8 @@ export class Server implements ConnectionHome {
   readonly timeouts: Timeouts;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
+  /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
+  readonly createContext: ContextFactory = createContextFactory();
   readonly address: SocketAddress;
   /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
@@ -177,7 +180,7 @@ export class Server implements ConnectionHome {
       return connection;
     };
     const onFailure = (error: SystemError) => {
-      this.report(error, null);
+      this.createContext().runInAsyncScope(this.report, this, error, null);
       void this.close();
     };
     if (options.fd !== undefined) {

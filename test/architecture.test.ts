@@ -222,6 +222,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/router.ts': ['handler', 'path', 'route-pattern', 'route-tree', 'promises'],
   'http/pending-input.ts': [],
   'http/body-clock.ts': ['limits'],
+  'http/context-factory.ts': [],
   'http/connection.ts': [
     '../simplenet/socket-address',
     '../simplenet/net-socket',
@@ -260,6 +261,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'plain-heads',
     'output-buffer',
     'handler',
+    'context-factory',
     'connection',
   ],
   'server.ts': ['http/index', 'simplenet/index'],

@@ -5,6 +5,7 @@
  */
 
 import type { ConnectionHome } from '../../http/connection.ts';
+import { createContextFactory } from '../../http/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
 import { HeadParser } from '../../http/head-parser.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
@@ -98,6 +99,7 @@ export class MemoryHome implements ConnectionHome {
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
   readonly isStopping = false;
+  readonly createContext = createContextFactory();
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 

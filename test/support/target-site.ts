@@ -12,6 +12,7 @@ import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
 import { portOf } from '../../simplenet/index.ts';
 import { addCarelessRoutes } from './careless-site.ts';
+import { addContextRoutes } from './context-site.ts';
 
 /** What the server says of itself. */
 export interface TargetState {
@@ -86,6 +87,7 @@ site.all('/wait', async (request, response) => {
 });
 
 addCarelessRoutes(site);
+addContextRoutes(site);
 
 const errors: string[] = [];
 let isStopping = false;
