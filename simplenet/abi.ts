@@ -258,6 +258,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
 export const ENOSYS = 38;
+export const EBADR = 53;
 export const EPROTO = 71;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;

@@ -7,6 +7,7 @@
 import { EPOLLIN } from './abi.ts';
 import type { EpollHome, EpollMember } from './epoll-stream.ts';
 import { type ListenerHome, SocketListener } from './socket-listener.ts';
+import type { SystemError } from './system-error.ts';
 
 export type EpollListenerHome = EpollHome & ListenerHome;
 
@@ -18,15 +19,23 @@ export class EpollListener extends SocketListener<EpollListenerHome> implements 
   }
 
   settle(): void {
-    this.home.epoll.delete(this.socket.fd); // a listener may be shared with other processes, for which close(2) changes nothing
+    this.home.epoll.forget(this.socket.fd); // a listener may be shared with other processes, for which close(2) changes nothing
     this.closeSocket();
   }
 
   protected override startAccepting(): void {
-    this.home.epoll.modify(this.socket.fd, EPOLLIN);
+    this.#watch(EPOLLIN);
   }
 
   protected override stopAccepting(): void {
-    this.home.epoll.modify(this.socket.fd, NO_EVENTS);
+    this.#watch(NO_EVENTS);
+  }
+
+  #watch(events: number): void {
+    try {
+      this.home.epoll.modify(this.socket.fd, events);
+    } catch (error) {
+      this.lose(error as SystemError);
+    }
   }
 }

@@ -112,8 +112,24 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
     return this.add(socket, member);
   }
 
+  /** Nothing is to be taken back: sockets that are closed leave the epoll set. */
+  protected override abandon(): void {}
+
+  /** epoll_wait(2). Where it is refused, a turn without news. */
+  #wait(): number {
+    try {
+      const count = this.epoll.wait(0);
+      this.goAhead();
+      return count;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.stumble('epoll_wait', error.errno);
+      return 0;
+    }
+  }
+
   #turn(): boolean {
-    const count = this.epoll.wait(0);
+    const count = this.#wait();
     this.#turns++;
     this.beginTurn();
     for (let i = 0; i < count; i++) {

@@ -12,10 +12,11 @@
  * Next: epoll-listener.ts
  */
 
-import { EAGAIN, EINTR, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from './abi.ts';
+import { EINTR, ENOBUFS, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from './abi.ts';
 import type { Epoll } from './epoll.ts';
 import type { StreamHandler } from './event-loop.ts';
 import type { NetSocket } from './net-socket.ts';
+import { isPassing, MAX_ATTEMPTS_AT_ONCE } from './setbacks.ts';
 import type { SocketAddress } from './socket-address.ts';
 import type { Home, Member, StreamHome } from './socket-loop.ts';
 import { SocketStream } from './socket-stream.ts';
@@ -112,9 +113,9 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   settle(): void {
     if (!this.isClosing) {
       this.#applyInterest();
-      return;
+      if (!this.isClosing) return;
     }
-    if (this.#isAdopted && !this.#isParked) this.home.epoll.delete(this.socket.fd);
+    if (this.#isAdopted && !this.#isParked) this.home.epoll.forget(this.socket.fd);
     this.#queue = null;
     this.leave();
   }
@@ -144,26 +145,34 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   /** send(2). No room is 0 bytes sent, and so is a kernel that is short of memory for the moment. */
   #send(bytes: Uint8Array, offset: number, length: number, flags: number): number {
     let sent = this.socket.tryWrite(bytes, offset, length, flags);
-    while (sent === -EINTR) sent = this.socket.tryWrite(bytes, offset, length, flags);
-    return sent === -EAGAIN || sent === -ENOBUFS || sent === -ENOMEM ? 0 : sent;
+    for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
+      sent = this.socket.tryWrite(bytes, offset, length, flags);
+    }
+    return isPassing(sent) ? 0 : sent;
   }
 
   #receive(): void {
     const { receiveBuffer } = this.home;
     const length = this.socket.tryRead(receiveBuffer, 0, receiveBuffer.length);
-    if (length > 0) this.handler.onData(this, this.home.received(length));
-    else if (length === 0) this.peerEnded();
-    // Nothing there after all, or a signal: epoll will report it again.
-    else if (length !== -EAGAIN && length !== -EINTR) this.fail('recv', length);
+    if (length > 0) {
+      this.goAhead();
+      this.handler.onData(this, this.home.received(length));
+    } else if (length === 0) this.peerEnded();
+    // Nothing there after all, a signal, no memory: epoll will report it again.
+    else if (isPassing(length)) this.setBack();
+    else this.fail('recv', length);
   }
 
   #drain(): void {
     if (this.#queue === null) return;
+    const before = this.#queue.byteLength;
     const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), MOST_SENDS);
     if (result < 0) {
       this.fail('send', result);
       return;
     }
+    if (this.#queue.byteLength === before) this.setBack();
+    else this.goAhead();
     if (this.#queue.byteLength > 0) return;
     this.unsettle();
     if (this.hasEnded) this.sendFin();
@@ -190,20 +199,22 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   /** Both ways are shut and bytes may still wait to be read: epoll would report that for ever, paused or not. */
   #park(): void {
     this.#isParked = true;
-    this.home.epoll.delete(this.socket.fd);
+    this.home.epoll.forget(this.socket.fd);
   }
 
   #applyInterest(): void {
     if (this.isConnecting) return;
-    const wanted =
-      (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (this.queuedBytes > 0 ? EPOLLOUT : NOTHING);
-    if (this.#isParked) {
-      if (wanted === NOTHING) return;
+    const wanted = this.isResting
+      ? NOTHING
+      : (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (this.queuedBytes > 0 ? EPOLLOUT : NOTHING);
+    if (this.#isParked ? wanted === NOTHING : wanted === this.#interest) return;
+    try {
+      if (this.#isParked) this.home.epoll.add(this.socket.fd, wanted);
+      else this.home.epoll.modify(this.socket.fd, wanted);
       this.#isParked = false;
-      this.home.epoll.add(this.socket.fd, wanted);
-    } else if (wanted !== this.#interest) {
-      this.home.epoll.modify(this.socket.fd, wanted);
+      this.#interest = wanted;
+    } catch (error) {
+      this.finish(error as SystemError); // no memory for it, or as many watches as a user may have: epoll_ctl(2)
     }
-    this.#interest = wanted;
   }
 }

@@ -54,6 +54,11 @@ export class Epoll extends Descriptor {
     this.#control(EPOLL_CTL_DEL, fd, 0);
   }
 
+  /** As `delete`, where it makes no difference whether it was there. */
+  forget(fd: number): void {
+    this.#tryControl(EPOLL_CTL_DEL, fd, 0);
+  }
+
   /** epoll_wait(2): the number of events that `fdOf` and `eventsOf` can be asked about. -1 waits without limit. */
   wait(timeoutMs: number): number {
     const { fd } = this;
@@ -74,8 +79,12 @@ export class Epoll extends Descriptor {
   }
 
   #control(operation: number, fd: number, events: number): void {
+    check('epoll_ctl', this.#tryControl(operation, fd, events));
+  }
+
+  #tryControl(operation: number, fd: number, events: number): number {
     this.#change[0] = events;
     this.#change[EPOLL_EVENT_DATA_WORD] = fd;
-    check('epoll_ctl', this.libc.epoll_ctl(this.fd, operation, fd, this.#change));
+    return this.libc.epoll_ctl(this.fd, operation, fd, this.#change);
   }
 }

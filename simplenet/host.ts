@@ -21,8 +21,8 @@ export interface Host {
    * whether it would look again at once, for what has come meanwhile; that it may be granted or not.
    */
   watch(fd: number, onReadable: () => boolean): Watch;
-  /** Calls back once, not before `delayMs` have passed. An alarm alone keeps no process alive. */
-  alarm(delayMs: number, callback: () => void): Alarm;
+  /** Calls back once, not before `delayMs` have passed. It keeps no process alive, unless `keepsAlive` is set. */
+  alarm(delayMs: number, callback: () => void, keepsAlive?: boolean): Alarm;
   /** Calls back soon, when whatever runs now has ended. */
   soon(callback: () => void): void;
   /** Makes an exception that nobody caught known to all: never lost, never in the way of other connections. */

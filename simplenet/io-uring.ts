@@ -22,11 +22,8 @@
 
 import { isMainThread } from 'node:worker_threads';
 import {
-  EAGAIN,
-  EBUSY,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
-  EINTR,
   EINVAL,
   IO_URING_CQE_SIZE,
   IO_URING_OP_SUPPORTED,
@@ -64,6 +61,7 @@ import {
 } from './abi.ts';
 import { Descriptor } from './descriptor.ts';
 import { type Libc, type Mapping, libc as processLibc } from './libc.ts';
+import { isPassing } from './setbacks.ts';
 import { check, SystemError } from './system-error.ts';
 
 export interface IoUringOptions {
@@ -186,6 +184,11 @@ export class IoUring extends Descriptor {
   /** Both rings lie in one piece of memory: the counters of both, and the completions. */
   #ring = nothing;
   #submissions = nothing;
+  /** Where the next submission is written: the one above, or the one below. */
+  #writable = nothing;
+  /** Submissions for which the ring had no room, and how many. They come behind those in the ring. */
+  #spillway = nothing;
+  #spilled = 0;
   #submissionMask = 0;
   #completionMask = 0;
   /** Where in `#ring` things are. */
@@ -225,7 +228,7 @@ export class IoUring extends Descriptor {
   override close(): void {
     if (this.isClosed) return;
     openRings.delete(this);
-    this.#ring = this.#submissions = nothing; // before the memory goes, which nobody must look at any more
+    this.#ring = this.#submissions = this.#writable = nothing; // before the memory goes, which nobody must look at any more
     for (const mapping of this.#mappings) this.libc.munmap(mapping);
     this.bell.close();
     super.close();
@@ -239,28 +242,28 @@ export class IoUring extends Descriptor {
   receive(fd: number, tag: number, bufferGroup: number, isMultishot: boolean): void {
     const priority = isMultishot ? IORING_RECV_MULTISHOT << IOPRIO : 0;
     const at = this.#add(IORING_OP_RECV | (IOSQE_BUFFER_SELECT << FLAGS_BYTE) | priority, fd, tag);
-    this.#submissions[at + SQE.bufferGroup] = bufferGroup;
+    this.#writable[at + SQE.bufferGroup] = bufferGroup;
   }
 
   /** send(2), which waits for room and takes what fits. `flags` are those of send(2). */
   send(fd: number, tag: number, address: number, length: number, flags = 0): void {
     const at = this.#add(IORING_OP_SEND, fd, tag);
     this.#point(at, address, length);
-    this.#submissions[at + SQE.operationFlags] = MSG_NOSIGNAL | flags;
+    this.#writable[at + SQE.operationFlags] = MSG_NOSIGNAL | flags;
   }
 
   /** connect(2). */
   connect(fd: number, tag: number, address: number, addressLength: number): void {
     const at = this.#add(IORING_OP_CONNECT, fd, tag);
     this.#point(at, address, 0);
-    this.#submissions[at + SQE.offset] = addressLength;
+    this.#writable[at + SQE.offset] = addressLength;
   }
 
   /** poll(2) of those events, to which POLLERR and POLLHUP always belong: once, or (`isMultishot`) each time that they come. */
   poll(fd: number, tag: number, events: number, isMultishot = false): void {
     const at = this.#add(IORING_OP_POLL_ADD, fd, tag);
-    this.#submissions[at + SQE.length] = isMultishot ? IORING_POLL_ADD_MULTI : 0;
-    this.#submissions[at + SQE.operationFlags] = events;
+    this.#writable[at + SQE.length] = isMultishot ? IORING_POLL_ADD_MULTI : 0;
+    this.#writable[at + SQE.operationFlags] = events;
   }
 
   /** pread(2); an offset of -1 is wherever the file stands, as for read(2). Waits on a descriptor with O_NONBLOCK as well. */
@@ -280,15 +283,15 @@ export class IoUring extends Descriptor {
   /** Ends the request that was given `fd` and `tag`. Its last completion comes as ever: ECANCELED, or what it had done by then. */
   cancel(fd: number, tag: number): void {
     const at = this.#add(IORING_OP_ASYNC_CANCEL, NO_FD, NO_TAG);
-    this.#submissions[at + SQE.address] = fd;
-    this.#submissions[at + SQE.address + 1] = tag;
+    this.#writable[at + SQE.address] = fd;
+    this.#writable[at + SQE.address + 1] = tag;
   }
 
   // How it is handed over, and how the answers come.
 
   /** Requests that have not been handed over. */
   get unsubmitted(): number {
-    return (this.#tail - this.#submitted) | 0;
+    return ((this.#tail - this.#submitted) | 0) + this.#spilled;
   }
 
   /** Whether `take` would find something, or `submit` would bring something that the kernel has put off. Costs no system call. */
@@ -303,12 +306,24 @@ export class IoUring extends Descriptor {
    * completions to take. The places of those taken so far are free from now on.
    */
   submit(least = 0): void {
-    this.freeTaken();
-    Atomics.store(this.#ring, this.#submissionTailAt, this.#tail);
-    const result = this.libc.io_uring_enter(this.fd, this.unsubmitted, least, IORING_ENTER_GETEVENTS);
-    // Interrupted, or short of memory: what was not taken stays where it is, and the next call hands it over.
-    if (result < 0 && result !== -EINTR && result !== -EAGAIN && result !== -EBUSY) check('io_uring_enter', result);
-    this.#submitted = Atomics.load(this.#ring, this.#submissionHeadAt);
+    const result = this.trySubmit(least);
+    if (!isPassing(result)) check('io_uring_enter', result);
+  }
+
+  /** As `submit`, and answers 0 or -errno. What was not taken stays where it is, and the next call hands it over. */
+  trySubmit(least = 0): number {
+    if (this.isClosed) return 0;
+    for (;;) {
+      const before = this.unsubmitted;
+      this.freeTaken();
+      Atomics.store(this.#ring, this.#submissionTailAt, this.#tail);
+      const result = this.libc.io_uring_enter(this.fd, before - this.#spilled, least, IORING_ENTER_GETEVENTS);
+      this.#submitted = Atomics.load(this.#ring, this.#submissionHeadAt);
+      this.#refill();
+      if (result < 0) return result;
+      // Where more were waiting than fit, they go now, as far as the kernel takes them.
+      if (this.unsubmitted === 0 || this.unsubmitted === before || before <= this.#submissionMask + 1) return 0;
+    }
   }
 
   /** Goes on to the next completion; false where there is none. */
@@ -356,11 +371,9 @@ export class IoUring extends Descriptor {
 
   /** A new submission, filled in with what all have. Answers where it lies. */
   #add(operation: number, fd: number, tag: number): number {
-    if (this.unsubmitted > this.#submissionMask) this.submit();
-    if (this.unsubmitted > this.#submissionMask) throw new SystemError('io_uring_enter', -EBUSY);
-    const at = (this.#tail & this.#submissionMask) * SQE_WORDS;
-    this.#tail = (this.#tail + 1) | 0;
-    const submissions = this.#submissions;
+    if (this.unsubmitted > this.#submissionMask) this.trySubmit();
+    const at = this.unsubmitted > this.#submissionMask ? this.#spill() : this.#next();
+    const submissions = this.#writable;
     submissions[at + SQE.operation] = operation;
     submissions[at + SQE.fd] = fd;
     // An entry is used again and again: nothing of an earlier request must be left in it.
@@ -374,15 +387,50 @@ export class IoUring extends Descriptor {
     return at;
   }
 
+  /** The place of the next submission in the ring. */
+  #next(): number {
+    const at = (this.#tail & this.#submissionMask) * SQE_WORDS;
+    this.#tail = (this.#tail + 1) | 0;
+    return at;
+  }
+
+  /** The kernel takes nothing, and the ring is full. Nobody could do without the request, so it waits in memory of our own. */
+  #spill(): number {
+    const at = this.#spilled * SQE_WORDS;
+    if (at === this.#spillway.length) {
+      const larger = new Int32Array(Math.max(at * 2, SQE_WORDS * 64));
+      larger.set(this.#spillway);
+      this.#spillway = larger;
+    }
+    this.#writable = this.#spillway;
+    this.#spilled++;
+    return at;
+  }
+
+  /** Moves what was spilled into the ring, in its order, as far as there is room. */
+  #refill(): void {
+    if (this.#spilled === 0) return;
+    let moved = 0;
+    while (moved < this.#spilled && ((this.#tail - this.#submitted) | 0) <= this.#submissionMask) {
+      const from = moved++ * SQE_WORDS;
+      this.#submissions.set(this.#spillway.subarray(from, from + SQE_WORDS), this.#next());
+    }
+    this.#spillway.copyWithin(0, moved * SQE_WORDS);
+    this.#spilled -= moved;
+    if (this.#spilled > 0) return;
+    this.#writable = this.#submissions;
+    this.#spillway = nothing;
+  }
+
   #point(at: number, address: number, length: number): void {
-    this.#submissions[at + SQE.address] = address % TWO_POW_32; // stored as its low 32 bits
-    this.#submissions[at + SQE.address + 1] = Math.floor(address / TWO_POW_32);
-    this.#submissions[at + SQE.length] = length;
+    this.#writable[at + SQE.address] = address % TWO_POW_32; // stored as its low 32 bits
+    this.#writable[at + SQE.address + 1] = Math.floor(address / TWO_POW_32);
+    this.#writable[at + SQE.length] = length;
   }
 
   #seek(at: number, offset: number): void {
-    this.#submissions[at + SQE.offset] = offset % TWO_POW_32;
-    this.#submissions[at + SQE.offset + 1] = Math.floor(offset / TWO_POW_32);
+    this.#writable[at + SQE.offset] = offset % TWO_POW_32;
+    this.#writable[at + SQE.offset + 1] = Math.floor(offset / TWO_POW_32);
   }
 
   #mustBeAble(features: number): void {
@@ -411,6 +459,7 @@ export class IoUring extends Descriptor {
     const words = Math.max(this.#completionsAt + completions * CQE_WORDS, indexesAt + entries);
     this.#ring = new Int32Array(this.map(words * WORD_SIZE, IORING_OFF_SQ_RING));
     this.#submissions = new Int32Array(this.map(entries * IO_URING_SQE_SIZE, IORING_OFF_SQES));
+    this.#writable = this.#submissions;
     // The ring of submissions holds indexes into their array, so that they could be handed over in another order. Ours never are.
     for (let i = 0; i < entries; i++) this.#ring[indexesAt + i] = i;
   }

@@ -115,14 +115,18 @@ export const nodeHost: Host = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   watch: (fd, onReadable) => new NodeWatch(fd, onReadable),
-  alarm(delayMs, callback): Alarm {
+  alarm(delayMs, callback, keepsAlive = false): Alarm {
     const startedAt = performance.now();
     const ring = () => {
       const leftMs = startedAt + delayMs - performance.now();
       if (leftMs <= 0) callback();
-      else timer = setTimeout(ring, Math.min(leftMs, LONGEST_TIMER_MS)).unref();
+      else timer = set(leftMs);
     };
-    let timer = setTimeout(ring, Math.min(delayMs, LONGEST_TIMER_MS)).unref();
+    const set = (ms: number) => {
+      const timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS));
+      return keepsAlive ? timer : timer.unref();
+    };
+    let timer = set(delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
   soon: (callback) => queueMicrotask(callback),

@@ -49,6 +49,7 @@ const nothing: Uint8Array = new Uint8Array(0);
 export class SendMemory {
   readonly #libc: Libc;
   readonly #spare: readonly Piece[][] = Array.from({ length: SIZES }, () => []);
+  readonly #kept: Piece[] = [];
   /** The bytes that were copied last: a program often writes from one buffer, and as many. */
   #source = nothing;
   #view = nothing;
@@ -84,6 +85,11 @@ export class SendMemory {
     piece.bytes.set(this.#first(bytes, length), piece.end);
     piece.end += length;
     return true;
+  }
+
+  /** The kernel may still read it, and nobody will ever know for how long. */
+  keepForEver(piece: Piece): void {
+    this.#kept.push(piece);
   }
 
   giveBack(piece: Piece): void {

@@ -77,8 +77,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     this.home.unsettled(this);
   }
 
-  /** Ends the listener because of an error that no waiting can mend. */
-  protected fail(error: SystemError): void {
+  lose(error: SystemError): void {
     if (this.isClosing) return;
     this.close();
     const { onFailure } = this.setup;
@@ -138,7 +137,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
       return false;
     }
     if (endOfListener.includes(-result)) {
-      this.fail(new SystemError('accept4', result, this.address));
+      this.lose(new SystemError('accept4', result, this.address));
       return false;
     }
     // EAGAIN counts as well: where processes share the socket another one was faster, but a kernel that never means it must not spin.

@@ -28,12 +28,13 @@ import type {
 import type { Alarm, Host, Watch } from './host.ts';
 import type { Libc } from './libc.ts';
 import { NetSocket } from './net-socket.ts';
+import { LoopSetbacks } from './setbacks.ts';
 import type { Socket } from './socket.ts';
 import type { SocketAddress } from './socket-address.ts';
 import { bindReplacingStale, SocketFile } from './socket-file.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { type Resting, SpareDescriptor } from './starvation.ts';
-import type { SystemError } from './system-error.ts';
+import { SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
 
 /** The limits of a loop. Each has a default that suits a server. */
@@ -77,6 +78,8 @@ export interface Member {
   /** Carries out what was decided during the turn. */
   settle(): void;
   close(): void;
+  /** Ends it, because the loop can go on no more, or because its own socket can. The program learns the error. */
+  lose(error: SystemError): void;
 }
 
 /** What every member needs from the loop it lives on. */
@@ -138,6 +141,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   readonly #connectTimeoutMs: number;
   readonly #unsettled: Member[] = [];
   #watch: Watch | null = null;
+  readonly #setbacks = new LoopSetbacks();
+  #watchedFd = -1;
+  #turn: () => boolean = () => false;
+  #pause: Alarm | null = null;
   #spare: SpareDescriptor | null = null;
   readonly #clock: ActiveClock;
   /** On the host's clock, and in active time. */
@@ -151,6 +158,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   #isKeepingAlive = false;
   #isUnrefed = false;
   #isClosed = false;
+  #isLost = false;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits) {
     for (const [name, value] of Object.entries(limits) as [string, number][]) {
@@ -187,6 +195,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   protected abstract settled(): void;
   /** Nothing is on the loop any more: it gives back what it has of its own. */
   protected abstract leave(): void;
+  /** The kernel refuses the loop. Its members end after this. */
+  protected abstract abandon(): void;
 
   // The seam.
 
@@ -307,8 +317,26 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   /** From now on a turn comes whenever that descriptor is readable. */
   protected watch(fd: number, turn: () => boolean): void {
+    this.#watchedFd = fd;
+    this.#turn = turn;
     this.#watch = this.host.watch(fd, turn);
     this.#watch.unref();
+  }
+
+  protected get isPausing(): boolean {
+    return this.#pause !== null;
+  }
+
+  /** The call on which the whole loop rests was refused. The loop goes on at once, or after a pause; or it ends, with all that is on it. */
+  protected stumble(syscall: string, result: number): void {
+    const pauseMs = this.#setbacks.pauseMsAfter(result, this.host.now());
+    if (pauseMs === null) this.#lose(new SystemError(syscall, result));
+    else if (pauseMs > 0) this.#pauseFor(pauseMs);
+  }
+
+  /** That call has succeeded. */
+  protected goAhead(): void {
+    this.#setbacks.clear();
   }
 
   protected add<N extends M>(socket: Socket, member: N): N {
@@ -356,6 +384,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#isInTurn = false;
     if (this.#unsettled.length > 0) this.settleSoon(); // an exception in what was carried out last
     if (!this.#isClosed || this.#openCount > 0) return;
+    this.#pause?.cancel();
     this.#watch?.close();
     this.deadlines.close();
     this.#spare?.close();
@@ -371,6 +400,27 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
       this.beginTurn();
       this.endTurn();
     });
+  }
+
+  /** The descriptor stays readable, so it must not be watched meanwhile. */
+  #pauseFor(pauseMs: number): void {
+    if (this.#pause !== null) return;
+    const resume = () => {
+      this.#pause = null;
+      this.watch(this.#watchedFd, this.#turn);
+      if (this.#isKeepingAlive) this.#watch?.ref();
+      this.#watch?.turnSoon();
+    };
+    this.#watch?.close();
+    this.#pause = this.host.alarm(pauseMs, resume, this.#isKeepingAlive);
+  }
+
+  #lose(error: SystemError): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    this.abandon();
+    for (const member of this.members) if (member !== undefined) this.guard(member, () => member.lose(error));
+    this.close();
   }
 
   #mustBeOpen(): void {

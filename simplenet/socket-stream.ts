@@ -10,7 +10,9 @@
 import { EPIPE, ETIMEDOUT, SHUT_WR } from './abi.ts';
 import type { Timed } from './deadlines.ts';
 import type { Stream, StreamHandler } from './event-loop.ts';
+import type { Alarm } from './host.ts';
 import type { NetSocket, PeerCredentials } from './net-socket.ts';
+import { pauseMsAfter } from './setbacks.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
 import type { Member, StreamHome } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
@@ -39,6 +41,9 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   /** A deadline that was set before the connection stood counts from then. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
   #isGone = false;
+  /** Calls in a row that the kernel has refused for the moment. */
+  #setbacks = 0;
+  #rest: Alarm | null = null;
 
   constructor(
     home: H,
@@ -123,6 +128,36 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
     if (this.isClosing) return;
     this.isClosing = true;
     this.error = error;
+    this.unsettle();
+  }
+
+  lose(error: SystemError): void {
+    this.finish(error);
+  }
+
+  /** It makes no calls for a moment, because the kernel refuses them again and again. */
+  protected get isResting(): boolean {
+    return this.#rest !== null;
+  }
+
+  /** A call was refused for the moment (`isPassing`). It is made again when the kernel says so, or after a rest. */
+  protected setBack(): void {
+    const restMs = pauseMsAfter(++this.#setbacks);
+    if (restMs === 0 || this.#rest !== null) return;
+    this.#rest = this.home.host.alarm(restMs, () => {
+      this.#rest = null;
+      this.rested();
+    });
+    this.unsettle();
+  }
+
+  /** A call has succeeded. */
+  protected goAhead(): void {
+    this.#setbacks = 0;
+  }
+
+  /** A rest is over. */
+  protected rested(): void {
     this.unsettle();
   }
 

@@ -10,11 +10,12 @@
  * Next: epoll-loop.ts
  */
 
-import { EAGAIN, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM } from './abi.ts';
+import { EAGAIN, EINTR, EINVAL, EMSGSIZE } from './abi.ts';
 import type { EpollMember } from './epoll-stream.ts';
 import type { UdpHandler, UdpPort } from './event-loop.ts';
 import type { Alarm } from './host.ts';
-import { untilUninterrupted } from './interruption.ts';
+import { tryUninterrupted } from './interruption.ts';
+import { isPassing } from './setbacks.ts';
 import { SlowStart } from './slow-start.ts';
 import type { SocketAddress } from './socket-address.ts';
 import type { SocketFile } from './socket-file.ts';
@@ -28,9 +29,6 @@ export interface UdpHome extends Home {
   /** Its first `length` bytes. */
   received(length: number): Buffer;
 }
-
-/** Answers of sendto(2) that say nothing about the datagram. */
-const noRoom: readonly number[] = [-EAGAIN, -ENOBUFS, -ENOMEM];
 
 export class SocketUdpPort implements UdpPort, EpollMember {
   readonly address: SocketAddress;
@@ -56,9 +54,9 @@ export class SocketUdpPort implements UdpPort, EpollMember {
   send(bytes: Uint8Array, to: SocketAddress): boolean {
     if (this.isClosing) return false;
     const sockaddr = this.#encode(to);
-    const result = sockaddr === null ? -EINVAL : untilUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
+    const result = sockaddr === null ? -EINVAL : tryUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
     if (result >= 0) return true;
-    if (!noRoom.includes(result)) this.#tellSoon(new SystemError('sendto', result, to));
+    if (!isPassing(result)) this.#tellSoon(new SystemError('sendto', result, to));
     return false;
   }
 
@@ -74,6 +72,12 @@ export class SocketUdpPort implements UdpPort, EpollMember {
     this.isClosing = true;
     this.#telling?.cancel();
     this.home.unsettled(this);
+  }
+
+  lose(error: SystemError): void {
+    if (this.isClosing) return;
+    this.close();
+    this.#handler.onError?.(this, error);
   }
 
   settle(): void {

@@ -49,6 +49,9 @@ const RETRY_MS = 1;
 /** Which stock of buffers: there is one in each ring. */
 const BUFFER_GROUP = 0;
 
+/** Of rings that the kernel refused. */
+const abandoned: unknown[] = [];
+
 export class UringLoop extends SocketLoop<UringMember> implements UringStreamHome, UringListenerHome, UringUdpHome {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
@@ -147,8 +150,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
         if (stream.flush()) this.#inQuestion.push(stream);
       });
     }
-    if (ring.unsubmitted === 0) return;
-    ring.submit();
+    if (ring.unsubmitted === 0 || this.isPausing) return;
+    this.#submit();
     // The kernel was short of something, and has not taken all. Nothing else would come back to that.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
   }
@@ -158,7 +161,20 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.settleSoon();
   }
 
+  /** io_uring_enter(2). */
+  #submit(): void {
+    const result = this.ring.trySubmit();
+    if (result === 0) this.goAhead();
+    else this.stumble('io_uring_enter', result);
+  }
+
   protected override leave(): void {
+    this.ring.close();
+  }
+
+  /** No completion will come any more, and what the kernel was asked for may still be going on: it keeps the memory for ever. */
+  protected override abandon(): void {
+    abandoned.push(this.buffers, this.sendMemory);
     this.ring.close();
   }
 
@@ -170,7 +186,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.beginTurn();
     const count = this.#deliver();
     this.endLook(count === 0 && !ring.hasNews);
-    if (ring.isClosed) return false;
+    if (ring.isClosed || this.isPausing) return false;
     if (count > 0 || ring.hasNews) return true;
     ring.setBell();
     return ring.hasNews;
@@ -180,7 +196,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     const { ring } = this;
     let isFound = ring.take();
     if (!isFound && ring.hasNews) {
-      ring.submit(); // what the kernel has put off (DEFER_TASKRUN) it does when it is called
+      this.#submit(); // what the kernel has put off (DEFER_TASKRUN) it does when it is called
       isFound = ring.take();
     }
     let count = 0;

@@ -37,7 +37,7 @@ export class UringReadiness {
 
   /** Asks no more. True: nothing is under way, and the socket can be closed. */
   end(): boolean {
-    if (!this.#isAsked) return true;
+    if (!this.#isAsked || this.#ring.isClosed) return true;
     if (!this.#isCancelled) this.#ring.cancel(this.#fd, READABLE);
     this.#isCancelled = true;
     return false;

@@ -18,13 +18,15 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import { EAGAIN, ECANCELED, EINTR, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
+import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
 import type { BufferRing } from './buffer-ring.ts';
 import type { Completion, IoUring } from './io-uring.ts';
 import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
+import { isPassing } from './setbacks.ts';
 import type { SocketAddress } from './socket-address.ts';
 import type { Home, Member, StreamHome } from './socket-loop.ts';
 import { SocketStream } from './socket-stream.ts';
+import type { SystemError } from './system-error.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** Something with requests in the ring. */
@@ -67,11 +69,6 @@ const MOST_COPIED_BYTES = 8_192;
 
 /** How much `write` takes without knowing whether the kernel will: about what a socket has room for at first. */
 const MOST_PROMISED_BYTES = 128 * 1024;
-
-/** Answers after which a request is simply made again. */
-function isPassing(result: number): boolean {
-  return result === -EINTR || result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM;
-}
 
 export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
   #requests = 0;
@@ -161,6 +158,15 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     else super.onDeadline();
   }
 
+  override lose(error: SystemError): void {
+    super.lose(error);
+    this.#isDeparting = true;
+    this.#requests = 0; // their completions are lost with the ring
+    if (this.#piece !== null) this.home.sendMemory.keepForEver(this.#piece);
+    this.#piece = this.#behind = this.#queue = this.#held = null;
+    this.unsettle();
+  }
+
   onCompletion(completion: Completion): void {
     if (!completion.hasMore) this.#requests--;
     switch (completion.tag) {
@@ -188,7 +194,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** Hands the gathered bytes over. True: whether the kernel takes them is to be seen. */
   flush(): boolean {
     this.#hasOutput = false;
-    if (this.#isInKernel || this.isConnecting) return false;
+    if (this.#isInKernel || this.isConnecting || this.isResting) return false;
     if (this.#piece === null) this.#nextOfQueue();
     const piece = this.#piece;
     if (piece === null) return false;
@@ -252,6 +258,11 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.home.hasOutput(this);
   }
 
+  protected override rested(): void {
+    if (this.isSending) this.#mustFlush();
+    super.rested();
+  }
+
   #nextOfQueue(): void {
     const chunk = this.#queue?.shift();
     if (this.#queue?.byteLength === 0) this.#queue = null;
@@ -269,6 +280,8 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (isFailed && !this.isClosing) this.fail('send', result);
       return;
     }
+    if (result > 0) this.goAhead();
+    else this.setBack();
     const sent = Math.max(0, result);
     piece.start += sent;
     if (this.#isPromised) this.#promisedBytes -= sent;
@@ -315,14 +328,16 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.fail('recv', result);
-    // Who got no buffer asks again before those who did, who ask when this turn ends.
+    // Who got no buffer asks again before those who did, who ask when this turn ends. There will be buffers then: it is no setback.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
+    else if (result !== -ECANCELED) this.setBack();
     if (!this.#isReceiving) this.unsettle();
   }
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
     const { buffers } = this.home;
     this.#judge(length);
+    this.goAhead();
     if (hasMore && !this.#isModest) this.#stopReceiving();
     try {
       if (this.isClosing) return;
@@ -377,7 +392,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.isConnecting) return;
     const { ring, buffers } = this.home;
     const { fd } = this.socket;
-    if (!this.isPaused && !this.isPeerEnded && !this.#isEndHeld) {
+    if (!this.isPaused && !this.isPeerEnded && !this.#isEndHeld && !this.isResting) {
       if (this.#isReceiving) return;
       this.#isReceiving = true;
       this.#requests++;

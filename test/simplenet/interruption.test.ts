@@ -4,7 +4,7 @@
 
 import t from 'tap';
 import { EINTR } from '../../simplenet/abi.ts';
-import { untilUninterrupted, waitUninterrupted } from '../../simplenet/interruption.ts';
+import { tryUninterrupted, untilUninterrupted, waitUninterrupted } from '../../simplenet/interruption.ts';
 
 t.test('untilUninterrupted', async (t) => {
   const results = [-EINTR, -EINTR, 5, -EINTR];
@@ -18,6 +18,50 @@ t.test('untilUninterrupted', async (t) => {
     -11,
     'other errors are passed on',
   );
+});
+
+t.test('a call that is always interrupted, and by no signal', async (t) => {
+  for (const wait of [
+    (call: () => number) => untilUninterrupted(call),
+    (call: () => number) => waitUninterrupted(-1, call),
+    (call: () => number) => waitUninterrupted(60_000, call),
+  ]) {
+    let calls = 0;
+    const always = () => {
+      calls++;
+      return -EINTR;
+    };
+    t.equal(wait(always), -EINTR);
+    t.ok(calls >= 1_000 && calls % 1_000 === 0, `${calls} calls`);
+  }
+});
+
+t.test('a call that does not wait is tried a few times', async (t) => {
+  for (const call of [tryUninterrupted, (call: () => number) => waitUninterrupted(0, call)]) {
+    let calls = 0;
+    t.equal(
+      call(() => (++calls < 16 ? -EINTR : 5)),
+      5,
+    );
+    calls = 0;
+    t.equal(
+      call(() => (++calls < 17 ? -EINTR : 5)),
+      -EINTR,
+    );
+  }
+});
+
+t.test('a wait that a profiler interrupts a thousand times a second goes on', async (t) => {
+  let calls = 0;
+  const startedAt = performance.now();
+  const profiled = () => {
+    calls++;
+    if (performance.now() - startedAt > 400) return 7;
+    for (const until = performance.now() + 0.2; performance.now() < until; );
+    return -EINTR;
+  };
+  t.equal(untilUninterrupted(profiled), 7);
+  t.ok(calls > 0);
 });
 
 t.test('waitUninterrupted', async (t) => {

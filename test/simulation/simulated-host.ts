@@ -43,6 +43,7 @@ interface Watched {
 interface Pending {
   readonly dueMs: number;
   readonly callback: () => void;
+  readonly keepsAlive: boolean;
 }
 
 export class SimulatedHost implements Host {
@@ -102,9 +103,9 @@ export class SimulatedHost implements Host {
     };
   }
 
-  alarm(delayMs: number, callback: () => void): Alarm {
+  alarm(delayMs: number, callback: () => void, keepsAlive = false): Alarm {
     if (!(delayMs >= 0)) throw new RangeError(`an alarm in ${String(delayMs)} ms`);
-    const pending: Pending = { dueMs: this.now() + delayMs, callback };
+    const pending: Pending = { dueMs: this.now() + delayMs, callback, keepsAlive };
     if (delayMs < Number.POSITIVE_INFINITY) this.#alarms.add(pending);
     this.#earliestMs = Math.min(this.#earliestMs, pending.dueMs);
     return {
@@ -130,6 +131,7 @@ export class SimulatedHost implements Host {
   /** Whether Node would keep the process running for this host. */
   isAlive(): boolean {
     for (const watched of this.#watches) if (watched.isReferenced) return true;
+    for (const alarm of this.#alarms) if (alarm.keepsAlive) return true;
     return false;
   }
 
