@@ -8,7 +8,7 @@
  * The chunked one (RFC 9112 section 7.1) is strict: line ends are CRLF, sizes are plain hex digits, extensions follow
  * their grammar. Whatever a lenient decoder would read otherwise, a strict one refuses; then no two can disagree.
  *
- * Next: request-body.ts
+ * Next: json-nesting.ts
  */
 
 import { FieldParser, INCOMPLETE, TOO_LARGE } from './field-parser.ts';

@@ -57,7 +57,8 @@ function framingOfLengths(lengths: string, bodyBytes: number): Framing {
   const [first = '', ...others] = lengths.split(',').map(trimBlanks);
   if (!/^\d+$/.test(first)) return refuse(400, 'a malformed Content-Length');
   if (others.some((other) => other !== first)) return refuse(400, 'two different Content-Lengths');
-  // As numbers, 9007199254740993 and 9007199254740992 are the same: compare before any precision is lost.
+  // As numbers, 9007199254740993 and 9007199254740992 are the same: compare before any precision is lost. A length beyond 2^64 is
+  // 413 like every other that is too large. It is well-formed (RFC 9110 section 8.6), and 400 would say that it is not.
   const digits = first.replace(/^0+(?=\d)/, '');
   const limit = String(Math.min(bodyBytes, Number.MAX_SAFE_INTEGER));
   if (digits.length > limit.length || (digits.length === limit.length && digits > limit)) {

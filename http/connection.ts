@@ -18,6 +18,7 @@ import type { SocketAddress } from '../simplenet/socket-address.ts';
 import { BodyClock } from './body-clock.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from './body-decoder.ts';
 import { CHUNKED, NO_BODY } from './body-framing.ts';
+import type { BodyMemory } from './body-memory.ts';
 import { INCOMPLETE } from './field-parser.ts';
 import { namesProtocol } from './grammar.ts';
 import type { Handler } from './handler.ts';
@@ -42,6 +43,7 @@ export interface ConnectionHome {
   readonly timeouts: Timeouts;
   readonly output: OutputBuffer;
   readonly plainHeads: PlainHeads;
+  readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;
   /** The next answer of each connection is its last, and says so. */
@@ -81,6 +83,9 @@ const CLOSED: Phase = 7;
 
 /** How much is dropped while lingering: a client that goes on regardless does not want our answer. */
 const MOST_LINGER_BYTES = 4 * 1024 * 1024;
+
+/** RFC 9110 section 10.2.3. Memory for bodies comes free as fast as handlers answer. */
+const RETRY_SOON = 'Retry-After: 1\r\n';
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
@@ -131,6 +136,11 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   /** Between two requests, with nothing of the next. Empty lines are nothing. */
   get isIdle(): boolean {
     return this.#phase === HEAD && (this.#parser === null ? this.#pending === null : !this.#parser.hasBegun);
+  }
+
+  /** Hands over the pieces of this tick. */
+  flush(): void {
+    this.#flushPieces();
   }
 
   // What the network brings.
@@ -198,6 +208,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#pending = null;
     this.#pieces = null;
     this.#returnParser();
+    this.#body?.release();
     this.#home.gone(this);
     const writers = this.#writers;
     this.#writers = null;
@@ -228,6 +239,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   // What a body may ask.
+
+  get limits(): Limits {
+    return this.#home.limits;
+  }
+
+  get bodyMemory(): BodyMemory {
+    return this.#home.bodyMemory;
+  }
+
+  refused(error: HttpError): void {
+    this.#bodyFailed(error);
+  }
 
   wanted(): void {
     if (this.#phase !== BODY) return;
@@ -341,6 +364,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#request = null;
     if (response.isClosing) this.#mustClose = true;
     const body = this.#body;
+    body?.release();
     if (body !== null && !body.isComplete) this.#discard(body);
     else this.#next();
   }
@@ -366,6 +390,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#home.output.latin1(stream, `${statusLine(101)}${fields}\r\n`);
     this.#home.output.flush();
     this.#phase = UPGRADED;
+    this.#body?.release();
     this.#home.gone(this);
     stream.setDeadline(NEVER_MS);
     if (this.#isPaused) stream.resume();
@@ -443,10 +468,11 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** Keeps a copy of what cannot be used yet. Behind a request at work only so much is read. */
   #keep(bytes: Buffer): void {
-    if (this.#pending === null) this.#pending = new PendingInput(bytes);
+    const { bodyBufferBytes, headBytes } = this.#home.limits;
+    if (this.#pending === null) this.#pending = new PendingInput(bytes, Math.max(bodyBufferBytes, headBytes));
     else this.#pending.append(bytes);
     const isBehind = this.#phase !== HEAD && this.#phase !== UPGRADED;
-    if (isBehind && this.#pending.byteLength >= this.#home.limits.bodyBufferBytes) this.#pause();
+    if (isBehind && this.#pending.byteLength >= bodyBufferBytes) this.#pause();
   }
 
   /** What came has been worked through, and what was answered is on its way. */
@@ -507,8 +533,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   #begin(head: RequestHead): void {
     const decoder = this.#decoderOf(head.framing);
-    const body =
-      decoder === null ? RequestBody.none : new RequestBody(decoder, this, this.#home.limits.bodyBufferBytes);
+    const body = decoder === null ? RequestBody.none : new RequestBody(decoder, this);
     const request = new HttpRequest(head, body, this);
     const response = new ResponseWriter(this);
     this.#head = head;
@@ -547,7 +572,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       return;
     }
     if (!response.hasEnded) {
-      if (this.#phase === BODY && !this.#needsContinue) this.#bodyIsDue();
+      if (this.#phase === BODY && !this.#needsContinue && !this.#isBodyFull) this.#bodyIsDue();
       else this.#awaitAnswer();
     }
     if (result === null) return; // it has answered, or will, from a callback
@@ -582,12 +607,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   /** One answer, then the end: where the next request begins is not known any more. */
-  #refuse(status: number, message: string): void {
+  #refuse(status: number, message: string, fields = ''): void {
     const isBodyless = this.#phase !== HEAD && this.isHeadRequest;
     const text = `${message}\n`;
     this.latin1(
       `${statusLine(status)}${this.dateLine()}Content-Type: text/plain; charset=utf-8\r\n` +
-        `Content-Length: ${text.length}\r\nConnection: close\r\n\r\n${isBodyless ? '' : text}`,
+        `Content-Length: ${text.length}\r\n${fields}Connection: close\r\n\r\n${isBodyless ? '' : text}`,
     );
     this.#linger();
   }
@@ -620,7 +645,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #bodyFailed(error: HttpError): void {
     if (this.#phase === DISCARD) this.#close();
     else if (this.#response?.hasBegun === true) this.broken();
-    else this.#refuse(error.status, error.message);
+    else this.#refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
     this.#body?.fail(error);
   }
 
@@ -686,6 +711,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#phase = LINGER;
     this.#dropped = 0;
     this.#pending = null;
+    this.#body?.release();
     if (this.#isPaused) this.#resume();
     this.stream.end();
     this.stream.setDeadline(this.#home.timeouts.lingerMs);

@@ -16,13 +16,29 @@ export interface Limits {
   readonly fieldCount: number;
   /** A request body; 413 above, before it is read where its length is declared. */
   readonly bodyBytes: number;
+  /** What `json()` takes; 413 above. JSON.parse holds the thread: of a megabyte for some 10 ms, and 300 ms where it is made to. */
+  readonly jsonBytes: number;
+  /** How deeply JSON may nest; 400 above. Code that walks a value calls itself once for each level. */
+  readonly jsonDepth: number;
+  /** What `form()` takes; 413 above. */
+  readonly formBytes: number;
+  /** Fields of a form; 413 above. */
+  readonly formFields: number;
+  /**
+   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together, each until its answer is complete.
+   * Above it bodies wait for as long as `bodyWaitMs`: see body-memory.ts.
+   */
+  readonly bodyMemoryBytes: number;
   /** All chunk extensions of a message together; 413 above. Nobody uses them but attackers. */
   readonly chunkExtensionBytes: number;
   /** All trailer fields of a message together; 431 above. */
   readonly trailerBytes: number;
   /** How much of a body that the handler did not want is read, so that the connection can be used again. */
   readonly drainBytes: number;
-  /** How much of a body waits in memory for a handler that reads slowly, before the peer is stopped. */
+  /**
+   * How much of a body waits in memory for a handler that reads slowly, or of a pipeline for its turn, before the peer is stopped.
+   * It is asked after each receive, so a connection holds at most this and one receive (64 KiB) more.
+   */
   readonly bodyBufferBytes: number;
   /** How much of an answer may be queued; a handler that writes on regardless of the client ends with the connection. */
   readonly answerBufferBytes: number;
@@ -37,6 +53,11 @@ export const defaultLimits: Limits = {
   headBytes: 32_768,
   fieldCount: 100,
   bodyBytes: 16 * 1024 * 1024,
+  jsonBytes: 1024 * 1024,
+  jsonDepth: 128,
+  formBytes: 1024 * 1024,
+  formFields: 1_000,
+  bodyMemoryBytes: 256 * 1024 * 1024,
   chunkExtensionBytes: 16_384,
   trailerBytes: 8_192,
   drainBytes: 262_144,
@@ -58,6 +79,8 @@ export interface Timeouts {
   readonly bodyMinBytesPerSecond: number;
   /** A body altogether, not counting the time in which the handler made the client wait; 408 after. */
   readonly bodyMs: number;
+  /** How long a body may wait for memory (`bodyMemoryBytes`); 503 after. */
+  readonly bodyWaitMs: number;
   /** From the request to the beginning of its answer; 503 after. A stream that has begun may go on for ever. */
   readonly answerMs: number;
   /** How long a client may take none of an answer before the connection is given up. */
@@ -72,6 +95,7 @@ export const defaultTimeouts: Timeouts = {
   bodyGraceMs: 5_000,
   bodyMinBytesPerSecond: 240,
   bodyMs: 300_000,
+  bodyWaitMs: 5_000,
   answerMs: 120_000,
   writeMs: 30_000,
   lingerMs: 2_000,

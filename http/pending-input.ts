@@ -17,10 +17,16 @@ export class PendingInput {
   bytes: Buffer;
   start = 0;
   end: number;
-  readonly #expectedBytes: number;
+  /** More room than this is not made in advance. */
+  #mostBytes: number;
+  #expectedBytes: number;
 
-  /** `expectedBytes`: how much will come altogether; 0 where nobody knows. */
-  constructor(first: Uint8Array, expectedBytes = 0) {
+  /**
+   * `mostBytes`: how much the owner keeps before it stops the peer. `expectedBytes`: how much will come altogether; 0 where nobody
+   * knows.
+   */
+  constructor(first: Uint8Array, mostBytes: number, expectedBytes = 0) {
+    this.#mostBytes = mostBytes;
     this.#expectedBytes = expectedBytes;
     this.bytes = Buffer.allocUnsafeSlow(this.#sizeFor(first.length, first.length));
     this.bytes.set(first);
@@ -31,9 +37,20 @@ export class PendingInput {
     return this.end - this.start;
   }
 
+  /** How much memory it takes. */
+  get capacity(): number {
+    return this.bytes.length;
+  }
+
   /** All of it, where it lies. */
   all(): Buffer {
     return this.bytes.subarray(this.start, this.end);
+  }
+
+  /** From now on the owner keeps all that comes, which will be `expectedBytes` altogether. */
+  expectAll(expectedBytes: number): void {
+    this.#mostBytes = Number.POSITIVE_INFINITY;
+    this.#expectedBytes = expectedBytes;
   }
 
   append(more: Uint8Array): void {
@@ -55,6 +72,6 @@ export class PendingInput {
   #sizeFor(needed: number, otherwise: number): number {
     const expected = this.#expectedBytes;
     if (needed <= expected && expected <= needed * PROMISE_FACTOR) return expected;
-    return Math.max(SMALLEST_BYTES, otherwise);
+    return Math.max(needed, Math.min(Math.max(SMALLEST_BYTES, otherwise), this.#mostBytes));
   }
 }

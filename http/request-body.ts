@@ -12,17 +12,25 @@
  */
 
 import type { BodyDecoder } from './body-decoder.ts';
+import { type BodyAccount, BodyMemory } from './body-memory.ts';
+import { hasMoreFieldsThan } from './form-fields.ts';
 import type { HeaderList } from './header-list.ts';
 import { HttpError } from './http-error.ts';
+import { nestsDeeperThan } from './json-nesting.ts';
+import { defaultLimits, type Limits } from './limits.ts';
 import { PendingInput } from './pending-input.ts';
 import { markHandled } from './promises.ts';
 
 /** Where the bytes come from. */
 export interface BodySource {
+  readonly limits: Limits;
+  readonly bodyMemory: BodyMemory;
   /** The handler waits for bytes, or has made room for more. */
   wanted(): void;
   /** So much waits for the handler that no more should come. */
   enough(): void;
+  /** No more of the body can be taken: the client is to be told, and the connection ends. */
+  refused(error: HttpError): void;
 }
 
 interface Reader {
@@ -31,16 +39,22 @@ interface Reader {
 }
 
 /** Of a body that is complete, nobody asks for more. */
-/* c8 ignore next -- and nobody does. */
-const NOWHERE: BodySource = { wanted: () => {}, enough: () => {} };
+/* c8 ignore start -- and nobody does. */
+const NOWHERE: BodySource = {
+  limits: defaultLimits,
+  bodyMemory: new BodyMemory(0, 0, () => ({ cancel: () => {} })),
+  wanted: () => {},
+  enough: () => {},
+  refused: () => {},
+};
+/* c8 ignore stop */
 
 export class RequestBody implements AsyncIterable<Buffer> {
   /** The body of all requests that have none. */
-  static readonly none = new RequestBody(null, NOWHERE, 0);
+  static readonly none = new RequestBody(null, NOWHERE);
 
   readonly #decoder: BodyDecoder | null;
   readonly #source: BodySource;
-  readonly #bufferBytes: number;
   /** What has arrived and is not read yet: in one piece, or a client could send a million bytes as a million pieces. */
   #waiting: PendingInput | null = null;
   #receivedBytes = 0;
@@ -49,13 +63,18 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #isTaken = false;
   /** Whoever reads wants all of it, in one piece. */
   #isGathering = false;
+  /** What the reader takes of it. */
+  #mostBytes = Number.POSITIVE_INFINITY;
+  #tooLarge = '';
+  /** What it takes of the server's memory, while it is gathered and until its answer is complete. */
+  #account: BodyAccount | null = null;
   #isDiscarded = false;
+  #isReleased = false;
 
   /** `decoder` is null for a request without a body. */
-  constructor(decoder: BodyDecoder | null, source: BodySource, bufferBytes: number) {
+  constructor(decoder: BodyDecoder | null, source: BodySource) {
     this.#decoder = decoder;
     this.#source = source;
-    this.#bufferBytes = bufferBytes;
   }
 
   /** All of it has arrived, though the handler may not have read it yet. */
@@ -85,7 +104,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     if (decoder === null) return start;
     const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to), decoder.left));
     this.#answerReader();
-    if (!decoder.isDone && !this.#isGathering && this.#waitingBytes >= this.#bufferBytes) this.#source.enough();
+    if (decoder.isDone) this.#completed();
+    else if (this.#mustPause()) this.#source.enough();
     return at;
   }
 
@@ -103,6 +123,13 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.fail(new Error('the answer was complete before the body had been read'));
   }
 
+  /** The exchange is over: what the handler still holds of the body is its own business. */
+  release(): void {
+    this.#isReleased = true;
+    if (this.#account !== null) this.#source.bodyMemory.close(this.#account);
+    this.#account = null;
+  }
+
   // For the handler.
 
   /** The next piece, or null at the end. */
@@ -118,25 +145,26 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   bytes(): Promise<Buffer> {
-    return markHandled(this.#bytes());
+    return markHandled(this.#gather(Number.POSITIVE_INFINITY, 'a body'));
   }
 
   /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
   text(): Promise<string> {
-    return markHandled(this.#text());
+    return markHandled(this.#text(Number.POSITIVE_INFINITY, 'a body'));
   }
 
+  /** At most `jsonBytes`, nested at most `jsonDepth` deep. */
   json(): Promise<unknown> {
     return markHandled(this.#json());
   }
 
-  /** application/x-www-form-urlencoded, as HTML forms send it. */
+  /** application/x-www-form-urlencoded, as HTML forms send it: at most `formBytes` and `formFields`. */
   form(): Promise<URLSearchParams> {
     return markHandled(this.#form());
   }
 
   async #read(): Promise<Buffer | null> {
-    const wasFull = this.#waitingBytes >= this.#bufferBytes;
+    const wasFull = this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
     const chunk = this.#takeReady();
     if (chunk !== null) {
       if (wasFull && !this.isComplete) this.#source.wanted();
@@ -147,7 +175,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     if (this.#reader !== null) throw new Error('the body is being read already');
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
-      this.#source.wanted();
+      if (this.#isGathering && this.#mustPause()) this.#source.enough();
+      else this.#source.wanted();
     });
   }
 
@@ -156,14 +185,22 @@ export class RequestBody implements AsyncIterable<Buffer> {
     for (let chunk = await this.#read(); chunk !== null; chunk = await this.#read()) yield chunk;
   }
 
-  async #bytes(): Promise<Buffer> {
+  /** All of it. Above `mostBytes` it is 413, as soon as that is known: a declared length is refused before the body is read. */
+  async #gather(mostBytes: number, what: string): Promise<Buffer> {
     this.#takeOnce();
-    this.#isGathering = true;
+    const decoder = this.#decoder;
+    if (decoder !== null) {
+      this.#isGathering = true;
+      this.#mostBytes = mostBytes;
+      this.#tooLarge = `${what} of more than ${mostBytes} bytes`;
+      if (this.#receivedBytes + decoder.left > mostBytes) this.#refuseRest();
+      else this.#openAccount(decoder.left);
+    }
     return (await this.#read()) ?? Buffer.alloc(0);
   }
 
-  async #text(): Promise<string> {
-    const bytes = await this.#bytes();
+  async #text(mostBytes: number, what: string): Promise<string> {
+    const bytes = await this.#gather(mostBytes, what);
     try {
       return strictUtf8.decode(bytes);
     } catch (cause) {
@@ -172,7 +209,10 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   async #json(): Promise<unknown> {
-    const text = await this.#text();
+    const { jsonBytes, jsonDepth } = this.#source.limits;
+    const text = await this.#text(jsonBytes, 'JSON');
+    if (nestsDeeperThan(text, jsonDepth))
+      throw new HttpError(400, `JSON that nests more than ${jsonDepth} levels deep`);
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -181,7 +221,10 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   async #form(): Promise<URLSearchParams> {
-    return new URLSearchParams(await this.#text());
+    const { formBytes, formFields } = this.#source.limits;
+    const text = await this.#text(formBytes, 'a form');
+    if (hasMoreFieldsThan(text, formFields)) throw new HttpError(413, `a form of more than ${formFields} fields`);
+    return new URLSearchParams(text);
   }
 
   #takeOnce(): void {
@@ -198,8 +241,44 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #take(bytes: Buffer, left: number): void {
     this.#receivedBytes += bytes.length;
     if (this.#isDiscarded) return;
-    if (this.#waiting === null) this.#waiting = new PendingInput(bytes, bytes.length + left);
-    else this.#waiting.append(bytes);
+    if (this.#receivedBytes > this.#mostBytes) {
+      this.#refuseRest();
+      return;
+    }
+    if (this.#waiting !== null) this.#waiting.append(bytes);
+    else if (this.#isGathering) this.#waiting = new PendingInput(bytes, Number.POSITIVE_INFINITY, bytes.length + left);
+    else this.#waiting = new PendingInput(bytes, this.#source.limits.bodyBufferBytes);
+    if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
+  }
+
+  #refuseRest(): void {
+    this.#isDiscarded = true;
+    this.#waiting = null;
+    this.#error ??= new HttpError(413, this.#tooLarge);
+    this.release();
+  }
+
+  #openAccount(left: number): void {
+    const waiting = this.#waiting;
+    waiting?.expectAll(waiting.byteLength + left);
+    if (this.#isReleased) return;
+    this.#account = {
+      bytes: 0,
+      alarm: null,
+      onRoom: () => this.#source.wanted(),
+      onLate: () => this.#source.refused(new HttpError(503, 'the memory for request bodies is used up')),
+    };
+    this.#source.bodyMemory.resize(this.#account, waiting?.capacity ?? 0);
+  }
+
+  /** Whether the client has to wait: for the handler, or for memory of the server. */
+  #mustPause(): boolean {
+    if (this.#account !== null) return this.#source.bodyMemory.mustWait(this.#account);
+    return !this.#isGathering && this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
+  }
+
+  #completed(): void {
+    if (this.#account !== null) this.#source.bodyMemory.complete(this.#account);
   }
 
   /** What the reader can have now. */

@@ -14,6 +14,7 @@ import { NetSocket } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import type { ListenOptions } from '../simplenet/socket-options.ts';
 import type { SystemError } from '../simplenet/system-error.ts';
+import { BodyMemory } from './body-memory.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { type ContextFactory, createContextFactory } from './context-factory.ts';
 import { DateField } from './date-field.ts';
@@ -69,6 +70,17 @@ const MOST_SPARE_PARSERS = 64;
 /** Buffers kept for streamed answers; any more are made anew. */
 const MOST_SPARE_OUTPUTS = 64;
 
+/**
+ * The servers of this thread. What their handlers have answered in this turn lies in output buffers until its end. A handler that
+ * answers and calls process.exit never gets there, so the buffers are emptied on the way out: before the hooks of the loops run,
+ * which take bytes on to the kernel.
+ */
+const servers = new Set<Server>();
+
+function flushAll(): void {
+  for (const server of servers) server.flush();
+}
+
 export class Server implements ConnectionHome {
   readonly handler: Handler;
   readonly limits: Limits;
@@ -77,6 +89,7 @@ export class Server implements ConnectionHome {
   readonly plainHeads = new PlainHeads(() => this.dateLine());
   /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
   readonly createContext: ContextFactory = createContextFactory();
+  readonly bodyMemory: BodyMemory;
   readonly address: SocketAddress;
   /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
@@ -96,6 +109,9 @@ export class Server implements ConnectionHome {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
+    this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
+      this.#loop.after(delayMs, callback),
+    );
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#loop = createLoop();
     try {
@@ -104,6 +120,8 @@ export class Server implements ConnectionHome {
       this.#loop.close();
       throw error;
     }
+    if (servers.size === 0) process.prependListener('exit', flushAll);
+    servers.add(this);
     this.address = this.#listener.address;
     this.url = urlOf(this.address);
     const { signal } = options;
@@ -129,6 +147,12 @@ export class Server implements ConnectionHome {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Hands over to the loop what handlers have answered so far, and does not wait for the end of the turn. */
+  flush(): void {
+    this.output.flush();
+    for (const connection of this.#connections) connection.flush();
   }
 
   // For the connections.
@@ -204,6 +228,8 @@ export class Server implements ConnectionHome {
       if (this.#connections.size === 0) resolve();
     });
     this.#loop.close();
+    servers.delete(this);
+    if (servers.size === 0) process.off('exit', flushAll);
   }
 
   /** Called again, a shorter grace counts. */

@@ -2,10 +2,11 @@
 
 import { test } from 'tap';
 import { ChunkedDecoder } from '../../http/body-decoder.ts';
+import { BodyMemory } from '../../http/body-memory.ts';
 import { HeadParser } from '../../http/head-parser.ts';
 import { HttpRequest, type RequestOrigin } from '../../http/http-request.ts';
 import { defaultLimits } from '../../http/limits.ts';
-import { RequestBody } from '../../http/request-body.ts';
+import { type BodySource, RequestBody } from '../../http/request-body.ts';
 import { RequestHead } from '../../http/request-head.ts';
 
 const signal = AbortSignal.timeout(60_000);
@@ -98,8 +99,16 @@ test('the signal is made by nobody but those who ask', async (t) => {
   t.equal(asked, 1);
 });
 
+const NOWHERE: BodySource = {
+  limits: defaultLimits,
+  bodyMemory: new BodyMemory(defaultLimits.bodyMemoryBytes, 0, () => ({ cancel() {} })),
+  wanted() {},
+  enough() {},
+  refused() {},
+};
+
 function withBody(content: string, trailers = ''): HttpRequest {
-  const body = new RequestBody(new ChunkedDecoder(defaultLimits), { wanted() {}, enough() {} }, 1_000);
+  const body = new RequestBody(new ChunkedDecoder(defaultLimits), NOWHERE);
   const request = requestOf('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n', body);
   if (request.trailers.size !== 0) throw new Error('trailers before the body');
   const wire = Buffer.from(`${Buffer.byteLength(content).toString(16)}\r\n${content}\r\n0\r\n${trailers}\r\n`);

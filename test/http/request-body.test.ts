@@ -3,12 +3,32 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'tap';
 import { ChunkedDecoder, LengthDecoder } from '../../http/body-decoder.ts';
-import { defaultLimits } from '../../http/limits.ts';
+import { BodyMemory } from '../../http/body-memory.ts';
+import type { HttpError } from '../../http/http-error.ts';
+import { defaultLimits, type Limits } from '../../http/limits.ts';
 import { type BodySource, RequestBody } from '../../http/request-body.ts';
 
 /** Notes what the body asks of its connection. */
 class Source implements BodySource {
+  readonly limits: Limits;
+  readonly bodyMemory: BodyMemory;
+  readonly refusals: HttpError[] = [];
+  /** What the account's alarm would call. */
+  late: (() => void) | null = null;
   calls: string[] = [];
+
+  constructor(limits: Partial<Limits>, memory?: BodyMemory) {
+    this.limits = { ...defaultLimits, ...limits };
+    const after = (_delayMs: number, callback: () => void) => {
+      this.late = callback;
+      return { cancel: () => {} };
+    };
+    this.bodyMemory = memory ?? new BodyMemory(this.limits.bodyMemoryBytes, 1, after);
+  }
+
+  refused(error: HttpError): void {
+    this.refusals.push(error);
+  }
 
   wanted(): void {
     this.calls.push('wanted');
@@ -26,14 +46,14 @@ class Source implements BodySource {
   }
 }
 
-function sized(length: number, bufferBytes = 1_000) {
-  const source = new Source();
-  return { source, body: new RequestBody(new LengthDecoder(length), source, bufferBytes) };
+function sized(length: number, bufferBytes = 1_000, limits: Partial<Limits> = {}, memory?: BodyMemory) {
+  const source = new Source({ bodyBufferBytes: bufferBytes, ...limits }, memory);
+  return { source, body: new RequestBody(new LengthDecoder(length), source) };
 }
 
-function chunked(bufferBytes = 1_000) {
-  const source = new Source();
-  return { source, body: new RequestBody(new ChunkedDecoder(defaultLimits), source, bufferBytes) };
+function chunked(bufferBytes = 1_000, limits: Partial<Limits> = {}) {
+  const source = new Source({ bodyBufferBytes: bufferBytes, ...limits });
+  return { source, body: new RequestBody(new ChunkedDecoder(defaultLimits), source) };
 }
 
 /** As the loop does: the buffer is used for something else as soon as it was pushed. */
@@ -389,4 +409,126 @@ test('a full queue of small chunks is read in a moment', async (t) => {
   const tookMs = performance.now() - started;
   t.equal(bytes, 60_000);
   t.ok(tookMs < 500, `${Math.round(tookMs)} ms for 60,000 bytes`);
+});
+
+for (const [method, limit, what] of [
+  ['json', 'jsonBytes', 'JSON'],
+  ['form', 'formBytes', 'a form'],
+] as const) {
+  const limits = { [limit]: 10 };
+  const refusal = { status: 413, message: `${what} of more than 10 bytes` };
+
+  test(`${method}: a declared length at its limit, and one byte more, which is refused before anything is read`, async (t) => {
+    const fits = sized(10, 1_000, limits);
+    const read = fits.body[method]();
+    push(fits.body, '1234567890');
+    await t.resolves(read);
+    const { source, body } = sized(11, 1_000, limits);
+    await t.rejects(body[method](), refusal);
+    t.same(source.calls, [], 'the client is not asked for it');
+    t.equal(push(body, '12345678901'), 11, 'what comes all the same is dropped');
+    t.equal(source.bodyMemory.usedBytes, 0);
+  });
+
+  test(`${method}: chunks up to the limit, and one byte more`, async (t) => {
+    const fits = chunked(1_000, limits);
+    const read = fits.body[method]();
+    push(fits.body, '5\r\n12345\r\n5\r\n67890\r\n0\r\n\r\n');
+    await t.resolves(read);
+    const { source, body } = chunked(1_000, limits);
+    const refused = body[method]();
+    push(body, '5\r\n12345\r\n6\r\n678901\r\n');
+    await t.rejects(refused, refusal);
+    push(body, 'a\r\n1234567890\r\n0\r\n\r\n');
+    t.ok(body.isComplete, 'the rest is read and dropped');
+    t.equal(source.bodyMemory.usedBytes, 0);
+  });
+
+  test(`${method}: a body that is above the limit although all of it has come`, async (t) => {
+    const { body } = sized(11, 1_000, limits);
+    push(body, '12345678901');
+    await t.rejects(body[method](), refusal);
+  });
+}
+
+test('json: as deep as allowed, and one level more', async (t) => {
+  const deep = (levels: number) => complete(`${'['.repeat(levels)}${']'.repeat(levels)}`);
+  await t.resolves(deep(128).json());
+  await t.rejects(deep(129).json(), { status: 400, message: 'JSON that nests more than 128 levels deep' });
+});
+
+test('form: as many fields as allowed, and one more', async (t) => {
+  const form = await complete(Array(1_000).fill('a=1').join('&')).form();
+  t.equal(form.size, 1_000);
+  await t.rejects(complete(Array(1_001).fill('a=1').join('&')).form(), {
+    status: 413,
+    message: 'a form of more than 1000 fields',
+  });
+});
+
+test('memory: a body that is gathered counts with its room, until its answer is complete', async (t) => {
+  const { source, body } = sized(100_000);
+  const read = body.bytes();
+  push(body, Buffer.alloc(25_000));
+  t.equal(source.bodyMemory.usedBytes, 100_000, 'a quarter has come, and room is made for all');
+  push(body, Buffer.alloc(75_000));
+  t.equal((await read).length, 100_000);
+  t.equal(source.bodyMemory.usedBytes, 100_000);
+  body.release();
+  body.release();
+  t.equal(source.bodyMemory.usedBytes, 0);
+});
+
+test('memory: what waited before it was asked for counts, too; what is asked for too late does not', async (t) => {
+  const early = sized(100_000);
+  push(early.body, Buffer.alloc(1_000));
+  t.equal(early.source.bodyMemory.usedBytes, 0, 'read in pieces, for all we know');
+  const read = early.body.bytes();
+  t.equal(early.source.bodyMemory.usedBytes, 1_000);
+  push(early.body, Buffer.alloc(99_000));
+  t.equal((await read).length, 100_000);
+  const late = sized(5);
+  push(late.body, 'hello');
+  late.body.release();
+  t.equal(String(await late.body.bytes()), 'hello');
+  t.equal(late.source.bodyMemory.usedBytes, 0);
+});
+
+test('memory: above the limit one body goes on, others wait until there is room, or for too long', async (t) => {
+  const first = sized(20_000, 1_000, { bodyMemoryBytes: 10_000 });
+  const memory = first.source.bodyMemory;
+  const [second, third] = [sized(20_000, 1_000, {}, memory), sized(20_000, 1_000, {}, memory)];
+  const reads = [first, second, third].map(({ body }) => body.bytes());
+  push(first.body, Buffer.alloc(10_000));
+  t.same(first.source.take(), ['wanted'], 'it takes 20,000 bytes, and is the one that may');
+  push(second.body, Buffer.alloc(1));
+  push(third.body, Buffer.alloc(1));
+  t.same(second.source.take(), ['wanted', 'enough']);
+  t.same(third.source.take(), ['wanted', 'enough']);
+  t.equal(memory.waitingCount, 2);
+  push(first.body, Buffer.alloc(10_000));
+  await reads[0];
+  t.same(second.source.take(), ['wanted'], 'the first is whole: now the second may');
+  t.same(third.source.take(), []);
+  first.source.late?.(); // all of them wait by the alarm of the one that made the account's memory
+  t.match(third.source.refusals, [{ status: 503 }]);
+  first.body.release();
+  second.body.release();
+  third.body.release();
+  t.equal(memory.usedBytes, 0);
+  t.equal(memory.waitingCount, 0);
+});
+
+test('memory: where it is used up a body is not even asked for', async (t) => {
+  const first = sized(20_000, 1_000, { bodyMemoryBytes: 10_000 });
+  const memory = first.source.bodyMemory;
+  const second = sized(20_000, 1_000, {}, memory);
+  void first.body.bytes();
+  push(first.body, Buffer.alloc(15_000));
+  const read = second.body.bytes();
+  t.same(second.source.take(), ['enough']);
+  first.body.release();
+  t.same(second.source.take(), ['wanted']);
+  push(second.body, Buffer.alloc(20_000));
+  t.equal((await read).length, 20_000);
 });

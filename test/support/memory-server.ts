@@ -4,6 +4,7 @@
  * The stream keeps the contract of event-loop.ts as far as it goes; whoever drives it sees to the rest.
  */
 
+import { BodyMemory } from '../../http/body-memory.ts';
 import type { ConnectionHome } from '../../http/connection.ts';
 import { createContextFactory } from '../../http/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
@@ -98,6 +99,7 @@ export class MemoryHome implements ConnectionHome {
   readonly timeouts = defaultTimeouts;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
+  readonly bodyMemory: BodyMemory;
   readonly isStopping = false;
   readonly createContext = createContextFactory();
   /** What handlers threw and the client was not meant to see. */
@@ -106,6 +108,8 @@ export class MemoryHome implements ConnectionHome {
   constructor(handler: Handler, limits: Limits) {
     this.handler = handler;
     this.limits = limits;
+    const alarm = { cancel: () => {} }; // no time passes here
+    this.bodyMemory = new BodyMemory(limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, () => alarm);
   }
 
   activeNow(): number {
