@@ -5,7 +5,7 @@
  * that the clock has run, and a cap on that time. A handler that is slow to read stops the clock: that is not the
  * client's fault.
  *
- * Next: context-factory.ts
+ * Next: handover.ts
  */
 
 import type { Timeouts } from './limits.ts';

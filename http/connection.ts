@@ -22,6 +22,7 @@ import type { BodyMemory } from './body-memory.ts';
 import { INCOMPLETE } from './field-parser.ts';
 import { namesProtocol } from './grammar.ts';
 import type { Handler } from './handler.ts';
+import { Handover } from './handover.ts';
 import type { HeadParser } from './head-parser.ts';
 import { ClientGoneError, HttpError } from './http-error.ts';
 import { HttpRequest, type RequestOrigin } from './http-request.ts';
@@ -394,18 +395,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#home.gone(this);
     stream.setDeadline(NEVER_MS);
     if (this.#isPaused) stream.resume();
+    let handover: Handover;
     try {
-      stream.handler = createHandler(stream);
+      handover = new Handover(createHandler(stream));
     } catch (error) {
       stream.abort(); // nothing reads from it or ends it
       throw error;
     }
-    // What has come behind the request belongs to the new protocol.
+    stream.handler = handover;
     queueMicrotask(() => {
-      const rest = this.#pending;
+      const behind = this.#pending;
       this.#pending = null;
-      if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
-      if (this.#hasPeerEnded && !stream.isEnded) stream.handler.onEnd?.(stream);
+      handover.complete(stream, behind, this.#hasPeerEnded);
     });
   }
 

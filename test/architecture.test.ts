@@ -268,7 +268,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'pending-input',
     'promises',
     'body-clock',
+    'handover',
   ],
+  'http/handover.ts': ['../simplenet/event-loop', '../simplenet/system-error', 'pending-input'],
   'http/serve.ts': [
     '../simplenet/socket-address',
     '../simplenet/socket-options',

@@ -351,8 +351,10 @@ test('a protocol that throws at its start is reported, and does not keep the con
 
 test('an upgrade takes up reading again where too much had come behind the request', async (t) => {
   let heardBytes = 0;
+  let isAtWork = false;
   let go = () => {};
   const server = serving(t, async (_request, response) => {
+    isAtWork = true;
     await new Promise<void>((resolve) => {
       go = resolve;
     });
@@ -365,6 +367,7 @@ test('an upgrade takes up reading again where too much had come behind the reque
   const much = 8_000_000;
   socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
   socket.write(Buffer.alloc(much));
+  await until(() => isAtWork);
   await sleep(50); // for it to be stopped: more than any buffer holds is on its way
   t.ok(socket.writableLength > 0);
   go();
