@@ -203,6 +203,8 @@ class BufferSink implements ResponseSink {
   upgrade(): void {}
 
   broken(): void {}
+
+  failed(): void {}
 }
 
 function responseRows(): MicroRow[] {

@@ -376,6 +376,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.stream.abort();
   }
 
+  failed(error: unknown, response: ResponseWriter): void {
+    this.#failed(error, this.#response === response ? this.#request : null, response);
+  }
+
   /** RFC 9110 section 7.8: an Upgrade counts where Connection names it too, and not in HTTP/1.0. */
   isAskedFor(protocol: string): boolean {
     if (this.#head?.wantsUpgrade !== true) return false;
@@ -592,7 +596,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   /** The handler threw. What the client hears depends on whether the words were chosen for it (HttpError). */
-  #failed(error: unknown, request: HttpRequest, response: ResponseWriter): void {
+  #failed(error: unknown, request: HttpRequest | null, response: ResponseWriter): void {
     const isOurs = this.#response === response && !this.isGone;
     if (error instanceof ClientGoneError && !isOurs) return; // to leave is nobody's mistake
     const isChosen = error instanceof HttpError;

@@ -47,6 +47,8 @@ export interface ResponseSink {
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
   /** The answer cannot be completed as its head has promised. */
   broken(): void;
+  /** The handler of this answer has failed where the connection cannot see it. */
+  failed(error: unknown, response: ResponseWriter): void;
 }
 
 type Framing = 'length' | 'chunked' | 'close' | 'none';
@@ -234,6 +236,11 @@ export class ResponseWriter {
     this.#hasEnded = true;
     this.#sink.upgrade(fields, createHandler);
     return true;
+  }
+
+  /** Answers and reports an error as if the handler had thrown it. For the router, where code of a handler runs in a callback. */
+  fail(error: unknown): void {
+    this.#sink.failed(error, this);
   }
 
   /** Forgets what was prepared, so that an error can be answered instead. For the connection. */

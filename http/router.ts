@@ -234,24 +234,28 @@ function onion(middleware: Middleware, inner: Handler): Handler {
   return (request, response) => {
     let isCalled = false;
     let pending: Promise<void> | null = null;
-    /** Whether `pending` is still looked at below, however late it rejects. */
-    let isLookedAt = true;
+    /** The middleware has ended, and what it returned is known: a call of next() from now on comes from a callback. */
+    let isOver = false;
     const next = () => {
       if (isCalled) throw new Error('a middleware called next() twice');
       isCalled = true;
+      if (isOver) return runLate(inner, request, response);
       pending = promiseOf(inner(request, response));
-      if (pending !== null && isLookedAt) markHandled(pending);
+      if (pending !== null) markHandled(pending); // it is looked at below, however late it rejects
       return pending ?? undefined;
     };
     const done = promiseOf(middleware(request, response, next));
     if (done === null || done === pending) {
-      isLookedAt = false;
+      isOver = true;
       return pending ?? undefined;
     }
     // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for.
     const both = async () => {
-      await done;
-      isLookedAt = false;
+      try {
+        await done;
+      } finally {
+        isOver = true;
+      }
       try {
         await pending;
       } catch (error) {
@@ -261,6 +265,18 @@ function onion(middleware: Middleware, inner: Handler): Handler {
     };
     return both();
   };
+}
+
+/**
+ * For a middleware that calls next() from a timer or from a callback of a database: there is no caller left that would see an
+ * exception or a rejection, and bad JSON of one client would end the process. So the error goes to the response itself.
+ */
+async function runLate(inner: Handler, request: HttpRequest, response: ResponseWriter): Promise<void> {
+  try {
+    await inner(request, response);
+  } catch (error) {
+    response.fail(error);
+  }
 }
 
 /**

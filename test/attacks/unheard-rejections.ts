@@ -232,6 +232,8 @@ async function tryHandlers(target: Target): Promise<number> {
   for (const [path, message] of [
     ['/thenable', 'no such table'],
     ['/forgetful/1', 'nobody awaited this'],
+    ['/called-late/rejects', 'the handler ended before'],
+    ['/called-late/throws', 'nobody called this'],
   ] as const) {
     const isRight = await target.survives(async (server) => {
       const text = await ask(server, path);
@@ -269,7 +271,11 @@ export const attack: Attack = {
         { what: 'times that the process ended', value: patient.deaths + strict.deaths, atMost: 0 },
         { what: 'rejections that an awaiting handler did not get', value: most.swallowed + slow.swallowed, atMost: 0 },
         { what: 'upgrades from a callback with a wrong end', value: upgrades, atMost: 0 },
-        { what: 'rejected thenables and forgotten next() without 500 and report', value: handlers, atMost: 0 },
+        {
+          what: 'rejected thenables and forgotten or late next() without 500 and report',
+          value: handlers,
+          atMost: 0,
+        },
       ];
     } finally {
       patient.kill();

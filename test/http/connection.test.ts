@@ -333,6 +333,25 @@ test('after an upgrade that was refused the connection goes on', async (t) => {
   t.match(await gather(socket), /^HTTP\/1\.1 426 [\s\S]*HTTP\/1\.1 426 /);
 });
 
+test('fail answers and reports from a callback as a throw would, once', async (t) => {
+  const reported: unknown[] = [];
+  const error = new Error('x');
+  const server = serving(
+    t,
+    (request, response) => {
+      setImmediate(() => {
+        response.fail(request.path === '/chosen' ? new HttpError(400, 'chosen') : error);
+        response.fail(error); // its answer is complete, and the log hears of it
+      });
+    },
+    { onError: (failure, request) => void reported.push(failure, request?.path) },
+  );
+  const socket = dial(server);
+  socket.write('GET /chosen HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  t.match(await gather(socket), /^HTTP\/1\.1 400 [\s\S]*chosen[\s\S]*HTTP\/1\.1 500 [\s\S]*Internal Server Error\n$/);
+  t.same(reported, [error, undefined, error, '/', error, undefined]);
+});
+
 test('a protocol that throws at its start is reported, and does not keep the connection', async (t) => {
   const reported: string[] = [];
   const onError = (error: unknown) => void reported.push((error as Error).message);

@@ -24,6 +24,7 @@ class Sink implements ResponseSink {
   handovers = 0;
   completions = 0;
   breaks = 0;
+  readonly failures: [error: unknown, response: ResponseWriter][] = [];
   upgrades: string[] = [];
   drain: Promise<void> = Promise.resolve();
   readonly #pieces: Buffer[] = [];
@@ -75,6 +76,10 @@ class Sink implements ResponseSink {
 
   upgrade(fields: string, _createHandler: (stream: Stream) => StreamHandler): void {
     this.upgrades.push(fields);
+  }
+
+  failed(error: unknown, response: ResponseWriter): void {
+    this.failures.push([error, response]);
   }
 
   broken(): void {
@@ -775,4 +780,13 @@ test('node:http reads what was meant', async (t) => {
       }
     }
   }
+});
+
+test('fail hands the error to the connection', (t) => {
+  const sink = new Sink();
+  const response = new ResponseWriter(sink);
+  const error = new Error('x');
+  response.fail(error);
+  t.same(sink.failures, [[error, response]]);
+  t.end();
 });

@@ -11,6 +11,8 @@ export interface Answer {
   status: number;
   headers: Record<string, string>;
   body: string | null;
+  /** What the router has handed to `fail`. */
+  failure?: unknown;
 }
 
 /** The answer is filled in as it is written; `returned` is what the handler returned. */
@@ -39,6 +41,9 @@ export function exchange(method: string, path: string) {
     },
     empty() {
       answer.body = '';
+    },
+    fail(error: unknown) {
+      answer.failure = error;
     },
   };
   return {

@@ -237,6 +237,38 @@ t.test('a middleware that forgets to return next() does not lose the handler', a
   await t.rejects(Promise.resolve(ask(router, 'GET', '/').returned), { message: 'late' });
 });
 
+for (const how of ['throws', 'rejects'] as const) {
+  t.test(`what a handler ${how} whose middleware calls next() from a callback goes to the response`, async (t) => {
+    const error = new Error('late');
+    const handler: Handler =
+      how === 'throws'
+        ? () => {
+            throw error;
+          }
+        : () => Promise.reject(error);
+    let call: (() => void | Promise<void>) | undefined;
+    const middlewares: Middleware[] = [
+      (_request, _response, next) => {
+        call = next;
+      },
+      async (_request, _response, next) => {
+        call = next;
+      },
+      async (_request, _response, next) => {
+        call = next;
+        throw new Error('and this is its own');
+      },
+    ];
+    for (const middleware of middlewares) {
+      const answer = ask(new Router().get('/', handler).use(middleware), 'GET', '/');
+      await Promise.allSettled([answer.returned]);
+      t.equal(answer.failure, undefined);
+      await call?.();
+      t.equal(answer.failure, error);
+    }
+  });
+}
+
 t.test('middleware added between requests is seen by the next', async (t) => {
   const { taken, pass, handler } = journal();
   const router = new Router().get('/x', handler('x')).get('/:y/z', handler('y'));

@@ -110,4 +110,11 @@ export function addCarelessRoutes(site: Router): void {
     await null;
     throw new Error('nobody awaited this');
   });
+
+  /** next() from a callback: what is thrown there has no caller. */
+  site.use('/called-late/:how', (_request, _response, next) => void setImmediate(next));
+  site.get('/called-late/rejects', async (request, response) => response.json(await request.json()));
+  site.get('/called-late/throws', () => {
+    throw new Error('nobody called this');
+  });
 }
