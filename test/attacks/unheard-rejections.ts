@@ -5,7 +5,6 @@
  * request. A handler that awaits its promise must still get the rejection: to swallow it would be as wrong.
  */
 
-import { once } from 'node:events';
 import type { ServeOptions } from '../../http/index.ts';
 import type { Take } from '../support/careless-site.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -109,7 +108,7 @@ class Target {
     if (this.#server !== null) return this.#server;
     const server = await ServerProcess.start(this.#options, { nodeOptions: [] }); // nobody asks for its memory
     server.child.on('error', () => {}); // asked for its state after its end
-    this.#ended = once(server.child, 'close').then(() => false);
+    this.#ended = new Promise((resolve) => server.child.once('close', () => resolve(false)));
     this.#server = server;
     return server;
   }

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import { type Test, test } from 'tap';
 import { Connection } from '../../http/connection.ts';
 import { ClientGoneError, HttpError } from '../../http/http-error.ts';
@@ -393,6 +394,31 @@ test('an upgrade takes up reading again where too much had come behind the reque
   await until(() => heardBytes === much);
   socket.destroy();
 });
+
+const thenables: Readonly<Record<string, () => unknown>> = {
+  'a promise of another realm': () => runInNewContext('Promise.reject(new Error("boom"))'),
+  'an object with a then': () => ({
+    // biome-ignore lint/suspicious/noThenProperty: that is what is tried.
+    then: (_resolve: unknown, reject: (error: Error) => void) => setImmediate(reject, new Error('boom')),
+  }),
+  'an object whose then cannot be read': () => ({
+    // biome-ignore lint/suspicious/noThenProperty: that is what is tried.
+    get then() {
+      throw new Error('boom');
+    },
+  }),
+};
+for (const [what, make] of Object.entries(thenables)) {
+  test(`a handler that returns ${what} is answered and reported like any other`, async (t) => {
+    const reported: string[] = [];
+    const handler = make as () => Promise<void>;
+    const server = serving(t, handler, { onError: (error) => reported.push((error as Error).message) });
+    const socket = dial(server);
+    socket.write(closing);
+    t.match(await gather(socket), /^HTTP\/1\.1 500 /);
+    t.same(reported, ['boom']);
+  });
+}
 
 test('a middleware that forgets to await next does not leave a rejection to nobody', async (t) => {
   const router = new Router();
