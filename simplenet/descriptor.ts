@@ -9,6 +9,7 @@
  */
 
 import { type Libc, libc as processLibc } from './libc.ts';
+import { closeWithThread, keepAfterThread } from './this-thread.ts';
 
 const CLOSED = -1;
 
@@ -20,6 +21,7 @@ export class Descriptor {
   constructor(fd: number, libc: Libc = processLibc) {
     this.#fd = fd;
     this.libc = libc;
+    if (libc === processLibc) closeWithThread(fd); // the numbers of another table are not the kernel's
   }
 
   get fd(): number {
@@ -35,6 +37,7 @@ export class Descriptor {
     const fd = this.#fd;
     if (fd === CLOSED) return;
     this.#fd = CLOSED;
+    keepAfterThread(fd);
     // Whatever close(2) answers, EINTR included, Linux has let the descriptor go: trying again would close another's.
     this.libc.close(fd);
   }
@@ -43,6 +46,7 @@ export class Descriptor {
   release(): number {
     const fd = this.#fd;
     this.#fd = CLOSED;
+    keepAfterThread(fd);
     return fd;
   }
 

@@ -9,7 +9,7 @@
  *
  * SO_RCVTIMEO and SO_SNDTIMEO are missing on purpose: `wait` in socket.ts bounds a wait, and ARCHITECTURE.md says why.
  *
- * Next: descriptor.ts
+ * Next: this-thread.ts
  */
 
 import {

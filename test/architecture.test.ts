@@ -23,7 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/socket-address.ts': ['abi', 'ip-address'],
   'simplenet/socket-filter.ts': ['abi'],
   'simplenet/socket-options.ts': ['abi', 'socket-filter'],
-  'simplenet/descriptor.ts': ['libc'],
+  'simplenet/this-thread.ts': ['ffi'],
+  'simplenet/descriptor.ts': ['libc', 'this-thread'],
   'simplenet/socket.ts': [
     'abi',
     'libc',
@@ -48,7 +49,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/epoll.ts': ['abi', 'libc', 'system-error', 'interruption', 'descriptor'],
   'simplenet/event-loop.ts': ['system-error', 'socket-address', 'socket-options', 'net-socket', 'host'],
   'simplenet/host.ts': [],
-  'simplenet/node-host.ts': ['ffi', 'system-error', 'host'],
+  'simplenet/node-host.ts': ['ffi', 'system-error', 'this-thread', 'host'],
   'simplenet/active-clock.ts': [],
   'simplenet/deadlines.ts': ['active-clock', 'host'],
   'simplenet/write-queue.ts': ['true-bytes'],

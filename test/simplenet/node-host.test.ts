@@ -143,7 +143,7 @@ t.test('whoever has found something is asked again at once, a few times, and the
   send();
   await done;
   const turn = (i: number) => [`turn ${i}`, `what turn ${i} left to do`];
-  t.same(order, [...[1, 2, 3, 4].flatMap(turn), 'tick', 'immediate', ...turn(5), 'turn 6']);
+  t.same(order, ['turn 1', 'tick', 'what turn 1 left to do', ...[2, 3, 4, 5].flatMap(turn), 'immediate', 'turn 6']);
 });
 
 t.test('timers and promises go on beside a watch that always has something to do', async (t) => {
@@ -302,7 +302,7 @@ t.test('a timer that Node rings too early is set again, and no delay is too long
   t.equal(rings, 1);
   const [first, second, ...rest] = delays;
   t.same([first, second], [10, 2 ** 31 - 1]);
-  t.ok(rest.length >= 2, `${rest.length} times again`);
+  t.ok(rest.length >= 1, `${rest.length} times again`);
   t.ok(
     rest.every((delay) => delay < 10 || delay === 2 ** 31 - 1),
     'for what is left of it',
