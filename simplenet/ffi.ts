@@ -13,7 +13,20 @@ import type * as Koffi from 'koffi';
 
 const require = createRequire(import.meta.url);
 
+/**
+ * Bun and Deno load koffi without complaint. Then Bun crashes and Deno hangs, because koffi watches descriptors with libuv, which is
+ * Node's event loop and not theirs. So the import fails with one sentence instead.
+ */
+function mustBeNode(): void {
+  let other: string | null = null;
+  if ('Deno' in globalThis) other = 'Deno';
+  if (process.versions.bun !== undefined) other = 'Bun';
+  if (other === null) return;
+  throw new Error(`simplenet runs on Node.js only, not on ${other}: its event loop lives inside Node's own (libuv).`);
+}
+
 function loadKoffi(): typeof Koffi {
+  mustBeNode();
   try {
     return require('koffi') as typeof Koffi;
     /* c8 ignore start -- koffi is here; ffi.test.ts takes it away from copies of the library. */

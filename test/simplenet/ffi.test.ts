@@ -25,10 +25,11 @@ function installation(t: Test, install: (koffiFolder: string) => void): string {
   return join(root, 'simplenet', 'index.js');
 }
 
-/** What a program gets that imports the library there. */
-function importOf(path: string): { message: string; cause: string } {
+/** What a program gets that imports the library there, after it has done something else. */
+function importOf(path: string, before = ''): { message: string; cause: string } {
   const child = runProgram(
-    `try { await import('file://${path}'); console.log(JSON.stringify({ message: 'loaded', cause: '' })); }
+    `${before};
+     try { await import('file://${path}'); console.log(JSON.stringify({ message: 'loaded', cause: '' })); }
      catch (error) { console.log(JSON.stringify({ message: error.message, cause: String(error.cause) })); }`,
   );
   return JSON.parse(child.stdout || JSON.stringify({ message: child.stderr, cause: '' }));
@@ -61,4 +62,16 @@ t.test('no koffi at all', async (t) => {
   const { message, cause } = importOf(installation(t, (folder) => rmSync(folder, { recursive: true })));
   t.equal(message, EXPLANATION);
   t.match(cause, /Cannot find module 'koffi'/);
+});
+
+t.test('Bun and Deno are told at import that they cannot be used', async (t) => {
+  const path = new URL('index.js', LIBRARY).pathname;
+  const fakes = {
+    Bun: "Object.defineProperty(process.versions, 'bun', { value: '1.0.0' })",
+    Deno: 'globalThis.Deno = {}',
+  };
+  for (const [name, fake] of Object.entries(fakes)) {
+    const { message } = importOf(path, fake);
+    t.equal(message, `simplenet runs on Node.js only, not on ${name}: its event loop lives inside Node's own (libuv).`);
+  }
 });
