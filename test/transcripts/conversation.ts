@@ -231,7 +231,9 @@ class Conversation {
     if (ending.kind === 'open') {
       await this.#prove();
     } else if (ending.kind === 'either') {
-      await this.#connection.change(QUIET_MS);
+      // What the answer says decides. Without a word of it, only time can tell.
+      if (/^connection: close\r$/im.test(this.#connection.received.bytes.toString('latin1'))) await this.#over();
+      else await this.#connection.change(QUIET_MS);
       if (!this.#connection.isOver) await this.#prove();
       this.#expectNoMore();
     } else if (ending.kind === 'no 2xx' || ending.kind === 'one answer at most') {
