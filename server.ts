@@ -93,9 +93,12 @@ function settings(): Settings {
   return { host, port: Number(port), backend, trace, help };
 }
 
-/** SIGINT and SIGTERM let the answers under way be completed; a second SIGINT does not wait for them. */
+/**
+ * SIGINT and SIGTERM let the answers under way be completed; a second SIGINT does not wait for them. A second SIGTERM changes nothing:
+ * npm and supervisors send it twice, to the process and to its group, and it must not cost requests.
+ */
 function stopOnSignals(server: Server): void {
-  process.once('SIGTERM', () => void server.close());
+  process.on('SIGTERM', () => void server.close());
   process.once('SIGINT', () => {
     void server.close();
     process.once('SIGINT', () => process.exit(130));

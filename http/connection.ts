@@ -49,6 +49,8 @@ export interface ConnectionHome {
   dateLine(): string;
   /** The next answer of each connection is its last, and says so. */
   readonly isStopping: boolean;
+  /** While the server stops: how long a connection at rest may still begin a request. */
+  readonly idleGraceMs: number;
   /** The clock of the loop that deadlines count from. */
   activeNow(): number;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
@@ -109,6 +111,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #requests = 0;
   /** Bytes are being worked through: what is written meanwhile leaves at the end. */
   #isConsuming = false;
+  /** Of those bytes, how many came behind the head of the request at work. */
+  #behind = 0;
   /** The answer comes in pieces, and those of this tick are gathered here. */
   #pieces: OutputBuffer | null = null;
   #isStreaming = false;
@@ -131,7 +135,19 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   constructor(home: ConnectionHome, stream: Stream) {
     this.#home = home;
     this.stream = stream;
-    stream.setDeadline(home.timeouts.headerMs);
+    if (home.isStopping) this.stop();
+    else stream.setDeadline(home.timeouts.headerMs);
+  }
+
+  /** The server stops. What is at work goes on; a connection at rest ends, unless its next request comes soon. */
+  stop(): void {
+    if (this.isIdle) this.stream.setDeadline(this.#home.idleGraceMs);
+  }
+
+  /** The server waits no longer. A reset would destroy answers that are complete and on their way. */
+  giveUp(): void {
+    if (this.isIdle || this.#phase === LINGER) this.stream.close();
+    else this.stream.abort();
   }
 
   /** Between two requests, with nothing of the next. Empty lines are nothing. */
@@ -188,8 +204,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   onTimeout(stream: Stream): void {
     switch (this.#phase) {
       case HEAD:
-        if (this.isIdle) stream.close();
-        else this.#refuse(408, 'the head took too long');
+        if (!this.isIdle) this.#refuse(408, 'the head took too long');
+        else if (this.#home.isStopping) this.#endIdle();
+        else stream.close();
         break;
       case BODY:
         this.#bodyIsDue();
@@ -295,7 +312,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       !isTooMuch && // what is left of the body will not be read
       head.keepAlive &&
       !this.#mustClose &&
-      !this.#home.isStopping &&
+      !(this.#home.isStopping && this.#isLastKnown) &&
       !this.#needsContinue && // the body may come or not: nobody can tell what follows, RFC 9110 section 10.1.1
       this.#requests < this.#home.limits.requestsPerConnection
     );
@@ -497,7 +514,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     else if (this.#pending !== null)
       return; // in the middle of a head, which has its deadline
     else if (this.#home.isStopping)
-      this.#linger(); // the answer did not say that it was the last: more requests may be on their way
+      this.stop(); // the answer did not say that it was the last: more requests may be on their way
     else this.stream.setDeadline(this.#home.timeouts.idleMs);
   }
 
@@ -526,6 +543,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     } finally {
       this.#returnParser();
     }
+    this.#behind = end - used;
     this.#begin(head);
     return used;
   }
@@ -692,6 +710,25 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#home.output.flush();
     if (this.stream.queuedBytes === 0 && this.#pending !== null) this.#consumePending(this.#pending);
     else this.#afterTurn();
+  }
+
+  /**
+   * While the server stops: nothing that the client has sent waits behind the request at work. RFC 9112 section 9.6: what came
+   * behind a request whose answer says `Connection: close` must not be processed, so a pipeline that we have hears it at its end.
+   */
+  get #isLastKnown(): boolean {
+    if (this.#phase === BODY) {
+      const bodyBytes = Math.max(0, (this.#head as RequestHead).framing); // of a chunked body nobody knows yet
+      return !this.#isConsuming || this.#behind <= bodyBytes;
+    }
+    if (this.#isConsuming ? this.#behind > 0 : this.#pending !== null) return false;
+    return this.#hasPeerEnded || !this.stream.hasInput();
+  }
+
+  /** FIN to a connection at rest, unless its next request has just come: that will be told to us in this turn or the next one. */
+  #endIdle(): void {
+    if (this.stream.hasInput()) this.stop();
+    else this.#linger();
   }
 
   /**

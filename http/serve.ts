@@ -58,10 +58,16 @@ export type HandlerSource = Handler | { handle: Handler };
 export interface CloseOptions {
   /** How long answers under way may take; 10 s unless given. */
   readonly graceMs?: number;
+  /**
+   * How long connections at rest may still begin a request, and TCP handshakes under way may complete; 100 ms unless given. A client
+   * whose request was on its way meets an answer and not the end.
+   */
+  readonly idleGraceMs?: number;
 }
 
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
+const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
 
 /** Parsers kept for connections whose head came in pieces; any more are made anew. */
@@ -101,6 +107,9 @@ export class Server implements ConnectionHome {
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
+  #lastConnectionAt = Number.NEGATIVE_INFINITY;
+  #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
+  #isListening = true;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
 
@@ -133,6 +142,10 @@ export class Server implements ConnectionHome {
     return this.#closed !== null;
   }
 
+  get idleGraceMs(): number {
+    return this.#idleGraceMs;
+  }
+
   /** Connections that are open now. */
   get connectionCount(): number {
     return this.#connections.size;
@@ -140,7 +153,7 @@ export class Server implements ConnectionHome {
 
   /** Stops with grace. Settles when the last connection is gone. */
   close(options: CloseOptions = {}): Promise<void> {
-    this.#closed ??= this.#stop();
+    this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
     this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
     return this.#closed;
   }
@@ -193,11 +206,12 @@ export class Server implements ConnectionHome {
 
   gone(connection: Connection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#whenEmpty?.();
+    this.#checkEmpty();
   }
 
   #listen(options: ServeOptions): Listener {
     const onConnection: OnConnection = (stream) => {
+      this.#lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
       this.#connections.add(connection);
       if (this.#connections.size > this.limits.connections) stream.close();
@@ -219,23 +233,34 @@ export class Server implements ConnectionHome {
     return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
   }
 
-  async #stop(): Promise<void> {
-    this.#listener.close();
+  async #stop(idleGraceMs: number): Promise<void> {
+    this.#idleGraceMs = idleGraceMs;
+    // Where nobody is, and nobody has been for a while, no handshake is under way either.
+    const isQuiet = this.#connections.size === 0 && this.#loop.now() - this.#lastConnectionAt > idleGraceMs;
+    this.#listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
+      this.#isListening = false;
+      this.#checkEmpty();
+    });
     await null; // now `isStopping` says so to everybody
-    for (const connection of this.#connections) if (connection.isIdle) connection.stream.close();
+    for (const connection of this.#connections) connection.stop();
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
-      if (this.#connections.size === 0) resolve();
+      this.#checkEmpty();
     });
     this.#loop.close();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);
   }
 
+  #checkEmpty(): void {
+    if (this.#connections.size === 0 && !this.#isListening) this.#whenEmpty?.();
+  }
+
   /** Called again, a shorter grace counts. */
   #abortAfter(graceMs: number, closed: Promise<void>): void {
     const abortAll = () => {
-      for (const connection of this.#connections) connection.stream.abort();
+      this.#listener.close();
+      for (const connection of this.#connections) connection.giveUp();
     };
     const alarm = this.#loop.after(graceMs, abortAll);
     void closed.then(() => alarm.cancel());

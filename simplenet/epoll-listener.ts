@@ -19,8 +19,9 @@ export class EpollListener extends SocketListener<EpollListenerHome> implements 
   }
 
   settle(): void {
-    this.home.epoll.forget(this.socket.fd); // a listener may be shared with other processes, for which close(2) changes nothing
-    this.closeSocket();
+    // A listener may be shared with other processes, for which close(2) changes nothing.
+    if (!this.socket.isClosed) this.home.epoll.forget(this.socket.fd);
+    this.leave();
   }
 
   protected override startAccepting(): void {

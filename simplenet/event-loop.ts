@@ -45,6 +45,11 @@ export interface Stream {
   /** No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. */
   pause(): void;
   resume(): void;
+  /**
+   * Asks the kernel whether bytes of the peer have arrived that `onData` has not brought yet. It costs a system call, and is for a
+   * program that is about to `end`: those bytes would get no answer.
+   */
+  hasInput(): boolean;
   /** Sends what is queued, then FIN. The peer may go on sending; when it has ended too, the stream closes. */
   end(): void;
   /** Closes now, both ways. What counts as queued is dropped, all else is sent. */
@@ -84,8 +89,13 @@ export interface StreamHandler {
 export interface Listener {
   /** Where it really listens: with the port that the kernel chose for port 0. */
   readonly address: SocketAddress;
-  /** Takes no more connections. Those accepted live on. */
+  /** Takes no more connections. Those accepted live on; the kernel resets those that wait to be accepted. */
   close(): void;
+  /**
+   * Lets nobody begin a connection any more, takes those that the kernel has completed, and then closes; `onClosed` tells when. TCP
+   * handshakes that are under way get `waitMs` to complete. A socket that others share is left to them at once.
+   */
+  closeWhenEmpty(waitMs: number, onClosed: () => void): void;
 }
 
 /** Chooses the handler of a connection that was just accepted. */

@@ -340,6 +340,19 @@ export class IoUring extends Descriptor {
     return true;
   }
 
+  /** Whether a completion of that request waits to be taken that has done something: its result is above 0. */
+  hasSuccessOf(fd: number, tag: number): boolean {
+    const ring = this.#ring;
+    if (this.isClosed) return false;
+    const tail = Atomics.load(ring, this.#completionTailAt);
+    for (let head = this.#head; head !== tail; head = (head + 1) | 0) {
+      const at = this.#completionsAt + (head & this.#completionMask) * CQE_WORDS;
+      const isOf = ring[at + CQE.userData] === fd && ring[at + CQE.userData + 1] === tag;
+      if (isOf && (ring[at + CQE.result] as number) > 0) return true;
+    }
+    return false;
+  }
+
   /** Lets the kernel have the places of all completions taken so far, where no `submit` is to follow soon. */
   freeTaken(): void {
     if (!this.isClosed) Atomics.store(this.#ring, this.#completionHeadAt, this.#head);

@@ -409,8 +409,11 @@ export const libc: Libc = {
     checkInteger(level, 'level');
     checkInteger(option, 'option');
     takeRoom(valueLength, value);
-    // SO_GET_FILTER counts in instructions of eight bytes: it would write eight times as much as there is room for.
-    if (level === SOL_SOCKET && option === SO_GET_FILTER) throw new RangeError('SO_GET_FILTER is not known here');
+    // SO_GET_FILTER counts in instructions of eight bytes: it would write eight times as much as there is room for. Without
+    // room it writes nothing and answers how many there are.
+    if (level === SOL_SOCKET && option === SO_GET_FILTER && room[0] !== 0) {
+      throw new RangeError('SO_GET_FILTER is not known here but for the number of instructions, with a length of 0');
+    }
     // Some options first read what is there, and believe it: IP_MSFILTER a count of addresses, for which it needs no room,
     // TCP_ZEROCOPY_RECEIVE an address to write to. So the kernel gets zeros, and of its answer what fits is copied.
     const zeros = new Uint8Array(room[0] as number);

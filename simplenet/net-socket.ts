@@ -15,7 +15,9 @@ import {
   ETIMEDOUT,
   F_GETFL,
   F_SETFL,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  MSG_PEEK,
   O_NONBLOCK,
   SHUT_RD,
   SHUT_RDWR,
@@ -49,6 +51,9 @@ export interface ConnectSetup {
   /** How long to wait for the peer's answer; without it, or with -1, as long as the kernel does. */
   readonly connectTimeoutMs?: number;
 }
+
+/** Where `tryPeek` puts a byte that nobody looks at. */
+const peeked = new Uint8Array(1);
 
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
@@ -136,6 +141,11 @@ export class NetSocket extends Socket {
   /** recv(2) that answers -errno: for callers to whom EAGAIN is no error. */
   tryRead(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
     return this.libc.recv(this.fd, buffer, offset, length, 0);
+  }
+
+  /** recv(2) that leaves the bytes where they are: -EAGAIN where the peer has sent nothing, 0 where it has ended. */
+  tryPeek(): number {
+    return this.libc.recv(this.fd, peeked, 0, peeked.length, MSG_PEEK | MSG_DONTWAIT);
   }
 
   /**

@@ -11,7 +11,7 @@
  * Next: socket-options.ts
  */
 
-import { SOCK_FILTER_SIZE } from './abi.ts';
+import { BPF_ABS, BPF_ALU, BPF_AND, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, SOCK_FILTER_SIZE } from './abi.ts';
 
 /** struct sock_filter. */
 export interface FilterInstruction {
@@ -24,6 +24,20 @@ export interface FilterInstruction {
   /** And where it does not. */
   readonly jf?: number;
 }
+
+/** In a TCP header, RFC 9293 section 3.1. */
+const TCP_FLAGS_AT = 13;
+const TCP_SYN = 0x02;
+const TCP_ACK = 0x10;
+
+/** For a TCP listener: drops what would begin a connection (SYN without ACK), and keeps what belongs to one. */
+export const noSyn: readonly FilterInstruction[] = [
+  { code: BPF_LD | BPF_B | BPF_ABS, k: TCP_FLAGS_AT },
+  { code: BPF_ALU | BPF_AND | BPF_K, k: TCP_SYN | TCP_ACK },
+  { code: BPF_JMP | BPF_JEQ | BPF_K, k: TCP_SYN, jt: 1, jf: 0 },
+  { code: BPF_RET | BPF_K, k: 0xffff_ffff },
+  { code: BPF_RET | BPF_K, k: 0 },
+];
 
 const LARGEST = { code: 0xffff, jump: 0xff, k: 0xffff_ffff } as const;
 

@@ -5,11 +5,13 @@
  * Next: epoll-stream.ts
  */
 
-import { EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK } from './abi.ts';
+import { EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, SHUT_RD } from './abi.ts';
 import type { Listener, Stream } from './event-loop.ts';
+import type { Alarm } from './host.ts';
 import { NetSocket } from './net-socket.ts';
 import { SlowStart } from './slow-start.ts';
 import { SOCKADDR_MAX_SIZE, type SocketAddress } from './socket-address.ts';
+import { noSyn } from './socket-filter.ts';
 import type { Home, ListenerSetup, Member } from './socket-loop.ts';
 import { Starvation, type StarvationHome } from './starvation.ts';
 import { SystemError } from './system-error.ts';
@@ -53,6 +55,9 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   readonly #starvation: Starvation;
   /** Since the last connection. */
   #vainAccepts = 0;
+  /** Nobody new is let in: when to look at the queue for the last time. */
+  #lastLook: Alarm | null = null;
+  #onClosed: (() => void) | null = null;
 
   constructor(home: H, socket: NetSocket, setup: ListenerSetup) {
     this.address = socket.localAddress;
@@ -73,8 +78,15 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   close(): void {
     if (this.isClosing) return;
     this.isClosing = true;
+    this.#lastLook?.cancel();
     this.#starvation.cancel();
     this.home.unsettled(this);
+  }
+
+  closeWhenEmpty(waitMs: number, onClosed: () => void): void {
+    this.#onClosed = onClosed;
+    if (this.isClosing) this.home.unsettled(this);
+    else this.#lookAgainIn(this.#refuseNewcomers() ? waitMs : 0);
   }
 
   lose(error: SystemError): void {
@@ -85,16 +97,21 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     else this.home.guard(this, () => onFailure(error));
   }
 
-  /** The last thing that happens to a listener. */
-  protected closeSocket(): void {
-    const { fd } = this.socket;
-    this.setup.file?.remove();
-    this.socket.close();
-    this.home.gone(fd);
-  }
-
   protected get isResting(): boolean {
     return this.#starvation.isResting;
+  }
+
+  /** The last thing that happens to a listener. */
+  protected leave(): void {
+    if (!this.socket.isClosed) {
+      const { fd } = this.socket;
+      this.setup.file?.remove();
+      this.socket.close();
+      this.home.gone(fd);
+    }
+    const onClosed = this.#onClosed;
+    this.#onClosed = null;
+    onClosed?.();
   }
 
   /** Connections wait: takes some of them in. */
@@ -129,6 +146,37 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
       this.home.host.raise(error);
     }
     return true;
+  }
+
+  /**
+   * Answers whether handshakes may still be under way. The kernel completes those of a Unix socket within connect(2), and refuses
+   * newcomers after shutdown(2), with its queue left to us. TCP would throw its queue away: there a filter drops what would begin a
+   * connection. Its sender tries again after a second, and finds the next server, or none.
+   */
+  #refuseNewcomers(): boolean {
+    const { libc, fd } = this.socket;
+    if (this.setup.isShared) return false;
+    if (!('path' in this.address)) return !this.socket.hasFilter && this.socket.tryAttachFilter(noSyn);
+    this.setup.file?.remove(); // now: the next server may be started as soon as this one is stopped
+    libc.shutdown(fd, SHUT_RD);
+    return false;
+  }
+
+  #lookAgainIn(delayMs: number): void {
+    this.#lastLook = this.home.host.alarm(delayMs, () => this.home.guard(this, () => this.#takeLast()));
+  }
+
+  /** Closes behind the last one that waits. */
+  #takeLast(): void {
+    for (let i = 0; i < this.home.acceptsPerTurn; i++) {
+      if (this.#acceptOne()) continue;
+      if (this.isResting) break;
+      this.close();
+      return;
+    }
+    // There are more than a turn may take, or no descriptors for them. A shared queue may never be empty.
+    if (this.setup.isShared) this.close();
+    else this.#lookAgainIn(this.isResting ? this.home.acceptRestMs : 0);
   }
 
   #refused(result: number): boolean {

@@ -11,6 +11,7 @@ import { EPIPE, ETIMEDOUT, SHUT_WR } from './abi.ts';
 import type { Timed } from './deadlines.ts';
 import type { Stream, StreamHandler } from './event-loop.ts';
 import type { Alarm } from './host.ts';
+import { untilUninterrupted } from './interruption.ts';
 import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import { pauseMsAfter } from './setbacks.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
@@ -89,6 +90,11 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   resume(): void {
     this.isPaused = false;
     this.unsettle();
+  }
+
+  hasInput(): boolean {
+    if (this.isConnecting || this.isClosing || this.isPeerEnded) return false;
+    return untilUninterrupted(() => this.socket.tryPeek()) > 0;
   }
 
   end(): void {

@@ -17,6 +17,7 @@ import {
   SO_ATTACH_FILTER,
   SO_ATTACH_REUSEPORT_CBPF,
   SO_DOMAIN,
+  SO_GET_FILTER,
   SO_TYPE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -56,6 +57,7 @@ const INT_SIZE = 4;
 const sockaddr = Buffer.alloc(SOCKADDR_MAX_SIZE);
 const int = Buffer.alloc(INT_SIZE);
 const lengthCell = new Int32Array(1);
+const nothing = Buffer.alloc(0);
 
 export class Socket extends Descriptor implements OptionTarget {
   /** AF_INET, AF_INET6 or AF_UNIX. */
@@ -108,8 +110,21 @@ export class Socket extends Descriptor implements OptionTarget {
     return bytes.subarray(0, lengthCell[0]);
   }
 
+  /** Whether a filter is attached already: another one would take its place. */
+  get hasFilter(): boolean {
+    lengthCell[0] = 0; // asks for the number of instructions alone
+    const result = this.libc.getsockopt(this.fd, SOL_SOCKET, SO_GET_FILTER, nothing, lengthCell);
+    return result < 0 || lengthCell[0] > 0; // EACCES: it is a program of another kind
+  }
+
   attachFilter(program: readonly FilterInstruction[]): void {
     this.#setFilter(SO_ATTACH_FILTER, program);
+  }
+
+  /** As `attachFilter`, where the kernel may refuse it: false then. */
+  tryAttachFilter(program: readonly FilterInstruction[]): boolean {
+    const bytes = encodeFilter(program);
+    return this.libc.setsockopt_fprog(this.fd, SO_ATTACH_FILTER, bytes, bytes.length) >= 0;
   }
 
   attachReusePortFilter(program: readonly FilterInstruction[]): void {

@@ -37,14 +37,13 @@ export class UringListener extends SocketListener<UringListenerHome> implements 
   }
 
   settle(): void {
-    const { fd, libc } = this.socket;
     if (!this.isClosing) {
       if (!this.isResting) this.#readiness.ask();
-    } else if (this.#readiness.end()) {
-      this.closeSocket();
+    } else if (this.socket.isClosed || this.#readiness.end()) {
+      this.leave();
     } else if (!this.setup.isShared) {
       this.setup.file?.remove(); // now, and not with the socket: the next server may be started as soon as this one is stopped
-      libc.shutdown(fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in
+      this.socket.libc.shutdown(this.socket.fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in
     }
   }
 

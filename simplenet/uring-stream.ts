@@ -147,6 +147,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     return false;
   }
 
+  /** What has come may also be in the ring, or be held back while the stream is paused. */
+  override hasInput(): boolean {
+    if (this.#held !== null) return true;
+    return this.home.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
+  }
+
   override abort(): void {
     this.isAborted = true; // also of one that is closing: it may still have something to send
     super.abort();

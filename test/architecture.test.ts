@@ -73,6 +73,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   'simplenet/starvation.ts': ['abi', 'libc', 'system-error', 'socket-address', 'descriptor', 'net-socket', 'host'],
   'simplenet/socket-stream.ts': [
+    'interruption',
     'abi',
     'system-error',
     'socket-address',
@@ -97,6 +98,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'socket-stream',
   ],
   'simplenet/socket-listener.ts': [
+    'host',
+    'socket-filter',
     'abi',
     'system-error',
     'socket-address',

@@ -40,6 +40,8 @@ test('the grace of a stop is that of serve.ts', async (t) => {
   const source = readFileSync(join(buildFolder, '../http/serve.ts'), 'utf8');
   const actual = /^const DEFAULT_GRACE_MS = ([\d_]+);$/m.exec(source)?.[1]?.replaceAll('_', '');
   t.equal(Number(documented) * 1_000, Number(actual));
+  const idle = /`idleGraceMs`, (\d+) ms/.exec(text)?.[1];
+  t.equal(idle, /^const DEFAULT_IDLE_GRACE_MS = (\d+);$/m.exec(source)?.[1]);
 });
 
 test('the files that it names are there, and no mail address is', async (t) => {

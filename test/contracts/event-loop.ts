@@ -211,6 +211,53 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(accepted(server).error, null);
   },
 
+  async 'a program can ask whether bytes have arrived that it was not told of'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const stream = streamOf(accepted(server));
+    assert.equal(stream.hasInput(), false, 'nothing was sent');
+    stream.pause();
+    await world.quiet();
+    streamOf(client).write(Buffer.from('hello'));
+    await world.until(() => stream.hasInput(), 'the bytes arrive');
+    await world.quiet();
+    assert.equal(accepted(server).byteLength, 0);
+    stream.resume();
+    await world.until(() => accepted(server).byteLength === 5, 'they are delivered');
+    assert.equal(stream.hasInput(), false, 'the program has them');
+    streamOf(client).end();
+    await world.until(() => accepted(server).ends === 1, 'the end');
+    assert.equal(stream.hasInput(), false, 'an end is not a byte');
+    await untilClosed(world, [client, accepted(server)]);
+    assert.equal(stream.hasInput(), false, 'closed');
+  },
+
+  async 'a listener that closes when it is empty takes all that have connected, and nobody else'(world) {
+    const server = new Server(world);
+    const early = Array.from({ length: 5 }, () => connect(world, server));
+    await world.until(() => early.every(({ opens }) => opens > 0), 'the connections stand');
+    let closes = 0;
+    let isInCall = true;
+    server.listener.closeWhenEmpty(20, () => {
+      assert.ok(!isInCall, 'not within the call');
+      closes++;
+    });
+    isInCall = false;
+    const late = connect(world, server);
+    await world.until(() => closes > 0, 'the listener closes');
+    assert.equal(server.recorders.length, early.length);
+    for (const client of early) streamOf(client).end();
+    await untilClosed(world, [...early, ...server.recorders]);
+    for (const { error } of early) assert.equal(error, null);
+    await world.until(() => late.isClosed, 'the late one is refused');
+    assert.equal(late.opens, 0);
+    server.listener.closeWhenEmpty(20, () => closes++);
+    await world.until(() => closes === 2, 'the listener tells that it is closed');
+    await world.quiet();
+    assert.equal(closes, 2, 'once for each call');
+  },
+
   async 'without onEnd, our side ends with the peer'(world) {
     let closes = 0;
     const onConnection: OnConnection = () => ({ onData: () => {}, onClose: () => void closes++ });

@@ -27,9 +27,16 @@ import { until } from '../support/waiting.ts';
 
 const LARGE = Buffer.alloc(12_000_000, 'x');
 
+/** A client whose server has ended in peace would keep its own side open, and this process alive. */
+const clients = new Set<Socket>();
+
 function serving(t: Test, handler: Handler | Router, options: ServeOptions = {}): Server {
   const server = serve(handler, { onError: () => {}, ...options });
-  t.teardown(() => server.close({ graceMs: 1 }));
+  t.teardown(async () => {
+    await server.close({ graceMs: 1 });
+    for (const client of clients) client.destroy();
+    clients.clear();
+  });
   return server;
 }
 
@@ -37,6 +44,7 @@ function dial(server: Server): Socket {
   const { port, address } = server.address as InternetAddress;
   const socket = connect({ port, host: address, allowHalfOpen: true });
   socket.on('error', () => {});
+  clients.add(socket);
   return socket;
 }
 

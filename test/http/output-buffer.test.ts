@@ -42,6 +42,10 @@ class FakeStream implements Stream {
 
   pause(): void {}
   resume(): void {}
+  hasInput(): boolean {
+    return false;
+  }
+
   end(): void {}
   close(): void {}
   abort(): void {}

@@ -28,7 +28,7 @@ import type { Random } from '../simulation/random.ts';
 import type { SimulatedKernel } from '../simulation/simulated-kernel.ts';
 import { SimulatedTcpSocket } from '../simulation/simulated-tcp-socket.ts';
 import { type Answer, AnswerReader } from './answer-reader.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, isLastOfStop } from './exchange.ts';
 import type { ExchangeMaker } from './exchange-maker.ts';
 import { excuseFor, judgeAnswer, judgeContinue } from './verdict.ts';
 
@@ -245,7 +245,7 @@ export class Client {
     }
     for (const earlier of this.script.slice(Math.max(0, this.begun - 1), exchange.index)) {
       assert.equal(earlier.invalid, null, `request ${exchange.id} was begun behind a malformed one`);
-      const isLast = earlier.isLast || earlier.handlerCloses || earlier.wasStopping === true;
+      const isLast = earlier.isLast || earlier.handlerCloses || isLastOfStop(earlier, this.script[earlier.index + 1]);
       assert.ok(!isLast, `request ${exchange.id} was begun though the answer to ${earlier.id} was the last`);
       const isDone = earlier.deed === 'none' || earlier.answeredAt >= 0;
       assert.ok(isDone, `request ${exchange.id} was begun before ${earlier.id} was answered`);

@@ -113,3 +113,12 @@ export interface Exchange {
   reports: number;
   signal: AbortSignal | null;
 }
+
+/**
+ * The answer was made while the server stopped, and nothing of the next request had been sent: then it must say that it is the last.
+ * Where something had, the server may have it already, and goes on.
+ */
+export function isLastOfStop(exchange: Exchange, next: Exchange | undefined): boolean {
+  if (exchange.wasStopping !== true) return false;
+  return next === undefined || next.firstSentAt < 0 || next.firstSentAt > exchange.answeredAt;
+}

@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import type { Answer } from './answer-reader.ts';
 import type { Client, VerdictSettings } from './client.ts';
-import type { Exchange, ExpectedAnswer } from './exchange.ts';
+import { type Exchange, type ExpectedAnswer, isLastOfStop } from './exchange.ts';
 
 export interface Circumstances {
   readonly settings: VerdictSettings;
@@ -52,7 +52,7 @@ export function judgeAnswer(client: Client, exchange: Exchange, answer: Answer, 
   const expected = exchange.answer;
   assert.ok(expected !== null, `${shown}, but no answer can be right: ${answer.body}`);
   compare(expected, exchange, answer, shown, world);
-  checkClose(exchange, answer, shown, settings, world);
+  checkClose(client, exchange, answer, shown, settings, world);
   if (exchange.signal !== null) assert.equal(exchange.signal.aborted, false, `${shown}, and its signal was aborted`);
   return answer.status === 500
     ? 'a handler failed'
@@ -147,6 +147,7 @@ function checkDate(exchange: Exchange, answer: Answer, shown: string, world: Cir
 
 /** Whether the answer may, must or must not say that it is the last. */
 function checkClose(
+  client: Client,
   exchange: Exchange,
   answer: Answer,
   shown: string,
@@ -158,13 +159,13 @@ function checkClose(
   const isLast =
     exchange.isLast ||
     exchange.handlerCloses ||
-    exchange.wasStopping === true ||
+    isLastOfStop(exchange, client.script[exchange.index + 1]) ||
     exchange.answer?.framing === 'close' ||
     exchange.index + 1 >= settings.requestsPerConnection;
   if (isLast) assert.ok(isClosing, `${shown} without ${CLOSE}`);
   else if (isClosing) {
-    // A router answers by itself: nobody has written down when.
-    const mayStop = exchange.wasStopping === null && world.stoppedAt >= 0;
+    // A router answers by itself: nobody has written down when. A stop may find requests behind this one, or not.
+    const mayStop = exchange.wasStopping !== false && world.stoppedAt >= 0;
     // An answer that begins before the body has come does not know that it will be read.
     const isEarly = exchange.deed === 'relay' && (exchange.body?.length ?? 0) > settings.drainBytes;
     assert.ok(mayStop || isEarly || leavesBody(exchange, settings), `${shown} with ${CLOSE}, and nobody knows why`);
@@ -200,10 +201,7 @@ function excuseWithinAnswer(client: Client, world: Circumstances): string | null
     const recent = slow.reduce((sum, [, bytes]) => sum + bytes, 0);
     if (now - client.connectedAt >= settings.lingerMs && recent < 70_000) return 'read too slowly';
   }
-  // Its idle connections are closed at once; where a request was on its way that is an RST, and what was not read yet is lost.
-  const [next, ahead] = [client.script[client.answered], client.script[client.begun]];
-  const wasAnswered = next !== undefined && next.answeredAt >= 0 && next.answeredAt <= stoppedAt;
-  if (stoppedAt >= 0 && wasAnswered && (ahead?.firstSentAt ?? -1) >= 0) return 'stopped while it asked ahead';
+  const next = client.script[client.answered];
   const isAtWork = next !== undefined && next.begunAt >= 0;
   if (world.isLenient && isAtWork && now - next.begunAt >= settings.lingerMs) return 'the wire was slow';
   // Whoever says that no request follows is believed: the connection is closed, and more bytes are answered with RST.

@@ -42,8 +42,10 @@ import {
   SHUT_RDWR,
   SHUT_WR,
   SO_ACCEPTCONN,
+  SO_ATTACH_FILTER,
   SO_DOMAIN,
   SO_ERROR,
+  SO_GET_FILTER,
   SO_LINGER,
   SO_RCVBUF,
   SO_REUSEADDR,
@@ -64,6 +66,7 @@ import {
   SOCKADDR_MAX_SIZE,
   type SocketAddress,
 } from '../../simplenet/socket-address.ts';
+import { encodeFilter, noSyn } from '../../simplenet/socket-filter.ts';
 import { encodeLinger } from '../../simplenet/socket-options.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
 
@@ -650,6 +653,29 @@ const tcp: Readonly<Record<string, (w: Witness) => void>> = {
     w.note('accept', w.accept(listener));
   },
 
+  'tcp: a listener whose filter drops what begins a connection'(w) {
+    const listener = w.listenOn({ address: LOOPBACK, port: 0 });
+    const early = w.socket(AF_INET);
+    w.connect(early, w.nameOf(listener));
+    const length = new Int32Array([0]);
+    w.note('filter', w.libc.getsockopt(listener, SOL_SOCKET, SO_GET_FILTER, new Uint8Array(0), length));
+    w.note('instructions', length[0] as number);
+    const filter = encodeFilter(noSyn);
+    w.note('attach', w.libc.setsockopt_fprog(listener, SO_ATTACH_FILTER, filter, filter.length));
+    length[0] = 0;
+    w.note('filter', w.libc.getsockopt(listener, SOL_SOCKET, SO_GET_FILTER, new Uint8Array(0), length));
+    w.note('instructions', length[0] as number);
+    const late = w.socket(AF_INET);
+    w.connect(late, w.nameOf(listener));
+    w.events('the late one', late);
+    const server = w.opened('accept', w.accept(listener));
+    w.note('accept', w.accept(listener));
+    w.note('send', w.send(early, 'hello'));
+    w.note('recv', w.recv(server));
+    w.close('the server', server);
+    w.note('recv', w.recv(early));
+  },
+
   'tcp: accept tells who came'(w) {
     const listener = w.listenOn({ address: LOOPBACK, port: 0 });
     const client = w.socket(AF_INET);
@@ -926,6 +952,20 @@ const unix: Readonly<Record<string, (w: Witness) => void>> = {
     w.note('recv', w.recv(client));
     w.note('recv', w.recv(client));
     w.note('send', w.send(client, 'x'));
+  },
+
+  'unix: a listener that is shut down gives those that wait'(w) {
+    const listener = w.listenOn(w.unixName('shut'));
+    const early = w.socket(AF_UNIX);
+    w.note('connect', w.connect(early, w.unixName('shut')));
+    w.note('shutdown', w.shutdown(listener, SHUT_RD));
+    w.events('the listener', listener);
+    w.note('connect', w.connect(w.socket(AF_UNIX), w.unixName('shut')));
+    const server = w.opened('accept', w.accept(listener));
+    w.note('accept', w.accept(listener));
+    w.events('the listener', listener);
+    w.note('send', w.send(early, 'hello'));
+    w.note('recv', w.recv(server));
   },
 
   'unix: the backlog is full'(w) {

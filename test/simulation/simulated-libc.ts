@@ -41,12 +41,15 @@ import {
   RLIMIT_NOFILE,
   RLIMIT_SIZE,
   SHUT_RDWR,
+  SO_ATTACH_FILTER,
+  SO_GET_FILTER,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOCKADDR_IN_SIZE,
   SOCKADDR_IN6_SIZE,
+  SOL_SOCKET,
 } from '../../simplenet/abi.ts';
 import type { Libc } from '../../simplenet/libc.ts';
 import { decodeSocketAddress, encodeSocketAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
@@ -54,6 +57,7 @@ import { SimulatedDatagramSocket } from './simulated-datagram-socket.ts';
 import { SimulatedEpoll } from './simulated-epoll.ts';
 import type { SimulatedFaults } from './simulated-faults.ts';
 import { type SimulatedFile, SimulatedNullDevice } from './simulated-file.ts';
+import { SimulatedFilter } from './simulated-filter.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { Received, SimulatedSocket } from './simulated-socket.ts';
 import { SimulatedStreamSocket } from './simulated-stream-socket.ts';
@@ -348,6 +352,11 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
       checkIntegers('getsockopt', level, option);
       checkCell('getsockopt', valueLength, value.byteLength);
       return withSocket('getsockopt', fd, (socket) => {
+        if (level === SOL_SOCKET && option === SO_GET_FILTER) {
+          if (valueLength[0] !== 0) throw new Error('only the length of a filter is simulated');
+          valueLength[0] = socket instanceof SimulatedTcpSocket ? (socket.filter?.instructionCount ?? 0) : 0;
+          return 0;
+        }
         const stored = socket.getOption(level, option).subarray(0, valueLength[0] as number);
         value.set(stored);
         valueLength[0] = stored.length;
@@ -368,8 +377,12 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
       count('setsockopt_fprog');
       checkIntegers('setsockopt_fprog', option);
       checkRange('setsockopt_fprog', program, 0, programLength);
-      return withSocket('setsockopt_fprog', fd, () => {
-        throw new Error('filters are not simulated');
+      return withSocket('setsockopt_fprog', fd, (socket) => {
+        if (!(socket instanceof SimulatedTcpSocket) || option !== SO_ATTACH_FILTER) {
+          throw new Error('only filters of TCP sockets are simulated');
+        }
+        socket.filter = new SimulatedFilter(program.subarray(0, programLength));
+        return 0;
       });
     },
 

@@ -30,6 +30,7 @@ import {
 import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
+import type { SimulatedFilter } from './simulated-filter.ts';
 import { inFamily } from './simulated-network.ts';
 import type { Received } from './simulated-socket.ts';
 import { SimulatedStreamSocket } from './simulated-stream-socket.ts';
@@ -37,12 +38,18 @@ import type { Lane } from './simulated-wire.ts';
 
 const { EADDRINUSE, EALREADY, ECONNREFUSED, EISCONN, ENOTCONN } = constants.errno;
 
+/** A TCP header that has the flag SYN and no other: of all segments, the one that a filter here may see. */
+const SYN = Buffer.alloc(20);
+SYN[13] = 0x02;
+
 /** `over` is TCP_CLOSE of a socket that was connected once, or that was refused. */
 type Stage = 'new' | 'listening' | 'connecting' | 'connected' | 'over';
 
 export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
   /** A fault has ended the connection, and neither of those who talked. */
   wasBroken = false;
+  /** Of a listener: what it does to segments. Only those that begin a connection are simulated. */
+  filter: SimulatedFilter | null = null;
   protected override stage: Stage = 'new';
   readonly #outgoing = new ByteQueue();
   #peer: SimulatedTcpSocket | null = null;
@@ -279,7 +286,9 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
     if (this.network.isSilent(remote.address)) return false;
     const listener = this.network.listenerAt(remote, this.type);
     // A full queue does not refuse: the SYN is dropped, and sent again, until there is room or the caller gives up.
-    return listener === null || (listener as SimulatedTcpSocket).hasRoomForConnection;
+    if (listener === null) return true;
+    const { hasRoomForConnection, filter } = listener as SimulatedTcpSocket;
+    return hasRoomForConnection && filter?.run(SYN) !== 0;
   }
 
   #shakeHands(): void {

@@ -43,7 +43,10 @@ export class SimulatedUnixStreamSocket extends SimulatedStreamSocket {
 
   /** unix_poll in the Linux sources. */
   override readiness(): number {
-    if (this.isListening) return this.hasConnection ? EPOLLIN : 0;
+    if (this.isListening) {
+      const shut = (this.isReadShut ? EPOLLIN | EPOLLRDHUP : 0) | (this.isReadShut && this.isWriteShut ? EPOLLHUP : 0);
+      return (this.hasConnection ? EPOLLIN : 0) | shut;
+    }
     let events = this.error === 0 ? 0 : EPOLLERR;
     if (this.#peer === null || (this.isReadShut && this.isWriteShut)) events |= EPOLLHUP;
     if (this.isReadShut) events |= EPOLLIN | EPOLLRDHUP;
@@ -65,7 +68,7 @@ export class SimulatedUnixStreamSocket extends SimulatedStreamSocket {
     const listener = this.network.findUnix(address.path, this.type);
     if (typeof listener === 'number') return listener;
     if (!(listener instanceof SimulatedUnixStreamSocket)) return -EPROTOTYPE;
-    if (!listener.isListening) return -ECONNREFUSED;
+    if (!listener.isListening || listener.isReadShut) return -ECONNREFUSED;
     if (!listener.hasRoomForConnection) return -EAGAIN;
     const server = new SimulatedUnixStreamSocket(this.network, this.family);
     server.inheritOptions(listener);

@@ -60,6 +60,10 @@ export class MemoryStream implements Stream {
     this.isPaused = false;
   }
 
+  hasInput(): boolean {
+    return false;
+  }
+
   end(): void {
     this.isEnded = true;
   }
@@ -102,6 +106,7 @@ export class MemoryHome implements ConnectionHome {
   readonly bodyMemory: BodyMemory;
   readonly isStopping = false;
   readonly createContext = createContextFactory();
+  readonly idleGraceMs = 100;
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 
