@@ -5,6 +5,9 @@
  * memory but its own bytes, and a client that sends faster than it reads is stopped by TCP. While handlers answer at once,
  * the whole pipeline of a turn is read and answered in one loop, and its answers leave together.
  *
+ * Each phase waits for one thing, and the stream's deadline is that wait: a head, the next request, a body, the handler, the end of what
+ * nobody wants. Whether the client takes what is queued for it is watched by the stream, in every phase (`minimumProgress`).
+ *
  * Whoever waits for the client has a deadline. Whoever breaks the protocol gets one answer that says so, and then the
  * connection closes, for nobody can know any more where the next request begins.
  *
@@ -12,7 +15,7 @@
  */
 
 import { AsyncResource } from 'node:async_hooks';
-import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
+import type { MinimumProgress, Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import type { PeerCredentials } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import { BodyClock } from './body-clock.ts';
@@ -28,7 +31,7 @@ import { ClientGoneError, HttpError } from './http-error.ts';
 import { HttpRequest, type RequestOrigin } from './http-request.ts';
 import { latin1Of } from './latin1.ts';
 import type { Limits, Timeouts } from './limits.ts';
-import { MOST_BYTES_PER_UNIT, type OutputBuffer } from './output-buffer.ts';
+import type { OutputBuffer } from './output-buffer.ts';
 import { PendingInput } from './pending-input.ts';
 import type { PlainHeads } from './plain-heads.ts';
 import { promiseOf } from './promises.ts';
@@ -42,6 +45,8 @@ export interface ConnectionHome {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  /** How fast a client must take what is queued for it. */
+  readonly minimumProgress: MinimumProgress | null;
   readonly output: OutputBuffer;
   readonly plainHeads: PlainHeads;
   readonly bodyMemory: BodyMemory;
@@ -128,13 +133,11 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #leavesBody = false;
   /** Input that was dropped in this phase. */
   #dropped = 0;
-  #writtenBytes = 0;
-  /** Of those, how many had been taken when we last looked; -1 while nothing is queued. */
-  #takenAtCheck = -1;
 
   constructor(home: ConnectionHome, stream: Stream) {
     this.#home = home;
     this.stream = stream;
+    stream.minimumProgress = home.minimumProgress;
     if (home.isStopping) this.stop();
     else stream.setDeadline(home.timeouts.headerMs);
   }
@@ -194,11 +197,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   onDrain(): void {
-    this.#takenAtCheck = -1;
     this.#letWrite();
     if (this.#phase === FLUSH) this.#next();
-    // What has drained may be the answer before: then the deadline is for this one to begin.
-    else if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
   }
 
   onTimeout(stream: Stream): void {
@@ -214,10 +214,13 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       case DISCARD:
         this.#close();
         break;
-      default:
-        if (this.#phase === ANSWER && this.#response?.hasBegun === false) this.#answerIsLate();
-        else if (stream.queuedBytes > 0) this.#checkProgress();
-        else if (this.#phase === LINGER) stream.close();
+      case ANSWER:
+        this.#answerIsLate();
+        break;
+      default: // LINGER: no other phase has a deadline
+        // The stream sees to it that the client takes the rest of our answer.
+        if (stream.queuedBytes > 0) stream.setDeadline(this.#home.timeouts.lingerMs);
+        else stream.close();
     }
   }
 
@@ -325,25 +328,21 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   plainHead(status: number, contentType: string, contentLength: number): void {
     if (this.isGone) return;
     const begin = this.#home.plainHeads.of(status, contentType);
-    this.#writtenBytes += begin.length;
     this.#output.plainHead(this.stream, begin, contentLength);
   }
 
   latin1(text: string): void {
     if (this.isGone) return;
-    this.#writtenBytes += text.length;
     this.#output.latin1(this.stream, text);
   }
 
   utf8(text: string): void {
     if (this.isGone) return;
-    this.#writtenBytes += text.length * MOST_BYTES_PER_UNIT;
     this.#output.utf8(this.stream, text);
   }
 
   bytes(bytes: Uint8Array): void {
     if (this.isGone) return;
-    this.#writtenBytes += bytes.byteLength;
     this.#output.bytes(this.stream, bytes);
   }
 
@@ -359,7 +358,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#isFlushingSoon = false;
       this.#flushPieces();
       if (!this.#isStreaming) return; // it is complete, and the deadline is another's
-      if (this.#phase === ANSWER || (this.#phase === BODY && this.#isBodyFull)) this.#watchProgress();
+      if (this.#phase === ANSWER || (this.#phase === BODY && this.#isBodyFull)) this.#waitForNothing();
     });
   }
 
@@ -415,6 +414,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#body?.release();
     this.#home.gone(this);
     stream.setDeadline(NEVER_MS);
+    stream.minimumProgress = null;
     if (this.#isPaused) stream.resume();
     let handover: Handover;
     try {
@@ -499,13 +499,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** What came has been worked through, and what was answered is on its way. */
   #afterTurn(): void {
-    if (this.#phase === ANSWER && this.#response?.hasBegun === true) this.#watchProgress();
     // What was read ahead is used up, and it was not all of the body.
     if (this.#isPaused && (this.#phase === DISCARD || (this.#phase === BODY && !this.#isBodyFull))) this.#resume();
     if (this.#phase !== HEAD) return;
     if (this.stream.queuedBytes > 0) {
       this.#phase = FLUSH;
-      this.#watchProgress();
+      this.#waitForNothing();
       return;
     }
     if (this.#isPaused) this.#resume();
@@ -740,7 +739,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#home.output.flush();
     if (this.stream.queuedBytes > 0) {
       this.#phase = FLUSH;
-      this.#watchProgress();
+      this.#waitForNothing();
       return;
     }
     const isExpected = this.#hasPeerEnded || (this.#head?.keepAlive === false && !this.#leavesBody);
@@ -773,11 +772,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** The handler has what it needs, or takes its time to read on. */
   #awaitAnswer(): void {
-    if (this.#response?.hasBegun === true) this.#watchProgress();
+    if (this.#response?.hasBegun === true) this.#waitForNothing();
     else this.stream.setDeadline(this.#home.timeouts.answerMs);
   }
 
   #answerIsLate(): void {
+    if (this.#response?.hasBegun === true) return; // it has no deadline any more
     const error = new Error(`no answer after ${this.#home.timeouts.answerMs} ms`);
     // The alarm that rang may have been set while another request was at work, and would bring the stores of that one.
     this.#home.createContext().runInAsyncScope(this.#home.report, this.#home, error, this.#request);
@@ -787,9 +787,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #bodyIsDue(): void {
     const clock = this.#bodyClock as BodyClock;
     if (this.#isBodyFull || this.#needsContinue) {
-      // The handler takes its time, or the client with an answer that has begun.
-      if (this.#response?.hasBegun === true) this.#checkProgress();
-      else this.#answerIsLate();
+      this.#answerIsLate();
       return;
     }
     const delayMs = clock.nextCheckMs(this.#home.activeNow(), (this.#body as RequestBody).receivedBytes);
@@ -797,24 +795,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     else this.#bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
-  /** While something is queued, some of it must be taken now and then. A stream that is silent may be so for ever. */
-  #watchProgress(): void {
-    const { queuedBytes } = this.stream;
-    if (queuedBytes === 0) {
-      this.#takenAtCheck = -1;
-      this.stream.setDeadline(NEVER_MS);
-    } else if (this.#takenAtCheck < 0) {
-      this.#takenAtCheck = Math.max(0, this.#writtenBytes - queuedBytes);
-      this.stream.setDeadline(this.#home.timeouts.writeMs);
-    }
-  }
-
-  #checkProgress(): void {
-    if (this.#writtenBytes - this.stream.queuedBytes <= this.#takenAtCheck) {
-      this.stream.abort();
-      return;
-    }
-    this.#takenAtCheck = -1;
-    this.#watchProgress();
+  /** An answer that has begun may take as long as its handler likes: only the stream watches whether the client takes it. */
+  #waitForNothing(): void {
+    this.stream.setDeadline(NEVER_MS);
   }
 }

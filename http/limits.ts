@@ -83,8 +83,13 @@ export interface Timeouts {
   readonly bodyWaitMs: number;
   /** From the request to the beginning of its answer; 503 after. A stream that has begun may go on for ever. */
   readonly answerMs: number;
-  /** How long a client may take none of an answer before the connection is given up. */
+  /** How long a client may take too little of what is queued for it before the connection is reset, in every phase. */
   readonly writeMs: number;
+  /**
+   * The average over `writeMs` below which a client takes too little. TCP counts what the client has acknowledged. Without it a byte
+   * now and then would hold megabytes of an answer for ever.
+   */
+  readonly writeMinBytesPerSecond: number;
   /** How long input that nobody wants is read: the rest of a body, or what comes after our last answer. */
   readonly lingerMs: number;
 }
@@ -98,6 +103,7 @@ export const defaultTimeouts: Timeouts = {
   bodyWaitMs: 5_000,
   answerMs: 120_000,
   writeMs: 30_000,
+  writeMinBytesPerSecond: 240,
   lingerMs: 2_000,
 };
 
@@ -109,7 +115,7 @@ export function limitsFrom(given: Partial<Limits> = {}): Limits {
   return limits;
 }
 
-/** Times, and one rate. */
+/** Times, and two rates. */
 export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
   return withDefaults(defaultTimeouts, given, () => true, 'a number');
 }

@@ -9,7 +9,7 @@
  */
 
 import { type Backend, createEventLoop } from '../simplenet/create-event-loop.ts';
-import type { EventLoop, Listener, OnConnection } from '../simplenet/event-loop.ts';
+import type { EventLoop, Listener, MinimumProgress, OnConnection } from '../simplenet/event-loop.ts';
 import { NetSocket } from '../simplenet/net-socket.ts';
 import type { SocketAddress } from '../simplenet/socket-address.ts';
 import type { ListenOptions } from '../simplenet/socket-options.ts';
@@ -91,6 +91,7 @@ export class Server implements ConnectionHome {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  readonly minimumProgress: MinimumProgress | null;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
   /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
@@ -121,6 +122,7 @@ export class Server implements ConnectionHome {
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
+    this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#loop = createLoop();
     try {
@@ -265,6 +267,12 @@ export class Server implements ConnectionHome {
     const alarm = this.#loop.after(graceMs, abortAll);
     void closed.then(() => alarm.cancel());
   }
+}
+
+/** What `writeMs` and its rate ask of a client: at least one byte. A client that may take for ever is asked nothing. */
+function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
+  if (writeMs === Number.POSITIVE_INFINITY) return null;
+  return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
 }
 
 /** Starts a server. Throws SystemError where it cannot listen: a busy port, a missing permission. */

@@ -57,6 +57,7 @@ export const SO_GET_FILTER = 26;
 export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
+export const SO_MEMINFO = 55;
 export const SO_ZEROCOPY = 60;
 
 /**
@@ -95,6 +96,7 @@ export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
 export const TCP_DEFER_ACCEPT = 9;
+export const TCP_INFO = 11;
 export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 
@@ -240,6 +242,17 @@ export const SOCKADDR_IN_SIZE = 16;
 export const SOCKADDR_IN6_SIZE = 28;
 export const SOCKADDR_UN_SIZE = 110;
 export const SOCKADDR_UN_PATH = 2;
+
+/**
+ * tcp(7), TCP_INFO. Of struct tcp_info only this: { ... u64 tcpi_bytes_acked @120; ... }. It counts what the peer has acknowledged, and
+ * is there since Linux 4.1.
+ */
+export const TCP_INFO_BYTES_ACKED = 120;
+export const TCP_INFO_BYTES_ACKED_END = 128;
+
+/** <linux/sock_diag.h>: SO_MEMINFO gives u32 values. SK_MEMINFO_WMEM_ALLOC is what the kernel holds of sent bytes, with their overhead. */
+export const SK_MEMINFO_WMEM_ALLOC = 2;
+export const SK_MEMINFO_VARS = 9;
 
 /** unix(7), SO_PEERCRED. struct ucred { s32 pid @0; u32 uid @4; u32 gid @8; } */
 export const UCRED_SIZE = 12;

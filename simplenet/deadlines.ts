@@ -21,7 +21,8 @@ export interface Timed {
   deadlineAt: number;
   /** Its place among the watched ones, or -1. */
   deadlineSlot: number;
-  onDeadline(): void;
+  /** `now` is the active time of the turn. */
+  onDeadline(now: number): void;
 }
 
 export class Deadlines {
@@ -88,7 +89,7 @@ export class Deadlines {
     for (const timed of expired) {
       if (timed.deadlineAt > now) continue;
       timed.deadlineAt = Number.POSITIVE_INFINITY;
-      timed.onDeadline();
+      timed.onDeadline(now);
     }
   }
 

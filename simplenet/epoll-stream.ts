@@ -139,6 +139,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     if (isOwned) this.#queue.pushOwned(bytes, sent, length);
     else this.#queue.pushCopy(bytes, sent, length);
     this.unsettle();
+    this.outputQueued();
     return false;
   }
 
@@ -167,6 +168,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     if (this.#queue === null) return;
     const before = this.#queue.byteLength;
     const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), MOST_SENDS);
+    this.outputSent(before - this.#queue.byteLength);
     if (result < 0) {
       this.fail('send', result);
       return;

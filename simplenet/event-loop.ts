@@ -20,6 +20,12 @@ import type { SocketAddress } from './socket-address.ts';
 import type { ListenOptions, SocketOptions } from './socket-options.ts';
 import type { SystemError } from './system-error.ts';
 
+/** How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. */
+export interface MinimumProgress {
+  readonly everyMs: number;
+  readonly bytes: number;
+}
+
 /** One connection, in order and reliable in both directions. */
 export interface Stream {
   /** The peer as it was when the connection was made, so it is still known when the peer is gone. */
@@ -61,6 +67,11 @@ export interface Stream {
    * of the turn; set before `onOpen`, from there.
    */
   setDeadline(delayMs: number): void;
+  /**
+   * While something is queued, a peer that takes less than this ends the stream with RST and ETIMEDOUT. What counts is what the peer's
+   * kernel has acknowledged. Null, as at first: a peer may take for ever. Setting it begins a new count.
+   */
+  minimumProgress: MinimumProgress | null;
 }
 
 /** What a program does about a stream. Only onData must be there. */

@@ -15,6 +15,7 @@ import {
   ETIMEDOUT,
   F_GETFL,
   F_SETFL,
+  IPPROTO_TCP,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_PEEK,
@@ -22,14 +23,20 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SK_MEMINFO_VARS,
+  SK_MEMINFO_WMEM_ALLOC,
   SO_ERROR,
   SO_LINGER,
+  SO_MEMINFO,
   SO_PEERCRED,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
   SOMAXCONN,
+  TCP_INFO,
+  TCP_INFO_BYTES_ACKED,
+  TCP_INFO_BYTES_ACKED_END,
   UCRED_SIZE,
 } from './abi.ts';
 import { untilUninterrupted } from './interruption.ts';
@@ -54,6 +61,12 @@ export interface ConnectSetup {
 
 /** Where `tryPeek` puts a byte that nobody looks at. */
 const peeked = new Uint8Array(1);
+
+const U32_SIZE = 4;
+
+/** What getsockopt(2) fills in for `takenBytes`. */
+const kernelInfo = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
+const infoLength = new Int32Array(1);
 
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
@@ -171,6 +184,23 @@ export class NetSocket extends Socket {
     if (this.family !== AF_UNIX) return null;
     const bytes = this.getOptionBytes(SOL_SOCKET, SO_PEERCRED, UCRED_SIZE);
     return { pid: bytes.readInt32LE(0), uid: bytes.readUInt32LE(4), gid: bytes.readUInt32LE(8) };
+  }
+
+  /**
+   * How many bytes the peer has taken of all that was sent. TCP counts what the peer has acknowledged. A Unix socket knows what it still
+   * holds: it must be told that `sentBytes` were sent, and only the growth of the result means something. Where the kernel says
+   * neither, what was sent counts as taken.
+   */
+  takenBytes(sentBytes: number): number {
+    infoLength[0] = TCP_INFO_BYTES_ACKED_END;
+    if (this.libc.getsockopt(this.fd, IPPROTO_TCP, TCP_INFO, kernelInfo, infoLength) === 0) {
+      return infoLength[0] < TCP_INFO_BYTES_ACKED_END
+        ? sentBytes
+        : Number(kernelInfo.readBigUInt64LE(TCP_INFO_BYTES_ACKED));
+    }
+    infoLength[0] = SK_MEMINFO_VARS * U32_SIZE;
+    if (this.libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, kernelInfo, infoLength) < 0) return sentBytes;
+    return sentBytes - kernelInfo.readUInt32LE(SK_MEMINFO_WMEM_ALLOC * U32_SIZE);
   }
 
   /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */

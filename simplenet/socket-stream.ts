@@ -9,17 +9,18 @@
 
 import { EPIPE, ETIMEDOUT, SHUT_WR } from './abi.ts';
 import type { Timed } from './deadlines.ts';
-import type { Stream, StreamHandler } from './event-loop.ts';
+import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
 import type { Alarm } from './host.ts';
 import { untilUninterrupted } from './interruption.ts';
 import type { NetSocket, PeerCredentials } from './net-socket.ts';
+import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import { pauseMsAfter } from './setbacks.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
 import type { Member, StreamHome } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
 import { trueByteLength } from './true-bytes.ts';
 
-export abstract class SocketStream<H extends StreamHome> implements Stream, Member, Timed {
+export abstract class SocketStream<H extends StreamHome> implements Stream, Member, Timed, WatchedOutput {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
@@ -45,6 +46,9 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   /** Calls in a row that the kernel has refused for the moment. */
   #setbacks = 0;
   #rest: Alarm | null = null;
+  #minimumProgress: MinimumProgress | null = null;
+  /** Only once something was queued. */
+  #outputWatch: OutputWatch | null = null;
 
   constructor(
     home: H,
@@ -118,6 +122,27 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
     else if (!this.isClosing) this.home.deadlines.set(this, this.home.activeNow() + delayMs);
   }
 
+  get minimumProgress(): MinimumProgress | null {
+    return this.#minimumProgress;
+  }
+
+  set minimumProgress(minimum: MinimumProgress | null) {
+    this.#minimumProgress = minimum;
+    this.#outputWatch?.remove();
+    this.#outputWatch = null;
+    if (this.queuedBytes > 0) this.outputQueued();
+  }
+
+  takenBytes(sentBytes: number): number {
+    return this.socket.takenBytes(sentBytes);
+  }
+
+  peerIsStuck(): void {
+    if (this.isClosing) return;
+    this.isAborted = true;
+    this.fail('send', -ETIMEDOUT);
+  }
+
   onThrow(): void {
     this.abort();
   }
@@ -170,6 +195,21 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   /** Bytes are on their way that must go before FIN. */
   protected abstract readonly isSending: boolean;
 
+  /** Something is queued, and the program knows it. */
+  protected outputQueued(): void {
+    const minimum = this.#minimumProgress;
+    if (minimum === null || this.isConnecting || this.isClosing) return;
+    this.#outputWatch ??= new OutputWatch(this, this.home.deadlines, minimum);
+    this.#outputWatch.start(this.home.activeNow());
+  }
+
+  /** The kernel has taken so many bytes. */
+  protected outputSent(bytes: number): void {
+    if (this.#outputWatch === null) return;
+    this.#outputWatch.sentBytes += bytes;
+    if (this.queuedBytes === 0) this.#outputWatch.stop();
+  }
+
   /** The connection is on its way, for that long at most. */
   protected connectWithin(timeoutMs: number): void {
     this.home.deadlines.set(this, this.home.activeNow() + timeoutMs);
@@ -190,6 +230,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   protected opened(): void {
     this.isConnecting = false;
     this.setDeadline(this.#delayOnceOpenMs);
+    if (this.queuedBytes > 0) this.outputQueued();
     this.unsettle();
     this.handler.onOpen?.(this);
   }
@@ -239,6 +280,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
     this.#isGone = true;
     const { fd } = this.socket;
     this.home.deadlines.remove(this);
+    this.#outputWatch?.remove();
     if (this.isAborted) this.socket.reset();
     else this.socket.close();
     this.home.gone(fd);

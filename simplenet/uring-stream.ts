@@ -218,7 +218,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
   seeWhatWasTaken(): void {
     this.#isInQuestion = false;
-    if (this.#isInKernel) this.#owesDrain = true;
+    if (this.#isInKernel) this.#oweDrain();
   }
 
   /** Copies the bytes, if the program may believe that the kernel has room for them. */
@@ -252,10 +252,16 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       this.fail('send', -ENOBUFS);
       return;
     }
-    this.#owesDrain = true;
     this.#queue ??= new WriteQueue();
     push(this.#queue);
+    this.#oweDrain();
     this.#mustFlush();
+  }
+
+  /** Counts what is unsent as queued. */
+  #oweDrain(): void {
+    this.#owesDrain = true;
+    this.outputQueued();
   }
 
   #mustFlush(): void {
@@ -290,9 +296,10 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     else this.setBack();
     const sent = Math.max(0, result);
     piece.start += sent;
+    this.outputSent(sent);
     if (this.#isPromised) this.#promisedBytes -= sent;
     if (piece.byteLength === 0) this.#nextPiece();
-    else this.#owesDrain = true;
+    else this.#oweDrain();
     if (this.isSending) this.#mustFlush();
     else if (!this.isClosing) this.#drained();
   }
@@ -311,6 +318,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #drained(): void {
     const owedDrain = this.#owesDrain;
     this.#owesDrain = false;
+    this.outputSent(0);
     if (this.hasEnded) this.sendFin();
     else if (owedDrain) this.handler.onDrain?.(this);
   }

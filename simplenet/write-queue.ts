@@ -4,7 +4,7 @@
  * Copied bytes share chunks, so a thousand small writes to a slow reader cost a few sends later and not a thousand.
  * Bytes given away are kept as they are. The queue itself has no limit; its owner looks at `byteLength`.
  *
- * Next: slow-start.ts
+ * Next: output-watch.ts
  */
 
 import { plainView } from './true-bytes.ts';

@@ -52,6 +52,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/node-host.ts': ['ffi', 'system-error', 'this-thread', 'host'],
   'simplenet/active-clock.ts': [],
   'simplenet/deadlines.ts': ['active-clock', 'host'],
+  'simplenet/output-watch.ts': ['deadlines', 'event-loop'],
   'simplenet/write-queue.ts': ['true-bytes'],
   'simplenet/slow-start.ts': [],
   'simplenet/socket-loop.ts': [
@@ -81,6 +82,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'event-loop',
     'host',
     'deadlines',
+    'output-watch',
     'setbacks',
     'socket-loop',
     'true-bytes',

@@ -71,6 +71,35 @@ async function untilClosed(world: World, recorders: readonly Recorder[]): Promis
   assertOrderly(recorders);
 }
 
+/** Writes until something is queued for a peer that does not read. */
+async function untilQueued(world: World, writer: Recorder): Promise<void> {
+  await world.quiet();
+  while (!writer.isClosed && streamOf(writer).queuedBytes === 0) {
+    writer.calling(() => {
+      while (streamOf(writer).write(pattern(10_000)));
+    });
+    await world.quiet();
+  }
+}
+
+/** Goes on writing to a peer that does not read, until the stream ends. */
+async function untilStuck(world: World, writer: Recorder): Promise<void> {
+  while (!writer.isClosed) {
+    await untilQueued(world, writer);
+    await pass(world, writer, 20);
+  }
+}
+
+/** Lets time pass, or less of it if the stream ends. */
+async function pass(world: World, recorder: Recorder, ms: number): Promise<void> {
+  let isOver = false;
+  const alarm = world.loop.after(ms, () => {
+    isOver = true;
+  });
+  await world.until(() => isOver || recorder.isClosed, `${ms} ms`);
+  alarm.cancel();
+}
+
 const echo: Partial<StreamHandler> = {
   onData(stream, bytes) {
     if (!stream.write(bytes)) stream.pause();
@@ -653,6 +682,89 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     const client = connect(world, { listener });
     await untilClosed(world, [client]);
     assert.deepEqual(errors, ['ETIMEDOUT']);
+  },
+
+  async 'a peer that takes nothing of what is queued ends the stream, though it goes on sending'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    streamOf(client).pause();
+    const writer = accepted(server);
+    const setAt = world.now();
+    streamOf(writer).minimumProgress = { everyMs: 200, bytes: 1 };
+    while (!writer.isClosed) {
+      await untilQueued(world, writer); // the kernel may have had a little more room
+      const { byteLength } = writer;
+      streamOf(client).write(Buffer.from('.'));
+      await world.until(() => writer.isClosed || writer.byteLength > byteLength, 'it is heard, or the end');
+      await pass(world, client, 20);
+    }
+    assert.ok(world.now() - setAt >= 200, 'not early');
+    assert.equal(writer.error?.code, 'ETIMEDOUT');
+    streamOf(client).resume();
+    await untilClosed(world, [client, writer]);
+    assert.ok(client.error !== null, 'the peer is told');
+  },
+
+  async 'a peer that takes a little now and then keeps the stream, until it stops'(world) {
+    const server = new Server(world);
+    const client = connect(world, server, { onData: (stream) => stream.pause() });
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    const writer = accepted(server);
+    streamOf(writer).minimumProgress = { everyMs: 400, bytes: 1 };
+    await untilQueued(world, writer);
+    const startedAt = world.now();
+    while (world.now() - startedAt < 1_000) {
+      const { byteLength } = client;
+      streamOf(client).resume();
+      await world.until(() => writer.isClosed || client.byteLength > byteLength, 'a little arrives');
+      assert.equal(writer.isClosed, false, `at ${world.now() - startedAt} ms`);
+      await untilQueued(world, writer); // the writer has always more to say
+      await pass(world, writer, 10);
+    }
+    await untilStuck(world, writer);
+    assert.equal(writer.error?.code, 'ETIMEDOUT');
+    streamOf(client).resume();
+    await untilClosed(world, [client, writer]);
+  },
+
+  async 'a stream that has drained asks nothing of its peer'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    const writer = accepted(server);
+    streamOf(client).pause();
+    await untilQueued(world, writer);
+    streamOf(client).resume();
+    streamOf(writer).minimumProgress = { everyMs: 200, bytes: 1 };
+    await world.until(() => streamOf(writer).queuedBytes === 0, 'it drains');
+    await pass(world, writer, 500);
+    assert.equal(writer.isClosed, false);
+    streamOf(client).pause();
+    streamOf(writer).minimumProgress = null;
+    await untilQueued(world, writer);
+    await pass(world, writer, 500);
+    assert.equal(writer.isClosed, false, 'nor does one that was told to be patient');
+    streamOf(writer).minimumProgress = { everyMs: 50, bytes: 1_000_000 };
+    await untilStuck(world, writer);
+    assert.equal(writer.error?.code, 'ETIMEDOUT', 'and it can be told otherwise again');
+    streamOf(client).resume();
+    await untilClosed(world, [client, writer]);
+  },
+
+  async 'what is queued before the connection stands is watched from there'(world) {
+    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const client = connect(world, server);
+    client.calling(() => {
+      streamOf(client).minimumProgress = { everyMs: 100, bytes: 1 };
+      streamOf(client).write(pattern(world.maxQueuedBytes));
+      streamOf(client).write(pattern(world.maxQueuedBytes));
+    });
+    await world.until(() => client.isClosed, 'the end');
+    assert.equal(client.opens, 1);
+    assert.equal(client.error?.code, 'ETIMEDOUT');
+    for (const recorder of server.recorders) streamOf(recorder).resume();
+    await untilClosed(world, [client, ...server.recorders]);
   },
 
   async 'an exception in any callback ends its stream, is raised, and touches nothing else'(world) {

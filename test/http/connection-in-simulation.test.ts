@@ -60,6 +60,18 @@ class Conversation {
     }
   }
 
+  /** Reads at most so many bytes. */
+  async take(bytes: number): Promise<void> {
+    this.#kernel.peerLibc.recv(this.#fd, Buffer.alloc(bytes), 0, bytes, MSG_DONTWAIT);
+  }
+
+  /** The server stands still, and the client sends something meanwhile. */
+  stall(ms: number, text: string): void {
+    this.#kernel.peerLibc.send(this.#fd, Buffer.from(text), 0, text.length, MSG_DONTWAIT);
+    while (this.#kernel.canDeliver) this.#kernel.deliver();
+    this.#host.advance(ms);
+  }
+
   halfClose(): Promise<void> {
     this.#kernel.peerLibc.shutdown(this.#fd, SHUT_WR);
     return this.pass(QUIET_MS);
@@ -221,4 +233,60 @@ test('a pipeline of small uploads is not read further ahead with each of them', 
   t.ok(answers >= 9, `${answers} answers`);
   const sent = pipeline.length - rest.length;
   t.ok(sent < 2 * BUFFER_BYTES + BUFFER_BYTES + 1_000 + 1_000, `${sent} bytes were taken`);
+});
+
+/** Larger than what leaves before its client reads, by much. */
+const HUGE = 'x'.repeat(100 * BUFFER_BYTES);
+
+const patient = { bodyMs: 300_000, bodyGraceMs: 5_000, bodyMinBytesPerSecond: 1, writeMs: 30_000 };
+
+test('a client that drips its body and reads nothing of the answer is given up after writeMs', async (t) => {
+  const talk = new Conversation((_request, response) => void response.write(HUGE), { timeouts: patient });
+  await talk.say(post(10_000));
+  for (let second = 1; second < 30; second++) {
+    await talk.say('b'.repeat(10));
+    await talk.pass(1_000);
+    t.equal(talk.server.connectionCount, 1, `after ${second} s`);
+  }
+  await talk.pass(2_000);
+  t.equal(talk.server.connectionCount, 0);
+});
+
+test('a client that drips its body and reads the answer slowly is not', async (t) => {
+  const talk = new Conversation((_request, response) => void response.write(HUGE), { timeouts: patient });
+  await talk.say(post(10_000));
+  for (let second = 1; second < 120; second++) {
+    await talk.say('b');
+    await talk.pass(1_000);
+    await talk.take(1_000);
+  }
+  t.equal(talk.server.connectionCount, 1);
+});
+
+test('readers of so many bytes a second, at the limit and just below it', async (t) => {
+  for (const [bytesPerSecond, isKept] of [
+    [240, true],
+    [239, false],
+  ] as const) {
+    const talk = new Conversation((_request, response) => response.text(HUGE));
+    await talk.say(get('/'));
+    await talk.pass(1_000); // up to here the kernel may have taken more than the client
+    for (let second = 1; second < 100; second++) {
+      await talk.take(bytesPerSecond);
+      await talk.pass(1_000);
+    }
+    t.equal(talk.server.connectionCount, isKept ? 1 : 0, `${bytesPerSecond} bytes/s`);
+  }
+});
+
+test('a stall in the middle of a body is not held against its client', async (t) => {
+  const timeouts = { bodyGraceMs: 1_000, bodyMs: 10_000, bodyMinBytesPerSecond: 1_000 };
+  const talk = new Conversation(async (request, response) => response.text(await request.text()), { timeouts });
+  await talk.say(post(4_000));
+  await talk.say('b'.repeat(1_000));
+  await talk.pass(500);
+  talk.stall(3_600_000, 'b'.repeat(1_000));
+  await talk.pass(200);
+  await talk.say('b'.repeat(2_000));
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 .*b{4000}$/s);
 });

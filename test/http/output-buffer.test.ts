@@ -15,6 +15,7 @@ class FakeStream implements Stream {
   readonly peerCredentials = null;
   handler: StreamHandler = { onData() {} };
   queuedBytes = 0;
+  readonly minimumProgress = null;
   isEnded = false;
   readonly owned: Uint8Array[] = [];
   readonly #name: string;

@@ -80,6 +80,8 @@ const expressions: Readonly<Record<string, string>> = {
   EPOLL_EVENT_DATA_WORD: 'offsetof(struct epoll_event, data) / 4',
   SOCK_FILTER_SIZE: 'sizeof(struct sock_filter)',
   SOCK_FPROG_SIZE: 'sizeof(struct sock_fprog)',
+  TCP_INFO_BYTES_ACKED: 'offsetof(struct tcp_info, tcpi_bytes_acked)',
+  TCP_INFO_BYTES_ACKED_END: 'offsetof(struct tcp_info, tcpi_bytes_acked) + 8',
   UCRED_SIZE: 'sizeof(struct ucred)',
   SOCKADDR_IN_SIZE: 'sizeof(struct sockaddr_in)',
   SOCKADDR_IN6_SIZE: 'sizeof(struct sockaddr_in6)',
@@ -183,7 +185,6 @@ const HEADERS = [
   'fcntl.h',
   'net/if.h',
   'netinet/in.h',
-  'netinet/tcp.h',
   'poll.h',
   'stddef.h',
   'stdio.h',
@@ -198,6 +199,8 @@ const HEADERS = [
   'sys/un.h',
   'linux/filter.h',
   'linux/io_uring.h',
+  'linux/sock_diag.h',
+  'linux/tcp.h', // netinet/tcp.h knows only the beginning of struct tcp_info
   'linux/netfilter_ipv4/ip_tables.h', // behind net/if.h, which it would else define again
 ];
 

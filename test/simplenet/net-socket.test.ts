@@ -877,3 +877,36 @@ t.test('scoped addresses take a number or a name', async (t) => {
   closing(t, NetSocket.openFor({ address: 'fe80::1%lo', port: 0 }, { libc: { ...libc, if_nametoindex } }));
   t.same(calls, ['lo']);
 });
+
+t.test('takenBytes grows by what the peer takes', async (t) => {
+  const [client, server] = connectedPair(t);
+  const before = client.takenBytes(0);
+  client.writeAll(Buffer.from('hello'));
+  t.equal(received(server), 'hello');
+  // Loopback acknowledges when it likes, but soon.
+  for (let i = 0; i < 100 && client.takenBytes(0) === before; i++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  t.equal(client.takenBytes(0) - before, 5);
+
+  const [writer, reader] = connectedPair(t, { path: `\0simplenet-taken-${process.pid}` });
+  const empty = writer.takenBytes(0);
+  writer.writeAll(Buffer.from('hello'));
+  t.ok(writer.takenBytes(5) < empty, 'a Unix socket holds it until it is read, with what it weighs in the kernel');
+  t.equal(received(reader), 'hello');
+  t.equal(writer.takenBytes(5), empty + 5);
+});
+
+t.test('takenBytes where the kernel does not know: what was sent counts', async (t) => {
+  const refusing: Libc = { ...libc, getsockopt: () => -abi.EINVAL };
+  const [client] = connectedPair(t, LOOPBACK, refusing);
+  t.equal(client.takenBytes(7), 7);
+  const old: Libc = {
+    ...libc,
+    getsockopt(_fd, _level, _option, _value, length) {
+      length[0] = 104; // struct tcp_info before Linux 4.1
+      return 0;
+    },
+  };
+  const [another] = connectedPair(t, LOOPBACK, old);
+  t.equal(another.takenBytes(7), 7);
+});

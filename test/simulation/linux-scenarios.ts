@@ -57,6 +57,9 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  TCP_INFO,
+  TCP_INFO_BYTES_ACKED,
+  TCP_INFO_BYTES_ACKED_END,
   TCP_NODELAY,
 } from '../../simplenet/abi.ts';
 import type { Libc } from '../../simplenet/libc.ts';
@@ -726,6 +729,32 @@ const tcp: Readonly<Record<string, (w: Witness) => void>> = {
     w.events('the server', server);
     w.note('recv gives some', String(w.drain(server) < sent));
     w.note('error', w.takeError(server));
+  },
+
+  'tcp: what has arrived is acknowledged, and what the peer has no room for is not'(w) {
+    const { client, server } = w.pair();
+    const acked = () => {
+      const info = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
+      const size = new Int32Array([info.length]);
+      w.libc.getsockopt(client, IPPROTO_TCP, TCP_INFO, info, size);
+      return Number(info.readBigUInt64LE(TCP_INFO_BYTES_ACKED));
+    };
+    const before = acked();
+    w.send(client, 'hello');
+    w.events('the server', server);
+    w.note('acknowledged', acked() - before);
+    w.recv(server);
+    const sent = 5 + w.fill(client);
+    w.note('all', String(acked() - before === sent));
+    w.note('some', String(acked() - before > 5));
+    const full = acked();
+    w.events('the client', client);
+    w.note('more', acked() - full);
+  },
+
+  'unix: of TCP it knows nothing'(w) {
+    const fd = w.socket(AF_UNIX);
+    w.note('TCP_INFO', w.libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, Buffer.alloc(128), new Int32Array([128])));
   },
 
   'tcp: options pass to the connections'(w) {

@@ -357,7 +357,9 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
           valueLength[0] = socket instanceof SimulatedTcpSocket ? (socket.filter?.instructionCount ?? 0) : 0;
           return 0;
         }
-        const stored = socket.getOption(level, option).subarray(0, valueLength[0] as number);
+        const known = socket.getOption(level, option);
+        if (typeof known === 'number') return known;
+        const stored = known.subarray(0, valueLength[0] as number);
         value.set(stored);
         valueLength[0] = stored.length;
         return 0;

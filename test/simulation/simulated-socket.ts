@@ -97,7 +97,8 @@ export abstract class SimulatedSocket extends SimulatedFile {
     return error;
   }
 
-  getOption(level: number, option: number): Buffer {
+  /** Or -errno. */
+  getOption(level: number, option: number): Buffer | number {
     if (level === SOL_SOCKET) {
       if (option === SO_ERROR) return int(this.takeError());
       if (option === SO_TYPE) return int(this.type);

@@ -24,8 +24,12 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  IPPROTO_TCP,
   SHUT_RD,
   SHUT_WR,
+  TCP_INFO,
+  TCP_INFO_BYTES_ACKED,
+  TCP_INFO_BYTES_ACKED_END,
 } from '../../simplenet/abi.ts';
 import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
 import { ByteQueue } from './byte-queue.ts';
@@ -55,6 +59,7 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
   #peer: SimulatedTcpSocket | null = null;
   /** A connect was made whose outcome was not asked for yet: the socket layer's own view, beside the protocol's. */
   #isOutcomeUnread = false;
+  #ackedBytes = 0;
   #isFinQueued = false;
   #hasFinArrived = false;
   #hasPeerEnded = false;
@@ -80,6 +85,14 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
 
   override get sendRoom(): number {
     return Math.max(0, this.sendBufferBytes - this.#outgoing.length);
+  }
+
+  /** Of TCP_INFO only what has arrived at the peer: its kernel acknowledges that. */
+  override getOption(level: number, option: number): Buffer | number {
+    if (level !== IPPROTO_TCP || option !== TCP_INFO) return super.getOption(level, option);
+    const info = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
+    info.writeBigUInt64LE(BigInt(this.#ackedBytes), TCP_INFO_BYTES_ACKED);
+    return info;
   }
 
   /** tcp_poll in the Linux sources. */
@@ -252,7 +265,9 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
     } else if (peer.#refusesBytes) {
       peer.#refuseBytes();
     } else {
-      peer.incoming.push(this.#outgoing.take(portion(Math.min(this.#outgoing.length, peer.#receiveRoom))));
+      const arriving = this.#outgoing.take(portion(Math.min(this.#outgoing.length, peer.#receiveRoom)));
+      this.#ackedBytes += arriving.length;
+      peer.incoming.push(arriving);
     }
   }
 

@@ -18,8 +18,14 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  IPPROTO_TCP,
   SHUT_RD,
   SHUT_WR,
+  SK_MEMINFO_VARS,
+  SK_MEMINFO_WMEM_ALLOC,
+  SO_MEMINFO,
+  SOL_SOCKET,
+  TCP_INFO,
 } from '../../simplenet/abi.ts';
 import type { SocketAddress } from '../../simplenet/socket-address.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
@@ -39,6 +45,15 @@ export class SimulatedUnixStreamSocket extends SimulatedStreamSocket {
 
   override get sendRoom(): number {
     return this.#peer === null ? 0 : Math.max(0, this.sendBufferBytes - this.#peer.incoming.length);
+  }
+
+  /** Of SO_MEMINFO only what is charged to the sender. A Unix socket has no options of TCP. */
+  override getOption(level: number, option: number): Buffer | number {
+    if (level === IPPROTO_TCP && option === TCP_INFO) return -EOPNOTSUPP;
+    if (level !== SOL_SOCKET || option !== SO_MEMINFO) return super.getOption(level, option);
+    const info = Buffer.alloc(4 * SK_MEMINFO_VARS);
+    info.writeUInt32LE(this.#peer?.incoming.length ?? 0, 4 * SK_MEMINFO_WMEM_ALLOC);
+    return info;
   }
 
   /** unix_poll in the Linux sources. */

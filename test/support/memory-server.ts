@@ -12,7 +12,7 @@ import { HeadParser } from '../../http/head-parser.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { OutputBuffer } from '../../http/output-buffer.ts';
 import { PlainHeads } from '../../http/plain-heads.ts';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
 
@@ -29,6 +29,7 @@ export class MemoryStream implements Stream {
   wasAborted = false;
   sentBytes = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
+  minimumProgress: MinimumProgress | null = null;
   readonly #sent: Buffer[] = [];
   readonly #isSlow: boolean;
 
@@ -101,6 +102,7 @@ export class MemoryHome implements ConnectionHome {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
+  readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
   readonly bodyMemory: BodyMemory;

@@ -1,0 +1,103 @@
+/** The watch over what a peer takes, on a clock and with a peer that the test moves by hand. */
+
+import { test } from 'tap';
+import { ActiveClock } from '../../simplenet/active-clock.ts';
+import { Deadlines } from '../../simplenet/deadlines.ts';
+import type { Host } from '../../simplenet/host.ts';
+import { OutputWatch } from '../../simplenet/output-watch.ts';
+
+const EVERY_MS = 8_000;
+const BYTES = 1_000;
+const FIRST_LOOK_MS = 1_000;
+
+class Peer {
+  taken = 0;
+  looks = 0;
+  isStuck = false;
+
+  takenBytes(): number {
+    this.looks++;
+    return this.taken;
+  }
+
+  peerIsStuck(): void {
+    this.isStuck = true;
+  }
+}
+
+function setUp(everyMs = EVERY_MS) {
+  const host = { now: () => 0, alarm: () => ({ cancel: () => {} }) } as unknown as Host;
+  const deadlines = new Deadlines(host, new ActiveClock(1), 1, () => {});
+  const peer = new Peer();
+  const watch = new OutputWatch(peer, deadlines, { everyMs, bytes: BYTES });
+  return { peer, watch, judge: (now: number) => deadlines.judge(now) };
+}
+
+test('nothing taken since the first look: stuck when the time is over, and not before', async (t) => {
+  const { peer, watch, judge } = setUp();
+  watch.start(0);
+  judge(FIRST_LOOK_MS - 1);
+  t.equal(peer.looks, 0);
+  judge(FIRST_LOOK_MS);
+  t.equal(peer.looks, 1);
+  judge(EVERY_MS - 1);
+  t.equal(peer.isStuck, false);
+  judge(EVERY_MS);
+  t.equal(peer.isStuck, true);
+});
+
+test('as many bytes as it must take, each time; then one fewer', async (t) => {
+  const { peer, watch, judge } = setUp();
+  watch.start(0);
+  judge(FIRST_LOOK_MS);
+  for (let i = 1; i <= 5; i++) {
+    peer.taken += BYTES;
+    judge(i * EVERY_MS);
+    t.equal(peer.isStuck, false, `after ${i} times`);
+  }
+  peer.taken += BYTES - 1;
+  judge(6 * EVERY_MS);
+  t.equal(peer.isStuck, true);
+});
+
+test('of the first time only the part behind the first look counts', async (t) => {
+  for (const [taken, isStuck] of [
+    [875, false],
+    [874, true],
+  ] as const) {
+    const { peer, watch, judge } = setUp();
+    watch.start(0);
+    judge(FIRST_LOOK_MS);
+    peer.taken += taken;
+    judge(EVERY_MS);
+    t.equal(peer.isStuck, isStuck, `${taken} bytes in seven eighths of the time`);
+  }
+});
+
+test('the first look is within a quarter of a short time', async (t) => {
+  const { peer, watch, judge } = setUp(400);
+  watch.start(0);
+  judge(99);
+  t.equal(peer.looks, 0);
+  judge(100);
+  t.equal(peer.looks, 1);
+});
+
+test('stopped, it asks nothing; started again, it begins anew', async (t) => {
+  const { peer, watch, judge } = setUp();
+  watch.start(0);
+  watch.start(500);
+  judge(FIRST_LOOK_MS);
+  t.equal(peer.looks, 1, 'it ran already');
+  watch.stop();
+  watch.stop();
+  judge(10 * EVERY_MS);
+  t.equal(peer.looks, 1);
+  watch.start(10 * EVERY_MS);
+  judge(10 * EVERY_MS + FIRST_LOOK_MS);
+  judge(11 * EVERY_MS - 1);
+  t.equal(peer.isStuck, false);
+  watch.remove();
+  judge(20 * EVERY_MS);
+  t.equal(peer.isStuck, false);
+});
