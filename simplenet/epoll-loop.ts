@@ -141,7 +141,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
         this.threw(member, error);
       }
     }
-    const isStillDue = this.endLook(count < this.heardPerLook);
+    const isStillDue = this.endLook(count < this.heardPerLook && !this.isPausing);
     return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
   }
 }

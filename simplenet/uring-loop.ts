@@ -185,7 +185,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.turn++;
     this.beginTurn();
     const count = this.#deliver();
-    this.endLook(count === 0 && !ring.hasNews);
+    this.endLook(count === 0 && !ring.hasNews && !this.isPausing);
     if (ring.isClosed || this.isPausing) return false;
     if (count > 0 || ring.hasNews) return true;
     ring.setBell();

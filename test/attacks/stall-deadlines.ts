@@ -86,6 +86,7 @@ async function attackBy(name: string, stall: Stall, options: AttackOptions): Pro
     clients.map(({ raw, answers }) => raw.until(() => raw.isConnected && raw.answers === answers - 1, 'the beginning')),
   );
   const goOn = await stall(server);
+  await sleep(100); // what it sent before is read
   // On a busy machine some may have run out of time before the stall: they say nothing about it.
   const concerned = clients.filter(({ raw }) => raw.isConnected && !raw.hasEnded);
   const newcomers = Array.from({ length: count }, () => new RawClient(server.port));
