@@ -56,6 +56,8 @@ export interface ConnectionHome {
   readonly isStopping: boolean;
   /** While the server stops: how long a connection at rest may still begin a request. */
   readonly idleGraceMs: number;
+  /** The turn of the loop has taken its time. To ask takes longer than to look at a field. */
+  readonly isTurnSpent: boolean;
   /** The clock of the loop that deadlines count from. */
   activeNow(): number;
   /** A parser in its first state. A connection keeps one only while a head is incomplete. */
@@ -95,6 +97,9 @@ const MOST_LINGER_BYTES = 4 * 1024 * 1024;
 /** RFC 9110 section 10.2.3. Memory for bodies comes free as fast as handlers answer. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
+/** A bit mask: within a pipeline the clock is read behind every fourth request. */
+const CLOCK_MASK = 3;
+
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
 export class Connection implements StreamHandler, RequestOrigin, BodySource, ResponseSink {
@@ -114,6 +119,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #abort: ((reason: Error) => void) | null = null;
   #writers: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
   #requests = 0;
+  /** How many of them there were when the loop last called. */
+  #requestsBefore = 0;
+  /** Whole requests may wait in #pending: they go on when other connections have had their turn. */
+  #isYielding = false;
   /** Bytes are being worked through: what is written meanwhile leaves at the end. */
   #isConsuming = false;
   /** Of those bytes, how many came behind the head of the request at work. */
@@ -170,19 +179,29 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#dropped += bytes.length;
       if (this.#dropped > MOST_LINGER_BYTES) stream.abort();
     } else if (this.#pending === null) {
+      this.#requestsBefore = this.#requests;
       const used = this.#consume(bytes, 0, bytes.length);
       if (used < bytes.length) this.#keep(bytes.subarray(used));
       this.#afterTurn();
     } else {
       this.#keep(bytes);
+      if (this.#isYielding) return;
+      this.#requestsBefore = this.#requests;
       this.#consumePending(this.#pending);
     }
+  }
+
+  onTurn(): void {
+    this.#isYielding = false;
+    this.#requestsBefore = this.#requests;
+    if (this.#pending !== null) this.#consumePending(this.#pending); // it was not refused meanwhile
   }
 
   onEnd(stream: Stream): void {
     this.#hasPeerEnded = true;
     switch (this.#phase) {
       case HEAD:
+        if (this.#isYielding) break; // its requests come first
         if (this.isIdle) stream.close();
         else this.#refuse(400, 'the connection ended within a head');
         break;
@@ -197,6 +216,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   onDrain(): void {
+    this.#requestsBefore = this.#requests;
     this.#letWrite();
     if (this.#phase === FLUSH) this.#next();
   }
@@ -204,6 +224,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   onTimeout(stream: Stream): void {
     switch (this.#phase) {
       case HEAD:
+        if (this.#isYielding) break; // it waits for us
         if (!this.isIdle) this.#refuse(408, 'the head took too long');
         else if (this.#home.isStopping) this.#endIdle();
         else stream.close();
@@ -459,6 +480,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     while (at < end) {
       if (this.#phase === HEAD) {
         if (this.stream.queuedBytes > 0) break; // answers first: the client asks faster than it reads
+        if (this.#mustYield()) break;
         const used = this.#readHead(bytes, at, end);
         if (used === INCOMPLETE) break;
         at = used;
@@ -473,6 +495,24 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     this.#isConsuming = false;
     this.#home.output.flush();
     return at;
+  }
+
+  /**
+   * Whether the next request has to wait for another turn, which is asked for then. The clock is read behind the first request of a
+   * pipeline and behind every fourth: a cheap pipeline hardly pays for it, and a slow handler is found out at once.
+   */
+  #mustYield(): boolean {
+    const begun = this.#requests - this.#requestsBefore;
+    if (begun === 0) return false;
+    if (begun < this.#home.limits.requestsPerTurn) {
+      const isToLook = begun === 1 || (begun & CLOCK_MASK) === 0;
+      if (!isToLook || !this.#home.isTurnSpent) return false;
+    }
+    this.#home.output.flush();
+    if (this.stream.queuedBytes > 0) return true; // it goes on when the client has taken that
+    this.#isYielding = true;
+    this.stream.awaitTurn();
+    return true;
   }
 
   /** Whoever waits for the client may go on. */
@@ -493,7 +533,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     const { bodyBufferBytes, headBytes } = this.#home.limits;
     if (this.#pending === null) this.#pending = new PendingInput(bytes, Math.max(bodyBufferBytes, headBytes));
     else this.#pending.append(bytes);
-    const isBehind = this.#phase !== HEAD && this.#phase !== UPGRADED;
+    const isBehind = (this.#phase !== HEAD && this.#phase !== UPGRADED) || this.#isYielding;
     if (isBehind && this.#pending.byteLength >= bodyBufferBytes) this.#pause();
   }
 
@@ -507,6 +547,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#waitForNothing();
       return;
     }
+    if (this.#isYielding) return;
     if (this.#isPaused) this.#resume();
     if (this.#hasPeerEnded)
       this.stream.close(); // all its requests are answered; part of one is none

@@ -44,6 +44,11 @@ export interface Limits {
   readonly answerBufferBytes: number;
   /** Requests on one connection, after which it closes: so load balancers can rebalance. */
   readonly requestsPerConnection: number;
+  /**
+   * Requests of one pipeline that begin in a row; the rest waits until other connections have had their turn. Sixteen is as deep as
+   * clients pipeline. More would save little, and let one client keep all others waiting.
+   */
+  readonly requestsPerTurn: number;
   /** Connections at a time; more are closed at once. */
   readonly connections: number;
 }
@@ -64,6 +69,7 @@ export const defaultLimits: Limits = {
   bodyBufferBytes: 65_536,
   answerBufferBytes: 16 * 1024 * 1024,
   requestsPerConnection: Number.MAX_SAFE_INTEGER,
+  requestsPerTurn: 16,
   connections: Number.MAX_SAFE_INTEGER,
 };
 

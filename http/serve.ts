@@ -148,6 +148,10 @@ export class Server implements ConnectionHome {
     return this.#idleGraceMs;
   }
 
+  get isTurnSpent(): boolean {
+    return this.#loop.isTurnSpent;
+  }
+
   /** Connections that are open now. */
   get connectionCount(): number {
     return this.#connections.size;

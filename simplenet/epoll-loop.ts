@@ -49,6 +49,11 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
   protected override readonly heardPerLook: number;
   #view: Buffer;
   #turns = 0;
+  /**
+   * The rest of a batch for which a turn had no time. It is kept by member, as a descriptor may have another owner by the next turn.
+   * And it comes before epoll is asked again, which would name the first of the batch once more and never come to the last.
+   */
+  #rest: { readonly member: EpollMember; readonly events: number }[] = [];
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
@@ -129,19 +134,55 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
   }
 
   #turn(): boolean {
-    const count = this.#wait();
+    const count = this.#rest.length > 0 ? 0 : this.#wait();
     this.#turns++;
     this.beginTurn();
+    const isWhole = this.#rest.length === 0;
+    const told = isWhole ? this.#deliver(count) : this.#deliverRest();
+    this.continueStreams();
+    const isCut = this.#rest.length > 0;
+    const isQuiet = isWhole && !isCut && count < this.heardPerLook && !this.isPausing;
+    const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : told);
+    if (isCut || this.hasContinuing) return true;
+    return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
+  }
+
+  /** Answers how many have been told. What is left, if there was no time for all, is the new rest. */
+  #deliver(count: number): number {
     for (let i = 0; i < count; i++) {
       const member = this.members[this.epoll.fdOf(i)];
       if (member === undefined) continue;
-      try {
-        member.onEvents(this.epoll.eventsOf(i), this.#turns);
-      } catch (error) {
-        this.threw(member, error);
-      }
+      this.#tell(member, this.epoll.eventsOf(i));
+      if (!this.budget.isSpentByEvent()) continue;
+      this.#keepRest(i + 1, count);
+      return i + 1;
     }
-    const isStillDue = this.endLook(count < this.heardPerLook && !this.isPausing);
-    return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
+    return count;
+  }
+
+  #keepRest(from: number, to: number): void {
+    for (let i = from; i < to; i++) {
+      const member = this.members[this.epoll.fdOf(i)];
+      if (member !== undefined) this.#rest.push({ member, events: this.epoll.eventsOf(i) });
+    }
+  }
+
+  #deliverRest(): number {
+    let told = 0;
+    for (const { member, events } of this.#rest) {
+      this.#tell(member, events);
+      told++;
+      if (this.budget.isSpentByEvent()) break;
+    }
+    this.#rest = this.#rest.slice(told);
+    return told;
+  }
+
+  #tell(member: EpollMember, events: number): void {
+    try {
+      member.onEvents(events, this.#turns);
+    } catch (error) {
+      this.threw(member, error);
+    }
   }
 }

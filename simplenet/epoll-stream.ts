@@ -44,8 +44,11 @@ export interface EpollStreamHome extends EpollHome, StreamHome {
 /** No events. */
 const NOTHING = 0;
 
-/** Chunks sent in one turn: others wait, too. */
-const MOST_SENDS = 64;
+/** Small writes do not wait for a turn whose bytes are spent: they would cost more as part of a queue. */
+const MAX_SMALL_BYTES = 16_384;
+
+/** Larger answers wait for the second part of the turn: it is soon, and other clients are answered before. */
+const MAX_BYTES_AMONG_NEWS = 65_536;
 
 export class EpollStream extends SocketStream<EpollStreamHome> implements EpollMember {
   /** Somebody else may hold the same open socket: then close(2) alone would leave it in the epoll set. */
@@ -55,6 +58,11 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   #interest: number;
   /** Out of the epoll set, until `resume`. */
   #isParked = false;
+  /** The kernel has not taken all of the last send, and EPOLLOUT is to say when it would take more. */
+  #hasNoRoom = false;
+  /** How much was sent in which part of a turn. */
+  #part = 0;
+  #sentInPart = 0;
 
   /** `socket` is in the epoll set with the mask `interest`: with EPOLLOUT, its connection is on the way. */
   constructor(
@@ -101,13 +109,21 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       this.#connected();
       return;
     }
-    if ((events & EPOLLOUT) !== 0) this.#drain();
-    if (this.isClosing) return;
+    if ((events & EPOLLOUT) !== 0) {
+      this.#hasNoRoom = false;
+      this.home.awaitTurn(this);
+    }
     if ((events & EPOLLIN) !== 0) {
       if (!this.isPaused) this.#receive(); // paused within this turn: the next one knows
     } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.hungUp()) {
       this.#park();
     }
+  }
+
+  override onTurn(): void {
+    if (this.isClosing) return;
+    if (!this.#hasNoRoom && !this.isConnecting) this.#drain();
+    super.onTurn();
   }
 
   settle(): void {
@@ -125,7 +141,9 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     if (length === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
-      sent = this.#send(bytes, 0, length, flags);
+      const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.home.budget.isForNews;
+      const most = isForLater ? 0 : this.#allowance(length);
+      if (most > 0) sent = this.#send(bytes, 0, most, most < length ? MSG_MORE : flags);
       if (sent === length) return true;
       if (sent < 0) {
         this.fail('send', sent);
@@ -138,9 +156,26 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     this.#queue ??= new WriteQueue();
     if (isOwned) this.#queue.pushOwned(bytes, sent, length);
     else this.#queue.pushCopy(bytes, sent, length);
-    this.unsettle();
     this.outputQueued();
+    this.#goOnLater();
     return false;
+  }
+
+  /** Something is queued: it goes on when the kernel has room, and where it has, in the next turn. */
+  #goOnLater(): void {
+    if (this.#hasNoRoom || this.isConnecting) this.unsettle();
+    else this.home.awaitTurn(this);
+  }
+
+  /** How many of so many bytes may be sent now: what is left of the share of this stream. */
+  #allowance(length: number): number {
+    const { budget } = this.home;
+    if (this.#part !== budget.part) {
+      this.#part = budget.part;
+      this.#sentInPart = 0;
+    }
+    if (length > MAX_SMALL_BYTES && budget.areBytesSpent) return 0;
+    return Math.min(length, budget.streamBytes - this.#sentInPart);
   }
 
   /** send(2). No room is 0 bytes sent, and so is a kernel that is short of memory for the moment. */
@@ -149,7 +184,12 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
       sent = this.socket.tryWrite(bytes, offset, length, flags);
     }
-    return isPassing(sent) ? 0 : sent;
+    if (isPassing(sent)) sent = 0;
+    this.#hasNoRoom = sent < length;
+    if (sent < 0) return sent;
+    this.#sentInPart += sent;
+    this.home.budget.sent(sent);
+    return sent;
   }
 
   #receive(): void {
@@ -165,17 +205,22 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   }
 
   #drain(): void {
-    if (this.#queue === null) return;
-    const before = this.#queue.byteLength;
-    const result = this.#queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), MOST_SENDS);
-    this.outputSent(before - this.#queue.byteLength);
+    const queue = this.#queue;
+    if (queue === null || queue.byteLength === 0) return;
+    const before = queue.byteLength;
+    const most = this.#allowance(before);
+    const result = queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), most);
+    this.outputSent(before - queue.byteLength);
     if (result < 0) {
       this.fail('send', result);
       return;
     }
-    if (this.#queue.byteLength === before) this.setBack();
-    else this.goAhead();
-    if (this.#queue.byteLength > 0) return;
+    if (queue.byteLength < before) this.goAhead();
+    else if (most > 0) this.setBack();
+    if (queue.byteLength > 0) {
+      this.#goOnLater();
+      return;
+    }
     this.unsettle();
     if (this.hasEnded) this.sendFin();
     else this.handler.onDrain?.(this);
@@ -206,9 +251,11 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
 
   #applyInterest(): void {
     if (this.isConnecting) return;
+    // While something is queued, an EPOLLOUT that is watched stays so: the kernel will soon be full again.
+    const watchesOut = this.queuedBytes > 0 && (this.#hasNoRoom || (this.#interest & EPOLLOUT) !== 0);
     const wanted = this.isResting
       ? NOTHING
-      : (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (this.queuedBytes > 0 ? EPOLLOUT : NOTHING);
+      : (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (watchesOut ? EPOLLOUT : NOTHING);
     if (this.#isParked ? wanted === NOTHING : wanted === this.#interest) return;
     try {
       if (this.#isParked) this.home.epoll.add(this.socket.fd, wanted);

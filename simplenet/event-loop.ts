@@ -42,7 +42,7 @@ export interface Stream {
   readonly isEnded: boolean;
   /**
    * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
-   * are sent yet, the rest is queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with
+   * are sent yet, for the kernel has no room or others are to have their turn; the rest is queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with
    * ENOBUFS. `hasMore`: another write follows at once, so these bytes need no packet of their own.
    */
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
@@ -72,6 +72,11 @@ export interface Stream {
    * kernel has acknowledged. Null, as at first: a peer may take for ever. Setting it begins a new count.
    */
   minimumProgress: MinimumProgress | null;
+  /**
+   * Calls `onTurn` once, when other streams and Node's timers have had their turn. For a program that has much to do: it does some
+   * of it, asks for another turn, and returns. `EventLoop.isTurnSpent` says when it is time.
+   */
+  awaitTurn(): void;
 }
 
 /** What a program does about a stream. Only onData must be there. */
@@ -87,6 +92,8 @@ export interface StreamHandler {
    * may turn out later.
    */
   onDrain?(stream: Stream): void;
+  /** The turn that `awaitTurn` has asked for. */
+  onTurn?(stream: Stream): void;
   /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
   onTimeout?(stream: Stream): void;
   /**
@@ -177,6 +184,8 @@ export interface EventLoop {
   now(): number;
   /** As `now`, without the time in which the process was stalled (active-clock.ts). Deadlines count from it. */
   activeNow(): number;
+  /** Whether the turn has taken its time (`turnMs`): whoever has more to do asks for another one. Asking reads the clock. */
+  readonly isTurnSpent: boolean;
   /** Milliseconds since 1970, on the clock on the wall, which people set. */
   wallNow(): number;
   /** Calls back once, not before `delayMs` have passed; Infinity is never. It keeps no process alive, and outlives the loop. */

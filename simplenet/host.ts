@@ -17,8 +17,8 @@ export interface Host {
   /** Milliseconds since 1970, on the clock on the wall, which people set. */
   wallNow(): number;
   /**
-   * Calls `onReadable` whenever `fd`, the descriptor of an Epoll, is readable, again and again for as long as it is. It answers
-   * whether it would look again at once, for what has come meanwhile; that it may be granted or not.
+   * Calls `onReadable` whenever `fd`, the descriptor of an Epoll, is readable, again and again for as long as it is. Where it answers
+   * true, it is called once more, readable or not: at once, or when others have had their turn.
    */
   watch(fd: number, onReadable: () => boolean): Watch;
   /** Calls back once, not before `delayMs` have passed. It keeps no process alive, unless `keepsAlive` is set. */

@@ -24,7 +24,7 @@
  * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors and bells
  *   come here, each once.
  *
- * Next: active-clock.ts
+ * Next: turn-budget.ts
  */
 
 import { clearImmediate, setImmediate } from 'node:timers';
@@ -48,6 +48,9 @@ const LONGEST_TIMER_MS = 0x7fffffff;
  * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait, or nothing in a ring.
  */
 const MOST_TURNS = 4;
+
+/** And for how long: Node's timers wait for all of them. */
+const MAX_TURNS_MS = 5;
 
 /** uv.h: the types of handles, events and errors. */
 const UV_POLL = 8;
@@ -98,6 +101,7 @@ class NodeWatch implements Watch {
   constructor(fd: number, onReadable: () => boolean) {
     if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
     let turns = 0;
+    let startedAt = 0;
     const turn = () => {
       if (this.#handle === null) return;
       try {
@@ -106,7 +110,7 @@ class NodeWatch implements Watch {
         nodeHost.raise(error);
         return;
       }
-      if (++turns < MOST_TURNS)
+      if (++turns < MOST_TURNS && performance.now() - startedAt < MAX_TURNS_MS)
         settled.then(turn); // behind what the callbacks have left to do
       else this.turnSoon();
     };
@@ -117,6 +121,7 @@ class NodeWatch implements Watch {
       mark[0] = NO_NEWS;
       this.#isTurnWanted = false;
       turns = 0;
+      startedAt = performance.now();
       if (status < 0) nodeHost.raise(new SystemError('uv_poll', status));
       else turn();
     };

@@ -35,6 +35,7 @@ import { bindReplacingStale, SocketFile } from './socket-file.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { type Resting, SpareDescriptor } from './starvation.ts';
 import { SystemError } from './system-error.ts';
+import { TurnBudget } from './turn-budget.ts';
 import { UdpSocket } from './udp-socket.ts';
 
 /** The limits of a loop. Each has a default that suits a server. */
@@ -44,6 +45,15 @@ export interface LoopLimits {
   /** On io_uring, where connections come unasked, only of those that are turned away for want of descriptors. */
   readonly acceptsPerTurn: number;
   readonly datagramsPerTurn: number;
+  /**
+   * How long one part of a turn (turn-budget.ts) may take. What is left then waits until Node's loop has gone round. One callback that
+   * takes longer is not interrupted.
+   */
+  readonly turnMs: number;
+  /** How much all streams together send in one part of a turn. Small writes are sent even above it: they would only wait. */
+  readonly sentBytesPerTurn: number;
+  /** The share of one stream in that. It goes on in the next turn, when others have had theirs. */
+  readonly sentBytesPerStream: number;
   /**
    * How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. Streams on io_uring receive into other
    * buffers (RingSizes).
@@ -62,6 +72,9 @@ export const defaultLoopLimits: LoopLimits = {
   maxEventsPerTurn: 256,
   acceptsPerTurn: 256,
   datagramsPerTurn: 64,
+  turnMs: 5,
+  sentBytesPerTurn: 4 * 1024 * 1024,
+  sentBytesPerStream: 256 * 1024,
   receiveBufferBytes: 65_536,
   maxQueuedBytes: 16 * 1024 * 1024,
   tickMs: 100,
@@ -82,6 +95,12 @@ export interface Member {
   lose(error: SystemError): void;
 }
 
+/** A member that can have more to do than its share of a turn. */
+export interface Continuing extends Member {
+  /** Its next share, in the second part of a turn. */
+  onTurn(): void;
+}
+
 /** What every member needs from the loop it lives on. */
 export interface Home {
   readonly host: Host;
@@ -99,6 +118,11 @@ export interface Home {
 export interface StreamHome extends Home {
   readonly deadlines: Deadlines;
   readonly maxQueuedBytes: number;
+  readonly budget: TurnBudget;
+  /** Calls `onTurn` once: in the second part of this turn or, if there is none or it has begun, of the next. */
+  awaitTurn(stream: Continuing): void;
+  /** It is gone, and has no more to do. */
+  cancelTurn(stream: Continuing): void;
 }
 
 /** What a listener is made of, besides its socket. */
@@ -129,6 +153,7 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
 export abstract class SocketLoop<M extends Member> implements EventLoop, StreamHome {
   readonly host: Host;
   readonly deadlines: Deadlines;
+  readonly budget: TurnBudget;
   readonly maxQueuedBytes: number;
   readonly acceptsPerTurn: number;
   readonly acceptRestMs: number;
@@ -140,6 +165,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   protected readonly members: (M | undefined)[] = [];
   readonly #connectTimeoutMs: number;
   readonly #unsettled: Member[] = [];
+  /** Those who have more to do, in the order in which they asked. */
+  readonly #continuing = new Set<Continuing>();
   #watch: Watch | null = null;
   readonly #setbacks = new LoopSetbacks();
   #watchedFd = -1;
@@ -173,6 +200,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#connectTimeoutMs = limits.connectTimeoutMs;
     this.#clock = new ActiveClock(limits.tickMs);
     this.deadlines = new Deadlines(host, this.#clock, limits.tickMs, () => this.#watch?.turnSoon());
+    this.budget = new TurnBudget(host, limits);
   }
 
   // How the loop asks the kernel: what is left to each kind of loop.
@@ -265,6 +293,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     return this.#isInTurn ? this.#turnActiveAt : this.#clock.after(this.deadlines.alarmAt, this.host.now());
   }
 
+  get isTurnSpent(): boolean {
+    return this.budget.isTimeSpent;
+  }
+
   wallNow(): number {
     return this.host.wallNow();
   }
@@ -292,6 +324,15 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     member.isUnsettled = true;
     this.#unsettled.push(member);
     this.settleSoon();
+  }
+
+  awaitTurn(stream: Continuing): void {
+    this.#continuing.add(stream);
+    if (!this.#isInTurn) this.#watch?.turnSoon();
+  }
+
+  cancelTurn(stream: Continuing): void {
+    this.#continuing.delete(stream);
   }
 
   gone(fd: number): void {
@@ -351,21 +392,42 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.host.raise(error);
   }
 
+  /** The first part: news. */
   protected beginTurn(): void {
-    this.#turnStartedAt = this.host.now();
-    this.#turnActiveAt = this.#clock.after(this.deadlines.alarmAt, this.#turnStartedAt);
-    this.#isInTurn = true;
+    this.#begin();
+    this.budget.begin(this.#turnStartedAt, true);
+  }
+
+  /** The second part: each of those who wait now has a share, as far as the budget goes. One has it in any case. */
+  protected continueStreams(): void {
+    this.budget.isForNews = false;
+    let left = this.#continuing.size;
+    if (left === 0) return;
+    this.budget.begin(this.host.now(), false);
+    for (const stream of this.#continuing) {
+      this.#continuing.delete(stream); // and if it asks again, it comes last
+      this.guard(stream, () => stream.onTurn());
+      if (--left === 0 || this.budget.areBytesSpent || this.budget.isTimeSpent) return;
+    }
+  }
+
+  protected get hasContinuing(): boolean {
+    return this.#continuing.size > 0;
   }
 
   /**
    * The end of a turn that has delivered what the kernel had. `isQuiet`: the kernel had no more, so whoever has sent something was
    * heard, and deadlines can be judged. In a loop that never comes to rest they are judged after as many looks as it takes to
-   * hear all. Answers whether deadlines are still to be judged.
+   * hear all. `heard` is how many were heard in a turn that had no time for all, which is a part of a look. Answers whether deadlines
+   * are still to be judged.
    */
-  protected endLook(isQuiet: boolean): boolean {
-    if (this.deadlines.isDue && (isQuiet || ++this.#looks > this.#openCount / this.heardPerLook)) {
-      this.#looks = 0;
-      this.deadlines.judge(this.#turnActiveAt);
+  protected endLook(isQuiet: boolean, heard: number | null): boolean {
+    if (this.deadlines.isDue) {
+      this.#looks += heard === null ? 1 : heard / this.heardPerLook;
+      if (isQuiet || this.#looks > this.#openCount / this.heardPerLook) {
+        this.#looks = 0;
+        this.deadlines.judge(this.#turnActiveAt);
+      }
     }
     this.endTurn();
     this.#clock.after(this.#turnActiveAt, this.host.now());
@@ -397,8 +459,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#isSettlingSoon = true;
     this.host.soon(() => {
       this.#isSettlingSoon = false;
-      this.beginTurn();
+      this.#begin();
       this.endTurn();
+      if (this.hasContinuing) this.#watch?.turnSoon();
     });
   }
 
@@ -421,6 +484,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.abandon();
     for (const member of this.members) if (member !== undefined) this.guard(member, () => member.lose(error));
     this.close();
+  }
+
+  #begin(): void {
+    this.#turnStartedAt = this.host.now();
+    this.#turnActiveAt = this.#clock.after(this.deadlines.alarmAt, this.#turnStartedAt);
+    this.#isInTurn = true;
   }
 
   #mustBeOpen(): void {

@@ -16,11 +16,11 @@ import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import { pauseMsAfter } from './setbacks.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
-import type { Member, StreamHome } from './socket-loop.ts';
+import type { Continuing, StreamHome } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
 import { trueByteLength } from './true-bytes.ts';
 
-export abstract class SocketStream<H extends StreamHome> implements Stream, Member, Timed, WatchedOutput {
+export abstract class SocketStream<H extends StreamHome> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
@@ -42,6 +42,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
   #peer: SocketAddress | Uint8Array;
   /** A deadline that was set before the connection stood counts from then. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
+  #wantsTurn = false;
   #isGone = false;
   /** Calls in a row that the kernel has refused for the moment. */
   #setbacks = 0;
@@ -141,6 +142,18 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
     if (this.isClosing) return;
     this.isAborted = true;
     this.fail('send', -ETIMEDOUT);
+  }
+
+  awaitTurn(): void {
+    if (this.isClosing) return;
+    this.#wantsTurn = true;
+    this.home.awaitTurn(this);
+  }
+
+  onTurn(): void {
+    if (!this.#wantsTurn || this.isClosing) return;
+    this.#wantsTurn = false;
+    this.handler.onTurn?.(this);
   }
 
   onThrow(): void {
@@ -281,6 +294,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Memb
     const { fd } = this.socket;
     this.home.deadlines.remove(this);
     this.#outputWatch?.remove();
+    this.home.cancelTurn(this);
     if (this.isAborted) this.socket.reset();
     else this.socket.close();
     this.home.gone(fd);

@@ -107,6 +107,10 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.settleSoon();
   }
 
+  isInQuestion(stream: UringStream): void {
+    this.#inQuestion.push(stream);
+  }
+
   addStream(socket: NetSocket, peer: Uint8Array): UringStream {
     const stream = this.add(socket, new UringStream(this, socket, peer, NOBODY, false));
     stream.start();
@@ -145,11 +149,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   protected override settled(): void {
     const { ring } = this;
     if (ring.isClosed) return;
-    for (const stream of this.#output.splice(0)) {
-      this.guard(stream, () => {
-        if (stream.flush()) this.#inQuestion.push(stream);
-      });
-    }
+    for (const stream of this.#output.splice(0)) this.guard(stream, () => stream.flush());
     if (ring.unsubmitted === 0 || this.isPausing) return;
     this.#submit();
     // The kernel was short of something, and has not taken all. Nothing else would come back to that.
@@ -185,9 +185,11 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.turn++;
     this.beginTurn();
     const count = this.#deliver();
-    this.endLook(count === 0 && !ring.hasNews && !this.isPausing);
+    this.continueStreams();
+    const isCut = ring.hasNews && count < this.heardPerLook;
+    this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
     if (ring.isClosed || this.isPausing) return false;
-    if (count > 0 || ring.hasNews) return true;
+    if (count > 0 || ring.hasNews || this.hasContinuing) return true;
     ring.setBell();
     return ring.hasNews;
   }
@@ -202,7 +204,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     let count = 0;
     while (isFound) {
       this.#dispatch();
-      if (++count === this.#maxEventsPerTurn) break;
+      if (++count === this.#maxEventsPerTurn || this.budget.isSpentByEvent()) break; // the rest waits in the ring
       isFound = ring.take();
     }
     ring.freeTaken();

@@ -48,6 +48,8 @@ export interface UringStreamHome extends UringHome, StreamHome {
   readonly lingerMs: number;
   /** Calls `flush` when this turn ends, or soon if there is none. */
   hasOutput(stream: UringStream): void;
+  /** Calls `seeWhatWasTaken` when the completions of the next turn are all delivered. */
+  isInQuestion(stream: UringStream): void;
 }
 
 // What the requests of a stream are tagged with.
@@ -63,6 +65,9 @@ const MUCH_BYTES = 131_072;
 
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
 const MOST_SENT_BYTES = 0x4000_0000;
+
+/** More than that waits for a turn of its own, so that small answers go before the next share of large ones. */
+const MAX_SMALL_BYTES = 16_384;
 
 /** To copy a few bytes costs less than to point to them. */
 const MOST_COPIED_BYTES = 8_192;
@@ -191,28 +196,37 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.isClosing && this.#requests === 0) this.unsettle();
   }
 
+  /** Of a stream that is closing, what `write` has promised goes on. */
+  override onTurn(): void {
+    this.flush();
+    super.onTurn();
+  }
+
   settle(): void {
     if (!this.isClosing) this.#deliverHeld();
     if (this.isClosing) this.#depart();
     else this.#receiveOrWatch();
   }
 
-  /** Hands the gathered bytes over. True: whether the kernel takes them is to be seen. */
-  flush(): boolean {
+  /** Hands a share of the gathered bytes over. */
+  flush(): void {
     this.#hasOutput = false;
-    if (this.#isInKernel || this.isConnecting || this.isResting) return false;
+    if (this.#isInKernel || this.isConnecting || this.isResting) return;
     if (this.#piece === null) this.#nextOfQueue();
     const piece = this.#piece;
-    if (piece === null) return false;
-    const flags = this.#hasMore || this.#behind !== null || this.#queue !== null ? MSG_MORE : 0;
-    const length = Math.min(piece.byteLength, MOST_SENT_BYTES);
+    if (piece === null) return;
+    const { budget } = this.home;
+    const length = Math.min(piece.byteLength, budget.streamBytes, MOST_SENT_BYTES);
+    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
+    const flags = isAll ? 0 : MSG_MORE;
+    budget.sent(length);
     this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, flags);
     this.#hasMore = false;
     this.#isInKernel = true;
     this.#requests++;
-    const isNew = !this.#isInQuestion;
+    if (this.#isInQuestion) return;
     this.#isInQuestion = true;
-    return isNew;
+    this.home.isInQuestion(this);
   }
 
   /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
@@ -267,7 +281,9 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #mustFlush(): void {
     if (this.#hasOutput) return;
     this.#hasOutput = true;
-    this.home.hasOutput(this);
+    const byteLength = this.#piece?.byteLength ?? this.#queue?.byteLength ?? 0;
+    if (byteLength > MAX_SMALL_BYTES) this.home.awaitTurn(this);
+    else this.home.hasOutput(this);
   }
 
   protected override rested(): void {

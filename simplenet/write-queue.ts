@@ -61,21 +61,23 @@ export class WriteQueue {
 
   /**
    * Offers the chunks to `send`, which answers how many bytes it took or a negative number, until all are taken, it takes
-   * less than offered, or it has been called that often. Answers the negative number, or 0.
+   * less than offered, or it has taken `mostBytes`. Answers the negative number, or 0.
    */
   drain(
     send: (bytes: Uint8Array, offset: number, length: number) => number,
-    mostSends = Number.POSITIVE_INFINITY,
+    mostBytes = Number.POSITIVE_INFINITY,
   ): number {
-    for (let sends = 0; this.#byteLength > 0 && sends < mostSends; sends++) {
+    let left = mostBytes;
+    while (this.#byteLength > 0 && left > 0) {
       const chunk = this.#chunks[this.#head] as Chunk;
-      const length = chunk.end - chunk.start;
+      const length = Math.min(chunk.end - chunk.start, left);
       const sent = send(chunk.bytes, chunk.start, length);
       if (sent < 0) return sent;
       chunk.start += sent;
       this.#byteLength -= sent;
+      left -= sent;
       if (sent < length) return 0;
-      this.#dropHead();
+      if (chunk.start === chunk.end) this.#dropHead();
     }
     return 0;
   }

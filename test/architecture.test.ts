@@ -53,6 +53,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/active-clock.ts': [],
   'simplenet/deadlines.ts': ['active-clock', 'host'],
   'simplenet/output-watch.ts': ['deadlines', 'event-loop'],
+  'simplenet/turn-budget.ts': ['host'],
   'simplenet/write-queue.ts': ['true-bytes'],
   'simplenet/slow-start.ts': [],
   'simplenet/socket-loop.ts': [
@@ -71,6 +72,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'active-clock',
     'deadlines',
     'starvation',
+    'turn-budget',
   ],
   'simplenet/starvation.ts': ['abi', 'libc', 'system-error', 'socket-address', 'descriptor', 'net-socket', 'host'],
   'simplenet/socket-stream.ts': [

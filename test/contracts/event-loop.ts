@@ -959,4 +959,54 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(errors.length, told, 'it hears no more');
     client.close();
   },
+
+  async 'a turn that is asked for comes once, outside of the call, and is no drain'(world) {
+    const bytes = pattern(100_000);
+    const server = new Server(world, {
+      onData(stream) {
+        stream.awaitTurn();
+        stream.awaitTurn();
+      },
+      onTurn(stream) {
+        if (accepted(server).turns === 1) stream.write(bytes);
+      },
+    });
+    const client = connect(world, server, { onOpen: (stream) => void stream.write(Buffer.from('x')) });
+    await world.until(() => client.byteLength === bytes.length, 'all has come that the turn has written');
+    assert.ok(client.received.equals(bytes));
+    await world.quiet();
+    const { drains } = accepted(server);
+    client.calling(() => streamOf(client).write(Buffer.from('x')));
+    await world.until(() => accepted(server).turns === 2, 'another one');
+    await world.quiet();
+    assert.equal(accepted(server).turns, 2);
+    assert.equal(accepted(server).drains, drains);
+    client.calling(() => streamOf(client).end());
+    await untilClosed(world, [client, ...server.recorders]);
+  },
+
+  async 'a stream that asks for one turn after the other keeps nobody waiting, and gets none when it is closed'(world) {
+    let greedy: Stream | null = null;
+    const server = new Server(world, {
+      onData(stream, bytes) {
+        if (bytes.toString() === 'g') {
+          greedy = stream;
+          stream.awaitTurn();
+        } else {
+          stream.write(bytes);
+        }
+      },
+      onTurn: (stream) => stream.awaitTurn(),
+    });
+    const client = connect(world, server, { onOpen: (stream) => void stream.write(Buffer.from('g')) });
+    await world.until(() => greedy !== null, 'it has begun');
+    const polite = connect(world, server, { onOpen: (stream) => void stream.write(Buffer.from('p')) });
+    await world.until(() => polite.byteLength === 1, 'the other one is answered');
+    assert.ok(accepted(server).turns > 0);
+    const stream = greedy as Stream | null;
+    stream?.close();
+    stream?.awaitTurn();
+    polite.calling(() => streamOf(polite).end());
+    await untilClosed(world, [client, polite, ...server.recorders]);
+  },
 };

@@ -15,6 +15,7 @@ export class Recorder implements Required<StreamHandler> {
   ends = 0;
   drains = 0;
   timeouts = 0;
+  turns = 0;
   closes = 0;
   error: SystemError | null = null;
   #depth = 0;
@@ -69,6 +70,12 @@ export class Recorder implements Required<StreamHandler> {
     if (stream.queuedBytes > 0) this.complaints.push('onDrain with bytes still queued');
     this.drains++;
     this.calling(() => this.#reaction.onDrain?.(stream));
+  }
+
+  onTurn(stream: Stream): void {
+    this.#note('onTurn', stream);
+    this.turns++;
+    this.calling(() => this.#reaction.onTurn?.(stream));
   }
 
   onTimeout(stream: Stream): void {

@@ -41,8 +41,9 @@ async function settle(stream: MemoryStream): Promise<void> {
     if (turns === MOST_TURNS) throw new Error('the server never comes to rest');
     const before = stream.sentBytes;
     await nextTurn();
-    const isQuiet = stream.queuedBytes === 0 && stream.sentBytes === before;
+    const isQuiet = stream.queuedBytes === 0 && !stream.wantsTurn && stream.sentBytes === before;
     stream.drain();
+    stream.takeTurn();
     quiet = isQuiet ? quiet + 1 : 0;
   }
 }

@@ -51,6 +51,7 @@ class FakeStream implements Stream {
   close(): void {}
   abort(): void {}
   setDeadline(): void {}
+  awaitTurn(): void {}
 }
 
 function world(size = SIZE) {

@@ -79,18 +79,25 @@ t.test('owned bytes that are few are copied: a chunk each would weigh more than 
   t.equal(sends, 1);
 });
 
-t.test('one drain makes so many sends and no more', async (t) => {
+t.test('one drain sends so many bytes and no more', async (t) => {
   const queue = new WriteQueue();
-  for (let i = 0; i < 5; i++) queue.pushOwned(Buffer.alloc(2_000, i), 0);
-  let sends = 0;
-  const send = (_chunk: Uint8Array, _offset: number, length: number) => {
-    sends++;
+  for (let i = 0; i < 5; i++) queue.pushOwned(Buffer.alloc(2_000, `${i}`), 0);
+  const lengths: number[] = [];
+  let sent = '';
+  const send = (chunk: Uint8Array, offset: number, length: number) => {
+    lengths.push(length);
+    sent += Buffer.from(chunk).toString('latin1', offset, offset + length);
     return length;
   };
-  queue.drain(send, 3);
-  t.same([sends, queue.byteLength], [3, 4_000]);
-  queue.drain(send, 3);
-  t.same([sends, queue.byteLength], [5, 0]);
+  queue.drain(send, 4_001);
+  t.same([lengths.splice(0), queue.byteLength], [[2_000, 2_000, 1], 5_999], 'a chunk may be cut');
+  queue.drain(send, 1_999);
+  t.same([lengths.splice(0), queue.byteLength], [[1_999], 4_000], 'and is used up later');
+  queue.drain(send, 0);
+  t.same(lengths, []);
+  queue.drain(send, 4_000);
+  t.same([lengths, queue.byteLength], [[2_000, 2_000], 0]);
+  t.equal(sent, ['0', '1', '2', '3', '4'].map((digit) => digit.repeat(2_000)).join(''));
 });
 
 t.test('nothing is ever appended to bytes that belong to others', async (t) => {

@@ -178,7 +178,8 @@ export class SimulatedHost implements Host {
       if (!watched.wantsAgain && !this.#kernel.isReadable(watched.fd)) continue;
       possible.push(() =>
         this.#call(() => {
-          watched.wantsAgain = watched.onReadable();
+          watched.wantsAgain = false;
+          if (watched.onReadable()) watched.wantsAgain = true;
         }),
       );
     }

@@ -24,7 +24,7 @@ export const missingBackend = { epoll: false as const, io_uring: noUring };
 /** Runs the tests of other files once more, on the io_uring loop: in this process, and in those that they start. */
 export async function onUring(load: () => Promise<unknown>): Promise<void> {
   if (noUring !== false) {
-    const { test } = await import('tap'); // not above: programs that are no tests use this file, too, and tap would end them after 30 s
+    const { test } = await import('tap'); // here alone: it would end a program that is no test after 30 s
     test('the same on the io_uring loop', { skip: noUring }, () => {});
     return;
   }

@@ -3,8 +3,8 @@
  * ones, and knows how long each answer took.
  */
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CoreWaits } from './core-waits.ts';
 import { RawClient } from './raw-client.ts';
 import type { ServerProcess } from './server-process.ts';
 
@@ -22,27 +22,20 @@ const MOST_TYPICAL_MS = 250;
 /** Of fewer, none is typical. */
 const LEAST_FOR_TYPICAL = 10;
 
-/** For how long a process could have run, and others did: proc_pid_schedstat(5), where the kernel counts it. */
-function waitedMs(pid: number): number {
-  try {
-    const [, nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
-    return Number(nanoseconds) / 1e6;
-  } catch {
-    return 0; // it does not
-  }
-}
-
 export class Bystander {
   readonly latencies: number[] = [];
   readonly failures: string[] = [];
   readonly #server: ServerProcess;
+  /** Both processes take part in each answer. */
+  readonly #waits: CoreWaits;
   readonly #waitedBefore: number;
   readonly #over: Promise<void>;
   #isStopping = false;
 
   constructor(server: ServerProcess) {
     this.#server = server;
-    this.#waitedBefore = this.#waited;
+    this.#waits = new CoreWaits(server.pid, process.pid);
+    this.#waitedBefore = this.#waits.totalMs;
     this.#over = this.#run();
   }
 
@@ -56,7 +49,7 @@ export class Bystander {
     if (this.failures.length > 0) return this.failures.slice(0, 3).join('; ');
     if (sorted.length === 0) return 'it was never served';
     // Tests run on machines that are busy with other things. What the server can do nothing about is not counted.
-    const waited = this.#waited - this.#waitedBefore;
+    const waited = this.#waits.totalMs - this.#waitedBefore;
     const mostTypical = MOST_TYPICAL_MS + waited / sorted.length;
     const isSlow = sorted.length >= LEAST_FOR_TYPICAL && typical > mostTypical;
     if (isSlow || worst > MOST_MS + waited) {
@@ -64,11 +57,6 @@ export class Bystander {
       return `answers took ${times}; ${waited.toFixed(0)} ms of it all were waits for a core`;
     }
     return null;
-  }
-
-  /** Both processes take part in each answer. */
-  get #waited(): number {
-    return waitedMs(this.#server.pid) + waitedMs(process.pid);
   }
 
   async #run(): Promise<void> {

@@ -27,6 +27,7 @@ export class MemoryStream implements Stream {
   isPaused = false;
   isClosed = false;
   wasAborted = false;
+  wantsTurn = false;
   sentBytes = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
   minimumProgress: MinimumProgress | null = null;
@@ -83,6 +84,17 @@ export class MemoryStream implements Stream {
     this.deadlineMs = delayMs;
   }
 
+  awaitTurn(): void {
+    this.wantsTurn = true;
+  }
+
+  /** Others have had their turn. */
+  takeTurn(): void {
+    if (!this.wantsTurn || this.isClosed) return;
+    this.wantsTurn = false;
+    this.handler.onTurn?.(this);
+  }
+
   /** What epoll and the alarm would call. */
   passDeadline(): void {
     this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -109,6 +121,7 @@ export class MemoryHome implements ConnectionHome {
   readonly isStopping = false;
   readonly createContext = createContextFactory();
   readonly idleGraceMs = 100;
+  isTurnSpent = false;
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 

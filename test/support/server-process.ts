@@ -40,6 +40,8 @@ export interface ServerProcessSetup {
   /** What `ulimit -n` says before it starts, if anything. */
   readonly openFiles?: number;
   readonly nodeOptions?: readonly string[];
+  /** Which program of this folder it is: `target-site` unless given. */
+  readonly site?: string;
 }
 
 export class ServerProcess {
@@ -56,8 +58,8 @@ export class ServerProcess {
   }
 
   static async start(options: ServeOptions = {}, setup: ServerProcessSetup = {}): Promise<ServerProcess> {
-    const { openFiles, nodeOptions = ['--expose-gc'] } = setup;
-    const args = [...nodeOptions, join(buildFolder, 'test/support/target-site.js'), JSON.stringify(options)];
+    const { openFiles, nodeOptions = ['--expose-gc'], site = 'target-site' } = setup;
+    const args = [...nodeOptions, join(buildFolder, `test/support/${site}.js`), JSON.stringify(options)];
     const limiting = ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...args];
     const [command, all] = openFiles === undefined ? [process.execPath, args] : ['sh', limiting];
     const child = spawn(command, all, { env: plainEnvironment(), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
