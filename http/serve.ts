@@ -113,6 +113,7 @@ export class Server implements ConnectionHome {
   #isListening = true;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
+  #forgetSignal = () => {};
 
   /** `createLoop` makes the loop that is the server's own, and ends with it: here the tests come in with a simulated one. */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
@@ -137,7 +138,7 @@ export class Server implements ConnectionHome {
     this.url = urlOf(this.address);
     const { signal } = options;
     if (signal?.aborted === true) void this.close();
-    else signal?.addEventListener('abort', () => void this.close(), { once: true });
+    else if (signal !== undefined) this.#stopWith(signal);
   }
 
   get isStopping(): boolean {
@@ -254,12 +255,20 @@ export class Server implements ConnectionHome {
       this.#checkEmpty();
     });
     this.#loop.close();
+    this.#forgetSignal();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);
   }
 
   #checkEmpty(): void {
     if (this.#connections.size === 0 && !this.#isListening) this.#whenEmpty?.();
+  }
+
+  /** One signal can outlive many servers, and must not hold on to those that are closed. */
+  #stopWith(signal: AbortSignal): void {
+    const stop = () => void this.close();
+    signal.addEventListener('abort', stop, { once: true });
+    this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
 
   /** Called again, a shorter grace counts. */

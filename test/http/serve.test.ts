@@ -2,7 +2,7 @@
  * The server as a whole: what a request costs in system calls, who is answered first, and what is left when clients die.
  */
 
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -315,6 +315,14 @@ test('several servers in one process, and an end by signal', async (t) => {
   for (const server of servers) await t.rejects(fetch(server.url));
   const late = serve(hello, { signal: stop.signal });
   await late.close();
+});
+
+test('a signal that outlives a server does not hold on to it', async (t) => {
+  const { signal } = new AbortController();
+  const server = serve(hello, { signal });
+  t.equal(getEventListeners(signal, 'abort').length, 1);
+  await server.close();
+  t.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('a server that cannot listen says why, and leaves nothing', async (t) => {
