@@ -2,7 +2,7 @@
 
 import { test } from 'tap';
 import { Random } from '../simulation/random.ts';
-import { type Bounds, flatnessOf, LEAST_SAMPLES, medianOf, type Sample, slopeOf } from './flatness.ts';
+import { type Bounds, flatnessOf, floorOf, LEAST_SAMPLES, medianOf, type Sample, slopeOf } from './flatness.ts';
 
 /** A sample a second. */
 function line(count: number, valueAt: (i: number) => number): Sample[] {
@@ -79,6 +79,32 @@ test('too few samples are not judged', async (t) => {
       bounds,
     ).isFlat,
     true,
+  );
+});
+
+test('growth that ends and growth that does not: the second half tells them apart', async (t) => {
+  const settling = judge((i) => LEVEL + 4 * (1 - Math.exp(-i / 60))).risesPerMinute;
+  t.ok(settling[0] > 0.2 && settling[1] < 0.02, settling.join(' and '));
+  const leaking = judge((i) => LEVEL + i / 150).risesPerMinute;
+  for (const rise of leaking) t.ok(Math.abs(rise - 0.4) < 1e-9, `${rise} a minute`);
+});
+
+test('the floor of a saw: a leak below the garbage of a collector raises it', async (t) => {
+  const saw = (leak: number) => line(MINUTES, (i) => LEVEL + (i % 37) + leak * i);
+  t.same(
+    floorOf(saw(0), 60_000).map(({ value }) => value),
+    Array(9).fill(LEVEL),
+    'the tenth minute has no sample after its end',
+  );
+  const fine: Bounds = { share: 0, amount: 2 };
+  t.equal(flatnessOf(floorOf(saw(0), 60_000), fine).isFlat, true);
+  t.equal(flatnessOf(floorOf(saw(0.01), 60_000), fine).isFlat, false);
+  t.same(floorOf([], 60_000), []);
+  const gap = [0, 1, 150_000, 180_000].map((atMs) => ({ atMs, value: atMs }));
+  t.same(
+    floorOf(gap, 60_000).map(({ atMs }) => atMs),
+    [0, 150_000],
+    'a stretch without a sample has no floor',
   );
 });
 

@@ -32,7 +32,11 @@ export interface Flatness {
   readonly thirdsRise: number;
   /** The most that either may be. */
   readonly bound: number;
+  /** How much a straight line through each half rises in a minute. What settles rises less in the second. */
+  readonly risesPerMinute: readonly [number, number];
 }
+
+const MINUTE_MS = 60_000;
 
 /** Fewer say nothing. */
 export const LEAST_SAMPLES = 9;
@@ -50,7 +54,31 @@ export function flatnessOf(samples: readonly Sample[], bounds: Bounds): Flatness
   const slopeRise = slopeOf(samples) * (last.atMs - first.atMs);
   const thirdsRise = medianOf(values.slice(-third)) - medianOf(values.slice(0, third));
   const bound = Math.max(bounds.share * level, bounds.amount);
-  return { isFlat: slopeRise <= bound && thirdsRise <= bound, level, slopeRise, thirdsRise, bound };
+  const half = Math.floor(samples.length / 2);
+  const risesPerMinute = [
+    slopeOf(samples.slice(0, half)) * MINUTE_MS,
+    slopeOf(samples.slice(-half)) * MINUTE_MS,
+  ] as const;
+  return { isFlat: slopeRise <= bound && thirdsRise <= bound, level, slopeRise, thirdsRise, bound, risesPerMinute };
+}
+
+/**
+ * The lowest sample of each stretch of time. The used heap of V8 is a saw: garbage piles up until a collection. The floor
+ * of the saw is what lives, and a leak raises the floor. A stretch at the end that is not complete is left out.
+ */
+export function floorOf(samples: readonly Sample[], stretchMs: number): Sample[] {
+  const floor: Sample[] = [];
+  let lowest: Sample | null = null;
+  let endMs = stretchMs;
+  for (const sample of samples) {
+    while (sample.atMs >= endMs) {
+      if (lowest !== null) floor.push(lowest);
+      lowest = null;
+      endMs += stretchMs;
+    }
+    if (lowest === null || sample.value < lowest.value) lowest = sample;
+  }
+  return floor;
 }
 
 /** Least squares: the rise for each millisecond. */

@@ -3,8 +3,9 @@
  *
  *     npm run soak -- --minutes 60 --output soak.svg
  *
- * The server is a process of its own. Once a second its resident memory and its open descriptors are noted. The first part
- * of the time is warm-up, in which V8's heap finds its size. After that both lines must be flat (flatness.ts), all clients
+ * The server is a process of its own. Once a second its resident memory, its heap, the memory of its buffers and its open
+ * descriptors are noted. The first part of the time is warm-up, in which V8's heap finds its size. After that all lines must
+ * be flat (flatness.ts), all clients
  * must have been answered as they should, and when they have left, as many descriptors must be open as before they came.
  * Otherwise the exit code is 1.
  */
@@ -13,7 +14,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Backend } from '../../simplenet/index.ts';
 import { ServerProcess } from '../support/server-process.ts';
-import { type Bounds, flatnessOf, LEAST_SAMPLES, type Sample } from './flatness.ts';
+import { type Bounds, flatnessOf, floorOf, LEAST_SAMPLES, type Sample } from './flatness.ts';
 import { Load } from './load.ts';
 import { csvOf, type Line, plotOf, svgOf } from './plot.ts';
 
@@ -40,6 +41,10 @@ const LEAST_MINUTES_FOR_MEMORY = 2;
 
 /** A garbage collection more or less is some megabytes. */
 const memoryBounds: Bounds = { share: 0.08, amount: 6 * MEGABYTE };
+/** What lives in the heap of a server is a few megabytes. Code that V8 optimizes late is some hundred kilobytes. */
+const heapBounds: Bounds = { share: 0.08, amount: 0.5 * MEGABYTE };
+/** At any moment some clients are at a large answer or body, and others are not. */
+const bufferBounds: Bounds = { share: 0.08, amount: 2 * MEGABYTE };
 /** Clients come and go. */
 const descriptorBounds: Bounds = { share: 0.08, amount: 8 };
 
@@ -72,12 +77,16 @@ function settings(): Settings | null {
 
 interface Measurements {
   readonly memory: Sample[];
+  readonly heap: Sample[];
+  readonly buffers: Sample[];
   readonly descriptors: Sample[];
 }
 
 /** One of each a second, for that long. */
 async function measure(server: ServerProcess, durationMs: number): Promise<Measurements> {
   const memory: Sample[] = [];
+  const heap: Sample[] = [];
+  const buffers: Sample[] = [];
   const descriptors: Sample[] = [];
   const startedAt = performance.now();
   for (let next = SAMPLE_MS; next <= durationMs; next += SAMPLE_MS) {
@@ -85,8 +94,11 @@ async function measure(server: ServerProcess, durationMs: number): Promise<Measu
     const atMs = performance.now() - startedAt;
     memory.push({ atMs, value: server.rssBytes });
     descriptors.push({ atMs, value: server.descriptors.all });
+    const { heapBytes, bufferBytes } = await server.state();
+    heap.push({ atMs, value: heapBytes });
+    buffers.push({ atMs, value: bufferBytes });
   }
-  return { memory, descriptors };
+  return { memory, heap, buffers, descriptors };
 }
 
 /** A sentence, and whether it is a good one. */
@@ -97,10 +109,12 @@ interface Finding {
 
 function findingOf(what: string, samples: readonly Sample[], bounds: Bounds, unit: number, name: string): Finding {
   if (samples.length < LEAST_SAMPLES) return { isGood: true, text: `${what}: too short to judge` };
-  const { isFlat, level, slopeRise, thirdsRise, bound } = flatnessOf(samples, bounds);
-  const show = (value: number) => (value / unit).toFixed(1);
+  const { isFlat, level, slopeRise, thirdsRise, bound, risesPerMinute } = flatnessOf(samples, bounds);
+  const show = (value: number, digits = 2) => (value / unit).toFixed(digits);
   const rises = `its line rises by ${show(slopeRise)}, its last third is ${show(thirdsRise)} above the first`;
-  const text = `${what}: ${show(level)} ${name}; ${rises}; ${show(bound)} are allowed`;
+  const [first, second] = risesPerMinute.map((rise) => show(rise, 4));
+  const halves = `in a minute it rises by ${first} in the first half and by ${second} in the second`;
+  const text = `${what}: ${show(level)} ${name}; ${rises}; ${show(bound)} are allowed; ${halves}`;
   return { isGood: isFlat, text };
 }
 
@@ -112,19 +126,27 @@ async function soak({ minutes, backend, output }: Settings): Promise<boolean> {
   try {
     const before = server.descriptors.all;
     const load = new Load(server.port);
-    const { memory, descriptors } = await measure(server, durationMs);
+    const { memory, heap, buffers, descriptors } = await measure(server, durationMs);
     await load.stop();
     const state = await server.quiet(PATIENCE_MS);
     const after = server.descriptors.all;
-    const inMegabytes = memory.map(({ atMs, value }) => ({ atMs, value: value / MEGABYTE }));
+    const inMegabytes = (samples: readonly Sample[]) =>
+      samples.map(({ atMs, value }) => ({ atMs, value: value / MEGABYTE }));
     const lines: Line[] = [
-      { title: 'resident memory', unit: 'MB', samples: inMegabytes, judgedFromMs: warmUpMs },
+      { title: 'resident memory', unit: 'MB', samples: inMegabytes(memory), judgedFromMs: warmUpMs },
+      { title: 'used heap', unit: 'MB', samples: inMegabytes(heap), judgedFromMs: warmUpMs },
+      { title: 'buffers outside the heap', unit: 'MB', samples: inMegabytes(buffers), judgedFromMs: warmUpMs },
       { title: 'open descriptors', unit: 'of the server', samples: descriptors, judgedFromMs: warmUpMs },
     ];
     const judged = (samples: readonly Sample[]) => samples.filter(({ atMs }) => atMs >= warmUpMs);
-    const judgedMemory = minutes < LEAST_MINUTES_FOR_MEMORY ? [] : judged(memory);
+    const isLongEnough = minutes >= LEAST_MINUTES_FOR_MEMORY;
+    const judgedMemory = isLongEnough ? judged(memory) : [];
+    const judgedHeap = judged(floorOf(heap, MINUTE_MS));
+    const judgedBuffers = judged(floorOf(buffers, MINUTE_MS));
     const findings: Finding[] = [
       findingOf('resident memory', judgedMemory, memoryBounds, MEGABYTE, 'MB'),
+      findingOf('heap, the least of each minute', judgedHeap, heapBounds, MEGABYTE, 'MB'),
+      findingOf('buffers outside the heap, the least of each minute', judgedBuffers, bufferBounds, MEGABYTE, 'MB'),
       findingOf('open descriptors', judged(descriptors), descriptorBounds, 1, 'of them'),
       {
         isGood: before === after,

@@ -22,6 +22,8 @@ export interface TargetState {
   /** What went to the log. */
   readonly errors: readonly string[];
   readonly heapBytes: number;
+  /** Of ArrayBuffers and native objects that the heap holds. */
+  readonly bufferBytes: number;
 }
 
 const PIECE_BYTES = 65_536;
@@ -102,8 +104,9 @@ const server = serve(site, {
 process.on('message', (message) => {
   if (message === 'state') {
     globalThis.gc?.();
-    const heapBytes = getHeapStatistics().used_heap_size; // process.memoryUsage needs a descriptor, and there may be none
-    const state: TargetState = { connections: server.connectionCount, atWork, errors, heapBytes };
+    // process.memoryUsage needs a descriptor, and there may be none
+    const { used_heap_size: heapBytes, external_memory: bufferBytes } = getHeapStatistics();
+    const state: TargetState = { connections: server.connectionCount, atWork, errors, heapBytes, bufferBytes };
     process.send?.(state);
   } else {
     isStopping = true;
