@@ -5,7 +5,7 @@ import { runExample } from '../support/examples.ts';
 
 async function outputOf(...args: readonly string[]): Promise<string> {
   const program = runExample(...args);
-  const timer = setTimeout(() => program.kill(), 30_000);
+  const timer = setTimeout(() => program.kill(), 90_000);
   const { code, stdout, stderr } = await program.ends();
   clearTimeout(timer);
   if (code !== 0 || stderr !== '') throw new Error(`${args[0]} ended with ${code}: ${stdout}${stderr}`);

@@ -15,11 +15,13 @@ import { growthOf, siege } from './siege.ts';
 const DRIP_MS = 40;
 const timeouts = {
   headerMs: 1_000,
-  idleMs: 1_000,
+  // A client that had no core between its connect and its first byte must not be taken for a silent one.
+  idleMs: 3_000,
   bodyGraceMs: 300,
   bodyMinBytesPerSecond: 2_000,
   bodyMs: 900,
-  lingerMs: 200,
+  // A client that had no core for a while must still find us listening: else its next piece is answered with RST, and 408 is lost.
+  lingerMs: 5_000,
 };
 
 let strict: ServerProcess;

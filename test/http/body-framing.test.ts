@@ -2,6 +2,7 @@
 
 import { test } from 'tap';
 import { CHUNKED, framingOf, isRefusal, NO_BODY } from '../../http/body-framing.ts';
+import { cpuMsOf } from '../support/machine-time.ts';
 
 const LIMIT = 1_000_000;
 
@@ -164,11 +165,11 @@ test('a refusal says why', async (t) => {
 
 test('it costs no more for a value of blanks or commas than for any other', async (t) => {
   const hostile = [`5${' '.repeat(30_000)}6`, `5${','.repeat(30_000)}`, `5${' ,'.repeat(15_000)}`, ' '.repeat(30_000)];
-  const started = performance.now();
-  for (const value of hostile) {
-    t.equal(framing([value], []), 'refused 400');
-    t.equal(framing([], [value]), 'refused 400');
-  }
-  const tookMs = performance.now() - started;
+  const tookMs = await cpuMsOf(() => {
+    for (const value of hostile) {
+      t.equal(framing([value], []), 'refused 400');
+      t.equal(framing([], [value]), 'refused 400');
+    }
+  });
   t.ok(tookMs < 300, `${Math.round(tookMs)} ms for eight values of 30 KB`);
 });

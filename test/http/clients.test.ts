@@ -142,7 +142,7 @@ test('ab, which speaks HTTP/1.0', async (t) => {
   }
 });
 
-test('Chromium loads a page with its style and script', { timeout: 60_000 }, async (t) => {
+test('Chromium loads a page with its style and script', { timeout: 240_000 }, async (t) => {
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));
   t.teardown(() => rmSync(profile, { recursive: true, force: true }));

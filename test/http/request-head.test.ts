@@ -8,6 +8,7 @@ import { HeaderList } from '../../http/header-list.ts';
 import { HttpError } from '../../http/http-error.ts';
 import { defaultLimits } from '../../http/limits.ts';
 import { RequestHead } from '../../http/request-head.ts';
+import { cpuMsOf } from '../support/machine-time.ts';
 import { invalidRequests, validRequests } from './corpus.ts';
 
 /** Throws HttpError for what is invalid. */
@@ -288,13 +289,13 @@ test('a hostile head of 32 KB costs no more than a few milliseconds', async (t) 
     'a long Expect': `Host: a\r\nExpect: ${'1'.repeat(30_000)}\r\n`,
   };
   for (const [title, fields] of Object.entries(hostile)) {
-    const started = performance.now();
-    try {
-      get(fields);
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error;
-    }
-    const tookMs = performance.now() - started;
+    const tookMs = await cpuMsOf(() => {
+      try {
+        get(fields);
+      } catch (error) {
+        if (!(error instanceof HttpError)) throw error;
+      }
+    });
     t.ok(tookMs < 100, `${title}: ${Math.round(tookMs)} ms`);
   }
 });

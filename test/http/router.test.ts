@@ -4,6 +4,7 @@ import t from 'tap';
 import type { Handler } from '../../http/handler.ts';
 import { HttpError } from '../../http/http-error.ts';
 import { Router } from '../../http/router.ts';
+import { cpuMsOf } from '../support/machine-time.ts';
 import { ask, exchange } from './router-exchange.ts';
 
 const nothing: Handler = () => {};
@@ -390,7 +391,8 @@ t.test('going back costs what the routes allow, however long the path', async (t
   const router = new Router();
   router.get('/a/:b/a/:d/a/:f/x', nothing).get('/:a/a/:c/a/:e/a/y', nothing).get('/*', nothing);
   const path = '/a'.repeat(50_000);
-  const start = performance.now();
-  for (let i = 0; i < 100; i++) t.equal(router.find('GET', path)?.pattern, '/*');
-  t.ok(performance.now() - start < 2_000);
+  const tookMs = await cpuMsOf(() => {
+    for (let i = 0; i < 100; i++) t.equal(router.find('GET', path)?.pattern, '/*');
+  });
+  t.ok(tookMs < 2_000, `${tookMs} ms`);
 });

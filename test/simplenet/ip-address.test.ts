@@ -16,6 +16,7 @@ import {
   parseIPv6,
 } from '../../simplenet/ip-address.ts';
 import { Random } from '../simulation/random.ts';
+import { cpuMsOf } from '../support/machine-time.ts';
 
 /** Hexadecimal digits as bytes. */
 function bytesOf(hex: string): Uint8Array {
@@ -301,13 +302,14 @@ t.test('random damage to good addresses: Node agrees', async (t) => {
 });
 
 t.test('very long text costs no time', async (t) => {
-  const startedAt = performance.now();
-  for (const piece of ['1', '.', ':', '::', '1.', '1:', '0', '%', '1.2.3.4:']) {
-    const text = piece.repeat(200_000);
-    t.equal(parseIPv4(text), null);
-    t.equal(parseIPv6(text), null);
-  }
-  t.ok(performance.now() - startedAt < 5000);
+  const tookMs = await cpuMsOf(() => {
+    for (const piece of ['1', '.', ':', '::', '1.', '1:', '0', '%', '1.2.3.4:']) {
+      const text = piece.repeat(200_000);
+      t.equal(parseIPv4(text), null);
+      t.equal(parseIPv6(text), null);
+    }
+  });
+  t.ok(tookMs < 5_000, `${tookMs} ms`);
 });
 
 t.test('byte order', async (t) => {

@@ -152,12 +152,11 @@ t.test('timers and promises go on beside a watch that always has something to do
   const watch = watching(epoll.fd, () => calls++);
   send();
   let immediates = 0;
-  for (const until = nodeHost.now() + 50; nodeHost.now() < until; immediates++) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  // Where one of the two starved the other, this would not end.
+  for (; calls <= 3 || immediates <= 3; immediates++) await new Promise((resolve) => setImmediate(resolve));
   await passes(5);
   watch.close();
-  t.ok(calls > 3 && immediates > 3, `${calls} calls and ${immediates} immediates`);
+  t.pass(`${calls} calls and ${immediates} immediates`);
 });
 
 t.test('one descriptor cannot be watched twice, and then again after close', async (t) => {
@@ -291,22 +290,26 @@ t.test('a timer that Node rings too early is set again, and no delay is too long
     delays.push(delayMs);
     return original(callback, 1);
   }) as typeof setTimeout;
-  const startedAt = nodeHost.now();
   let rings = 0;
-  nodeHost.alarm(10, () => rings++);
+  const near = nodeHost.alarm(60_000, () => rings++);
   const far = nodeHost.alarm(2 ** 40, () => rings++);
-  while (rings === 0) await new Promise((resolve) => original(resolve, 1));
+  while (delays.length < 6) await new Promise((resolve) => original(resolve, 1));
+  t.equal(rings, 0);
+  near.cancel();
   far.cancel();
-  t.ok(nodeHost.now() - startedAt >= 10);
-  await new Promise((resolve) => original(resolve, 5));
-  t.equal(rings, 1);
   const [first, second, ...rest] = delays;
-  t.same([first, second], [10, 2 ** 31 - 1]);
-  t.ok(rest.length >= 1, `${rest.length} times again`);
+  t.same([first, second], [60_000, 2 ** 31 - 1]);
+  t.ok(rest.length >= 2, `${rest.length} times again`);
   t.ok(
-    rest.every((delay) => delay < 10 || delay === 2 ** 31 - 1),
+    rest.every((delay) => delay < 60_000 || delay === 2 ** 31 - 1),
     'for what is left of it',
   );
+  const startedAt = nodeHost.now();
+  nodeHost.alarm(10, () => rings++);
+  while (rings === 0) await new Promise((resolve) => original(resolve, 1));
+  t.ok(nodeHost.now() - startedAt >= 10, 'not before its time');
+  await new Promise((resolve) => original(resolve, 5));
+  t.equal(rings, 1);
 });
 
 t.test('a cancelled alarm does not ring', async (t) => {
@@ -333,12 +336,11 @@ t.test('soon is soon, and not now', async (t) => {
 });
 
 t.test('an alarm keeps no process alive', async (t) => {
-  const startedAt = performance.now();
+  // A child that stays alive is killed by runProgram, long before such an alarm.
   const child = runProgram(
-    `${importing('nodeHost', 'node-host.js')} nodeHost.alarm(15_000, () => console.log('rang')); console.log('end');`,
+    `${importing('nodeHost', 'node-host.js')} nodeHost.alarm(600_000, () => console.log('rang')); console.log('end');`,
   );
   t.same([child.status, child.stdout], [0, 'end\n'], child.stderr);
-  t.ok(performance.now() - startedAt < 10_000);
 });
 
 t.test('a watch keeps the process alive, unless it is told not to', async (t) => {
@@ -350,7 +352,6 @@ t.test('a watch keeps the process alive, unless it is told not to', async (t) =>
      spawn('sh', ['-c', 'sleep 0.2; printf x >&3'], { stdio: ['ignore', 'ignore', 'ignore', client.fd] }).unref();`,
   );
   t.same([alive.status, alive.stdout], [0, 'called\n'], alive.stderr);
-  const startedAt = performance.now();
   const gone = runProgram(
     `${preamble}
      const watch = nodeHost.watch(epoll.fd, () => console.log('called'));
@@ -358,7 +359,6 @@ t.test('a watch keeps the process alive, unless it is told not to', async (t) =>
      console.log('end');`,
   );
   t.same([gone.status, gone.stdout], [0, 'end\n'], gone.stderr);
-  t.ok(performance.now() - startedAt < 10_000);
 });
 
 t.test('what a callback throws is an uncaught exception, and the watch lives on', async (t) => {

@@ -22,6 +22,14 @@ const MOST_TYPICAL_MS = 250;
 /** Of fewer, none is typical. */
 const LEAST_FOR_TYPICAL = 10;
 
+/**
+ * The shortest time after which a server of these tests ends a connection on which it waits for a request. Where this client had
+ * no core for that long, the server may have closed the connection without a response. It then asks once more, as HTTP clients
+ * do (RFC 9112 section 9.3.1), and the time of both attempts counts.
+ */
+const SHORTEST_IDLE_MS = 400;
+const MAX_ATTEMPTS = 5;
+
 export class Bystander {
   readonly latencies: number[] = [];
   readonly failures: string[] = [];
@@ -60,23 +68,43 @@ export class Bystander {
   }
 
   async #run(): Promise<void> {
+    let client = new RawClient(this.#server.port);
+    let openedAt = performance.now();
     do {
-      const client = new RawClient(this.#server.port);
-      for (let i = 0; i < REQUESTS_PER_CONNECTION; i++) {
+      for (let i = 0; i < REQUESTS_PER_CONNECTION && !client.isOver; i++) {
         const startedAt = performance.now();
-        client.text = '';
-        client.write(REQUEST);
-        try {
-          await client.until(() => client.text.endsWith(ANSWER_END) || client.isOver, 'an answer');
-        } catch (error) {
-          this.failures.push((error as Error).message);
+        let answer = await this.#ask(client);
+        let waitsSince = openedAt;
+        for (let attempt = 1; answer === '' && attempt < MAX_ATTEMPTS; attempt++) {
+          if (performance.now() - waitsSince < SHORTEST_IDLE_MS) break;
+          client.destroy();
+          client = new RawClient(this.#server.port);
+          waitsSince = performance.now();
+          answer = await this.#ask(client);
         }
-        if (!client.text.startsWith('HTTP/1.1 200 ')) this.failures.push(`answered '${client.text.slice(0, 40)}'`);
+        openedAt = startedAt;
+        if (!answer.startsWith('HTTP/1.1 200 ')) this.failures.push(`answered '${answer.slice(0, 40)}'`);
         this.latencies.push(performance.now() - startedAt);
-        if (this.#isStopping || client.isOver) break;
+        if (this.#isStopping) break;
         await sleep(PAUSE_MS);
       }
       client.destroy();
+      if (!this.#isStopping) {
+        client = new RawClient(this.#server.port);
+        openedAt = performance.now();
+      }
     } while (!this.#isStopping);
+    client.destroy();
+  }
+
+  async #ask(client: RawClient): Promise<string> {
+    client.text = '';
+    client.write(REQUEST);
+    try {
+      await client.until(() => client.text.endsWith(ANSWER_END) || client.isOver, 'an answer');
+    } catch (error) {
+      this.failures.push((error as Error).message);
+    }
+    return client.text;
   }
 }

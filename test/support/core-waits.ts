@@ -5,18 +5,18 @@
  * whoever measures delays subtracts this.
  */
 
-import { readFileSync } from 'node:fs';
+import { waitedMs } from './machine-time.ts';
 
 /** A figure is read again once it is older. To read it costs some twenty microseconds. */
 const FRESH_MS = 1;
 
 export class CoreWaits {
-  readonly #files: readonly string[];
+  readonly #pids: readonly number[];
   #readAt = Number.NEGATIVE_INFINITY;
   #waitedMs = 0;
 
   constructor(...pids: readonly number[]) {
-    this.#files = pids.map((pid) => `/proc/${pid}/schedstat`);
+    this.#pids = pids;
   }
 
   /** Of all of them together, since they began; 0 where the kernel does not count it. */
@@ -24,17 +24,8 @@ export class CoreWaits {
     const now = performance.now();
     if (now - this.#readAt > FRESH_MS) {
       this.#readAt = now;
-      this.#waitedMs = this.#files.reduce((sum, file) => sum + waitedMs(file), 0);
+      this.#waitedMs = this.#pids.reduce((sum, pid) => sum + waitedMs(pid), 0);
     }
     return this.#waitedMs;
-  }
-}
-
-function waitedMs(file: string): number {
-  try {
-    const [, nanoseconds] = readFileSync(file, 'utf8').split(' ');
-    return Number(nanoseconds) / 1e6;
-  } catch {
-    return 0;
   }
 }

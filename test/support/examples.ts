@@ -52,7 +52,7 @@ const callNumbers = {
   arm64: { accept4: 242, recvfrom: 207, io_uring_enter: 426 },
 };
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 /** Until the main thread of that process waits in the call, as proc_pid_syscall(5) tells. False where it is not told. */
 export async function waitsIn(pid: number, call: keyof typeof callNumbers.x64): Promise<boolean> {

@@ -93,7 +93,7 @@ export class ServerProcess {
   }
 
   /** Until nobody is connected and no handler at work, for a while at most; answers the last state. */
-  async quiet(patienceMs = 10_000): Promise<TargetState> {
+  async quiet(patienceMs = 30_000): Promise<TargetState> {
     const giveUpAt = performance.now() + patienceMs;
     for (;;) {
       const state = await this.state();
