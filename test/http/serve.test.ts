@@ -180,9 +180,14 @@ test('a slow reader of 50 MB holds little memory', async (t) => {
   }
   t.ok(written < 12_000_000, `${written} bytes were written, all but one piece into the kernel's buffers`);
   setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  const held = process.memoryUsage().arrayBuffers - before;
-  t.ok(held < 400_000, `${held} bytes more of buffers in this process`);
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const heldBytes = () => process.memoryUsage().arrayBuffers - before;
+  // Memory is given back some time after its garbage was collected.
+  for (let tries = 0; tries < 50 && heldBytes() >= 400_000; tries++) {
+    collectGarbage();
+    await sleep(20);
+  }
+  t.ok(heldBytes() < 400_000, `${heldBytes()} bytes more of buffers in this process`);
   socket.destroy();
   other.destroy();
   await until(() => server.connectionCount === 0);
