@@ -215,6 +215,14 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     }
   }
 
+  /**
+   * A handler that reads a body gets the rest of it, although nobody waits for the answer: it may be whole. The handler has `answerMs` for
+   * that. In all other cases a handler may be waiting for nothing but to learn that the client has gone.
+   */
+  get endsAtBreak(): boolean {
+    return this.#phase !== BODY || this.#body?.isTaken !== true || this.#response?.hasBegun === true;
+  }
+
   onDrain(): void {
     this.#requestsBefore = this.#requests;
     this.#letWrite();

@@ -87,6 +87,11 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.isComplete && this.#waitingBytes === 0;
   }
 
+  /** The handler has begun to read it. */
+  get isTaken(): boolean {
+    return this.#isTaken;
+  }
+
   /** Bytes of content that have arrived so far. */
   get receivedBytes(): number {
     return this.#receivedBytes;

@@ -243,7 +243,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     else if (this.hasEnded && !this.isFinSent) this.sendFin();
   }
 
-  /** Both ways are shut and bytes may still wait to be read: epoll would report that for ever, paused or not. */
+  /** It is over, and bytes may still wait to be read: epoll would report that for ever, paused or not. */
   #park(): void {
     this.#isParked = true;
     this.home.epoll.forget(this.socket.fd);

@@ -48,7 +48,10 @@ export interface Stream {
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
   writeOwned(bytes: Uint8Array): boolean;
-  /** No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. */
+  /**
+   * No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. If the connection breaks
+   * meanwhile, its last bytes wait there, too: after `resume` they come, and then `onClose`.
+   */
   pause(): void;
   resume(): void;
   /**
@@ -97,8 +100,13 @@ export interface StreamHandler {
   /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
   onTimeout?(stream: Stream): void;
   /**
+   * True: a paused stream ends as soon as its connection breaks, and the last bytes of the peer are lost. For a program that could do
+   * nothing with them, and wants to know of the end.
+   */
+  readonly endsAtBreak?: boolean;
+  /**
    * The end. `error` is null where the program ended it, by a call or by an exception in a callback, or both sides did. With an
-   * error, bytes that the kernel still held are lost. A proxy answers null with `end` on its other side, and not with `close`: there
+   * error, bytes that were still to be sent are lost. A proxy answers null with `end` on its other side, and not with `close`: there
    * may still be bytes in its queue.
    */
   onClose?(stream: Stream, error: SystemError | null): void;

@@ -163,12 +163,13 @@ const nothing = new Int32Array(0);
 
 /** A worker's memory goes when it ends, and what the kernel was asked for must have ended by then. */
 const openRings = new Set<IoUring>();
-/* c8 ignore next 5 -- tap takes no coverage in workers; uring-loop.test.ts ends them. */
-if (!isMainThread) {
-  process.once('exit', () => {
-    for (const ring of openRings) ring.close();
-  });
-}
+process.once('exit', () => {
+  for (const ring of openRings) {
+    ring.onExit();
+    /* c8 ignore next -- tap takes no coverage in workers; uring-loop.test.ts ends them. */
+    if (!isMainThread) ring.close();
+  }
+});
 
 export class IoUring extends Descriptor {
   /**
@@ -178,6 +179,9 @@ export class IoUring extends Descriptor {
   readonly bell: Descriptor;
   /** What `take` has found: good until it is called again. */
   readonly completion = new Completion();
+
+  /** Called when the process, or the worker, is about to end, while the ring is open. */
+  onExit: () => void = () => {};
 
   readonly #mappings: Mapping[] = [];
   readonly #rung = Buffer.alloc(EVENT_COUNT_SIZE);

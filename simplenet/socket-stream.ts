@@ -14,7 +14,7 @@ import type { Alarm } from './host.ts';
 import { untilUninterrupted } from './interruption.ts';
 import type { NetSocket, PeerCredentials } from './net-socket.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
-import { pauseMsAfter } from './setbacks.ts';
+import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
 import { decodeSocketAddress, type SocketAddress } from './socket-address.ts';
 import type { Continuing, StreamHome } from './socket-loop.ts';
 import { SystemError } from './system-error.ts';
@@ -268,9 +268,22 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     if (result < 0) this.fail('shutdown', result);
   }
 
-  /** POLLHUP or POLLERR, while we do not read. False: both ways are shut, but bytes may still wait to be read. */
+  /**
+   * POLLHUP or POLLERR, while we do not read. False: both ways are shut, or the connection is broken, but bytes may still wait to be
+   * read. Linux keeps what came before an RST, and recv(2) gives it before it gives the error. A stream that has
+   * something to send ends: send(2) tells the error, too.
+   */
   protected hungUp(): boolean {
-    const error = this.socket.takeError();
+    let error = 0;
+    if ((this.isPaused || this.isResting) && !this.isSending && this.handler.endsAtBreak !== true) {
+      let result = this.socket.tryPeek();
+      for (let attempts = 1; isPassing(result) && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
+        result = this.socket.tryPeek();
+      }
+      if (result > 0 || isPassing(result)) return false;
+      error = -result;
+    }
+    if (error === 0) error = this.socket.takeError();
     if (error !== 0) this.fail('recv', -error);
     else if (this.isPeerEnded)
       this.fail('send', -EPIPE); // a Unix peer has closed both ways: nobody will read

@@ -78,6 +78,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     try {
       this.buffers = new BufferRing(this.ring, BUFFER_GROUP, sizes.receiveBuffers, sizes.receiveBufferBytes);
       this.watch(this.ring.bell.fd, () => this.#turn());
+      this.ring.onExit = () => this.#flushLast();
     } catch (error) {
       this.ring.close();
       throw error;
@@ -154,6 +155,24 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     this.#submit();
     // The kernel was short of something, and has not taken all. Nothing else would come back to that.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
+  }
+
+  /**
+   * The process ends: what `write` has taken goes to the kernel, as it would have gone at once on epoll. No callback runs, and nobody waits
+   * for a peer that does not read.
+   */
+  #flushLast(): void {
+    const { ring } = this;
+    for (const member of this.members) if (member instanceof UringStream) member.flushLast();
+    let isMore = true;
+    while (isMore) {
+      isMore = false;
+      ring.trySubmit();
+      while (ring.take()) {
+        const member = this.members[ring.completion.fd];
+        if (member instanceof UringStream && member.onLastCompletion(ring.completion)) isMore = true;
+      }
+    }
   }
 
   #submitAgain(): void {

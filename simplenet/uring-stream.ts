@@ -18,7 +18,7 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_MORE } from './abi.ts';
+import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT, MSG_MORE } from './abi.ts';
 import type { BufferRing } from './buffer-ring.ts';
 import type { Completion, IoUring } from './io-uring.ts';
 import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
@@ -104,6 +104,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** What came although the stream is paused: it was on its way already. */
   #held: Buffer[] | null = null;
   #isEndHeld = false;
+  #heldError = 0;
   /** The kernel reads it while it connects. */
   #sockaddr: Uint8Array | null = null;
 
@@ -213,20 +214,44 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.#hasOutput = false;
     if (this.#isInKernel || this.isConnecting || this.isResting) return;
     if (this.#piece === null) this.#nextOfQueue();
-    const piece = this.#piece;
-    if (piece === null) return;
-    const { budget } = this.home;
-    const length = Math.min(piece.byteLength, budget.streamBytes, MOST_SENT_BYTES);
-    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
-    const flags = isAll ? 0 : MSG_MORE;
-    budget.sent(length);
-    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, flags);
-    this.#hasMore = false;
-    this.#isInKernel = true;
-    this.#requests++;
+    if (this.#piece === null) return;
+    this.#send(this.#piece, this.home.budget.streamBytes, 0);
     if (this.#isInQuestion) return;
     this.#isInQuestion = true;
     this.home.isInQuestion(this);
+  }
+
+  #send(piece: Piece, mostBytes: number, flags: number): void {
+    const length = Math.min(piece.byteLength, mostBytes, MOST_SENT_BYTES);
+    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
+    this.home.budget.sent(length);
+    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
+    this.#hasMore = false;
+    this.#isInKernel = true;
+    this.#requests++;
+  }
+
+  /**
+   * Hands over what `write` has promised and the kernel does not have yet, where the stream or the process ends now. On epoll it would be
+   * in the kernel already. False: there is no more, or the kernel has no room, for which nobody waits.
+   */
+  flushLast(): boolean {
+    if (this.#isInKernel || this.#piece === null || !this.#isPromised || this.isConnecting) return false;
+    this.#send(this.#piece, this.#piece.byteLength, MSG_DONTWAIT);
+    return true;
+  }
+
+  /** A completion while the process ends, of which nobody is told. True: more was handed over. */
+  onLastCompletion({ tag, result }: Completion): boolean {
+    return tag === SEND && this.#sentLast(result);
+  }
+
+  /** Of a piece that the kernel has taken in part the rest is lost, as on epoll. */
+  #sentLast(result: number): boolean {
+    this.#isInKernel = false;
+    if (result === this.#piece?.byteLength) this.#nextPiece();
+    else this.#dropPieces();
+    return this.flushLast();
   }
 
   /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
@@ -300,6 +325,10 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #sent(result: number): void {
+    if (this.#isDeparting && this.isAborted && !this.#isOutputDropped) {
+      this.#sentLast(result);
+      return;
+    }
     this.#isInKernel = false;
     const piece = this.#piece as Piece;
     const isFailed = result < 0 && !isPassing(result);
@@ -357,7 +386,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(flags, result, hasMore);
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
-    else if (result !== -ECANCELED && !isPassing(result)) this.fail('recv', result);
+    else if (result !== -ECANCELED && !isPassing(result)) this.#broken(result);
     // Who got no buffer asks again before those who did, who ask when this turn ends. There will be buffers then: it is no setback.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
     else if (result !== -ECANCELED) this.setBack();
@@ -392,6 +421,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     else this.peerEnded();
   }
 
+  /** The kernel has given all bytes that came before. Those that we hold go first. */
+  #broken(result: number): void {
+    if (this.#held === null || this.handler.endsAtBreak === true) this.fail('recv', result);
+    else this.#heldError = result;
+  }
+
   #hold(bytes: Buffer): void {
     this.#held ??= [];
     this.#held.push(Buffer.from(bytes));
@@ -403,7 +438,9 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#held.length === 0) this.#held = null;
       this.handler.onData(this, bytes);
     }
-    if (!this.#isEndHeld || this.isPaused || this.isClosing) return;
+    if (this.isPaused || this.isClosing) return;
+    if (this.#heldError !== 0) this.fail('recv', this.#heldError);
+    if (!this.#isEndHeld) return;
     this.#isEndHeld = false;
     this.peerEnded();
   }
@@ -415,7 +452,11 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     }
     if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
     this.#isHangUpSeen = true; // it is told once: while we receive it waits for the end of that
-    if (!this.isClosing && !this.#isReceiving) this.hungUp();
+    if (!this.isClosing && !this.#isReceiving) this.#hungUp();
+  }
+
+  #hungUp(): void {
+    if ((this.#held === null && !this.#isEndHeld) || this.handler.endsAtBreak === true) this.hungUp();
   }
 
   #receiveOrWatch(): void {
@@ -432,7 +473,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#isReceiving) this.#stopReceiving();
     // Who does not receive would not learn that the connection is gone.
     if (this.#isWatching) {
-      if (this.#isHangUpSeen) this.hungUp();
+      if (this.#isHangUpSeen) this.#hungUp();
       return;
     }
     this.#isWatching = true;
@@ -457,9 +498,11 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#isWatching) ring.cancel(fd, WATCH);
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
       // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.
-      if (this.isAborted || this.error !== null || !this.#isPromised) this.#dropOutput();
-      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.activeNow() + this.home.lingerMs);
       this.#queue = null;
+      if (this.isAborted) {
+        if (!this.flushLast()) this.#dropOutput();
+      } else if (this.error !== null || !this.#isPromised) this.#dropOutput();
+      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.activeNow() + this.home.lingerMs);
       this.#owesDrain = false;
     }
     if (this.#requests > 0 || this.#piece !== null) return;

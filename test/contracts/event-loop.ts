@@ -327,7 +327,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
 
   async 'queuedBytes says how the peer gets on with many bytes'(world) {
     const many = 10 * world.maxQueuedBytes;
-    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const server = new Server(world, { onData: (stream) => stream.pause(), endsAtBreak: true });
     const client = connect(world, server, { onOpen: (stream) => void stream.writeOwned(pattern(many)) });
     await world.until(() => server.recorders[0]?.byteLength !== 0 && server.recorders.length > 0, 'the first arrive');
     const reader = accepted(server);
@@ -343,7 +343,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
   },
 
   async 'onDrain tells when all that was queued is sent, once for each time'(world) {
-    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const server = new Server(world, { onData: (stream) => stream.pause(), endsAtBreak: true });
     const client = connect(world, server);
     await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
     while (streamOf(client).queuedBytes === 0) {
@@ -430,6 +430,63 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client, accepted(server)]);
     assert.equal(client.error, null);
     assert.equal(accepted(server).error?.code, 'ECONNRESET');
+  },
+
+  async 'a paused stream whose connection breaks hands over its last bytes when it is resumed, and then ends'(world) {
+    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const reader = accepted(server);
+    streamOf(client).write(Buffer.from('first'));
+    await world.until(() => reader.byteLength > 0, 'the first bytes arrive');
+    const { byteLength: before } = reader;
+    client.calling(() => {
+      streamOf(client).write(Buffer.from(' and '));
+      streamOf(client).write(Buffer.from('last'));
+    });
+    await world.until(() => streamOf(client).queuedBytes === 0, 'all is sent');
+    await world.quiet();
+    client.calling(() => streamOf(client).abort());
+    await untilClosed(world, [client]);
+    await world.quiet();
+    assert.equal(reader.isClosed, false, 'it waits');
+    assert.equal(reader.byteLength, before);
+    while (!reader.isClosed) {
+      const { byteLength } = reader;
+      reader.calling(() => streamOf(reader).resume());
+      await world.until(() => reader.byteLength > byteLength || reader.isClosed, 'more arrives');
+    }
+    assertOrderly([reader]);
+    assert.equal(reader.received.toString(), 'first and last');
+    assert.equal(reader.error?.code, 'ECONNRESET');
+    assert.equal(reader.ends, 0);
+  },
+
+  async 'a paused stream for which nothing waits learns at once that its connection breaks'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const reader = accepted(server);
+    reader.calling(() => streamOf(reader).pause());
+    await world.quiet();
+    client.calling(() => streamOf(client).abort());
+    await untilClosed(world, [client, reader]);
+    assert.equal(reader.error?.code, 'ECONNRESET');
+  },
+
+  async 'with endsAtBreak a paused stream ends at once, whatever waits'(world) {
+    const server = new Server(world, { endsAtBreak: true });
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    const reader = accepted(server);
+    reader.calling(() => streamOf(reader).pause());
+    await world.quiet();
+    streamOf(client).write(Buffer.from('of no use'));
+    await world.quiet();
+    client.calling(() => streamOf(client).abort());
+    await untilClosed(world, [client, reader]);
+    assert.equal(reader.byteLength, 0);
+    assert.equal(reader.error?.code, 'ECONNRESET');
   },
 
   async 'close is final: no callback but onClose follows'(world) {
@@ -708,7 +765,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
 
   async 'a peer that takes a little now and then keeps the stream, until it stops'(world) {
     const server = new Server(world);
-    const client = connect(world, server, { onData: (stream) => stream.pause() });
+    const client = connect(world, server, { onData: (stream) => stream.pause(), endsAtBreak: true });
     await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
     const writer = accepted(server);
     streamOf(writer).minimumProgress = { everyMs: 400, bytes: 1 };
@@ -753,7 +810,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
   },
 
   async 'what is queued before the connection stands is watched from there'(world) {
-    const server = new Server(world, { onData: (stream) => stream.pause() });
+    const server = new Server(world, { onData: (stream) => stream.pause(), endsAtBreak: true });
     const client = connect(world, server);
     client.calling(() => {
       streamOf(client).minimumProgress = { everyMs: 100, bytes: 1 };

@@ -18,12 +18,14 @@ export class Recorder implements Required<StreamHandler> {
   turns = 0;
   closes = 0;
   error: SystemError | null = null;
+  readonly endsAtBreak: boolean;
   #depth = 0;
   readonly #reaction: Partial<StreamHandler>;
 
   /** `reaction` is what to do besides remembering. */
   constructor(reaction: Partial<StreamHandler> = {}) {
     this.#reaction = reaction;
+    this.endsAtBreak = reaction.endsAtBreak ?? false;
   }
 
   get received(): Buffer {

@@ -18,7 +18,7 @@ import { portOf } from '../../simplenet/socket-address.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { Program } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { until } from '../support/waiting.ts';
+import { quiet, until } from '../support/waiting.ts';
 
 const hello: Handler = (_request, response) => response.text('hello');
 
@@ -107,5 +107,39 @@ for (const backend of backends) {
     await server.close();
     t.equal(server.connectionCount, 0);
     t.equal(errors.length, 1);
+  });
+
+  test(`a handler that reads a body gets all of it, although its client has reset the connection (${backend})`, {
+    skip,
+  }, async (t) => {
+    let goOn = () => {};
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const seen = { bytes: 0, isWhole: false };
+    const handler: Handler = async (request) => {
+      for await (const chunk of request.body) {
+        seen.bytes += chunk.length;
+        await gate;
+      }
+      seen.isWhole = true;
+    };
+    const server = serve(handler, { backend, limits: { bodyBufferBytes: 8_192 }, onError: () => {} });
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const PART_BYTES = 20_000;
+    const client = new RawClient(portOf(server.address));
+    client.write(`PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: ${3 * PART_BYTES}\r\n\r\n`);
+    client.write(Buffer.alloc(PART_BYTES));
+    await until(() => seen.bytes > 0);
+    for (let part = 1; part < 3; part++) {
+      client.write(Buffer.alloc(PART_BYTES));
+      await quiet();
+    }
+    client.reset();
+    await quiet();
+    goOn();
+    await until(() => seen.isWhole || server.connectionCount === 0);
+    t.same(seen, { bytes: 3 * PART_BYTES, isWhole: true });
+    await until(() => server.connectionCount === 0);
   });
 }

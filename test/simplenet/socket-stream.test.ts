@@ -103,6 +103,97 @@ for (const backend of backends) {
     });
   }
 
+  test(`what was written just before abort arrives, where the kernel has room, and then the break (${backend})`, {
+    skip,
+  }, async (t) => {
+    const loop = new realLoops[backend](libc, nodeHost, defaultLoopLimits);
+    t.teardown(() => loop.close());
+    const recorders: Recorder[] = [];
+    const { address } = loop.listen(anyPort, () => {
+      recorders.push(new Recorder());
+      return recorders.at(-1) as Recorder;
+    });
+    // No more than a peer has offered to take: what must wait for it is lost on either loop.
+    for (const lengths of [[1], [6], [500, 500], [10_000, 20_000], [20_000, 10_000]]) {
+      const last = lengths.map((length, i) => Buffer.alloc(length, 65 + i));
+      const client = new Recorder();
+      const stream = loop.connect(address, client);
+      await until(() => client.opens > 0 && recorders.length === 1);
+      const server = recorders.pop() as Recorder;
+      client.calling(() => {
+        for (const bytes of last) t.equal(stream.write(bytes), true);
+        stream.abort();
+        stream.abort();
+      });
+      await until(() => client.isClosed && server.isClosed);
+      t.same([client.error, server.error?.code, server.ends], [null, 'ECONNRESET', 0]);
+      t.ok(server.received.equals(Buffer.concat(last)), `${server.byteLength} bytes of ${lengths}`);
+    }
+  });
+
+  test(`abort waits for no room, and sends nothing that was queued (${backend})`, { skip }, async (t) => {
+    const loop = new realLoops[backend](libc, nodeHost, defaultLoopLimits);
+    t.teardown(() => loop.close());
+    const listening = NetSocket.listenOn(anyPort, { receiveBufferBytes: 4_096 });
+    const client = new Recorder();
+    const stream = loop.connect(listening.localAddress, client, { sendBufferBytes: 4_096 });
+    await until(() => client.opens > 0);
+    const peer = listening.accept();
+    flood(stream);
+    await until(() => stream.queuedBytes > 0);
+    client.calling(() => {
+      stream.write(Buffer.alloc(10));
+      stream.abort();
+    });
+    await until(() => client.isClosed);
+    t.equal(client.error, null);
+    peer.close();
+    listening.close();
+  });
+
+  for (const where of ['the process', 'a worker']) {
+    test(`what was written in the turn in which ${where} ends arrives (${backend})`, { skip }, async (t) => {
+      const listening = NetSocket.listenOn(anyPort);
+      const { port } = listening.localAddress as InternetAddress;
+      const body = `import(build + '/simplenet/index.js').then(({ createEventLoop }) => {
+        const loop = createEventLoop({ backend: '${backend}' });
+        loop.connect({ address: '127.0.0.1', port: ${port} }, {
+          onOpen(stream) {
+            stream.write(Buffer.alloc(40_000, 'a'));
+            stream.write(Buffer.alloc(60_000, 'b'));
+            queueMicrotask(() => {
+              stream.write(Buffer.from('bye'));
+              process.exit(0);
+            });
+          },
+          onData() {},
+          onDrain() { console.log('a callback'); },
+          onClose() { console.log('a callback'); },
+        });
+      });`;
+      const inWorker = `
+        import { Worker } from 'node:worker_threads';
+        const build_ = 'const build = ' + JSON.stringify(build) + ';';
+        new Worker(build_ + ${JSON.stringify(body)}, { eval: true, execArgv: [] });`;
+      const program = Program.script(where === 'the process' ? body : inWorker);
+      t.teardown(() => program.kill());
+      const outcome = await program.ends();
+      t.match(outcome, { code: 0, stdout: '', stderr: '' });
+      if (!listening.wait('readable', 0)) return void t.fail('it did not connect');
+      const peer = listening.accept();
+      const parts: Buffer[] = [];
+      const room = Buffer.alloc(65_536);
+      for (let length = peer.read(room); length > 0; length = peer.read(room)) {
+        parts.push(Buffer.from(room.subarray(0, length)));
+      }
+      const received = Buffer.concat(parts);
+      t.equal(received.length, 100_003);
+      t.equal(received.subarray(-5).toString(), 'bbbye');
+      peer.close();
+      listening.close();
+    });
+  }
+
   test(`a peer that is killed before it is accepted leaves no descriptor behind (${backend})`, { skip }, async (t) => {
     const before = openSockets();
     const socket = NetSocket.listenOn(anyPort);
