@@ -45,13 +45,31 @@ interface Scene {
   readonly read: { bytes: Buffer; isOver: boolean; error: number };
   /** Reads what is there. */
   readAll(): void;
-  /** Lets that much time pass on the loop's clock. */
-  pass(ms: number): void;
+  /** Lets that much time pass on the loop's clock. Each alarm rings at its time: a loop that heard of it later would take it for a stall. */
+  pass(ms: number): Promise<void>;
 }
 
 async function scene(t: Test, reaction: Partial<StreamHandler> = {}, address?: SocketAddress): Promise<Scene> {
   let skewMs = 0;
-  const host: Host = { ...nodeHost, now: () => nodeHost.now() + skewMs };
+  const alarms = new Set<{ readonly dueAt: number; ring(): void }>();
+  const host: Host = {
+    ...nodeHost,
+    now: () => nodeHost.now() + skewMs,
+    alarm(delayMs, callback) {
+      const cancel = () => {
+        alarms.delete(entry);
+        alarm.cancel();
+      };
+      const ring = () => {
+        cancel();
+        callback();
+      };
+      const entry = { dueAt: host.now() + delayMs, ring };
+      const alarm = nodeHost.alarm(delayMs, ring);
+      alarms.add(entry);
+      return { cancel };
+    },
+  };
   const table = { ...libc };
   const loop = new UringLoop(
     table,
@@ -90,8 +108,15 @@ async function scene(t: Test, reaction: Partial<StreamHandler> = {}, address?: S
     }
   };
   const stream = recorder.stream as unknown as Stream;
-  const pass = (ms: number) => {
-    skewMs += ms;
+  const pass = async (ms: number) => {
+    const endAt = host.now() + ms;
+    for (;;) {
+      const [next] = [...alarms].sort((one, other) => one.dueAt - other.dueAt);
+      skewMs += Math.max(0, Math.min(next?.dueAt ?? endAt, endAt) - host.now());
+      if (next === undefined || next.dueAt > host.now()) return;
+      next.ring();
+      await quiet();
+    }
   };
   return { loop, libc: table, stream, recorder, peer, read, readAll, pass };
 }
@@ -212,11 +237,11 @@ test('a peer that never reads is waited for so long and no longer', { skip }, as
   t.ok(stream.write(pattern(MUCH)));
   recorder.calling(() => stream.close());
   await quiet();
-  pass(LINGER_MS - 1_000);
+  await pass(LINGER_MS - 1_000);
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.notOk(recorder.isClosed);
   t.equal(recorder.timeouts, 0);
-  pass(1_000);
+  await pass(1_000);
   await until(() => recorder.isClosed);
   t.equal(loop.openCount, 1);
   await until(() => {
