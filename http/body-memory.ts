@@ -8,6 +8,7 @@
  * Above the limit a body waits: its connection is not read, and TCP stops the client. When memory comes free the bodies that wait
  * go on, in order. One body is always allowed to go on above the limit (`#exempt`). Otherwise a crowd of half-read bodies could
  * fill the memory and wait for each other. So the limit can be exceeded by one `bodyBytes`, and by one receive for each connection.
+ * Room that is reserved for a promised length counts as soon as it is reserved. It takes no memory of the machine until it is filled.
  *
  * Next: request-body.ts
  */

@@ -226,7 +226,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   onDrain(): void {
     this.#requestsBefore = this.#requests;
     this.#letWrite();
-    if (this.#phase === FLUSH) this.#next();
+    if (this.#phase !== FLUSH) return;
+    // The client had an answer to read, and its unfinished head had no deadline in that time.
+    if (this.#parser !== null) this.stream.setDeadline(this.#home.timeouts.headerMs);
+    this.#next();
   }
 
   onTimeout(stream: Stream): void {
@@ -569,10 +572,12 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #readHead(bytes: Buffer, start: number, end: number): number {
     const parser = this.#parser ?? this.#home.borrowParser();
     const isFirst = this.#parser === null;
+    const hadBegun = parser.hasBegun;
     this.#parser = parser;
     const used = parser.parse(bytes, start, end);
     if (used === INCOMPLETE) {
-      if (isFirst) this.stream.setDeadline(this.#home.timeouts.headerMs);
+      // Empty lines may come long before the head, whose time counts from its own first byte.
+      if (isFirst || (!hadBegun && parser.hasBegun)) this.stream.setDeadline(this.#home.timeouts.headerMs);
       return INCOMPLETE;
     }
     // No error is made of it: a flood of heads that are none would pay for a stack each.

@@ -9,6 +9,9 @@
 
 const SMALLEST_BYTES = 512;
 
+/** A view and a call for fewer bytes cost more than a loop: a body can come in chunks of one byte. */
+const MAX_LOOPED_BYTES = 16;
+
 /** What is promised is believed by those who have sent a quarter of it. */
 const PROMISE_FACTOR = 4;
 
@@ -53,10 +56,16 @@ export class PendingInput {
     this.#expectedBytes = expectedBytes;
   }
 
-  append(more: Uint8Array): void {
-    if (this.end + more.byteLength > this.bytes.length) this.#makeRoom(more.byteLength);
-    this.bytes.set(more, this.end);
-    this.end += more.byteLength;
+  /** Copies more[from..to). */
+  append(more: Uint8Array, from = 0, to = more.byteLength): void {
+    const byteLength = to - from;
+    if (this.end + byteLength > this.bytes.length) this.#makeRoom(byteLength);
+    if (byteLength <= MAX_LOOPED_BYTES) {
+      for (let at = from; at < to; at++) this.bytes[this.end++] = more[at] as number;
+      return;
+    }
+    this.bytes.set(more.subarray(from, to), this.end);
+    this.end += byteLength;
   }
 
   #makeRoom(byteLength: number): void {

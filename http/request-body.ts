@@ -107,7 +107,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   push(bytes: Buffer, start: number, end: number): number {
     const decoder = this.#decoder;
     if (decoder === null) return start;
-    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes.subarray(from, to), decoder.left));
+    const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes, from, to, decoder.left));
     this.#answerReader();
     if (decoder.isDone) this.#completed();
     else if (this.#mustPause()) this.#source.enough();
@@ -243,17 +243,21 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   /** The bytes lie in a buffer that is used again at once: what is kept is a copy. So many are promised behind them. */
-  #take(bytes: Buffer, left: number): void {
-    this.#receivedBytes += bytes.length;
+  #take(bytes: Buffer, from: number, to: number, left: number): void {
+    this.#receivedBytes += to - from;
     if (this.#isDiscarded) return;
     if (this.#receivedBytes > this.#mostBytes) {
       this.#refuseRest();
       return;
     }
-    if (this.#waiting !== null) this.#waiting.append(bytes);
-    else if (this.#isGathering) this.#waiting = new PendingInput(bytes, Number.POSITIVE_INFINITY, bytes.length + left);
-    else this.#waiting = new PendingInput(bytes, this.#source.limits.bodyBufferBytes);
+    if (this.#waiting !== null) this.#waiting.append(bytes, from, to);
+    else this.#waiting = this.#begun(bytes.subarray(from, to), left);
     if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
+  }
+
+  #begun(first: Buffer, left: number): PendingInput {
+    if (!this.#isGathering) return new PendingInput(first, this.#source.limits.bodyBufferBytes);
+    return new PendingInput(first, Number.POSITIVE_INFINITY, first.length + left);
   }
 
   #refuseRest(): void {

@@ -1,0 +1,48 @@
+/**
+ * A handler that answers and then ends the process: the answer arrives, on both loops.
+ */
+
+import { connect } from 'node:net';
+import { type Test, test } from 'tap';
+import { backends, missingBackend } from '../support/backends.ts';
+import { Program, plainEnvironment } from '../support/programs.ts';
+
+const program = (backend: string) => `
+const { Router, serve } = await import(build + '/http/index.js');
+const router = new Router();
+router.get('/whole', (_request, response) => {
+  response.text('good');
+  process.exit(0);
+});
+router.get('/pieces', (_request, response) => {
+  void response.write('go');
+  void response.write('od');
+  process.exit(0);
+});
+router.get('/pipelined', (_request, response) => response.text('first'));
+const other = serve(router, { backend: '${backend}' });
+await other.close();
+const server = serve(router, { backend: '${backend}' });
+console.log(server.url);
+`;
+
+/** All that the server sends in answer to those requests, until its end. */
+async function answerTo(t: Test, backend: string, paths: readonly string[]): Promise<string> {
+  const server = Program.script(program(backend), { env: plainEnvironment() });
+  t.teardown(() => server.kill());
+  const [, port] = await server.prints(/:(\d+)\n/);
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
+  let text = '';
+  for await (const bytes of socket) text += bytes;
+  t.equal((await server.ends()).code, 0);
+  return text;
+}
+
+for (const backend of backends) {
+  test(`on ${backend}`, { skip: missingBackend[backend] }, async (t) => {
+    t.match(await answerTo(t, backend, ['/whole']), /\r\n\r\ngood$/, 'in one piece');
+    t.match(await answerTo(t, backend, ['/pieces']), /\r\n\r\n2\r\ngo\r\n2\r\nod\r\n$/, 'in pieces');
+    t.match(await answerTo(t, backend, ['/pipelined', '/whole']), /first.*\r\n\r\ngood$/s, 'behind another one');
+  });
+}
