@@ -793,6 +793,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     streamOf(client).pause();
     await untilQueued(world, writer);
     streamOf(client).resume();
+    assert.equal(streamOf(writer).minimumProgress, null);
     streamOf(writer).minimumProgress = { everyMs: 200, bytes: 1 };
     await world.until(() => streamOf(writer).queuedBytes === 0, 'it drains');
     await pass(world, writer, 500);

@@ -286,6 +286,25 @@ t.test('never more than one alarm, and none for a deadline that only moves away'
   t.equal(host.pending, 1);
 });
 
+t.test(
+  'between the alarm and the look at the sockets, a deadline that is past already needs no other alarm',
+  async (t) => {
+    const host = new HandHost();
+    const deadlines = new Deadlines(host, new ActiveClock(TICK_MS), TICK_MS, () => {});
+    const patient = new Patient(host);
+    const other = new Patient(host);
+    deadlines.set(patient, host.time + 200);
+    host.pass(200);
+    t.equal(deadlines.isDue, true);
+    deadlines.set(other, host.time - 50);
+    t.equal(host.pending, 0);
+    t.same([patient.firedAt, other.firedAt], [[], []], 'nobody was judged');
+    deadlines.judge(host.time);
+    t.equal(deadlines.isDue, false);
+    t.same([patient.firedAt.length, other.firedAt.length], [1, 1]);
+  },
+);
+
 t.test('close: no alarm is left', async (t) => {
   const { host, deadlines } = setUp();
   const patient = new Patient(host);
