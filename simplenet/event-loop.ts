@@ -42,8 +42,9 @@ export interface Stream {
   readonly isEnded: boolean;
   /**
    * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
-   * are sent yet, for the kernel has no room or others are to have their turn; the rest is queued, and `onDrain` will tell; a program that goes on regardless ends at `maxQueuedBytes` with
-   * ENOBUFS. `hasMore`: another write follows at once, so these bytes need no packet of their own.
+   * are sent yet, as the kernel has no room or the stream has had its share of the turn; the rest is queued, and `onDrain` will tell;
+   * a program that goes on regardless ends at `maxQueuedBytes` with ENOBUFS. `hasMore`: another write follows at once, so these bytes
+   * need no packet of their own.
    */
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
