@@ -31,7 +31,7 @@ import { ClientGoneError, HttpError } from './http-error.ts';
 import { HttpRequest, type RequestOrigin } from './http-request.ts';
 import { latin1Of } from './latin1.ts';
 import type { Limits, Timeouts } from './limits.ts';
-import type { OutputBuffer } from './output-buffer.ts';
+import { MOST_BYTES_PER_UNIT, type OutputBuffer } from './output-buffer.ts';
 import { PendingInput } from './pending-input.ts';
 import type { PlainHeads } from './plain-heads.ts';
 import { promiseOf } from './promises.ts';
@@ -90,6 +90,8 @@ const LINGER: Phase = 5;
 /** Another protocol has taken over. */
 const UPGRADED: Phase = 6;
 const CLOSED: Phase = 7;
+/** The answer cannot be completed. Those before it leave first, and then the connection ends so that the client sees a broken one. */
+const CUT: Phase = 8;
 
 /** How much is dropped while lingering: a client that goes on regardless does not want our answer. */
 const MOST_LINGER_BYTES = 4 * 1024 * 1024;
@@ -99,6 +101,15 @@ const RETRY_SOON = 'Retry-After: 1\r\n';
 
 /** A bit mask: within a pipeline the clock is read behind every fourth request. */
 const CLOCK_MASK = 3;
+
+/**
+ * An answer with a body of more bytes than TCP sends at once (ten segments, RFC 6928) is partly still with us when the kernel has
+ * taken it. A byte that the client sends after close(2) would be answered with RST, which destroys the rest.
+ */
+const MAX_CERTAIN_BYTES = 14_600;
+
+/** For RST after complete answers, whose bytes it would destroy: how long they have to arrive. */
+const DELIVERY_MS = 100;
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
@@ -130,6 +141,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   /** The answer comes in pieces, and those of this tick are gathered here. */
   #pieces: OutputBuffer | null = null;
   #isStreaming = false;
+  /** The answer may have more bytes than TCP sends at once. */
+  #isLong = false;
   #isFlushingSoon = false;
   #isPaused = false;
   /** So much of the body waits for the handler that the client has to wait. */
@@ -175,7 +188,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   // What the network brings.
 
   onData(stream: Stream, bytes: Buffer): void {
-    if (this.#phase === LINGER) {
+    if (this.#phase === LINGER || this.#phase === CUT) {
       this.#dropped += bytes.length;
       if (this.#dropped > MOST_LINGER_BYTES) stream.abort();
     } else if (this.#pending === null) {
@@ -226,6 +239,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   onDrain(): void {
     this.#requestsBefore = this.#requests;
     this.#letWrite();
+    if (this.#phase === CUT) this.#endCut();
     if (this.#phase !== FLUSH) return;
     // The client had an answer to read, and its unfinished head had no deadline in that time.
     if (this.#parser !== null) this.stream.setDeadline(this.#home.timeouts.headerMs);
@@ -248,6 +262,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
         break;
       case ANSWER:
         this.#answerIsLate();
+        break;
+      case CUT:
+        stream.abort();
         break;
       default: // LINGER: no other phase has a deadline
         // The stream sees to it that the client takes the rest of our answer.
@@ -324,7 +341,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   // What an answer may ask.
 
   get isGone(): boolean {
-    return this.#phase === CLOSED || this.#phase === LINGER || this.#phase === UPGRADED;
+    return this.#phase >= LINGER;
   }
 
   get isOverfull(): boolean {
@@ -365,21 +382,25 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   latin1(text: string): void {
     if (this.isGone) return;
+    if (text.length > MAX_CERTAIN_BYTES) this.#isLong = true;
     this.#output.latin1(this.stream, text);
   }
 
   utf8(text: string): void {
     if (this.isGone) return;
+    if (text.length * MOST_BYTES_PER_UNIT > MAX_CERTAIN_BYTES) this.#isLong = true;
     this.#output.utf8(this.stream, text);
   }
 
   bytes(bytes: Uint8Array): void {
     if (this.isGone) return;
+    if (bytes.byteLength > MAX_CERTAIN_BYTES) this.#isLong = true;
     this.#output.bytes(this.stream, bytes);
   }
 
   streaming(): void {
     this.#isStreaming = true;
+    this.#isLong = true;
   }
 
   handedOver(): void {
@@ -419,9 +440,19 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   broken(): void {
+    if (this.isGone) return;
     this.#flushPieces();
     this.#home.output.flush();
-    this.stream.abort();
+    if (this.#requests === 1) {
+      this.stream.abort(); // RST is what no client can take for the end of an answer
+      return;
+    }
+    this.#phase = CUT;
+    this.#dropped = 0;
+    this.#pending = null;
+    if (this.#isPaused) this.#resume();
+    if (this.stream.queuedBytes > 0) this.#waitForNothing();
+    else this.#endCut();
   }
 
   failed(error: unknown, response: ResponseWriter): void {
@@ -497,7 +528,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
         at = used;
       } else if (this.#phase === BODY || this.#phase === DISCARD) {
         at = this.#readBody(bytes, at, end);
-      } else if (this.#phase === LINGER || this.#phase === CLOSED) {
+      } else if (this.#phase === LINGER || this.#phase === CLOSED || this.#phase === CUT) {
         at = end;
       } else {
         break;
@@ -682,6 +713,16 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     response.status(status).text(`${isChosen ? error.message : reasonOf(500)}\n`);
   }
 
+  /**
+   * RST would destroy complete answers that are still on their way. So the connection ends with FIN where the length or the chunks of
+   * the last answer show that it is cut. Where the end of the connection is the end of the answer, only RST shows it.
+   */
+  #endCut(): void {
+    const isCutSeen = this.minorVersion > 0 || this.#response?.hasPromisedLength === true;
+    if (isCutSeen) this.#linger();
+    else this.stream.setDeadline(DELIVERY_MS);
+  }
+
   /** One answer, then the end: where the next request begins is not known any more. */
   #refuse(status: number, message: string, fields = ''): void {
     const isBodyless = this.#phase !== HEAD && this.isHeadRequest;
@@ -785,8 +826,9 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   /**
-   * No request will follow. A client that has ended, or asked for the end and has sent its request whole, sends nothing more:
-   * with it we can close at once. What is left of a body is dropped, but the answer must still reach the client.
+   * No request will follow. A client that has ended, or asked for the end and has sent its request whole, sends nothing more, but
+   * perhaps a late CRLF: with it we can close at once, where one short answer is all that it gets. What is left of a body is dropped,
+   * but the answer must still reach the client.
    */
   #close(): void {
     this.#mustClose = true;
@@ -796,7 +838,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#waitForNothing();
       return;
     }
-    const isExpected = this.#hasPeerEnded || (this.#head?.keepAlive === false && !this.#leavesBody);
+    const isAnnounced = this.#head?.keepAlive === false && !this.#leavesBody;
+    const isExpected = this.#hasPeerEnded || (isAnnounced && this.#requests === 1 && !this.#isLong);
     if (isExpected && this.#pending === null) this.stream.close();
     else this.#linger();
   }

@@ -463,6 +463,83 @@ test('a connection that waits for its client to leave is not reset when the grac
   socket.destroy();
 });
 
+/** More than arrives before the client reads; the server's kernel takes all of it at once. */
+const UNREAD = 'x'.repeat(600_000);
+const roomy = { socket: { sendBufferBytes: 2_000_000 } };
+
+/** A client that reads nothing until `isReady`. */
+async function hearLater(socket: Socket, isReady: () => boolean): Promise<{ text: string; error: Error | null }> {
+  let error: Error | null = null;
+  socket.on('error', (failure) => {
+    error = failure;
+  });
+  socket.pause();
+  await until(isReady);
+  await sleep(50); // what the server does next takes no longer, as a rule
+  const text = gather(socket);
+  socket.resume();
+  return { text: await text, error };
+}
+
+test('an answer that breaks takes no complete answer with it', async (t) => {
+  let isBroken = false;
+  const site = new Router();
+  site.get('/', (_request, response) => response.text(UNREAD));
+  site.get('/halfway', async (_request, response) => {
+    await response.write('half');
+    isBroken = true;
+    throw new Error('halfway');
+  });
+  const server = serve(site, { ...roomy, onError: () => {} });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.write(get('/') + get('/halfway'));
+  const { text, error } = await hearLater(socket, () => isBroken);
+  t.equal(error, null);
+  const [, first, second] = text.split('HTTP/1.1 200 OK\r\n');
+  t.ok(first?.endsWith(UNREAD), `${first?.length} bytes of the first answer`);
+  t.match(second, /\r\n4\r\nhalf\r\n$/, 'the second is cut, and its chunks show it');
+});
+
+test('a broken answer whose end is that of its connection ends with RST, after the answers before it', async (t) => {
+  const site = new Router();
+  site.get('/', (_request, response) => response.text('hello\n'));
+  site.get('/halfway', async (_request, response) => {
+    await response.write('half');
+    throw new Error('halfway');
+  });
+  const server = serve(site, { onError: () => {} });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  const old = (path: string) => `GET ${path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`;
+  let error: Error | null = null;
+  socket.on('error', (failure) => {
+    error = failure;
+  });
+  socket.write(old('/') + old('/halfway'));
+  const text = await gather(socket);
+  t.match(text, /\r\n\r\nhello\nHTTP\/1.1 200 OK\r\n.*half$/s);
+  t.match(error, { code: 'ECONNRESET' });
+});
+
+test('a CRLF that comes after the last request does not truncate a large answer', async (t) => {
+  let isAnswered = false;
+  const server = serve((_request, response) => {
+    response.text(UNREAD);
+    isAnswered = true;
+  }, roomy);
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  socket.pause();
+  await until(() => isAnswered);
+  await sleep(50);
+  socket.write('\r\n');
+  const { text, error } = await hearLater(socket, () => true);
+  t.equal(error, null);
+  t.ok(text.endsWith(UNREAD), `${text.length} bytes`);
+});
+
 test('an upgrade hands over the bare stream, with what came behind the request', async (t) => {
   const server = serve((request, response) => {
     if (request.path !== '/shout') throw new HttpError(404, 'nothing here');

@@ -207,12 +207,8 @@ function excuseWithinAnswer(client: Client, world: Circumstances): string | null
   // Whoever says that no request follows is believed: the connection is closed, and more bytes are answered with RST.
   const last = client.script.find((one) => one.index >= client.answered && one.isLast);
   if (last !== undefined && (client.script[last.index + 1]?.firstSentAt ?? -1) >= 0) return 'sent on after its last';
-  // With a pipeline, an answer that breaks takes with it those before it that are still queued.
-  for (let i = client.answered; i < client.begun; i++) {
-    const broken = excuseOfHandler(client, client.script[i] as Exchange, world);
-    if (broken !== null) return broken;
-  }
-  return null;
+  // An answer that breaks takes none of those before it with it.
+  return isAtWork ? excuseOfHandler(client, next, world) : null;
 }
 
 function excuseOfHandler(client: Client, exchange: Exchange, world: Circumstances): string | null {
