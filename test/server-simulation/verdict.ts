@@ -27,6 +27,9 @@ export interface Circumstances {
 
 const CLOSE = 'Connection: close';
 
+/** Where only RST shows that an answer is cut, those before it have this long to arrive: `DELIVERY_MS` of http/connection.ts. */
+const DELIVERY_MS = 100;
+
 export function judgeContinue(exchange: Exchange): void {
   assert.ok(exchange.expectsContinue, `100 Continue to request ${exchange.id}, which did not ask`);
   assert.ok(
@@ -207,6 +210,11 @@ function excuseWithinAnswer(client: Client, world: Circumstances): string | null
   // Whoever says that no request follows is believed: the connection is closed, and more bytes are answered with RST.
   const last = client.script.find((one) => one.index >= client.answered && one.isLast);
   if (last !== undefined && (client.script[last.index + 1]?.firstSentAt ?? -1) >= 0) return 'sent on after its last';
+  const waiting = client.script.slice(client.answered, client.begun);
+  if (waiting.some((one) => one.deed === 'hang up')) return 'upgraded and closed: what was queued is dropped';
+  const isCutOff = (one: Exchange) => one.deed === 'break' && one.isHttp10 && one.answeredAt >= 0;
+  if (waiting.some((one) => isCutOff(one) && now - one.answeredAt >= DELIVERY_MS))
+    return 'read on too late after a cut';
   // An answer that breaks takes none of those before it with it.
   return isAtWork ? excuseOfHandler(client, next, world) : null;
 }
@@ -216,8 +224,10 @@ function excuseOfHandler(client: Client, exchange: Exchange, world: Circumstance
   const now = world.now();
   if (exchange.begunAt < 0) return null;
   if (exchange.deed === 'break' && exchange.answeredAt >= 0) return 'the handler broke its answer';
-  // What is queued may be of the answers before it, too.
-  const isMuch = pieceSum(exchange) > settings.answerBufferBytes || exchange.index > client.answered;
+  // What was queued when it began may be of the answer before it, too.
+  const before = client.script[exchange.index - 1];
+  const wasBehind = before !== undefined && (before.receivedAt < 0 || before.receivedAt >= exchange.begunAt);
+  const isMuch = pieceSum(exchange) > settings.answerBufferBytes || wasBehind;
   if (exchange.deed === 'flood' && isMuch) return 'the handler flooded';
   if (exchange.deed === 'relay') {
     const tookMs = now - exchange.firstSentAt;
@@ -225,7 +235,6 @@ function excuseOfHandler(client: Client, exchange: Exchange, world: Circumstance
     if (late) return 'the body broke off during its answer';
     if (now - exchange.begunAt >= settings.answerMs && client.temper.reading !== 'prompt') return 'relayed too slowly';
   }
-  if (exchange.deed === 'hang up') return 'upgraded and closed';
   return null;
 }
 
