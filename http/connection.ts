@@ -93,7 +93,7 @@ const CLOSED: Phase = 7;
 /** The answer cannot be completed. Those before it leave first, and then the connection ends so that the client sees a broken one. */
 const CUT: Phase = 8;
 
-/** How much is dropped while lingering: a client that goes on regardless does not want our answer. */
+/** How much is read and dropped while lingering. Behind that the client waits: RST would destroy the answer that it has not read yet. */
 const MOST_LINGER_BYTES = 4 * 1024 * 1024;
 
 /** RFC 9110 section 10.2.3. Memory for bodies comes free as fast as handlers answer. */
@@ -187,10 +187,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   // What the network brings.
 
-  onData(stream: Stream, bytes: Buffer): void {
+  onData(_stream: Stream, bytes: Buffer): void {
     if (this.#phase === LINGER || this.#phase === CUT) {
       this.#dropped += bytes.length;
-      if (this.#dropped > MOST_LINGER_BYTES) stream.abort();
+      if (this.#dropped > MOST_LINGER_BYTES && !this.#isPaused) this.#pause();
     } else if (this.#pending === null) {
       this.#requestsBefore = this.#requests;
       const used = this.#consume(bytes, 0, bytes.length);

@@ -138,6 +138,33 @@ test('a request has to be answered in time, also while its client does not read 
   t.match(await talk.hear(), /x*HTTP\/1\.1 503 /);
 });
 
+test('half a head behind an answer has its deadline, also when the client was slow to read that answer', async (t) => {
+  const talk = new Conversation((_request, response) => response.text(LARGE), {
+    timeouts: { headerMs: 1_000, writeMs: 60_000 },
+  });
+  await talk.say(`${get('/')}GET /half`);
+  await talk.pass(2_000);
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 OK\r\n.*x$/s, 'the client was reading: that time does not count');
+  await talk.pass(900);
+  t.equal(await talk.hear(), '');
+  await talk.pass(200);
+  t.match(await talk.hear(), /^HTTP\/1\.1 408 /);
+});
+
+test('a head that begins behind empty lines while the server stops has as long as any other', async (t) => {
+  const talk = new Conversation((_request, response) => response.text('hello\n'), { timeouts: { headerMs: 1_000 } });
+  await talk.say(get('/'));
+  const closed = talk.server.close({ graceMs: 10_000, idleGraceMs: 50 });
+  await talk.say('\r\n');
+  const [begin, end] = ['GET /late HTTP/1.1\r\n', 'Host: x\r\n\r\n'];
+  await talk.say(begin);
+  await talk.pass(500);
+  await talk.say(end);
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 .*HTTP\/1\.1 200 .*Connection: close.*hello\n$/s);
+  await talk.halfClose();
+  await closed;
+});
+
 test('write() waits for what has not left yet, also within the turn of the request', async (t) => {
   let written = 0;
   const talk = new Conversation(

@@ -626,7 +626,7 @@ test('a second close may shorten the grace, and an endless grace is none', async
   socket.destroy();
 });
 
-test('what is dropped while we linger has a limit: at it the client is heard out, one byte above it is not', async (t) => {
+test('what is dropped while we linger has a limit: at it the stream is read, one byte above it is not', async (t) => {
   const stream = new SlowStream();
   const connection = new Connection(
     homeOf(t, () => {}),
@@ -635,9 +635,14 @@ test('what is dropped while we linger has a limit: at it the client is heard out
   connection.onData(stream, Buffer.from('this is no request\r\n'));
   t.ok(stream.isEnded, 'it was refused');
   for (let i = 0; i < 4; i++) connection.onData(stream, Buffer.alloc(1024 * 1024));
-  t.notOk(stream.wasAborted);
+  t.notOk(stream.isPaused);
   connection.onData(stream, Buffer.alloc(1));
-  t.ok(stream.wasAborted);
+  t.ok(stream.isPaused);
+  t.notOk(stream.wasAborted, 'RST would destroy the answer');
+  stream.handler = connection;
+  stream.queuedBytes = 0;
+  stream.passDeadline();
+  t.ok(stream.isClosed, 'and the deadline still holds');
 });
 
 test('whoever asks late: an answered request has no signal any more, and a client that has gone no upgrade', async (t) => {
