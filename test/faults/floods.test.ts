@@ -53,7 +53,7 @@ async function flood(port: number, first: string, piece: string): Promise<RawCli
   client.write(first);
   while (!client.isOver) {
     if (client.socket.write(piece)) await sleep(0);
-    else await client.until(() => client.isOver || client.socket.writableLength === 0, 'room').catch(() => {});
+    else await client.until(() => client.isOver || client.socket.writableLength === 0, 'room');
   }
   client.destroy();
   return client;

@@ -31,6 +31,7 @@ export class RawClient {
       this.#tell();
     });
     this.socket.on('connect', () => this.#tell());
+    this.socket.on('drain', () => this.#tell());
     this.socket.on('end', () => {
       this.hasEnded = true;
       this.#tell();
@@ -57,7 +58,7 @@ export class RawClient {
     return !this.socket.connecting && !this.isClosed;
   }
 
-  /** Waits for something to become true, which only what arrives here can make so. */
+  /** Waits for something to become true, which only what arrives here, or leaves, can make so. */
   async until(condition: () => boolean, what: string, patienceMs = PATIENCE_MS): Promise<void> {
     const giveUpAt = performance.now() + patienceMs;
     while (!condition()) {
