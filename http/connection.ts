@@ -332,6 +332,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   enough(): void {
+    if (this.#phase !== BODY) return;
     this.#isBodyFull = true;
     this.#pause();
     this.#bodyClock?.stop(this.#home.activeNow());
@@ -678,7 +679,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       this.#failed(error, request, response);
       return;
     }
-    if (!response.hasEnded) {
+    if (!response.hasEnded && !this.isGone) {
       if (this.#phase === BODY && !this.#needsContinue && !this.#isBodyFull) this.#bodyIsDue();
       else this.#awaitAnswer();
     }

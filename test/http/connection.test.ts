@@ -645,6 +645,67 @@ test('what is dropped while we linger has a limit: at it the stream is read, one
   t.ok(stream.isClosed, 'and the deadline still holds');
 });
 
+const whatElse: Readonly<Record<string, (request: HttpRequest) => Promise<unknown>>> = {
+  'waits for something else': () => new Promise(() => {}),
+  'reads on': (request) => request.body.read(),
+};
+for (const [what, goOn] of Object.entries(whatElse)) {
+  test(`a handler that ${what} behind an answer that is cut gives the connection no other deadline`, async (t) => {
+    const stream = new MemoryStream(false);
+    const home = homeOf(t, async (request, response) => {
+      if (request.path === '/') return response.text('whole');
+      response.header('Content-Length', 4);
+      void response.write('four');
+      t.throws(() => response.write('!'), /promised 4 bytes, and more are written/);
+      await goOn(request);
+    });
+    const connection = new Connection(home, stream);
+    const cut = 'POST /cut HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n';
+    connection.onData(stream, Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${cut}`));
+    t.match(stream.sent.toString(), /whole[\s\S]*four$/);
+    t.ok(stream.isEnded);
+    t.equal(stream.deadlineMs, defaultTimeouts.lingerMs);
+    connection.onClose(stream, null);
+  });
+}
+
+for (const isEarly of [true, false]) {
+  test(`nor does a body that waits for memory in vain, ${isEarly ? 'from before the cut' : 'from then on'}`, async (t) => {
+    const home = new MemoryHome(
+      async (request, response) => {
+        if (request.path === '/') return response.text('whole');
+        const gathering = isEarly || request.path === '/first' ? request.bytes() : null;
+        if (request.path === '/cut') {
+          await response.write('a beginning');
+          response.fail(new Error('boom'));
+        }
+        const failure = await (gathering ?? request.bytes()).catch((error: HttpError) => error);
+        t.match(failure, { status: 503 });
+      },
+      { ...defaultLimits, bodyMemoryBytes: 100 },
+    );
+    const upload = (path: string) =>
+      `POST ${path} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1000\r\n\r\n${'b'.repeat(500)}`;
+    const first = new MemoryStream(false); // of all bodies one may always go on
+    new Connection(home, first).onData(first, Buffer.from(upload('/first')));
+    const stream = new MemoryStream(false);
+    stream.handler = new Connection(home, stream);
+    const whole = 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n';
+    stream.handler.onData(stream, Buffer.from(`${whole}${upload('/cut')}`));
+    await new Promise(setImmediate);
+    t.match(home.reported, [{ message: 'boom' }]);
+    t.equal(home.bodyMemory.waitingCount, 1);
+    t.equal(stream.deadlineMs, 100, 'so long the whole answer has to arrive: RST will show that the other one is cut');
+    stream.deadlineMs = 1;
+    home.endWait();
+    await new Promise(setImmediate);
+    t.equal(stream.deadlineMs, 1);
+    t.notOk(stream.isEnded);
+    stream.passDeadline();
+    t.ok(stream.wasAborted);
+  });
+}
+
 test('whoever asks late: an answered request has no signal any more, and a client that has gone no upgrade', async (t) => {
   const kept: { request: HttpRequest; response: ResponseWriter }[] = [];
   const stream = new SlowStream();

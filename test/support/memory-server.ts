@@ -122,14 +122,18 @@ export class MemoryHome implements ConnectionHome {
   readonly createContext = createContextFactory();
   readonly idleGraceMs = 100;
   isTurnSpent = false;
+  /** Ends the wait of the body that waits for memory: no time passes here, so it is for a test to say. */
+  endWait: () => void = () => {};
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 
   constructor(handler: Handler, limits: Limits) {
     this.handler = handler;
     this.limits = limits;
-    const alarm = { cancel: () => {} }; // no time passes here
-    this.bodyMemory = new BodyMemory(limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, () => alarm);
+    this.bodyMemory = new BodyMemory(limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (_delayMs, ring) => {
+      this.endWait = ring;
+      return { cancel: () => {} };
+    });
   }
 
   activeNow(): number {
