@@ -290,6 +290,16 @@ test('a client that drips its body and reads the answer slowly is not', async (t
   t.equal(talk.server.connectionCount, 1);
 });
 
+test('a client that may take for ever is asked nothing, and gets its answer', async (t) => {
+  const timeouts = { writeMs: Number.POSITIVE_INFINITY };
+  const talk = new Conversation((_request, response) => response.text(HUGE), { timeouts });
+  await talk.say(get('/'));
+  await talk.pass(24 * 3_600_000);
+  t.equal(talk.server.connectionCount, 1);
+  t.equal(talk.server.minimumProgress, null, 'and the kernel is not asked how much it has taken');
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 .*x{100}$/s);
+});
+
 test('readers of so many bytes a second, at the limit and just below it', async (t) => {
   for (const [bytesPerSecond, isKept] of [
     [240, true],

@@ -706,6 +706,38 @@ for (const isEarly of [true, false]) {
   });
 }
 
+test('write() that waits because much is gathered goes on when the client has taken it in the same tick', async (t) => {
+  const stream = new MemoryStream(false);
+  const home = new MemoryHome(
+    async (_request, response) => {
+      await response.write('more than ten bytes');
+      response.end();
+    },
+    { ...defaultLimits, answerBufferBytes: 10 },
+  );
+  new Connection(home, stream).onData(stream, Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+  t.equal(stream.sentBytes, 0, 'what comes in pieces is gathered');
+  await new Promise(setImmediate);
+  t.match(stream.sent.toString(), /more than ten bytes\r\n0\r\n\r\n$/);
+});
+
+test('a connection at rest does not end while the server stops if its next request is in the kernel', async (t) => {
+  const stream = new MemoryStream(false);
+  const home = homeOf(t, () => {});
+  home.isStopping = true;
+  stream.handler = new Connection(home, stream);
+  t.equal(stream.deadlineMs, home.idleGraceMs);
+  stream.hasInput = () => true;
+  stream.passDeadline();
+  t.notOk(stream.isEnded);
+  t.equal(stream.deadlineMs, home.idleGraceMs, 'it will be told soon');
+  stream.hasInput = () => false;
+  stream.passDeadline();
+  t.ok(stream.isEnded);
+  t.notOk(stream.isClosed, 'RST would destroy the answers before it');
+  t.equal(stream.deadlineMs, defaultTimeouts.lingerMs);
+});
+
 test('whoever asks late: an answered request has no signal any more, and a client that has gone no upgrade', async (t) => {
   const kept: { request: HttpRequest; response: ResponseWriter }[] = [];
   const stream = new SlowStream();

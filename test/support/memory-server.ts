@@ -118,7 +118,7 @@ export class MemoryHome implements ConnectionHome {
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly plainHeads = new PlainHeads(() => this.dateLine());
   readonly bodyMemory: BodyMemory;
-  readonly isStopping = false;
+  isStopping = false;
   readonly createContext = createContextFactory();
   readonly idleGraceMs = 100;
   isTurnSpent = false;
