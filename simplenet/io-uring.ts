@@ -165,7 +165,7 @@ const nothing = new Int32Array(0);
 const openRings = new Set<IoUring>();
 process.once('exit', () => {
   for (const ring of openRings) {
-    ring.onExit();
+    ring.onExit?.();
     /* c8 ignore next -- tap takes no coverage in workers; uring-loop.test.ts ends them. */
     if (!isMainThread) ring.close();
   }
@@ -181,7 +181,7 @@ export class IoUring extends Descriptor {
   readonly completion = new Completion();
 
   /** Called when the process, or the worker, is about to end, while the ring is open. */
-  onExit: () => void = () => {};
+  onExit: (() => void) | null = null;
 
   readonly #mappings: Mapping[] = [];
   readonly #rung = Buffer.alloc(EVENT_COUNT_SIZE);

@@ -173,7 +173,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   #watch: Watch | null = null;
   readonly #setbacks = new LoopSetbacks();
   #watchedFd = -1;
-  #turn: () => boolean = () => false;
+  #turn!: () => boolean;
   #pause: Alarm | null = null;
   #spare: SpareDescriptor | null = null;
   readonly #clock: ActiveClock;
@@ -410,7 +410,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     for (const stream of this.#continuing) {
       this.#continuing.delete(stream); // and if it asks again, it comes last
       this.guard(stream, () => stream.onTurn());
-      if (--left === 0 || this.budget.areBytesSpent || this.budget.isTimeSpent) return;
+      if (--left === 0 || this.budget.areBytesSpent || this.budget.isTimeSpent) break;
     }
   }
 

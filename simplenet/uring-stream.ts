@@ -306,7 +306,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #mustFlush(): void {
     if (this.#hasOutput) return;
     this.#hasOutput = true;
-    const byteLength = this.#piece?.byteLength ?? this.#queue?.byteLength ?? 0;
+    const { byteLength } = this.#piece ?? (this.#queue as WriteQueue); // there is something to flush
     if (byteLength > MAX_SMALL_BYTES) this.home.awaitTurn(this);
     else this.home.hasOutput(this);
   }
