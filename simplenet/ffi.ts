@@ -19,10 +19,12 @@ const require = createRequire(import.meta.url);
  */
 function mustBeNode(): void {
   let other: string | null = null;
+  /* c8 ignore start -- ffi.test.ts pretends to be them in processes of its own; coverage is of this one. */
   if ('Deno' in globalThis) other = 'Deno';
   if (process.versions.bun !== undefined) other = 'Bun';
   if (other === null) return;
   throw new Error(`simplenet runs on Node.js only, not on ${other}: its event loop lives inside Node's own (libuv).`);
+  /* c8 ignore stop */
 }
 
 function loadKoffi(): typeof Koffi {
