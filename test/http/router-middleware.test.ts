@@ -269,6 +269,27 @@ for (const how of ['throws', 'rejects'] as const) {
   });
 }
 
+t.test('a handler whose middleware calls next() from a callback answers as any other', async (t) => {
+  const handlers: Handler[] = [
+    (_request, response) => response.text('late'),
+    async (_request, response) => {
+      await null;
+      response.text('late');
+    },
+  ];
+  for (const handler of handlers) {
+    let call: (() => void | Promise<void>) | undefined;
+    const middleware: Middleware = (_request, _response, next) => {
+      call = next;
+    };
+    const answer = ask(new Router().get('/', handler).use(middleware), 'GET', '/');
+    t.equal(answer.body, null);
+    await call?.();
+    t.equal(answer.body, 'late');
+    t.equal(answer.failure, undefined);
+  }
+});
+
 t.test('middleware added between requests is seen by the next', async (t) => {
   const { taken, pass, handler } = journal();
   const router = new Router().get('/x', handler('x')).get('/:y/z', handler('y'));
