@@ -28,6 +28,7 @@ import { NetSocket } from '../../simplenet/net-socket.ts';
 import { noUring } from '../support/backends.ts';
 import { connectedPair } from '../support/connected-pair.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
+import { Program } from '../support/programs.ts';
 
 const skip = noUring;
 
@@ -148,6 +149,23 @@ test('a ring that is closed takes nothing, and does not fail', { skip }, async (
   t.equal(ring.trySubmit(), 0);
 });
 
+test('a success that waits to be taken is found, and nothing else is', { skip }, async (t) => {
+  const ring = open(t);
+  const { ours, theirs } = connectedPair(t);
+  ring.poll(ours.fd, 1, EPOLLIN);
+  ring.poll(ours.fd, 2, EPOLLOUT);
+  ring.poll(theirs.fd, 3, EPOLLOUT);
+  ring.cancel(ours.fd, 1);
+  t.notOk(ring.hasSuccessOf(ours.fd, 2), 'not handed over');
+  ring.submit(4);
+  t.ok(ring.hasSuccessOf(ours.fd, 2));
+  t.ok(ring.hasSuccessOf(theirs.fd, 3), 'it is not the first that waits');
+  t.notOk(ring.hasSuccessOf(ours.fd, 1), 'it was cancelled');
+  t.notOk(ring.hasSuccessOf(ours.fd, 3), 'of another descriptor');
+  while (ring.take());
+  t.notOk(ring.hasSuccessOf(ours.fd, 2), 'taken');
+});
+
 test('more completions than fit are kept by the kernel, and none is lost', { skip }, async (t) => {
   const ring = open(t, { entries: 4, completions: 4 });
   const { ours } = connectedPair(t);
@@ -192,6 +210,14 @@ test('the bell rings when it is set, and not while it is silent', { skip }, asyn
   t.ok(ring.hasNews);
 });
 
+test('a process that ends while its ring is open ends in peace', { skip }, async (t) => {
+  const program = Program.script(`
+    const { IoUring } = await import(build + '/simplenet/index.js');
+    new IoUring();
+    process.exit(0);`);
+  t.match(await program.ends(), { code: 0, signal: null, stdout: '', stderr: '' });
+});
+
 test('a closed ring has no news, and is closed once', { skip }, async (t) => {
   const counting = new CountingLibc();
   const ring = new IoUring({ libc: counting.libc });
@@ -200,6 +226,7 @@ test('a closed ring has no news, and is closed once', { skip }, async (t) => {
   ring.close();
   t.notOk(ring.hasNews);
   t.notOk(ring.take());
+  t.notOk(ring.hasSuccessOf(0, 0));
   ring.freeTaken();
   t.equal(counting.openFds.size, 0);
   t.same(counting.violations, []);

@@ -168,6 +168,66 @@ test('a stream that what was held brings to its end is gone once', { skip }, asy
   t.ok(recorder.received.equals(sent));
 });
 
+test('hasInput knows of bytes that the kernel has given away: in the ring, and held while the stream is paused', {
+  skip,
+}, async (t) => {
+  const { loop, stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
+  const heard: boolean[] = [];
+  let isOther = false;
+  const { address } = loop.listen({ address: '127.0.0.1', port: 0 }, () => {
+    isOther = true;
+    return { onData: () => void heard.push(recorder.chunks.length > 0, stream.hasInput()) };
+  });
+  const other = NetSocket.connectTo(address);
+  t.teardown(() => other.close());
+  await until(() => isOther);
+  t.notOk(stream.hasInput());
+  // All in one batch: while the other one is told, what came on this one is in the ring.
+  other.writeAll(Buffer.from('x'));
+  peer.writeAll(Buffer.from('y'));
+  await until(() => heard.length > 0 && recorder.chunks.length === 1);
+  t.same(heard, [false, true]);
+  // It is received from by one request for all that comes now, which may be under way when it is paused.
+  recorder.calling(() => stream.resume());
+  await quiet();
+  peer.writeAll(pattern(2 * RECEIVE_BUFFER_BYTES));
+  await until(() => recorder.chunks.length === 2);
+  await quiet();
+  while (recorder.byteLength < 1 + 2 * RECEIVE_BUFFER_BYTES) {
+    t.ok(stream.hasInput(), `${recorder.byteLength} bytes were told, and the rest is held`);
+    recorder.calling(() => stream.resume());
+    await quiet();
+  }
+  t.notOk(stream.hasInput());
+});
+
+for (const endsAtBreak of [false, true]) {
+  test(`a break behind what is held ${endsAtBreak ? 'ends a stream that asks for that' : 'is told behind it'}`, {
+    skip,
+  }, async (t) => {
+    const { stream, recorder, peer } = await scene(t, {
+      onData(self) {
+        if (recorder.chunks.length === 2) self.pause();
+      },
+      endsAtBreak,
+    });
+    peer.writeAll(Buffer.from('x'));
+    await until(() => recorder.chunks.length === 1);
+    await quiet();
+    // In one batch: bytes, of which the first pause it, more of them, and the break.
+    peer.writeAll(pattern(2 * RECEIVE_BUFFER_BYTES));
+    peer.reset();
+    await until(() => recorder.chunks.length === 2);
+    await quiet();
+    t.equal(recorder.isClosed, endsAtBreak);
+    t.equal(recorder.chunks.length, 2);
+    recorder.calling(() => stream.resume());
+    await until(() => recorder.isClosed);
+    t.equal(recorder.byteLength === 1 + 2 * RECEIVE_BUFFER_BYTES, !endsAtBreak, `${recorder.byteLength} bytes`);
+    t.match(recorder.error, { code: 'ECONNRESET', syscall: 'recv' });
+  });
+}
+
 test('what is held goes with a stream that is closed', { skip }, async (t) => {
   const { loop, stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
   peer.writeAll(pattern(5 * RECEIVE_BUFFER_BYTES));
@@ -271,6 +331,29 @@ test('a stream that is aborted while it sends to a peer that does not read is go
   recorder.calling(() => stream.abort());
   await until(() => recorder.isClosed);
   t.equal(loop.openCount, 1);
+});
+
+test('where abort finds room for a part, nothing follows that part', { skip }, async (t) => {
+  const { loop, stream, recorder, read, readAll } = await scene(t);
+  const { take } = loop.ring;
+  loop.ring.take = () => {
+    const isFound = take.call(loop.ring);
+    if (isFound && read.bytes.length === 0) readAll(); // and then there is room again
+    return isFound;
+  };
+  const sent = pattern(2 * MUCH);
+  recorder.calling(() => {
+    t.ok(stream.write(sent.subarray(0, MUCH)));
+    t.ok(stream.write(sent.subarray(MUCH)));
+    stream.abort();
+  });
+  await until(() => recorder.isClosed);
+  loop.ring.take = take;
+  readAll();
+  t.equal(read.error, -ECONNRESET);
+  const { length } = read.bytes;
+  t.ok(length > 0 && length < MUCH, `${length} bytes`);
+  t.ok(read.bytes.equals(sent.subarray(0, length)));
 });
 
 test('a write that the kernel does not take counts as queued, and onDrain tells when it has', { skip }, async (t) => {
