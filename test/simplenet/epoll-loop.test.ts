@@ -164,6 +164,24 @@ test('a socket that was made for nothing is closed', async (t) => {
   t.same(counting.violations, []);
 });
 
+test('an exception in epoll_wait is no refusal of the kernel: it is raised, and the loop goes on', async (t) => {
+  const world = new SimulatedWorld(1, noFaults);
+  const recorder = new Recorder(echo);
+  const { address } = world.loop.listen(world.anyAddress, () => recorder);
+  const { epoll_wait } = world.kernel.libc;
+  world.kernel.libc.epoll_wait = () => {
+    world.kernel.libc.epoll_wait = epoll_wait;
+    throw new TypeError('a mistake');
+  };
+  const peer = NetSocket.connectTo(address, { libc: world.kernel.peerLibc });
+  peer.writeAll(Buffer.from('hello'));
+  await world.until(() => recorder.byteLength === 5, 'it is heard');
+  t.match(world.raised.splice(0), [{ name: 'TypeError', message: 'a mistake' }]);
+  peer.close();
+  await world.until(() => recorder.isClosed, 'it ends');
+  await world.close();
+});
+
 test('what epoll tells of a descriptor that nobody has is passed over', async (t) => {
   // epoll(7): one that was closed here while another process holds it as well stays in the set.
   const loop = new EpollLoop(libc, nodeHost, defaultLoopLimits);

@@ -87,6 +87,26 @@ test('a deadline that is due when another one’s callback has closed its stream
   await world.close();
 });
 
+test('a peer that is found stuck when its stream has just been closed is not reset', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  while (stream.queuedBytes === 0) {
+    stream.write(Buffer.alloc(10_000));
+    await world.quiet();
+  }
+  // Both deadlines are judged in one turn, and that of the program comes first.
+  stream.setDeadline(400);
+  stream.minimumProgress = { everyMs: 400, bytes: 1 };
+  await world.until(() => recorder.isClosed, 'it ends');
+  t.equal(recorder.timeouts, 1);
+  t.equal(recorder.error, null);
+  const buffer = Buffer.alloc(65_536);
+  while (peer.read(buffer) > 0);
+  t.pass('it reads to the end of what the kernel had, and no error');
+  peer.close();
+  t.same(recorder.complaints, []);
+  await world.close();
+});
+
 test('what a parked stream is told changes nothing until it is resumed', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   stream.pause();

@@ -20,7 +20,7 @@ import {
   EPOLL_CTL_ADD,
   EPOLL_CTL_MOD,
 } from '../../simplenet/abi.ts';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import type { Stream, StreamHandler, UdpHandler, UdpPort } from '../../simplenet/event-loop.ts';
 import type { Host } from '../../simplenet/host.ts';
 import { IoUring } from '../../simplenet/io-uring.ts';
 import { type Libc, libc } from '../../simplenet/libc.ts';
@@ -173,6 +173,25 @@ for (const backend of backends) {
       other.close();
     });
   }
+
+  test(`a port that another one closes as the loop is lost is told nothing (${backend})`, { skip }, async (t) => {
+    const { loop, libc: table, peer } = await scene(t, backend);
+    const ports: UdpPort[] = [];
+    const told: SystemError[] = [];
+    const handler: UdpHandler = {
+      onMessage() {},
+      onError(_port, error) {
+        told.push(error);
+        for (const port of ports) port.close();
+      },
+    };
+    for (let i = 0; i < 2; i++) ports.push(loop.bindUdp(anyPort, handler));
+    table[name] = () => -EBADF;
+    say(peer, 'hello');
+    await until(() => loop.openCount === 0);
+    t.match(told, [{ syscall: name, code: 'EBADF' }]);
+    t.equal(told.length, 1);
+  });
 
   test(`a loop that pauses keeps the process alive, and can be closed (${backend})`, { skip }, async (t) => {
     const program = Program.script(`
