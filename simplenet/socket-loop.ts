@@ -188,7 +188,6 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   #isKeepingAlive = false;
   #isUnrefed = false;
   #isClosed = false;
-  #isLost = false;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits) {
     for (const [name, value] of Object.entries(limits) as [string, number][]) {
@@ -470,7 +469,6 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   /** The descriptor stays readable, so it must not be watched meanwhile. */
   #pauseFor(pauseMs: number): void {
-    if (this.#pause !== null) return;
     const resume = () => {
       this.#pause = null;
       this.watch(this.#watchedFd, this.#turn);
@@ -482,8 +480,6 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   }
 
   #lose(error: SystemError): void {
-    if (this.#isLost) return;
-    this.#isLost = true;
     this.abandon();
     for (const member of this.members) if (member !== undefined) this.guard(member, () => member.lose(error));
     this.close();
