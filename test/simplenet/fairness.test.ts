@@ -257,6 +257,47 @@ test('epoll: news that waited for the next turn do not reach the next owner of t
   server.loop.close();
 });
 
+test('epoll: a deadline that is due is judged when a loop that has no time has heard everybody, and not before', async (t) => {
+  const CLIENTS = 10;
+  for (const isSilent of [false, true]) {
+    const streams: Stream[] = [];
+    let heard = 0;
+    let heardBefore = -1;
+    const server: SimulatedServer = new SimulatedServer(
+      {
+        onData(stream, bytes) {
+          if (!streams.includes(stream)) streams.push(stream);
+          const text = bytes.toString();
+          if (text === 'first') return;
+          heard++;
+          stream.setDeadline(1_000);
+          server.host.advance(2); // the fourth finds out that the time of the turn is spent
+          server.say(Number(text), text); // and so the loop is never quiet
+          while (server.kernel.canDeliver) server.kernel.deliver();
+        },
+        onTimeout() {
+          heardBefore = heard;
+        },
+      },
+      { ...limits, tickMs: 1 },
+    );
+    server.connect(CLIENTS);
+    for (let i = 0; i < CLIENTS; i++) {
+      server.say(i, 'first');
+      server.quiet();
+    }
+    streams.at(-1)?.setDeadline(10);
+    server.host.run(() => server.loop.deadlines.isDue);
+    const speaking = isSilent ? CLIENTS - 1 : CLIENTS;
+    for (let i = 0; i < speaking; i++) server.say(i, `${i}`);
+    while (server.kernel.canDeliver) server.kernel.deliver();
+    server.host.run(() => heardBefore >= 0 || heard > 5 * CLIENTS);
+    if (isSilent) t.ok(heardBefore > CLIENTS && heardBefore <= 2 * CLIENTS, `${heardBefore} were heard before`);
+    else t.equal(heardBefore, -1, 'the last to be heard had sent something in time');
+    server.loop.close();
+  }
+});
+
 /** Connections on the loopback of the real kernel, to a loop whose clock a test moves. */
 function realWorld(loopLimits: LoopLimits) {
   let now = 1_000;
