@@ -24,8 +24,8 @@ function mustBeNode(): void {
   if (process.versions.bun !== undefined) other = 'Bun';
   if (other === null) return;
   throw new Error(`simplenet runs on Node.js only, not on ${other}: its event loop lives inside Node's own (libuv).`);
-  /* c8 ignore stop */
 }
+/* c8 ignore stop */
 
 function loadKoffi(): typeof Koffi {
   mustBeNode();
