@@ -90,7 +90,7 @@ const LINGER: Phase = 5;
 /** Another protocol has taken over. */
 const UPGRADED: Phase = 6;
 const CLOSED: Phase = 7;
-/** The answer cannot be completed. Those before it leave first, and then the connection ends so that the client sees a broken one. */
+/** The answer cannot be completed. Those before it leave first; then the connection ends in a way that shows that the last one is cut. */
 const CUT: Phase = 8;
 
 /** How much is read and dropped while lingering. Behind that the client waits: RST would destroy the answer that it has not read yet. */
@@ -103,12 +103,12 @@ const RETRY_SOON = 'Retry-After: 1\r\n';
 const CLOCK_MASK = 3;
 
 /**
- * An answer with a body of more bytes than TCP sends at once (ten segments, RFC 6928) is partly still with us when the kernel has
- * taken it. A byte that the client sends after close(2) would be answered with RST, which destroys the rest.
+ * What fits in one segment on any path (RFC 8200 section 5) arrives whole or not at all. A larger answer may be with us in part when
+ * the kernel has taken it. A byte that the client sends after close(2) would be answered with RST, which destroys the rest.
  */
-const MAX_CERTAIN_BYTES = 14_600;
+const MAX_CERTAIN_BYTES = 1_200;
 
-/** For RST after complete answers, whose bytes it would destroy: how long they have to arrive. */
+/** RST destroys bytes that have not arrived. Where it is the only way to end an answer, those before it have this long to arrive. */
 const DELIVERY_MS = 100;
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
@@ -126,6 +126,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #response: ResponseWriter | null = null;
   #body: RequestBody | null = null;
   #bodyClock: BodyClock | null = null;
+  /** In which the handler of the request was called. */
+  #asyncContext: AsyncResource | null = null;
   /** Aborts the signal of the request, in the async context in which it was first asked for. */
   #abort: ((reason: Error) => void) | null = null;
   #writers: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
@@ -169,9 +171,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (this.isIdle) this.stream.setDeadline(this.#home.idleGraceMs);
   }
 
-  /** The server waits no longer. A reset would destroy answers that are complete and on their way. */
+  /** The server waits no longer. RST would destroy answers that are complete and on their way, so it is for what is not. */
   giveUp(): void {
-    if (this.isIdle || this.#phase === LINGER) this.stream.close();
+    const isComplete = this.isIdle || this.#phase === LINGER;
+    if (isComplete && this.stream.queuedBytes === 0) this.stream.close();
     else this.stream.abort();
   }
 
@@ -215,8 +218,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     switch (this.#phase) {
       case HEAD:
         if (this.#isYielding) break; // its requests come first
-        if (this.isIdle) stream.close();
-        else this.#refuse(400, 'the connection ended within a head');
+        if (!this.isIdle) this.#refuse(400, 'the connection ended within a head');
+        else if (!this.#mustFlush()) stream.close();
         break;
       case BODY:
         this.#bodyFailed(new HttpError(400, 'the connection ended within a body'));
@@ -251,6 +254,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
       case HEAD:
         if (this.#isYielding) break; // it waits for us
         if (!this.isIdle) this.#refuse(408, 'the head took too long');
+        else if (this.#mustFlush()) break;
         else if (this.#home.isStopping) this.#endIdle();
         else stream.close();
         break;
@@ -264,9 +268,10 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
         this.#answerIsLate();
         break;
       case CUT:
-        stream.abort();
+        if (stream.queuedBytes > 0) stream.setDeadline(DELIVERY_MS);
+        else stream.abort();
         break;
-      default: // LINGER: no other phase has a deadline
+      default: // LINGER, as none of the others sets a deadline
         // The stream sees to it that the client takes the rest of our answer.
         if (stream.queuedBytes > 0) stream.setDeadline(this.#home.timeouts.lingerMs);
         else stream.close();
@@ -444,8 +449,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     if (this.isGone) return;
     this.#flushPieces();
     this.#home.output.flush();
-    if (this.#requests === 1) {
-      this.stream.abort(); // RST is what no client can take for the end of an answer
+    if (this.#requests === 1 && this.#isCutSeen) {
+      this.stream.abort();
       return;
     }
     this.#phase = CUT;
@@ -585,11 +590,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     // What was read ahead is used up, and it was not all of the body.
     if (this.#isPaused && (this.#phase === DISCARD || (this.#phase === BODY && !this.#isBodyFull))) this.#resume();
     if (this.#phase !== HEAD) return;
-    if (this.stream.queuedBytes > 0) {
-      this.#phase = FLUSH;
-      this.#waitForNothing();
-      return;
-    }
+    if (this.#mustFlush()) return;
     if (this.#isYielding) return;
     if (this.#isPaused) this.#resume();
     if (this.#hasPeerEnded)
@@ -599,6 +600,14 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     else if (this.#home.isStopping)
       this.stop(); // the answer did not say that it was the last: more requests may be on their way
     else this.stream.setDeadline(this.#home.timeouts.idleMs);
+  }
+
+  /** Goes on when the client has taken its answers. On io_uring a write that seemed to have room may turn out later to be queued. */
+  #mustFlush(): boolean {
+    if (this.stream.queuedBytes === 0) return false;
+    this.#phase = FLUSH;
+    this.#waitForNothing();
+    return true;
   }
 
   #readHead(bytes: Buffer, start: number, end: number): number {
@@ -668,7 +677,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** Calls the handler in an async context of its own, and reports what it throws there. */
   #call(request: HttpRequest, response: ResponseWriter): void {
-    this.#home.createContext().runInAsyncScope(this.#callHere, this, request, response);
+    this.#asyncContext = this.#home.createContext();
+    this.#asyncContext.runInAsyncScope(this.#callHere, this, request, response);
   }
 
   #callHere(request: HttpRequest, response: ResponseWriter): void {
@@ -714,13 +724,18 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
     response.status(status).text(`${isChosen ? error.message : reasonOf(500)}\n`);
   }
 
+  /** A client that has read the cut answer knows that it is not whole, also without RST. */
+  get #isCutSeen(): boolean {
+    return this.minorVersion > 0 || this.#response?.hasPromisedLength === true;
+  }
+
   /**
    * RST would destroy complete answers that are still on their way. So the connection ends with FIN where the length or the chunks of
-   * the last answer show that it is cut. Where the end of the connection is the end of the answer, only RST shows it.
+   * the last answer show that it is cut. Where the end of the connection is the end of the answer, only RST shows it. It comes
+   * later than the last bytes: some clients take an RST right behind them for a normal end.
    */
   #endCut(): void {
-    const isCutSeen = this.minorVersion > 0 || this.#response?.hasPromisedLength === true;
-    if (isCutSeen) this.#linger();
+    if (this.#isCutSeen) this.#linger();
     else this.stream.setDeadline(DELIVERY_MS);
   }
 
@@ -808,15 +823,17 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   }
 
   /**
-   * While the server stops: nothing that the client has sent waits behind the request at work. RFC 9112 section 9.6: what came
+   * While the server stops: nothing that our kernel has received waits behind what is read of the request at work. Where the rest of a
+   * body has come, a next request may lie behind it. RFC 9112 section 9.6: what came
    * behind a request whose answer says `Connection: close` must not be processed, so a pipeline that we have hears it at its end.
    */
   get #isLastKnown(): boolean {
     if (this.#phase === BODY) {
       const bodyBytes = Math.max(0, (this.#head as RequestHead).framing); // of a chunked body nobody knows yet
-      return !this.#isConsuming || this.#behind <= bodyBytes;
+      if (this.#isConsuming && this.#behind > bodyBytes) return false;
+    } else if (this.#isConsuming ? this.#behind > 0 : this.#pending !== null) {
+      return false;
     }
-    if (this.#isConsuming ? this.#behind > 0 : this.#pending !== null) return false;
     return this.#hasPeerEnded || !this.stream.hasInput();
   }
 
@@ -877,8 +894,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #answerIsLate(): void {
     if (this.#response?.hasBegun === true) return; // it has no deadline any more
     const error = new Error(`no answer after ${this.#home.timeouts.answerMs} ms`);
-    // The alarm that rang may have been set while another request was at work, and would bring the stores of that one.
-    this.#home.createContext().runInAsyncScope(this.#home.report, this.#home, error, this.#request);
+    // In the context of its handler: the alarm may have been set while another request was at work, and would bring the stores of that one.
+    this.#asyncContext?.runInAsyncScope(this.#home.report, this.#home, error, this.#request);
     this.#refuse(503, reasonOf(503));
   }
 

@@ -582,6 +582,28 @@ test('an answer that is begun while the body waits has no deadline of its own: t
   t.equal(stream.deadlineMs, Number.POSITIVE_INFINITY, 'now it is up to the handler, which may be silent for ever');
 });
 
+test('an answer that turns out to be queued is waited for, before the connection is idle and before it ends', async (t) => {
+  for (const hasEnded of [false, true]) {
+    const stream = new SlowStream();
+    const connection = new Connection(
+      homeOf(t, (_request, response) => response.text('hello\n')),
+      stream,
+    );
+    stream.handler = connection;
+    connection.onData(stream, Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+    stream.drain();
+    t.equal(stream.deadlineMs, defaultTimeouts.idleMs);
+    stream.queuedBytes = 100; // as on io_uring, where the kernel may not have taken what was written
+    if (hasEnded) connection.onEnd(stream);
+    else stream.passDeadline();
+    t.notOk(stream.isClosed);
+    t.equal(stream.deadlineMs, Number.POSITIVE_INFINITY, 'the stream watches the client');
+    stream.drain();
+    if (!hasEnded) stream.passDeadline();
+    t.ok(stream.isClosed);
+  }
+});
+
 test('while we linger behind an answer that is still queued, the stream waits for the client', async (t) => {
   const stream = new SlowStream();
   const connection = new Connection(

@@ -2,6 +2,7 @@
  * The server as a whole: what a request costs in system calls, who is answered first, and what is left when clients die.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { getEventListeners, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
@@ -15,6 +16,7 @@ import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, se
 import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
+import { Stopwatch } from '../support/machine-time.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 import { until } from '../support/waiting.ts';
 
@@ -520,6 +522,64 @@ test('a broken answer whose end is that of its connection ends with RST, after t
   const text = await gather(socket);
   t.match(text, /\r\n\r\nhello\nHTTP\/1.1 200 OK\r\n.*half$/s);
   t.match(error, { code: 'ECONNRESET' });
+});
+
+test('an answer in HTTP/1.0 that breaks ends with RST, which comes later than its last bytes', async (t) => {
+  const server = serve(
+    async (_request, response) => {
+      await response.write('half');
+      throw new Error('halfway');
+    },
+    { onError: () => {} },
+  );
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  let error: Error | null = null;
+  socket.on('error', (failure) => {
+    error = failure;
+  });
+  socket.write('GET / HTTP/1.0\r\n\r\n');
+  t.match(await gather(socket), /half$/);
+  t.match(error, { code: 'ECONNRESET' }, 'Node takes an RST right behind the last bytes for a normal end');
+});
+
+test('while the server stops, an early answer takes no request with it that lies behind its body in the kernel', async (t) => {
+  const server = serve((request, response) => response.text(`${request.path}\n`));
+  const socket = dial(server);
+  socket.write(get('/first'));
+  await once(socket, 'data');
+  const head = 'POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n';
+  socket.write(`${head}${'x'.repeat(100_000)}${get('/behind')}`); // more than one recv(2) takes
+  const closed = server.close({ idleGraceMs: 300 });
+  t.match(await gather(socket), /\/early\n.*Connection: close\r\n\r\n\/behind\n$/s);
+  await closed;
+});
+
+test('the grace ends an answer, too, that is complete and that its client does not read', async (t) => {
+  const server = serve((_request, response) => response.text(UNREAD), { socket: { sendBufferBytes: 4_096 } });
+  const socket = dial(server);
+  socket.pause();
+  socket.on('error', () => {});
+  socket.write(get('/'));
+  await until(() => server.connectionCount === 1);
+  const watch = new Stopwatch();
+  await server.close({ graceMs: 50, idleGraceMs: 10 });
+  t.ok(watch.stop().fairMs < 2_000);
+  socket.destroy();
+});
+
+test('what is reported of a handler that does not answer is reported in its own async context', async (t) => {
+  const storage = new AsyncLocalStorage<string>();
+  const reported: [string, string | undefined][] = [];
+  const server = serve((request) => storage.enterWith(request.path), {
+    timeouts: { answerMs: 50 },
+    onError: (error) => void reported.push([(error as Error).message, storage.getStore()]),
+  });
+  t.teardown(() => server.close());
+  const socket = dial(server);
+  socket.write(get('/silent'));
+  t.match(await gather(socket), /^HTTP\/1.1 503 /);
+  t.same(reported, [['no answer after 50 ms', '/silent']]);
 });
 
 test('a CRLF that comes after the last request does not truncate a large answer', async (t) => {

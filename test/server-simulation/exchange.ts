@@ -119,11 +119,11 @@ const EARLY: readonly Deed[] = ['ignore', 'taste', 'reject', 'relay'];
 
 /**
  * The answer was made while the server stopped, and nothing of the next request had been sent: then it must say that it is the last.
- * Where something had, the server may have it already, and goes on. So it does where bytes lie behind the head of a chunked request
- * that is not read to its end: only the chunks tell whether a next request is among them.
+ * Where something had, the server may have it already, and goes on. So it does where a body is not read to its end: a next request
+ * may be among the bytes that have come.
  */
 export function isLastOfStop(exchange: Exchange, next: Exchange | undefined): boolean {
   if (exchange.wasStopping !== true) return false;
-  if (exchange.isChunked && EARLY.includes(exchange.deed)) return false;
+  if (exchange.body !== null && EARLY.includes(exchange.deed)) return false;
   return next === undefined || next.firstSentAt < 0 || next.firstSentAt > exchange.answeredAt;
 }
