@@ -200,13 +200,6 @@ test('the last answer reaches a client that is still sending the body nobody wan
   t.match(await talk.hear(), /^HTTP\/1\.1 403 .*no\n$/s);
 });
 
-test('a CRLF that comes late destroys no answer that the client has no room for yet', async (t) => {
-  const talk = new Conversation((_request, response) => response.text(MEDIUM));
-  await talk.say(get('/', 'Connection: close\r\n'));
-  await talk.say('\r\n');
-  t.match(await talk.hear(), /^HTTP\/1\.1 200 .*x$/s);
-});
-
 test('an answer that completes while the server stops reaches a client that has asked for more', async (t) => {
   const talk: Conversation = new Conversation(async (_request, response) => {
     await response.write(`a beginning${MEDIUM}`);

@@ -604,6 +604,24 @@ test('an answer that turns out to be queued is waited for, before the connection
   }
 });
 
+test('a connection that its client wants closed closes at once behind what fits in a segment, and lingers behind one byte more', async (t) => {
+  for (const [length, isClosed] of [
+    [1_200, true],
+    [1_201, false],
+  ] as const) {
+    const stream = new SlowStream();
+    const connection = new Connection(
+      homeOf(t, (_request, response) => response.text('x'.repeat(length))),
+      stream,
+    );
+    stream.handler = connection;
+    connection.onData(stream, Buffer.from('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'));
+    stream.drain();
+    t.ok(stream.isEnded);
+    t.equal(stream.isClosed, isClosed, `${length} bytes`);
+  }
+});
+
 test('while we linger behind an answer that is still queued, the stream waits for the client', async (t) => {
   const stream = new SlowStream();
   const connection = new Connection(
