@@ -5,7 +5,7 @@
  * times one. There is one buffer for all connections of a server: it is emptied before the thread does anything else.
  * Should a handler write to another connection than its own meanwhile, what is there for the first one goes out before.
  *
- * Next: response-writer.ts
+ * Next: plain-bytes.ts
  */
 
 import type { Stream } from '../simplenet/event-loop.ts';

@@ -11,6 +11,7 @@
 
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import { isFieldValue, isProtocol, isToken, tokensOf } from './grammar.ts';
+import { plainBytes } from './plain-bytes.ts';
 import { markHandled } from './promises.ts';
 import { hasNoBody, isFinalStatus, statusLine } from './status.ts';
 
@@ -143,11 +144,12 @@ export class ResponseWriter {
     this.#send(body, 'application/json');
   }
 
-  /** The bytes must be left alone until they are sent. */
+  /** The bytes are given away: a large body is not copied, and nothing tells when it has been sent. `write` does. */
   bytes(body: Uint8Array): void {
     this.#mustNotHaveBegun('bytes');
-    this.#beginWhole(body.byteLength, 'application/octet-stream');
-    if (this.#mayHaveBody()) this.#sink.bytes(body);
+    const bytes = plainBytes(body, 'bytes()');
+    this.#beginWhole(bytes.byteLength, 'application/octet-stream');
+    if (this.#mayHaveBody()) this.#sink.bytes(bytes);
     this.#complete();
   }
 
@@ -166,16 +168,19 @@ export class ResponseWriter {
     this.#complete();
   }
 
-  /** Sends a piece. Wait for the promise before sending more: it settles when the client keeps up. */
+  /**
+   * Sends a piece. Wait for the promise before sending more, or using its bytes again: it settles when the client keeps up, and what was
+   * written is sent or copied.
+   */
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : plainBytes(chunk, 'write()');
     if (this.#sink.isGone) return markHandled(this.#sink.drained());
     // Before the first piece it is the answer before that is queued: the client has pipelined.
     if (this.#hasBegun && this.#sink.isOverfull) {
       this.#sink.broken();
       return markHandled(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
     }
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     this.#checkLength(bytes.byteLength);
     if (!this.#hasBegun) this.#beginStream();
     this.#writeChunk(bytes);
@@ -183,18 +188,22 @@ export class ResponseWriter {
     return markHandled(this.#sink.drained());
   }
 
-  /** Ends a streamed answer, after a last piece if one is given. Without any `write`, that piece is the whole answer. */
+  /**
+   * Ends a streamed answer, after a last piece if one is given; its bytes are given away. Without any `write`, that piece is the whole
+   * answer.
+   */
   end(chunk?: string | Uint8Array): void {
     this.#mustNotHaveEnded('end');
+    const piece = chunk === undefined || typeof chunk === 'string' ? chunk : plainBytes(chunk, 'end()');
     if (this.#sink.isGone) {
       this.#hasEnded = true;
       return;
     }
     if (!this.#hasBegun && this.#trailers === '') {
-      this.#endWhole(chunk);
+      this.#endWhole(piece);
       return;
     }
-    if (chunk !== undefined) void this.write(chunk);
+    if (piece !== undefined) void this.write(piece);
     else if (!this.#hasBegun) this.#beginStream();
     if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#sink.latin1(`0\r\n${this.#trailers}\r\n`);
     if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
@@ -260,6 +269,8 @@ export class ResponseWriter {
 
   #send(body: string, contentType: string): void {
     this.#mustNotHaveBegun('an answer');
+    // Bytes have a length, too, and where a string would be copied from them the client would get what lay there before.
+    if (typeof body !== 'string') throw new TypeError('the body of this answer must be a string');
     const byteLength = Buffer.byteLength(body);
     this.#beginWhole(byteLength, contentType);
     if (this.#mayHaveBody()) {

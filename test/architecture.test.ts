@@ -243,7 +243,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/plain-heads.ts': ['status'],
   'http/latin1.ts': [],
   'http/output-buffer.ts': ['../simplenet/event-loop', 'grammar', 'latin1'],
-  'http/response-writer.ts': ['../simplenet/event-loop', 'grammar', 'status', 'promises'],
+  'http/plain-bytes.ts': [],
+  'http/response-writer.ts': ['../simplenet/event-loop', 'grammar', 'status', 'plain-bytes', 'promises'],
   'http/handler.ts': ['http-request', 'response-writer'],
   'http/path.ts': ['http-error'],
   'http/route-pattern.ts': [],
@@ -308,8 +309,16 @@ const pureFiles = [
     (name) => `simplenet/${name}`,
   ),
   ...['grammar', 'status', 'limits', 'http-error', 'field-parser', 'head-parser', 'header-list', 'request-head'],
-  ...['body-framing', 'body-decoder', 'request-body', 'http-request', 'output-buffer', 'response-writer', 'handler'],
-  ...['path', 'route-pattern', 'route-tree', 'router', 'pending-input', 'body-clock', 'promises'],
+  ...[
+    'body-framing',
+    'body-decoder',
+    'request-body',
+    'http-request',
+    'output-buffer',
+    'plain-bytes',
+    'response-writer',
+  ],
+  ...['handler', 'path', 'route-pattern', 'route-tree', 'router', 'pending-input', 'body-clock', 'promises'],
 ].map((name) => (name.includes('/') ? name : `http/${name}`));
 
 const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
 import { type ResponseSink, ResponseWriter } from '../../http/response-writer.ts';
 import { statusLine } from '../../http/status.ts';
@@ -660,6 +661,100 @@ test('json of what has no JSON throws, and the answer can still be given', async
   t.equal(sink.text, '');
   response.json({});
   t.ok(sink.text.endsWith('{}'));
+});
+
+class Lying extends Uint8Array {
+  override get byteLength(): number {
+    return 300;
+  }
+
+  override get length(): number {
+    return 300;
+  }
+}
+
+const noBytes: Readonly<Record<string, unknown>> = {
+  'an ArrayBuffer': new ArrayBuffer(8),
+  'a DataView': new DataView(new ArrayBuffer(8)),
+  'a Float64Array': new Float64Array(1),
+  'a Float64Array that calls itself a Uint8Array': Object.setPrototypeOf(new Float64Array(1), Uint8Array.prototype),
+  'a proxy': new Proxy(new Uint8Array(8), {}),
+  'an array': [1, 2],
+  'what has a length': { length: 8, byteLength: 8 },
+  'a number': 5,
+  null: null,
+};
+
+for (const [kind, value] of Object.entries(noBytes)) {
+  test(`${kind} is no body, no piece and no text: it throws before a byte has left, and another answer can be given`, (t) => {
+    const bytes = value as Uint8Array;
+    const text = value as string;
+    const calls: Readonly<Record<string, (response: ResponseWriter) => void>> = {
+      bytes: (response) => response.bytes(bytes),
+      write: (response) => void response.write(bytes),
+      end: (response) => response.end(bytes),
+      text: (response) => response.text(text),
+      html: (response) => response.html(text),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      for (const request of [{}, { isHeadRequest: true }]) {
+        const { sink, response } = exchange(request);
+        t.throws(() => call(response), TypeError, name);
+        t.equal(sink.text, '', name);
+        response.text('another');
+        t.match(sink.text, /Content-Length: 7/, name);
+      }
+    }
+    t.end();
+  });
+
+  test(`${kind} between the pieces of an answer throws, and the answer goes on without it`, (t) => {
+    const { sink, response } = exchange();
+    response.write('a');
+    const before = sink.text;
+    t.throws(() => response.write(value as Uint8Array), TypeError);
+    t.throws(() => response.end(value as Uint8Array), TypeError);
+    t.equal(sink.text, before);
+    response.end('b');
+    t.match(sink.text, /1\r\na\r\n1\r\nb\r\n0\r\n\r\n$/);
+    t.end();
+  });
+}
+
+test('undefined is no body, no piece and no text, but an end', (t) => {
+  for (const call of ['bytes', 'write', 'text', 'html'] as const) {
+    const { sink, response } = exchange();
+    t.throws(() => response[call](undefined as never), TypeError, call);
+    t.equal(sink.text, '', call);
+  }
+  t.match(
+    answer((response) => response.end(undefined)),
+    /Content-Length: 0/,
+  );
+  t.end();
+});
+
+test('whatever a Uint8Array says about itself, its own bytes are sent and counted', (t) => {
+  const liar = new Lying([97, 98, 99]);
+  const other = Object.defineProperty(new Uint8Array([97, 98, 99]), 'byteLength', { value: 300 });
+  const foreign = runInNewContext('new Uint8Array([97, 98, 99])') as Uint8Array;
+  const part = new Uint8Array([120, 97, 98, 99, 120]).subarray(1, 4);
+  for (const bytes of [liar, other, foreign, part]) {
+    t.match(
+      answer((response) => response.bytes(bytes)),
+      /Content-Length: 3\r\n\r\nabc$/,
+    );
+    t.match(
+      answer((response) => response.end(bytes)),
+      /Content-Length: 3\r\n\r\nabc$/,
+    );
+    const pieces = answer((response) => {
+      response.write(bytes);
+      response.end(bytes);
+    });
+    t.match(pieces, /\r\n\r\n3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n$/);
+  }
+  t.end();
 });
 
 test('upgrade: what the connection is told, and what it refuses', async (t) => {
