@@ -5,6 +5,9 @@
  * request is delivered in a microtask. The loop may have a turn before that microtask, or deliver more in the same turn. This
  * object keeps those bytes, or the new protocol would get them first.
  *
+ * A stream whose new handler has called `end` still brings what its client sends, and one on which it has called `close` brings
+ * nothing. `isEnded` is true of both. So such a stream is asked for a turn: only the first has one.
+ *
  * Next: context-factory.ts
  */
 
@@ -18,23 +21,38 @@ export class Handover implements StreamHandler {
   readonly #handler: StreamHandler;
   #kept: PendingInput | null = null;
   #hasPeerEnded = false;
+  /** Whatever the loop tells next shows that the stream is not closed. */
+  #awaitsNews = false;
+  #hasHadTurn = false;
 
   constructor(handler: StreamHandler) {
     this.#handler = handler;
     if (handler.onTimeout !== undefined) this.onTimeout = (stream) => handler.onTimeout?.(stream);
   }
 
-  onData(_stream: Stream, bytes: Buffer): void {
+  onData(stream: Stream, bytes: Buffer): void {
     if (this.#kept === null) this.#kept = new PendingInput(bytes, 0);
     else this.#kept.append(bytes);
+    if (this.#awaitsNews) this.#deliver(stream);
   }
 
-  onEnd(): void {
+  onEnd(stream: Stream): void {
     this.#hasPeerEnded = true;
+    if (this.#awaitsNews) this.#deliver(stream);
   }
 
   onDrain(stream: Stream): void {
     this.#handler.onDrain?.(stream);
+  }
+
+  onTurn(stream: Stream): void {
+    if (!this.#awaitsNews) {
+      this.#hasHadTurn = true;
+      this.#handler.onTurn?.(stream);
+      return;
+    }
+    this.#deliver(stream);
+    if (!this.#hasHadTurn) stream.awaitTurn(); // the new protocol may have asked for one, too: both are one
   }
 
   onClose(stream: Stream, error: SystemError | null): void {
@@ -43,12 +61,30 @@ export class Handover implements StreamHandler {
 
   /** From now on the stream has its new handler. `behind` is what had come behind the request before this object was made. */
   complete(stream: Stream, behind: PendingInput | null, hadPeerEnded: boolean): void {
+    if (behind !== null) {
+      if (this.#kept !== null) behind.append(this.#kept.all());
+      this.#kept = behind;
+    }
+    if (hadPeerEnded) this.#hasPeerEnded = true;
+    const hasNews = this.#kept !== null || this.#hasPeerEnded;
+    if (hasNews && stream.isEnded && stream.handler === this) {
+      this.#awaitsNews = true;
+      stream.awaitTurn();
+      return;
+    }
+    try {
+      this.#deliver(stream);
+    } catch (error) {
+      stream.abort(); // as the loop does: this callback is not one of its own
+      throw error;
+    }
+  }
+
+  #deliver(stream: Stream): void {
     if (stream.handler === this) stream.handler = this.#handler;
-    const kept = this.#kept;
-    if (behind !== null && kept !== null) behind.append(kept.all());
-    const rest = behind ?? kept;
-    if (rest !== null && !stream.isEnded) stream.handler.onData(stream, rest.all());
-    if ((!hadPeerEnded && !this.#hasPeerEnded) || stream.isEnded) return;
+    if (this.#kept !== null) stream.handler.onData(stream, this.#kept.all());
+    if (!this.#hasPeerEnded) return;
+    if (stream.isEnded && !this.#awaitsNews) return; // both sides have ended, or it was closed: it hears of nothing but that
     if (stream.handler.onEnd !== undefined) stream.handler.onEnd(stream);
     else stream.end(); // as the stream does by itself; nothing else would ever let the descriptor go
   }

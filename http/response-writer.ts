@@ -216,7 +216,8 @@ export class ResponseWriter {
 
   /**
    * Answers 101 and hands the connection over: `createHandler` gets the bare stream and says who is to hear of it. What the
-   * client has sent behind its request comes first. From now on the stream is the program's: no deadline, no grace when the
+   * client has sent behind its request comes first. HTTP has read that already, so it comes even if `createHandler` pauses the stream;
+   * what is still in the kernel waits there. From now on the stream is the program's: no deadline, no grace when the
    * server closes.
    *
    * Returns true when the stream has been handed over. False means that nothing is left to do: the client has gone, or it got

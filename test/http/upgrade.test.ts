@@ -99,12 +99,122 @@ for (const backend of backends) {
     t.match(client.text, /^HTTP\/1\.1 101 /);
     await until(() => client.isClosed);
   });
+
+  test(`a new protocol that ends its side at once still gets what the client has sent and sends (${backend})`, {
+    skip,
+  }, async (t) => {
+    const texts: string[] = [];
+    let wasTold = false;
+    const server = serve(
+      (_request, response) => {
+        response.upgrade('x', (stream) => {
+          stream.end();
+          return {
+            onData: (_stream, bytes) => void texts.push(bytes.toString()),
+            onEnd: () => {
+              wasTold = true;
+            },
+          };
+        });
+      },
+      { backend },
+    );
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const client = new RawClient(portOf(server.address)).write(`${REQUEST}abc`);
+    await until(() => texts.length === 1);
+    client.write('def');
+    await until(() => texts.length === 2);
+    client.socket.end();
+    await until(() => wasTold);
+    t.same(texts, ['abc', 'def']);
+  });
+
+  test(`a new protocol that closes the stream at once hears of nothing but the end (${backend})`, {
+    skip,
+  }, async (t) => {
+    const news: string[] = [];
+    const server = serve(
+      (_request, response) => {
+        response.upgrade('x', (stream) => {
+          stream.close();
+          return { onData: () => void news.push('data'), onClose: () => void news.push('close') };
+        });
+      },
+      { backend },
+    );
+    t.teardown(() => server.close({ graceMs: 0 }));
+    new RawClient(portOf(server.address)).write(`${REQUEST}abc`);
+    await until(() => news.length > 0);
+    t.same(news, ['close']);
+  });
+
+  for (const [moment, wait] of Object.entries(moments)) {
+    test(`a turn that a new protocol asks for at once comes, and once: ${moment} (${backend})`, { skip }, async (t) => {
+      let turns = 0;
+      const server = serve(
+        async (_request, response) => {
+          const waiting = wait();
+          if (waiting !== null) await waiting;
+          response.upgrade('x', (stream) => {
+            stream.awaitTurn();
+            const onTurn = () => {
+              turns++;
+              stream.end();
+            };
+            return { onData() {}, onTurn, onEnd() {} };
+          });
+        },
+        { backend },
+      );
+      t.teardown(() => server.close({ graceMs: 0 }));
+      const client = new RawClient(portOf(server.address)).write(REQUEST);
+      await client.ended();
+      t.equal(turns, 1);
+    });
+  }
+
+  test(`a new protocol that throws at what came behind its request loses its stream, as one that throws later (${backend})`, {
+    skip,
+  }, async (t) => {
+    const surfaced: string[] = [];
+    const others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => void surfaced.push(error.message));
+    t.teardown(() => {
+      process.removeAllListeners('uncaughtException');
+      for (const other of others) process.on('uncaughtException', other);
+    });
+    let closes = 0;
+    const onData = () => {
+      throw new Error('boom');
+    };
+    const server = serve(
+      (_request, response) => void response.upgrade('x', () => ({ onData, onClose: () => closes++ })),
+      {
+        backend,
+      },
+    );
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const client = new RawClient(portOf(server.address)).write(`${REQUEST}abc`);
+    await client.ended();
+    await until(() => closes === 1);
+    t.same(surfaced, ['boom']);
+  });
 }
 
 /** As much of a stream as a handover asks for. */
-function streamFor(handover: Handover, isEnded = false): Stream & { ends: number } {
-  const stream = { handler: handover as StreamHandler, isEnded, ends: 0, end: () => void stream.ends++ };
-  return stream as unknown as Stream & { ends: number };
+function streamFor(handover: Handover, isEnded = false) {
+  const stream = {
+    handler: handover as StreamHandler,
+    isEnded,
+    ends: 0,
+    aborts: 0,
+    turns: 0,
+    end: () => void stream.ends++,
+    abort: () => void stream.aborts++,
+    awaitTurn: () => void stream.turns++,
+  };
+  return stream as unknown as Stream & { ends: number; aborts: number; turns: number };
 }
 
 test('during a handover bytes and the end wait, and all other news reach the new handler at once', (t) => {
@@ -113,6 +223,7 @@ test('during a handover bytes and the end wait, and all other news reach the new
     onData: (_stream, bytes) => void news.push(bytes.toString()),
     onEnd: () => void news.push('end'),
     onDrain: () => void news.push('drain'),
+    onTurn: () => void news.push('turn'),
     onTimeout: () => void news.push('timeout'),
     onClose: (_stream, error) => void news.push(`close ${error}`),
   };
@@ -120,12 +231,13 @@ test('during a handover bytes and the end wait, and all other news reach the new
   const stream = streamFor(handover);
   handover.onData(stream, Buffer.from('b'));
   handover.onData(stream, Buffer.from('c'));
-  handover.onEnd();
+  handover.onEnd(stream);
   handover.onDrain(stream);
+  handover.onTurn(stream);
   handover.onTimeout?.(stream);
-  t.same(news, ['drain', 'timeout']);
+  t.same(news, ['drain', 'turn', 'timeout']);
   handover.complete(stream, new PendingInput(Buffer.from('a'), 0), false);
-  t.same(news, ['drain', 'timeout', 'abc', 'end']);
+  t.same(news, ['drain', 'turn', 'timeout', 'abc', 'end']);
   t.equal(stream.handler, handler);
   handover.onClose(stream, null);
   t.equal(news.at(-1), 'close null');
@@ -137,21 +249,105 @@ test('a handover adds no callback that the new handler lacks', (t) => {
   const stream = streamFor(handover);
   t.equal(handover.onTimeout, undefined);
   handover.onDrain(stream);
+  handover.onTurn(stream);
   handover.onClose(stream, null);
   handover.complete(stream, null, true);
   t.equal(stream.ends, 1);
   t.end();
 });
 
-test('a handover leaves alone a stream that has ended, and a handler that has replaced the first', (t) => {
-  const handover = new Handover({ onData: () => t.fail('the first handler') });
+/** What an ended stream was told, once it is known that the stream is not closed. */
+function toldTo(tell: (handover: Handover, stream: Stream) => void, hadPeerEnded = false): string[] {
+  const news: string[] = [];
+  const handover = new Handover({
+    onData: (_stream, bytes) => void news.push(bytes.toString()),
+    onEnd: () => void news.push('end'),
+    onTurn: () => void news.push('turn'),
+  });
+  const stream = streamFor(handover, true);
+  handover.complete(stream, new PendingInput(Buffer.from('a'), 0), hadPeerEnded);
+  if (news.length > 0 || stream.turns !== 1) throw new Error('it was not waited for');
+  stream.turns = 0;
+  tell(handover, stream);
+  if (stream.turns === 1) news.push('turn asked for');
+  return news;
+}
+
+test('a stream that has ended or is closed hears nothing before the loop shows which; then in order', (t) => {
+  t.same(
+    toldTo(() => {}),
+    [],
+  );
+  t.same(
+    toldTo((handover, stream) => handover.onTurn(stream)),
+    ['a', 'turn asked for'],
+  );
+  t.same(
+    toldTo((handover, stream) => handover.onTurn(stream), true),
+    ['a', 'end', 'turn asked for'],
+  );
+  t.same(
+    toldTo((handover, stream) => handover.onData(stream, Buffer.from('b'))),
+    ['ab'],
+  );
+  t.same(
+    toldTo((handover, stream) => handover.onEnd(stream)),
+    ['a', 'end'],
+  );
+  t.end();
+});
+
+test('a new protocol that had the turn it asked for, and ended its side there, gets no second one', (t) => {
+  const news: string[] = [];
+  const handover = new Handover({
+    onData: (_stream, bytes) => void news.push(bytes.toString()),
+    onTurn: () => void news.push('turn'),
+  });
+  const stream = streamFor(handover, true);
+  handover.onTurn(stream);
+  handover.complete(stream, new PendingInput(Buffer.from('a'), 0), false);
+  handover.onTurn(stream);
+  t.same(news, ['turn', 'a']);
+  t.equal(stream.turns, 1);
+  t.end();
+});
+
+test('an end that had come is not told to who ends or closes the stream on the bytes before it', (t) => {
+  const handover = new Handover({
+    onData: (stream) => Object.assign(stream, { isEnded: true }),
+    onEnd: () => t.fail('the end'),
+  });
+  const stream = streamFor(handover);
+  handover.onData(stream, Buffer.from('x'));
+  handover.complete(stream, null, true);
+  t.ok(stream.isEnded);
+  t.end();
+});
+
+test('an exception in the microtask ends the stream, and surfaces', (t) => {
+  const handover = new Handover({
+    onData() {
+      throw new Error('boom');
+    },
+  });
+  const stream = streamFor(handover);
+  handover.onData(stream, Buffer.from('x'));
+  t.throws(() => handover.complete(stream, null, false), { message: 'boom' });
+  t.equal(stream.aborts, 1);
+  t.end();
+});
+
+test('a handover leaves alone a stream that has ended of which there is no news, and a handler that has replaced the first', (t) => {
+  const handler: StreamHandler = { onData: () => t.fail('the first handler') };
+  const handover = new Handover(handler);
   const ended = streamFor(handover, true);
-  handover.onData(ended, Buffer.from('x'));
-  handover.complete(ended, null, true);
-  t.equal(ended.ends, 0);
-  const texts: string[] = [];
+  handover.complete(ended, null, false);
+  t.equal(ended.turns, 0);
+  t.equal(ended.handler, handler);
   const replaced = streamFor(handover);
+  const texts: string[] = [];
   replaced.handler = { onData: (_stream, bytes) => void texts.push(bytes.toString()) };
+  handover.onData(replaced, Buffer.from('x'));
   handover.complete(replaced, null, false);
   t.same(texts, ['x']);
   t.end();
