@@ -25,7 +25,7 @@ export interface Limits {
   /** Fields of a form; 413 above. */
   readonly formFields: number;
   /**
-   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together, each until its answer is complete.
+   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together, each until its answer begins.
    * Above it bodies wait for as long as `bodyWaitMs`: see body-memory.ts.
    */
   readonly bodyMemoryBytes: number;

@@ -66,8 +66,9 @@ export class RequestBody implements AsyncIterable<Buffer> {
   /** What the reader takes of it. */
   #mostBytes = Number.POSITIVE_INFINITY;
   #tooLarge = '';
-  /** What it takes of the server's memory, while it is gathered and until its answer is complete. */
+  /** What it takes of the server's memory: see body-memory.ts. */
   #account: BodyAccount | null = null;
+  #hasAnswerBegun = false;
   #isDiscarded = false;
   #isReleased = false;
 
@@ -128,11 +129,16 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.fail(new Error('the answer was complete before the body had been read'));
   }
 
+  /** The answer comes in pieces, and has begun: its client says now how long the exchange takes. */
+  answerBegun(): void {
+    this.#hasAnswerBegun = true;
+    if (this.isComplete) this.#closeAccount();
+  }
+
   /** The exchange is over: what the handler still holds of the body is its own business. */
   release(): void {
     this.#isReleased = true;
-    if (this.#account !== null) this.#source.bodyMemory.close(this.#account);
-    this.#account = null;
+    this.#closeAccount();
   }
 
   // For the handler.
@@ -270,7 +276,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #openAccount(left: number): void {
     const waiting = this.#waiting;
     waiting?.expectAll(waiting.byteLength + left);
-    if (this.#isReleased) return;
+    if (this.#isReleased || (this.#hasAnswerBegun && this.isComplete)) return;
     this.#account = {
       bytes: 0,
       alarm: null,
@@ -287,7 +293,13 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   #completed(): void {
-    if (this.#account !== null) this.#source.bodyMemory.complete(this.#account);
+    if (this.#hasAnswerBegun) this.#closeAccount();
+    else if (this.#account !== null) this.#source.bodyMemory.complete(this.#account);
+  }
+
+  #closeAccount(): void {
+    if (this.#account !== null) this.#source.bodyMemory.close(this.#account);
+    this.#account = null;
   }
 
   /** What the reader can have now. */

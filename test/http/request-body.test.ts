@@ -14,14 +14,14 @@ class Source implements BodySource {
   readonly limits: Limits;
   readonly bodyMemory: BodyMemory;
   readonly refusals: HttpError[] = [];
-  /** What the account's alarm would call. */
-  late: (() => void) | null = null;
+  /** What the alarms of the memory would call, in the order in which they were set. */
+  readonly alarms: (() => void)[] = [];
   calls: string[] = [];
 
   constructor(limits: Partial<Limits>, memory?: BodyMemory) {
     this.limits = { ...defaultLimits, ...limits };
     const after = (_delayMs: number, callback: () => void) => {
-      this.late = callback;
+      this.alarms.push(callback);
       return { cancel: () => {} };
     };
     this.bodyMemory = memory ?? new BodyMemory(this.limits.bodyMemoryBytes, 1, after);
@@ -467,7 +467,7 @@ test('form: as many fields as allowed, and one more', async (t) => {
   });
 });
 
-test('memory: a body that is gathered counts with its room, until its answer is complete', async (t) => {
+test('memory: a body that is gathered counts with its room, to the end of an answer in one piece', async (t) => {
   const { source, body } = sized(100_000);
   const read = body.bytes();
   push(body, Buffer.alloc(25_000));
@@ -478,6 +478,35 @@ test('memory: a body that is gathered counts with its room, until its answer is 
   body.release();
   body.release();
   t.equal(source.bodyMemory.usedBytes, 0);
+});
+
+test('memory: a body counts until it is whole and its answer has begun: how long that lasts is for its client to say', async (t) => {
+  const first = sized(1_000);
+  const read = first.body.bytes();
+  push(first.body, Buffer.alloc(1_000));
+  await read;
+  t.equal(first.source.bodyMemory.usedBytes, 1_000);
+  first.body.answerBegun();
+  t.equal(first.source.bodyMemory.usedBytes, 0);
+  const second = sized(1_000);
+  const later = second.body.bytes();
+  push(second.body, Buffer.alloc(500));
+  second.body.answerBegun();
+  t.equal(second.source.bodyMemory.usedBytes, 1_000, 'it still comes');
+  push(second.body, Buffer.alloc(500));
+  t.equal(second.source.bodyMemory.usedBytes, 0);
+  t.equal((await later).length, 1_000);
+  const third = sized(5);
+  push(third.body, 'hello');
+  third.body.answerBegun();
+  t.equal(String(await third.body.bytes()), 'hello');
+  t.equal(third.source.bodyMemory.usedBytes, 0);
+  const fourth = sized(5);
+  fourth.body.answerBegun();
+  void fourth.body.bytes();
+  push(fourth.body, 'he');
+  t.not(fourth.source.bodyMemory.usedBytes, 0, 'asked for after the answer has begun');
+  fourth.body.release();
 });
 
 test('memory: what waited before it was asked for counts, too; what is asked for too late does not', async (t) => {
@@ -511,7 +540,7 @@ test('memory: above the limit one body goes on, others wait until there is room,
   await reads[0];
   t.same(second.source.take(), ['wanted'], 'the first is whole: now the second may');
   t.same(third.source.take(), []);
-  first.source.late?.(); // all of them wait by the alarm of the one that made the account's memory
+  first.source.alarms[2]?.(); // behind that of the first, which went on, and of the second, which waited
   t.match(third.source.refusals, [{ status: 503 }]);
   first.body.release();
   second.body.release();
