@@ -8,9 +8,13 @@
  * A stream whose new handler has called `end` still brings what its client sends, and one on which it has called `close` brings
  * nothing. `isEnded` is true of both. So such a stream is asked for a turn: only the first has one.
  *
+ * The loop calls all streams of a turn from one async context. What one upgraded stream stores there (`enterWith`) would reach the
+ * next one. So the callbacks of each run in a context that begins with the stores of the request.
+ *
  * Next: context-factory.ts
  */
 
+import { AsyncResource } from 'node:async_hooks';
 import type { Stream, StreamHandler } from '../simplenet/event-loop.ts';
 import type { SystemError } from '../simplenet/system-error.ts';
 import { PendingInput } from './pending-input.ts';
@@ -26,8 +30,9 @@ export class Handover implements StreamHandler {
   #hasHadTurn = false;
 
   constructor(handler: StreamHandler) {
-    this.#handler = handler;
-    if (handler.onTimeout !== undefined) this.onTimeout = (stream) => handler.onTimeout?.(stream);
+    const inContext = new HandlerInContext(handler);
+    this.#handler = inContext;
+    if (inContext.onTimeout !== undefined) this.onTimeout = inContext.onTimeout;
   }
 
   onData(stream: Stream, bytes: Buffer): void {
@@ -87,5 +92,37 @@ export class Handover implements StreamHandler {
     if (stream.isEnded && !this.#awaitsNews) return; // both sides have ended, or it was closed: it hears of nothing but that
     if (stream.handler.onEnd !== undefined) stream.handler.onEnd(stream);
     else stream.end(); // as the stream does by itself; nothing else would ever let the descriptor go
+  }
+}
+
+type Callback = (stream: Stream) => void;
+
+/** A handler whose callbacks run in an async context of their own. It has those that the handler has when it is given. */
+class HandlerInContext implements StreamHandler {
+  readonly onData: (stream: Stream, bytes: Buffer) => void;
+  readonly onEnd?: Callback;
+  readonly onDrain?: Callback;
+  readonly onTurn?: Callback;
+  readonly onTimeout?: Callback;
+  readonly onClose?: (stream: Stream, error: SystemError | null) => void;
+  readonly #handler: StreamHandler;
+
+  constructor(handler: StreamHandler) {
+    const context = new AsyncResource('SIMPLENET_UPGRADE');
+    const bound =
+      <A extends unknown[]>(callback: (...args: A) => void) =>
+      (...args: A): void =>
+        context.runInAsyncScope(callback, handler, ...args);
+    this.#handler = handler;
+    this.onData = bound(handler.onData);
+    if (handler.onEnd !== undefined) this.onEnd = bound(handler.onEnd);
+    if (handler.onDrain !== undefined) this.onDrain = bound(handler.onDrain);
+    if (handler.onTurn !== undefined) this.onTurn = bound(handler.onTurn);
+    if (handler.onTimeout !== undefined) this.onTimeout = bound(handler.onTimeout);
+    if (handler.onClose !== undefined) this.onClose = bound(handler.onClose);
+  }
+
+  get endsAtBreak(): boolean {
+    return this.#handler.endsAtBreak === true;
   }
 }

@@ -220,6 +220,9 @@ export class ResponseWriter {
    * what is still in the kernel waits there. From now on the stream is the program's: no deadline, no grace when the
    * server closes.
    *
+   * Its callbacks run in an async context of their own, which begins with the stores of the request. A handler that the program sets later
+   * (`stream.handler`) is on its own: all such handlers of a loop share a context.
+   *
    * Returns true when the stream has been handed over. False means that nothing is left to do: the client has gone, or it got
    * 426 because it did not ask for this protocol, or 400 because its request has a body that the handler has not read. Nothing
    * that a client does makes this throw, so a timer may call it.

@@ -5,6 +5,7 @@
  * Next: serve-endings.test.ts
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { Handover } from '../../http/handover.ts';
@@ -238,7 +239,9 @@ test('during a handover bytes and the end wait, and all other news reach the new
   t.same(news, ['drain', 'turn', 'timeout']);
   handover.complete(stream, new PendingInput(Buffer.from('a'), 0), false);
   t.same(news, ['drain', 'turn', 'timeout', 'abc', 'end']);
-  t.equal(stream.handler, handler);
+  t.not(stream.handler, handover);
+  stream.handler.onData(stream, Buffer.from('d'));
+  t.equal(news.at(-1), 'd');
   handover.onClose(stream, null);
   t.equal(news.at(-1), 'close null');
   t.end();
@@ -253,6 +256,77 @@ test('a handover adds no callback that the new handler lacks', (t) => {
   handover.onClose(stream, null);
   handover.complete(stream, null, true);
   t.equal(stream.ends, 1);
+  const { onEnd, onDrain, onTurn, onTimeout, onClose, endsAtBreak } = stream.handler;
+  t.same([onEnd, onDrain, onTurn, onTimeout, onClose, endsAtBreak], [...Array(5).fill(undefined), false]);
+  t.end();
+});
+
+test('the new handler hears everything as itself, and what it is asked is what it answers', (t) => {
+  class Protocol implements StreamHandler {
+    readonly calls: string[] = [];
+    endsAtBreak = false;
+
+    onData(_stream: Stream, bytes: Buffer): void {
+      this.calls.push(bytes.toString());
+    }
+
+    onEnd(): void {
+      this.calls.push('end');
+    }
+
+    onDrain(): void {
+      this.calls.push('drain');
+    }
+
+    onTurn(): void {
+      this.calls.push('turn');
+    }
+
+    onTimeout(): void {
+      this.calls.push('timeout');
+    }
+
+    onClose(): void {
+      this.calls.push('close');
+    }
+  }
+  const protocol = new Protocol();
+  const handover = new Handover(protocol);
+  const stream = streamFor(handover);
+  handover.complete(stream, null, false);
+  const { handler } = stream;
+  t.equal(handler.endsAtBreak, false);
+  protocol.endsAtBreak = true;
+  t.equal(handler.endsAtBreak, true);
+  handler.onData(stream, Buffer.from('x'));
+  handler.onEnd?.(stream);
+  handler.onDrain?.(stream);
+  handler.onTurn?.(stream);
+  handler.onTimeout?.(stream);
+  handler.onClose?.(stream, null);
+  t.same(protocol.calls, ['x', 'end', 'drain', 'turn', 'timeout', 'close']);
+  t.end();
+});
+
+test('what one upgraded stream stores in its async context no other one sees, and each begins with that of its request', (t) => {
+  const storage = new AsyncLocalStorage<string>();
+  const seen: (string | undefined)[] = [];
+  const upgraded = (name: string) => {
+    const handler: StreamHandler = {
+      onData() {
+        seen.push(storage.getStore());
+        storage.enterWith(`of ${name}`);
+      },
+    };
+    const handover = storage.run(`request ${name}`, () => new Handover(handler));
+    const stream = streamFor(handover);
+    handover.onData(stream, Buffer.from('x'));
+    return { handover, stream };
+  };
+  // All of it in one callback, as in a turn of the loop.
+  for (const { handover, stream } of [upgraded('a'), upgraded('b')]) handover.complete(stream, null, false);
+  t.same(seen, ['request a', 'request b']);
+  t.equal(storage.getStore(), undefined);
   t.end();
 });
 
@@ -343,7 +417,7 @@ test('a handover leaves alone a stream that has ended of which there is no news,
   const ended = streamFor(handover, true);
   handover.complete(ended, null, false);
   t.equal(ended.turns, 0);
-  t.equal(ended.handler, handler);
+  t.not(ended.handler, handover);
   const replaced = streamFor(handover);
   const texts: string[] = [];
   replaced.handler = { onData: (_stream, bytes) => void texts.push(bytes.toString()) };
