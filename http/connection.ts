@@ -407,6 +407,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   streaming(): void {
     this.#isStreaming = true;
     this.#isLong = true;
+    this.#body?.answerBegun();
   }
 
   handedOver(): void {

@@ -3,7 +3,7 @@
  */
 
 import { test } from 'tap';
-import { Router, serve } from '../../http/index.ts';
+import { type Handler, Router, serve } from '../../http/index.ts';
 import { portOf } from '../../simplenet/index.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -95,6 +95,20 @@ for (const backend of backends) {
         await until(() => server.connectionCount === 0);
         t.equal(server.bodyMemory.usedBytes, 0);
         t.equal(server.bodyMemory.waitingCount, 0);
+      },
+    );
+
+    await t.test(
+      'a body that is whole and whose answer has begun takes no memory of others, however long that lasts',
+      async (t) => {
+        const endless: Handler = async (request, response) => void response.write(await request.bytes());
+        await using server = serve(endless, { backend });
+        const client = new RawClient(portOf(server.address))
+          .write(head('/', BODY_BYTES))
+          .write(Buffer.alloc(BODY_BYTES));
+        await until(() => client.text.length > BODY_BYTES);
+        t.equal(server.bodyMemory.usedBytes, 0);
+        client.destroy();
       },
     );
 
