@@ -128,6 +128,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   }
 
   set minimumProgress(minimum: MinimumProgress | null) {
+    if (this.isClosing) return; // what may still be on its way then is watched already
     this.#minimumProgress = minimum;
     this.#outputWatch?.remove();
     this.#outputWatch = null;
@@ -211,7 +212,11 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   /** Something is queued, and the program knows it. */
   protected outputQueued(): void {
     const minimum = this.#minimumProgress;
-    if (minimum === null || this.isConnecting || this.isClosing) return;
+    if (minimum !== null && !this.isConnecting && !this.isClosing) this.watchOutput(minimum);
+  }
+
+  /** Goes on with the watch that there is, and where there is none, begins one. */
+  protected watchOutput(minimum: MinimumProgress): void {
     this.#outputWatch ??= new OutputWatch(this, this.home.deadlines, minimum);
     this.#outputWatch.start(this.home.activeNow());
   }

@@ -39,8 +39,7 @@ export const defaultRingSizes: RingSizes = {
   receiveBufferBytes: 65_536,
 };
 
-/** The kernel tries for longer; but this holds memory of ours, and at the end it keeps the loop from being gone. */
-const LINGER_MS = 30_000;
+/** For so long at most a stream that has still something to send keeps a closed loop from being gone. */
 const LAST_LINGER_MS = 1_000;
 
 /** When to offer requests again that the kernel has not taken. */
@@ -100,7 +99,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   }
 
   get lingerMs(): number {
-    return this.isClosed ? LAST_LINGER_MS : LINGER_MS;
+    return this.isClosed ? LAST_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
   hasOutput(stream: UringStream): void {

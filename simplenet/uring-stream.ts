@@ -20,6 +20,7 @@
 import { markAsUntransferable } from 'node:worker_threads';
 import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT, MSG_MORE } from './abi.ts';
 import type { BufferRing } from './buffer-ring.ts';
+import type { MinimumProgress } from './event-loop.ts';
 import type { Completion, IoUring } from './io-uring.ts';
 import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 import { isPassing } from './setbacks.ts';
@@ -44,7 +45,7 @@ export interface UringStreamHome extends UringHome, StreamHome {
   readonly turn: number;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
-  /** How long a closed stream may take to send what `write` has promised. */
+  /** How long a closed stream may take to send what `write` has promised, however fast its peer takes it. */
   readonly lingerMs: number;
   /** Calls `flush` when this turn ends, or soon if there is none. */
   hasOutput(stream: UringStream): void;
@@ -74,6 +75,12 @@ const MOST_COPIED_BYTES = 8_192;
 
 /** How much `write` takes without knowing whether the kernel will: about what a socket has room for at first. */
 const MOST_PROMISED_BYTES = 128 * 1024;
+
+/**
+ * What is asked of the peer of a closed stream whose program has asked nothing. The kernel would try for longer; but this holds memory
+ * of ours.
+ */
+const LEAST_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
 export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
   #requests = 0;
@@ -168,6 +175,11 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   override onDeadline(): void {
     if (this.#isDeparting) this.#giveUp();
     else super.onDeadline();
+  }
+
+  override peerIsStuck(): void {
+    if (this.#isDeparting) this.#giveUp();
+    else super.peerIsStuck();
   }
 
   override lose(error: SystemError): void {
@@ -492,6 +504,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (!this.#isDeparting) {
       this.#isDeparting = true;
       this.#held = null;
+      this.home.deadlines.set(this, Number.POSITIVE_INFINITY); // the program's is of no interest any more
       const { ring } = this.home;
       const { fd } = this.socket;
       if (this.#isReceiving) this.#stopReceiving();
@@ -499,14 +512,22 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
       // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.
       this.#queue = null;
+      this.#owesDrain = false;
       if (this.isAborted) {
         if (!this.flushLast()) this.#dropOutput();
       } else if (this.error !== null || !this.#isPromised) this.#dropOutput();
-      else if (this.#piece !== null) this.home.deadlines.set(this, this.home.activeNow() + this.home.lingerMs);
-      this.#owesDrain = false;
+      else if (this.#piece !== null) this.#linger();
     }
     if (this.#requests > 0 || this.#piece !== null) return;
     this.leave();
+  }
+
+  /** What is still to be sent goes on for as long as the peer takes it, and the loop waits. */
+  #linger(): void {
+    const { deadlines, lingerMs } = this.home;
+    deadlines.set(this, Math.min(this.deadlineAt, this.home.activeNow() + lingerMs));
+    this.#owesDrain = true; // what is watched counts as queued
+    this.watchOutput(this.minimumProgress ?? LEAST_PROGRESS);
   }
 
   #giveUp(): void {
