@@ -166,6 +166,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     return this.home.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
+  /** One that departs already has only so much time left, if the loop is closed meanwhile. */
+  override close(): void {
+    super.close();
+    if (this.#isDeparting && this.#piece !== null) this.#linger();
+  }
+
   override abort(): void {
     this.isAborted = true; // also of one that is closing: it may still have something to send
     super.abort();

@@ -347,6 +347,26 @@ for (const minimum of [null, { everyMs: 10_000, bytes: 1_000 }]) {
   });
 }
 
+test('a loop that is closed waits for a second, also for streams that were closed before', { skip }, async (t) => {
+  const { loop, stream, recorder, read, readAll, pass } = await scene(t);
+  t.ok(stream.write(pattern(MUCH)));
+  recorder.calling(() => stream.close());
+  await quiet();
+  await pass(5_000);
+  loop.close();
+  await quiet();
+  await pass(900);
+  loop.close();
+  recorder.calling(() => stream.close());
+  t.notOk(recorder.isClosed);
+  await pass(100);
+  await until(() => recorder.isClosed);
+  t.equal(loop.openCount, 0);
+  recorder.calling(() => stream.close());
+  readAll();
+  t.equal(read.error, -ECONNRESET);
+});
+
 test('abort ends the wait', { skip }, async (t) => {
   const { stream, recorder, read, readAll } = await scene(t);
   t.ok(stream.write(pattern(MUCH)));
