@@ -40,6 +40,12 @@ function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | nul
   }
 }
 
+/** A program may answer and call process.exit: what was put off to a later turn would be lost, though the kernel has room for it. */
+const openLoops = new Set<EpollLoop>();
+process.once('exit', () => {
+  for (const loop of openLoops) loop.flushLast();
+});
+
 /** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
 const WORTH_LOOKING_AGAIN = 4;
 
@@ -65,6 +71,12 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
     this.#view = this.receiveBuffer;
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
     this.watch(this.epoll.fd, () => this.#turn());
+    openLoops.add(this);
+  }
+
+  /** The process, or the worker, ends. Nobody waits for a peer that does not read. */
+  flushLast(): void {
+    for (const member of this.members) if (member instanceof EpollStream) member.flushLast();
   }
 
   // For those who live on the loop.
@@ -109,6 +121,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
   protected override settled(): void {}
 
   protected override leave(): void {
+    openLoops.delete(this);
     this.epoll.close();
   }
 

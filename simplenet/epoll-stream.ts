@@ -126,6 +126,12 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     super.onTurn();
   }
 
+  /** The process ends: the kernel gets what is queued, as far as it has room. No callback runs. */
+  flushLast(): void {
+    if (this.isClosing || this.isConnecting) return;
+    this.#queue?.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0));
+  }
+
   settle(): void {
     if (!this.isClosing) {
       this.#applyInterest();

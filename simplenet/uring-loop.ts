@@ -157,8 +157,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   }
 
   /**
-   * The process ends: what `write` has taken goes to the kernel, as it would have gone at once on epoll. No callback runs, and nobody waits
-   * for a peer that does not read.
+   * The process, or the worker, ends: what its streams have to send goes to the kernel, as far as it has room. No callback runs, and nobody
+   * waits for a peer that does not read.
    */
   #flushLast(): void {
     const { ring } = this;

@@ -99,6 +99,8 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #behind: Piece[] | null = null;
   #promisedBytes = 0;
   #isInKernel = false;
+  /** How much of the piece the kernel was asked to send. */
+  #offeredBytes = 0;
   #isInQuestion = false;
   /** `write` has answered true for it: it is sent whatever the program does next. */
   #isPromised = false;
@@ -245,30 +247,39 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     this.home.budget.sent(length);
     this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
     this.#hasMore = false;
+    this.#offeredBytes = length;
     this.#isInKernel = true;
     this.#requests++;
   }
 
   /**
-   * Hands over what `write` has promised and the kernel does not have yet, where the stream or the process ends now. On epoll it would be
-   * in the kernel already. False: there is no more, or the kernel has no room, for which nobody waits.
+   * Hands over what the kernel does not have yet, where the stream or the process ends now. Of a stream that is closing it is what `write`
+   * has promised, as on epoll that would be in the kernel already. False: there is no more, or the kernel has no room, for which nobody
+   * waits.
    */
   flushLast(): boolean {
-    if (this.#isInKernel || this.#piece === null || !this.#isPromised || this.isConnecting) return false;
+    if (this.#isInKernel || this.isConnecting) return false;
+    if (this.#piece === null) this.#nextOfQueue();
+    if (this.#piece === null || (this.isClosing && !this.#isPromised)) return false;
     this.#send(this.#piece, this.#piece.byteLength, MSG_DONTWAIT);
     return true;
   }
 
   /** A completion while the process ends, of which nobody is told. True: more was handed over. */
-  onLastCompletion({ tag, result }: Completion): boolean {
+  onLastCompletion({ tag, result, hasMore }: Completion): boolean {
+    if (!hasMore) this.#requests--;
     return tag === SEND && this.#sentLast(result);
   }
 
-  /** Of a piece that the kernel has taken in part the rest is lost, as on epoll. */
+  /** Where the kernel has not taken all that it was offered, the rest is lost, as on epoll, with what is behind it. */
   #sentLast(result: number): boolean {
     this.#isInKernel = false;
-    if (result === this.#piece?.byteLength) this.#nextPiece();
-    else this.#dropPieces();
+    if (result === this.#offeredBytes) {
+      this.#advance(this.#piece as Piece, result);
+    } else {
+      this.#dropPieces();
+      this.#queue = null;
+    }
     return this.flushLast();
   }
 
@@ -358,13 +369,19 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (result > 0) this.goAhead();
     else this.setBack();
     const sent = Math.max(0, result);
-    piece.start += sent;
     this.outputSent(sent);
     if (this.#isPromised) this.#promisedBytes -= sent;
-    if (piece.byteLength === 0) this.#nextPiece();
-    else this.#oweDrain();
+    if (!this.#advance(piece, sent)) this.#oweDrain();
     if (this.isSending) this.#mustFlush();
     else if (!this.isClosing) this.#drained();
+  }
+
+  /** True: all of the piece is sent, and the next one is due. */
+  #advance(piece: Piece, sent: number): boolean {
+    piece.start += sent;
+    if (piece.byteLength > 0) return false;
+    this.#nextPiece();
+    return true;
   }
 
   #nextPiece(): void {

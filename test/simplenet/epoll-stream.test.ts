@@ -5,7 +5,8 @@
  */
 
 import { test } from 'tap';
-import { ENOMEM, EPOLLOUT } from '../../simplenet/abi.ts';
+import { EAGAIN, ENOMEM, EPOLLOUT } from '../../simplenet/abi.ts';
+import type { EpollLoop } from '../../simplenet/epoll-loop.ts';
 import type { EpollMember } from '../../simplenet/epoll-stream.ts';
 import type { Stream } from '../../simplenet/event-loop.ts';
 import { NetSocket } from '../../simplenet/net-socket.ts';
@@ -39,6 +40,31 @@ test('a kernel that is short of memory is no reason to give a connection up', as
   peer.close();
   await world.until(() => recorder.isClosed, 'it ends');
   t.same(recorder.complaints, []);
+  await world.close();
+});
+
+test('when the process ends, the kernel gets what is queued, as far as it has room', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  const early = new Recorder();
+  early.stream = world.loop.connect({ address: '127.0.0.1', port: 9 }, early);
+  early.stream.write(Buffer.from('before the connection stands'));
+  const loop = world.loop as EpollLoop;
+  loop.flushLast();
+  const { send } = world.kernel.libc;
+  world.kernel.libc.send = () => -EAGAIN;
+  recorder.calling(() => t.equal(stream.write(Buffer.from('put off')), false));
+  loop.flushLast();
+  t.equal(stream.queuedBytes, 7);
+  world.kernel.libc.send = send;
+  loop.flushLast();
+  t.equal(stream.queuedBytes, 0);
+  const buffer = Buffer.alloc(100);
+  t.equal(buffer.toString('latin1', 0, peer.read(buffer)), 'put off');
+  t.equal(recorder.drains, 0, 'no callback has run');
+  stream.close();
+  loop.flushLast();
+  await world.until(() => recorder.isClosed && early.isClosed, 'both end');
+  peer.close();
   await world.close();
 });
 

@@ -14,6 +14,7 @@ import { nodeHost } from '../../simplenet/node-host.ts';
 import type { SocketAddress } from '../../simplenet/socket-address.ts';
 import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
 import { defaultRingSizes, UringLoop } from '../../simplenet/uring-loop.ts';
+import type { UringStream } from '../../simplenet/uring-stream.ts';
 import { Recorder } from '../contracts/recorder.ts';
 import { noUring } from '../support/backends.ts';
 import { quiet, until } from '../support/waiting.ts';
@@ -365,6 +366,59 @@ test('a loop that is closed waits for a second, also for streams that were close
   recorder.calling(() => stream.close());
   readAll();
   t.equal(read.error, -ECONNRESET);
+});
+
+test('when the process ends, the kernel gets all for which it has room', { skip }, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t, {}, { address: '127.0.0.1', port: 0 });
+  stream.write(pattern(100_000));
+  stream.writeOwned(pattern(300_000));
+  stream.write(pattern(50_000));
+  loop.ring.onExit?.();
+  readAll();
+  t.ok(read.bytes.equals(Buffer.concat([100_000, 300_000, 50_000].map(pattern))), `${read.bytes.length} bytes`);
+});
+
+test('when the process ends while a share of much is on its way, the rest follows', { skip }, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t, {}, { address: '127.0.0.1', port: 0 });
+  const sent = pattern(defaultLoopLimits.sentBytesPerStream + 300_000);
+  stream.writeOwned(sent);
+  (stream as UringStream).flush();
+  loop.ring.onExit?.();
+  readAll();
+  t.ok(read.bytes.equals(sent), `${read.bytes.length} bytes`);
+});
+
+test('when the process ends, what the kernel has no room for is lost, with all behind it', { skip }, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t);
+  stream.writeOwned(pattern(500_000));
+  stream.write(Buffer.from('behind it'));
+  loop.ring.onExit?.();
+  readAll();
+  const { length } = read.bytes;
+  t.ok(length > 0 && length < 500_000, `${length} bytes`);
+  t.ok(read.bytes.equals(pattern(500_000).subarray(0, length)));
+});
+
+test('when the process ends, a stream that was closed sends what write took, and not what it put off', {
+  skip,
+}, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t, {}, { address: '127.0.0.1', port: 0 });
+  let sends = 0;
+  const { send } = loop.ring;
+  loop.ring.send = (...args) => {
+    sends++;
+    send.apply(loop.ring, args);
+  };
+  stream.write(Buffer.from('taken'));
+  stream.writeOwned(pattern(100_000));
+  stream.close();
+  loop.ring.onExit?.();
+  t.equal(sends, 1, 'it is sent there and not when it departs');
+  await until(() => {
+    readAll();
+    return read.isOver;
+  });
+  t.equal(read.bytes.toString(), 'taken');
 });
 
 test('abort ends the wait', { skip }, async (t) => {
