@@ -20,7 +20,10 @@ import type { SocketAddress } from './socket-address.ts';
 import type { ListenOptions, SocketOptions } from './socket-options.ts';
 import type { SystemError } from './system-error.ts';
 
-/** How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. */
+/**
+ * How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. What it takes beyond that counts for the next
+ * three of them, as kernels acknowledge in steps (output-watch.ts).
+ */
 export interface MinimumProgress {
   readonly everyMs: number;
   readonly bytes: number;

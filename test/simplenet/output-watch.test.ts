@@ -51,12 +51,62 @@ test('as many bytes as it must take, each time; then one fewer', async (t) => {
   watch.start(0);
   judge(FIRST_LOOK_MS);
   for (let i = 1; i <= 5; i++) {
-    peer.taken += BYTES;
+    peer.taken += i === 1 ? (BYTES * 7) / 8 : BYTES;
     judge(i * EVERY_MS);
     t.equal(peer.isStuck, false, `after ${i} times`);
   }
   peer.taken += BYTES - 1;
   judge(6 * EVERY_MS);
+  t.equal(peer.isStuck, true);
+});
+
+test('what is taken in one step counts for three spans behind it, however large it is', async (t) => {
+  for (const [steps, spans] of [
+    [3, 3],
+    [4, 4],
+    [100, 4],
+  ] as const) {
+    const { peer, watch, judge } = setUp();
+    watch.start(0);
+    judge(FIRST_LOOK_MS);
+    peer.taken += BYTES;
+    judge(EVERY_MS);
+    peer.taken += steps * BYTES - BYTES / 8; // it has been ahead by an eighth
+    for (let i = 2; i <= spans + 1; i++) judge(i * EVERY_MS);
+    t.equal(peer.isStuck, false, `${steps} times as much, after ${spans} spans`);
+    judge((spans + 2) * EVERY_MS);
+    t.equal(peer.isStuck, true, `${steps} times as much, after ${spans + 1} spans`);
+  }
+});
+
+test('more than a kernel takes alone before the first look counts for three spans', async (t) => {
+  for (const [taken, spans] of [
+    [512 * 1024, 0],
+    [512 * 1024 + 1, 3],
+  ] as const) {
+    const { peer, watch, judge } = setUp();
+    watch.start(0);
+    peer.taken = taken;
+    judge(FIRST_LOOK_MS);
+    for (let i = 1; i <= spans; i++) judge(i * EVERY_MS);
+    t.equal(peer.isStuck, false);
+    judge((spans + 1) * EVERY_MS);
+    t.equal(peer.isStuck, true, `${taken} bytes, after ${spans + 1} spans`);
+  }
+});
+
+test('a peer that was ahead when the watch stopped is so when it starts again', async (t) => {
+  const { peer, watch, judge } = setUp();
+  watch.start(0);
+  judge(FIRST_LOOK_MS);
+  peer.taken += 2 * BYTES;
+  judge(EVERY_MS);
+  watch.stop();
+  watch.start(EVERY_MS);
+  judge(EVERY_MS + FIRST_LOOK_MS);
+  judge(2 * EVERY_MS);
+  t.equal(peer.isStuck, false);
+  judge(3 * EVERY_MS);
   t.equal(peer.isStuck, true);
 });
 
