@@ -41,7 +41,7 @@ export interface Stream {
   handler: StreamHandler;
   /** Bytes accepted by `write` that the kernel has not taken, as far as is known: io_uring tells in the next turn. */
   readonly queuedBytes: number;
-  /** True from `end` on, and once the stream is closing: a further `write` would not be sent. */
+  /** True from `end` on, and once the stream is closing: a further `write` throws after `end`, and is lost after `close`. */
   readonly isEnded: boolean;
   /**
    * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
@@ -50,7 +50,10 @@ export interface Stream {
    * need no packet of their own.
    */
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
-  /** As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. */
+  /**
+   * As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. If their memory is shrunk or
+   * transferred meanwhile, the stream ends with EFAULT.
+   */
   writeOwned(bytes: Uint8Array): boolean;
   /**
    * No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. If the connection breaks
@@ -65,7 +68,10 @@ export interface Stream {
   hasInput(): boolean;
   /** Sends what is queued, then FIN. The peer may go on sending; when it has ended too, the stream closes. */
   end(): void;
-  /** Closes now, both ways. What counts as queued is dropped, all else is sent. */
+  /**
+   * Closes now, both ways. What `write` has answered true for is sent, all else is dropped. On io_uring `queuedBytes` may count some
+   * of what is sent.
+   */
   close(): void;
   /** Closes now with RST, so that the peer learns that something went wrong. */
   abort(): void;

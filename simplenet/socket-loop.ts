@@ -4,8 +4,9 @@
  *
  * That order is the whole of its safety. All news of a batch are delivered first; only then are descriptors closed and changes
  * carried out (`settle`). So a descriptor's number cannot come back while news of its former life are still to be delivered (on
- * io_uring, where news may outlive a batch, a stream also waits for the last of its requests: uring-stream.ts). No callback runs inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host,
- * and the rest of the batch goes on.
+ * io_uring, where news may outlive a batch, a stream also waits for the last of its requests: uring-stream.ts). No callback runs
+ * inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host, and the rest of
+ * the batch goes on.
  *
  * Next: socket-stream.ts
  */
