@@ -12,6 +12,7 @@
  * Next: epoll-listener.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import { EINTR, ENOBUFS, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from './abi.ts';
 import type { Epoll } from './epoll.ts';
 import type { StreamHandler } from './event-loop.ts';
@@ -47,7 +48,7 @@ const NOTHING = 0;
 /** Small writes do not wait for a turn whose bytes are spent: they would cost more as part of a queue. */
 const MAX_SMALL_BYTES = 16_384;
 
-/** Larger answers wait for the second part of the turn: it is soon, and other clients are answered before. */
+/** Larger bytes that were given away wait for the second part of the turn: it is soon, and other clients are answered before. */
 const MAX_BYTES_AMONG_NEWS = 65_536;
 
 export class EpollStream extends SocketStream<EpollStreamHome> implements EpollMember {
@@ -160,8 +161,10 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       return false;
     }
     this.#queue ??= new WriteQueue();
-    if (isOwned) this.#queue.pushOwned(bytes, sent, length);
-    else this.#queue.pushCopy(bytes, sent, length);
+    if (isOwned) {
+      markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away
+      this.#queue.pushOwned(bytes, sent, length);
+    } else this.#queue.pushCopy(bytes, sent, length);
     this.outputQueued();
     this.#goOnLater();
     return false;
@@ -218,6 +221,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     const result = queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), most);
     this.outputSent(before - queue.byteLength);
     if (result < 0) {
+      this.isAborted = true; // the peer must not take what it has got for the whole
       this.fail('send', result);
       return;
     }

@@ -18,7 +18,7 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT, MSG_MORE } from './abi.ts';
+import { ECANCELED, EFAULT, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT, MSG_MORE } from './abi.ts';
 import type { BufferRing } from './buffer-ring.ts';
 import type { MinimumProgress } from './event-loop.ts';
 import type { Completion, IoUring } from './io-uring.ts';
@@ -28,7 +28,7 @@ import type { SocketAddress } from './socket-address.ts';
 import type { Home, Member, StreamHome } from './socket-loop.ts';
 import { SocketStream } from './socket-stream.ts';
 import type { SystemError } from './system-error.ts';
-import { WriteQueue } from './write-queue.ts';
+import { isThere, WriteQueue } from './write-queue.ts';
 
 /** Something with requests in the ring. */
 export interface UringMember extends Member {
@@ -349,6 +349,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     const chunk = this.#queue?.shift();
     if (this.#queue?.byteLength === 0) this.#queue = null;
     if (chunk === undefined) return;
+    if (!isThere(chunk)) {
+      this.#queue = null;
+      this.isAborted = true; // the peer must not take what it has got for the whole
+      this.fail('send', -EFAULT);
+      return;
+    }
     this.#piece = this.home.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
     this.#isPromised = false;
   }

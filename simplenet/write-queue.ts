@@ -7,7 +7,8 @@
  * Next: output-watch.ts
  */
 
-import { plainView } from './true-bytes.ts';
+import { EFAULT } from './abi.ts';
+import { plainView, trueByteLength } from './true-bytes.ts';
 
 const CHUNK_BYTES = 16_384;
 const SMALL_BYTES = 1_024;
@@ -18,6 +19,11 @@ export interface Chunk {
   end: number;
   /** Whether there may be room behind `end`: only in chunks made here. */
   readonly isOurs: boolean;
+}
+
+/** A program may have shrunk or transferred the memory of bytes that it has given away. */
+export function isThere({ bytes, end }: Chunk): boolean {
+  return end <= trueByteLength(bytes);
 }
 
 export class WriteQueue {
@@ -70,6 +76,7 @@ export class WriteQueue {
     let left = mostBytes;
     while (this.#byteLength > 0 && left > 0) {
       const chunk = this.#chunks[this.#head] as Chunk;
+      if (!isThere(chunk)) return -EFAULT;
       const length = Math.min(chunk.end - chunk.start, left);
       const sent = send(chunk.bytes, chunk.start, length);
       if (sent < 0) return sent;

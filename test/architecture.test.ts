@@ -54,7 +54,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/deadlines.ts': ['active-clock', 'host'],
   'simplenet/output-watch.ts': ['deadlines', 'event-loop'],
   'simplenet/turn-budget.ts': ['host'],
-  'simplenet/write-queue.ts': ['true-bytes'],
+  'simplenet/write-queue.ts': ['abi', 'true-bytes'],
   'simplenet/slow-start.ts': [],
   'simplenet/socket-loop.ts': [
     'abi',
@@ -149,6 +149,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/buffer-ring.ts': ['abi', 'io-uring'],
   'simplenet/send-memory.ts': ['libc', 'true-bytes'],
   'simplenet/uring-stream.ts': [
+    'event-loop',
     'abi',
     'system-error',
     'setbacks',

@@ -785,6 +785,29 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client, writer]);
   },
 
+  async 'bytes that were given away and taken back end the stream, and raise nothing'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    streamOf(client).pause();
+    const writer = accepted(server);
+    await untilQueued(world, writer);
+    // lib.es2023 does not know them yet.
+    const Resizable = ArrayBuffer as unknown as new (
+      length: number,
+      options: object,
+    ) => ArrayBuffer & { resize(length: number): void };
+    const memory = new Resizable(40_000, { maxByteLength: 40_000 });
+    writer.calling(() => streamOf(writer).writeOwned(new Uint8Array(memory)));
+    memory.resize(0);
+    streamOf(client).resume();
+    await world.until(() => writer.isClosed, 'the end');
+    assert.equal(writer.error?.code, 'EFAULT');
+    await untilClosed(world, [client, writer]);
+    assert.deepEqual(world.raised, []);
+    assert.ok(client.error !== null, 'the peer learns that something is missing');
+  },
+
   async 'a stream that has drained asks nothing of its peer'(world) {
     const server = new Server(world);
     const client = connect(world, server);

@@ -1,6 +1,7 @@
 /** WriteQueue: against the simplest thing that does the same, one array of bytes. */
 
 import t from 'tap';
+import { EFAULT } from '../../simplenet/abi.ts';
 import { WriteQueue } from '../../simplenet/write-queue.ts';
 import { Random } from '../simulation/random.ts';
 import { cpuMsOf } from '../support/machine-time.ts';
@@ -227,6 +228,20 @@ t.test('a long queue takes no quadratic time', async (t) => {
   });
   t.equal(sent, 200_000);
   t.ok(tookMs < 5_000, `${tookMs} ms`);
+});
+
+t.test('bytes that were given away and taken back are not sent', async (t) => {
+  const queue = new WriteQueue();
+  const given = new Uint8Array(2_000);
+  queue.pushOwned(given, 0);
+  structuredClone(given.buffer, { transfer: [given.buffer] });
+  let isOffered = false;
+  const send = (_bytes: Uint8Array, _offset: number, length: number) => {
+    isOffered = true;
+    return length;
+  };
+  t.equal(queue.drain(send), -EFAULT);
+  t.notOk(isOffered);
 });
 
 t.test('shift takes the oldest bytes out, and nothing where there are none', async (t) => {
