@@ -73,7 +73,7 @@ const MAX_SMALL_BYTES = 16_384;
 /** To copy a few bytes costs less than to point to them. */
 const MOST_COPIED_BYTES = 8_192;
 
-/** How much `write` takes without knowing whether the kernel will: about what a socket has room for at first. */
+/** How much `write` takes without knowing whether the kernel will. A socket has room for less at first, and for megabytes later. */
 const MOST_PROMISED_BYTES = 128 * 1024;
 
 /**
@@ -217,7 +217,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.isClosing && this.#requests === 0) this.unsettle();
   }
 
-  /** Of a stream that is closing, what `write` has promised goes on. */
+  /** A stream that is closing goes on until it departs, and then with what `write` has promised. */
   override onTurn(): void {
     this.flush();
     super.onTurn();
