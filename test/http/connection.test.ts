@@ -622,6 +622,33 @@ test('a connection that its client wants closed closes at once behind what fits 
   }
 });
 
+test('an answer that is cut waits for those before it, and ends with RST when they have left', async (t) => {
+  const stream = new SlowStream();
+  const home = homeOf(t, async (request, response) => {
+    if (request.path === '/') return response.text('hello\n');
+    await response.write('half');
+    throw new Error('halfway');
+  });
+  home.report = () => {};
+  const connection = new Connection(home, stream);
+  stream.handler = connection;
+  const old = (path: string) => `GET ${path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`;
+  connection.onData(stream, Buffer.from(old('/')));
+  stream.drain();
+  connection.onData(stream, Buffer.from(old('/halfway')));
+  await new Promise(setImmediate);
+  stream.drain();
+  await new Promise(setImmediate);
+  t.equal(stream.deadlineMs, 100);
+  stream.queuedBytes = 100; // as on io_uring, where the kernel may not have taken what was written
+  stream.passDeadline();
+  t.notOk(stream.wasAborted);
+  t.equal(stream.deadlineMs, 100);
+  stream.queuedBytes = 0;
+  stream.passDeadline();
+  t.ok(stream.wasAborted);
+});
+
 test('while we linger behind an answer that is still queued, the stream waits for the client', async (t) => {
   const stream = new SlowStream();
   const connection = new Connection(
