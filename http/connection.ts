@@ -126,8 +126,6 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #response: ResponseWriter | null = null;
   #body: RequestBody | null = null;
   #bodyClock: BodyClock | null = null;
-  /** In which the handler of the request was called. */
-  #asyncContext: AsyncResource | null = null;
   /** Aborts the signal of the request, in the async context in which it was first asked for. */
   #abort: ((reason: Error) => void) | null = null;
   #writers: { resolve: () => void; reject: (error: Error) => void }[] | null = null;
@@ -678,8 +676,7 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
 
   /** Calls the handler in an async context of its own, and reports what it throws there. */
   #call(request: HttpRequest, response: ResponseWriter): void {
-    this.#asyncContext = this.#home.createContext();
-    this.#asyncContext.runInAsyncScope(this.#callHere, this, request, response);
+    this.#home.createContext().runInAsyncScope(this.#callHere, this, request, response);
   }
 
   #callHere(request: HttpRequest, response: ResponseWriter): void {
@@ -895,8 +892,8 @@ export class Connection implements StreamHandler, RequestOrigin, BodySource, Res
   #answerIsLate(): void {
     if (this.#response?.hasBegun === true) return; // it has no deadline any more
     const error = new Error(`no answer after ${this.#home.timeouts.answerMs} ms`);
-    // In the context of its handler: the alarm may have been set while another request was at work, and would bring the stores of that one.
-    this.#asyncContext?.runInAsyncScope(this.#home.report, this.#home, error, this.#request);
+    // The alarm that rang may have been set while another request was at work, and would bring the stores of that one.
+    this.#home.createContext().runInAsyncScope(this.#home.report, this.#home, error, this.#request);
     this.#refuse(503, reasonOf(503));
   }
 

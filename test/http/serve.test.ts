@@ -2,7 +2,6 @@
  * The server as a whole: what a request costs in system calls, who is answered first, and what is left when clients die.
  */
 
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { getEventListeners, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
@@ -566,20 +565,6 @@ test('the grace ends an answer, too, that is complete and that its client does n
   await server.close({ graceMs: 50, idleGraceMs: 10 });
   t.ok(watch.stop().fairMs < 2_000);
   socket.destroy();
-});
-
-test('what is reported of a handler that does not answer is reported in its own async context', async (t) => {
-  const storage = new AsyncLocalStorage<string>();
-  const reported: [string, string | undefined][] = [];
-  const server = serve((request) => storage.enterWith(request.path), {
-    timeouts: { answerMs: 50 },
-    onError: (error) => void reported.push([(error as Error).message, storage.getStore()]),
-  });
-  t.teardown(() => server.close());
-  const socket = dial(server);
-  socket.write(get('/silent'));
-  t.match(await gather(socket), /^HTTP\/1.1 503 /);
-  t.same(reported, [['no answer after 50 ms', '/silent']]);
 });
 
 test('a CRLF that comes after the last request does not truncate a large answer', async (t) => {
