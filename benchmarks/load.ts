@@ -1,14 +1,11 @@
 /**
- * LoadGenerator: whoever plays the clients. wrk where it is installed, else our own: an interface and the choice.
+ * LoadGenerator: a program that plays the clients. Both generators implement this interface; choose-load.ts picks one.
  *
  * Both send the same bytes over as many connections, wait for the answers, and count. Their figures are not the same,
  * since a faster client fills a server better: the report says which one it was, and results of the two do not compare.
  *
  * Next: wrk-load.ts
  */
-
-import { OwnLoad } from './own-load.ts';
-import { isWrkInstalled, WrkLoad } from './wrk-load.ts';
 
 export interface LoadOrder {
   readonly port: number;
@@ -38,8 +35,3 @@ export interface LoadGenerator {
 }
 
 export type LoadName = 'wrk' | 'own';
-
-export function chooseLoad(wanted: LoadName | null, cpu: number | undefined): LoadGenerator {
-  if (wanted === 'wrk' && !isWrkInstalled()) throw new Error('wrk is not installed: apt-get install wrk');
-  return wanted !== 'own' && isWrkInstalled() ? new WrkLoad(cpu) : new OwnLoad(cpu);
-}

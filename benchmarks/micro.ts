@@ -11,14 +11,14 @@
  */
 
 import { createParser } from 'llhttp-wasm';
-import { HeadParser } from '../http/head-parser.ts';
 import { HeaderList, Router } from '../http/index.ts';
 import { defaultLimits } from '../http/limits.ts';
-import { OutputBuffer } from '../http/output-buffer.ts';
-import { PlainHeads } from '../http/plain-heads.ts';
-import { RequestHead } from '../http/request-head.ts';
-import { type ResponseSink, ResponseWriter } from '../http/response-writer.ts';
-import type { Stream } from '../simplenet/event-loop.ts';
+import { HeadParser } from '../http/request/head-parser.ts';
+import { RequestHead } from '../http/request/request-head.ts';
+import { OutputBuffer } from '../http/response/output-buffer.ts';
+import { PlainHeads } from '../http/response/plain-heads.ts';
+import { type ResponseSink, ResponseWriter } from '../http/response/response-writer.ts';
+import type { Stream } from '../simplenet/loop/event-loop.ts';
 import { alignColumns, formatNumber } from './report.ts';
 import { HELLO, recordOf } from './site.ts';
 import { spreadOf } from './statistics.ts';

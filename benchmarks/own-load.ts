@@ -4,7 +4,7 @@
  * The program (load/clients.ts) stands on our own event loop, because clients on node:net would take three times the CPU
  * time of the server they are to fill. It runs in a process of its own, on the core for the load.
  *
- * Next: load/latencies.ts
+ * Next: choose-load.ts
  */
 
 import { join } from 'node:path';

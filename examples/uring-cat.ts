@@ -9,7 +9,7 @@
  * whoever fills one in must hold on to the buffer, and leave it alone, until the answer has come.
  *
  * One request at a time is under way here, so this makes as many system calls as cat does. A server fills in hundreds and
- * hands them over with one: `../simplenet/uring-loop.ts`. What else is different then: `../docs/epoll-and-io_uring.md`.
+ * hands them over with one: `../simplenet/io-uring/uring-loop.ts`. What else is different then: `../docs/epoll-and-io_uring.md`.
  */
 
 import { abi, IoUring, SystemError } from '../simplenet/index.ts';

@@ -4,11 +4,11 @@
  * Everything above the connection has this one shape: a route, a router, a middleware around a router. A handler that
  * returns no promise is done when it returns, and none is made for it.
  *
- * Next: path.ts
+ * Next: router/path.ts
  */
 
-import type { HttpRequest } from './http-request.ts';
-import type { ResponseWriter } from './response-writer.ts';
+import type { HttpRequest } from './request/http-request.ts';
+import type { ResponseWriter } from './response/response-writer.ts';
 
 export type { HttpRequest, ResponseWriter };
 

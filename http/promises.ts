@@ -7,7 +7,7 @@
  *
  * In the other direction handlers return whatever they like: promises of another realm, query builders with a `then`.
  *
- * Next: byte-run.ts
+ * Next: request/byte-run.ts
  */
 
 const ignore = () => {};

@@ -8,22 +8,26 @@
  * Next: index.ts
  */
 
-import { type Backend, createEventLoop } from '../simplenet/create-event-loop.ts';
-import type { EventLoop, Listener, MinimumProgress, OnConnection } from '../simplenet/event-loop.ts';
-import { NetSocket } from '../simplenet/net-socket.ts';
-import type { SocketAddress } from '../simplenet/socket-address.ts';
-import type { ListenOptions } from '../simplenet/socket-options.ts';
-import type { SystemError } from '../simplenet/system-error.ts';
-import { BodyMemory } from './body-memory.ts';
-import { Connection, type ConnectionHome } from './connection.ts';
-import { type ContextFactory, createContextFactory } from './context-factory.ts';
-import { DateField } from './date-field.ts';
+import type {
+  EventLoop,
+  Listener,
+  ListenOptions,
+  MinimumProgress,
+  OnConnection,
+  SocketAddress,
+  SystemError,
+} from '../simplenet/index.ts';
+import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { Connection, type ConnectionHome } from './connection/connection.ts';
+import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import type { Handler } from './handler.ts';
-import { HeadParser } from './head-parser.ts';
-import type { HttpRequest } from './http-request.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
-import { OutputBuffer } from './output-buffer.ts';
-import { PlainHeads } from './plain-heads.ts';
+import { BodyMemory } from './request/body-memory.ts';
+import { HeadParser } from './request/head-parser.ts';
+import type { HttpRequest } from './request/http-request.ts';
+import { DateField } from './response/date-field.ts';
+import { OutputBuffer } from './response/output-buffer.ts';
+import { PlainHeads } from './response/plain-heads.ts';
 
 export interface ServeOptions {
   /** An IP address; 127.0.0.1 unless given. `::` takes IPv4 as well. `localhost` is understood, other names are not. */

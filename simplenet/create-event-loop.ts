@@ -4,18 +4,18 @@
  * There are two, and a program cannot tell which one it has: epoll-loop.ts, which every Linux has, and uring-loop.ts, which many
  * containers forbid. Each loop has its own descriptors and buffers; one per thread is what a program wants, and more do no harm.
  *
- * Next: open-file-limit.ts
+ * Next: index.ts
  */
 
 import { readFileSync } from 'node:fs';
-import { EpollLoop } from './epoll-loop.ts';
-import type { EventLoop } from './event-loop.ts';
-import { type Libc, libc as processLibc } from './libc.ts';
-import { nodeHost } from './node-host.ts';
-import { defaultLoopLimits, type LoopLimits } from './socket-loop.ts';
-import { SystemError } from './system-error.ts';
-import { UringLoop } from './uring-loop.ts';
-import './tracing.ts'; // so that SIMPLENET_TRACE is heard wherever a loop is made
+import { EpollLoop } from './epoll/epoll-loop.ts';
+import { UringLoop } from './io-uring/uring-loop.ts';
+import { type Libc, libc as processLibc } from './kernel/libc.ts';
+import { SystemError } from './kernel/system-error.ts';
+import type { EventLoop } from './loop/event-loop.ts';
+import { nodeHost } from './loop/node-host.ts';
+import { defaultLoopLimits, type LoopLimits } from './loop/socket-loop.ts';
+import './kernel/tracing.ts'; // so that SIMPLENET_TRACE is heard wherever a loop is made
 
 /** How to ask the kernel; `auto` is what suits most, which today is epoll. */
 export type Backend = 'epoll' | 'io_uring' | 'auto';

@@ -10,29 +10,13 @@
  * Next: ../http/grammar.ts
  */
 
-export * as abi from './abi.ts';
 export { type Backend, createEventLoop, type EventLoopOptions } from './create-event-loop.ts';
-export { Epoll } from './epoll.ts';
-export type {
-  AdoptListenerOptions,
-  ConnectOptions,
-  EventLoop,
-  Listener,
-  ListenerOptions,
-  OnConnection,
-  Stream,
-  StreamHandler,
-  UdpHandler,
-  UdpPort,
-} from './event-loop.ts';
-export type { Alarm, Host, Watch } from './host.ts';
-export { Completion, IoUring, type IoUringOptions } from './io-uring.ts';
-export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
-export { type Libc, libc } from './libc.ts';
-export { type ConnectSetup, NetSocket, type PeerCredentials } from './net-socket.ts';
-export { nodeHost } from './node-host.ts';
-export { raiseOpenFileLimit } from './open-file-limit.ts';
-export type { Readiness, SocketSetup } from './socket.ts';
+export { Epoll } from './epoll/epoll.ts';
+export { Completion, IoUring, type IoUringOptions } from './io-uring/io-uring.ts';
+export * as abi from './kernel/abi.ts';
+export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
+export { type Libc, libc } from './kernel/libc.ts';
+export { raiseOpenFileLimit } from './kernel/open-file-limit.ts';
 export {
   decodeSocketAddress,
   encodeSocketAddress,
@@ -42,10 +26,27 @@ export {
   portOf,
   type SocketAddress,
   type UnixAddress,
-} from './socket-address.ts';
-export type { FilterInstruction } from './socket-filter.ts';
-export type { LoopLimits } from './socket-loop.ts';
-export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './socket-options.ts';
-export { SystemError } from './system-error.ts';
-export { type TraceOptions, trace } from './tracing.ts';
-export { type Datagram, type ReceivedDatagram, UdpSocket } from './udp-socket.ts';
+} from './kernel/socket-address.ts';
+export { SystemError } from './kernel/system-error.ts';
+export { type TraceOptions, trace } from './kernel/tracing.ts';
+export type {
+  AdoptListenerOptions,
+  ConnectOptions,
+  EventLoop,
+  Listener,
+  ListenerOptions,
+  MinimumProgress,
+  OnConnection,
+  Stream,
+  StreamHandler,
+  UdpHandler,
+  UdpPort,
+} from './loop/event-loop.ts';
+export type { Alarm, Host, Watch } from './loop/host.ts';
+export { nodeHost } from './loop/node-host.ts';
+export type { LoopLimits } from './loop/socket-loop.ts';
+export { type ConnectSetup, NetSocket, type PeerCredentials } from './sockets/net-socket.ts';
+export type { Readiness, SocketSetup } from './sockets/socket.ts';
+export type { FilterInstruction } from './sockets/socket-filter.ts';
+export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './sockets/socket-options.ts';
+export { type Datagram, type ReceivedDatagram, UdpSocket } from './sockets/udp-socket.ts';

@@ -11,9 +11,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createEventLoop } from '../../simplenet/create-event-loop.ts';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-import { raiseOpenFileLimit } from '../../simplenet/open-file-limit.ts';
+import { createEventLoop, raiseOpenFileLimit, type Stream, type StreamHandler } from '../../simplenet/index.ts';
 import { AnswerReader } from '../answer-reader.ts';
 import type { LoadOrder, LoadResult } from '../load.ts';
 import { Latencies } from './latencies.ts';

@@ -1,5 +1,5 @@
 /**
- * A crowd that asks for much does not stop the server's timers. What one turn does is counted in test/simplenet/fairness.test.ts; this
+ * A crowd that asks for much does not stop the server's timers. What one turn does is counted in test/simplenet/loop/fairness.test.ts; this
  * runs the attack itself, with limits that hold on a busy machine, too.
  */
 

@@ -9,7 +9,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import type { Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 import { Random } from '../simulation/random.ts';
 import { noFaults } from '../simulation/simulated-faults.ts';
 import { Recorder } from './recorder.ts';

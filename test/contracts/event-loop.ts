@@ -1,12 +1,12 @@
 /**
- * The contract of the EventLoop seam (simplenet/event-loop.ts), as scenarios that hold for every implementation of it,
+ * The contract of the EventLoop seam (simplenet/loop/event-loop.ts), as scenarios that hold for every implementation of it,
  * on every kernel. Each gets a fresh world; what must hold at the end of all of them is checked by `World.close`.
  */
 
 import assert from 'node:assert/strict';
-import type { Listener, OnConnection, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-import { portOf } from '../../simplenet/socket-address.ts';
-import type { SystemError } from '../../simplenet/system-error.ts';
+import { portOf } from '../../simplenet/kernel/socket-address.ts';
+import type { SystemError } from '../../simplenet/kernel/system-error.ts';
+import type { Listener, OnConnection, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 import { Recorder } from './recorder.ts';
 import type { World } from './world.ts';
 

@@ -3,14 +3,14 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EpollLoop } from '../../simplenet/epoll-loop.ts';
-import type { EventLoop } from '../../simplenet/event-loop.ts';
-import type { Host } from '../../simplenet/host.ts';
-import { type Libc, libc } from '../../simplenet/libc.ts';
-import { nodeHost } from '../../simplenet/node-host.ts';
-import type { SocketAddress } from '../../simplenet/socket-address.ts';
-import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
-import { UringLoop } from '../../simplenet/uring-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
+import { UringLoop } from '../../simplenet/io-uring/uring-loop.ts';
+import { type Libc, libc } from '../../simplenet/kernel/libc.ts';
+import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
+import type { EventLoop } from '../../simplenet/loop/event-loop.ts';
+import type { Host } from '../../simplenet/loop/host.ts';
+import { nodeHost } from '../../simplenet/loop/node-host.ts';
+import { defaultLoopLimits } from '../../simplenet/loop/socket-loop.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 import type { World } from './world.ts';
 

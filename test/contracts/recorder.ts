@@ -3,8 +3,8 @@
  * within a call of the program, a second onClose, anything after it.
  */
 
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-import type { SystemError } from '../../simplenet/system-error.ts';
+import type { SystemError } from '../../simplenet/kernel/system-error.ts';
+import type { Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 export class Recorder implements Required<StreamHandler> {
   stream: Stream | null = null;

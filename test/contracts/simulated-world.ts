@@ -2,9 +2,9 @@
  * The simulated kernel as a world for the contract: one seed is one course of events, which can be repeated.
  */
 
-import { EpollLoop } from '../../simplenet/epoll-loop.ts';
-import type { SocketAddress } from '../../simplenet/socket-address.ts';
-import { defaultLoopLimits } from '../../simplenet/socket-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
+import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
+import { defaultLoopLimits } from '../../simplenet/loop/socket-loop.ts';
 import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';

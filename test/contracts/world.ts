@@ -5,8 +5,8 @@
  * is to look at in the end, so that is all this interface holds.
  */
 
-import type { EventLoop } from '../../simplenet/event-loop.ts';
-import type { SocketAddress } from '../../simplenet/socket-address.ts';
+import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
+import type { EventLoop } from '../../simplenet/loop/event-loop.ts';
 
 export interface World {
   readonly loop: EventLoop;

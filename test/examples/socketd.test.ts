@@ -19,11 +19,11 @@ import {
   ProtocolError,
   RequestReader,
 } from '../../examples/socketd/wire.ts';
-import * as abi from '../../simplenet/abi.ts';
-import type { Libc } from '../../simplenet/libc.ts';
-import { NetSocket } from '../../simplenet/net-socket.ts';
-import { portOf } from '../../simplenet/socket-address.ts';
-import { UdpSocket } from '../../simplenet/udp-socket.ts';
+import * as abi from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
+import { portOf } from '../../simplenet/kernel/socket-address.ts';
+import { NetSocket } from '../../simplenet/sockets/net-socket.ts';
+import { UdpSocket } from '../../simplenet/sockets/udp-socket.ts';
 import { runExampleWith } from '../support/examples.ts';
 import { missing, Program } from '../support/programs.ts';
 import { descriptorsOf } from '../support/server-process.ts';

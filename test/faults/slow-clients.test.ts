@@ -5,8 +5,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
-import { EAGAIN, ECONNRESET, IPPROTO_TCP } from '../../simplenet/abi.ts';
 import { type InternetAddress, NetSocket, raiseOpenFileLimit } from '../../simplenet/index.ts';
+import { EAGAIN, ECONNRESET, IPPROTO_TCP } from '../../simplenet/kernel/abi.ts';
 import { Program, plainEnvironment } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { ServerProcess } from '../support/server-process.ts';

@@ -6,7 +6,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Connection } from '../../http/connection.ts';
+import { Connection } from '../../http/connection/connection.ts';
 import type { Handler } from '../../http/handler.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
 import { MemoryHome, MemoryStream } from '../support/memory-server.ts';

@@ -5,7 +5,7 @@
 
 import { connect, type Socket } from 'node:net';
 import { test } from 'tap';
-import { Connection } from '../../http/connection.ts';
+import { Connection } from '../../http/connection/connection.ts';
 import { type Handler, serve } from '../../http/index.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
 import { portOf } from '../../simplenet/index.ts';

@@ -8,11 +8,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
-import { Handover } from '../../http/handover.ts';
+import { Handover } from '../../http/connection/handover.ts';
 import { serve } from '../../http/index.ts';
-import { PendingInput } from '../../http/pending-input.ts';
-import type { Stream, StreamHandler } from '../../simplenet/event-loop.ts';
-import { portOf } from '../../simplenet/socket-address.ts';
+import { PendingInput } from '../../http/request/pending-input.ts';
+import { portOf } from '../../simplenet/kernel/socket-address.ts';
+import type { Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { until } from '../support/waiting.ts';

@@ -15,8 +15,8 @@ import { type Cost, outOfLine } from './verdict.ts';
 
 /** What rests on Node's loop, its timers, its garbage collector or its string encodings. The rest cannot differ. */
 const files = [
-  'simplenet/node-host',
-  'simplenet/epoll-loop', // counts system calls, as http/serve does
+  'simplenet/loop/node-host',
+  'simplenet/epoll/epoll-loop', // counts system calls, as http/serve does
   'contracts/event-loop-on-linux',
   'transcripts/transcripts',
   'on-io-uring/transcripts',

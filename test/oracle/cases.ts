@@ -3,7 +3,7 @@
  */
 
 import { requestText, sampled } from '../fuzz/request-grammar.ts';
-import { invalidRequests, validRequests } from '../http/corpus.ts';
+import { invalidRequests, validRequests } from '../http/request/corpus.ts';
 import { bytesOf, readCorpus } from '../transcripts/transcript.ts';
 
 export interface OracleCase {

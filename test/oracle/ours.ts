@@ -6,14 +6,14 @@
  * is caught by disagreeing with itself.
  */
 
-import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../../http/body-decoder.ts';
-import { CHUNKED, NO_BODY } from '../../http/body-framing.ts';
-import { INCOMPLETE, OFFSETS } from '../../http/field-parser.ts';
-import { HeadParser } from '../../http/head-parser.ts';
-import { HeaderList } from '../../http/header-list.ts';
 import { HttpError } from '../../http/http-error.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
-import { RequestHead } from '../../http/request-head.ts';
+import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../../http/request/body-decoder.ts';
+import { CHUNKED, NO_BODY } from '../../http/request/body-framing.ts';
+import { INCOMPLETE, OFFSETS } from '../../http/request/field-parser.ts';
+import { HeadParser } from '../../http/request/head-parser.ts';
+import { HeaderList } from '../../http/request/header-list.ts';
+import { RequestHead } from '../../http/request/request-head.ts';
 import type { Field, Message, Part, Reader, Reading, Rest } from './reading.ts';
 
 export interface CoreOptions {

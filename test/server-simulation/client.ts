@@ -22,8 +22,8 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-} from '../../simplenet/abi.ts';
-import { encodeSocketAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import { encodeSocketAddress, type SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type { Random } from '../simulation/random.ts';
 import type { SimulatedKernel } from '../simulation/simulated-kernel.ts';
 import { SimulatedTcpSocket } from '../simulation/simulated-tcp-socket.ts';

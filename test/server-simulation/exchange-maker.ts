@@ -6,7 +6,7 @@
  * Next: answer-reader.ts
  */
 
-import { invalidRequests } from '../http/corpus.ts';
+import { invalidRequests } from '../http/request/corpus.ts';
 import type { Random } from '../simulation/random.ts';
 import type { Deed, Exchange, ExpectedAnswer, Framing, WholeForm } from './exchange.ts';
 

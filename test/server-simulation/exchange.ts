@@ -7,7 +7,7 @@
  * Next: setting.ts
  */
 
-import type { InvalidRequest } from '../http/corpus.ts';
+import type { InvalidRequest } from '../http/request/corpus.ts';
 
 /** What the handler does. */
 export type Deed =

@@ -13,12 +13,12 @@
 import assert from 'node:assert/strict';
 import type { HttpRequest } from '../../http/index.ts';
 import { Server } from '../../http/serve.ts';
-import { EPOLL_CTL_ADD } from '../../simplenet/abi.ts';
-import { EpollLoop } from '../../simplenet/epoll-loop.ts';
-import type { Listener, OnConnection, Stream } from '../../simplenet/event-loop.ts';
-import type { Libc } from '../../simplenet/libc.ts';
-import type { SocketAddress } from '../../simplenet/socket-address.ts';
-import type { ListenOptions } from '../../simplenet/socket-options.ts';
+import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
+import { EPOLL_CTL_ADD } from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
+import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
+import type { Listener, OnConnection, Stream } from '../../simplenet/loop/event-loop.ts';
+import type { ListenOptions } from '../../simplenet/sockets/socket-options.ts';
 import { Random } from '../simulation/random.ts';
 import { noFaults } from '../simulation/simulated-faults.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';

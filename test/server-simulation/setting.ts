@@ -7,7 +7,7 @@
  */
 
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../../http/limits.ts';
-import { defaultLoopLimits, type LoopLimits } from '../../simplenet/socket-loop.ts';
+import { defaultLoopLimits, type LoopLimits } from '../../simplenet/loop/socket-loop.ts';
 import type { Random } from '../simulation/random.ts';
 import { allFaults, noFaults, type SimulatedFaults } from '../simulation/simulated-faults.ts';
 

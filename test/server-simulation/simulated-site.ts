@@ -7,7 +7,7 @@
 
 import assert from 'node:assert/strict';
 import { HttpError, type HttpRequest, type ResponseWriter, Router } from '../../http/index.ts';
-import type { Stream } from '../../simplenet/event-loop.ts';
+import type { Stream } from '../../simplenet/loop/event-loop.ts';
 import type { Exchange } from './exchange.ts';
 import { contentOfStream, hasTrailers, promisesLength, refusalOf, textOf } from './exchange-maker.ts';
 

@@ -27,7 +27,7 @@ export interface Circumstances {
 
 const CLOSE = 'Connection: close';
 
-/** Where only RST shows that an answer is cut, those before it have this long to arrive: `DELIVERY_MS` of http/connection.ts. */
+/** Where only RST shows that an answer is cut, those before it have this long to arrive: `DELIVERY_MS` of http/connection/connection.ts. */
 const DELIVERY_MS = 100;
 
 export function judgeContinue(exchange: Exchange): void {

@@ -8,11 +8,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM } from '../../simplenet/abi.ts';
 import { createEventLoop, whyNoUring } from '../../simplenet/create-event-loop.ts';
-import { EpollLoop } from '../../simplenet/epoll-loop.ts';
-import { libc } from '../../simplenet/libc.ts';
-import { UringLoop } from '../../simplenet/uring-loop.ts';
+import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
+import { UringLoop } from '../../simplenet/io-uring/uring-loop.ts';
+import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM } from '../../simplenet/kernel/abi.ts';
+import { libc } from '../../simplenet/kernel/libc.ts';
 import { noUring } from '../support/backends.ts';
 
 test('the backend is what the program says, or else the environment, or else what suits most', {

@@ -61,16 +61,16 @@ import {
   TCP_INFO_BYTES_ACKED,
   TCP_INFO_BYTES_ACKED_END,
   TCP_NODELAY,
-} from '../../simplenet/abi.ts';
-import type { Libc } from '../../simplenet/libc.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
 import {
   decodeSocketAddress,
   encodeSocketAddress,
   SOCKADDR_MAX_SIZE,
   type SocketAddress,
-} from '../../simplenet/socket-address.ts';
-import { encodeFilter, noSyn } from '../../simplenet/socket-filter.ts';
-import { encodeLinger } from '../../simplenet/socket-options.ts';
+} from '../../simplenet/kernel/socket-address.ts';
+import { encodeFilter, noSyn } from '../../simplenet/sockets/socket-filter.ts';
+import { encodeLinger } from '../../simplenet/sockets/socket-options.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
 
 const NONBLOCK = SOCK_NONBLOCK | SOCK_CLOEXEC;

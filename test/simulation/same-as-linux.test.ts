@@ -8,9 +8,9 @@
 
 import { getSystemErrorName } from 'node:util';
 import { test } from 'tap';
-import { AF_INET6, SOCK_STREAM } from '../../simplenet/abi.ts';
-import { libc } from '../../simplenet/libc.ts';
-import { encodeSocketAddress } from '../../simplenet/socket-address.ts';
+import { AF_INET6, SOCK_STREAM } from '../../simplenet/kernel/abi.ts';
+import { libc } from '../../simplenet/kernel/libc.ts';
+import { encodeSocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { linuxScenarios, Witness } from './linux-scenarios.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 

@@ -20,8 +20,8 @@ import {
   SHUT_RD,
   SHUT_WR,
   SOCK_DGRAM,
-} from '../../simplenet/abi.ts';
-import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { InternetAddress, SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
 import { inFamily } from './simulated-network.ts';
 import { isInternet, type Received, SimulatedSocket } from './simulated-socket.ts';

@@ -20,7 +20,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-} from '../../simplenet/abi.ts';
+} from '../../simplenet/kernel/abi.ts';
 import type { Random } from './random.ts';
 import { EPOLLRDHUP, SimulatedFile } from './simulated-file.ts';
 

@@ -7,7 +7,7 @@
  * Next: simulated-wire.ts
  */
 
-import { EPOLLIN, EPOLLOUT } from '../../simplenet/abi.ts';
+import { EPOLLIN, EPOLLOUT } from '../../simplenet/kernel/abi.ts';
 
 /** The peer has ended its side, epoll_ctl(2). Not in abi.ts, because simplenet never asks for it. */
 export const EPOLLRDHUP = 0x2000;

@@ -15,7 +15,7 @@ import {
   BPF_LD,
   BPF_RET,
   SOCK_FILTER_SIZE,
-} from '../../simplenet/abi.ts';
+} from '../../simplenet/kernel/abi.ts';
 
 export class SimulatedFilter {
   readonly #program: Buffer;

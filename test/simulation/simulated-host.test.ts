@@ -5,8 +5,15 @@
  */
 
 import { test } from 'tap';
-import { AF_INET, EPOLL_CTL_ADD, EPOLLIN, MSG_DONTWAIT, SOCK_DGRAM, SOCK_NONBLOCK } from '../../simplenet/abi.ts';
-import { encodeSocketAddress } from '../../simplenet/socket-address.ts';
+import {
+  AF_INET,
+  EPOLL_CTL_ADD,
+  EPOLLIN,
+  MSG_DONTWAIT,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+} from '../../simplenet/kernel/abi.ts';
+import { encodeSocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { epollEvent } from './linux-scenarios.ts';
 import { noFaults } from './simulated-faults.ts';
 import { SimulatedHost } from './simulated-host.ts';

@@ -11,7 +11,7 @@
  * Next: simulated-kernel.test.ts
  */
 
-import type { Alarm, Host, Watch } from '../../simplenet/host.ts';
+import type { Alarm, Host, Watch } from '../../simplenet/loop/host.ts';
 import { Random } from './random.ts';
 import type { SimulatedFile } from './simulated-file.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';

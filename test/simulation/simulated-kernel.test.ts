@@ -37,9 +37,9 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-} from '../../simplenet/abi.ts';
-import type { Libc } from '../../simplenet/libc.ts';
-import { encodeSocketAddress, SOCKADDR_MAX_SIZE } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
+import { encodeSocketAddress, SOCKADDR_MAX_SIZE } from '../../simplenet/kernel/socket-address.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { epollEvent } from './linux-scenarios.ts';
 import { Random } from './random.ts';

@@ -15,8 +15,8 @@
  */
 
 import { constants } from 'node:os';
-import { EAGAIN, EMFILE, EPOLLERR, EPOLLHUP, EPOLLIN, MSG_DONTWAIT } from '../../simplenet/abi.ts';
-import type { Libc } from '../../simplenet/libc.ts';
+import { EAGAIN, EMFILE, EPOLLERR, EPOLLHUP, EPOLLIN, MSG_DONTWAIT } from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
 import { Random } from './random.ts';
 import { SimulatedEpoll } from './simulated-epoll.ts';
 import { noFaults, type SimulatedFaults } from './simulated-faults.ts';

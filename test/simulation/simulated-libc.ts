@@ -1,5 +1,5 @@
 /**
- * simulatedLibc: the calls of simplenet/libc.ts, answered by a simulated kernel.
+ * simulatedLibc: the calls of simplenet/kernel/libc.ts, answered by a simulated kernel.
  *
  * Each call checks its arguments as the real table does, and an argument that would make that one throw throws here too,
  * after it was written down. Then the faults have their say, then the file. The order in which several things that are
@@ -50,9 +50,9 @@ import {
   SOCKADDR_IN_SIZE,
   SOCKADDR_IN6_SIZE,
   SOL_SOCKET,
-} from '../../simplenet/abi.ts';
-import type { Libc } from '../../simplenet/libc.ts';
-import { decodeSocketAddress, encodeSocketAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { Libc } from '../../simplenet/kernel/libc.ts';
+import { decodeSocketAddress, encodeSocketAddress, type SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { SimulatedDatagramSocket } from './simulated-datagram-socket.ts';
 import { SimulatedEpoll } from './simulated-epoll.ts';
 import type { SimulatedFaults } from './simulated-faults.ts';

@@ -10,8 +10,8 @@
  */
 
 import { constants } from 'node:os';
-import { AF_INET6, ENETUNREACH, SO_REUSEADDR, SO_REUSEPORT } from '../../simplenet/abi.ts';
-import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
+import { AF_INET6, ENETUNREACH, SO_REUSEADDR, SO_REUSEPORT } from '../../simplenet/kernel/abi.ts';
+import type { InternetAddress, SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type { Random } from './random.ts';
 import type { SimulatedSocket } from './simulated-socket.ts';
 import type { SimulatedWire } from './simulated-wire.ts';

@@ -22,8 +22,12 @@ import {
   SO_SNDBUF,
   SO_TYPE,
   SOL_SOCKET,
-} from '../../simplenet/abi.ts';
-import { formatSocketAddress, type InternetAddress, type SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import {
+  formatSocketAddress,
+  type InternetAddress,
+  type SocketAddress,
+} from '../../simplenet/kernel/socket-address.ts';
 import { SimulatedFile } from './simulated-file.ts';
 import type { SimulatedNetwork } from './simulated-network.ts';
 

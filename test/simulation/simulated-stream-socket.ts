@@ -4,7 +4,7 @@
  * Next: simulated-tcp-socket.ts
  */
 
-import { AF_UNIX, EAGAIN, EINVAL, SOCK_STREAM, SOMAXCONN } from '../../simplenet/abi.ts';
+import { AF_UNIX, EAGAIN, EINVAL, SOCK_STREAM, SOMAXCONN } from '../../simplenet/kernel/abi.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { SimulatedSocket } from './simulated-socket.ts';
 

@@ -30,8 +30,8 @@ import {
   TCP_INFO,
   TCP_INFO_BYTES_ACKED,
   TCP_INFO_BYTES_ACKED_END,
-} from '../../simplenet/abi.ts';
-import type { InternetAddress, SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { InternetAddress, SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
 import type { SimulatedFilter } from './simulated-filter.ts';

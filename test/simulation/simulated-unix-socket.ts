@@ -26,8 +26,8 @@ import {
   SO_MEMINFO,
   SOL_SOCKET,
   TCP_INFO,
-} from '../../simplenet/abi.ts';
-import type { SocketAddress } from '../../simplenet/socket-address.ts';
+} from '../../simplenet/kernel/abi.ts';
+import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { EPOLLRDHUP } from './simulated-file.ts';
 import type { Received } from './simulated-socket.ts';
 import { SimulatedStreamSocket } from './simulated-stream-socket.ts';

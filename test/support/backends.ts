@@ -2,7 +2,7 @@
  * The two event loops, for tests that must find no difference between them.
  */
 
-import { IoUring } from '../../simplenet/io-uring.ts';
+import { IoUring } from '../../simplenet/io-uring/io-uring.ts';
 
 function refusal(): string | false {
   try {

@@ -1,7 +1,7 @@
 /** Both ends of a connection, as plain sockets that wait. */
 
 import type { Test } from 'tap';
-import { NetSocket } from '../../simplenet/net-socket.ts';
+import { NetSocket } from '../../simplenet/sockets/net-socket.ts';
 
 export function connectedPair(t: Test): { ours: NetSocket; theirs: NetSocket } {
   const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });

@@ -5,7 +5,7 @@
  * action has cost, and that nothing was left open or closed twice.
  */
 
-import { type Libc, libc as processLibc } from '../../simplenet/libc.ts';
+import { type Libc, libc as processLibc } from '../../simplenet/kernel/libc.ts';
 
 /** The calls that answer a new descriptor. */
 const OPENING = new Set<keyof Libc>(['socket', 'accept4', 'epoll_create1', 'open', 'eventfd', 'io_uring_setup']);

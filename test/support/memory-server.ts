@@ -4,15 +4,15 @@
  * The stream keeps the contract of event-loop.ts as far as it goes; whoever drives it sees to the rest.
  */
 
-import { BodyMemory } from '../../http/body-memory.ts';
-import type { ConnectionHome } from '../../http/connection.ts';
-import { createContextFactory } from '../../http/context-factory.ts';
+import type { ConnectionHome } from '../../http/connection/connection.ts';
+import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
-import { HeadParser } from '../../http/head-parser.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
-import { OutputBuffer } from '../../http/output-buffer.ts';
-import { PlainHeads } from '../../http/plain-heads.ts';
-import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/event-loop.ts';
+import { BodyMemory } from '../../http/request/body-memory.ts';
+import { HeadParser } from '../../http/request/head-parser.ts';
+import { OutputBuffer } from '../../http/response/output-buffer.ts';
+import { PlainHeads } from '../../http/response/plain-heads.ts';
+import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
 

@@ -3,8 +3,8 @@
  * gets rubbish; and so it is shown that nobody does. `mistakes` are for the proof that it would be seen.
  */
 
-import type { Piece } from '../../simplenet/send-memory.ts';
-import type { UringLoop } from '../../simplenet/uring-loop.ts';
+import type { Piece } from '../../simplenet/io-uring/send-memory.ts';
+import type { UringLoop } from '../../simplenet/io-uring/uring-loop.ts';
 
 export const POISON = 0xdd;
 

@@ -9,7 +9,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Router } from '../../http/router.ts';
+import { Router } from '../../http/router/router.ts';
 import { serve } from '../../http/serve.ts';
 import type { Server } from './conversation.ts';
 import type { Settings } from './transcript.ts';

@@ -1,0 +1,68 @@
+/**
+ * Where a request's body ends: RFC 9112 section 6.3, in one function.
+ *
+ * Two programs that disagree on this disagree on where the next request begins, and what one takes for a body the other
+ * obeys as a request: that is request smuggling. So nothing is guessed. Both kinds of length at once, two lengths, a
+ * length that is no plain number, a coding that we do not know, chunked anywhere but last: each is refused.
+ *
+ * Next: request-head.ts
+ */
+
+import { isToken, trimBlanks } from '../grammar.ts';
+
+/** No body: the length 0, without a field that says so. */
+export const NO_BODY = -1;
+export const CHUNKED = -2;
+
+/** The length in bytes, NO_BODY or CHUNKED; or what to refuse the message with. */
+export type Framing = number | { readonly status: number; readonly reason: string };
+
+export function isRefusal(framing: Framing): framing is Exclude<Framing, number> {
+  return typeof framing === 'object';
+}
+
+const refuse = (status: number, reason: string): Framing => ({ status, reason });
+
+/** `contentLengths` and `transferEncodings` are the values of all fields of those names, in order. */
+export function framingOf(
+  contentLengths: readonly string[],
+  transferEncodings: readonly string[],
+  minorVersion: number,
+  bodyBytes: number,
+): Framing {
+  if (transferEncodings.length > 0) {
+    if (contentLengths.length > 0) return refuse(400, 'both Content-Length and Transfer-Encoding');
+    // RFC 9112 section 6.1: an HTTP/1.0 client cannot mean it, some program on the way did not understand it.
+    if (minorVersion === 0) return refuse(400, 'Transfer-Encoding in HTTP/1.0');
+    return framingOfCodings(transferEncodings.join(','));
+  }
+  if (contentLengths.length === 0) return NO_BODY;
+  return framingOfLengths(contentLengths.join(','), bodyBytes);
+}
+
+function framingOfCodings(codings: string): Framing {
+  const list = codings.split(',').map((coding) => trimBlanks(coding).toLowerCase());
+  const chunkedAt = list.indexOf('chunked');
+  if (chunkedAt === 0 && list.length === 1) return CHUNKED;
+  if (list.includes('')) return refuse(400, 'an empty Transfer-Encoding');
+  if (chunkedAt !== -1 && chunkedAt !== list.length - 1) return refuse(400, 'chunked is not the last coding');
+  if (!list.every(isToken)) {
+    return refuse(400, 'a malformed Transfer-Encoding');
+  }
+  return refuse(501, 'a transfer coding that is not supported');
+}
+
+/** RFC 9110 section 8.6: equal values repeated, by a proxy that merged two fields, count as one. */
+function framingOfLengths(lengths: string, bodyBytes: number): Framing {
+  const [first = '', ...others] = lengths.split(',').map(trimBlanks);
+  if (!/^\d+$/.test(first)) return refuse(400, 'a malformed Content-Length');
+  if (others.some((other) => other !== first)) return refuse(400, 'two different Content-Lengths');
+  // As numbers, 9007199254740993 and 9007199254740992 are the same: compare before any precision is lost. A length beyond 2^64 is
+  // 413 like every other that is too large. It is well-formed (RFC 9110 section 8.6), and 400 would say that it is not.
+  const digits = first.replace(/^0+(?=\d)/, '');
+  const limit = String(Math.min(bodyBytes, Number.MAX_SAFE_INTEGER));
+  if (digits.length > limit.length || (digits.length === limit.length && digits > limit)) {
+    return refuse(413, `a body of more than ${bodyBytes} bytes`);
+  }
+  return Number(digits);
+}

@@ -1,0 +1,16 @@
+/**
+ * How many fields a form has (application/x-www-form-urlencoded), asked before it is parsed.
+ *
+ * URLSearchParams makes two strings and a list entry for each field, and `get` walks the list. A megabyte of `&a` is half a million
+ * fields, and a handler that asks for ten names of it holds the thread for long. Counting the separators first costs next to nothing.
+ *
+ * Next: request-body.ts
+ */
+
+export function hasMoreFieldsThan(text: string, count: number): boolean {
+  let separators = 0;
+  for (let at = text.indexOf('&'); at !== -1; at = text.indexOf('&', at + 1)) {
+    if (++separators >= count) return true;
+  }
+  return false;
+}

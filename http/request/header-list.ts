@@ -1,0 +1,78 @@
+/**
+ * HeaderList: the fields of a message, in their order, asked for by name in any case.
+ *
+ * It is made from text that a parser has accepted, so it only has to cut it up, and it does so when it is first asked:
+ * most handlers never look. Fields of one name are one list, RFC 9110 section 5.3: `get` joins them with commas.
+ *
+ * Next: body-framing.ts
+ */
+
+import { trimBlanks } from '../grammar.ts';
+
+export class HeaderList implements Iterable<readonly [name: string, value: string]> {
+  static readonly empty = new HeaderList('', 0);
+
+  readonly #text: string;
+  readonly #from: number;
+  readonly #host: string | null;
+  #fields: (readonly [name: string, value: string])[] | null = null;
+
+  /**
+   * `text` holds field lines from `from` on, each ending in CRLF, up to an empty line or its end. `host`, if it is given,
+   * replaces the value of Host: a target in absolute form has the last word, RFC 9112 section 3.2.2.
+   */
+  constructor(text: string, from: number, host: string | null = null) {
+    this.#text = text;
+    this.#from = from;
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#cut().length;
+  }
+
+  has(name: string): boolean {
+    const wanted = name.toLowerCase();
+    return this.#cut().some((field) => isNamed(field[0], wanted));
+  }
+
+  /** The value, or all values of that name joined by ", "; null where there is none. */
+  get(name: string): string | null {
+    const values = this.getAll(name);
+    return values.length === 0 ? null : values.join(', ');
+  }
+
+  /** All values of that name, each as it was sent. */
+  getAll(name: string): string[] {
+    const wanted = name.toLowerCase();
+    const values: string[] = [];
+    for (const [each, value] of this.#cut()) if (isNamed(each, wanted)) values.push(value);
+    return values;
+  }
+
+  /** Names as they were sent. */
+  [Symbol.iterator](): Iterator<readonly [name: string, value: string]> {
+    return this.#cut()[Symbol.iterator]();
+  }
+
+  #cut(): (readonly [name: string, value: string])[] {
+    if (this.#fields !== null) return this.#fields;
+    const fields: (readonly [name: string, value: string])[] = [];
+    const text = this.#text;
+    for (let start = this.#from; start < text.length; ) {
+      const end = text.indexOf('\r\n', start);
+      if (end === start) break;
+      const colon = text.indexOf(':', start);
+      const name = text.slice(start, colon);
+      const isHost = this.#host !== null && isNamed(name, 'host');
+      fields.push([name, isHost ? (this.#host as string) : trimBlanks(text.slice(colon + 1, end))]);
+      start = end + 2;
+    }
+    this.#fields = fields;
+    return fields;
+  }
+}
+
+function isNamed(name: string, wanted: string): boolean {
+  return name.length === wanted.length && name.toLowerCase() === wanted;
+}

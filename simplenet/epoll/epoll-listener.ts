@@ -1,0 +1,42 @@
+/**
+ * EpollListener: a listening socket in the epoll set.
+ *
+ * Next: epoll-loop.ts
+ */
+
+import { EPOLLIN } from '../kernel/abi.ts';
+import type { SystemError } from '../kernel/system-error.ts';
+import { type ListenerHome, SocketListener } from '../loop/socket-listener.ts';
+import type { EpollHome, EpollMember } from './epoll-stream.ts';
+
+export type EpollListenerHome = EpollHome & ListenerHome;
+
+const NO_EVENTS = 0;
+
+export class EpollListener extends SocketListener<EpollListenerHome> implements EpollMember {
+  onEvents(_events: number, turn: number): void {
+    this.accept(turn);
+  }
+
+  settle(): void {
+    // A listener may be shared with other processes, for which close(2) changes nothing.
+    if (!this.socket.isClosed) this.home.epoll.forget(this.socket.fd);
+    this.leave();
+  }
+
+  protected override startAccepting(): void {
+    this.#watch(EPOLLIN);
+  }
+
+  protected override stopAccepting(): void {
+    this.#watch(NO_EVENTS);
+  }
+
+  #watch(events: number): void {
+    try {
+      this.home.epoll.modify(this.socket.fd, events);
+    } catch (error) {
+      this.lose(error as SystemError);
+    }
+  }
+}

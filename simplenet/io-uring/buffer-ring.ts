@@ -1,0 +1,127 @@
+/**
+ * BufferRing: receive buffers that belong to nobody until something arrives, io_uring_register_buf_ring(3).
+ *
+ * A receive that may wait for an hour must not own a buffer for an hour. So the kernel is given a stock of them; when bytes come for
+ * any connection it takes one, and its completion says which. From then on it is ours, until `done`.
+ * Where the stock is empty, receives end with ENOBUFS and are asked for again: nothing is lost, the bytes wait in their socket.
+ *
+ * A buffer need not be used up at once: what comes next, for whatever connection, is put behind what came before, and we get the
+ * buffer back when it is full. So small requests lie side by side, and a large body finds much room. A kernel older than Linux 6.12
+ * cannot do that; there each buffer is used once and given back.
+ *
+ * The stock is a ring as well, of addresses: we add at its tail, the kernel takes at a head that only it knows.
+ *
+ * Next: send-memory.ts
+ */
+
+import { markAsUntransferable } from 'node:worker_threads';
+import {
+  IO_URING_BUF_REG_SIZE,
+  IO_URING_BUF_SIZE,
+  IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUF_MORE,
+  IORING_OFF_PBUF_RING,
+  IORING_REGISTER_PBUF_RING,
+  IOU_PBUF_RING_INC,
+  IOU_PBUF_RING_MMAP,
+} from '../kernel/abi.ts';
+import type { IoUring } from './io-uring.ts';
+
+const HALF_SIZE = 2;
+const ENTRY_HALVES = IO_URING_BUF_SIZE / HALF_SIZE;
+
+/** struct io_uring_buf { u64 addr @0; u32 len @8; u16 bid @12; }, counted in halves of a word. */
+const ENTRY = { address: 0, length: 4, id: 6 };
+
+/** The ring's tail lies where the first entry would have one more field. */
+const TAIL_AT = 7;
+
+const HALF_BITS = 16;
+const HALF = 1 << HALF_BITS;
+
+export class BufferRing {
+  readonly group: number;
+  readonly count: number;
+  readonly bufferBytes: number;
+  readonly #ring: IoUring;
+  readonly #memory: Buffer;
+  readonly #address: number;
+  /** For each buffer, where the kernel will put what comes next. */
+  readonly #ends: number[] = [];
+  readonly #entries: Uint16Array<ArrayBuffer>;
+  #tail = 0;
+
+  /** `count` is a power of two. */
+  constructor(ring: IoUring, group: number, count: number, bufferBytes: number) {
+    this.#ring = ring;
+    this.group = group;
+    this.count = count;
+    this.bufferBytes = bufferBytes;
+    // Memory of its own: in Node's pool of small buffers its neighbours would be other people's bytes.
+    this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes);
+    // Given away by a program, postMessage with a transfer list, it would be freed while the kernel writes into it.
+    markAsUntransferable(this.#memory.buffer);
+    this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
+    this.#register();
+    const offset = IORING_OFF_PBUF_RING + group * HALF;
+    this.#entries = new Uint16Array(ring.map(count * IO_URING_BUF_SIZE, offset));
+    for (let id = 0; id < count; id++) {
+      this.#ends.push(0);
+      this.#give(id);
+    }
+    this.publish();
+  }
+
+  /** The bytes that a completion speaks of, by its flags. They are ours until `done`. */
+  received(flags: number, length: number): Buffer {
+    const id = flags >>> IORING_CQE_BUFFER_SHIFT;
+    const start = id * this.bufferBytes + (this.#ends[id] as number);
+    return this.#memory.subarray(start, start + length);
+  }
+
+  /** Nobody looks at those bytes any more. */
+  done(flags: number, length: number): void {
+    const id = flags >>> IORING_CQE_BUFFER_SHIFT;
+    if ((flags & IORING_CQE_F_BUF_MORE) !== 0) {
+      (this.#ends[id] as number) += length;
+      return;
+    }
+    this.#ends[id] = 0;
+    this.#give(id);
+  }
+
+  /** Puts a buffer back; the kernel sees that after `publish`. */
+  #give(id: number): void {
+    const entries = this.#entries;
+    const at = (this.#tail & (this.count - 1)) * ENTRY_HALVES;
+    this.#tail = (this.#tail + 1) % HALF;
+    let address = this.#address + id * this.bufferBytes;
+    for (let i = 0; i < ENTRY.length; i++) {
+      entries[at + ENTRY.address + i] = address % HALF;
+      address = Math.floor(address / HALF);
+    }
+    entries[at + ENTRY.length] = this.bufferBytes;
+    entries[at + ENTRY.length + 1] = this.bufferBytes >>> HALF_BITS;
+    entries[at + ENTRY.id] = id;
+  }
+
+  publish(): void {
+    if (!this.#ring.isClosed) Atomics.store(this.#entries, TAIL_AT, this.#tail);
+  }
+
+  #register(): void {
+    const { libc, fd } = this.#ring;
+    const incremental = this.#registration(IOU_PBUF_RING_MMAP | IOU_PBUF_RING_INC);
+    if (libc.io_uring_register(fd, IORING_REGISTER_PBUF_RING, incremental, 1) === 0) return;
+    this.#ring.register(IORING_REGISTER_PBUF_RING, this.#registration(IOU_PBUF_RING_MMAP), 1);
+  }
+
+  /** struct io_uring_buf_reg { u64 ring_addr @0; u32 ring_entries @8; u16 bgid @12; u16 flags @14; } */
+  #registration(flags: number): Buffer {
+    const struct = Buffer.alloc(IO_URING_BUF_REG_SIZE);
+    struct.writeUInt32LE(this.count, 8);
+    struct.writeUInt16LE(this.group, 12);
+    struct.writeUInt16LE(flags, 14);
+    return struct;
+  }
+}

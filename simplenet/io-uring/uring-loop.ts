@@ -1,0 +1,250 @@
+/**
+ * UringLoop: the event loop over io_uring(7). It delivers what the kernel has completed, and hands over, with one system call, all
+ * that was asked for meanwhile; one call of `#turn` is one turn, and the host says when.
+ *
+ * While turns follow each other the ring's bell is silent. Before the loop goes to sleep it sets the bell, and only then looks
+ * whether something came in between: in the other order it could sleep through it.
+ *
+ * Next: ../create-event-loop.ts
+ */
+
+import { markAsUntransferable } from 'node:worker_threads';
+import type { Libc } from '../kernel/libc.ts';
+import type { SocketAddress } from '../kernel/socket-address.ts';
+import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
+import type { Alarm, Host } from '../loop/host.ts';
+import { defaultLoopLimits, type ListenerSetup, type LoopLimits, NOBODY, SocketLoop } from '../loop/socket-loop.ts';
+import type { NetSocket } from '../sockets/net-socket.ts';
+import type { SocketFile } from '../sockets/socket-file.ts';
+import type { UdpSocket } from '../sockets/udp-socket.ts';
+import { BufferRing } from './buffer-ring.ts';
+import { IoUring } from './io-uring.ts';
+import { SendMemory } from './send-memory.ts';
+import { UringListener, type UringListenerHome } from './uring-listener.ts';
+import { type UringMember, UringStream, type UringStreamHome } from './uring-stream.ts';
+import { type UringUdpHome, UringUdpPort } from './uring-udp-port.ts';
+
+/** The sizes of what is shared with the kernel. Powers of two. */
+export interface RingSizes {
+  readonly submissions: number;
+  readonly completions: number;
+  readonly receiveBuffers: number;
+  readonly receiveBufferBytes: number;
+}
+
+export const defaultRingSizes: RingSizes = {
+  submissions: 1024,
+  completions: 4096,
+  receiveBuffers: 16,
+  receiveBufferBytes: 65_536,
+};
+
+/** For so long at most a stream that has still something to send keeps a closed loop from being gone. */
+const LAST_LINGER_MS = 1_000;
+
+/** When to offer requests again that the kernel has not taken. */
+const RETRY_MS = 1;
+
+/** Which stock of buffers: there is one in each ring. */
+const BUFFER_GROUP = 0;
+
+/** Of rings that the kernel refused. */
+const abandoned: unknown[] = [];
+
+export class UringLoop extends SocketLoop<UringMember> implements UringStreamHome, UringListenerHome, UringUdpHome {
+  readonly ring: IoUring;
+  readonly buffers: BufferRing;
+  readonly sendMemory: SendMemory;
+  turn = 0;
+  /** One for each buffer: a stream that finds none is heard in one of the next turns. */
+  protected override readonly heardPerLook: number;
+  readonly #maxEventsPerTurn: number;
+  readonly #datagramBytes: number;
+  #datagram: Buffer | null = null;
+  #retry: Alarm | null = null;
+  /** Streams with something to send. */
+  readonly #output: UringStream[] = [];
+  /** Those of whose bytes it is not known yet whether the kernel has taken them. Each is here once. */
+  readonly #inQuestion: UringStream[] = [];
+
+  constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
+    super(libc, host, limits);
+    this.heardPerLook = Math.min(sizes.receiveBuffers, limits.maxEventsPerTurn);
+    this.#maxEventsPerTurn = limits.maxEventsPerTurn;
+    this.#datagramBytes = limits.receiveBufferBytes;
+    this.sendMemory = new SendMemory(libc);
+    this.ring = new IoUring({ entries: sizes.submissions, completions: sizes.completions, libc });
+    try {
+      this.buffers = new BufferRing(this.ring, BUFFER_GROUP, sizes.receiveBuffers, sizes.receiveBufferBytes);
+      this.watch(this.ring.bell.fd, () => this.#turn());
+      this.ring.onExit = () => this.#flushLast();
+    } catch (error) {
+      this.ring.close();
+      throw error;
+    }
+  }
+
+  // For those who live on the loop.
+
+  get receiveBuffer(): Buffer {
+    if (this.#datagram === null) {
+      this.#datagram = Buffer.allocUnsafeSlow(this.#datagramBytes);
+      markAsUntransferable(this.#datagram.buffer);
+    }
+    return this.#datagram;
+  }
+
+  received(length: number): Buffer {
+    return this.receiveBuffer.subarray(0, length);
+  }
+
+  get lingerMs(): number {
+    return this.isClosed ? LAST_LINGER_MS : Number.POSITIVE_INFINITY;
+  }
+
+  hasOutput(stream: UringStream): void {
+    this.#output.push(stream);
+    this.settleSoon();
+  }
+
+  isInQuestion(stream: UringStream): void {
+    this.#inQuestion.push(stream);
+  }
+
+  addStream(socket: NetSocket, peer: Uint8Array): UringStream {
+    const stream = this.add(socket, new UringStream(this, socket, peer, NOBODY, false));
+    stream.start();
+    return stream;
+  }
+
+  protected override openListener(socket: NetSocket, setup: ListenerSetup): Listener {
+    const listener = this.add(socket, new UringListener(this, socket, setup));
+    listener.startAccepting();
+    return listener;
+  }
+
+  protected override openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream {
+    const stream = this.add(socket, new UringStream(this, socket, peer, handler, false));
+    stream.start();
+    return stream;
+  }
+
+  protected override openConnection(
+    socket: NetSocket,
+    address: SocketAddress,
+    handler: StreamHandler,
+    timeoutMs: number,
+  ): Stream {
+    const stream = new UringStream(this, socket, address, handler, true);
+    stream.connect(address, timeoutMs); // may throw: before it is on the loop
+    return this.add(socket, stream);
+  }
+
+  protected override openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort {
+    const port = this.add(socket, new UringUdpPort(this, socket, handler, file));
+    port.start();
+    return port;
+  }
+
+  protected override settled(): void {
+    const { ring } = this;
+    if (ring.isClosed) return;
+    for (const stream of this.#output.splice(0)) this.guard(stream, () => stream.flush());
+    if (ring.unsubmitted === 0 || this.isPausing) return;
+    this.#submit();
+    // The kernel was short of something, and has not taken all. Nothing else would come back to that.
+    if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
+  }
+
+  /**
+   * The process, or the worker, ends: what its streams have to send goes to the kernel, as far as it has room. No callback runs, and nobody
+   * waits for a peer that does not read.
+   */
+  #flushLast(): void {
+    const { ring } = this;
+    for (const member of this.members) if (member instanceof UringStream) member.flushLast();
+    let isMore = true;
+    while (isMore) {
+      isMore = false;
+      ring.trySubmit();
+      while (ring.take()) {
+        const member = this.members[ring.completion.fd];
+        if (member instanceof UringStream && member.onLastCompletion(ring.completion)) isMore = true;
+      }
+    }
+  }
+
+  #submitAgain(): void {
+    this.#retry = null;
+    this.settleSoon();
+  }
+
+  /** io_uring_enter(2). */
+  #submit(): void {
+    const result = this.ring.trySubmit();
+    if (result === 0) this.goAhead();
+    else this.stumble('io_uring_enter', result);
+  }
+
+  protected override leave(): void {
+    this.ring.close();
+  }
+
+  /** No completion will come any more, and what the kernel was asked for may still be going on: it keeps the memory for ever. */
+  protected override abandon(): void {
+    abandoned.push(this.buffers, this.sendMemory);
+    this.ring.close();
+  }
+
+  /** Answers whether there is, or may be, more to do. Only when there is nothing does the loop go to sleep. */
+  #turn(): boolean {
+    const { ring } = this;
+    ring.silenceBell();
+    this.turn++;
+    this.beginTurn();
+    const count = this.#deliver();
+    this.continueStreams();
+    const isCut = ring.hasNews && count < this.heardPerLook;
+    this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
+    if (ring.isClosed || this.isPausing) return false;
+    if (count > 0 || ring.hasNews || this.hasContinuing) return true;
+    ring.setBell();
+    return ring.hasNews;
+  }
+
+  #deliver(): number {
+    const { ring } = this;
+    let isFound = ring.take();
+    if (!isFound && ring.hasNews) {
+      this.#submit(); // what the kernel has put off (DEFER_TASKRUN) it does when it is called
+      isFound = ring.take();
+    }
+    let count = 0;
+    while (isFound) {
+      this.#dispatch();
+      if (++count === this.#maxEventsPerTurn || this.budget.isSpentByEvent()) break; // the rest waits in the ring
+      isFound = ring.take();
+    }
+    ring.freeTaken();
+    this.buffers.publish();
+    if (!isFound) this.#lookForUntaken();
+    return count;
+  }
+
+  #dispatch(): void {
+    const { completion } = this.ring;
+    const member = this.members[completion.fd];
+    if (member === undefined) return; // a cancellation, which nobody waits for
+    try {
+      member.onCompletion(completion);
+    } catch (error) {
+      this.threw(member, error);
+    }
+  }
+
+  /** All completions have been delivered: whoever's bytes are still in the kernel has a peer that does not read. */
+  #lookForUntaken(): void {
+    for (const stream of this.#inQuestion) stream.seeWhatWasTaken();
+    this.#inQuestion.length = 0;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * UringUdpPort: a UDP socket on the io_uring loop. The ring tells that datagrams wait, and recvfrom(2) takes them: it says who sent
+ * each, and a request for many of them would have to put that into the same buffer. So this is the port of the epoll loop, told
+ * of readiness by a ring.
+ *
+ * Next: uring-loop.ts
+ */
+
+import { EPOLLIN } from '../kernel/abi.ts';
+import type { UdpHandler } from '../loop/event-loop.ts';
+import { SocketUdpPort, type UdpHome } from '../loop/socket-udp-port.ts';
+import type { SocketFile } from '../sockets/socket-file.ts';
+import type { UdpSocket } from '../sockets/udp-socket.ts';
+import { UringReadiness } from './uring-readiness.ts';
+import type { UringHome, UringMember } from './uring-stream.ts';
+
+export type UringUdpHome = UringHome & UdpHome;
+
+export class UringUdpPort extends SocketUdpPort implements UringMember {
+  readonly #readiness: UringReadiness;
+
+  constructor(home: UringUdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
+    super(home, socket, handler, file);
+    this.#readiness = new UringReadiness(home.ring, socket.fd);
+  }
+
+  /** Asks for the first datagram. */
+  start(): void {
+    this.home.unsettled(this);
+  }
+
+  onCompletion(): void {
+    this.home.unsettled(this);
+    this.onEvents(EPOLLIN, this.#readiness.answered());
+  }
+
+  override settle(): void {
+    if (!this.isClosing) this.#readiness.ask();
+    else if (this.#readiness.end()) super.settle();
+  }
+}

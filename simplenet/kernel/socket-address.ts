@@ -1,0 +1,158 @@
+/**
+ * Socket addresses: { address, port } and { path } on our side, struct sockaddr on the kernel's, and as people write them. Pure.
+ *
+ * A Unix path that begins with NUL is in the abstract namespace of unix(7): a name without a file.
+ *
+ * Next: system-error.ts
+ */
+
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  SOCKADDR_IN_SIZE,
+  SOCKADDR_IN6_SIZE,
+  SOCKADDR_UN_PATH,
+  SOCKADDR_UN_SIZE,
+} from './abi.ts';
+import { formatIPv4, formatIPv6, htons, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
+
+export interface InternetAddress {
+  /** IPv4 or IPv6, as text; a scoped IPv6 address ends in `%` and an interface's number or name. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface UnixAddress {
+  readonly path: string;
+}
+
+export type SocketAddress = InternetAddress | UnixAddress;
+
+/** A struct sockaddr of any family fits. */
+export const SOCKADDR_MAX_SIZE = SOCKADDR_UN_SIZE;
+
+const LAST_PORT = 65_535;
+
+/** A path keeps its closing NUL: unix(7) allows 108 bytes without one, which half of all programs then misread. */
+const PATH_MAX = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH - 1;
+
+const FAMILY_SIZE = 2;
+
+const UNIX_PREFIX = 'unix:';
+
+/** The address family a socket needs for this address. */
+export function familyOf(address: SocketAddress): number {
+  if ('path' in address) return AF_UNIX;
+  return String(address.address).includes(':') ? AF_INET6 : AF_INET;
+}
+
+/**
+ * The bytes of a struct sockaddr. `indexOfInterface` turns a scope such as `eth0` into its number; a scope that is a
+ * number already needs no asking.
+ */
+export function encodeSocketAddress(address: SocketAddress, indexOfInterface?: (name: string) => number): Buffer {
+  if ('path' in address) return encodeUnixAddress(address.path);
+  const { port } = address;
+  if (!Number.isInteger(port) || port < 0 || port > LAST_PORT) {
+    throw new RangeError(`a port is an integer from 0 to ${LAST_PORT}, not ${String(port)}`);
+  }
+  if (typeof address.address !== 'string') {
+    throw new TypeError(`an address is a string such as '127.0.0.1' or '::1', not ${String(address.address)}`);
+  }
+  const v4 = parseIPv4(address.address);
+  if (v4 !== null) {
+    const bytes = Buffer.alloc(SOCKADDR_IN_SIZE);
+    bytes.writeUInt16LE(AF_INET, 0);
+    bytes.writeUInt16LE(htons(port), 2);
+    bytes.set(v4, 4);
+    return bytes;
+  }
+  const v6 = parseIPv6(address.address);
+  if (v6 !== null) {
+    const bytes = Buffer.alloc(SOCKADDR_IN6_SIZE);
+    bytes.writeUInt16LE(AF_INET6, 0);
+    bytes.writeUInt16LE(htons(port), 2);
+    bytes.set(v6.bytes, 8);
+    bytes.writeUInt32LE(scopeIndex(v6.zone, indexOfInterface), 24);
+    return bytes;
+  }
+  throw new RangeError(`'${address.address}' is no IPv4 or IPv6 address (names are not looked up here)`);
+}
+
+function scopeIndex(zone: string, indexOfInterface: ((name: string) => number) | undefined): number {
+  if (zone === '') return 0;
+  if (/^\d{1,9}$/.test(zone)) return Number(zone);
+  if (indexOfInterface === undefined) throw new RangeError(`the scope '${zone}' is no number`);
+  return indexOfInterface(zone);
+}
+
+function encodeUnixAddress(path: string): Buffer {
+  if (typeof path !== 'string' || path === '' || path === '\0') {
+    throw new TypeError('the path of a Unix socket is missing');
+  }
+  const isAbstract = path.startsWith('\0');
+  if (!isAbstract && path.includes('\0')) throw new TypeError('the path of a Unix socket contains NUL');
+  const name = Buffer.from(path);
+  if (name.length > PATH_MAX) {
+    throw new RangeError(`the path of a Unix socket has at most ${PATH_MAX} bytes, not ${name.length}: ${path}`);
+  }
+  // An abstract name is exactly as long as the length says; a path ends in NUL.
+  const bytes = Buffer.alloc(SOCKADDR_UN_PATH + name.length + (isAbstract ? 0 : 1));
+  bytes.writeUInt16LE(AF_UNIX, 0);
+  bytes.set(name, SOCKADDR_UN_PATH);
+  return bytes;
+}
+
+/** What the kernel wrote into a sockaddr buffer. An unnamed Unix socket has the path ''. */
+export function decodeSocketAddress(sockaddr: Uint8Array, length: number): SocketAddress {
+  const bytes = Buffer.from(sockaddr.buffer, sockaddr.byteOffset, sockaddr.byteLength);
+  const family = length >= FAMILY_SIZE ? bytes.readUInt16LE(0) : AF_UNIX;
+  if (family === AF_INET && length >= SOCKADDR_IN_SIZE) {
+    return { address: formatIPv4(bytes.subarray(4, 8)), port: ntohs(bytes.readUInt16LE(2)) };
+  }
+  if (family === AF_INET6 && length >= SOCKADDR_IN6_SIZE) {
+    const scope = bytes.readUInt32LE(24);
+    const text = formatIPv6(bytes.subarray(8, 24));
+    return { address: scope === 0 ? text : `${text}%${scope}`, port: ntohs(bytes.readUInt16LE(2)) };
+  }
+  if (family === AF_UNIX) return { path: decodeUnixPath(bytes.subarray(0, length)) };
+  throw new RangeError(`a socket address of family ${family} and ${length} bytes is not known here`);
+}
+
+function decodeUnixPath(sockaddr: Buffer): string {
+  const name = sockaddr.subarray(Math.min(SOCKADDR_UN_PATH, sockaddr.length));
+  if (name[0] === 0) return name.toString();
+  const end = name.indexOf(0);
+  return name.toString('utf8', 0, end === -1 ? name.length : end);
+}
+
+/** For people: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`. */
+export function formatSocketAddress(address: SocketAddress): string {
+  if ('path' in address) return `${UNIX_PREFIX}${address.path.replace(/^\0/, '@')}`;
+  return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+/**
+ * The way back from `formatSocketAddress`, or null: names such as `localhost` are not looked up here. `@` stands for the abstract
+ * namespace; a file whose name begins so is `unix:./@name`.
+ */
+export function parseSocketAddress(text: string): SocketAddress | null {
+  if (text.startsWith(UNIX_PREFIX)) {
+    const path = text.slice(UNIX_PREFIX.length).replace(/^@/, '\0');
+    return path === '' || path === '\0' ? null : { path };
+  }
+  const [, v6, v4, port] = /^(?:\[(.+)\]|([^:]+)):(0|[1-9]\d{0,4})$/.exec(text) ?? [];
+  if (port === undefined || Number(port) > LAST_PORT) return null;
+  if (v6 !== undefined) return parseIPv6(v6) === null ? null : { address: v6, port: Number(port) };
+  return parseIPv4(v4 as string) === null ? null : { address: v4 as string, port: Number(port) };
+}
+
+/**
+ * The port, for whoever knows that the address has one: of a socket, a listener, a sender. A Unix address has none, and then this
+ * throws a TypeError.
+ */
+export function portOf(address: SocketAddress): number {
+  if ('path' in address) throw new TypeError(`${formatSocketAddress(address)} has no port`);
+  return address.port;
+}

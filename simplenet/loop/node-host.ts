@@ -1,0 +1,183 @@
+/**
+ * NodeHost: how our loop gets its turns inside Node's own.
+ *
+ * An epoll descriptor can itself be watched: it is readable while anything in it is ready. An io_uring has a bell for that.
+ * So Node's loop (libuv) watches one descriptor for us, beside its timers, promises, fs and fetch, and none of them waits
+ * for the other. A turn is started in two steps, and no step calls JavaScript where it may not run:
+ *
+ *     libuv finds the descriptor readable   C      libuv's own uv_handle_set_data(handle, status) leaves a mark in the handle
+ *     Node runs its immediates              JS     `round` looks at the mark, and takes a turn if there is one
+ *
+ * koffi.node.poll creates that watch (uv_poll), and would call a function of ours directly. That has three faults, for which the
+ * callback is replaced by the C function as soon as the watch exists:
+ * - koffi calls with no callback scope. A microtask queued there runs behind that callback on Node 20 to 24, but some 2,800
+ *   callbacks later on Node 26: the descriptor stays readable, and the core burns at 1.5 ms a request.
+ * - A worker that is being terminated must run no JavaScript. koffi calls all the same, and V8 aborts the whole process.
+ * - It costs no less: without it, a request on its own took 2 to 7 % less CPU, and with 64 connections there was no difference.
+ *
+ * The immediate that waits for the next round of libuv's loop keeps neither the process alive nor the round from sleeping (`unref`),
+ * and Node runs it at the end of each round, whatever ended its sleep.
+ *
+ * More traps of koffi.node.poll, which make this the only file to touch it:
+ * - The handle closes in silence when it is garbage-collected: we hold on to it.
+ * - Using a closed handle crashes the process: every method asks first.
+ * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors and bells
+ *   come here, each once.
+ *
+ * Next: active-clock.ts
+ */
+
+import { clearImmediate, setImmediate } from 'node:timers';
+import { koffi } from '../kernel/ffi.ts';
+import { SystemError } from '../kernel/system-error.ts';
+import { thisLoop } from '../kernel/this-thread.ts';
+import type { Alarm, Host, Watch } from './host.ts';
+
+type PollHandle = ReturnType<typeof koffi.node.poll>;
+
+const watches = new Map<number, NodeWatch>();
+
+/** Its `then` is the cheapest way to a microtask: queueMicrotask makes an async resource each time. */
+const settled = Promise.resolve();
+
+/** Node makes a timer for a longer time ring at once. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+
+/**
+ * Turns that may follow each other before Node's loop goes on. A round of that costs as much as half a request; under load
+ * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait, or nothing in a ring.
+ */
+const MOST_TURNS = 4;
+
+/** And for how long: Node's timers wait for all of them. */
+const MAX_TURNS_MS = 5;
+
+/** uv.h: the types of handles, events and errors. */
+const UV_POLL = 8;
+const UV_READABLE = 1;
+
+/** What a mark says until libuv calls: no status is positive. */
+const NO_NEWS = 1;
+
+const symbols = koffi.load(null);
+const uv = {
+  walk: symbols.func('uv_walk', 'void', ['void *', koffi.pointer(koffi.proto('void', ['void *', 'void *'])), 'void *']),
+  handleType: symbols.func('uv_handle_get_type', 'int', ['void *']),
+  fileno: symbols.func('uv_fileno', 'int', ['void *', 'void *']),
+  pollStart: symbols.func('uv_poll_start', 'int', ['void *', 'int', 'void *']),
+  /** Its arguments are (handle, data), the first ones of a uv_poll_cb are (handle, status): so `data` becomes the status. */
+  setData: symbols.symbol('uv_handle_set_data'),
+};
+
+/** The handle that koffi has made for that descriptor. */
+function handleOf(fd: number): unknown {
+  let found: unknown;
+  const fileno = new Int32Array(1);
+  const look = (handle: unknown) => {
+    if (uv.handleType(handle) === UV_POLL && uv.fileno(handle, fileno) === 0 && fileno[0] === fd) found = handle;
+  };
+  uv.walk(thisLoop(), look, null);
+  return found;
+}
+
+/** From now on libuv calls no JavaScript for that descriptor, and leaves a mark instead. Returns where. */
+function markInstead(fd: number): Int32Array {
+  const handle = handleOf(fd);
+  // `data` is the first field of every handle. koffi has a pointer there, for the callback that is no more.
+  const mark = new Int32Array(koffi.view(handle, Int32Array.BYTES_PER_ELEMENT));
+  mark[0] = NO_NEWS;
+  uv.pollStart(handle, UV_READABLE, uv.setData);
+  return mark;
+}
+
+class NodeWatch implements Watch {
+  readonly #fd: number;
+  #handle: PollHandle | null;
+  /** Runs at the end of the next round of libuv's loop. */
+  #next: NodeJS.Immediate;
+  /** The next round takes a turn, whatever the mark says. */
+  #isTurnWanted = false;
+
+  constructor(fd: number, onReadable: () => boolean) {
+    if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
+    let turns = 0;
+    let startedAt = 0;
+    const turn = () => {
+      if (this.#handle === null) return;
+      try {
+        if (!onReadable()) return;
+      } catch (error) {
+        nodeHost.raise(error);
+        return;
+      }
+      if (++turns < MOST_TURNS && performance.now() - startedAt < MAX_TURNS_MS)
+        settled.then(turn); // behind what the callbacks have left to do
+      else this.turnSoon();
+    };
+    const round = () => {
+      this.#next = setImmediate(round).unref(); // first, so that what a turn does to its async context is not inherited
+      const status = mark[0] as number;
+      if (status === NO_NEWS && !this.#isTurnWanted) return;
+      mark[0] = NO_NEWS;
+      this.#isTurnWanted = false;
+      turns = 0;
+      startedAt = performance.now();
+      if (status < 0) nodeHost.raise(new SystemError('uv_poll', status));
+      else turn();
+    };
+    this.#fd = fd;
+    this.#handle = koffi.node.poll(fd, { readable: true }, () => {});
+    const mark = markInstead(fd);
+    this.#next = setImmediate(round).unref();
+    watches.set(fd, this);
+  }
+
+  turnSoon(): void {
+    if (this.#handle === null) return;
+    this.#isTurnWanted = true;
+    this.#next.ref(); // libuv polls, and does not sleep
+  }
+
+  ref(): void {
+    this.#handle?.ref();
+  }
+
+  unref(): void {
+    this.#handle?.unref();
+  }
+
+  close(): void {
+    if (this.#handle === null) return;
+    clearImmediate(this.#next);
+    this.#handle.close();
+    this.#handle = null;
+    watches.delete(this.#fd);
+  }
+}
+
+export const nodeHost: Host = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+  watch: (fd, onReadable) => new NodeWatch(fd, onReadable),
+  alarm(delayMs, callback, keepsAlive = false): Alarm {
+    const startedAt = performance.now();
+    const ring = () => {
+      const leftMs = startedAt + delayMs - performance.now();
+      if (leftMs <= 0) callback();
+      else timer = set(leftMs);
+    };
+    const set = (ms: number) => {
+      const timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS));
+      return keepsAlive ? timer : timer.unref();
+    };
+    let timer = set(delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  soon: (callback) => queueMicrotask(callback),
+  raise(error) {
+    // On a tick of its own it meets no catch block and reaches 'uncaughtException', or ends the process with its trace.
+    process.nextTick(() => {
+      throw error;
+    });
+  },
+};

@@ -1,0 +1,321 @@
+/**
+ * SocketStream: what every connection has in common, whatever loop it is on: its addresses, its deadline, the ways in which it
+ * ends. How bytes come and go is left to epoll-stream.ts and uring-stream.ts.
+ *
+ * Closing is not carried out at once but when the turn ends: `finish` notes it, `settle` does it.
+ *
+ * Next: socket-listener.ts
+ */
+
+import { EPIPE, ETIMEDOUT, SHUT_WR } from '../kernel/abi.ts';
+import { untilUninterrupted } from '../kernel/interruption.ts';
+import { trueByteLength } from '../kernel/intrinsic-bytes.ts';
+import { decodeSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
+import { SystemError } from '../kernel/system-error.ts';
+import type { NetSocket, PeerCredentials } from '../sockets/net-socket.ts';
+import type { Timed } from './deadlines.ts';
+import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
+import type { Alarm } from './host.ts';
+import { OutputWatch, type WatchedOutput } from './output-watch.ts';
+import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
+import type { Continuing, StreamHome } from './socket-loop.ts';
+
+export abstract class SocketStream<H extends StreamHome> implements Stream, Continuing, Timed, WatchedOutput {
+  handler: StreamHandler;
+  deadlineAt = Number.POSITIVE_INFINITY;
+  deadlineSlot = -1;
+  isUnsettled = false;
+
+  protected readonly home: H;
+  protected readonly socket: NetSocket;
+  protected isConnecting: boolean;
+  protected isPaused = false;
+  /** The program has ended our side. */
+  protected hasEnded = false;
+  protected isFinSent = false;
+  protected isPeerEnded = false;
+  /** It is over; `settle` will see to it. */
+  protected isClosing = false;
+  protected isAborted = false;
+  protected error: SystemError | null = null;
+  /** A struct sockaddr until somebody asks, which in most connections nobody does. */
+  #peer: SocketAddress | Uint8Array;
+  /** A deadline that was set before the connection stood counts from then. */
+  #delayOnceOpenMs = Number.POSITIVE_INFINITY;
+  #wantsTurn = false;
+  #isGone = false;
+  /** Calls in a row that the kernel has refused for the moment. */
+  #setbacks = 0;
+  #rest: Alarm | null = null;
+  #minimumProgress: MinimumProgress | null = null;
+  /** Only once something was queued. */
+  #outputWatch: OutputWatch | null = null;
+
+  constructor(
+    home: H,
+    socket: NetSocket,
+    peer: SocketAddress | Uint8Array,
+    handler: StreamHandler,
+    isConnecting: boolean,
+  ) {
+    this.home = home;
+    this.socket = socket;
+    this.#peer = peer;
+    this.handler = handler;
+    this.isConnecting = isConnecting;
+  }
+
+  abstract readonly queuedBytes: number;
+  abstract write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
+  abstract writeOwned(bytes: Uint8Array): boolean;
+  abstract settle(): void;
+
+  get remoteAddress(): SocketAddress {
+    if (this.#peer instanceof Uint8Array) this.#peer = decodeSocketAddress(this.#peer, this.#peer.byteLength);
+    return this.#peer;
+  }
+
+  get localAddress(): SocketAddress {
+    return this.socket.localAddress;
+  }
+
+  get peerCredentials(): PeerCredentials | null {
+    return this.socket.peerCredentials;
+  }
+
+  get isEnded(): boolean {
+    return this.hasEnded || this.isClosing;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.unsettle();
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    this.unsettle();
+  }
+
+  hasInput(): boolean {
+    if (this.isConnecting || this.isClosing || this.isPeerEnded) return false;
+    return untilUninterrupted(() => this.socket.tryPeek()) > 0;
+  }
+
+  end(): void {
+    if (this.isEnded) return;
+    this.hasEnded = true;
+    if (!this.isConnecting && !this.isSending) this.sendFin();
+  }
+
+  close(): void {
+    this.finish(null);
+  }
+
+  abort(): void {
+    if (!this.isClosing) this.isAborted = true;
+    this.finish(null);
+  }
+
+  setDeadline(delayMs: number): void {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
+    if (this.isConnecting) this.#delayOnceOpenMs = delayMs;
+    else if (!this.isClosing) this.home.deadlines.set(this, this.home.activeNow() + delayMs);
+  }
+
+  get minimumProgress(): MinimumProgress | null {
+    return this.#minimumProgress;
+  }
+
+  set minimumProgress(minimum: MinimumProgress | null) {
+    if (this.isClosing) return; // what may still be on its way then is watched already
+    this.#minimumProgress = minimum;
+    this.#outputWatch?.remove();
+    this.#outputWatch = null;
+    if (this.queuedBytes > 0) this.outputQueued();
+  }
+
+  takenBytes(sentBytes: number): number {
+    return this.socket.takenBytes(sentBytes);
+  }
+
+  peerIsStuck(): void {
+    if (this.isClosing) return;
+    this.isAborted = true;
+    this.fail('send', -ETIMEDOUT);
+  }
+
+  awaitTurn(): void {
+    if (this.isClosing) return;
+    this.#wantsTurn = true;
+    this.home.awaitTurn(this);
+  }
+
+  onTurn(): void {
+    if (!this.#wantsTurn || this.isClosing) return;
+    this.#wantsTurn = false;
+    this.handler.onTurn?.(this);
+  }
+
+  onThrow(): void {
+    this.abort();
+  }
+
+  onDeadline(): void {
+    if (this.isClosing) return;
+    if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
+    else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
+    else this.home.guard(this, () => this.handler.onTimeout?.(this));
+  }
+
+  /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
+  finish(error: SystemError | null): void {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    this.error = error;
+    this.unsettle();
+  }
+
+  lose(error: SystemError): void {
+    this.finish(error);
+  }
+
+  /** It makes no calls for a moment, because the kernel refuses them again and again. */
+  protected get isResting(): boolean {
+    return this.#rest !== null;
+  }
+
+  /** A call was refused for the moment (`isPassing`). It is made again when the kernel says so, or after a rest. */
+  protected setBack(): void {
+    const restMs = pauseMsAfter(++this.#setbacks);
+    if (restMs === 0 || this.#rest !== null) return;
+    this.#rest = this.home.host.alarm(restMs, () => {
+      this.#rest = null;
+      this.rested();
+    });
+    this.unsettle();
+  }
+
+  /** A call has succeeded. */
+  protected goAhead(): void {
+    this.#setbacks = 0;
+  }
+
+  /** A rest is over. */
+  protected rested(): void {
+    this.unsettle();
+  }
+
+  /** Bytes are on their way that must go before FIN. */
+  protected abstract readonly isSending: boolean;
+
+  /** Something is queued, and the program knows it. */
+  protected outputQueued(): void {
+    const minimum = this.#minimumProgress;
+    if (minimum !== null && !this.isConnecting && !this.isClosing) this.watchOutput(minimum);
+  }
+
+  /** Goes on with the watch that there is, and where there is none, begins one. */
+  protected watchOutput(minimum: MinimumProgress): void {
+    this.#outputWatch ??= new OutputWatch(this, this.home.deadlines, minimum);
+    this.#outputWatch.start(this.home.activeNow());
+  }
+
+  /** The kernel has taken so many bytes. */
+  protected outputSent(bytes: number): void {
+    if (this.#outputWatch === null) return;
+    this.#outputWatch.sentBytes += bytes;
+    if (this.queuedBytes === 0) this.#outputWatch.stop();
+  }
+
+  /** The connection is on its way, for that long at most. */
+  protected connectWithin(timeoutMs: number): void {
+    this.home.deadlines.set(this, this.home.activeNow() + timeoutMs);
+  }
+
+  /** False where writing is in vain; throws where it is a mistake. */
+  protected mayWrite(bytes: Uint8Array, length: number): boolean {
+    if (this.isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
+    if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
+    const most = trueByteLength(bytes);
+    if (!Number.isInteger(length) || length < 0 || length > most) {
+      throw new RangeError(`${String(length)} of ${most} bytes cannot be written`);
+    }
+    return true;
+  }
+
+  /** The connection stands. */
+  protected opened(): void {
+    this.isConnecting = false;
+    this.setDeadline(this.#delayOnceOpenMs);
+    if (this.queuedBytes > 0) this.outputQueued();
+    this.unsettle();
+    this.handler.onOpen?.(this);
+  }
+
+  protected peerEnded(): void {
+    this.isPeerEnded = true;
+    if (this.handler.onEnd !== undefined) this.handler.onEnd(this);
+    else this.end();
+    if (this.isFinSent) this.finish(null);
+    // Otherwise our side is still open, and the descriptor stays readable for ever: watch it no more.
+    else this.unsettle();
+  }
+
+  /** shutdown(2). If the peer has ended too, the close(2) that follows anyway sends the same FIN. */
+  protected sendFin(): void {
+    if (this.isPeerEnded) {
+      this.finish(null);
+      return;
+    }
+    this.isFinSent = true;
+    const result = this.socket.libc.shutdown(this.socket.fd, SHUT_WR);
+    if (result < 0) this.fail('shutdown', result);
+  }
+
+  /**
+   * POLLHUP or POLLERR, while we do not read. False: both ways are shut, or the connection is broken, but bytes may still wait to be
+   * read. Linux keeps what came before an RST, and recv(2) gives it before it gives the error. A stream that has
+   * something to send ends: send(2) tells the error, too.
+   */
+  protected hungUp(): boolean {
+    let error = 0;
+    if ((this.isPaused || this.isResting) && !this.isSending && this.handler.endsAtBreak !== true) {
+      let result = this.socket.tryPeek();
+      for (let attempts = 1; isPassing(result) && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
+        result = this.socket.tryPeek();
+      }
+      if (result > 0 || isPassing(result)) return false;
+      error = -result;
+    }
+    if (error === 0) error = this.socket.takeError();
+    if (error !== 0) this.fail('recv', -error);
+    else if (this.isPeerEnded)
+      this.fail('send', -EPIPE); // a Unix peer has closed both ways: nobody will read
+    else return false;
+    return true;
+  }
+
+  protected fail(syscall: string, result: number): void {
+    this.finish(new SystemError(syscall, result, this.remoteAddress));
+  }
+
+  protected unsettle(): void {
+    if (!this.#isGone) this.home.unsettled(this);
+  }
+
+  /** The last thing that happens to a stream. */
+  protected leave(): void {
+    /* c8 ignore next -- `settle` delivers what was held, and where that ends the stream it may come once more. */
+    if (this.#isGone) return;
+    this.#isGone = true;
+    const { fd } = this.socket;
+    this.home.deadlines.remove(this);
+    this.#outputWatch?.remove();
+    this.home.cancelTurn(this);
+    if (this.isAborted) this.socket.reset();
+    else this.socket.close();
+    this.home.gone(fd);
+    this.handler.onClose?.(this, this.error);
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * SocketUdpPort: a UDP socket on a loop that says when it is readable, as epoll does.
+ *
+ * It queues nothing. A datagram for which the kernel has no room is lost, and `send` says so: the network may lose it
+ * at any other place as well, so every protocol over UDP is ready for that, and a queue would only make it late.
+ *
+ * Nor does it throw where the kernel refuses a datagram. An answer goes to where a datagram claims to come from, and whoever
+ * forges port 0 there would otherwise end every server that answers.
+ *
+ * Next: ../epoll/epoll.ts
+ */
+
+import { EAGAIN, EINTR, EINVAL, EMSGSIZE } from '../kernel/abi.ts';
+import { tryUninterrupted } from '../kernel/interruption.ts';
+import type { SocketAddress } from '../kernel/socket-address.ts';
+import { SystemError } from '../kernel/system-error.ts';
+import type { SocketFile } from '../sockets/socket-file.ts';
+import type { UdpSocket } from '../sockets/udp-socket.ts';
+import type { UdpHandler, UdpPort } from './event-loop.ts';
+import type { Alarm } from './host.ts';
+import { isPassing } from './setbacks.ts';
+import { SlowStart } from './slow-start.ts';
+import type { Home, Member } from './socket-loop.ts';
+
+export interface UdpHome extends Home {
+  readonly datagramsPerTurn: number;
+  readonly receiveBuffer: Buffer;
+  /** Its first `length` bytes. */
+  received(length: number): Buffer;
+}
+
+export class SocketUdpPort implements UdpPort, Member {
+  readonly address: SocketAddress;
+  protected readonly home: UdpHome;
+  readonly #socket: UdpSocket;
+  readonly #handler: UdpHandler;
+  readonly #file: SocketFile | null;
+  readonly #slowStart: SlowStart;
+  isUnsettled = false;
+  protected isClosing = false;
+  /** Rings to tell of a refusal. While it is set, others are not told. */
+  #telling: Alarm | null = null;
+
+  constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
+    this.address = socket.localAddress;
+    this.home = home;
+    this.#socket = socket;
+    this.#handler = handler;
+    this.#file = file;
+    this.#slowStart = new SlowStart(home.datagramsPerTurn);
+  }
+
+  send(bytes: Uint8Array, to: SocketAddress): boolean {
+    if (this.isClosing) return false;
+    const sockaddr = this.#encode(to);
+    const result = sockaddr === null ? -EINVAL : tryUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
+    if (result >= 0) return true;
+    if (!isPassing(result)) this.#tellSoon(new SystemError('sendto', result, to));
+    return false;
+  }
+
+  onEvents(_events: number, turn: number): void {
+    this.#slowStart.run(turn, () => this.#receiveOne());
+  }
+
+  /** A datagram could not be handled. The next one may. */
+  onThrow(): void {}
+
+  close(): void {
+    if (this.isClosing) return;
+    this.isClosing = true;
+    this.#telling?.cancel();
+    this.home.unsettled(this);
+  }
+
+  lose(error: SystemError): void {
+    if (this.isClosing) return;
+    this.close();
+    this.#handler.onError?.(this, error);
+  }
+
+  settle(): void {
+    const { fd } = this.#socket;
+    this.#file?.remove();
+    this.#socket.close();
+    this.home.gone(fd);
+  }
+
+  /** Null for a Unix sender that cannot be written to: it has no name, or one that is not text. */
+  #encode(to: SocketAddress): Buffer | null {
+    try {
+      return this.#socket.encode(to);
+    } catch (error) {
+      if ('path' in to && typeof to.path === 'string') return null;
+      throw error;
+    }
+  }
+
+  /** An alarm, and not the end of this turn: a program that sends again whenever it is told would never let go of the thread. */
+  #tellSoon(error: SystemError): void {
+    if (this.#handler.onError === undefined || this.#telling !== null) return;
+    this.#telling = this.home.host.alarm(0, () => {
+      this.#telling = null;
+      this.home.guard(this, () => this.#handler.onError?.(this, error));
+    });
+  }
+
+  /** Whether it is worth calling again. */
+  #receiveOne(): boolean {
+    if (this.isClosing) return false;
+    const size = this.#socket.tryReceive(this.home.receiveBuffer, 0);
+    if (size > this.home.receiveBuffer.length) {
+      this.#handler.onError?.(this, new SystemError('recvfrom', -EMSGSIZE, this.#socket.lastSender));
+      return true;
+    }
+    if (size >= 0) {
+      this.#handler.onMessage(this, this.home.received(size), this.#socket.lastSender);
+      return true;
+    }
+    if (size === -EAGAIN || size === -EINTR) return false;
+    this.#handler.onError?.(this, new SystemError('recvfrom', size, this.address));
+    return true;
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * NetSocket: a stream socket, TCP or Unix. A method is a system call; those whose names say more are made of them.
+ *
+ * It waits where the kernel waits, so a server of twenty lines can be read from top to bottom: listenOn, accept, read,
+ * write, close. A waiting call stops the whole thread, timers included; many connections at once are the business of
+ * event-loop.ts, which uses the same class with `nonBlocking` and the methods that answer -errno where others throw.
+ *
+ * Next: udp-socket.ts
+ */
+
+import {
+  AF_UNIX,
+  EINPROGRESS,
+  EINTR,
+  ETIMEDOUT,
+  F_GETFL,
+  F_SETFL,
+  IPPROTO_TCP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_PEEK,
+  O_NONBLOCK,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SK_MEMINFO_VARS,
+  SK_MEMINFO_WMEM_ALLOC,
+  SO_ERROR,
+  SO_LINGER,
+  SO_MEMINFO,
+  SO_PEERCRED,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SOMAXCONN,
+  TCP_INFO,
+  TCP_INFO_BYTES_ACKED,
+  TCP_INFO_BYTES_ACKED_END,
+  UCRED_SIZE,
+} from '../kernel/abi.ts';
+import { untilUninterrupted } from '../kernel/interruption.ts';
+import { type Libc, libc as processLibc } from '../kernel/libc.ts';
+import { familyOf, type SocketAddress } from '../kernel/socket-address.ts';
+import { check } from '../kernel/system-error.ts';
+import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
+import { encodeLinger, type ListenOptions } from './socket-options.ts';
+
+/** Who is at the other end of a Unix socket, as the kernel noted when it connected, or listened. */
+export interface PeerCredentials {
+  /** 0 where it lives in another PID namespace. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface ConnectSetup {
+  /** How long to wait for the peer's answer; without it, or with -1, as long as the kernel does. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** Where `tryPeek` puts a byte that nobody looks at. */
+const peeked = new Uint8Array(1);
+
+const U32_SIZE = 4;
+
+/** What getsockopt(2) fills in for `takenBytes`. */
+const kernelInfo = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
+const infoLength = new Int32Array(1);
+
+export class NetSocket extends Socket {
+  /** socket(2), options, bind(2) and listen(2). */
+  static listenOn(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): NetSocket {
+    // Without SO_REUSEADDR a server could not be started again for a minute after it stopped, see socket(7).
+    const reuseAddress = setup.reuseAddress ?? familyOf(address) !== AF_UNIX;
+    const options = { ...setup, reuseAddress };
+    return makeSocket(create, SOCK_STREAM, address, options, (socket) => {
+      socket.bind(address);
+      // Between bind and listen the kernel may still find that another socket has the port: then the error names it.
+      check('listen', socket.libc.listen(socket.fd, setup.backlog ?? SOMAXCONN), address);
+    });
+  }
+
+  /** socket(2), options and connect(2). With `nonBlocking` and no time limit, the connection may still be on its way. */
+  static connectTo(address: SocketAddress, setup: SocketSetup & ConnectSetup = {}): NetSocket {
+    return makeSocket(create, SOCK_STREAM, address, setup, (socket) => socket.connect(address, setup.connectTimeoutMs));
+  }
+
+  /** socket(2) and options: an unbound socket, for the family of that address. */
+  static openFor(address: SocketAddress, setup: SocketSetup = {}): NetSocket {
+    return makeSocket(create, SOCK_STREAM, address, setup, () => {});
+  }
+
+  /** Takes over an open descriptor, such as the one that systemd passes to a service. */
+  static adopt(fd: number, libc: Libc = processLibc): NetSocket {
+    return adoptSocket(create, SOCK_STREAM, fd, libc);
+  }
+
+  /** listen(2). */
+  listen(backlog: number = SOMAXCONN): void {
+    check('listen', this.libc.listen(this.fd, backlog));
+  }
+
+  /**
+   * connect(2), for as long as the kernel tries: two minutes, where nobody answers. With a time limit it waits no longer than that,
+   * whether the socket is a blocking one or not, and then fails with ETIMEDOUT; the attempt goes on until the socket is closed.
+   */
+  connect(address: SocketAddress, timeoutMs = -1): void {
+    if ((timeoutMs | 0) !== timeoutMs)
+      throw new TypeError(`a time limit is a 32-bit integer, not ${String(timeoutMs)}`);
+    const bytes = this.encode(address);
+    if (timeoutMs >= 0) {
+      check('connect', this.#connectWithin(timeoutMs, bytes), address);
+      return;
+    }
+    let result = this.libc.connect(this.fd, bytes, bytes.length);
+    if (result === -EINTR) result = this.#connectInterrupted(bytes);
+    if (result !== -EINPROGRESS) check('connect', result, address);
+  }
+
+  /** accept4(2): waits for a connection. Close-on-exec; blocking, as every socket here unless told otherwise. */
+  accept(): NetSocket {
+    const fd = untilUninterrupted(() => this.libc.accept4(this.fd, null, null, SOCK_CLOEXEC));
+    return new NetSocket(check('accept4', fd), this.libc);
+  }
+
+  /** recv(2): fills part of `buffer` and answers how much; 0 when the peer has ended. */
+  read(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
+    return check(
+      'recv',
+      untilUninterrupted(() => this.tryRead(buffer, offset, length)),
+    );
+  }
+
+  /** send(2): answers how many bytes the kernel took, which may be fewer than offered. */
+  write(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset): number {
+    return check(
+      'send',
+      untilUninterrupted(() => this.tryWrite(bytes, offset, length)),
+    );
+  }
+
+  /** send(2) again and again until all is taken. For blocking sockets. */
+  writeAll(bytes: Uint8Array): void {
+    for (let sent = 0; sent < bytes.byteLength; ) sent += this.write(bytes, sent);
+  }
+
+  /** shutdown(2): 'write' sends FIN and leaves reading open; this is how one side says that it is done. */
+  shutdown(direction: 'read' | 'write' | 'both'): void {
+    const how = { read: SHUT_RD, write: SHUT_WR, both: SHUT_RDWR }[direction];
+    check('shutdown', this.libc.shutdown(this.fd, how));
+  }
+
+  /** recv(2) that answers -errno: for callers to whom EAGAIN is no error. */
+  tryRead(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
+    return this.libc.recv(this.fd, buffer, offset, length, 0);
+  }
+
+  /** recv(2) that leaves the bytes where they are: -EAGAIN where the peer has sent nothing, 0 where it has ended. */
+  tryPeek(): number {
+    return this.libc.recv(this.fd, peeked, 0, peeked.length, MSG_PEEK | MSG_DONTWAIT);
+  }
+
+  /**
+   * send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. `flags` is MSG_MORE for bytes that
+   * need not leave before the next.
+   */
+  tryWrite(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset, flags = 0): number {
+    return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL | flags);
+  }
+
+  /** accept4(2) of a non-blocking connection, with the peer's address in the given buffer: its descriptor, or -errno. */
+  tryAccept(address: Uint8Array, addressLength: Int32Array): number {
+    return this.libc.accept4(this.fd, address, addressLength, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  }
+
+  /** SO_ERROR: why the connection failed, as a positive errno, or 0. Reading it clears it. */
+  takeError(): number {
+    return this.getOption(SOL_SOCKET, SO_ERROR);
+  }
+
+  /** SO_PEERCRED, unix(7): the process at the other end, which it cannot lie about; null where the socket is none of AF_UNIX. */
+  get peerCredentials(): PeerCredentials | null {
+    if (this.family !== AF_UNIX) return null;
+    const bytes = this.getOptionBytes(SOL_SOCKET, SO_PEERCRED, UCRED_SIZE);
+    return { pid: bytes.readInt32LE(0), uid: bytes.readUInt32LE(4), gid: bytes.readUInt32LE(8) };
+  }
+
+  /**
+   * How many bytes the peer has taken of all that was sent. TCP counts what the peer has acknowledged. A Unix socket knows what it still
+   * holds: it must be told that `sentBytes` were sent, and only the growth of the result means something. Where the kernel says
+   * neither, what was sent counts as taken.
+   */
+  takenBytes(sentBytes: number): number {
+    infoLength[0] = TCP_INFO_BYTES_ACKED_END;
+    if (this.libc.getsockopt(this.fd, IPPROTO_TCP, TCP_INFO, kernelInfo, infoLength) === 0) {
+      return infoLength[0] < TCP_INFO_BYTES_ACKED_END
+        ? sentBytes
+        : Number(kernelInfo.readBigUInt64LE(TCP_INFO_BYTES_ACKED));
+    }
+    infoLength[0] = SK_MEMINFO_VARS * U32_SIZE;
+    if (this.libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, kernelInfo, infoLength) < 0) return sentBytes;
+    return sentBytes - kernelInfo.readUInt32LE(SK_MEMINFO_WMEM_ALLOC * U32_SIZE);
+  }
+
+  /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */
+  reset(): void {
+    if (this.isClosed) return;
+    // It fails only where the connection is gone already, and then there is nobody to tell.
+    const linger = encodeLinger(0);
+    this.libc.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
+    this.close();
+  }
+
+  /** connect(2): TCP goes on in the background, a second call would answer EALREADY. A Unix socket has done nothing yet. */
+  #connectInterrupted(address: Uint8Array): number {
+    if (this.family === AF_UNIX) {
+      return untilUninterrupted(() => this.libc.connect(this.fd, address, address.byteLength));
+    }
+    this.wait('writable', -1);
+    return -this.takeError();
+  }
+
+  /**
+   * connect(2) that does not wait, and poll(2), which knows until when. A Unix listener whose queue is full is EAGAIN at once: for
+   * room in there poll(2) cannot wait.
+   */
+  #connectWithin(timeoutMs: number, address: Uint8Array): number {
+    const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));
+    check('fcntl', this.libc.fcntl(this.fd, F_SETFL, flags | O_NONBLOCK));
+    try {
+      const result = this.libc.connect(this.fd, address, address.byteLength);
+      if (result !== -EINPROGRESS) return result;
+      return this.wait('writable', timeoutMs) ? -this.takeError() : -ETIMEDOUT;
+    } finally {
+      check('fcntl', this.libc.fcntl(this.fd, F_SETFL, flags));
+    }
+  }
+}
+
+function create(fd: number, libc: Libc): NetSocket {
+  return new NetSocket(fd, libc);
+}

@@ -1,0 +1,70 @@
+/**
+ * Bytes on their way out: which pieces there are, and who has them.
+ *
+ * Next: socket-stream.test.ts
+ */
+
+import { test } from 'tap';
+import { LARGEST_PIECE_BYTES, type Piece, SendMemory } from '../../../simplenet/io-uring/send-memory.ts';
+import { libc } from '../../../simplenet/kernel/libc.ts';
+
+test('a piece has room for what was asked for, and less than twice as much', async (t) => {
+  const memory = new SendMemory(libc);
+  for (const [asked, room] of [
+    [1, 1_024],
+    [1_024, 1_024],
+    [1_025, 2_048],
+    [2_048, 2_048],
+    [2_049, 4_096],
+    [LARGEST_PIECE_BYTES, LARGEST_PIECE_BYTES],
+  ] as const) {
+    const piece = memory.take(asked);
+    t.equal(piece.bytes.length, room, `${asked} bytes`);
+    t.equal(piece.address, libc.addressOf(piece.bytes, 0, room));
+    t.equal(piece.byteLength, 0);
+  }
+});
+
+test('bytes are added as long as there is room, and copied', async (t) => {
+  const memory = new SendMemory(libc);
+  const piece = memory.take(1_000);
+  const source = Buffer.alloc(1_000, 'a');
+  t.ok(memory.append(piece, source, 1_000));
+  source.fill('b');
+  t.notOk(memory.append(piece, source, 25), 'one more than there is room for');
+  t.ok(memory.append(piece, source, 23), 'another length of the same bytes');
+  t.ok(memory.append(piece, Buffer.from('c'), 1));
+  t.notOk(memory.append(piece, source, 1));
+  t.equal(Buffer.from(piece.bytes).toString(), `${'a'.repeat(1_000)}${'b'.repeat(23)}c`);
+  t.equal(piece.byteLength, 1_024);
+});
+
+test('what was given away stays as it is', async (t) => {
+  const memory = new SendMemory(libc);
+  const bytes = Buffer.alloc(2_000, 'x');
+  const piece = memory.own(bytes, 100, 1_500);
+  t.equal(piece.bytes, bytes);
+  t.equal(piece.byteLength, 1_400);
+  t.notOk(memory.append(piece, Buffer.from('more'), 4), 'there is room behind it, which is not ours');
+  memory.giveBack(piece);
+  t.not(memory.take(2_000), piece);
+});
+
+test('a piece that was given back is taken again, the last one first, and 512 KiB of a size are kept', async (t) => {
+  const memory = new SendMemory(libc);
+  const KEPT = 8; // of the largest
+  const takeAll = () => Array.from({ length: KEPT + 1 }, () => memory.take(LARGEST_PIECE_BYTES));
+  const pieces = takeAll();
+  for (const piece of pieces) {
+    memory.append(piece, Buffer.from('used'), 4);
+    memory.giveBack(piece);
+    t.equal(piece.byteLength, 0);
+  }
+  const again = takeAll();
+  t.same(
+    again.map((piece) => pieces.indexOf(piece)),
+    [7, 6, 5, 4, 3, 2, 1, 0, -1] satisfies number[],
+  );
+  const small: Piece = memory.take(1);
+  t.equal(small.bytes.length, 1_024, 'each size has its own');
+});
