@@ -32,8 +32,8 @@ export const DEFAULT_SECONDS = 2;
 
 /** Fewer say nothing about how far to trust them. */
 const LEAST_ROUNDS = 3;
-const MOST_ROUNDS = 101;
-const MOST_SECONDS = 600;
+const MAX_ROUNDS = 101;
+const MAX_SECONDS = 600;
 const WARM_UP_SECONDS = 1;
 
 /** One short round: to see that everything works, not to measure. */
@@ -50,8 +50,8 @@ export function parseArguments(args: readonly string[], choices: Choices): Bench
   return {
     peers: namesIn('--peers', values.peers, choices.peers, choices.defaultPeers),
     workloads: namesIn('--workload', values.workload, choices.workloads, quick ? ['hello'] : choices.defaultWorkloads),
-    rounds: numberIn('--rounds', rounds, LEAST_ROUNDS, MOST_ROUNDS, true) ?? defaults.rounds,
-    seconds: numberIn('--seconds', seconds, 0.1, MOST_SECONDS, false) ?? defaults.seconds,
+    rounds: numberIn('--rounds', rounds, LEAST_ROUNDS, MAX_ROUNDS, true) ?? defaults.rounds,
+    seconds: numberIn('--seconds', seconds, 0.1, MAX_SECONDS, false) ?? defaults.seconds,
     warmUpSeconds: defaults.warmUpSeconds,
     load,
     output,

@@ -30,7 +30,7 @@ const FOOT_HEIGHT = 48;
 const TWO_COLUMNS_FROM = 3;
 
 /** How many times node:http's bar the scale goes at most. */
-const MOST_OF_REFERENCE = 1.6;
+const MAX_OF_REFERENCE = 1.6;
 
 const REFERENCE = 'node';
 
@@ -76,7 +76,7 @@ export function scaleOf(workload: WorkloadResult): number {
   const reference = workload.peers.find(({ peer }) => peer === REFERENCE);
   const most = Math.max(...medians, Number.MIN_VALUE);
   const limit = reference === undefined ? null : medianOf(reference);
-  return limit === null ? most : Math.min(most, Math.max(limit * MOST_OF_REFERENCE, ownOf(workload)));
+  return limit === null ? most : Math.min(most, Math.max(limit * MAX_OF_REFERENCE, ownOf(workload)));
 }
 
 /** Ours is never cut off: that would be flattery. */

@@ -17,7 +17,7 @@ import { HeadParser } from '../http/request/head-parser.ts';
 import { RequestHead } from '../http/request/request-head.ts';
 import { OutputBuffer } from '../http/response/output-buffer.ts';
 import { PlainHeads } from '../http/response/plain-heads.ts';
-import { type ResponseSink, ResponseWriter } from '../http/response/response-writer.ts';
+import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../http/response/response-writer.ts';
 import type { Stream } from '../simplenet/loop/event-loop.ts';
 import { alignColumns, formatNumber } from './report.ts';
 import { HELLO, recordOf } from './site.ts';
@@ -150,17 +150,15 @@ function routerRows(): MicroRow[] {
 const nobody = { write: () => true, writeOwned: () => true } as unknown as Stream;
 
 /** A connection that only puts answers together. */
-class BufferSink implements ResponseSink {
-  readonly isGone = false;
+class BufferSink implements ResponseOutput, ResponseOwner {
+  readonly isClosed = false;
   readonly isOverfull = false;
-  readonly isHeadRequest = false;
-  readonly minorVersion = 1;
   readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
   readonly #plainHeads = new PlainHeads(() => this.dateLine());
   readonly #drained = Promise.resolve();
 
-  persists(): boolean {
+  canKeepAlive(): boolean {
     return true;
   }
 
@@ -184,27 +182,27 @@ class BufferSink implements ResponseSink {
     this.#output.bytes(nobody, bytes);
   }
 
-  streaming(): void {}
+  beginStream(): void {}
 
-  handedOver(): void {}
+  pieceWritten(): void {}
 
-  drained(): Promise<void> {
+  waitForDrain(): Promise<void> {
     return this.#drained;
   }
 
-  completed(): void {
+  responseCompleted(): void {
     this.#output.flush();
   }
 
-  isAskedFor(): boolean {
+  hasAskedFor(): boolean {
     return false;
   }
 
   upgrade(): void {}
 
-  broken(): void {}
+  abortResponse(): void {}
 
-  failed(): void {}
+  handlerFailed(): void {}
 }
 
 function responseRows(): MicroRow[] {
@@ -212,11 +210,11 @@ function responseRows(): MicroRow[] {
   const record = recordOf('orders', { id: '4711', item: '42' });
   const bytes = null;
   return [
-    { what: 'text', nanoseconds: nanosecondsOf(() => new ResponseWriter(to).text(HELLO)), bytes },
+    { what: 'text', nanoseconds: nanosecondsOf(() => new ResponseWriter(to, to, false, 1).text(HELLO)), bytes },
     {
       what: 'text with three fields',
       nanoseconds: nanosecondsOf(() => {
-        new ResponseWriter(to)
+        new ResponseWriter(to, to, false, 1)
           .header('Cache-Control', 'no-store')
           .header('X-Request-Id', '0123456789abcdef')
           .header('Set-Cookie', 'session=1; HttpOnly')
@@ -224,7 +222,11 @@ function responseRows(): MicroRow[] {
       }),
       bytes,
     },
-    { what: 'json of 180 bytes', nanoseconds: nanosecondsOf(() => new ResponseWriter(to).json(record)), bytes },
+    {
+      what: 'json of 180 bytes',
+      nanoseconds: nanosecondsOf(() => new ResponseWriter(to, to, false, 1).json(record)),
+      bytes,
+    },
   ];
 }
 

@@ -14,7 +14,7 @@ import { type Answer, AnswerReader, fieldOf } from './answer-reader.ts';
 import type { ExpectedAnswer, Workload } from './workloads.ts';
 
 const TIMEOUT_MS = 5_000;
-const MOST_DATE_ERROR_MS = 5_000;
+const MAX_DATE_ERROR_MS = 5_000;
 const ROUNDS = 2;
 
 /** What is wrong with an answer, in a few words; null for nothing. */
@@ -25,7 +25,7 @@ export function differenceOf(answer: Answer, body: Buffer, expected: ExpectedAns
   if (mediaType !== expected.mediaType) return `Content-Type is ${mediaType ?? 'missing'}, not ${expected.mediaType}`;
   const date = fieldOf(head, 'date');
   if (date === null) return 'Date is missing';
-  if (!(Math.abs(Date.parse(date) - now) < MOST_DATE_ERROR_MS)) return `Date is wrong: ${date}`;
+  if (!(Math.abs(Date.parse(date) - now) < MAX_DATE_ERROR_MS)) return `Date is wrong: ${date}`;
   if (isChunked !== expected.isChunked) return isChunked ? 'the body is chunked' : 'the body is not chunked';
   if (!body.equals(expected.body)) return `the body differs: ${body.length} bytes, not ${expected.body.length}`;
   const saysClose = fieldOf(head, 'connection')?.toLowerCase() === 'close';

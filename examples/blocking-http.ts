@@ -13,11 +13,11 @@
 
 import { formatSocketAddress, NetSocket, SystemError } from '../simplenet/index.ts';
 
-const MOST_HEAD_BYTES = 8192;
+const MAX_HEAD_BYTES = 8192;
 
 /** Reads up to the empty line behind the head: its first line, or '' where the client left or sent too much before. */
 function readRequestLine(client: NetSocket): string {
-  const buffer = Buffer.alloc(MOST_HEAD_BYTES);
+  const buffer = Buffer.alloc(MAX_HEAD_BYTES);
   for (let length = 0; length < buffer.length; ) {
     const size = client.read(buffer, length);
     if (size === 0) return '';

@@ -2,15 +2,15 @@
  * A chat room: what one guest says, all others read. Each of them comes in with `nc -N 127.0.0.1 8080`.
  *
  * What a server sends, it sends at the pace of its slowest reader, or it keeps the rest in memory, without end if it knows
- * no limit. A chat cannot wait for one of many, so here is the third way: whoever lets more than `MOST_QUEUED_BYTES` pile up is
+ * no limit. A chat cannot wait for one of many, so here is the third way: whoever lets more than `MAX_QUEUED_BYTES` pile up is
  * dropped, and the others are told. All else is bounded as well: lines, names, guests, and the time to choose a name.
  */
 
 import { createEventLoop, formatSocketAddress, type Stream, type StreamHandler } from '../simplenet/index.ts';
 
-const MOST_QUEUED_BYTES = 64 * 1024;
-const MOST_LINE_BYTES = 1024;
-const MOST_GUESTS = 1000;
+const MAX_QUEUED_BYTES = 64 * 1024;
+const MAX_LINE_BYTES = 1024;
+const MAX_GUESTS = 1000;
 const NAMING_MS = 60_000;
 const PARTING_MS = 5_000;
 
@@ -68,7 +68,7 @@ class Guest implements StreamHandler {
   read(line: string): void {
     if (this.#stream.isEnded) return;
     this.#stream.write(Buffer.from(`${line}\n`));
-    if (this.#stream.queuedBytes <= MOST_QUEUED_BYTES) return;
+    if (this.#stream.queuedBytes <= MAX_QUEUED_BYTES) return;
     this.#stream.abort();
     this.#leave('reads too slowly');
   }
@@ -77,12 +77,12 @@ class Guest implements StreamHandler {
     if (this.#stream.isEnded) return;
     let rest = Buffer.concat([this.#begun, bytes]);
     for (let end = rest.indexOf(NEWLINE); end !== -1 && !this.#stream.isEnded; end = rest.indexOf(NEWLINE)) {
-      if (end > MOST_LINE_BYTES) break;
+      if (end > MAX_LINE_BYTES) break;
       this.#said(rest.toString('utf8', 0, end).replace(CONTROLS, ''));
       rest = rest.subarray(end + 1);
     }
     this.#begun = rest;
-    if (rest.length > MOST_LINE_BYTES) this.#part(`A line has at most ${MOST_LINE_BYTES} bytes.`, 'talks too long');
+    if (rest.length > MAX_LINE_BYTES) this.#part(`A line has at most ${MAX_LINE_BYTES} bytes.`, 'talks too long');
   }
 
   onEnd(): void {
@@ -130,7 +130,7 @@ class Guest implements StreamHandler {
 const loop = createEventLoop();
 const room = new Room();
 const listener = loop.listen({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) }, (stream) => {
-  if (room.count < MOST_GUESTS) return new Guest(room, stream);
+  if (room.count < MAX_GUESTS) return new Guest(room, stream);
   stream.write(Buffer.from('The room is full.\n'));
   stream.end();
   stream.setDeadline(PARTING_MS);

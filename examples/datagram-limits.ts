@@ -9,13 +9,13 @@
 import { SystemError, UdpSocket } from '../simplenet/index.ts';
 
 /** An IPv4 packet has 65535 bytes, of which 20 are its header and 8 are UDP's. */
-const MOST_BYTES = 65_507;
+const MAX_BYTES = 65_507;
 const PATIENCE_MS = 100;
 
 const receiver = UdpSocket.bindTo({ address: '127.0.0.1', port: 0 }, { receiveBufferBytes: 128 * 1024 });
 const sender = UdpSocket.connectTo(receiver.localAddress);
 
-for (const size of [MOST_BYTES, MOST_BYTES + 1]) {
+for (const size of [MAX_BYTES, MAX_BYTES + 1]) {
   try {
     sender.send(Buffer.alloc(size));
     console.log(`${size} bytes: sent`);

@@ -12,14 +12,14 @@ import { Patience } from './support/patience.ts';
 
 const USAGE = 'Usage: npm run example -- daytime-query [-u] HOST:PORT';
 const PATIENCE_MS = 2000;
-const MOST_BYTES = 1024;
+const MAX_BYTES = 1024;
 
 function overUdp(address: SocketAddress): string {
   const socket = UdpSocket.connectTo(address);
   try {
     socket.send(Buffer.alloc(0)); // RFC 867: what it says does not matter
     mustAnswer(socket.wait('readable', PATIENCE_MS), address);
-    return socket.receive(MOST_BYTES).bytes.toString('latin1');
+    return socket.receive(MAX_BYTES).bytes.toString('latin1');
   } finally {
     socket.close();
   }
@@ -29,7 +29,7 @@ function overTcp(address: SocketAddress): string {
   const patience = new Patience(PATIENCE_MS);
   const socket = NetSocket.connectTo(address, { connectTimeoutMs: patience.leftMs });
   try {
-    const buffer = Buffer.alloc(MOST_BYTES);
+    const buffer = Buffer.alloc(MAX_BYTES);
     for (let length = 0; length < buffer.length; ) {
       mustAnswer(socket.wait('readable', patience.leftMs), address);
       const size = socket.read(buffer, length);

@@ -8,13 +8,13 @@
 
 import { formatSocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
 
-const MOST_BYTES = 1024;
+const MAX_BYTES = 1024;
 
 const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) });
 console.log(`waiting on ${formatSocketAddress(socket.localAddress)}`);
 
 for (;;) {
-  const { bytes, truncated, from } = socket.receive(MOST_BYTES);
+  const { bytes, truncated, from } = socket.receive(MAX_BYTES);
   console.log(`${bytes.length} bytes from ${formatSocketAddress(from)}${truncated ? ', the rest is lost' : ''}`);
   try {
     socket.sendTo(bytes, from);

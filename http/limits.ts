@@ -34,7 +34,7 @@ export interface Limits {
   /** All trailer fields of a message together; 431 above. */
   readonly trailerBytes: number;
   /** How much of a body that the handler did not want is read, so that the connection can be used again. */
-  readonly drainBytes: number;
+  readonly discardBytes: number;
   /**
    * How much of a body waits in memory for a handler that reads slowly, or of a pipeline for its turn, before the peer is stopped.
    * It is asked after each receive, so a connection holds at most this and one receive (64 KiB) more.
@@ -65,7 +65,7 @@ export const defaultLimits: Limits = {
   bodyMemoryBytes: 256 * 1024 * 1024,
   chunkExtensionBytes: 16_384,
   trailerBytes: 8_192,
-  drainBytes: 262_144,
+  discardBytes: 262_144,
   bodyBufferBytes: 65_536,
   answerBufferBytes: 16 * 1024 * 1024,
   requestsPerConnection: Number.MAX_SAFE_INTEGER,

@@ -18,7 +18,8 @@ import type {
   SystemError,
 } from '../simplenet/index.ts';
 import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts';
-import { Connection, type ConnectionHome } from './connection/connection.ts';
+import { Connection } from './connection/connection.ts';
+import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import type { Handler } from './handler.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
@@ -91,7 +92,7 @@ function flushAll(): void {
   for (const server of servers) server.flush();
 }
 
-export class Server implements ConnectionHome {
+export class Server implements ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
@@ -108,7 +109,7 @@ export class Server implements ConnectionHome {
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
   readonly #listener: Listener;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<OpenConnection>();
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
@@ -215,7 +216,7 @@ export class Server implements ConnectionHome {
     }
   }
 
-  gone(connection: Connection): void {
+  forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#checkEmpty();
   }

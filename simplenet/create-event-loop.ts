@@ -13,8 +13,8 @@ import { UringLoop } from './io-uring/uring-loop.ts';
 import { type Libc, libc as processLibc } from './kernel/libc.ts';
 import { SystemError } from './kernel/system-error.ts';
 import type { EventLoop } from './loop/event-loop.ts';
+import { defaultLoopLimits, type LoopLimits } from './loop/loop-limits.ts';
 import { nodeHost } from './loop/node-host.ts';
-import { defaultLoopLimits, type LoopLimits } from './loop/socket-loop.ts';
 import './kernel/tracing.ts'; // so that SIMPLENET_TRACE is heard wherever a loop is made
 
 /** How to ask the kernel; `auto` is what suits most, which today is epoll. */

@@ -12,7 +12,8 @@
 
 export { type Backend, createEventLoop, type EventLoopOptions } from './create-event-loop.ts';
 export { Epoll } from './epoll/epoll.ts';
-export { Completion, IoUring, type IoUringOptions } from './io-uring/io-uring.ts';
+export { IoUring, type IoUringOptions } from './io-uring/io-uring.ts';
+export { Completion } from './io-uring/ring-layout.ts';
 export * as abi from './kernel/abi.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
 export { type Libc, libc } from './kernel/libc.ts';
@@ -43,8 +44,8 @@ export type {
   UdpPort,
 } from './loop/event-loop.ts';
 export type { Alarm, Host, Watch } from './loop/host.ts';
+export type { LoopLimits } from './loop/loop-limits.ts';
 export { nodeHost } from './loop/node-host.ts';
-export type { LoopLimits } from './loop/socket-loop.ts';
 export { type ConnectSetup, NetSocket, type PeerCredentials } from './sockets/net-socket.ts';
 export type { Readiness, SocketSetup } from './sockets/socket.ts';
 export type { FilterInstruction } from './sockets/socket-filter.ts';

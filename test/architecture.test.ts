@@ -54,7 +54,9 @@ const RUNS_SOCKETS = 'http/serve.ts';
 
 /** The files that call koffi. ffi.ts loads it. */
 const callsKoffi: Readonly<Record<string, string>> = {
-  'simplenet/kernel/libc.ts': 'declares the functions of libc',
+  'simplenet/kernel/libc-functions.ts': 'declares the functions of libc',
+  'simplenet/kernel/libc-memory.ts': 'asks for addresses',
+  'simplenet/kernel/libc.ts': 'asks for addresses, and views mapped memory',
   'simplenet/kernel/this-thread.ts': 'declares the hooks that clean up after a worker',
   'simplenet/loop/node-host.ts': 'polls, and declares functions of libuv',
 };
@@ -141,7 +143,7 @@ test('examples and benchmarks know simplenet and http by their front doors', asy
   }
 });
 
-test('only ffi.ts loads koffi, and three files call it', async (t) => {
+test('only ffi.ts loads koffi, and five files call it', async (t) => {
   const ffi = 'simplenet/kernel/ffi.ts';
   t.ok(importsOf(ffi).includes('koffi'));
   for (const file of product) {

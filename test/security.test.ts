@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { defaultLimits, defaultTimeouts } from '../http/limits.ts';
-import { defaultLoopLimits } from '../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits } from '../simplenet/loop/loop-limits.ts';
 import { buildFolder } from './support/programs.ts';
 
 const text = readFileSync(join(buildFolder, '../SECURITY.md'), 'utf8');

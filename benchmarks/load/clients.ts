@@ -24,7 +24,7 @@ const SPARE_FILES = 100;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /** Connections being made at a time: more than a listener's queue holds would wait a second for their SYN to be repeated. */
-const MOST_CONNECTING = 256;
+const MAX_CONNECTING = 256;
 
 const CLOSES = /\r\nconnection:[ \t]*close/i;
 
@@ -98,7 +98,7 @@ class Client implements StreamHandler {
 }
 
 function openMore(): void {
-  while (!isOver && unopened > 0 && connecting < MOST_CONNECTING) {
+  while (!isOver && unopened > 0 && connecting < MAX_CONNECTING) {
     unopened--;
     connecting++;
     loop.connect({ address: '127.0.0.1', port }, new Client(), { noDelay: true });

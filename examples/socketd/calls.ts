@@ -10,7 +10,7 @@
 
 import { abi, libc } from '../../simplenet/index.ts';
 import type { ClientSockets, OwnedSocket } from './client-sockets.ts';
-import { type Answer, type Call, MOST_BYTES, type Request } from './wire.ts';
+import { type Answer, type Call, MAX_BYTES, type Request } from './wire.ts';
 
 const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = abi;
 
@@ -19,7 +19,7 @@ const TYPES = [abi.SOCK_STREAM, abi.SOCK_DGRAM];
 const KNOWN_FLAGS = abi.MSG_PEEK | abi.MSG_TRUNC | abi.MSG_DONTWAIT | abi.MSG_NOSIGNAL | abi.MSG_MORE;
 
 /** Scratch space: what is in it is copied into the answer before the next call. */
-const bytes = Buffer.allocUnsafeSlow(MOST_BYTES);
+const bytes = Buffer.allocUnsafeSlow(MAX_BYTES);
 const room = Buffer.alloc(1024); // for an address, or the value of an option
 const cell = new Int32Array(1);
 const pollfd = Buffer.alloc(abi.POLLFD_SIZE);

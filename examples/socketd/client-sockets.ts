@@ -17,14 +17,14 @@ export interface OwnedSocket {
 /** 0, 1 and 2 are taken wherever one looks. */
 const FIRST_NUMBER = 3;
 
-export const MOST_SOCKETS = 256;
+export const MAX_SOCKETS = 256;
 
 export class ClientSockets {
   /** By number - FIRST_NUMBER. */
   readonly #sockets: (OwnedSocket | undefined)[] = [];
 
   get isFull(): boolean {
-    return this.#freePlace() === MOST_SOCKETS;
+    return this.#freePlace() === MAX_SOCKETS;
   }
 
   get(number: number): OwnedSocket | undefined {

@@ -14,7 +14,7 @@ import { eventsAwaited, perform } from './calls.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { type Answer, encodeAnswer, ProtocolError, type Request, RequestReader } from './wire.ts';
 
-const MOST_CLIENTS = 64;
+const MAX_CLIENTS = 64;
 
 /** How long a client that broke the protocol may take to read why. */
 const PARTING_MS = 1_000;
@@ -149,7 +149,7 @@ export class Daemon {
   }
 
   #welcome(stream: Stream): StreamHandler {
-    if (this.#sessions.size === MOST_CLIENTS) {
+    if (this.#sessions.size === MAX_CLIENTS) {
       stream.close();
       return { onData: () => {} };
     }

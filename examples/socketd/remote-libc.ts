@@ -10,7 +10,7 @@
  */
 
 import { abi, type Libc, libc, NetSocket, SystemError } from '../../simplenet/index.ts';
-import { ANSWER_HEAD_BYTES, type Answer, type Call, encodeRequest, MOST_BYTES } from './wire.ts';
+import { ANSWER_HEAD_BYTES, type Answer, type Call, encodeRequest, MAX_BYTES } from './wire.ts';
 
 const { EBADF, EINVAL, EMSGSIZE, ENETDOWN, ENOSYS, POLLNVAL } = abi;
 
@@ -95,16 +95,16 @@ export function remoteLibc(socket: NetSocket): Libc {
     close: (fd) => ask('close', [fd]),
     recv(fd, buffer, offset, length, flags) {
       const target = range(buffer, offset, length);
-      const { result, data } = daemon.ask('recv', [fd, Math.min(length, MOST_BYTES), flags]);
+      const { result, data } = daemon.ask('recv', [fd, Math.min(length, MAX_BYTES), flags]);
       target.set(data.subarray(0, length));
       return result;
     },
     send: (fd, buffer, offset, length, flags) =>
-      ask('send', [fd, flags], range(buffer, offset, length).subarray(0, MOST_BYTES)),
+      ask('send', [fd, flags], range(buffer, offset, length).subarray(0, MAX_BYTES)),
     recvfrom(fd, buffer, offset, length, flags, address, addressLength) {
       const target = range(buffer, offset, length);
       const room = range(address, 0, addressLength[0] as number);
-      const args = [fd, Math.min(length, MOST_BYTES), flags, room.byteLength];
+      const args = [fd, Math.min(length, MAX_BYTES), flags, room.byteLength];
       const { result, trueLength, data } = daemon.ask('recvfrom', args);
       if (result < 0) return result;
       const size = Math.min(result, length); // with MSG_TRUNC the result is the true size
@@ -115,7 +115,7 @@ export function remoteLibc(socket: NetSocket): Libc {
     },
     sendto(fd, buffer, offset, length, flags, address, addressLength) {
       const bytes = range(buffer, offset, length);
-      if (length > MOST_BYTES) return -EMSGSIZE; // as the kernel says of such a datagram
+      if (length > MAX_BYTES) return -EMSGSIZE; // as the kernel says of such a datagram
       return ask('sendto', [fd, flags, length], Buffer.concat([bytes, range(address, 0, addressLength)]));
     },
     getsockname: (fd, address, addressLength) => askInto('getsockname', [fd], address, addressLength),

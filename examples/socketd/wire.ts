@@ -10,7 +10,7 @@
  * `call` is a place in the list below, whose comments say what the four arguments and the data are. `result` is what
  * the call answers in libc.ts: a number >= 0, or -errno. Descriptors are the daemon's word: each client has numbers of its own.
  *
- * A recv or send of more than `MOST_DATA_BYTES` moves only as many, which both calls may do at any time. Whoever sends
+ * A recv or send of more than `MAX_DATA_BYTES` moves only as many, which both calls may do at any time. Whoever sends
  * anything else than this is answered -EPROTO, and then the connection ends: where the next request begins nobody can know.
  */
 
@@ -53,10 +53,10 @@ export interface Answer {
 }
 
 /** No datagram is larger than 64 KiB, so none is cut. */
-export const MOST_BYTES = 65_536;
+export const MAX_BYTES = 65_536;
 
 /** The bytes, and behind them an address. */
-export const MOST_DATA_BYTES = MOST_BYTES + abi.SOCKADDR_UN_SIZE;
+export const MAX_DATA_BYTES = MAX_BYTES + abi.SOCKADDR_UN_SIZE;
 
 export const REQUEST_HEAD_BYTES = 24;
 export const ANSWER_HEAD_BYTES = 12;
@@ -100,7 +100,7 @@ export class RequestReader {
 
   /** The request, if it is complete now. Throws ProtocolError for bytes that cannot be one. */
   push(bytes: Uint8Array): Request | null {
-    if (this.#received.byteLength + bytes.byteLength > REQUEST_HEAD_BYTES + MOST_DATA_BYTES) {
+    if (this.#received.byteLength + bytes.byteLength > REQUEST_HEAD_BYTES + MAX_DATA_BYTES) {
       throw new ProtocolError('more bytes than a request can have');
     }
     // A copy: the caller's bytes lie in a buffer that is used again.
@@ -110,7 +110,7 @@ export class RequestReader {
     const call = CALLS[frame.readUInt16LE(2)];
     const dataLength = frame.readUInt32LE(4);
     if (frame.readUInt16LE(0) !== MAGIC || call === undefined) throw new ProtocolError('no request begins like this');
-    if (dataLength > MOST_DATA_BYTES) throw new ProtocolError(`${dataLength} bytes of data`);
+    if (dataLength > MAX_DATA_BYTES) throw new ProtocolError(`${dataLength} bytes of data`);
     const length = REQUEST_HEAD_BYTES + dataLength;
     if (frame.byteLength > length) throw new ProtocolError('a request before the answer to the last');
     if (frame.byteLength < length) return null;

@@ -10,7 +10,7 @@
  * one shared resource. It reads the ids and stores of its prototype, and what is stored in it becomes a property of its own. That
  * costs 8 to 17 ns on Node 20 to 26, as much for handlers that store something as for those that do not.
  *
- * Next: handover.ts
+ * Next: incoming.ts
  */
 
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';

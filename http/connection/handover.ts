@@ -34,6 +34,27 @@ export class Handover implements StreamHandler {
     if (inContext.onTimeout !== undefined) this.onTimeout = inContext.onTimeout;
   }
 
+  /** Puts a Handover between the stream and its new protocol, and takes it away when the program has let go. */
+  static begin(
+    stream: Stream,
+    createHandler: (stream: Stream) => StreamHandler,
+    /** What the client has sent by then, and whether it has ended its side. */
+    takeRest: () => { readonly behind: PendingInput | null; readonly hasPeerEnded: boolean },
+  ): void {
+    let handover: Handover;
+    try {
+      handover = new Handover(createHandler(stream));
+    } catch (error) {
+      stream.abort(); // nothing reads from it or ends it
+      throw error;
+    }
+    stream.handler = handover;
+    queueMicrotask(() => {
+      const { behind, hasPeerEnded } = takeRest();
+      handover.complete(stream, behind, hasPeerEnded);
+    });
+  }
+
   onData(stream: Stream, bytes: Buffer): void {
     if (this.#kept === null) this.#kept = new PendingInput(bytes, 0);
     else this.#kept.append(bytes);

@@ -16,7 +16,7 @@ import type { RequestHead } from './request-head.ts';
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
   readonly peerCredentials: PeerCredentials | null;
-  signalFor(request: HttpRequest): AbortSignal;
+  createSignal(): AbortSignal;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -91,7 +91,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    * context in which it was first asked for.
    */
   get signal(): AbortSignal {
-    this.#signal ??= this.#origin.signalFor(this as HttpRequest);
+    this.#signal ??= this.#origin.createSignal();
     return this.#signal;
   }
 

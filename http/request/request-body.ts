@@ -26,11 +26,11 @@ export interface BodySource {
   readonly limits: Limits;
   readonly bodyMemory: BodyMemory;
   /** The handler waits for bytes, or has made room for more. */
-  wanted(): void;
+  resumeReading(): void;
   /** So much waits for the handler that no more should come. */
-  enough(): void;
-  /** No more of the body can be taken: the client is to be told, and the connection ends. */
-  refused(error: HttpError): void;
+  pauseReading(): void;
+  /** No more of the body can be taken: the client gets this error, and the connection ends. */
+  refuseBody(error: HttpError): void;
 }
 
 interface Reader {
@@ -43,9 +43,9 @@ interface Reader {
 const NOWHERE: BodySource = {
   limits: defaultLimits,
   bodyMemory: new BodyMemory(0, 0, () => ({ cancel: () => {} })),
-  wanted: () => {},
-  enough: () => {},
-  refused: () => {},
+  resumeReading: () => {},
+  pauseReading: () => {},
+  refuseBody: () => {},
 };
 /* c8 ignore stop */
 
@@ -111,7 +111,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes, from, to, decoder.left));
     this.#answerReader();
     if (decoder.isDone) this.#completed();
-    else if (this.#mustPause()) this.#source.enough();
+    else if (this.#mustPause()) this.#source.pauseReading();
     return at;
   }
 
@@ -178,7 +178,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     const wasFull = this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
     const chunk = this.#takeReady();
     if (chunk !== null) {
-      if (wasFull && !this.isComplete) this.#source.wanted();
+      if (wasFull && !this.isComplete) this.#source.resumeReading();
       return chunk;
     }
     if (this.#error !== null) throw this.#error;
@@ -186,8 +186,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     if (this.#reader !== null) throw new Error('the body is being read already');
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
-      if (this.#isGathering && this.#mustPause()) this.#source.enough();
-      else this.#source.wanted();
+      if (this.#isGathering && this.#mustPause()) this.#source.pauseReading();
+      else this.#source.resumeReading();
     });
   }
 
@@ -280,8 +280,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.#account = {
       bytes: 0,
       alarm: null,
-      onRoom: () => this.#source.wanted(),
-      onLate: () => this.#source.refused(new HttpError(503, 'the memory for request bodies is used up')),
+      onRoom: () => this.#source.resumeReading(),
+      onLate: () => this.#source.refuseBody(new HttpError(503, 'the memory for request bodies is used up')),
     };
     this.#source.bodyMemory.resize(this.#account, waiting?.capacity ?? 0);
   }

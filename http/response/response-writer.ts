@@ -6,7 +6,7 @@
  * Content-Length that does not fit, or a line end hidden in a header value, would let a client read an answer that the
  * handler never gave (response splitting). Such calls throw before a byte has left.
  *
- * Next: ../handler.ts
+ * Next: refusal.ts
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
@@ -15,41 +15,42 @@ import { markHandled } from '../promises.ts';
 import { hasNoBody, isFinalStatus, statusLine } from '../status.ts';
 import { plainBytes } from './plain-bytes.ts';
 
-/** The connection, as far as an answer needs it. */
-export interface ResponseSink {
-  /** The client is gone: what is written now goes nowhere, and that is nobody's mistake. */
-  readonly isGone: boolean;
-  readonly isHeadRequest: boolean;
-  readonly minorVersion: number;
+/** Where the bytes of a response go. */
+export interface ResponseOutput {
+  /** The client is gone: what is written now goes nowhere, and that is not an error of the program. */
+  readonly isClosed: boolean;
   /** So much is queued that the handler cannot have waited for the client. */
   readonly isOverfull: boolean;
-  /** Whether the connection could go on after this answer. Asked once, before the head is made. */
-  persists(): boolean;
   dateLine(): string;
-  /** The head of an answer without fields of its own, for a connection that goes on. */
+  /** The head of a response without fields of its own, for a connection that goes on. */
   plainHead(status: number, contentType: string, contentLength: number): void;
   latin1(text: string): void;
   utf8(text: string): void;
   /** Bytes that are left alone from now on. */
   bytes(bytes: Uint8Array): void;
-  /** The answer will come in pieces. */
-  streaming(): void;
-  /** A piece was handed over: it is to leave with the others of this tick. */
-  handedOver(): void;
+  /** A piece is complete: it is to leave with the others of this tick. */
+  pieceWritten(): void;
   /** Settles when the client has taken enough for more to be written; rejects when it is gone. */
-  drained(): Promise<void>;
-  /** The answer is complete. */
-  completed(response: ResponseWriter): void;
+  waitForDrain(): Promise<void>;
+}
+
+/** What only the exchange knows that the response belongs to. */
+export interface ResponseOwner {
+  /** Whether the connection could go on after this response. Called once, before the head is made. */
+  canKeepAlive(): boolean;
+  /** The response will come in pieces. */
+  beginStream(): void;
+  responseCompleted(): void;
+  /** The response cannot be completed as its head has promised. */
+  abortResponse(): void;
+  /** The handler has failed where its caller cannot see it. */
+  handlerFailed(error: unknown): void;
   /** The client has asked for this protocol, in a way that lets the server switch to it. */
-  isAskedFor(protocol: string): boolean;
+  hasAskedFor(protocol: string): boolean;
   /** The request has no body, or its handler has read all of it. */
   readonly isRequestRead: boolean;
   /** Another protocol takes over, after a 101 with these field lines. */
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
-  /** The answer cannot be completed as its head has promised. */
-  broken(): void;
-  /** The handler of this answer has failed where the connection cannot see it. */
-  failed(error: unknown, response: ResponseWriter): void;
 }
 
 type Framing = 'length' | 'chunked' | 'close' | 'none';
@@ -60,7 +61,10 @@ const DEFAULT_STATUS = 200;
 const RESET_CONTENT = 205;
 
 export class ResponseWriter {
-  readonly #sink: ResponseSink;
+  readonly #owner: ResponseOwner;
+  readonly #output: ResponseOutput;
+  readonly #isToHead: boolean;
+  readonly #minorVersion: number;
   #status = DEFAULT_STATUS;
   #isStatusChosen = false;
   /** Lower-case name, then the line with its CRLF. */
@@ -73,8 +77,11 @@ export class ResponseWriter {
   #hasBegun = false;
   #hasEnded = false;
 
-  constructor(sink: ResponseSink) {
-    this.#sink = sink;
+  constructor(owner: ResponseOwner, output: ResponseOutput, isToHead: boolean, minorVersion: number) {
+    this.#owner = owner;
+    this.#output = output;
+    this.#isToHead = isToHead;
+    this.#minorVersion = minorVersion;
   }
 
   /** Its head has been handed over: status and headers cannot change any more. */
@@ -149,7 +156,7 @@ export class ResponseWriter {
     this.#mustNotHaveBegun('bytes');
     const bytes = plainBytes(body, 'bytes()');
     this.#beginWhole(bytes.byteLength, 'application/octet-stream');
-    if (this.#mayHaveBody()) this.#sink.bytes(bytes);
+    if (this.#mayHaveBody()) this.#output.bytes(bytes);
     this.#complete();
   }
 
@@ -175,17 +182,17 @@ export class ResponseWriter {
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : plainBytes(chunk, 'write()');
-    if (this.#sink.isGone) return markHandled(this.#sink.drained());
+    if (this.#output.isClosed) return markHandled(this.#output.waitForDrain());
     // Before the first piece it is the answer before that is queued: the client has pipelined.
-    if (this.#hasBegun && this.#sink.isOverfull) {
-      this.#sink.broken();
+    if (this.#hasBegun && this.#output.isOverfull) {
+      this.#owner.abortResponse();
       return markHandled(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
     }
     this.#checkLength(bytes.byteLength);
     if (!this.#hasBegun) this.#beginStream();
     this.#writeChunk(bytes);
-    this.#sink.handedOver();
-    return markHandled(this.#sink.drained());
+    this.#output.pieceWritten();
+    return markHandled(this.#output.waitForDrain());
   }
 
   /**
@@ -195,7 +202,7 @@ export class ResponseWriter {
   end(chunk?: string | Uint8Array): void {
     this.#mustNotHaveEnded('end');
     const piece = chunk === undefined || typeof chunk === 'string' ? chunk : plainBytes(chunk, 'end()');
-    if (this.#sink.isGone) {
+    if (this.#output.isClosed) {
       this.#hasEnded = true;
       return;
     }
@@ -205,10 +212,10 @@ export class ResponseWriter {
     }
     if (piece !== undefined) void this.write(piece);
     else if (!this.#hasBegun) this.#beginStream();
-    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#sink.latin1(`0\r\n${this.#trailers}\r\n`);
+    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#output.latin1(`0\r\n${this.#trailers}\r\n`);
     if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
       this.#hasEnded = true;
-      this.#sink.broken();
+      this.#owner.abortResponse();
       throw new Error(`Content-Length promised ${this.#declaredLength} bytes, ${this.#writtenBytes} were written`);
     }
     this.#complete();
@@ -231,14 +238,14 @@ export class ResponseWriter {
     this.#mustNotHaveBegun('upgrade');
     if (!isProtocol(protocol))
       throw new TypeError(`'${protocol}' is not the name of a protocol, such as websocket or x/1`);
-    if (this.#sink.isGone) return false;
-    if (!this.#sink.isAskedFor(protocol)) {
+    if (this.#output.isClosed) return false;
+    if (!this.#owner.hasAskedFor(protocol)) {
       this.restart(); // what was prepared belongs to the other protocol
       this.status(426).header('Upgrade', protocol).text(`This resource is served over ${protocol}.\n`);
       return false;
     }
     // RFC 9110 section 7.8: the request comes first, and all of it.
-    if (!this.#sink.isRequestRead) {
+    if (!this.#owner.isRequestRead) {
       this.restart();
       this.status(400).text(`A request for ${protocol} must not have a body here.\n`);
       return false;
@@ -247,13 +254,13 @@ export class ResponseWriter {
     for (const [, line] of this.#headers ?? []) fields += line;
     this.#hasBegun = true;
     this.#hasEnded = true;
-    this.#sink.upgrade(fields, createHandler);
+    this.#owner.upgrade(fields, createHandler);
     return true;
   }
 
   /** Answers and reports an error as if the handler had thrown it. For the router, where code of a handler runs in a callback. */
   fail(error: unknown): void {
-    this.#sink.failed(error, this);
+    this.#owner.handlerFailed(error);
   }
 
   /** Forgets what was prepared, so that an error can be answered instead. For the connection. */
@@ -278,16 +285,16 @@ export class ResponseWriter {
     const byteLength = Buffer.byteLength(body);
     this.#beginWhole(byteLength, contentType);
     if (this.#mayHaveBody()) {
-      if (byteLength === body.length) this.#sink.latin1(body);
-      else this.#sink.utf8(body);
+      if (byteLength === body.length) this.#output.latin1(body);
+      else this.#output.utf8(body);
     }
     this.#complete();
   }
 
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#settleClosing();
-    if (contentType !== null && this.#isPlain()) this.#sink.plainHead(this.#status, contentType, byteLength);
-    else this.#sink.latin1(this.#headOf('length', byteLength, contentType));
+    if (contentType !== null && this.#isPlain()) this.#output.plainHead(this.#status, contentType, byteLength);
+    else this.#output.latin1(this.#headOf('length', byteLength, contentType));
     this.#hasBegun = true;
   }
 
@@ -300,32 +307,32 @@ export class ResponseWriter {
       this.#trailers === '' &&
       this.#status !== RESET_CONTENT &&
       !hasNoBody(this.#status) &&
-      this.#sink.minorVersion > 0
+      this.#minorVersion > 0
     );
   }
 
   #settleClosing(): void {
-    if (!this.#isClosing && !this.#sink.persists()) this.#isClosing = true;
+    if (!this.#isClosing && !this.#owner.canKeepAlive()) this.#isClosing = true;
   }
 
   /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
   #beginStream(): void {
     if (this.#declaredLength >= 0 || this.#status === RESET_CONTENT) this.#framing = 'length';
-    else this.#framing = this.#sink.minorVersion === 0 ? 'close' : 'chunked';
+    else this.#framing = this.#minorVersion === 0 ? 'close' : 'chunked';
     if (this.#framing === 'close') this.#isClosing = true;
     this.#settleClosing();
     const head = this.#headOf(this.#framing, this.#declaredLength, null);
-    this.#sink.streaming();
-    this.#sink.latin1(head);
+    this.#owner.beginStream();
+    this.#output.latin1(head);
     this.#hasBegun = true;
   }
 
   #writeChunk(bytes: Uint8Array): void {
     this.#writtenBytes += bytes.byteLength;
     if (!this.#mayHaveBody() || bytes.byteLength === 0) return; // an empty chunk would end the body
-    if (this.#framing === 'chunked') this.#sink.latin1(`${bytes.byteLength.toString(16)}\r\n`);
-    this.#sink.bytes(bytes);
-    if (this.#framing === 'chunked') this.#sink.latin1('\r\n');
+    if (this.#framing === 'chunked') this.#output.latin1(`${bytes.byteLength.toString(16)}\r\n`);
+    this.#output.bytes(bytes);
+    if (this.#framing === 'chunked') this.#output.latin1('\r\n');
   }
 
   #headOf(framing: Framing, byteLength: number, contentType: string | null): string {
@@ -343,10 +350,10 @@ export class ResponseWriter {
     }
     let head = statusLine(status);
     if (this.#headers === null) {
-      head += this.#sink.dateLine();
+      head += this.#output.dateLine();
       if (contentType !== null && !hasNoBody(status)) head += `Content-Type: ${contentType}\r\n`;
     } else {
-      if (!has(this.#headers, 'date')) head += this.#sink.dateLine();
+      if (!has(this.#headers, 'date')) head += this.#output.dateLine();
       if (contentType !== null && !hasNoBody(status) && !has(this.#headers, 'content-type')) {
         head += `Content-Type: ${contentType}\r\n`;
       }
@@ -357,7 +364,7 @@ export class ResponseWriter {
     if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
     let connection = '';
     if (this.#isClosing) connection = 'close';
-    else if (this.#sink.minorVersion === 0) connection = 'keep-alive';
+    else if (this.#minorVersion === 0) connection = 'keep-alive';
     // RFC 9110 section 7.8: whoever sends Upgrade names it in Connection, too, so that no proxy passes it on.
     if (this.#headers !== null && has(this.#headers, 'upgrade'))
       connection += connection === '' ? 'Upgrade' : ', Upgrade';
@@ -366,17 +373,17 @@ export class ResponseWriter {
   }
 
   #mayHaveBody(): boolean {
-    return !this.#sink.isHeadRequest && !hasNoBody(this.#status) && this.#status !== RESET_CONTENT;
+    return !this.#isToHead && !hasNoBody(this.#status) && this.#status !== RESET_CONTENT;
   }
 
   #complete(): void {
     this.#hasEnded = true;
-    this.#sink.completed(this);
+    this.#owner.responseCompleted();
   }
 
   #checkLength(more: number): void {
     if (this.#declaredLength < 0 || this.#writtenBytes + more <= this.#declaredLength) return;
-    if (this.#hasBegun) this.#sink.broken();
+    if (this.#hasBegun) this.#owner.abortResponse();
     this.#isClosing = true; // a handler that is wrong here may be so in ways that are not seen
     throw new Error(`Content-Length promised ${this.#declaredLength} bytes, and more are written`);
   }

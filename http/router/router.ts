@@ -27,7 +27,7 @@
  *
  * It refuses to guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
  *
- * Next: ../connection/body-clock.ts
+ * Next: ../connection/phase.ts
  */
 
 import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';

@@ -6,21 +6,19 @@
 
 import { EPOLLIN } from '../kernel/abi.ts';
 import type { SystemError } from '../kernel/system-error.ts';
-import { type ListenerHome, SocketListener } from '../loop/socket-listener.ts';
-import type { EpollHome, EpollMember } from './epoll-stream.ts';
-
-export type EpollListenerHome = EpollHome & ListenerHome;
+import { SocketListener } from '../loop/socket-listener.ts';
+import type { EpollContext, EpollMember } from './epoll-member.ts';
 
 const NO_EVENTS = 0;
 
-export class EpollListener extends SocketListener<EpollListenerHome> implements EpollMember {
+export class EpollListener extends SocketListener<EpollContext> implements EpollMember {
   onEvents(_events: number, turn: number): void {
     this.accept(turn);
   }
 
   settle(): void {
     // A listener may be shared with other processes, for which close(2) changes nothing.
-    if (!this.socket.isClosed) this.home.epoll.forget(this.socket.fd);
+    if (!this.socket.isClosed) this.context.epoll.forget(this.socket.fd);
     this.leave();
   }
 
@@ -34,7 +32,7 @@ export class EpollListener extends SocketListener<EpollListenerHome> implements 
 
   #watch(events: number): void {
     try {
-      this.home.epoll.modify(this.socket.fd, events);
+      this.context.epoll.modify(this.socket.fd, events);
     } catch (error) {
       this.lose(error as SystemError);
     }

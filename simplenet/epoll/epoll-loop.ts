@@ -2,7 +2,7 @@
  * EpollLoop: the event loop over epoll(7). It asks which descriptors have news and lets each act; one call of `#turn` is one
  * turn, and the host says when.
  *
- * Next: ../io-uring/io-uring.ts
+ * Next: ../io-uring/ring-layout.ts
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
@@ -12,22 +12,18 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
 import type { Host } from '../loop/host.ts';
-import {
-  closingOnError,
-  defaultLoopLimits,
-  type ListenerSetup,
-  type LoopLimits,
-  NOBODY,
-  SocketLoop,
-} from '../loop/socket-loop.ts';
-import { SocketUdpPort, type UdpHome } from '../loop/socket-udp-port.ts';
+import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
+import type { ListenerSetup, LoopContext } from '../loop/member.ts';
+import { closingOnError, NOBODY, SocketLoop } from '../loop/socket-loop.ts';
+import { SocketUdpPort } from '../loop/socket-udp-port.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { Socket } from '../sockets/socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
 import { Epoll } from './epoll.ts';
-import { EpollListener, type EpollListenerHome } from './epoll-listener.ts';
-import { type EpollMember, EpollStream, type EpollStreamHome } from './epoll-stream.ts';
+import { EpollListener } from './epoll-listener.ts';
+import type { EpollContext, EpollMember } from './epoll-member.ts';
+import { EpollStream } from './epoll-stream.ts';
 
 /** connect(2), whose refusal is told by `onClose` as all others are, and so not thrown here. */
 function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | null {
@@ -49,7 +45,7 @@ process.once('exit', () => {
 /** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
 const WORTH_LOOKING_AGAIN = 4;
 
-export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHome, EpollListenerHome, UdpHome {
+export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, EpollContext, LoopContext {
   readonly epoll: Epoll;
   readonly receiveBuffer: Buffer;
   protected override readonly heardPerLook: number;
@@ -118,7 +114,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollStreamHom
     return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler, file));
   }
 
-  protected override settled(): void {}
+  protected override afterSettle(): void {}
 
   protected override leave(): void {
     openLoops.delete(this);

@@ -18,29 +18,10 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
 import { isPassing, MAX_ATTEMPTS_AT_ONCE } from '../loop/setbacks.ts';
-import type { Home, Member, StreamHome } from '../loop/socket-loop.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
 import { WriteQueue } from '../loop/write-queue.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
-import type { Epoll } from './epoll.ts';
-
-/** Something with a descriptor in the epoll set. */
-export interface EpollMember extends Member {
-  /** `events` is its mask in the turn of that number. */
-  onEvents(events: number, turn: number): void;
-}
-
-/** What everything in an epoll set needs from the loop it lives on. */
-export interface EpollHome extends Home {
-  readonly epoll: Epoll;
-}
-
-export interface EpollStreamHome extends EpollHome, StreamHome {
-  /** All receive into this buffer, one after the other. */
-  readonly receiveBuffer: Buffer;
-  /** Its first `length` bytes. */
-  received(length: number): Buffer;
-}
+import type { EpollContext, EpollMember } from './epoll-member.ts';
 
 /** No events. */
 const NOTHING = 0;
@@ -51,7 +32,7 @@ const MAX_SMALL_BYTES = 16_384;
 /** Larger bytes that were given away wait for the second part of the turn: it is soon, and other clients are answered before. */
 const MAX_BYTES_AMONG_NEWS = 65_536;
 
-export class EpollStream extends SocketStream<EpollStreamHome> implements EpollMember {
+export class EpollStream extends SocketStream<EpollContext> implements EpollMember {
   /** Somebody else may hold the same open socket: then close(2) alone would leave it in the epoll set. */
   readonly #isAdopted: boolean;
   #queue: WriteQueue | null = null;
@@ -67,14 +48,14 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
 
   /** `socket` is in the epoll set with the mask `interest`: with EPOLLOUT, its connection is on the way. */
   constructor(
-    home: EpollStreamHome,
+    context: EpollContext,
     socket: NetSocket,
     peer: SocketAddress | Uint8Array,
     interest: number,
     handler: StreamHandler,
     isAdopted = false,
   ) {
-    super(home, socket, peer, handler, (interest & EPOLLOUT) !== 0);
+    super(context, socket, peer, handler, (interest & EPOLLOUT) !== 0);
     this.#interest = interest;
     this.#isAdopted = isAdopted;
   }
@@ -112,7 +93,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     }
     if ((events & EPOLLOUT) !== 0) {
       this.#hasNoRoom = false;
-      this.home.awaitTurn(this);
+      this.context.awaitTurn(this);
     }
     if ((events & EPOLLIN) !== 0) {
       if (!this.isPaused) this.#receive(); // paused within this turn: the next one knows
@@ -138,7 +119,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       this.#applyInterest();
       if (!this.isClosing) return;
     }
-    if (this.#isAdopted && !this.#isParked) this.home.epoll.forget(this.socket.fd);
+    if (this.#isAdopted && !this.#isParked) this.context.epoll.forget(this.socket.fd);
     this.#queue = null;
     this.leave();
   }
@@ -148,7 +129,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     if (length === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
-      const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.home.budget.isForNews;
+      const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
       const most = isForLater ? 0 : this.#allowance(length);
       if (most > 0) sent = this.#send(bytes, 0, most, most < length ? MSG_MORE : flags);
       if (sent === length) return true;
@@ -156,7 +137,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
         this.fail('send', sent);
         return false;
       }
-    } else if (this.queuedBytes > this.home.maxQueuedBytes) {
+    } else if (this.queuedBytes > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return false;
     }
@@ -172,13 +153,13 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
 
   /** Something is queued: it goes on when the kernel has room, and where it has, in the next turn. */
   #goOnLater(): void {
-    if (this.#hasNoRoom || this.isConnecting) this.unsettle();
-    else this.home.awaitTurn(this);
+    if (this.#hasNoRoom || this.isConnecting) this.settleLater();
+    else this.context.awaitTurn(this);
   }
 
   /** How many of so many bytes may be sent now: what is left of the share of this stream. */
   #allowance(length: number): number {
-    const { budget } = this.home;
+    const { budget } = this.context;
     if (this.#part !== budget.part) {
       this.#part = budget.part;
       this.#sentInPart = 0;
@@ -197,16 +178,16 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
     this.#hasNoRoom = sent < length;
     if (sent < 0) return sent;
     this.#sentInPart += sent;
-    this.home.budget.sent(sent);
+    this.context.budget.sent(sent);
     return sent;
   }
 
   #receive(): void {
-    const { receiveBuffer } = this.home;
+    const { receiveBuffer } = this.context;
     const length = this.socket.tryRead(receiveBuffer, 0, receiveBuffer.length);
     if (length > 0) {
       this.goAhead();
-      this.handler.onData(this, this.home.received(length));
+      this.handler.onData(this, this.context.received(length));
     } else if (length === 0) this.peerEnded();
     // Nothing there after all, a signal, no memory: epoll will report it again.
     else if (isPassing(length)) this.setBack();
@@ -231,7 +212,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       this.#goOnLater();
       return;
     }
-    this.unsettle();
+    this.settleLater();
     if (this.hasEnded) this.sendFin();
     else this.handler.onDrain?.(this);
   }
@@ -256,7 +237,7 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
   /** It is over, and bytes may still wait to be read: epoll would report that for ever, paused or not. */
   #park(): void {
     this.#isParked = true;
-    this.home.epoll.forget(this.socket.fd);
+    this.context.epoll.forget(this.socket.fd);
   }
 
   #applyInterest(): void {
@@ -268,8 +249,8 @@ export class EpollStream extends SocketStream<EpollStreamHome> implements EpollM
       : (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (watchesOut ? EPOLLOUT : NOTHING);
     if (this.#isParked ? wanted === NOTHING : wanted === this.#interest) return;
     try {
-      if (this.#isParked) this.home.epoll.add(this.socket.fd, wanted);
-      else this.home.epoll.modify(this.socket.fd, wanted);
+      if (this.#isParked) this.context.epoll.add(this.socket.fd, wanted);
+      else this.context.epoll.modify(this.socket.fd, wanted);
       this.#isParked = false;
       this.#interest = wanted;
     } catch (error) {

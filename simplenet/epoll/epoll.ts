@@ -5,7 +5,7 @@
  * interrupted, is told again and can forget nothing; the edge-triggered mode forgives no forgotten byte and was not
  * measurably faster here.
  *
- * Next: epoll-stream.ts
+ * Next: epoll-member.ts
  */
 
 import {

@@ -25,14 +25,12 @@ import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   EINVAL,
-  IO_URING_CQE_SIZE,
   IO_URING_OP_SUPPORTED,
   IO_URING_PARAMS_SIZE,
   IO_URING_PROBE_HEAD_SIZE,
   IO_URING_PROBE_OP_SIZE,
   IO_URING_SQE_SIZE,
   IORING_CQ_EVENTFD_DISABLED,
-  IORING_CQE_F_MORE,
   IORING_ENTER_GETEVENTS,
   IORING_FEAT_NODROP,
   IORING_FEAT_SINGLE_MMAP,
@@ -63,6 +61,7 @@ import { Descriptor } from '../kernel/descriptor.ts';
 import { type Libc, type Mapping, libc as processLibc } from '../kernel/libc.ts';
 import { check, SystemError } from '../kernel/system-error.ts';
 import { isPassing } from '../loop/setbacks.ts';
+import { Completion, CQE, CQE_WORDS, FLAGS_BYTE, IOPRIO, PARAMS, SQE, SQE_WORDS, WORD_SIZE } from './ring-layout.ts';
 
 export interface IoUringOptions {
   /** Submissions that fit between two calls of `submit`; any more and it is called for them. */
@@ -99,65 +98,13 @@ const NEEDED_OPERATIONS = [
   IORING_OP_RECV,
 ];
 
-const MOST_OPERATIONS = 256;
-const WORD_SIZE = 4;
-const SQE_WORDS = IO_URING_SQE_SIZE / WORD_SIZE;
-const CQE_WORDS = IO_URING_CQE_SIZE / WORD_SIZE;
+const MAX_OPERATIONS = 256;
 const TWO_POW_32 = 0x1_0000_0000;
 const EVENT_COUNT_SIZE = 8;
 
 /** What cancellations are given: they complete, too, and nobody waits for that. */
 const NO_FD = -1;
 const NO_TAG = 0;
-
-/**
- * Where the flags and the priority lie in the first word of a submission, behind the operation. What has no use for a priority, as
- * accept and recv have none, keeps flags of its own there.
- */
-const FLAGS_BYTE = 8;
-const IOPRIO = 16;
-
-/** In a struct io_uring_params that the kernel has filled in, counted in words. The last ones are offsets into the rings, in bytes. */
-const PARAMS = {
-  submissions: 0,
-  completions: 1,
-  flags: 2,
-  features: 5,
-  submissionHead: 10,
-  submissionTail: 11,
-  submissionFlags: 14,
-  submissionIndexes: 16,
-  completionHead: 20,
-  completionTail: 21,
-  completionEntries: 25,
-  completionFlags: 26,
-};
-
-/**
- * In a struct io_uring_sqe, counted in words: { u8 opcode @0; u8 flags @1; u16 ioprio @2; s32 fd @4; u64 offset @8; u64 address @16;
- * u32 length @24; u32 operation's flags @28; u64 user_data @32; u16 buffer group @40; ... }
- * The names are those of read and write. Other operations put other things there: connect the size of its address at `offset`, poll a
- * flag at `length`.
- */
-const SQE = { operation: 0, fd: 1, offset: 2, address: 4, length: 6, operationFlags: 7, userData: 8, bufferGroup: 10 };
-
-/** In a struct io_uring_cqe: { u64 user_data @0; s32 result @8; u32 flags @12; } */
-const CQE = { userData: 0, result: 2, flags: 3 };
-
-/** What became of a request. */
-export class Completion {
-  /** The two numbers that the request was given. */
-  fd = 0;
-  tag = 0;
-  /** What the system call would have answered: a number >= 0, or -errno. */
-  result = 0;
-  flags = 0;
-
-  /** Whether the request lives on, and more completions of it will come. */
-  get hasMore(): boolean {
-    return (this.flags & IORING_CQE_F_MORE) !== 0;
-  }
-}
 
 const nothing = new Int32Array(0);
 
@@ -452,8 +399,8 @@ export class IoUring extends Descriptor {
 
   #mustBeAble(features: number): void {
     if ((features & NEEDED_FEATURES) !== NEEDED_FEATURES) throw new SystemError('io_uring_setup', -EINVAL);
-    const probe = Buffer.alloc(IO_URING_PROBE_HEAD_SIZE + MOST_OPERATIONS * IO_URING_PROBE_OP_SIZE);
-    this.register(IORING_REGISTER_PROBE, probe, MOST_OPERATIONS);
+    const probe = Buffer.alloc(IO_URING_PROBE_HEAD_SIZE + MAX_OPERATIONS * IO_URING_PROBE_OP_SIZE);
+    this.register(IORING_REGISTER_PROBE, probe, MAX_OPERATIONS);
     for (const operation of NEEDED_OPERATIONS) {
       const flags = probe.readUInt16LE(IO_URING_PROBE_HEAD_SIZE + operation * IO_URING_PROBE_OP_SIZE + 2);
       if ((flags & IO_URING_OP_SUPPORTED) === 0) throw new SystemError('io_uring_register', -EINVAL);

@@ -5,10 +5,10 @@
  * of a few sizes that are used again and again: the last one given back is the first one taken, and still in the processor's cache.
  * An idle connection holds none of them. Large bytes that a program gives away are not copied at all.
  *
- * Next: uring-stream.ts
+ * Next: uring-member.ts
  */
 
-import { plainView, trueByteLength } from '../kernel/intrinsic-bytes.ts';
+import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
 /** Sizes are powers of two: of a piece that a slow reader holds on to, half at least is in use. */
@@ -20,7 +20,7 @@ const SIZES = 7;
 export const LARGEST_PIECE_BYTES = SMALLEST_BYTES << (SIZES - 1);
 
 /** Free pieces of one size that are kept for later. */
-const MOST_SPARE_BYTES = 512 * 1024;
+const MAX_SPARE_BYTES = 512 * 1024;
 
 /** Bytes to be sent: those from `start` to `end`, counted from the address. */
 export class Piece {
@@ -96,11 +96,11 @@ export class SendMemory {
     if (piece.size === NOT_OURS) return;
     piece.start = piece.end = 0;
     const spare = this.#spare[piece.size] as Piece[];
-    if (spare.length << (SMALLEST_BITS + piece.size) < MOST_SPARE_BYTES) spare.push(piece);
+    if (spare.length << (SMALLEST_BITS + piece.size) < MAX_SPARE_BYTES) spare.push(piece);
   }
 
   #first(bytes: Uint8Array, length: number): Uint8Array {
-    if (length === trueByteLength(bytes)) return bytes;
+    if (length === intrinsicByteLength(bytes)) return bytes;
     if (bytes !== this.#source || length !== this.#view.length) {
       this.#source = bytes;
       this.#view = plainView(bytes, 0, length);

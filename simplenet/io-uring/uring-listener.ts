@@ -10,29 +10,27 @@
  */
 
 import { SHUT_RD } from '../kernel/abi.ts';
-import { type ListenerHome, SocketListener } from '../loop/socket-listener.ts';
-import type { ListenerSetup } from '../loop/socket-loop.ts';
+import type { ListenerSetup } from '../loop/member.ts';
+import { SocketListener } from '../loop/socket-listener.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
+import type { UringContext, UringMember } from './uring-member.ts';
 import { UringReadiness } from './uring-readiness.ts';
-import type { UringHome, UringMember } from './uring-stream.ts';
 
-export type UringListenerHome = UringHome & ListenerHome;
-
-export class UringListener extends SocketListener<UringListenerHome> implements UringMember {
+export class UringListener extends SocketListener<UringContext> implements UringMember {
   readonly #readiness: UringReadiness;
 
-  constructor(home: UringListenerHome, socket: NetSocket, setup: ListenerSetup) {
-    super(home, socket, setup);
-    this.#readiness = new UringReadiness(home.ring, socket.fd);
+  constructor(context: UringContext, socket: NetSocket, setup: ListenerSetup) {
+    super(context, socket, setup);
+    this.#readiness = new UringReadiness(context.ring, socket.fd);
   }
 
   /** Asks to be told of connections, when this turn ends. */
   startAccepting(): void {
-    this.home.unsettled(this);
+    this.context.settleLater(this);
   }
 
   onCompletion(): void {
-    this.home.unsettled(this);
+    this.context.settleLater(this);
     this.accept(this.#readiness.answered());
   }
 

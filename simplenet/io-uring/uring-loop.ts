@@ -13,16 +13,19 @@ import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
 import type { Alarm, Host } from '../loop/host.ts';
-import { defaultLoopLimits, type ListenerSetup, type LoopLimits, NOBODY, SocketLoop } from '../loop/socket-loop.ts';
+import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
+import type { ListenerSetup } from '../loop/member.ts';
+import { NOBODY, SocketLoop } from '../loop/socket-loop.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
 import { BufferRing } from './buffer-ring.ts';
 import { IoUring } from './io-uring.ts';
 import { SendMemory } from './send-memory.ts';
-import { UringListener, type UringListenerHome } from './uring-listener.ts';
-import { type UringMember, UringStream, type UringStreamHome } from './uring-stream.ts';
-import { type UringUdpHome, UringUdpPort } from './uring-udp-port.ts';
+import { UringListener } from './uring-listener.ts';
+import type { UringContext, UringMember } from './uring-member.ts';
+import { UringStream } from './uring-stream.ts';
+import { UringUdpPort } from './uring-udp-port.ts';
 
 /** The sizes of what is shared with the kernel. Powers of two. */
 export interface RingSizes {
@@ -51,7 +54,7 @@ const BUFFER_GROUP = 0;
 /** Of rings that the kernel refused. */
 const abandoned: unknown[] = [];
 
-export class UringLoop extends SocketLoop<UringMember> implements UringStreamHome, UringListenerHome, UringUdpHome {
+export class UringLoop extends SocketLoop<UringMember> implements UringContext, UringContext, UringContext {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
@@ -65,7 +68,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   /** Streams with something to send. */
   readonly #output: UringStream[] = [];
   /** Those of whose bytes it is not known yet whether the kernel has taken them. Each is here once. */
-  readonly #inQuestion: UringStream[] = [];
+  readonly #unconfirmed: UringStream[] = [];
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
     super(libc, host, limits);
@@ -102,13 +105,13 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return this.isClosed ? LAST_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
-  hasOutput(stream: UringStream): void {
+  requestFlush(stream: UringStream): void {
     this.#output.push(stream);
     this.settleSoon();
   }
 
-  isInQuestion(stream: UringStream): void {
-    this.#inQuestion.push(stream);
+  awaitConfirmation(stream: UringStream): void {
+    this.#unconfirmed.push(stream);
   }
 
   addStream(socket: NetSocket, peer: Uint8Array): UringStream {
@@ -146,7 +149,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     return port;
   }
 
-  protected override settled(): void {
+  protected override afterSettle(): void {
     const { ring } = this;
     if (ring.isClosed) return;
     for (const stream of this.#output.splice(0)) this.guard(stream, () => stream.flush());
@@ -227,7 +230,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
     }
     ring.freeTaken();
     this.buffers.publish();
-    if (!isFound) this.#lookForUntaken();
+    if (!isFound) this.#checkSends();
     return count;
   }
 
@@ -243,8 +246,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringStreamHom
   }
 
   /** All completions have been delivered: whoever's bytes are still in the kernel has a peer that does not read. */
-  #lookForUntaken(): void {
-    for (const stream of this.#inQuestion) stream.seeWhatWasTaken();
-    this.#inQuestion.length = 0;
+  #checkSends(): void {
+    for (const stream of this.#unconfirmed) stream.checkSends();
+    this.#unconfirmed.length = 0;
   }
 }

@@ -8,7 +8,7 @@
  * ends. There is at most one such request at a time: two could overtake each other.
  *
  * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
- * the next turn (`seeWhatWasTaken`), it counts as queued from then on. Bytes for which `write` answered true are sent even
+ * the next turn (`checkSends`), it counts as queued from then on. Bytes for which `write` answered true are sent even
  * when the program closes the stream, as they would be if they were in the kernel: the descriptor then stays until they are.
  *
  * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
@@ -32,35 +32,11 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import type { MinimumProgress } from '../loop/event-loop.ts';
 import { isPassing } from '../loop/setbacks.ts';
-import type { Home, Member, StreamHome } from '../loop/socket-loop.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
 import { isThere, WriteQueue } from '../loop/write-queue.ts';
-import type { BufferRing } from './buffer-ring.ts';
-import type { Completion, IoUring } from './io-uring.ts';
-import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
-
-/** Something with requests in the ring. */
-export interface UringMember extends Member {
-  onCompletion(completion: Completion): void;
-}
-
-/** What everything on the loop needs from it. */
-export interface UringHome extends Home {
-  readonly ring: IoUring;
-}
-
-export interface UringStreamHome extends UringHome, StreamHome {
-  /** Counts the turns of the loop. */
-  readonly turn: number;
-  readonly buffers: BufferRing;
-  readonly sendMemory: SendMemory;
-  /** How long a closed stream may take to send what `write` has promised, however fast its peer takes it. */
-  readonly lingerMs: number;
-  /** Calls `flush` when this turn ends, or soon if there is none. */
-  hasOutput(stream: UringStream): void;
-  /** Calls `seeWhatWasTaken` when the completions of the next turn are all delivered. */
-  isInQuestion(stream: UringStream): void;
-}
+import type { Completion } from './ring-layout.ts';
+import { LARGEST_PIECE_BYTES, type Piece } from './send-memory.ts';
+import type { UringContext, UringMember } from './uring-member.ts';
 
 // What the requests of a stream are tagged with.
 const RECEIVE = 1;
@@ -70,20 +46,20 @@ const CONNECT = 3;
 const WATCH = 4;
 
 /** Who sends less at a time leaves buffers for others; who sends more within one turn has had more than its share of them. */
-const LITTLE_BYTES = 32_768;
-const MUCH_BYTES = 131_072;
+const MULTISHOT_BELOW_BYTES = 32_768;
+const SINGLE_FROM_BYTES = 131_072;
 
 /** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
-const MOST_SENT_BYTES = 0x4000_0000;
+const MAX_SENT_BYTES = 0x4000_0000;
 
 /** More than that waits for a turn of its own, so that small answers go before the next share of large ones. */
 const MAX_SMALL_BYTES = 16_384;
 
 /** To copy a few bytes costs less than to point to them. */
-const MOST_COPIED_BYTES = 8_192;
+const MAX_COPIED_BYTES = 8_192;
 
 /** How much `write` takes without knowing whether the kernel will. A socket has room for less at first, and for megabytes later. */
-const MOST_PROMISED_BYTES = 128 * 1024;
+const MAX_PROMISED_BYTES = 128 * 1024;
 
 /**
  * What is asked of the peer of a closed stream whose program has asked nothing. The kernel would try for longer; but this holds memory
@@ -91,17 +67,17 @@ const MOST_PROMISED_BYTES = 128 * 1024;
  */
 const LEAST_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
-export class UringStream extends SocketStream<UringStreamHome> implements UringMember {
+export class UringStream extends SocketStream<UringContext> implements UringMember {
   #requests = 0;
   #isReceiving = false;
   /** It may be received from by one request for all that comes. */
-  #isModest = false;
+  #useMultishot = false;
   #lastTurn = 0;
   #bytesInTurn = 0;
   #isStoppingToReceive = false;
   #isWatching = false;
   #isHangUpSeen = false;
-  #isDeparting = false;
+  #isLeaving = false;
   #isOutputDropped = false;
   /** What is being gathered, or sent, and what was gathered behind it. */
   #piece: Piece | null = null;
@@ -110,7 +86,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #isInKernel = false;
   /** How much of the piece the kernel was asked to send. */
   #offeredBytes = 0;
-  #isInQuestion = false;
+  #isUnconfirmed = false;
   /** `write` has answered true for it: it is sent whatever the program does next. */
   #isPromised = false;
   #hasMore = false;
@@ -138,17 +114,17 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   /** Asks for the first bytes. */
   start(): void {
-    this.unsettle();
+    this.settleLater();
   }
 
   /** Asks for the connection. */
   connect(address: SocketAddress, timeoutMs: number): void {
     this.#sockaddr = this.socket.encode(address);
     const pointer = this.socket.libc.addressOf(this.#sockaddr, 0, this.#sockaddr.length);
-    this.home.ring.connect(this.socket.fd, CONNECT, pointer, this.#sockaddr.length);
+    this.context.ring.connect(this.socket.fd, CONNECT, pointer, this.#sockaddr.length);
     this.#requests++;
     this.connectWithin(timeoutMs);
-    this.unsettle();
+    this.settleLater();
   }
 
   write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
@@ -165,7 +141,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   writeOwned(bytes: Uint8Array): boolean {
     if (!this.mayWrite(bytes, bytes.length)) return false;
     const { length } = bytes;
-    if (length <= MOST_COPIED_BYTES) return this.write(bytes, length);
+    if (length <= MAX_COPIED_BYTES) return this.write(bytes, length);
     markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
     this.#enqueue((queue) => queue.pushOwned(bytes, 0, length));
     return false;
@@ -174,38 +150,38 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   /** What has come may also be in the ring, or be held back while the stream is paused. */
   override hasInput(): boolean {
     if (this.#held !== null) return true;
-    return this.home.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
+    return this.context.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
   /** One that departs already has only so much time left, if the loop is closed meanwhile. */
   override close(): void {
     super.close();
-    if (this.#isDeparting && this.#piece !== null) this.#linger();
+    if (this.#isLeaving && this.#piece !== null) this.#linger();
   }
 
   override abort(): void {
     this.isAborted = true; // also of one that is closing: it may still have something to send
     super.abort();
-    if (this.#isDeparting) this.#giveUp();
+    if (this.#isLeaving) this.#abandonOutput();
   }
 
   override onDeadline(): void {
-    if (this.#isDeparting) this.#giveUp();
+    if (this.#isLeaving) this.#abandonOutput();
     else super.onDeadline();
   }
 
   override peerIsStuck(): void {
-    if (this.#isDeparting) this.#giveUp();
+    if (this.#isLeaving) this.#abandonOutput();
     else super.peerIsStuck();
   }
 
   override lose(error: SystemError): void {
     super.lose(error);
-    this.#isDeparting = true;
+    this.#isLeaving = true;
     this.#requests = 0; // their completions are lost with the ring
-    if (this.#piece !== null) this.home.sendMemory.keepForEver(this.#piece);
+    if (this.#piece !== null) this.context.sendMemory.keepForEver(this.#piece);
     this.#piece = this.#behind = this.#queue = this.#held = null;
-    this.unsettle();
+    this.settleLater();
   }
 
   onCompletion(completion: Completion): void {
@@ -223,7 +199,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       default:
         this.#watched(completion);
     }
-    if (this.isClosing && this.#requests === 0) this.unsettle();
+    if (this.isClosing && this.#requests === 0) this.settleLater();
   }
 
   /** A stream that is closing goes on until it departs, and then with what `write` has promised. */
@@ -234,7 +210,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   settle(): void {
     if (!this.isClosing) this.#deliverHeld();
-    if (this.isClosing) this.#depart();
+    if (this.isClosing) this.#beginClosing();
     else this.#receiveOrWatch();
   }
 
@@ -244,17 +220,17 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#isInKernel || this.isConnecting || this.isResting) return;
     if (this.#piece === null) this.#nextOfQueue();
     if (this.#piece === null) return;
-    this.#send(this.#piece, this.home.budget.streamBytes, 0);
-    if (this.#isInQuestion) return;
-    this.#isInQuestion = true;
-    this.home.isInQuestion(this);
+    this.#send(this.#piece, this.context.budget.streamBytes, 0);
+    if (this.#isUnconfirmed) return;
+    this.#isUnconfirmed = true;
+    this.context.awaitConfirmation(this);
   }
 
   #send(piece: Piece, mostBytes: number, flags: number): void {
-    const length = Math.min(piece.byteLength, mostBytes, MOST_SENT_BYTES);
+    const length = Math.min(piece.byteLength, mostBytes, MAX_SENT_BYTES);
     const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
-    this.home.budget.sent(length);
-    this.home.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
+    this.context.budget.sent(length);
+    this.context.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
     this.#hasMore = false;
     this.#offeredBytes = length;
     this.#isInKernel = true;
@@ -293,16 +269,16 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
-  seeWhatWasTaken(): void {
-    this.#isInQuestion = false;
+  checkSends(): void {
+    this.#isUnconfirmed = false;
     if (this.#isInKernel) this.#oweDrain();
   }
 
   /** Copies the bytes, if the program may believe that the kernel has room for them. */
   #gather(bytes: Uint8Array, length: number): boolean {
     if (this.#owesDrain || this.isConnecting) return false;
-    if (this.#promisedBytes + length > MOST_PROMISED_BYTES || length > LARGEST_PIECE_BYTES) return false;
-    const { sendMemory } = this.home;
+    if (this.#promisedBytes + length > MAX_PROMISED_BYTES || length > LARGEST_PIECE_BYTES) return false;
+    const { sendMemory } = this.context;
     const last = this.#behind?.at(-1) ?? (this.#isInKernel ? null : this.#piece);
     if (last === null || !sendMemory.append(last, bytes, length)) {
       const piece = sendMemory.take(Math.max(length, sendMemory.nextSize(last)));
@@ -325,7 +301,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #enqueue(push: (queue: WriteQueue) => void): void {
-    if (this.queuedBytes - this.#promisedBytes > this.home.maxQueuedBytes) {
+    if (this.queuedBytes - this.#promisedBytes > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return;
     }
@@ -345,8 +321,8 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     if (this.#hasOutput) return;
     this.#hasOutput = true;
     const { byteLength } = this.#piece ?? (this.#queue as WriteQueue); // there is something to flush
-    if (byteLength > MAX_SMALL_BYTES) this.home.awaitTurn(this);
-    else this.home.hasOutput(this);
+    if (byteLength > MAX_SMALL_BYTES) this.context.awaitTurn(this);
+    else this.context.requestFlush(this);
   }
 
   protected override rested(): void {
@@ -364,12 +340,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
       this.fail('send', -EFAULT);
       return;
     }
-    this.#piece = this.home.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
+    this.#piece = this.context.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
     this.#isPromised = false;
   }
 
   #sent(result: number): void {
-    if (this.#isDeparting && this.isAborted && !this.#isOutputDropped) {
+    if (this.#isLeaving && this.isAborted && !this.#isOutputDropped) {
       this.#sentLast(result);
       return;
     }
@@ -400,7 +376,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   }
 
   #nextPiece(): void {
-    if (this.#piece !== null) this.home.sendMemory.giveBack(this.#piece);
+    if (this.#piece !== null) this.context.sendMemory.giveBack(this.#piece);
     this.#piece = this.#behind?.shift() ?? null;
     if (this.#behind?.length === 0) this.#behind = null;
   }
@@ -440,14 +416,14 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     // Who got no buffer asks again before those who did, who ask when this turn ends. There will be buffers then: it is no setback.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
     else if (result !== -ECANCELED) this.setBack();
-    if (!this.#isReceiving) this.unsettle();
+    if (!this.#isReceiving) this.settleLater();
   }
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
-    const { buffers } = this.home;
-    this.#judge(length);
+    const { buffers } = this.context;
+    this.#chooseReceiveMode(length);
     this.goAhead();
-    if (hasMore && !this.#isModest) this.#stopReceiving();
+    if (hasMore && !this.#useMultishot) this.#stopReceiving();
     try {
       if (this.isClosing) return;
       const bytes = buffers.received(flags, length);
@@ -458,12 +434,12 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
     }
   }
 
-  #judge(length: number): void {
-    const { turn } = this.home;
+  #chooseReceiveMode(length: number): void {
+    const { turn } = this.context;
     this.#bytesInTurn = turn === this.#lastTurn ? this.#bytesInTurn + length : length;
     this.#lastTurn = turn;
-    if (this.#bytesInTurn >= MUCH_BYTES) this.#isModest = false;
-    else if (length < LITTLE_BYTES) this.#isModest = true;
+    if (this.#bytesInTurn >= SINGLE_FROM_BYTES) this.#useMultishot = false;
+    else if (length < MULTISHOT_BELOW_BYTES) this.#useMultishot = true;
   }
 
   #endReceived(): void {
@@ -498,7 +474,7 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #watched({ result, hasMore }: Completion): void {
     if (!hasMore) {
       this.#isWatching = false;
-      this.unsettle();
+      this.settleLater();
     }
     if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
     this.#isHangUpSeen = true; // it is told once: while we receive it waits for the end of that
@@ -511,13 +487,13 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   #receiveOrWatch(): void {
     if (this.isConnecting) return;
-    const { ring, buffers } = this.home;
+    const { ring, buffers } = this.context;
     const { fd } = this.socket;
     if (!this.isPaused && !this.isPeerEnded && !this.#isEndHeld && !this.isResting) {
       if (this.#isReceiving) return;
       this.#isReceiving = true;
       this.#requests++;
-      ring.receive(fd, RECEIVE, buffers.group, this.#isModest);
+      ring.receive(fd, RECEIVE, buffers.group, this.#useMultishot);
       return;
     }
     if (this.#isReceiving) this.#stopReceiving();
@@ -534,16 +510,16 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
   #stopReceiving(): void {
     if (this.#isStoppingToReceive) return;
     this.#isStoppingToReceive = true;
-    this.home.ring.cancel(this.socket.fd, RECEIVE);
+    this.context.ring.cancel(this.socket.fd, RECEIVE);
   }
 
   /** Ends what is under way, and leaves when all of it has ended. */
-  #depart(): void {
-    if (!this.#isDeparting) {
-      this.#isDeparting = true;
+  #beginClosing(): void {
+    if (!this.#isLeaving) {
+      this.#isLeaving = true;
       this.#held = null;
-      this.home.deadlines.set(this, Number.POSITIVE_INFINITY); // the program's is of no interest any more
-      const { ring } = this.home;
+      this.context.deadlines.set(this, Number.POSITIVE_INFINITY); // the program's is of no interest any more
+      const { ring } = this.context;
       const { fd } = this.socket;
       if (this.#isReceiving) this.#stopReceiving();
       if (this.#isWatching) ring.cancel(fd, WATCH);
@@ -562,21 +538,21 @@ export class UringStream extends SocketStream<UringStreamHome> implements UringM
 
   /** What is still to be sent goes on for as long as the peer takes it, and the loop waits. */
   #linger(): void {
-    const { deadlines, lingerMs } = this.home;
-    deadlines.set(this, Math.min(this.deadlineAt, this.home.activeNow() + lingerMs));
+    const { deadlines, lingerMs } = this.context;
+    deadlines.set(this, Math.min(this.deadlineAt, this.context.activeNow() + lingerMs));
     this.#owesDrain = true; // what is watched counts as queued
     this.watchOutput(this.minimumProgress ?? LEAST_PROGRESS);
   }
 
-  #giveUp(): void {
+  #abandonOutput(): void {
     this.isAborted = true;
     this.#dropOutput();
-    this.unsettle();
+    this.settleLater();
   }
 
   #dropOutput(): void {
     this.#isOutputDropped = true;
-    if (this.#isInKernel) this.home.ring.cancel(this.socket.fd, SEND);
+    if (this.#isInKernel) this.context.ring.cancel(this.socket.fd, SEND);
     else this.#dropPieces();
   }
 }

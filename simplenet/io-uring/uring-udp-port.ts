@@ -8,29 +8,27 @@
 
 import { EPOLLIN } from '../kernel/abi.ts';
 import type { UdpHandler } from '../loop/event-loop.ts';
-import { SocketUdpPort, type UdpHome } from '../loop/socket-udp-port.ts';
+import { SocketUdpPort } from '../loop/socket-udp-port.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
+import type { UringContext, UringMember } from './uring-member.ts';
 import { UringReadiness } from './uring-readiness.ts';
-import type { UringHome, UringMember } from './uring-stream.ts';
-
-export type UringUdpHome = UringHome & UdpHome;
 
 export class UringUdpPort extends SocketUdpPort implements UringMember {
   readonly #readiness: UringReadiness;
 
-  constructor(home: UringUdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
-    super(home, socket, handler, file);
-    this.#readiness = new UringReadiness(home.ring, socket.fd);
+  constructor(context: UringContext, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
+    super(context, socket, handler, file);
+    this.#readiness = new UringReadiness(context.ring, socket.fd);
   }
 
   /** Asks for the first datagram. */
   start(): void {
-    this.home.unsettled(this);
+    this.context.settleLater(this);
   }
 
   onCompletion(): void {
-    this.home.unsettled(this);
+    this.context.settleLater(this);
     this.onEvents(EPOLLIN, this.#readiness.answered());
   }
 

@@ -33,13 +33,13 @@ class Interruptions {
   }
 }
 
-export function untilUninterrupted(call: () => number): number {
+export function retryOnEintr(call: () => number): number {
   const result = call();
   return result === -EINTR ? callAgain(call) : result;
 }
 
 /** For calls that do not wait. */
-export function tryUninterrupted(call: () => number): number {
+export function tryDespiteEintr(call: () => number): number {
   let result = call();
   for (let attempts = 1; result === -EINTR && attempts < MAX_ATTEMPTS; attempts++) result = call();
   return result;
@@ -47,7 +47,7 @@ export function tryUninterrupted(call: () => number): number {
 
 /** For poll(2) and epoll_wait(2): -1 is without limit, and 0 never waits. */
 export function waitUninterrupted(timeoutMs: number, call: (leftMs: number) => number): number {
-  if (timeoutMs === 0) return tryUninterrupted(() => call(0));
+  if (timeoutMs === 0) return tryDespiteEintr(() => call(0));
   const giveUpAt = performance.now() + timeoutMs;
   const result = call(timeoutMs);
   if (result !== -EINTR) return result;

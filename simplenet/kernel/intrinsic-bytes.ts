@@ -5,7 +5,7 @@
  * or an array of bytes pass for what it is not. Whoever believed that would send memory that is somebody else's. All of these
  * throw a TypeError for what is no typed array.
  *
- * Next: libc.ts
+ * Next: libc-functions.ts
  */
 
 function getterOf<T>(name: string): (this: ArrayBufferView) => T {
@@ -17,19 +17,19 @@ const byteLengthGetter = getterOf<number>('byteLength');
 const byteOffsetGetter = getterOf<number>('byteOffset');
 const bufferGetter = getterOf<ArrayBuffer>('buffer');
 
-export function trueByteLength(bytes: ArrayBufferView): number {
+export function intrinsicByteLength(bytes: ArrayBufferView): number {
   return byteLengthGetter.call(bytes);
 }
 
-export function trueByteOffset(bytes: ArrayBufferView): number {
+export function intrinsicByteOffset(bytes: ArrayBufferView): number {
   return byteOffsetGetter.call(bytes);
 }
 
-export function trueBuffer(bytes: ArrayBufferView): ArrayBuffer {
+export function intrinsicBuffer(bytes: ArrayBufferView): ArrayBuffer {
   return bufferGetter.call(bytes);
 }
 
 /** The bytes from `start` to `end`, with nothing about them that a subclass could have changed. */
 export function plainView(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  return new Uint8Array(trueBuffer(bytes), trueByteOffset(bytes) + start, end - start);
+  return new Uint8Array(intrinsicBuffer(bytes), intrinsicByteOffset(bytes) + start, end - start);
 }

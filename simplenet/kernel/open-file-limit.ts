@@ -4,7 +4,7 @@
  * A process may raise its own limit up to the hard one without anybody's permission. Node does so at its start, so this
  * mostly finds nothing to do; it matters under a parent that lowered the limit, and where the hard one may be raised.
  *
- * Next: tracing.ts
+ * Next: trace-formatters.ts
  */
 
 import { RLIMIT_NOFILE, RLIMIT_SIZE } from './abi.ts';

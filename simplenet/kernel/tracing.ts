@@ -11,10 +11,8 @@
  * Next: ../sockets/socket-filter.ts
  */
 
-import * as abi from './abi.ts';
 import { type Libc, libc as processLibc } from './libc.ts';
-import { decodeSocketAddress, formatSocketAddress } from './socket-address.ts';
-import { nameError } from './system-error.ts';
+import { formatters, resultText } from './trace-formatters.ts';
 
 export interface TraceOptions {
   /** Gets each line, without its line end. Standard error unless given. */
@@ -25,114 +23,12 @@ export interface TraceOptions {
   readonly libc?: Libc;
 }
 
-/** Bytes shown of a buffer, as many as strace shows. */
-const SHOWN_BYTES = 32;
-
-type Arguments<Name extends keyof Libc> = Parameters<Libc[Name]>;
-type Formatters = { readonly [Name in keyof Libc]: (args: Arguments<Name>, result: number) => readonly unknown[] };
-
-/** How to print the arguments of each call. It runs after the call, when what the kernel wrote can be shown. */
-const formatters: Formatters = {
-  socket: ([domain, type, protocol]) => [
-    symbol(domain, 'AF_'),
-    symbol(type & ~SOCKET_FLAGS, 'SOCK_') + socketFlags(type),
-    protocol,
-  ],
-  bind: ([fd, address, length]) => [fd, sockaddr(address, length), length],
-  listen: ([fd, backlog]) => [fd, backlog],
-  accept4: ([fd, address, length, how], result) => [
-    fd,
-    result < 0 || address === null || length === null ? 'NULL' : sockaddr(address, length[0] as number),
-    flags(how, ['SOCK_NONBLOCK', 'SOCK_CLOEXEC']),
-  ],
-  connect: ([fd, address, length]) => [fd, sockaddr(address, length), length],
-  shutdown: ([fd, how]) => [fd, symbol(how, 'SHUT_')],
-  close: ([fd]) => [fd],
-  recv: ([fd, buffer, offset, length, how], result) => [
-    fd,
-    quote(buffer, offset, Math.min(result, length)),
-    length,
-    messageFlags(how),
-  ],
-  send: ([fd, buffer, offset, length, how]) => [fd, quote(buffer, offset, length), length, messageFlags(how)],
-  recvfrom: ([fd, buffer, offset, length, how, address, addressLength], result) => [
-    fd,
-    quote(buffer, offset, Math.min(result, length)),
-    length,
-    messageFlags(how),
-    result < 0 ? 'NULL' : sockaddr(address, addressLength[0] as number),
-  ],
-  sendto: ([fd, buffer, offset, length, how, address, addressLength]) => [
-    fd,
-    quote(buffer, offset, length),
-    length,
-    messageFlags(how),
-    sockaddr(address, addressLength),
-  ],
-  getsockname: ([fd, address, length], result) => [fd, result < 0 ? 'NULL' : sockaddr(address, length[0] as number)],
-  getpeername: ([fd, address, length], result) => [fd, result < 0 ? 'NULL' : sockaddr(address, length[0] as number)],
-  getsockopt: ([fd, level, option, value, length], result) => [
-    fd,
-    optionLevel(level),
-    optionName(level, option),
-    result < 0 ? 'NULL' : optionValue(value, length[0] as number),
-  ],
-  setsockopt: ([fd, level, option, value, length]) => [
-    fd,
-    optionLevel(level),
-    optionName(level, option),
-    optionValue(value, length),
-    length,
-  ],
-  setsockopt_fprog: ([fd, option, , length]) => [
-    fd,
-    symbol(option, 'SO_'),
-    `{${length / abi.SOCK_FILTER_SIZE} instructions}`,
-  ],
-  epoll_create1: ([how]) => [flags(how, ['EPOLL_CLOEXEC'])],
-  epoll_ctl: ([epollFd, operation, fd, event]) => [
-    epollFd,
-    symbol(operation, 'EPOLL_CTL_'),
-    fd,
-    epollEvents(event[0] as number),
-  ],
-  epoll_wait: ([epollFd, events, most, timeoutMs], result) => [epollFd, epollBatch(events, result), most, timeoutMs],
-  poll: ([fds, count, timeoutMs]) => [pollFds(fds, count), count, timeoutMs],
-  fcntl: ([fd, command, argument]) => [fd, symbol(command, 'F_'), argument],
-  open: ([path, how]) => [JSON.stringify(path), how & abi.O_CLOEXEC ? 'O_RDONLY|O_CLOEXEC' : 'O_RDONLY'],
-  getrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
-  setrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
-  if_nametoindex: ([name]) => [JSON.stringify(name)],
-  eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
-  read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
-  addressOf: ([, offset, length]) => ['{memory}', offset, length],
-  mmap: ([, length, fd, offset]) => [
-    'NULL',
-    length,
-    'PROT_READ|PROT_WRITE',
-    'MAP_SHARED|MAP_POPULATE',
-    fd,
-    `0x${offset.toString(16)}`,
-  ],
-  munmap: () => ['{memory}'],
-  io_uring_setup: ([entries]) => [entries, '{params}'],
-  io_uring_enter: ([fd, submitted, least, how]) => [
-    fd,
-    submitted,
-    least,
-    flags(how, ['IORING_ENTER_GETEVENTS']),
-    'NULL',
-    0,
-  ],
-  io_uring_register: ([fd, operation, , count]) => [fd, symbol(operation, 'IORING_REGISTER_'), '{argument}', count],
-};
-
 type Line = (text: string, startedAt: number, durationMs: number) => void;
 
 /** Who reads along, for each table that is being traced. */
 const readersOf = new WeakMap<Libc, Set<Line>>();
 
-/** Traces the calls of a table from now on. Call the answer to stop. */
+/** Traces the calls of a table from now on. Call what it returns to stop. */
 export function trace(options: TraceOptions = {}): () => void {
   const table = options.libc ?? processLibc;
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
@@ -157,16 +53,16 @@ const untraced = Symbol('untraced');
 
 function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: ReadonlySet<Line>): void {
   const isOwn = Object.hasOwn(table, name);
-  const call = table[name] as (...args: Arguments<Name>) => number;
-  const traced = (...args: Arguments<Name>): number => {
+  const call = table[name] as (...args: Parameters<Libc[Name]>) => number;
+  const traced = (...args: Parameters<Libc[Name]>): number => {
     const startedAt = performance.timeOrigin + performance.now();
     const result = call.apply(table, args);
     const durationMs = performance.timeOrigin + performance.now() - startedAt;
     try {
-      const text = `${name}(${formatters[name](args, result).join(', ')}) = ${outcome(result)}`;
+      const text = `${name}(${formatters[name](args, result).join(', ')}) = ${resultText(result)}`;
       for (const reader of readers) reader(text, startedAt, durationMs);
     } catch (error) {
-      // The call has been made: its answer must not be lost, it may be a descriptor.
+      // The call has been made: its result must not be lost, it may be a descriptor.
       process.nextTick(() => {
         throw error;
       });
@@ -185,7 +81,7 @@ function stopTracing(table: Libc): void {
   }
 }
 
-/** Begins tracing where the value of SIMPLENET_TRACE asks for it. Call the answer to stop. */
+/** Begins tracing where the value of SIMPLENET_TRACE asks for it. Call what it returns to stop. */
 export function traceFromEnvironment(value: string | undefined): () => void {
   if (value === undefined || value === '' || value === '0') return () => {};
   return trace({ time: value === 'time' });
@@ -194,124 +90,6 @@ export function traceFromEnvironment(value: string | undefined): () => void {
 function timeOfDay(epochMs: number): string {
   const micros = Math.floor((epochMs % 1) * 1000);
   return `${new Date(epochMs).toISOString().slice(11, 23)}${String(micros).padStart(3, '0')}`;
-}
-
-function outcome(result: number): string {
-  if (result >= 0) return String(result);
-  const [code, text] = nameError(result);
-  return `-1 ${code} (${text})`;
-}
-
-/** Bytes as a C string literal, cut off as strace does. */
-function quote(bytes: Uint8Array, offset: number, length: number): string {
-  if (length < 0) return 'NULL';
-  const shown = Buffer.from(bytes.buffer, bytes.byteOffset + offset, Math.min(length, SHOWN_BYTES));
-  const text = shown.toString('latin1').replace(/["\\]|[^ -~]/g, escapeByte);
-  return length > SHOWN_BYTES ? `"${text}"...` : `"${text}"`;
-}
-
-const namedEscapes: Readonly<Record<string, string>> = {
-  '\r': '\\r',
-  '\n': '\\n',
-  '\t': '\\t',
-  '"': '\\"',
-  '\\': '\\\\',
-};
-
-function escapeByte(byte: string): string {
-  return namedEscapes[byte] ?? `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
-}
-
-function sockaddr(bytes: Uint8Array, length: number): string {
-  try {
-    return formatSocketAddress(decodeSocketAddress(bytes, length));
-  } catch {
-    return `{${Buffer.from(bytes).toString('hex', 0, length)}}`; // a family that this library does not know
-  }
-}
-
-type AbiName = keyof typeof abi;
-
-/** The name in abi.ts that begins so and has that value. */
-function symbol(value: number, prefix: string): string {
-  const names = Object.keys(abi) as AbiName[];
-  return names.find((name) => name.startsWith(prefix) && abi[name] === value) ?? String(value);
-}
-
-/** The names of the bits that are set, and the rest as a number. */
-function flags(value: number, names: readonly AbiName[]): string {
-  let rest = value;
-  const set: string[] = [];
-  for (const name of names) {
-    const bit = abi[name] as number;
-    if ((rest & bit) !== bit) continue;
-    set.push(name);
-    rest &= ~bit;
-  }
-  if (rest !== 0 || set.length === 0) set.push(rest === 0 ? '0' : `0x${(rest >>> 0).toString(16)}`);
-  return set.join('|');
-}
-
-const SOCKET_FLAGS = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
-
-function socketFlags(type: number): string {
-  const set = type & SOCKET_FLAGS;
-  return set === 0 ? '' : `|${flags(set, ['SOCK_NONBLOCK', 'SOCK_CLOEXEC'])}`;
-}
-
-function messageFlags(value: number): string {
-  return flags(value, ['MSG_PEEK', 'MSG_TRUNC', 'MSG_DONTWAIT', 'MSG_NOSIGNAL', 'MSG_MORE']);
-}
-
-function epollEvents(value: number): string {
-  return flags(value, ['EPOLLIN', 'EPOLLOUT', 'EPOLLERR', 'EPOLLHUP']);
-}
-
-function epollBatch(events: Int32Array, count: number): string {
-  const shown: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const at = i * abi.EPOLL_EVENT_WORDS;
-    shown.push(`${events[at + abi.EPOLL_EVENT_DATA_WORD]}: ${epollEvents(events[at] as number)}`);
-  }
-  return `{${shown.join(', ')}}`;
-}
-
-function pollFds(fds: Uint8Array, count: number): string {
-  const bytes = Buffer.from(fds.buffer, fds.byteOffset, fds.byteLength);
-  const shown: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const at = i * abi.POLLFD_SIZE;
-    shown.push(`${bytes.readInt32LE(at)}: ${flags(bytes.readInt16LE(at + 4), ['POLLIN', 'POLLOUT'])}`);
-  }
-  return `{${shown.join(', ')}}`;
-}
-
-function optionLevel(level: number): string {
-  if (level === abi.SOL_SOCKET) return 'SOL_SOCKET';
-  return symbol(level, 'IPPROTO_');
-}
-
-/** The same number is another option on another level: which prefix its name has follows from the level. */
-function optionName(level: number, option: number): string {
-  const prefixes: Readonly<Record<number, string>> = {
-    [abi.SOL_SOCKET]: 'SO_',
-    [abi.IPPROTO_TCP]: 'TCP_',
-    [abi.IPPROTO_IPV6]: 'IPV6_',
-  };
-  const prefix = prefixes[level];
-  return prefix === undefined ? String(option) : symbol(option, prefix);
-}
-
-const INT_SIZE = 4;
-
-function optionValue(value: Uint8Array, length: number): string {
-  if (length !== INT_SIZE) return quote(value, 0, length);
-  return `[${Buffer.from(value.buffer, value.byteOffset, INT_SIZE).readInt32LE(0)}]`;
-}
-
-function rlimit(limit: Uint8Array): string {
-  const bytes = Buffer.from(limit.buffer, limit.byteOffset, abi.RLIMIT_SIZE);
-  return `{${bytes.readBigUInt64LE(0)}, ${bytes.readBigUInt64LE(8)}}`;
 }
 
 traceFromEnvironment(process.env.SIMPLENET_TRACE);

@@ -1,7 +1,7 @@
 /**
- * Starvation: what a listener does when no descriptor is left for the next connection.
+ * DescriptorShortage: what a listener does when no descriptor is left for the next connection.
  *
- * When the answer is EMFILE, be it of accept4(2) or in a completion, the connection stays in the kernel's queue and the
+ * When accept4(2) returns -EMFILE, the connection stays in the kernel's queue and the
  * listener stays readable, so a loop that just tries again burns a whole core and helps nobody. Here the listener rests for
  * a moment, in which a descriptor may come free. If none does, the waiting clients are turned away: a spare descriptor,
  * kept open for such times, is given up so that each of them can be accepted and closed. They learn at once what else they
@@ -10,62 +10,18 @@
  * Next: socket-loop.ts
  */
 
-import { O_CLOEXEC, O_RDONLY } from '../kernel/abi.ts';
 import { Descriptor } from '../kernel/descriptor.ts';
-import type { Libc } from '../kernel/libc.ts';
 import { SOCKADDR_MAX_SIZE } from '../kernel/socket-address.ts';
-import { check } from '../kernel/system-error.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
-import type { Alarm, Host } from './host.ts';
-
-/** A descriptor that does nothing but keep its number from others, until it is needed. */
-export class SpareDescriptor {
-  readonly #libc: Libc;
-  #held: Descriptor;
-
-  constructor(libc: Libc) {
-    this.#libc = libc;
-    this.#held = new Descriptor(check('open', this.#open()), libc);
-  }
-
-  /** Frees the number while `use` runs. Does nothing where another thread has snatched it earlier. */
-  lend(use: () => void): void {
-    this.#held.close();
-    use();
-    const fd = this.#open();
-    if (fd >= 0) this.#held = new Descriptor(fd, this.#libc);
-  }
-
-  close(): void {
-    this.#held.close();
-  }
-
-  #open(): number {
-    return this.#libc.open('/dev/null', O_RDONLY | O_CLOEXEC);
-  }
-}
-
-/** A listener that waits for a descriptor: to be woken when one comes free. */
-export interface Resting {
-  wake(): void;
-}
-
-/** What a starving listener needs from the loop it lives on. */
-export interface StarvationHome {
-  readonly host: Host;
-  readonly spare: SpareDescriptor;
-  readonly resting: Set<Resting>;
-  readonly acceptsPerTurn: number;
-  /** How long a listener waits for a descriptor to come free. */
-  readonly acceptRestMs: number;
-}
+import type { Alarm } from './host.ts';
+import type { Resting, ShortageContext } from './member.ts';
 
 /** A sockaddr buffer for accept4(2), which those who are turned away leave unread. */
 const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
 const peerLength = new Int32Array(1);
 
-export class Starvation implements Resting {
-  readonly #home: StarvationHome;
+export class DescriptorShortage implements Resting {
+  readonly #context: ShortageContext;
   readonly #socket: NetSocket;
   readonly #onEnd: () => void;
   #rest: Alarm | null = null;
@@ -73,8 +29,8 @@ export class Starvation implements Resting {
   #restedInVainAt = Number.NEGATIVE_INFINITY;
 
   /** `onEnd` takes up accepting again. */
-  constructor(home: StarvationHome, socket: NetSocket, onEnd: () => void) {
-    this.#home = home;
+  constructor(context: ShortageContext, socket: NetSocket, onEnd: () => void) {
+    this.#context = context;
     this.#socket = socket;
     this.#onEnd = onEnd;
   }
@@ -85,7 +41,7 @@ export class Starvation implements Resting {
 
   /** No descriptor was left. The listener accepts no more until `onEnd`. */
   begin(): void {
-    const { host, spare, resting, acceptRestMs } = this.#home;
+    const { host, spare, resting, acceptRestMs } = this.#context;
     if (host.now() - this.#restedInVainAt < acceptRestMs) spare.lend(() => this.#turnAway());
     resting.add(this);
     this.#rest = host.alarm(acceptRestMs, () => {
@@ -96,7 +52,7 @@ export class Starvation implements Resting {
 
   /** Accepting is of no use for another reason: only time can help, and no descriptor that comes free. */
   rest(): void {
-    const { host, acceptRestMs } = this.#home;
+    const { host, acceptRestMs } = this.#context;
     this.#rest = host.alarm(acceptRestMs, () => this.wake());
   }
 
@@ -114,11 +70,11 @@ export class Starvation implements Resting {
   cancel(): void {
     this.#rest?.cancel();
     this.#rest = null;
-    this.#home.resting.delete(this);
+    this.#context.resting.delete(this);
   }
 
   #turnAway(): void {
-    for (let i = 0; i < this.#home.acceptsPerTurn; i++) {
+    for (let i = 0; i < this.#context.acceptsPerTurn; i++) {
       peerLength[0] = peer.length;
       const fd = this.#socket.tryAccept(peer, peerLength);
       if (fd < 0) return;

@@ -47,7 +47,7 @@ const LONGEST_TIMER_MS = 0x7fffffff;
  * Turns that may follow each other before Node's loop goes on. A round of that costs as much as half a request; under load
  * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait, or nothing in a ring.
  */
-const MOST_TURNS = 4;
+const MAX_TURNS = 4;
 
 /** And for how long: Node's timers wait for all of them. */
 const MAX_TURNS_MS = 5;
@@ -110,7 +110,7 @@ class NodeWatch implements Watch {
         nodeHost.raise(error);
         return;
       }
-      if (++turns < MOST_TURNS && performance.now() - startedAt < MAX_TURNS_MS)
+      if (++turns < MAX_TURNS && performance.now() - startedAt < MAX_TURNS_MS)
         settled.then(turn); // behind what the callbacks have left to do
       else this.turnSoon();
     };

@@ -10,7 +10,7 @@
  * seconds, and then all at once. So what a peer takes beyond the minimum counts for the spans that follow, but for three at most: a peer
  * that stops is ended after one span if it has taken nothing before, and after four if it has.
  *
- * Next: slow-start.ts
+ * Next: loop-limits.ts
  */
 
 import type { Deadlines, Timed } from './deadlines.ts';
@@ -31,13 +31,13 @@ const MAX_FIRST_LOOK_MS = 1_000;
 const FIRST_LOOK_PART = 1 / 4;
 
 /** For so many spans ahead a peer can take. */
-const MOST_SPANS_AHEAD = 3;
+const MAX_SPANS_AHEAD = 3;
 
 /**
  * More than a kernel acknowledges for a peer that reads nothing: its buffer begins with 128 KiB and grows only with what is read, and
  * SO_RCVBUF reaches 416 KiB.
  */
-const MOST_UNREAD_BYTES = 512 * 1024;
+const MAX_UNREAD_BYTES = 512 * 1024;
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -88,9 +88,9 @@ export class OutputWatch implements Timed {
         this.#output.peerIsStuck();
         return;
       }
-      this.#aheadBytes = Math.min(aheadBytes, bytes * MOST_SPANS_AHEAD);
-    } else if (takenBytes > MOST_UNREAD_BYTES) {
-      this.#aheadBytes = bytes * MOST_SPANS_AHEAD; // it was fast before the first look
+      this.#aheadBytes = Math.min(aheadBytes, bytes * MAX_SPANS_AHEAD);
+    } else if (takenBytes > MAX_UNREAD_BYTES) {
+      this.#aheadBytes = bytes * MAX_SPANS_AHEAD; // it was fast before the first look
     }
     this.#takenBytes = takenBytes;
     // The time before the first look is part of the first span's time.

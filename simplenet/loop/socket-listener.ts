@@ -10,17 +10,11 @@ import { SOCKADDR_MAX_SIZE, type SocketAddress } from '../kernel/socket-address.
 import { SystemError } from '../kernel/system-error.ts';
 import { NetSocket } from '../sockets/net-socket.ts';
 import { noSyn } from '../sockets/socket-filter.ts';
-import { Starvation, type StarvationHome } from './descriptor-shortage.ts';
+import { DescriptorShortage } from './descriptor-shortage.ts';
 import type { Listener, Stream } from './event-loop.ts';
 import type { Alarm } from './host.ts';
+import type { ListenerSetup, LoopContext, Member } from './member.ts';
 import { SlowStart } from './slow-start.ts';
-import type { Home, ListenerSetup, Member } from './socket-loop.ts';
-
-/** What a listener needs from the loop it lives on. */
-export interface ListenerHome extends Home, StarvationHome {
-  /** Puts a connection on the loop. If it throws, the socket is closed. */
-  addStream(socket: NetSocket, peer: Uint8Array): Stream;
-}
 
 /** A sockaddr buffer for accept4(2); what was written is copied out before the next call. */
 const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
@@ -44,28 +38,28 @@ const MAX_VAIN_ACCEPTS = 1_000;
 /** The same, right after a rest that did not help: a listener that keeps failing then costs less than 1 % of a core. */
 const MAX_VAIN_ACCEPTS_AFTER_REST = 10;
 
-export abstract class SocketListener<H extends ListenerHome> implements Listener, Member {
+export abstract class SocketListener<C extends LoopContext> implements Listener, Member {
   readonly address: SocketAddress;
-  isUnsettled = false;
-  protected readonly home: H;
+  needsSettle = false;
+  protected readonly context: C;
   protected readonly socket: NetSocket;
   protected isClosing = false;
   protected readonly setup: ListenerSetup;
   readonly #slowStart: SlowStart;
-  readonly #starvation: Starvation;
+  readonly #shortage: DescriptorShortage;
   /** Since the last connection. */
   #vainAccepts = 0;
   /** Nobody new is let in: when to look at the queue for the last time. */
   #lastLook: Alarm | null = null;
   #onClosed: (() => void) | null = null;
 
-  constructor(home: H, socket: NetSocket, setup: ListenerSetup) {
+  constructor(context: C, socket: NetSocket, setup: ListenerSetup) {
     this.address = socket.localAddress;
-    this.home = home;
+    this.context = context;
     this.socket = socket;
     this.setup = setup;
-    this.#slowStart = new SlowStart(home.acceptsPerTurn);
-    this.#starvation = new Starvation(home, socket, () => this.startAccepting());
+    this.#slowStart = new SlowStart(context.acceptsPerTurn);
+    this.#shortage = new DescriptorShortage(context, socket, () => this.startAccepting());
   }
 
   abstract settle(): void;
@@ -79,13 +73,13 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     if (this.isClosing) return;
     this.isClosing = true;
     this.#lastLook?.cancel();
-    this.#starvation.cancel();
-    this.home.unsettled(this);
+    this.#shortage.cancel();
+    this.context.settleLater(this);
   }
 
   closeWhenEmpty(waitMs: number, onClosed: () => void): void {
     this.#onClosed = onClosed;
-    if (this.isClosing) this.home.unsettled(this);
+    if (this.isClosing) this.context.settleLater(this);
     else this.#lookAgainIn(this.#refuseNewcomers() ? waitMs : 0);
   }
 
@@ -93,12 +87,12 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     if (this.isClosing) return;
     this.close();
     const { onFailure } = this.setup;
-    if (onFailure === undefined) this.home.host.raise(error);
-    else this.home.guard(this, () => onFailure(error));
+    if (onFailure === undefined) this.context.host.raise(error);
+    else this.context.guard(this, () => onFailure(error));
   }
 
   protected get isResting(): boolean {
-    return this.#starvation.isResting;
+    return this.#shortage.isResting;
   }
 
   /** The last thing that happens to a listener. */
@@ -107,7 +101,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
       const { fd } = this.socket;
       this.setup.file?.remove();
       this.socket.close();
-      this.home.gone(fd);
+      this.context.forget(fd);
     }
     const onClosed = this.#onClosed;
     this.#onClosed = null;
@@ -131,19 +125,19 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   #accepted(socket: NetSocket, address: Uint8Array): boolean {
     let stream: Stream;
     try {
-      stream = this.home.addStream(socket, address);
+      stream = this.context.addStream(socket, address);
     } catch {
       // epoll_ctl(2) has no memory or no watches left: as bad as no descriptor.
       this.#starve();
       return false;
     }
-    this.#starvation.ended();
+    this.#shortage.ended();
     this.#vainAccepts = 0;
     try {
       stream.handler = this.setup.onConnection(stream);
     } catch (error) {
       stream.abort();
-      this.home.host.raise(error);
+      this.context.host.raise(error);
     }
     return true;
   }
@@ -163,12 +157,12 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
   }
 
   #lookAgainIn(delayMs: number): void {
-    this.#lastLook = this.home.host.alarm(delayMs, () => this.home.guard(this, () => this.#takeLast()));
+    this.#lastLook = this.context.host.alarm(delayMs, () => this.context.guard(this, () => this.#takeLast()));
   }
 
   /** Closes behind the last one that waits. */
   #takeLast(): void {
-    for (let i = 0; i < this.home.acceptsPerTurn; i++) {
+    for (let i = 0; i < this.context.acceptsPerTurn; i++) {
       if (this.#acceptOne()) continue;
       if (this.isResting) break;
       this.close();
@@ -176,7 +170,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     }
     // There are more than a turn may take, or no descriptors for them. A shared queue may never be empty.
     if (this.setup.isShared) this.close();
-    else this.#lookAgainIn(this.isResting ? this.home.acceptRestMs : 0);
+    else this.#lookAgainIn(this.isResting ? this.context.acceptRestMs : 0);
   }
 
   #refused(result: number): boolean {
@@ -192,7 +186,7 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
     if (++this.#vainAccepts >= MAX_VAIN_ACCEPTS) {
       this.#vainAccepts = MAX_VAIN_ACCEPTS - MAX_VAIN_ACCEPTS_AFTER_REST;
       this.stopAccepting();
-      this.#starvation.rest();
+      this.#shortage.rest();
       return false;
     }
     return result !== -EAGAIN;
@@ -200,6 +194,6 @@ export abstract class SocketListener<H extends ListenerHome> implements Listener
 
   #starve(): void {
     this.stopAccepting();
-    this.#starvation.begin();
+    this.#shortage.begin();
   }
 }

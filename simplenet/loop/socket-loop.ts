@@ -22,7 +22,6 @@ import type { SocketOptions } from '../sockets/socket-options.ts';
 import { UdpSocket } from '../sockets/udp-socket.ts';
 import { ActiveClock } from './active-clock.ts';
 import { Deadlines } from './deadlines.ts';
-import { type Resting, SpareDescriptor } from './descriptor-shortage.ts';
 import type {
   AdoptListenerOptions,
   ConnectOptions,
@@ -36,108 +35,11 @@ import type {
   UdpPort,
 } from './event-loop.ts';
 import type { Alarm, Host, Watch } from './host.ts';
+import type { LoopLimits } from './loop-limits.ts';
+import type { Continuing, ListenerSetup, LoopContext, Member, Resting } from './member.ts';
 import { LoopSetbacks } from './setbacks.ts';
+import { SpareDescriptor } from './spare-descriptor.ts';
 import { TurnBudget } from './turn-budget.ts';
-
-/** The limits of a loop. Each has a default that suits a server. */
-export interface LoopLimits {
-  /** What is delivered in one turn, before Node's own loop gets its turn again. */
-  readonly maxEventsPerTurn: number;
-  /** On io_uring, where connections come unasked, only of those that are turned away for want of descriptors. */
-  readonly acceptsPerTurn: number;
-  readonly datagramsPerTurn: number;
-  /**
-   * How long one part of a turn (turn-budget.ts) may take. What is left then waits until Node's loop has gone round. One callback that
-   * takes longer is not interrupted.
-   */
-  readonly turnMs: number;
-  /** How much all streams together send in one part of a turn: what the kernel copies in some 5 ms. Small writes are sent even above it: they would only wait. */
-  readonly sentBytesPerTurn: number;
-  /**
-   * The share of one stream in that. It goes on in the next turn, when others have had theirs. Each share wakes a fast reader once more:
-   * with 256 KiB an answer of a megabyte costs 40 % more on loopback, with 1 MiB as much as in one piece.
-   */
-  readonly sentBytesPerStream: number;
-  /**
-   * How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. Streams on io_uring receive into other
-   * buffers (RingSizes).
-   */
-  readonly receiveBufferBytes: number;
-  /** A stream whose program writes on while more than this is queued ends with ENOBUFS: such a queue has no end. */
-  readonly maxQueuedBytes: number;
-  /** How late a deadline may fire. */
-  readonly tickMs: number;
-  /** How long a listener rests when descriptors run out. */
-  readonly acceptRestMs: number;
-  readonly connectTimeoutMs: number;
-}
-
-export const defaultLoopLimits: LoopLimits = {
-  maxEventsPerTurn: 256,
-  acceptsPerTurn: 256,
-  datagramsPerTurn: 64,
-  turnMs: 5,
-  sentBytesPerTurn: 16 * 1024 * 1024,
-  sentBytesPerStream: 1024 * 1024,
-  receiveBufferBytes: 65_536,
-  maxQueuedBytes: 16 * 1024 * 1024,
-  tickMs: 100,
-  acceptRestMs: 100,
-  connectTimeoutMs: 30_000,
-};
-
-/** Something with a descriptor on the loop. */
-export interface Member {
-  /** It waits for `settle`. Belongs to the loop. */
-  isUnsettled: boolean;
-  /** One of its callbacks threw: nobody knows what state the program behind it is in. */
-  onThrow(): void;
-  /** Carries out what was decided during the turn. */
-  settle(): void;
-  close(): void;
-  /** Ends it, because the loop can go on no more, or because its own socket can. The program learns the error. */
-  lose(error: SystemError): void;
-}
-
-/** A member that can have more to do than its share of a turn. */
-export interface Continuing extends Member {
-  /** Its next share, in the second part of a turn. */
-  onTurn(): void;
-}
-
-/** What every member needs from the loop it lives on. */
-export interface Home {
-  readonly host: Host;
-  /** Calls `settle`, once, when this turn ends, or soon if there is none. */
-  unsettled(member: Member): void;
-  /** The descriptor is closed. */
-  gone(fd: number): void;
-  /** Runs a callback; what it throws ends `member` and is raised. */
-  guard(member: Member, callback: () => void): void;
-  /** What deadlines count from: see EventLoop. Read once a turn. */
-  activeNow(): number;
-}
-
-/** What a stream needs besides. */
-export interface StreamHome extends Home {
-  readonly deadlines: Deadlines;
-  readonly maxQueuedBytes: number;
-  readonly budget: TurnBudget;
-  /** Calls `onTurn` once: in the second part of this turn or, if there is none or it has begun, of the next. */
-  awaitTurn(stream: Continuing): void;
-  /** It is gone, and has no more to do. */
-  cancelTurn(stream: Continuing): void;
-}
-
-/** What a listener is made of, besides its socket. */
-export interface ListenerSetup {
-  readonly onConnection: OnConnection;
-  readonly onFailure: ((error: SystemError) => void) | undefined;
-  /** Somebody else may hold the socket, too, and go on listening. */
-  readonly isShared: boolean;
-  /** The file of a Unix socket that this loop has bound. It is removed when the socket is closed. */
-  readonly file: SocketFile | null;
-}
 
 /** Who hears of a connection until its handler is chosen. */
 /* c8 ignore next -- it hears of nothing: news come in a later turn, when it is chosen. */
@@ -154,7 +56,7 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
-export abstract class SocketLoop<M extends Member> implements EventLoop, StreamHome {
+export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext {
   readonly host: Host;
   readonly deadlines: Deadlines;
   readonly budget: TurnBudget;
@@ -168,7 +70,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   /** By descriptor: small numbers that the kernel reuses, so the list stays short. */
   protected readonly members: (M | undefined)[] = [];
   readonly #connectTimeoutMs: number;
-  readonly #unsettled: Member[] = [];
+  readonly #toSettle: Member[] = [];
   /** Those who have more to do, in the order in which they asked. */
   readonly #continuing = new Set<Continuing>();
   #watch: Watch | null = null;
@@ -208,6 +110,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
 
   // How the loop asks the kernel: what is left to each kind of loop.
 
+  abstract readonly receiveBuffer: Buffer;
+  abstract received(length: number): Buffer;
+  abstract addStream(socket: NetSocket, peer: Uint8Array): Stream;
+
   /** Puts a listening socket on the loop. */
   protected abstract openListener(socket: NetSocket, setup: ListenerSetup): Listener;
   /** Puts a connected socket on the loop, which somebody else may hold, too. */
@@ -223,7 +129,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
   /** How many streams with news can all be heard in one turn. */
   protected abstract readonly heardPerLook: number;
   /** All members have settled. */
-  protected abstract settled(): void;
+  protected abstract afterSettle(): void;
   /** Nothing is on the loop any more: it gives back what it has of its own. */
   protected abstract leave(): void;
   /** The kernel refuses the loop. Its members end after this. */
@@ -322,10 +228,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     return this.#spare as SpareDescriptor; // there is one as soon as there is a listener
   }
 
-  unsettled(member: Member): void {
-    if (member.isUnsettled) return;
-    member.isUnsettled = true;
-    this.#unsettled.push(member);
+  settleLater(member: Member): void {
+    if (member.needsSettle) return;
+    member.needsSettle = true;
+    this.#toSettle.push(member);
     this.settleSoon();
   }
 
@@ -338,7 +244,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     this.#continuing.delete(stream);
   }
 
-  gone(fd: number): void {
+  forget(fd: number): void {
     this.members[fd] = undefined;
     this.#openCount--;
     this.#keepAlive();
@@ -437,17 +343,17 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, StreamH
     return this.deadlines.isDue;
   }
 
-  /** Settling calls onClose, which may unsettle others: they join the end of the list. */
+  /** Settling calls onClose, after which others may need to settle: they join the end of the list. */
   protected endTurn(): void {
-    for (let i = 0; i < this.#unsettled.length; i++) {
-      const member = this.#unsettled[i] as Member;
-      member.isUnsettled = false;
+    for (let i = 0; i < this.#toSettle.length; i++) {
+      const member = this.#toSettle[i] as Member;
+      member.needsSettle = false;
       this.guard(member, () => member.settle());
     }
-    this.#unsettled.length = 0;
-    this.settled();
+    this.#toSettle.length = 0;
+    this.afterSettle();
     this.#isInTurn = false;
-    if (this.#unsettled.length > 0) this.settleSoon(); // an exception in what was carried out last
+    if (this.#toSettle.length > 0) this.settleSoon(); // an exception in what was carried out last
     if (!this.#isClosed || this.#openCount > 0) return;
     this.#pause?.cancel();
     this.#watch?.close();

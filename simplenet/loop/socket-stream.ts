@@ -8,25 +8,25 @@
  */
 
 import { EPIPE, ETIMEDOUT, SHUT_WR } from '../kernel/abi.ts';
-import { untilUninterrupted } from '../kernel/interruption.ts';
-import { trueByteLength } from '../kernel/intrinsic-bytes.ts';
+import { retryOnEintr } from '../kernel/interruption.ts';
+import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
 import { decodeSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import type { NetSocket, PeerCredentials } from '../sockets/net-socket.ts';
 import type { Timed } from './deadlines.ts';
 import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
 import type { Alarm } from './host.ts';
+import type { Continuing, LoopContext } from './member.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
-import type { Continuing, StreamHome } from './socket-loop.ts';
 
-export abstract class SocketStream<H extends StreamHome> implements Stream, Continuing, Timed, WatchedOutput {
+export abstract class SocketStream<C extends LoopContext> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
-  isUnsettled = false;
+  needsSettle = false;
 
-  protected readonly home: H;
+  protected readonly context: C;
   protected readonly socket: NetSocket;
   protected isConnecting: boolean;
   protected isPaused = false;
@@ -52,13 +52,13 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   #outputWatch: OutputWatch | null = null;
 
   constructor(
-    home: H,
+    context: C,
     socket: NetSocket,
     peer: SocketAddress | Uint8Array,
     handler: StreamHandler,
     isConnecting: boolean,
   ) {
-    this.home = home;
+    this.context = context;
     this.socket = socket;
     this.#peer = peer;
     this.handler = handler;
@@ -89,17 +89,17 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
 
   pause(): void {
     this.isPaused = true;
-    this.unsettle();
+    this.settleLater();
   }
 
   resume(): void {
     this.isPaused = false;
-    this.unsettle();
+    this.settleLater();
   }
 
   hasInput(): boolean {
     if (this.isConnecting || this.isClosing || this.isPeerEnded) return false;
-    return untilUninterrupted(() => this.socket.tryPeek()) > 0;
+    return retryOnEintr(() => this.socket.tryPeek()) > 0;
   }
 
   end(): void {
@@ -120,7 +120,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   setDeadline(delayMs: number): void {
     if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
     if (this.isConnecting) this.#delayOnceOpenMs = delayMs;
-    else if (!this.isClosing) this.home.deadlines.set(this, this.home.activeNow() + delayMs);
+    else if (!this.isClosing) this.context.deadlines.set(this, this.context.activeNow() + delayMs);
   }
 
   get minimumProgress(): MinimumProgress | null {
@@ -148,7 +148,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   awaitTurn(): void {
     if (this.isClosing) return;
     this.#wantsTurn = true;
-    this.home.awaitTurn(this);
+    this.context.awaitTurn(this);
   }
 
   onTurn(): void {
@@ -165,7 +165,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     if (this.isClosing) return;
     if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
     else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
-    else this.home.guard(this, () => this.handler.onTimeout?.(this));
+    else this.context.guard(this, () => this.handler.onTimeout?.(this));
   }
 
   /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
@@ -173,7 +173,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     if (this.isClosing) return;
     this.isClosing = true;
     this.error = error;
-    this.unsettle();
+    this.settleLater();
   }
 
   lose(error: SystemError): void {
@@ -189,11 +189,11 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
   protected setBack(): void {
     const restMs = pauseMsAfter(++this.#setbacks);
     if (restMs === 0 || this.#rest !== null) return;
-    this.#rest = this.home.host.alarm(restMs, () => {
+    this.#rest = this.context.host.alarm(restMs, () => {
       this.#rest = null;
       this.rested();
     });
-    this.unsettle();
+    this.settleLater();
   }
 
   /** A call has succeeded. */
@@ -203,7 +203,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
 
   /** A rest is over. */
   protected rested(): void {
-    this.unsettle();
+    this.settleLater();
   }
 
   /** Bytes are on their way that must go before FIN. */
@@ -217,8 +217,8 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
 
   /** Goes on with the watch that there is, and where there is none, begins one. */
   protected watchOutput(minimum: MinimumProgress): void {
-    this.#outputWatch ??= new OutputWatch(this, this.home.deadlines, minimum);
-    this.#outputWatch.start(this.home.activeNow());
+    this.#outputWatch ??= new OutputWatch(this, this.context.deadlines, minimum);
+    this.#outputWatch.start(this.context.activeNow());
   }
 
   /** The kernel has taken so many bytes. */
@@ -230,14 +230,14 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
 
   /** The connection is on its way, for that long at most. */
   protected connectWithin(timeoutMs: number): void {
-    this.home.deadlines.set(this, this.home.activeNow() + timeoutMs);
+    this.context.deadlines.set(this, this.context.activeNow() + timeoutMs);
   }
 
   /** False where writing is in vain; throws where it is a mistake. */
   protected mayWrite(bytes: Uint8Array, length: number): boolean {
     if (this.isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
     if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
-    const most = trueByteLength(bytes);
+    const most = intrinsicByteLength(bytes);
     if (!Number.isInteger(length) || length < 0 || length > most) {
       throw new RangeError(`${String(length)} of ${most} bytes cannot be written`);
     }
@@ -249,7 +249,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     this.isConnecting = false;
     this.setDeadline(this.#delayOnceOpenMs);
     if (this.queuedBytes > 0) this.outputQueued();
-    this.unsettle();
+    this.settleLater();
     this.handler.onOpen?.(this);
   }
 
@@ -259,7 +259,7 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     else this.end();
     if (this.isFinSent) this.finish(null);
     // Otherwise our side is still open, and the descriptor stays readable for ever: watch it no more.
-    else this.unsettle();
+    else this.settleLater();
   }
 
   /** shutdown(2). If the peer has ended too, the close(2) that follows anyway sends the same FIN. */
@@ -300,8 +300,8 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     this.finish(new SystemError(syscall, result, this.remoteAddress));
   }
 
-  protected unsettle(): void {
-    if (!this.#isGone) this.home.unsettled(this);
+  protected settleLater(): void {
+    if (!this.#isGone) this.context.settleLater(this);
   }
 
   /** The last thing that happens to a stream. */
@@ -310,12 +310,12 @@ export abstract class SocketStream<H extends StreamHome> implements Stream, Cont
     if (this.#isGone) return;
     this.#isGone = true;
     const { fd } = this.socket;
-    this.home.deadlines.remove(this);
+    this.context.deadlines.remove(this);
     this.#outputWatch?.remove();
-    this.home.cancelTurn(this);
+    this.context.cancelTurn(this);
     if (this.isAborted) this.socket.reset();
     else this.socket.close();
-    this.home.gone(fd);
+    this.context.forget(fd);
     this.handler.onClose?.(this, this.error);
   }
 }

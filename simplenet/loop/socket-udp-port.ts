@@ -11,49 +11,42 @@
  */
 
 import { EAGAIN, EINTR, EINVAL, EMSGSIZE } from '../kernel/abi.ts';
-import { tryUninterrupted } from '../kernel/interruption.ts';
+import { tryDespiteEintr } from '../kernel/interruption.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
 import type { UdpHandler, UdpPort } from './event-loop.ts';
 import type { Alarm } from './host.ts';
+import type { LoopContext, Member } from './member.ts';
 import { isPassing } from './setbacks.ts';
 import { SlowStart } from './slow-start.ts';
-import type { Home, Member } from './socket-loop.ts';
-
-export interface UdpHome extends Home {
-  readonly datagramsPerTurn: number;
-  readonly receiveBuffer: Buffer;
-  /** Its first `length` bytes. */
-  received(length: number): Buffer;
-}
 
 export class SocketUdpPort implements UdpPort, Member {
   readonly address: SocketAddress;
-  protected readonly home: UdpHome;
+  protected readonly context: LoopContext;
   readonly #socket: UdpSocket;
   readonly #handler: UdpHandler;
   readonly #file: SocketFile | null;
   readonly #slowStart: SlowStart;
-  isUnsettled = false;
+  needsSettle = false;
   protected isClosing = false;
   /** Rings to tell of a refusal. While it is set, others are not told. */
   #telling: Alarm | null = null;
 
-  constructor(home: UdpHome, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
+  constructor(context: LoopContext, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
     this.address = socket.localAddress;
-    this.home = home;
+    this.context = context;
     this.#socket = socket;
     this.#handler = handler;
     this.#file = file;
-    this.#slowStart = new SlowStart(home.datagramsPerTurn);
+    this.#slowStart = new SlowStart(context.datagramsPerTurn);
   }
 
   send(bytes: Uint8Array, to: SocketAddress): boolean {
     if (this.isClosing) return false;
     const sockaddr = this.#encode(to);
-    const result = sockaddr === null ? -EINVAL : tryUninterrupted(() => this.#socket.trySendTo(bytes, sockaddr));
+    const result = sockaddr === null ? -EINVAL : tryDespiteEintr(() => this.#socket.trySendTo(bytes, sockaddr));
     if (result >= 0) return true;
     if (!isPassing(result)) this.#tellSoon(new SystemError('sendto', result, to));
     return false;
@@ -70,7 +63,7 @@ export class SocketUdpPort implements UdpPort, Member {
     if (this.isClosing) return;
     this.isClosing = true;
     this.#telling?.cancel();
-    this.home.unsettled(this);
+    this.context.settleLater(this);
   }
 
   lose(error: SystemError): void {
@@ -83,7 +76,7 @@ export class SocketUdpPort implements UdpPort, Member {
     const { fd } = this.#socket;
     this.#file?.remove();
     this.#socket.close();
-    this.home.gone(fd);
+    this.context.forget(fd);
   }
 
   /** Null for a Unix sender that cannot be written to: it has no name, or one that is not text. */
@@ -99,22 +92,22 @@ export class SocketUdpPort implements UdpPort, Member {
   /** An alarm, and not the end of this turn: a program that sends again whenever it is told would never let go of the thread. */
   #tellSoon(error: SystemError): void {
     if (this.#handler.onError === undefined || this.#telling !== null) return;
-    this.#telling = this.home.host.alarm(0, () => {
+    this.#telling = this.context.host.alarm(0, () => {
       this.#telling = null;
-      this.home.guard(this, () => this.#handler.onError?.(this, error));
+      this.context.guard(this, () => this.#handler.onError?.(this, error));
     });
   }
 
   /** Whether it is worth calling again. */
   #receiveOne(): boolean {
     if (this.isClosing) return false;
-    const size = this.#socket.tryReceive(this.home.receiveBuffer, 0);
-    if (size > this.home.receiveBuffer.length) {
+    const size = this.#socket.tryReceive(this.context.receiveBuffer, 0);
+    if (size > this.context.receiveBuffer.length) {
       this.#handler.onError?.(this, new SystemError('recvfrom', -EMSGSIZE, this.#socket.lastSender));
       return true;
     }
     if (size >= 0) {
-      this.#handler.onMessage(this, this.home.received(size), this.#socket.lastSender);
+      this.#handler.onMessage(this, this.context.received(size), this.#socket.lastSender);
       return true;
     }
     if (size === -EAGAIN || size === -EINTR) return false;

@@ -8,7 +8,7 @@
  */
 
 import { EFAULT } from '../kernel/abi.ts';
-import { plainView, trueByteLength } from '../kernel/intrinsic-bytes.ts';
+import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 
 const CHUNK_BYTES = 16_384;
 const SMALL_BYTES = 1_024;
@@ -23,7 +23,7 @@ export interface Chunk {
 
 /** A program may have shrunk or transferred the memory of bytes that it has given away. */
 export function isThere({ bytes, end }: Chunk): boolean {
-  return end <= trueByteLength(bytes);
+  return end <= intrinsicByteLength(bytes);
 }
 
 export class WriteQueue {

@@ -39,7 +39,7 @@ import {
   TCP_INFO_BYTES_ACKED_END,
   UCRED_SIZE,
 } from '../kernel/abi.ts';
-import { untilUninterrupted } from '../kernel/interruption.ts';
+import { retryOnEintr } from '../kernel/interruption.ts';
 import { type Libc, libc as processLibc } from '../kernel/libc.ts';
 import { familyOf, type SocketAddress } from '../kernel/socket-address.ts';
 import { check } from '../kernel/system-error.ts';
@@ -120,7 +120,7 @@ export class NetSocket extends Socket {
 
   /** accept4(2): waits for a connection. Close-on-exec; blocking, as every socket here unless told otherwise. */
   accept(): NetSocket {
-    const fd = untilUninterrupted(() => this.libc.accept4(this.fd, null, null, SOCK_CLOEXEC));
+    const fd = retryOnEintr(() => this.libc.accept4(this.fd, null, null, SOCK_CLOEXEC));
     return new NetSocket(check('accept4', fd), this.libc);
   }
 
@@ -128,7 +128,7 @@ export class NetSocket extends Socket {
   read(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
     return check(
       'recv',
-      untilUninterrupted(() => this.tryRead(buffer, offset, length)),
+      retryOnEintr(() => this.tryRead(buffer, offset, length)),
     );
   }
 
@@ -136,7 +136,7 @@ export class NetSocket extends Socket {
   write(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset): number {
     return check(
       'send',
-      untilUninterrupted(() => this.tryWrite(bytes, offset, length)),
+      retryOnEintr(() => this.tryWrite(bytes, offset, length)),
     );
   }
 
@@ -215,7 +215,7 @@ export class NetSocket extends Socket {
   /** connect(2): TCP goes on in the background, a second call would answer EALREADY. A Unix socket has done nothing yet. */
   #connectInterrupted(address: Uint8Array): number {
     if (this.family === AF_UNIX) {
-      return untilUninterrupted(() => this.libc.connect(this.fd, address, address.byteLength));
+      return retryOnEintr(() => this.libc.connect(this.fd, address, address.byteLength));
     }
     this.wait('writable', -1);
     return -this.takeError();

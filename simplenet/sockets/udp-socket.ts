@@ -8,7 +8,7 @@
  */
 
 import { MSG_NOSIGNAL, MSG_TRUNC, SOCK_DGRAM } from '../kernel/abi.ts';
-import { untilUninterrupted } from '../kernel/interruption.ts';
+import { retryOnEintr } from '../kernel/interruption.ts';
 import { type Libc, libc as processLibc } from '../kernel/libc.ts';
 import { decodeSocketAddress, SOCKADDR_MAX_SIZE, type SocketAddress } from '../kernel/socket-address.ts';
 import { check } from '../kernel/system-error.ts';
@@ -29,10 +29,10 @@ export interface ReceivedDatagram extends Datagram {
 }
 
 /** No datagram of UDP is larger than its length field can say. Those of Unix sockets may be. */
-const MOST_BYTES = 65_535;
+const MAX_BYTES = 65_535;
 
 /** Where `receive` receives: a datagram is copied out at its true length, so nobody pays for the largest. */
-const scratch = Buffer.allocUnsafeSlow(MOST_BYTES);
+const scratch = Buffer.allocUnsafeSlow(MAX_BYTES);
 
 export class UdpSocket extends Socket {
   // The sender's address lands here; one buffer for every datagram of this socket.
@@ -71,7 +71,7 @@ export class UdpSocket extends Socket {
   sendTo(bytes: Uint8Array, to: SocketAddress): void {
     check(
       'sendto',
-      untilUninterrupted(() => this.trySendTo(bytes, this.encode(to))),
+      retryOnEintr(() => this.trySendTo(bytes, this.encode(to))),
       to,
     );
   }
@@ -80,15 +80,15 @@ export class UdpSocket extends Socket {
   send(bytes: Uint8Array): void {
     check(
       'send',
-      untilUninterrupted(() => this.libc.send(this.fd, bytes, 0, bytes.byteLength, MSG_NOSIGNAL)),
+      retryOnEintr(() => this.libc.send(this.fd, bytes, 0, bytes.byteLength, MSG_NOSIGNAL)),
       this.#peer,
     );
   }
 
   /** recvfrom(2): waits for a datagram, and answers at most `maxBytes` of it. */
-  receive(maxBytes: number = MOST_BYTES): ReceivedDatagram {
-    const isShort = Number.isInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MOST_BYTES;
-    if (!isShort) throw new RangeError(`maxBytes is an integer from 0 to ${MOST_BYTES}, not ${String(maxBytes)}`);
+  receive(maxBytes: number = MAX_BYTES): ReceivedDatagram {
+    const isShort = Number.isInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MAX_BYTES;
+    if (!isShort) throw new RangeError(`maxBytes is an integer from 0 to ${MAX_BYTES}, not ${String(maxBytes)}`);
     const { length, truncated, from } = this.receiveFrom(scratch.subarray(0, maxBytes));
     return { bytes: Buffer.from(scratch.subarray(0, length)), length, truncated, from };
   }
@@ -97,7 +97,7 @@ export class UdpSocket extends Socket {
   receiveFrom(buffer: Uint8Array): Datagram {
     const size = check(
       'recvfrom',
-      untilUninterrupted(() => this.tryReceive(buffer, 0)),
+      retryOnEintr(() => this.tryReceive(buffer, 0)),
       this.#peer,
     );
     return { length: Math.min(size, buffer.byteLength), truncated: size > buffer.byteLength, from: this.lastSender };

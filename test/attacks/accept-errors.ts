@@ -19,10 +19,10 @@ const ERRORS = { short: ['EPERM', 'EIO', 'EAGAIN'], full: ['EPERM', 'EPROTO', 'E
 const BEGINNING_MS = 200;
 
 /** While errors last, such a server may use this share of a core. */
-const MOST_CPU_PERCENT = 5;
+const MAX_CPU_PERCENT = 5;
 
 /** After the last error, a client must be served within that time. */
-const MOST_RECOVERY_MS = 1_000;
+const MAX_RECOVERY_MS = 1_000;
 
 const site = (backend: string) => `
   import { constants } from 'node:os';
@@ -62,14 +62,14 @@ async function run({ backend, size }: AttackOptions): Promise<readonly Finding[]
       await sleep(size === 'short' ? 1_000 : 10_000);
       const cpu = (await switchTo(program, 'none')) - cpuBefore;
       const percent = (cpu / (performance.now() - startedAt)) * 100;
-      findings.push({ what: `${name}: % of a core`, value: Number(percent.toFixed(1)), atMost: MOST_CPU_PERCENT });
+      findings.push({ what: `${name}: % of a core`, value: Number(percent.toFixed(1)), atMost: MAX_CPU_PERCENT });
       const watch = new Stopwatch(program.child.pid);
       await client.until(() => client.answers === 1, 'the answer');
       const recoveryMs = Math.round(watch.stop().fairMs);
       findings.push({
         what: `${name}: ms until a client is served again`,
         value: recoveryMs,
-        atMost: MOST_RECOVERY_MS,
+        atMost: MAX_RECOVERY_MS,
       });
       client.destroy();
     }

@@ -14,7 +14,7 @@ import type { Attack, AttackOptions, Finding } from './attack.ts';
 
 const MEGABYTE = 1024 * 1024;
 const TIMER_MS = 10;
-const MOST_STALL_MS = 50;
+const MAX_STALL_MS = 50;
 
 /** What the memory of a process can grow by for other reasons: garbage that is not collected yet, above all. */
 const SLACK_MEGABYTES = 60;
@@ -85,7 +85,7 @@ async function holdTheThread(port: number, isFull: boolean): Promise<Finding[]> 
       value: status === expected ? 0 : status,
       atMost: 0,
     });
-    if (isFull) findings.push({ what: `${what}: stall, ms`, value: await stallMs(port), atMost: MOST_STALL_MS });
+    if (isFull) findings.push({ what: `${what}: stall, ms`, value: await stallMs(port), atMost: MAX_STALL_MS });
   }
   if (!isFull) return findings;
   const worst = `[${'{},'.repeat(MEGABYTE / 3 - 1)}{}]`;

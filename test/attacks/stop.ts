@@ -24,7 +24,7 @@ import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 import type { Attack, AttackOptions, Finding } from './attack.ts';
 
 const REQUEST = Buffer.from('GET /hello/world HTTP/1.1\r\nHost: x\r\n\r\n');
-const MOST_THINKING_MS = 50;
+const MAX_THINKING_MS = 50;
 const PIPELINE = 8;
 /** How long clients ask before SIGTERM, and how long they may take to notice the end. */
 const LOAD_MS = 150;
@@ -146,7 +146,7 @@ class Client implements StreamHandler {
     const stream = this.#stream;
     setTimeout(() => {
       if (stream === this.#stream) this.#ask();
-    }, this.#setting.random.below(MOST_THINKING_MS));
+    }, this.#setting.random.below(MAX_THINKING_MS));
   }
 
   #ask(): void {

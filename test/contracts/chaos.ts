@@ -16,7 +16,7 @@ import { Recorder } from './recorder.ts';
 import type { SimulatedWorld } from './simulated-world.ts';
 
 const CLIENTS = 12;
-const MOST_BYTES = 30_000;
+const MAX_BYTES = 30_000;
 const PATIENCE_MS = 60_000;
 
 /** One side of a connection: what it wants to say, and how far it has come. */
@@ -29,7 +29,7 @@ class Talker {
 
   constructor(random: Random, salt: number) {
     this.#random = random;
-    this.speech = Buffer.alloc(random.below(MOST_BYTES), salt);
+    this.speech = Buffer.alloc(random.below(MAX_BYTES), salt);
     for (let i = 0; i < this.speech.length; i++) this.speech[i] = (i * 7 + salt) & 0xff;
     const reaction: Partial<StreamHandler> = {
       onOpen: (stream) => this.#talk(stream),

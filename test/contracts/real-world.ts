@@ -9,8 +9,8 @@ import { type Libc, libc } from '../../simplenet/kernel/libc.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type { EventLoop } from '../../simplenet/loop/event-loop.ts';
 import type { Host } from '../../simplenet/loop/host.ts';
+import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import { nodeHost } from '../../simplenet/loop/node-host.ts';
-import { defaultLoopLimits } from '../../simplenet/loop/socket-loop.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 import type { World } from './world.ts';
 

@@ -4,7 +4,7 @@
 
 import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
-import { defaultLoopLimits } from '../../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';

@@ -39,7 +39,7 @@ const MEGABYTE = 1024 * 1024;
 const TRANSFER_BYTES = 64 * MEGABYTE;
 
 /** What the forwarder itself may hold of it: two queues, and what V8 has not collected yet. */
-const MOST_GROWTH_BYTES = 40 * MEGABYTE;
+const MAX_GROWTH_BYTES = 40 * MEGABYTE;
 
 /** Sends a block again and again, as fast as the other side takes it, then FIN. Answers what has been sent until now. */
 function sendMuch(socket: Socket): { readonly hash: Promise<string>; readonly sentBytes: () => number } {
@@ -81,11 +81,11 @@ test('much, in both directions at once, to a reader that rests', async (t) => {
   for (let last = -1; last !== down.sentBytes(); await sleep(200)) last = down.sentBytes();
   t.ok(down.sentBytes() < TRANSFER_BYTES, `it stood still at ${down.sentBytes()} bytes`);
   t.equal(await up.hash, await arrivedUp, 'the other direction went on');
-  t.ok(rssBytesOf(pid) - before < MOST_GROWTH_BYTES, 'memory while it stands still');
+  t.ok(rssBytesOf(pid) - before < MAX_GROWTH_BYTES, 'memory while it stands still');
 
   const arrivedDown = receiveAll(client);
   t.equal(await down.hash, await arrivedDown);
-  t.ok(rssBytesOf(pid) - before < MOST_GROWTH_BYTES, 'memory in the end');
+  t.ok(rssBytesOf(pid) - before < MAX_GROWTH_BYTES, 'memory in the end');
   forward.kill('SIGINT');
   t.same(await forward.ends().then(({ code, stderr }) => [code, stderr]), [0, '']);
 });

@@ -10,12 +10,12 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
-import { MOST_SOCKETS } from '../../examples/socketd/client-sockets.ts';
+import { MAX_SOCKETS } from '../../examples/socketd/client-sockets.ts';
 import { remoteLibc } from '../../examples/socketd/remote-libc.ts';
 import {
   ANSWER_HEAD_BYTES,
   encodeRequest,
-  MOST_DATA_BYTES,
+  MAX_DATA_BYTES,
   ProtocolError,
   RequestReader,
 } from '../../examples/socketd/wire.ts';
@@ -224,9 +224,9 @@ test('no call touches bytes outside of its buffer', async (t) => {
   t.throws(() => libc.close(fd + 0.5), TypeError);
 });
 
-test(`a client has at most ${MOST_SOCKETS} sockets, and the lowest number that is free`, async (t) => {
+test(`a client has at most ${MAX_SOCKETS} sockets, and the lowest number that is free`, async (t) => {
   const libc = (await RunningDaemon.start(t)).client();
-  const numbers = Array.from({ length: MOST_SOCKETS }, () => libc.socket(abi.AF_INET, abi.SOCK_STREAM, 0));
+  const numbers = Array.from({ length: MAX_SOCKETS }, () => libc.socket(abi.AF_INET, abi.SOCK_STREAM, 0));
   t.same(
     numbers,
     numbers.map((_, i) => i + 3),
@@ -297,9 +297,9 @@ test('a request may come in pieces of any size', async (t) => {
 });
 
 test('a request has at most so many bytes', async (t) => {
-  const longest = encodeRequest('send', [3], Buffer.alloc(MOST_DATA_BYTES));
-  t.equal(new RequestReader().push(longest)?.data.length, MOST_DATA_BYTES);
-  const longer = encodeRequest('send', [3], Buffer.alloc(MOST_DATA_BYTES + 1));
+  const longest = encodeRequest('send', [3], Buffer.alloc(MAX_DATA_BYTES));
+  t.equal(new RequestReader().push(longest)?.data.length, MAX_DATA_BYTES);
+  const longer = encodeRequest('send', [3], Buffer.alloc(MAX_DATA_BYTES + 1));
   t.throws(() => new RequestReader().push(longer), ProtocolError);
   t.throws(() => new RequestReader().push(longer.subarray(0, 100)), ProtocolError, 'told by its head already');
 });

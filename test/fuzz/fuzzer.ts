@@ -28,7 +28,7 @@ export interface Find {
 }
 
 /** Long ones cost time and say little. */
-const MOST_SEED_BYTES = 1_500;
+const MAX_SEED_BYTES = 1_500;
 
 /** How many requests are made by grammar at a time; then others take their place. */
 const BATCH = 100;
@@ -40,7 +40,7 @@ let inputsWritten: readonly Buffer[] | null = null;
 function written(): readonly Buffer[] {
   inputsWritten ??= [...writtenCases(), ...readRegressions()]
     .map(({ bytes }) => bytes)
-    .filter(({ length }) => length > 0 && length <= MOST_SEED_BYTES);
+    .filter(({ length }) => length > 0 && length <= MAX_SEED_BYTES);
   return inputsWritten;
 }
 

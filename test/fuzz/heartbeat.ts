@@ -9,7 +9,7 @@ import type { Input } from './properties.ts';
 import { lineOf } from './regressions.ts';
 
 /** Four thousand bytes, each of them escaped, and a comma for each cut. */
-const MOST_LINE_BYTES = 65_536;
+const MAX_LINE_BYTES = 65_536;
 
 const COUNT = 0;
 const EXECUTIONS = 1;
@@ -22,7 +22,7 @@ export class Heartbeat {
   readonly #numbers: Int32Array;
   readonly #line: Buffer;
 
-  constructor(memory = new SharedArrayBuffer(HEADER_BYTES + MOST_LINE_BYTES)) {
+  constructor(memory = new SharedArrayBuffer(HEADER_BYTES + MAX_LINE_BYTES)) {
     this.memory = memory;
     this.#numbers = new Int32Array(memory, 0, HEADER_BYTES / Int32Array.BYTES_PER_ELEMENT);
     this.#line = Buffer.from(memory, HEADER_BYTES);

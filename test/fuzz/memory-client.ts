@@ -12,7 +12,7 @@ import { defaultLimits, type Limits } from '../../http/limits.ts';
 import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
 
 /** A handler of these tests needs a turn or two. */
-const MOST_TURNS = 100;
+const MAX_TURNS = 100;
 
 const crampedLimits: Limits = { ...defaultLimits, bodyBufferBytes: 4 };
 
@@ -38,7 +38,7 @@ export interface Conversation {
 /** Turns, until nothing changes any more. */
 async function settle(stream: MemoryStream): Promise<void> {
   for (let turns = 0, quiet = 0; quiet < 2; turns++) {
-    if (turns === MOST_TURNS) throw new Error('the server never comes to rest');
+    if (turns === MAX_TURNS) throw new Error('the server never comes to rest');
     const before = stream.sentBytes;
     await nextTurn();
     const isQuiet = stream.queuedBytes === 0 && !stream.wantsTurn && stream.sentBytes === before;

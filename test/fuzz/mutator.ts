@@ -69,16 +69,16 @@ const SPICES = [
   ...['1;a="b"\r\n', 'Connection: close\r\n', 'Connection: keep-alive\r\n', 'Expect: 100-continue\r\n', 'x'.repeat(40)],
 ].map((text) => Buffer.from(text, 'latin1'));
 
-const MOST_RANGE_BYTES = 24;
-const MOST_MUTATIONS = 4;
+const MAX_RANGE_BYTES = 24;
+const MAX_MUTATIONS = 4;
 
 /** Requests that grow without end would only cost time. */
-const MOST_BYTES = 4_000;
+const MAX_BYTES = 4_000;
 
 /** Two offsets in order, not far from each other. */
 function rangeIn(random: Random, bytes: Buffer): [from: number, to: number] {
   const from = random.below(bytes.length + 1);
-  return [from, Math.min(bytes.length, from + random.below(MOST_RANGE_BYTES))];
+  return [from, Math.min(bytes.length, from + random.below(MAX_RANGE_BYTES))];
 }
 
 function replaced(bytes: Buffer, from: number, to: number, by: Uint8Array): Buffer {
@@ -125,10 +125,10 @@ function changed(random: Random, bytes: Buffer, to: (byte: number) => number): B
 /** A damaged copy. `other` is where foreign parts come from. */
 export function mutate(random: Random, bytes: Buffer, other: Buffer): Buffer {
   let mutated = bytes;
-  for (let times = 1 + random.below(MOST_MUTATIONS); times > 0; times--) {
+  for (let times = 1 + random.below(MAX_MUTATIONS); times > 0; times--) {
     mutated = random.pick(mutations)(random, mutated, other);
   }
-  return mutated.subarray(0, MOST_BYTES);
+  return mutated.subarray(0, MAX_BYTES);
 }
 
 /** Where bytes are cut when they arrive: in some places, sometimes in all. The last cut is the length. */

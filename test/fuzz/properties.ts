@@ -172,7 +172,7 @@ function faultOfInterims(answers: readonly Answer[], { messages }: Reading): str
 }
 
 /** Pieces of more than a few bytes, or each would cost two turns. */
-const MOST_PATIENT_PIECES = 8;
+const MAX_PATIENT_PIECES = 8;
 
 function oneAnswerEach(createReader: CreateReader): Property {
   const read = createReader();
@@ -182,7 +182,7 @@ function oneAnswerEach(createReader: CreateReader): Property {
       const salt = bytes.length + cuts.length;
       const styleOf = (index: number) => styles[(index + salt) % styles.length] as Style;
       const pieces = cuts.map((cut, i) => bytes.subarray(cuts[i - 1] ?? 0, cut));
-      const isHasty = salt % 2 === 0 || pieces.length > MOST_PATIENT_PIECES;
+      const isHasty = salt % 2 === 0 || pieces.length > MAX_PATIENT_PIECES;
       const manners = { isSlow: salt % 3 === 0, isHasty, isCramped: salt % 5 === 0 };
       const { sent, isEnded, closedAfter, wasAborted, reported } = await converse(pieces, echoing(styleOf), manners);
       if (reported.length > 0) return `an error: ${String(reported[0])}`;

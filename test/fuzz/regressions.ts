@@ -33,9 +33,9 @@ export function readRegressions(file = REGRESSIONS): Input[] {
   return lines.filter((line) => line !== '' && !line.startsWith('#')).map(inputOf);
 }
 
-const MOST_WORDS = 300;
+const MAX_WORDS = 300;
 
 export function appendRegression(what: string, input: Input, file = REGRESSIONS): void {
-  const words = what.replaceAll('\n', ' ').slice(0, MOST_WORDS);
+  const words = what.replaceAll('\n', ' ').slice(0, MAX_WORDS);
   appendFileSync(file, `\n# ${words}\n${lineOf(input)}\n`);
 }

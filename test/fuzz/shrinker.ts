@@ -7,7 +7,7 @@
 
 import type { Input } from './properties.ts';
 
-const MOST_TRIES = 3_000;
+const MAX_TRIES = 3_000;
 
 /** From here on every length is tried: what can only be left out together is often a word or a line. */
 const WORD_BYTES = 32;
@@ -21,7 +21,7 @@ export async function shrink(input: Input, fails: Fails): Promise<Input> {
   let smallest = input;
   let tries = 0;
   const accept = async (candidate: Input): Promise<boolean> => {
-    if (tries++ >= MOST_TRIES || !(await fails(candidate))) return false;
+    if (tries++ >= MAX_TRIES || !(await fails(candidate))) return false;
     smallest = candidate;
     return true;
   };

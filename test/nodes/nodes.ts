@@ -15,14 +15,14 @@ import { type Cost, outOfLine } from './verdict.ts';
 
 /** What rests on Node's loop, its timers, its garbage collector or its string encodings. The rest cannot differ. */
 const files = [
-  'simplenet/loop/node-host',
-  'simplenet/epoll/epoll-loop', // counts system calls, as http/serve does
-  'contracts/event-loop-on-linux',
-  'transcripts/transcripts',
-  'on-io-uring/transcripts',
-  'oracle/oracle',
-  'http/serve',
-  'attacks/terminate',
+  'simplenet/loop/node-host.test',
+  'simplenet/epoll/epoll-loop.test', // counts system calls, as http/serve does
+  'contracts/event-loop-on-linux.test',
+  'transcripts/transcripts.test',
+  'on-io-uring/transcripts.test',
+  'oracle/oracle.test',
+  'http/serve.test',
+  'attacks/terminate.test',
 ];
 
 const CLIENTS = [1, 64];
@@ -49,7 +49,7 @@ async function failuresOn(node: string): Promise<readonly string[]> {
   const left = [...files];
   const some = async () => {
     for (let file = left.shift(); file !== undefined; file = left.shift()) {
-      const { isGood, stdout, stderr } = await run(node, [join(buildFolder, 'test', `${file}.test.js`)]);
+      const { isGood, stdout, stderr } = await run(node, [join(buildFolder, 'test', `${file}.js`)]);
       if (isGood) continue;
       failed.push(file);
       const why = stdout.split('\n').filter((line) => /^\s*not ok/.test(line));

@@ -14,7 +14,7 @@ export interface OracleCase {
 }
 
 /** Of the transcripts that send a megabyte, only size is the point, and that is ours to limit. */
-const MOST_BYTES = 20_000;
+const MAX_BYTES = 20_000;
 
 /** A request behind: with it, hardly a parser can wait for more before it makes up its mind. */
 const NEXT = 'GET /next HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n';
@@ -25,7 +25,7 @@ export function writtenCases(): OracleCase[] {
     cases.map((one) => ({ title: `${one.file}: ${one.title}`, text: bytesOf(one).toString('latin1') })),
   );
   return [...corpus, ...transcripts]
-    .filter(({ text }) => text.length <= MOST_BYTES)
+    .filter(({ text }) => text.length <= MAX_BYTES)
     .flatMap(({ title, text }) => [
       { title, bytes: Buffer.from(text, 'latin1'), cutUpTo: 0 },
       { title: `${title}, with a request behind`, bytes: Buffer.from(text + NEXT, 'latin1'), cutUpTo: text.length },

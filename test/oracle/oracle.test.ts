@@ -21,10 +21,10 @@ const SEED = Number(process.env.SEED ?? 1);
 const CASES = Number(process.env.CASES ?? 4_000);
 
 /** Longer ones would take n readings of n bytes each. */
-const MOST_SPLIT_BYTES = 200;
+const MAX_SPLIT_BYTES = 200;
 
 /** More would say no more. */
-const MOST_SHOWN = 10;
+const MAX_SHOWN = 10;
 
 // A stack for each of many thousand refusals would take a third of the time.
 Error.stackTraceLimit = 0;
@@ -73,7 +73,7 @@ class Tally {
   }
 
   #fail(title: string, bytes: Buffer, details: object): void {
-    if (++this.#failures > MOST_SHOWN) return;
+    if (++this.#failures > MAX_SHOWN) return;
     this.#t.fail(`${title}: "${visible(bytes.toString('latin1'))}"`, { details, stack: '' });
   }
 }
@@ -91,7 +91,7 @@ test('requests that somebody wrote: the corpus and the transcripts, whole and cu
   const tally = new Tally(t);
   for (const one of writtenCases()) {
     const whole = tally.judge(one);
-    if (one.cutUpTo > MOST_SPLIT_BYTES) continue;
+    if (one.cutUpTo > MAX_SPLIT_BYTES) continue;
     for (let cut = 1; cut <= one.cutUpTo; cut++) tally.split(one, whole, [cut, one.bytes.length]);
   }
   tally.report();

@@ -25,7 +25,7 @@ export interface CoreOptions {
 /** Each of these, read by mistake, would end something, go on with something or break it. */
 const poisons = ['\r\n', 'A', '\r\n\r\n', ': ', '0', '\n', '\0', ' HTTP/1.1\r\n', ';'].map((text) => Buffer.from(text));
 
-const MOST_POISON_BEFORE = 7;
+const MAX_POISON_BEFORE = 7;
 const POISON_BEHIND = 24;
 
 /** A request of which so much is known as its head says. */
@@ -79,7 +79,7 @@ class Core {
   /** Hands these bytes, placed among poison, to whoever is to read them; answers how many were used, or a negated status. */
   #step(bytes: Buffer): number {
     const poison = poisons[this.#salt % poisons.length] as Buffer;
-    const start = this.#salt++ % MOST_POISON_BEFORE;
+    const start = this.#salt++ % MAX_POISON_BEFORE;
     const end = start + bytes.length;
     const buffer = Buffer.allocUnsafe(end + POISON_BEHIND).fill(poison);
     buffer.set(bytes, start);

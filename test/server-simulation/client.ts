@@ -82,15 +82,15 @@ export interface VerdictSettings {
   readonly tickMs: number;
   readonly receiveBufferBytes: number;
   readonly bodyBufferBytes: number;
-  readonly drainBytes: number;
+  readonly discardBytes: number;
   readonly answerBufferBytes: number;
   readonly requestsPerConnection: number;
 }
 
-const MOST_READ = 65_536;
-const MOST_CRUMBLED_BYTES = 1_500;
+const MAX_READ = 65_536;
+const MAX_CRUMBLED_BYTES = 1_500;
 const ALL = 1_000_000;
-const readBuffer = Buffer.alloc(MOST_READ);
+const readBuffer = Buffer.alloc(MAX_READ);
 const LINGER_NOW = Buffer.from(new Int32Array([1, 0]).buffer);
 
 export function temperOf(random: Random, scriptBytes: number): Temper {
@@ -98,7 +98,7 @@ export function temperOf(random: Random, scriptBytes: number): Temper {
   const stops = !isCalm && random.chance(0.35);
   return {
     // Byte by byte, the long ones would take all the time there is.
-    pieceBytes: random.pick([scriptBytes < MOST_CRUMBLED_BYTES ? 3 : 300, 300, 3_000, ALL, ALL, ALL]),
+    pieceBytes: random.pick([scriptBytes < MAX_CRUMBLED_BYTES ? 3 : 300, 300, 3_000, ALL, ALL, ALL]),
     ahead: random.pick([1, 4, 20, 100]),
     reading: isCalm ? 'prompt' : random.pick(['prompt', 'prompt', 'slow', 'pausing']),
     thinks: random.pick([0, 0.05]),
@@ -410,7 +410,7 @@ export class Client {
   #read(): void {
     const { reading } = this.temper;
     const now = this.#world.now();
-    const most = reading === 'slow' ? 1 + this.#random.below(600) : MOST_READ;
+    const most = reading === 'slow' ? 1 + this.#random.below(600) : MAX_READ;
     if (!this.#receive(most)) return;
     if (reading === 'slow' && this.#random.chance(0.3)) this.#readsAt = this.#pause(1 + this.#random.below(200));
     if (reading === 'pausing' && this.#random.chance(0.1)) {
@@ -441,7 +441,7 @@ export class Client {
   #receiveAll(): void {
     this.#hasFailed = true; // the kernel has told of the RST, and will not do so again
     const news = EPOLLIN | EPOLLERR | EPOLLHUP;
-    while (!this.isOver && ((this.#file as SimulatedTcpSocket).readiness() & news) !== 0) this.#receive(MOST_READ);
+    while (!this.isOver && ((this.#file as SimulatedTcpSocket).readiness() & news) !== 0) this.#receive(MAX_READ);
   }
 
   #takeAnswers(hasEnded: boolean): void {

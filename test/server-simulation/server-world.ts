@@ -43,14 +43,14 @@ export interface Day {
   readonly simulatedMs: number;
 }
 
-const MOST_FILES = 1_000_000;
+const MAX_FILES = 1_000_000;
 /** The most bytes of one answer that is handed over at once, and of the buffer in which answers are put together. */
 const LARGEST_WRITE_BYTES = 45_000;
 const OUTPUT_BYTES = 65_536;
 /** Longer than everything that a client may have to wait for, one after the other. */
 const PATIENCE_MS = 20_000;
 const WEATHER_CHANGES = 0.002;
-const MOST_ACTS = 6;
+const MAX_ACTS = 6;
 
 /** Some of the worlds do as Node does and carry out in a microtask what is to be done soon. */
 class PromptHost extends SimulatedHost {
@@ -137,7 +137,7 @@ export class ServerWorld implements ClientWorld, SiteWorld {
     this.settings = { ...timeouts, ...limits, tickMs: loop.tickMs, receiveBufferBytes: loop.receiveBufferBytes };
     this.isLenient = stepMs > 0;
     this.graceMs = setting.graceMs;
-    this.kernel = new SimulatedKernel({ seed, maxFiles: MOST_FILES, sendBufferBytes, receiveBufferBytes });
+    this.kernel = new SimulatedKernel({ seed, maxFiles: MAX_FILES, sendBufferBytes, receiveBufferBytes });
     const isPrompt = this.#random.chance(0.5);
     this.#host = isPrompt
       ? new PromptHost(this.kernel, { seed, stepMs })
@@ -285,7 +285,7 @@ export class ServerWorld implements ClientWorld, SiteWorld {
         (what) => this.count(what),
       );
     }
-    for (let acts = 1 + this.#random.below(MOST_ACTS + this.#clients.length / 10); acts > 0; acts--) {
+    for (let acts = 1 + this.#random.below(MAX_ACTS + this.#clients.length / 10); acts > 0; acts--) {
       this.#lookAt = this.#random.below(Math.max(1, this.#clients.length));
       const client = this.#nextActor();
       if (client === null) break;

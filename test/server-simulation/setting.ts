@@ -7,7 +7,7 @@
  */
 
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../../http/limits.ts';
-import { defaultLoopLimits, type LoopLimits } from '../../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits, type LoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import type { Random } from '../simulation/random.ts';
 import { allFaults, noFaults, type SimulatedFaults } from '../simulation/simulated-faults.ts';
 
@@ -37,7 +37,7 @@ function limitsOf(random: Random): Limits {
   return {
     ...defaultLimits,
     bodyBufferBytes: random.pick([700, 4_096, 16_384]),
-    drainBytes: random.pick([500, 8_192]),
+    discardBytes: random.pick([500, 8_192]),
     answerBufferBytes: random.pick([10_000, 30_000]),
     requestsPerConnection: random.pick([NEVER, NEVER, NEVER, NEVER, 3, 20]),
     connections: random.pick([NEVER, NEVER, NEVER, 24]),

@@ -170,7 +170,7 @@ function checkClose(
     // A router answers by itself: nobody has written down when. A stop may find requests behind this one, or not.
     const mayStop = exchange.wasStopping !== false && world.stoppedAt >= 0;
     // An answer that begins before the body has come does not know that it will be read.
-    const isEarly = exchange.deed === 'relay' && (exchange.body?.length ?? 0) > settings.drainBytes;
+    const isEarly = exchange.deed === 'relay' && (exchange.body?.length ?? 0) > settings.discardBytes;
     assert.ok(mayStop || isEarly || leavesBody(exchange, settings), `${shown} with ${CLOSE}, and nobody knows why`);
   }
 }
@@ -179,7 +179,9 @@ function checkClose(
 function leavesBody(exchange: Exchange, settings: VerdictSettings): boolean {
   const { deed, body } = exchange;
   if (body === null || (deed !== 'ignore' && deed !== 'taste' && deed !== 'reject')) return false;
-  return exchange.expectsContinue || body.length > settings.drainBytes || exchange.wire.length > settings.drainBytes;
+  return (
+    exchange.expectsContinue || body.length > settings.discardBytes || exchange.wire.length > settings.discardBytes
+  );
 }
 
 /** Why the connection was allowed to end now. Throws where it was not. */

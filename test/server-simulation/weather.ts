@@ -23,7 +23,7 @@ const storms: readonly Partial<SimulatedFaults>[] = [
   { delayedDelivery: 1 },
 ];
 
-const MOST_FAMINE_MS = 400;
+const MAX_FAMINE_MS = 400;
 
 export class Weather {
   readonly #kernel: SimulatedKernel;
@@ -49,7 +49,7 @@ export class Weather {
       this.#isFamine = true;
       this.#kernel.limit.current = this.#kernel.openCount + 3;
       count('famines');
-      after(1 + this.#random.below(MOST_FAMINE_MS), () => {
+      after(1 + this.#random.below(MAX_FAMINE_MS), () => {
         this.#isFamine = false;
         this.#kernel.limit.current = this.#mostFiles;
       });

@@ -30,7 +30,7 @@ import type { Lane } from './simulated-wire.ts';
 const { ECONNREFUSED, EDESTADDRREQ, EMSGSIZE, ENOTCONN, EPERM, EPROTOTYPE } = constants.errno;
 
 /** udp(7): 65,535 less the headers of IPv4 and UDP. */
-const MOST_BYTES = 65_507;
+const MAX_BYTES = 65_507;
 /** What the kernel charges for a datagram beside its bytes, about. */
 const OVERHEAD = 512;
 /** unix(7), net.unix.max_dgram_qlen. */
@@ -108,7 +108,7 @@ export class SimulatedDatagramSocket extends SimulatedSocket implements Lane {
       const bound = this.network.autobind(this, null);
       if (bound < 0) return bound;
     }
-    if (bytes.length > MOST_BYTES) return -EMSGSIZE;
+    if (bytes.length > MAX_BYTES) return -EMSGSIZE;
     const target = (to ?? this.remote) as InternetAddress | null;
     if (target === null) return -EDESTADDRREQ;
     if (target.port === 0) return -EINVAL;

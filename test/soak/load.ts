@@ -15,8 +15,8 @@ const LARGE_BYTES = 1_000_000;
 const UPLOAD_BYTES = 300_000;
 const PIPELINED = 50;
 /** The server gives up a connection that says nothing after some 10 s. */
-const MOST_IDLE_MS = 30_000;
-const MOST_FAILURES = 20;
+const MAX_IDLE_MS = 30_000;
+const MAX_FAILURES = 20;
 
 /** What a kind of client does, once. It throws where the server was wrong. */
 type Deed = (load: Load) => Promise<void>;
@@ -130,7 +130,7 @@ async function idle({ port, idlers }: Load): Promise<void> {
   idlers.add(client);
   try {
     if (Math.random() < 0.5) client.write(get('/'));
-    await client.ended(MOST_IDLE_MS);
+    await client.ended(MAX_IDLE_MS);
     expect(client.text === '' || client.text.startsWith('HTTP/1.1 200 '), client.text);
   } finally {
     idlers.delete(client);
@@ -196,7 +196,7 @@ export class Load {
       try {
         await deed(this);
       } catch (error) {
-        if (this.failures.length < MOST_FAILURES) this.failures.push(`${name}: ${(error as Error).message}`);
+        if (this.failures.length < MAX_FAILURES) this.failures.push(`${name}: ${(error as Error).message}`);
       }
       this.done[name] = (this.done[name] ?? 0) + 1;
       await sleep(pauseMs);

@@ -29,12 +29,12 @@ const SAMPLE_MS = 1_000;
 
 /** A client that has closed looks like one that has ended its side and waits: its handler may go on for 10 s. */
 const PATIENCE_MS = 20_000;
-const MOST_MINUTES = 7 * 24 * 60;
+const MAX_MINUTES = 7 * 24 * 60;
 const MEGABYTE = 1024 * 1024;
 
 /** So much of the time is warm-up, but not more than a few minutes. */
 const WARM_UP_SHARE = 0.3;
-const MOST_WARM_UP_MS = 5 * MINUTE_MS;
+const MAX_WARM_UP_MS = 5 * MINUTE_MS;
 
 /** V8 needs about a minute to settle: of less time, memory says nothing. */
 const LEAST_MINUTES_FOR_MEMORY = 2;
@@ -65,8 +65,8 @@ function settings(): Settings | null {
   });
   if (values.help) return null;
   const minutes = Number(values.minutes);
-  if (!(minutes > 0) || minutes > MOST_MINUTES) {
-    throw new RangeError(`--minutes must be a number above 0 and up to ${MOST_MINUTES}, not '${values.minutes}'`);
+  if (!(minutes > 0) || minutes > MAX_MINUTES) {
+    throw new RangeError(`--minutes must be a number above 0 and up to ${MAX_MINUTES}, not '${values.minutes}'`);
   }
   const { output = null } = values;
   if (output !== null && !/\.(svg|csv)$/.test(output)) {
@@ -120,7 +120,7 @@ function findingOf(what: string, samples: readonly Sample[], bounds: Bounds, uni
 
 async function soak({ minutes, backend, output }: Settings): Promise<boolean> {
   const durationMs = minutes * MINUTE_MS;
-  const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, MOST_WARM_UP_MS);
+  const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, MAX_WARM_UP_MS);
   // As a server that nobody looks into: no garbage is collected because it is asked how it is.
   const server = await ServerProcess.start(backend === undefined ? {} : { backend }, { nodeOptions: [] });
   try {

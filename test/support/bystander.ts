@@ -16,8 +16,8 @@ const REQUESTS_PER_CONNECTION = 5;
 const PAUSE_MS = 10;
 
 /** The longest that an answer may take, and half of them, beside the time in which the machine had no core for us. */
-const MOST_MS = 3_000;
-const MOST_TYPICAL_MS = 250;
+const MAX_MS = 3_000;
+const MAX_TYPICAL_MS = 250;
 
 /** Of fewer, none is typical. */
 const LEAST_FOR_TYPICAL = 10;
@@ -58,9 +58,9 @@ export class Bystander {
     if (sorted.length === 0) return 'it was never served';
     // Tests run on machines that are busy with other things. What the server can do nothing about is not counted.
     const waited = this.#waits.totalMs - this.#waitedBefore;
-    const mostTypical = MOST_TYPICAL_MS + waited / sorted.length;
+    const mostTypical = MAX_TYPICAL_MS + waited / sorted.length;
     const isSlow = sorted.length >= LEAST_FOR_TYPICAL && typical > mostTypical;
-    if (isSlow || worst > MOST_MS + waited) {
+    if (isSlow || worst > MAX_MS + waited) {
       const times = `${typical.toFixed(0)} ms, the slowest ${worst.toFixed(0)} ms`;
       return `answers took ${times}; ${waited.toFixed(0)} ms of it all were waits for a core`;
     }

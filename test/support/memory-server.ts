@@ -4,7 +4,7 @@
  * The stream keeps the contract of event-loop.ts as far as it goes; whoever drives it sees to the rest.
  */
 
-import type { ConnectionHome } from '../../http/connection/connection.ts';
+import type { ConnectionContext } from '../../http/connection/connection-context.ts';
 import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
@@ -110,7 +110,7 @@ export class MemoryStream implements Stream {
 }
 
 /** A server, as far as a connection needs one. */
-export class MemoryHome implements ConnectionHome {
+export class MemoryHome implements ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
@@ -160,5 +160,5 @@ export class MemoryHome implements ConnectionHome {
     this.reported.push(error);
   }
 
-  gone(): void {}
+  forget(): void {}
 }

@@ -28,7 +28,7 @@ export interface TargetState {
 
 const PIECE_BYTES = 65_536;
 const LONGEST_WAIT_MS = 10_000;
-const MOST_ERRORS = 100;
+const MAX_ERRORS = 100;
 
 const site = new Router();
 let atWork = 0;
@@ -97,7 +97,7 @@ const options = JSON.parse(process.argv[2] ?? '{}') as ServeOptions;
 const server = serve(site, {
   ...options,
   onError(error) {
-    if (errors.length < MOST_ERRORS) errors.push((error as Error).stack ?? String(error));
+    if (errors.length < MAX_ERRORS) errors.push((error as Error).stack ?? String(error));
   },
 });
 

@@ -304,12 +304,12 @@ export function faultOfLastWords(received: Received, start: number, isSuccessAll
   return end === received.bytes.length ? null : `after the answer: ${quote(received.bytes.subarray(end))}`;
 }
 
-const MOST_QUOTED = 80;
+const MAX_QUOTED = 80;
 
 /** Bytes on one line, shortened. */
 export function quote(bytes: Buffer): string {
-  const text = visible(bytes.toString('latin1', 0, MOST_QUOTED));
-  return `"${text}"${bytes.length > MOST_QUOTED ? ` and ${bytes.length - MOST_QUOTED} bytes more` : ''}`;
+  const text = visible(bytes.toString('latin1', 0, MAX_QUOTED));
+  return `"${text}"${bytes.length > MAX_QUOTED ? ` and ${bytes.length - MAX_QUOTED} bytes more` : ''}`;
 }
 
 /** Text with its control bytes and its bytes beyond ASCII as a transcript writes them. */

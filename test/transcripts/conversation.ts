@@ -16,13 +16,13 @@ import { type Answer, asLines, compareAnswers, faultOfLastWords, quote, type Rec
 import { type Case, parseTranscripts, type Step } from './transcript.ts';
 
 /** No case may take longer, beside the time in which the machine had no core for us. */
-const MOST_MS = 5_000;
+const MAX_MS = 5_000;
 
 /** Then it hangs. */
 const PATIENCE_MS = 30_000;
 
 /** Where reading stops, and with it the server if it minds its peer. */
-const MOST_BYTES = 2_000_000;
+const MAX_BYTES = 2_000_000;
 
 /** How long a connection that may stay open is watched for bytes that nobody expects. */
 const QUIET_MS = 30;
@@ -130,7 +130,7 @@ class Connection {
     this.#length += chunk.length;
     this.#chunks.push(chunk);
     this.#receivedAt = Date.now();
-    if (this.#length > MOST_BYTES) this.socket.pause();
+    if (this.#length > MAX_BYTES) this.socket.pause();
     this.#changed();
   }
 }
@@ -170,7 +170,7 @@ class Conversation {
     const said = this.#case.never.find((text) => bytes.includes(text));
     if (said !== undefined) this.#fail(`this must never be sent: ${quote(said)}`);
     const { wallMs, fairMs } = this.#connection.watch.stop();
-    const [least, most] = this.#case.between ?? [0, MOST_MS];
+    const [least, most] = this.#case.between ?? [0, MAX_MS];
     if (wallMs < least) this.#fail(`it took ${Math.round(wallMs)} ms, and should take at least ${least}`);
     if (fairMs > most) this.#fail(`it took ${Math.round(fairMs)} ms, and should take at most ${most}`);
     if (this.#stopped !== null) await this.#inTime(this.#stopped, 'close() to have closed everything');
@@ -322,12 +322,12 @@ function wrap(lines: readonly string[]): string[] {
   return lines.flatMap((line) => (line === '' ? [''] : (line.match(new RegExp(`.{1,${COLUMN}}`, 'g')) ?? [])));
 }
 
-const MOST_LINES = 40;
+const MAX_LINES = 40;
 
 /** What the transcript says beside what the server said. */
 export function sideBySide(expected: readonly string[], actual: Buffer): string {
-  const left = wrap(expected).slice(0, MOST_LINES);
-  const right = wrap(asLines(actual.subarray(0, 4_000))).slice(0, MOST_LINES);
+  const left = wrap(expected).slice(0, MAX_LINES);
+  const right = wrap(asLines(actual.subarray(0, 4_000))).slice(0, MAX_LINES);
   const rows = Array.from({ length: Math.max(left.length, right.length) }, (_, i) => {
     return `${(left[i] ?? '').padEnd(COLUMN)} | ${right[i] ?? ''}`.trimEnd();
   });

@@ -9,7 +9,7 @@ import { test } from 'tap';
 import { playAll } from './stage.ts';
 import { bytesOf, type Case, readCorpus } from './transcript.ts';
 
-const MOST_BYTES = 3_000;
+const MAX_BYTES = 3_000;
 
 /** A byte in each turn can take many seconds on a busy machine. The server must still be patient when the last one comes. */
 const patient = { headerMs: 60_000, idleMs: 60_000, bodyGraceMs: 60_000, lingerMs: 60_000 };
@@ -21,7 +21,7 @@ function isSplittable(one: Case): boolean {
   if (ABOUT_TIME.includes(one.file) || one.between !== null) return false;
   if (one.steps.some((step) => step.kind === 'drip')) return false;
   const { length } = bytesOf(one);
-  return length > 0 && length <= MOST_BYTES;
+  return length > 0 && length <= MAX_BYTES;
 }
 
 for (const file of readCorpus()) {

@@ -9,7 +9,7 @@ import { type ServeOptions, Server } from '../../../http/serve.ts';
 import { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { AF_INET, MSG_DONTWAIT, SHUT_WR, SOCK_NONBLOCK, SOCK_STREAM } from '../../../simplenet/kernel/abi.ts';
 import { encodeSocketAddress } from '../../../simplenet/kernel/socket-address.ts';
-import { defaultLoopLimits } from '../../../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { SimulatedHost } from '../../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../../simulation/simulated-kernel.ts';
 

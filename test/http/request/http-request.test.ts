@@ -13,7 +13,7 @@ const signal = AbortSignal.timeout(60_000);
 const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
   peerCredentials: null,
-  signalFor: () => signal,
+  createSignal: () => signal,
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -88,7 +88,7 @@ test('the signal is made by nobody but those who ask', async (t) => {
   const watching: RequestOrigin = {
     remoteAddress: origin.remoteAddress,
     peerCredentials: null,
-    signalFor() {
+    createSignal() {
       asked++;
       return signal;
     },
@@ -102,9 +102,9 @@ test('the signal is made by nobody but those who ask', async (t) => {
 const NOWHERE: BodySource = {
   limits: defaultLimits,
   bodyMemory: new BodyMemory(defaultLimits.bodyMemoryBytes, 0, () => ({ cancel() {} })),
-  wanted() {},
-  enough() {},
-  refused() {},
+  resumeReading() {},
+  pauseReading() {},
+  refuseBody() {},
 };
 
 function withBody(content: string, trailers = ''): HttpRequest {

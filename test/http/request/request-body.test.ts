@@ -27,15 +27,15 @@ class Source implements BodySource {
     this.bodyMemory = memory ?? new BodyMemory(this.limits.bodyMemoryBytes, 1, after);
   }
 
-  refused(error: HttpError): void {
+  refuseBody(error: HttpError): void {
     this.refusals.push(error);
   }
 
-  wanted(): void {
+  resumeReading(): void {
     this.calls.push('wanted');
   }
 
-  enough(): void {
+  pauseReading(): void {
     this.calls.push('enough');
   }
 
@@ -351,7 +351,7 @@ test('discard: what waits is dropped, and so is what comes', async (t) => {
   body.discard();
   t.equal(push(body, 'x'.repeat(50)), 50, 'it is still consumed');
   t.equal(body.receivedBytes, 59, 'and counted');
-  t.same(source.take(), [], 'and is never enough: nothing is kept');
+  t.same(source.take(), [], 'and is never pauseReading: nothing is kept');
   await t.rejects(body.text(), Error, 'a late reader learns that it is late');
 });
 

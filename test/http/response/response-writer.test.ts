@@ -6,15 +6,15 @@ import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
-import { type ResponseSink, ResponseWriter } from '../../../http/response/response-writer.ts';
+import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../../../http/response/response-writer.ts';
 import { statusLine } from '../../../http/status.ts';
 import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 
 const DATE = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
 
 /** A connection that keeps what it is given. */
-class Sink implements ResponseSink {
-  isGone = false;
+class Sink implements ResponseOutput, ResponseOwner {
+  isClosed = false;
   isOverfull = false;
   isHeadRequest = false;
   minorVersion = 1;
@@ -25,12 +25,12 @@ class Sink implements ResponseSink {
   handovers = 0;
   completions = 0;
   breaks = 0;
-  readonly failures: [error: unknown, response: ResponseWriter][] = [];
+  readonly failures: unknown[] = [];
   upgrades: string[] = [];
   drain: Promise<void> = Promise.resolve();
   readonly #pieces: Buffer[] = [];
 
-  persists(): boolean {
+  canKeepAlive(): boolean {
     this.timesAsked++;
     return this.mayPersist;
   }
@@ -57,21 +57,21 @@ class Sink implements ResponseSink {
     this.#pieces.push(Buffer.from(bytes));
   }
 
-  streaming(): void {}
+  beginStream(): void {}
 
-  handedOver(): void {
+  pieceWritten(): void {
     this.handovers++;
   }
 
-  drained(): Promise<void> {
+  waitForDrain(): Promise<void> {
     return this.drain;
   }
 
-  completed(): void {
+  responseCompleted(): void {
     this.completions++;
   }
 
-  isAskedFor(protocol: string): boolean {
+  hasAskedFor(protocol: string): boolean {
     return protocol === this.asksFor;
   }
 
@@ -79,11 +79,11 @@ class Sink implements ResponseSink {
     this.upgrades.push(fields);
   }
 
-  failed(error: unknown, response: ResponseWriter): void {
-    this.failures.push([error, response]);
+  handlerFailed(error: unknown): void {
+    this.failures.push(error);
   }
 
-  broken(): void {
+  abortResponse(): void {
     this.breaks++;
   }
 
@@ -102,12 +102,16 @@ interface Request {
   readonly mayPersist?: boolean;
   readonly asksFor?: string;
   readonly isRequestRead?: boolean;
-  readonly isGone?: boolean;
+  readonly isClosed?: boolean;
+}
+
+function responseTo(sink: Sink): ResponseWriter {
+  return new ResponseWriter(sink, sink, sink.isHeadRequest, sink.minorVersion);
 }
 
 function exchange(request: Request = {}): { sink: Sink; response: ResponseWriter } {
   const sink = Object.assign(new Sink(), request);
-  return { sink, response: new ResponseWriter(sink) };
+  return { sink, response: responseTo(sink) };
 }
 
 /** The bytes of an answer, as latin1 text. */
@@ -389,7 +393,7 @@ test('write to a client that has gone: rejects for those who wait, and is no unh
   const { sink, response } = exchange();
   void response.write('a');
   const before = sink.text;
-  sink.isGone = true;
+  sink.isClosed = true;
   sink.drain = Promise.reject(new Error('gone'));
   void response.write('b');
   await t.rejects(response.write('c'), { message: 'gone' });
@@ -404,7 +408,7 @@ test('write to a client that has gone: rejects for those who wait, and is no unh
 
 test('a client that has gone is no mistake of the handler: it may end as it meant to', async (t) => {
   const { sink, response } = exchange();
-  sink.isGone = true;
+  sink.isClosed = true;
   sink.drain = Promise.reject(new Error('gone'));
   response.header('Content-Length', 3);
   void response.write('abc');
@@ -799,15 +803,15 @@ test('upgrade: a request whose body was not read is refused, and one whose clien
     /^HTTP\/1\.1 400 Bad Request\r\n(?!X:)[\s\S]*A request for x must not have a body here\.\n$/,
   );
   t.equal(unread.sink.completions, 1);
-  const gone = exchange({ isGone: true });
+  const gone = exchange({ isClosed: true });
   t.equal(gone.response.upgrade('x', other), false);
   t.same([gone.sink.text, gone.sink.upgrades], ['', []]);
   t.equal(gone.response.upgrade('x', other), false, 'as often as it is asked');
 });
 
 test('upgrade: mistakes of the program throw, whoever the client is', async (t) => {
-  for (const isGone of [false, true]) {
-    const { response, sink } = exchange({ asksFor: 'x', isGone });
+  for (const isClosed of [false, true]) {
+    const { response, sink } = exchange({ asksFor: 'x', isClosed });
     for (const protocol of ['', 'a b', 'a,b', '/1', 'x/', 'x/1/2']) {
       t.throws(() => response.upgrade(protocol, other), TypeError, protocol);
     }
@@ -879,9 +883,9 @@ test('node:http reads what was meant', async (t) => {
 
 test('fail hands the error to the connection', (t) => {
   const sink = new Sink();
-  const response = new ResponseWriter(sink);
+  const response = responseTo(sink);
   const error = new Error('x');
   response.fail(error);
-  t.same(sink.failures, [[error, response]]);
+  t.same(sink.failures, [error]);
   t.end();
 });

@@ -5,7 +5,7 @@
 import { test } from 'tap';
 import { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { ENOMEM, EPOLL_CTL_ADD } from '../../../simplenet/kernel/abi.ts';
-import { defaultLoopLimits } from '../../../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { Recorder } from '../../contracts/recorder.ts';
 import { SimulatedWorld } from '../../contracts/simulated-world.ts';

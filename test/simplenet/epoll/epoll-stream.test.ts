@@ -6,7 +6,7 @@
 
 import { test } from 'tap';
 import type { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
-import type { EpollMember } from '../../../simplenet/epoll/epoll-stream.ts';
+import type { EpollMember } from '../../../simplenet/epoll/epoll-member.ts';
 import { EAGAIN, ENOMEM, EPOLLOUT } from '../../../simplenet/kernel/abi.ts';
 import type { Stream } from '../../../simplenet/loop/event-loop.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';

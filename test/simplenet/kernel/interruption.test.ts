@@ -4,17 +4,17 @@
 
 import t from 'tap';
 import { EINTR } from '../../../simplenet/kernel/abi.ts';
-import { tryUninterrupted, untilUninterrupted, waitUninterrupted } from '../../../simplenet/kernel/interruption.ts';
+import { retryOnEintr, tryDespiteEintr, waitUninterrupted } from '../../../simplenet/kernel/interruption.ts';
 
-t.test('untilUninterrupted', async (t) => {
+t.test('retryOnEintr', async (t) => {
   const results = [-EINTR, -EINTR, 5, -EINTR];
   t.equal(
-    untilUninterrupted(() => results.shift() as number),
+    retryOnEintr(() => results.shift() as number),
     5,
   );
   t.same(results, [-EINTR]);
   t.equal(
-    untilUninterrupted(() => -11),
+    retryOnEintr(() => -11),
     -11,
     'other errors are passed on',
   );
@@ -22,7 +22,7 @@ t.test('untilUninterrupted', async (t) => {
 
 t.test('a call that is always interrupted, and by no signal', async (t) => {
   for (const wait of [
-    (call: () => number) => untilUninterrupted(call),
+    (call: () => number) => retryOnEintr(call),
     (call: () => number) => waitUninterrupted(-1, call),
     (call: () => number) => waitUninterrupted(60_000, call),
   ]) {
@@ -37,7 +37,7 @@ t.test('a call that is always interrupted, and by no signal', async (t) => {
 });
 
 t.test('a call that does not wait is tried a few times', async (t) => {
-  for (const call of [tryUninterrupted, (call: () => number) => waitUninterrupted(0, call)]) {
+  for (const call of [tryDespiteEintr, (call: () => number) => waitUninterrupted(0, call)]) {
     let calls = 0;
     t.equal(
       call(() => (++calls < 16 ? -EINTR : 5)),
@@ -60,7 +60,7 @@ t.test('a wait that a profiler interrupts a thousand times a second goes on', as
     for (const until = performance.now() + 0.2; performance.now() < until; );
     return -EINTR;
   };
-  t.equal(untilUninterrupted(profiled), 7);
+  t.equal(retryOnEintr(profiled), 7);
   t.ok(calls > 0);
 });
 

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'tap';
 import { EMFILE } from '../../../simplenet/kernel/abi.ts';
-import { SpareDescriptor } from '../../../simplenet/loop/descriptor-shortage.ts';
+import { SpareDescriptor } from '../../../simplenet/loop/spare-descriptor.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
 import { CountingLibc } from '../../support/counting-libc.ts';
 import { Stopwatch } from '../../support/machine-time.ts';

@@ -27,6 +27,7 @@ import type { SocketAddress } from '../../../simplenet/kernel/socket-address.ts'
 import type { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import type { Stream, StreamHandler, UdpHandler, UdpPort } from '../../../simplenet/loop/event-loop.ts';
 import type { Host } from '../../../simplenet/loop/host.ts';
+import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { nodeHost } from '../../../simplenet/loop/node-host.ts';
 import {
   isPassing,
@@ -36,7 +37,7 @@ import {
   MAX_PAUSE_MS,
   pauseMsAfter,
 } from '../../../simplenet/loop/setbacks.ts';
-import { defaultLoopLimits, type SocketLoop } from '../../../simplenet/loop/socket-loop.ts';
+import type { SocketLoop } from '../../../simplenet/loop/socket-loop.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { UdpSocket } from '../../../simplenet/sockets/udp-socket.ts';
 import { realLoops } from '../../contracts/real-world.ts';

@@ -23,8 +23,8 @@ import type { SocketAddress } from '../../../simplenet/kernel/socket-address.ts'
 import type { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import type { EventLoop, ListenerOptions } from '../../../simplenet/loop/event-loop.ts';
 import type { Host } from '../../../simplenet/loop/host.ts';
+import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { nodeHost } from '../../../simplenet/loop/node-host.ts';
-import { defaultLoopLimits } from '../../../simplenet/loop/socket-loop.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { realLoops } from '../../contracts/real-world.ts';
 import { Recorder } from '../../contracts/recorder.ts';

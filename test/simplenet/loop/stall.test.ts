@@ -8,7 +8,7 @@ import { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { AF_INET, MSG_DONTWAIT, SOCK_NONBLOCK, SOCK_STREAM } from '../../../simplenet/kernel/abi.ts';
 import { encodeSocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import type { StreamHandler } from '../../../simplenet/loop/event-loop.ts';
-import { defaultLoopLimits } from '../../../simplenet/loop/socket-loop.ts';
+import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { SimulatedHost } from '../../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../../simulation/simulated-kernel.ts';
 

@@ -18,7 +18,7 @@ const SEED = Number(process.env.SEED ?? 1);
 const EXECUTIONS = Number(process.env.EXECUTIONS ?? 1_000);
 
 /** A bug that is not found in so many is hidden too well. */
-const MOST_EXECUTIONS = 20_000;
+const MAX_EXECUTIONS = 20_000;
 
 async function findWith(checks: Checks, executions: number, seed = SEED): Promise<Find | null> {
   const fuzzer = new Fuzzer(checks, seed);
@@ -53,7 +53,7 @@ const planted: readonly (readonly [bug: string, CreateReader, property: RegExp, 
 for (const [bug, create, property, mostBytes] of planted) {
   test(`a planted bug is found, and shrunk to ${mostBytes} bytes at most: ${bug}`, async (t) => {
     const planted = { fast: readingProperties(create), slow: [] };
-    const find = await findWith(planted, MOST_EXECUTIONS);
+    const find = await findWith(planted, MAX_EXECUTIONS);
     t.match(find?.what, property);
     if (find === null) return;
     t.comment(lineOf(find.input));
@@ -70,13 +70,13 @@ for (const [bug, create, property, mostBytes] of planted) {
 
 test('the same seed finds the same', async (t) => {
   const planted = { fast: readingProperties(forgetfulReader), slow: [] };
-  const [first, again] = [await findWith(planted, MOST_EXECUTIONS), await findWith(planted, MOST_EXECUTIONS)];
+  const [first, again] = [await findWith(planted, MAX_EXECUTIONS), await findWith(planted, MAX_EXECUTIONS)];
   t.ok(first !== null);
   t.same(first, again);
 });
 
 test('whole connections are watched, too: answers that do not fit what was read are found', async (t) => {
-  const find = await findWith({ fast: [], slow: [answeringProperty(lenientReader)] }, MOST_EXECUTIONS);
+  const find = await findWith({ fast: [], slow: [answeringProperty(lenientReader)] }, MAX_EXECUTIONS);
   t.match(find?.what, /^each request is answered once/);
 });
 

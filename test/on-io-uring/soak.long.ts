@@ -5,5 +5,5 @@
 import { onUring } from '../support/backends.ts';
 
 await onUring(async () => {
-  await import('../soak/soak.test.ts');
+  await import('../soak/soak.long.ts');
 });

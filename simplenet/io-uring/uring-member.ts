@@ -1,0 +1,37 @@
+/**
+ * UringMember: something with requests in the ring.
+ *
+ * Next: uring-stream.ts
+ */
+
+import type { LoopContext, Member } from '../loop/member.ts';
+import type { BufferRing } from './buffer-ring.ts';
+import type { IoUring } from './io-uring.ts';
+import type { Completion } from './ring-layout.ts';
+import type { SendMemory } from './send-memory.ts';
+
+export interface UringMember extends Member {
+  onCompletion(completion: Completion): void;
+}
+
+/** A stream that sends, as the loop sees it. */
+export interface UringSender extends UringMember {
+  /** Hands over what was gathered in this turn. */
+  flush(): void;
+  /** All completions are delivered: a send that has not completed was not taken at once. */
+  checkSends(): void;
+}
+
+export interface UringContext extends LoopContext {
+  readonly ring: IoUring;
+  /** Counts the turns of the loop. */
+  readonly turn: number;
+  readonly buffers: BufferRing;
+  readonly sendMemory: SendMemory;
+  /** How long a closed stream may take to send what `write` has promised, however fast its peer takes it. */
+  readonly lingerMs: number;
+  /** Calls `flush` when this turn ends, or soon if there is none. */
+  requestFlush(stream: UringSender): void;
+  /** Calls `checkSends` when the completions of the next turn are all delivered. */
+  awaitConfirmation(stream: UringSender): void;
+}

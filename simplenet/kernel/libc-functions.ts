@@ -1,0 +1,64 @@
+/**
+ * The functions of C, as koffi calls them: their prototypes, and errno. Nothing is checked here; libc.ts does it.
+ *
+ * Next: libc-checks.ts
+ */
+
+import { koffi } from './ffi.ts';
+
+// load(null) is dlopen(NULL): the symbols of the running process, which has libc in it, be it glibc or musl.
+const symbols = koffi.load(null);
+
+// koffi knows neither ssize_t nor socklen_t: int64 and uint32 have their sizes on both supported architectures.
+// fcntl(2) and open(2) are variadic in C, which for integer arguments makes no difference on either of them.
+export const c = {
+  socket: symbols.func('int socket(int domain, int type, int protocol)'),
+  bind: symbols.func('int bind(int fd, const void *addr, uint32 len)'),
+  listen: symbols.func('int listen(int fd, int backlog)'),
+  accept4: symbols.func('int accept4(int fd, void *addr, void *len, int flags)'),
+  connect: symbols.func('int connect(int fd, const void *addr, uint32 len)'),
+  shutdown: symbols.func('int shutdown(int fd, int how)'),
+  close: symbols.func('int close(int fd)'),
+  recv: symbols.func('int64 recv(int fd, void *buf, size_t len, int flags)'),
+  send: symbols.func('int64 send(int fd, const void *buf, size_t len, int flags)'),
+  recvfrom: symbols.func('int64 recvfrom(int fd, void *buf, size_t len, int flags, void *addr, void *addrlen)'),
+  sendto: symbols.func(
+    'int64 sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32 addrlen)',
+  ),
+  getsockname: symbols.func('int getsockname(int fd, void *addr, void *len)'),
+  getpeername: symbols.func('int getpeername(int fd, void *addr, void *len)'),
+  getsockopt: symbols.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
+  setsockopt: symbols.func('int setsockopt(int fd, int level, int name, const void *value, uint32 len)'),
+  epoll_create1: symbols.func('int epoll_create1(int flags)'),
+  epoll_ctl: symbols.func('int epoll_ctl(int epfd, int op, int fd, void *event)'),
+  epoll_wait: symbols.func('int epoll_wait(int epfd, void *events, int maxevents, int timeout)'),
+  poll: symbols.func('int poll(void *fds, ulong nfds, int timeout)'),
+  fcntl: symbols.func('int fcntl(int fd, int op, int arg)'),
+  open: symbols.func('int open(const char *path, int flags, uint32 mode)'),
+  getrlimit: symbols.func('int getrlimit(int resource, void *rlim)'),
+  setrlimit: symbols.func('int setrlimit(int resource, const void *rlim)'),
+  if_nametoindex: symbols.func('uint32 if_nametoindex(const char *name)'),
+  eventfd: symbols.func('int eventfd(uint32 initval, int flags)'),
+  read: symbols.func('int64 read(int fd, void *buf, size_t len)'),
+  mmap: symbols.func('int64 mmap(void *addr, size_t len, int prot, int flags, int fd, int64 offset)'),
+  munmap: symbols.func('int munmap(void *addr, size_t len)'),
+  // syscall(2) is variadic: each of these is the same function with other arguments.
+  io_uring_setup: symbols.func('syscall', 'int64', ['int64', 'uint32', 'void *']),
+  io_uring_enter: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'uint32', 'uint32', 'void *', 'size_t']),
+  io_uring_register: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'void *', 'uint32']),
+  __errno_location: symbols.func('void *__errno_location()'),
+};
+
+// errno is a macro for *__errno_location(), a cell of the calling thread. Each worker thread evaluates this module anew
+// and so sees its own cell. The cell must be read before anything else may call into C.
+const errno = new Int32Array(koffi.view(c.__errno_location(), 4));
+
+/** The error of the last call that failed. */
+export function lastErrno(): number {
+  return errno[0] as number;
+}
+
+/** What the call returned, or -errno where that is below 0. */
+export function resultOrErrno(result: number): number {
+  return result < 0 ? -(errno[0] as number) : result;
+}
