@@ -117,7 +117,7 @@ export const defaultTimeouts: Timeouts = {
 export function limitsFrom(given: Partial<Limits> = {}): Limits {
   const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
   const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');
-  if (limits.fieldCount > MOST_FIELDS) throw new RangeError(`fieldCount must be at most ${MOST_FIELDS}`);
+  if (limits.fieldCount > MAX_FIELDS) throw new RangeError(`fieldCount must be at most ${MAX_FIELDS}`);
   return limits;
 }
 
@@ -127,7 +127,7 @@ export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
 }
 
 /** What a parser holds offsets of. */
-const MOST_FIELDS = 100_000;
+const MAX_FIELDS = 100_000;
 
 function withDefaults<T extends Limits | Timeouts>(
   defaults: T,

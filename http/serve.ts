@@ -76,10 +76,10 @@ const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
 
 /** Parsers kept for connections whose head came in pieces; any more are made anew. */
-const MOST_SPARE_PARSERS = 64;
+const MAX_SPARE_PARSERS = 64;
 
 /** Buffers kept for streamed answers; any more are made anew. */
-const MOST_SPARE_OUTPUTS = 64;
+const MAX_SPARE_OUTPUTS = 64;
 
 /**
  * The servers of this thread. What their handlers have answered in this turn lies in output buffers until its end. A handler that
@@ -197,7 +197,7 @@ export class Server implements ConnectionContext {
   }
 
   returnParser(parser: HeadParser): void {
-    if (this.#parsers.length < MOST_SPARE_PARSERS) this.#parsers.push(parser);
+    if (this.#parsers.length < MAX_SPARE_PARSERS) this.#parsers.push(parser);
   }
 
   borrowOutput(): OutputBuffer {
@@ -205,7 +205,7 @@ export class Server implements ConnectionContext {
   }
 
   returnOutput(output: OutputBuffer): void {
-    if (this.#outputs.length < MOST_SPARE_OUTPUTS) this.#outputs.push(output);
+    if (this.#outputs.length < MAX_SPARE_OUTPUTS) this.#outputs.push(output);
   }
 
   report(error: unknown, request: HttpRequest | null): void {

@@ -25,7 +25,7 @@ import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK, YIELD } from './phase.ts';
 
 /** How much is read and dropped while lingering. Behind that the client waits: RST would destroy the response that it has not read yet. */
-const MOST_LINGER_BYTES = 4 * 1024 * 1024;
+const MAX_LINGER_BYTES = 4 * 1024 * 1024;
 
 export class Connection implements StreamHandler, OpenConnection, ExchangeConnection {
   readonly stream: Stream;
@@ -85,7 +85,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   onData(_stream: Stream, bytes: Buffer): void {
     if (this.#phase === LINGER || this.#phase === CUT) {
       this.#dropped += bytes.length;
-      if (this.#dropped > MOST_LINGER_BYTES && !this.#isPaused) this.pauseReading();
+      if (this.#dropped > MAX_LINGER_BYTES && !this.#isPaused) this.pauseReading();
     } else if (this.incoming.pending === null) {
       this.incoming.beginTurn();
       const used = this.#consume(bytes, 0, bytes.length);
@@ -350,11 +350,12 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   #readHead(bytes: Buffer, start: number, end: number): number {
     const { incoming } = this;
-    const hadNothing = !incoming.isHeadIncomplete || incoming.isIdle;
+    const isFirst = !incoming.isHeadIncomplete;
+    const wasIdle = incoming.isIdle;
     const used = incoming.readHead(bytes, start, end);
     if (used === INCOMPLETE) {
-      // The time of a head counts from its own first byte. Empty lines may come long before that.
-      if (hadNothing) this.deadline.forHead();
+      // The time of a head counts from its own first byte. Empty lines may come long before that, and extend nothing.
+      if (isFirst || (wasIdle && !incoming.isIdle)) this.deadline.forHead();
       return INCOMPLETE;
     }
     if (used < 0) {
@@ -430,8 +431,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.context.output.flush();
     if (this.#mustFlush()) return;
     const isAnnounced = this.#exchange?.head.keepAlive === false && !this.#leavesBody;
-    const isShort = this.incoming.requests === 1 && !this.outgoing.isLong;
-    const isExpected = this.#hasPeerEnded || (isAnnounced && isShort);
+    const isExpected = this.#hasPeerEnded || (isAnnounced && this.incoming.requests === 1 && !this.outgoing.isLong);
     if (isExpected && this.incoming.pending === null) this.stream.close();
     else this.#linger();
   }

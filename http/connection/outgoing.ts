@@ -10,7 +10,7 @@
 
 import type { Stream } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
-import { MOST_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
+import { MAX_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseOutput } from '../response/response-writer.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
@@ -72,7 +72,7 @@ export class Outgoing implements ResponseOutput {
 
   utf8(text: string): void {
     if (this.isClosed) return;
-    if (text.length * MOST_BYTES_PER_UNIT > MAX_CERTAIN_BYTES) this.isLong = true;
+    if (text.length * MAX_BYTES_PER_UNIT > MAX_CERTAIN_BYTES) this.isLong = true;
     this.#buffer.utf8(this.#stream, text);
   }
 

@@ -74,7 +74,7 @@ const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 
 /** Enough for any size, with a few leading zeros; an endless number is no size. */
-const MOST_SIZE_DIGITS = 16;
+const MAX_SIZE_DIGITS = 16;
 
 const malformed = (what: string) => new HttpError(400, `malformed chunked body: ${what}`);
 
@@ -147,7 +147,7 @@ export class ChunkedDecoder implements BodyDecoder {
     const digit = hexDigit(byte);
     if (digit >= 0) {
       this.#size = this.#size * 16 + digit;
-      if (++this.#sizeDigits > MOST_SIZE_DIGITS) throw malformed('a size of too many digits');
+      if (++this.#sizeDigits > MAX_SIZE_DIGITS) throw malformed('a size of too many digits');
       return SIZE;
     }
     if (this.#sizeDigits === 0) throw malformed('a size is missing');

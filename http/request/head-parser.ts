@@ -17,10 +17,10 @@ import { endOfRun } from './byte-run.ts';
 import { BAD_REQUEST, FieldParser, INCOMPLETE } from './field-parser.ts';
 
 /** RFC 9112 section 2.2: a few empty lines before a request line are ignored. Some old clients send one after a body. */
-const MOST_EMPTY_LINES = 4;
+const MAX_EMPTY_LINES = 4;
 
 /** The longest registered method has 17 letters; a longer one is none that any handler knows. */
-const MOST_METHOD_BYTES = 32;
+const MAX_METHOD_BYTES = 32;
 
 const VERSION_BYTES = 8;
 
@@ -97,7 +97,7 @@ export class HeadParser {
     let phase = this.#phase;
     while (phase < METHOD && at < stop) {
       if (phase === START_LF) {
-        if (bytes[at] !== LF || ++this.#emptyLines > MOST_EMPTY_LINES) return BAD_REQUEST;
+        if (bytes[at] !== LF || ++this.#emptyLines > MAX_EMPTY_LINES) return BAD_REQUEST;
         phase = START;
         at++;
       } else if (bytes[at] === CR) {
@@ -110,7 +110,7 @@ export class HeadParser {
     }
     if (phase === METHOD) {
       at = endOfRun(isTokenByte, bytes, at, stop);
-      if (at - start - this.lineStart > MOST_METHOD_BYTES) return NOT_IMPLEMENTED;
+      if (at - start - this.lineStart > MAX_METHOD_BYTES) return NOT_IMPLEMENTED;
       if (at < stop) {
         if (bytes[at] !== SP || at - start === this.lineStart) return BAD_REQUEST;
         this.methodEnd = at - start;

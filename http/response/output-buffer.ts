@@ -13,15 +13,15 @@ import { CR, LF } from '../grammar.ts';
 import { writeLatin1 } from './latin1.ts';
 
 /** Larger bodies are not copied: a second send, in the same packet, costs less than copying so much. */
-const MOST_COPIED_BYTES = 16_384;
+const MAX_COPIED_BYTES = 16_384;
 
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
-export const MOST_BYTES_PER_UNIT = 3;
+export const MAX_BYTES_PER_UNIT = 3;
 
 const END_OF_HEAD = '\r\n\r\n';
 const DIGIT_0 = 0x30;
 /** Of Number.MAX_SAFE_INTEGER. */
-const MOST_DIGITS = 16;
+const MAX_DIGITS = 16;
 
 export class OutputBuffer {
   readonly #buffer: Buffer;
@@ -42,7 +42,7 @@ export class OutputBuffer {
   }
 
   utf8(stream: Stream, text: string): void {
-    if (!this.#hasRoom(stream, text.length * MOST_BYTES_PER_UNIT)) {
+    if (!this.#hasRoom(stream, text.length * MAX_BYTES_PER_UNIT)) {
       stream.writeOwned(Buffer.from(text));
       return;
     }
@@ -51,7 +51,7 @@ export class OutputBuffer {
 
   /** Bytes that the caller leaves alone from now on. */
   bytes(stream: Stream, bytes: Uint8Array): void {
-    if (bytes.byteLength > MOST_COPIED_BYTES || !this.#hasRoom(stream, bytes.byteLength)) {
+    if (bytes.byteLength > MAX_COPIED_BYTES || !this.#hasRoom(stream, bytes.byteLength)) {
       this.#makeWayFor(stream);
       stream.writeOwned(bytes);
       return;
@@ -62,7 +62,7 @@ export class OutputBuffer {
 
   /** A head of which only the length and the empty line are missing. */
   plainHead(stream: Stream, begin: Uint8Array, contentLength: number): void {
-    this.#hasRoom(stream, begin.length + MOST_DIGITS + END_OF_HEAD.length); // it has, in the end: these heads are short
+    this.#hasRoom(stream, begin.length + MAX_DIGITS + END_OF_HEAD.length); // it has, in the end: these heads are short
     const buffer = this.#buffer;
     buffer.set(begin, this.#length);
     let at = this.#length + begin.length + digitsOf(contentLength);

@@ -151,6 +151,17 @@ test('half a head behind an answer has its deadline, also when the client was sl
   t.match(await talk.hear(), /^HTTP\/1\.1 408 /);
 });
 
+test('a drip of empty lines extends no deadline', async (t) => {
+  const talk = new Conversation((_request, response) => response.text('hello\n'), { timeouts: { headerMs: 1_000 } });
+  await talk.say('\r\n');
+  await talk.pass(900);
+  await talk.say('\r\n');
+  await talk.pass(50);
+  t.equal(talk.server.connectionCount, 1);
+  await talk.pass(100);
+  t.equal(talk.server.connectionCount, 0);
+});
+
 test('a head that begins behind empty lines while the server stops has as long as any other', async (t) => {
   const talk = new Conversation((_request, response) => response.text('hello\n'), { timeouts: { headerMs: 1_000 } });
   await talk.say(get('/'));
