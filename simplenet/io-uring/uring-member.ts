@@ -1,7 +1,7 @@
 /**
  * UringMember: something with requests in the ring.
  *
- * Next: uring-stream.ts
+ * Next: uring-output.ts
  */
 
 import type { LoopContext, Member } from '../loop/member.ts';

@@ -1,42 +1,32 @@
 /**
- * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and gives bytes away before they are sent.
+ * UringStream: one connection on the io_uring loop. It asks for bytes before there are any, and hands bytes over before they are sent.
  *
- * What comes lies in a buffer of the loop's BufferRing, so an idle connection owns none. Who sends little at a time is received from
- * by one request for all that comes; who sends much, a buffer at a time, or it would take all of them.
+ * Received bytes lie in a buffer of the loop's BufferRing, so an idle connection owns no buffer. A stream whose peer sends little at a time
+ * has one standing receive (multishot). A stream whose peer sends much asks for one buffer at a time, or it would take all of them.
  *
- * What a program writes within a turn is gathered in a piece of memory, which goes to the kernel as one request when the turn
- * ends. There is at most one such request at a time: two could overtake each other.
+ * What a program writes within a turn is gathered, and goes to the kernel as one request when the turn ends (uring-output.ts).
+ * `write` cannot know whether the kernel has room. It returns true for what it has gathered; if the kernel has not taken that by
+ * the next turn (`checkSends`), it counts as queued from then on. A stream that the program closes keeps its descriptor until
+ * gathered bytes are sent: on epoll they would be in the kernel already.
  *
- * `write` cannot know whether the kernel has room. It answers true for what it has gathered; if the kernel has not taken that by
- * the next turn (`checkSends`), it counts as queued from then on. Bytes for which `write` answered true are sent even
- * when the program closes the stream, as they would be if they were in the kernel: the descriptor then stays until they are.
- *
- * A request that is on its way holds on to the socket and to our memory. So nothing is closed, and no descriptor's number comes
+ * A request in the ring uses the socket and our memory. So the descriptor is not closed, and its number cannot come
  * back, before the last completion of every request has come: `#requests` counts them.
  *
  * Next: uring-readiness.ts
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import {
-  ECANCELED,
-  EFAULT,
-  ENOBUFS,
-  EPOLLERR,
-  EPOLLHUP,
-  IORING_CQE_F_BUFFER,
-  MSG_DONTWAIT,
-  MSG_MORE,
-} from '../kernel/abi.ts';
+import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import type { MinimumProgress } from '../loop/event-loop.ts';
 import { isPassing } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
-import { isThere, WriteQueue } from '../loop/write-queue.ts';
+import { HeldInput } from './held-input.ts';
+import { ReceiveMode } from './receive-mode.ts';
 import type { Completion } from './ring-layout.ts';
-import { LARGEST_PIECE_BYTES, type Piece } from './send-memory.ts';
-import type { UringContext, UringMember } from './uring-member.ts';
+import type { UringContext, UringSender } from './uring-member.ts';
+import { UringOutput } from './uring-output.ts';
 
 // What the requests of a stream are tagged with.
 const RECEIVE = 1;
@@ -45,21 +35,11 @@ const CONNECT = 3;
 /** A poll for hang-ups and errors alone, for as long as nothing is received. */
 const WATCH = 4;
 
-/** Who sends less at a time leaves buffers for others; who sends more within one turn has had more than its share of them. */
-const MULTISHOT_BELOW_BYTES = 32_768;
-const SINGLE_FROM_BYTES = 131_072;
-
-/** More than send(2) takes at once, and more than a request has bits for, may be in one piece. */
-const MAX_SENT_BYTES = 0x4000_0000;
-
 /** More than that waits for a turn of its own, so that small answers go before the next share of large ones. */
 const MAX_SMALL_BYTES = 16_384;
 
 /** To copy a few bytes costs less than to point to them. */
 const MAX_COPIED_BYTES = 8_192;
-
-/** How much `write` takes without knowing whether the kernel will. A socket has room for less at first, and for megabytes later. */
-const MAX_PROMISED_BYTES = 128 * 1024;
 
 /**
  * What is asked of the peer of a closed stream whose program has asked nothing. The kernel would try for longer; but this holds memory
@@ -67,49 +47,29 @@ const MAX_PROMISED_BYTES = 128 * 1024;
  */
 const LEAST_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
-export class UringStream extends SocketStream<UringContext> implements UringMember {
+export class UringStream extends SocketStream<UringContext> implements UringSender {
   #requests = 0;
   #isReceiving = false;
-  /** It may be received from by one request for all that comes. */
-  #useMultishot = false;
-  #lastTurn = 0;
-  #bytesInTurn = 0;
+  readonly #receiveMode = new ReceiveMode();
   #isStoppingToReceive = false;
   #isWatching = false;
   #isHangUpSeen = false;
-  #isLeaving = false;
-  #isOutputDropped = false;
-  /** What is being gathered, or sent, and what was gathered behind it. */
-  #piece: Piece | null = null;
-  #behind: Piece[] | null = null;
-  #promisedBytes = 0;
-  #isInKernel = false;
-  /** How much of the piece the kernel was asked to send. */
-  #offeredBytes = 0;
+  #hasBegunClosing = false;
+  readonly #output = new UringOutput(this.context.sendMemory);
+  /** It is on the loop's list of streams to flush. */
+  #isFlushRequested = false;
+  /** It is on the loop's list of streams whose send has no result yet. */
   #isUnconfirmed = false;
-  /** `write` has answered true for it: it is sent whatever the program does next. */
-  #isPromised = false;
-  #hasMore = false;
-  #hasOutput = false;
-  /** What must wait for the piece to be sent. */
-  #queue: WriteQueue | null = null;
-  /** The program knows of queued bytes, and will be told when they are gone. */
-  #owesDrain = false;
-  /** What came although the stream is paused: it was on its way already. */
-  #held: Buffer[] | null = null;
-  #isEndHeld = false;
-  #heldError = 0;
+  #held: HeldInput | null = null;
   /** The kernel reads it while it connects. */
   #sockaddr: Uint8Array | null = null;
 
   get queuedBytes(): number {
-    if (!this.#owesDrain) return 0;
-    const unpromised = this.#isPromised ? 0 : (this.#piece?.byteLength ?? 0);
-    return this.#promisedBytes + unpromised + (this.#queue?.byteLength ?? 0);
+    return this.#output.queuedBytes;
   }
 
   protected get isSending(): boolean {
-    return this.#piece !== null || this.#queue !== null;
+    return !this.#output.isEmpty;
   }
 
   /** Asks for the first bytes. */
@@ -130,11 +90,11 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
   write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
     if (!this.mayWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
-    if (this.#gather(bytes, length)) {
-      this.#hasMore = hasMore;
+    if (!this.isConnecting && this.#output.gather(bytes, length, hasMore)) {
+      this.#requestFlush();
       return true;
     }
-    this.#enqueue((queue) => queue.pushCopy(bytes, 0, length));
+    this.#enqueue(bytes, length, false);
     return false;
   }
 
@@ -143,44 +103,44 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
     const { length } = bytes;
     if (length <= MAX_COPIED_BYTES) return this.write(bytes, length);
     markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
-    this.#enqueue((queue) => queue.pushOwned(bytes, 0, length));
+    this.#enqueue(bytes, length, true);
     return false;
   }
 
-  /** What has come may also be in the ring, or be held back while the stream is paused. */
+  /** Bytes may also be in the ring, or be held while the stream is paused. */
   override hasInput(): boolean {
-    if (this.#held !== null) return true;
+    if (this.#held?.hasBytes) return true;
     return this.context.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
-  /** One that departs already has only so much time left, if the loop is closed meanwhile. */
+  /** Where the loop closes a stream that is closing already, `lingerMs` has become shorter. */
   override close(): void {
     super.close();
-    if (this.#isLeaving && this.#piece !== null) this.#linger();
+    if (this.#hasBegunClosing && this.#output.mustBeSent) this.#linger();
   }
 
   override abort(): void {
-    this.isAborted = true; // also of one that is closing: it may still have something to send
+    this.isAborted = true; // also while it is closing: it may still have something to send
     super.abort();
-    if (this.#isLeaving) this.#abandonOutput();
+    if (this.#hasBegunClosing) this.#abandonOutput();
   }
 
   override onDeadline(): void {
-    if (this.#isLeaving) this.#abandonOutput();
+    if (this.#hasBegunClosing) this.#abandonOutput();
     else super.onDeadline();
   }
 
   override peerIsStuck(): void {
-    if (this.#isLeaving) this.#abandonOutput();
+    if (this.#hasBegunClosing) this.#abandonOutput();
     else super.peerIsStuck();
   }
 
   override lose(error: SystemError): void {
     super.lose(error);
-    this.#isLeaving = true;
+    this.#hasBegunClosing = true;
     this.#requests = 0; // their completions are lost with the ring
-    if (this.#piece !== null) this.context.sendMemory.keepForEver(this.#piece);
-    this.#piece = this.#behind = this.#queue = this.#held = null;
+    this.#output.lose();
+    this.#held = null;
     this.settleLater();
   }
 
@@ -202,196 +162,128 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
     if (this.isClosing && this.#requests === 0) this.settleLater();
   }
 
-  /** A stream that is closing goes on until it departs, and then with what `write` has promised. */
+  /** A closing stream has turns until its gathered bytes are sent. */
   override onTurn(): void {
     this.flush();
     super.onTurn();
   }
 
   settle(): void {
-    if (!this.isClosing) this.#deliverHeld();
-    if (this.isClosing) this.#beginClosing();
+    this.#deliverHeld();
+    if (this.isClosing) this.#closeWhenDone();
     else this.#receiveOrWatch();
   }
 
-  /** Hands a share of the gathered bytes over. */
+  /** Hands over a share of what is to be sent. */
   flush(): void {
-    this.#hasOutput = false;
-    if (this.#isInKernel || this.isConnecting || this.isResting) return;
-    if (this.#piece === null) this.#nextOfQueue();
-    if (this.#piece === null) return;
-    this.#send(this.#piece, this.context.budget.streamBytes, 0);
+    this.#isFlushRequested = false;
+    if (this.isConnecting || this.isResting || !this.#prepareSend()) return;
+    this.#send(this.context.budget.streamBytes, 0);
     if (this.#isUnconfirmed) return;
     this.#isUnconfirmed = true;
     this.context.awaitConfirmation(this);
   }
 
-  #send(piece: Piece, mostBytes: number, flags: number): void {
-    const length = Math.min(piece.byteLength, mostBytes, MAX_SENT_BYTES);
-    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
-    this.context.budget.sent(length);
-    this.context.ring.send(this.socket.fd, SEND, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
-    this.#hasMore = false;
-    this.#offeredBytes = length;
-    this.#isInKernel = true;
-    this.#requests++;
+  /** Every completion of the turn is delivered. A send without one found no room: the peer does not read. */
+  checkSends(): void {
+    this.#isUnconfirmed = false;
+    if (this.#output.isInKernel) this.#countAsQueued();
   }
 
   /**
-   * Hands over what the kernel does not have yet, where the stream or the process ends now. Of a stream that is closing it is what `write`
-   * has promised, as on epoll that would be in the kernel already. False: there is no more, or the kernel has no room, for which nobody
-   * waits.
+   * Hands over what the kernel does not have yet, because the stream or the process ends now. Of a closing stream that is what was
+   * gathered. Does not wait for room: MSG_DONTWAIT. Returns whether a send was handed over.
    */
   flushLast(): boolean {
-    if (this.#isInKernel || this.isConnecting) return false;
-    if (this.#piece === null) this.#nextOfQueue();
-    if (this.#piece === null || (this.isClosing && !this.#isPromised)) return false;
-    this.#send(this.#piece, this.#piece.byteLength, MSG_DONTWAIT);
+    if (this.isConnecting || !this.#prepareSend()) return false;
+    if (this.isClosing && !this.#output.mustBeSent) return false;
+    this.#send(Number.POSITIVE_INFINITY, MSG_DONTWAIT);
     return true;
   }
 
-  /** A completion while the process ends, of which nobody is told. True: more was handed over. */
+  /** A completion while the process ends: no callback runs. Returns whether another send was handed over. */
   onLastCompletion({ tag, result, hasMore }: Completion): boolean {
     if (!hasMore) this.#requests--;
     return tag === SEND && this.#sentLast(result);
   }
 
-  /** Where the kernel has not taken all that it was offered, the rest is lost, as on epoll, with what is behind it. */
+  /** If the kernel has not taken all that it was offered, the rest is lost with what is behind it, as on epoll. */
   #sentLast(result: number): boolean {
-    this.#isInKernel = false;
-    if (result === this.#offeredBytes) {
-      this.#advance(this.#piece as Piece, result);
-    } else {
-      this.#dropPieces();
-      this.#queue = null;
-    }
+    if (!this.#output.sent(Math.max(0, result))) this.#output.drop();
     return this.flushLast();
   }
 
-  /** The kernel has had the chance to take what `flush` gave it. If it has not, then for want of room: the peer does not read. */
-  checkSends(): void {
-    this.#isUnconfirmed = false;
-    if (this.#isInKernel) this.#oweDrain();
-  }
-
-  /** Copies the bytes, if the program may believe that the kernel has room for them. */
-  #gather(bytes: Uint8Array, length: number): boolean {
-    if (this.#owesDrain || this.isConnecting) return false;
-    if (this.#promisedBytes + length > MAX_PROMISED_BYTES || length > LARGEST_PIECE_BYTES) return false;
-    const { sendMemory } = this.context;
-    const last = this.#behind?.at(-1) ?? (this.#isInKernel ? null : this.#piece);
-    if (last === null || !sendMemory.append(last, bytes, length)) {
-      const piece = sendMemory.take(Math.max(length, sendMemory.nextSize(last)));
-      sendMemory.append(piece, bytes, length);
-      this.#line(piece);
-    }
-    this.#promisedBytes += length;
-    this.#mustFlush();
-    return true;
-  }
-
-  #line(piece: Piece): void {
-    if (this.#piece === null) {
-      this.#piece = piece;
-      this.#isPromised = true;
-    } else {
-      this.#behind ??= [];
-      this.#behind.push(piece);
-    }
-  }
-
-  #enqueue(push: (queue: WriteQueue) => void): void {
-    if (this.queuedBytes - this.#promisedBytes > this.context.maxQueuedBytes) {
+  #enqueue(bytes: Uint8Array, length: number, isOwned: boolean): void {
+    if (this.#output.pushedBytes > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return;
     }
-    this.#queue ??= new WriteQueue();
-    push(this.#queue);
-    this.#oweDrain();
-    this.#mustFlush();
+    this.#output.push(bytes, length, isOwned);
+    this.outputQueued();
+    this.#requestFlush();
   }
 
-  /** Counts what is unsent as queued. */
-  #oweDrain(): void {
-    this.#owesDrain = true;
+  #countAsQueued(): void {
+    this.#output.countsAsQueued = true;
     this.outputQueued();
   }
 
-  #mustFlush(): void {
-    if (this.#hasOutput) return;
-    this.#hasOutput = true;
-    const { byteLength } = this.#piece ?? (this.#queue as WriteQueue); // there is something to flush
-    if (byteLength > MAX_SMALL_BYTES) this.context.awaitTurn(this);
+  #requestFlush(): void {
+    if (this.#isFlushRequested) return;
+    this.#isFlushRequested = true;
+    if (this.#output.nextBytes > MAX_SMALL_BYTES) this.context.awaitTurn(this);
     else this.context.requestFlush(this);
   }
 
-  protected override rested(): void {
-    if (this.isSending) this.#mustFlush();
-    super.rested();
+  /** Returns whether something is ready to be sent. */
+  #prepareSend(): boolean {
+    const result = this.#output.prepare();
+    if (result < 0) {
+      this.isAborted = true; // the peer must not take what it has got for the whole
+      this.fail('send', result);
+    }
+    return result > 0;
   }
 
-  #nextOfQueue(): void {
-    const chunk = this.#queue?.shift();
-    if (this.#queue?.byteLength === 0) this.#queue = null;
-    if (chunk === undefined) return;
-    if (!isThere(chunk)) {
-      this.#queue = null;
-      this.isAborted = true; // the peer must not take what it has got for the whole
-      this.fail('send', -EFAULT);
-      return;
-    }
-    this.#piece = this.context.sendMemory.own(chunk.bytes, chunk.start, chunk.end);
-    this.#isPromised = false;
+  #send(maxBytes: number, flags: number): void {
+    const { budget, ring } = this.context;
+    budget.sent(this.#output.send(ring, this.socket.fd, SEND, maxBytes, flags));
+    this.#requests++;
   }
 
   #sent(result: number): void {
-    if (this.#isLeaving && this.isAborted && !this.#isOutputDropped) {
+    const output = this.#output;
+    if (this.#hasBegunClosing && this.isAborted && !output.isDropped) {
       this.#sentLast(result);
       return;
     }
-    this.#isInKernel = false;
-    const piece = this.#piece as Piece;
     const isFailed = result < 0 && !isPassing(result);
-    if (isFailed || this.#isOutputDropped) {
-      this.#dropPieces();
+    if (isFailed || output.isDropped) {
+      output.sent(0);
+      output.drop();
       if (isFailed && !this.isClosing) this.fail('send', result);
       return;
     }
     if (result > 0) this.goAhead();
     else this.setBack();
-    const sent = Math.max(0, result);
-    this.outputSent(sent);
-    if (this.#isPromised) this.#promisedBytes -= sent;
-    if (!this.#advance(piece, sent)) this.#oweDrain();
-    if (this.isSending) this.#mustFlush();
+    const length = Math.max(0, result);
+    this.outputSent(length);
+    if (!output.sent(length)) this.#countAsQueued();
+    if (this.isSending) this.#requestFlush();
     else if (!this.isClosing) this.#drained();
   }
 
-  /** True: all of the piece is sent, and the next one is due. */
-  #advance(piece: Piece, sent: number): boolean {
-    piece.start += sent;
-    if (piece.byteLength > 0) return false;
-    this.#nextPiece();
-    return true;
-  }
-
-  #nextPiece(): void {
-    if (this.#piece !== null) this.context.sendMemory.giveBack(this.#piece);
-    this.#piece = this.#behind?.shift() ?? null;
-    if (this.#behind?.length === 0) this.#behind = null;
-  }
-
-  #dropPieces(): void {
-    while (this.#piece !== null) this.#nextPiece();
-    this.#promisedBytes = 0;
-  }
-
   #drained(): void {
-    const owedDrain = this.#owesDrain;
-    this.#owesDrain = false;
+    const isDrainDue = this.#output.countsAsQueued;
+    this.#output.countsAsQueued = false;
     this.outputSent(0);
     if (this.hasEnded) this.sendFin();
-    else if (owedDrain) this.handler.onDrain?.(this);
+    else if (isDrainDue) this.handler.onDrain?.(this);
+  }
+
+  protected override rested(): void {
+    if (this.isSending) this.#requestFlush();
+    super.rested();
   }
 
   #connected(result: number): void {
@@ -403,7 +295,7 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
     }
     this.opened();
     if (this.isClosing) return;
-    if (this.isSending) this.#mustFlush();
+    if (this.isSending) this.#requestFlush();
     else if (this.hasEnded && !this.isFinSent) this.sendFin();
   }
 
@@ -413,62 +305,56 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.#broken(result);
-    // Who got no buffer asks again before those who did, who ask when this turn ends. There will be buffers then: it is no setback.
+    // It found no buffer: it asks again now, ahead of streams that got one, which ask at the end of the turn. No setback.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
     else if (result !== -ECANCELED) this.setBack();
     if (!this.#isReceiving) this.settleLater();
   }
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
-    const { buffers } = this.context;
-    this.#chooseReceiveMode(length);
+    const { buffers, turn } = this.context;
+    this.#receiveMode.choose(length, turn);
     this.goAhead();
-    if (hasMore && !this.#useMultishot) this.#stopReceiving();
+    if (hasMore && !this.#receiveMode.useMultishot) this.#stopReceiving();
     try {
       if (this.isClosing) return;
       const bytes = buffers.received(flags, length);
-      if (this.isPaused || this.#held !== null) this.#hold(bytes);
+      if (this.#mustHold) this.#hold().push(bytes);
       else this.handler.onData(this, bytes);
     } finally {
       buffers.done(flags, length);
     }
   }
 
-  #chooseReceiveMode(length: number): void {
-    const { turn } = this.context;
-    this.#bytesInTurn = turn === this.#lastTurn ? this.#bytesInTurn + length : length;
-    this.#lastTurn = turn;
-    if (this.#bytesInTurn >= SINGLE_FROM_BYTES) this.#useMultishot = false;
-    else if (length < MULTISHOT_BELOW_BYTES) this.#useMultishot = true;
+  get #mustHold(): boolean {
+    return this.isPaused || this.#held !== null;
+  }
+
+  #hold(): HeldInput {
+    this.#held ??= new HeldInput();
+    return this.#held;
   }
 
   #endReceived(): void {
-    if (this.isPaused || this.#held !== null) this.#isEndHeld = true;
+    if (this.#mustHold) this.#hold().isEnd = true;
     else this.peerEnded();
   }
 
-  /** The kernel has given all bytes that came before. Those that we hold go first. */
+  /** The kernel has given all bytes that came before the error. Bytes that are held go first. */
   #broken(result: number): void {
     if (this.#held === null || this.handler.endsAtBreak === true) this.fail('recv', result);
-    else this.#heldError = result;
-  }
-
-  #hold(bytes: Buffer): void {
-    this.#held ??= [];
-    this.#held.push(Buffer.from(bytes));
+    else this.#held.error = result;
   }
 
   #deliverHeld(): void {
     while (this.#held !== null && !this.isPaused && !this.isClosing) {
-      const bytes = this.#held.shift() as Buffer;
-      if (this.#held.length === 0) this.#held = null;
-      this.handler.onData(this, bytes);
+      const held = this.#held;
+      const bytes = held.shift();
+      if (bytes === undefined || held.isEmpty) this.#held = null;
+      if (bytes !== undefined) this.handler.onData(this, bytes);
+      else if (held.error !== 0) this.fail('recv', held.error);
+      else this.peerEnded();
     }
-    if (this.isPaused || this.isClosing) return;
-    if (this.#heldError !== 0) this.fail('recv', this.#heldError);
-    if (!this.#isEndHeld) return;
-    this.#isEndHeld = false;
-    this.peerEnded();
   }
 
   #watched({ result, hasMore }: Completion): void {
@@ -477,27 +363,27 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
       this.settleLater();
     }
     if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
-    this.#isHangUpSeen = true; // it is told once: while we receive it waits for the end of that
+    this.#isHangUpSeen = true; // the poll reports it once: the end of the receive under way looks at it
     if (!this.isClosing && !this.#isReceiving) this.#hungUp();
   }
 
   #hungUp(): void {
-    if ((this.#held === null && !this.#isEndHeld) || this.handler.endsAtBreak === true) this.hungUp();
+    if (this.#held === null || this.handler.endsAtBreak === true) this.hungUp();
   }
 
   #receiveOrWatch(): void {
     if (this.isConnecting) return;
     const { ring, buffers } = this.context;
     const { fd } = this.socket;
-    if (!this.isPaused && !this.isPeerEnded && !this.#isEndHeld && !this.isResting) {
+    if (!this.isPaused && !this.isPeerEnded && !this.isResting) {
       if (this.#isReceiving) return;
       this.#isReceiving = true;
       this.#requests++;
-      ring.receive(fd, RECEIVE, buffers.group, this.#useMultishot);
+      ring.receive(fd, RECEIVE, buffers.group, this.#receiveMode.useMultishot);
       return;
     }
     if (this.#isReceiving) this.#stopReceiving();
-    // Who does not receive would not learn that the connection is gone.
+    // Without a receive, only a poll reports that the connection broke.
     if (this.#isWatching) {
       if (this.#isHangUpSeen) this.#hungUp();
       return;
@@ -513,34 +399,33 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
     this.context.ring.cancel(this.socket.fd, RECEIVE);
   }
 
-  /** Ends what is under way, and leaves when all of it has ended. */
-  #beginClosing(): void {
-    if (!this.#isLeaving) {
-      this.#isLeaving = true;
-      this.#held = null;
-      this.context.deadlines.set(this, Number.POSITIVE_INFINITY); // the program's is of no interest any more
-      const { ring } = this.context;
-      const { fd } = this.socket;
-      if (this.#isReceiving) this.#stopReceiving();
-      if (this.#isWatching) ring.cancel(fd, WATCH);
-      if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
-      // What `write` has promised is sent, as on epoll, where it is in the kernel. What it has put off is dropped, as there.
-      this.#queue = null;
-      this.#owesDrain = false;
-      if (this.isAborted) {
-        if (!this.flushLast()) this.#dropOutput();
-      } else if (this.error !== null || !this.#isPromised) this.#dropOutput();
-      else if (this.#piece !== null) this.#linger();
-    }
-    if (this.#requests > 0 || this.#piece !== null) return;
-    this.leave();
+  /** Cancels what is under way. The descriptor is closed when the last completion has come and nothing must be sent. */
+  #closeWhenDone(): void {
+    if (!this.#hasBegunClosing) this.#beginClosing();
+    if (this.#requests === 0 && this.#output.isEmpty) this.leave();
   }
 
-  /** What is still to be sent goes on for as long as the peer takes it, and the loop waits. */
+  #beginClosing(): void {
+    this.#hasBegunClosing = true;
+    this.#held = null;
+    this.context.deadlines.set(this, Number.POSITIVE_INFINITY); // the program's deadline does not count any more
+    const { ring } = this.context;
+    const { fd } = this.socket;
+    if (this.#isReceiving) this.#stopReceiving();
+    if (this.#isWatching) ring.cancel(fd, WATCH);
+    if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
+    this.#output.dropQueue();
+    if (this.isAborted) {
+      if (!this.flushLast()) this.#dropOutput();
+    } else if (this.error !== null || !this.#output.mustBeSent) this.#dropOutput();
+    else this.#linger();
+  }
+
+  /** Gathered bytes are sent for as long as the peer takes them, and for `lingerMs` at most. */
   #linger(): void {
     const { deadlines, lingerMs } = this.context;
     deadlines.set(this, Math.min(this.deadlineAt, this.context.activeNow() + lingerMs));
-    this.#owesDrain = true; // what is watched counts as queued
+    this.#output.countsAsQueued = true; // OutputWatch watches what counts as queued
     this.watchOutput(this.minimumProgress ?? LEAST_PROGRESS);
   }
 
@@ -551,8 +436,7 @@ export class UringStream extends SocketStream<UringContext> implements UringMemb
   }
 
   #dropOutput(): void {
-    this.#isOutputDropped = true;
-    if (this.#isInKernel) this.context.ring.cancel(this.socket.fd, SEND);
-    else this.#dropPieces();
+    if (this.#output.isInKernel) this.context.ring.cancel(this.socket.fd, SEND);
+    this.#output.drop();
   }
 }

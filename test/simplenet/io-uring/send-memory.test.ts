@@ -1,7 +1,7 @@
 /**
  * Bytes on their way out: which pieces there are, and who has them.
  *
- * Next: socket-stream.test.ts
+ * Next: uring-output.test.ts
  */
 
 import { test } from 'tap';

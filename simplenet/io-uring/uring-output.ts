@@ -1,0 +1,184 @@
+/**
+ * UringOutput: the bytes of one stream on their way out, in the order in which they leave.
+ *
+ *     write       -> gathered pieces ---> the first piece -> one send at a time -> the kernel
+ *     writeOwned  -> queue ------------->       (from the queue when no gathered piece is left)
+ *
+ * Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
+ * the stream. Queued bytes may be dropped then. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
+ *
+ * The kernel reads the first piece from `send` to `sent`, so its memory stays where it is until then. Two sends at a time could
+ * overtake each other.
+ *
+ * It does not decide when to send, or what a failed send means: uring-stream.ts does.
+ *
+ * Next: receive-mode.ts
+ */
+
+import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
+import { isThere, WriteQueue } from '../loop/write-queue.ts';
+import type { IoUring } from './io-uring.ts';
+import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
+
+/** send(2) takes more than this at once, and a request has no bits for more. */
+const MAX_SENT_BYTES = 0x4000_0000;
+
+/** How much is gathered before the kernel has taken any. A socket has room for less at first, and for megabytes later. */
+const MAX_GATHERED_BYTES = 128 * 1024;
+
+export class UringOutput {
+  /** `queuedBytes` counts the bytes, and the program waits for `onDrain`. */
+  countsAsQueued = false;
+  readonly #memory: SendMemory;
+  #first: Piece | null = null;
+  #isFirstGathered = false;
+  /** Gathered pieces behind the first one. */
+  #behind: Piece[] | null = null;
+  #queue: WriteQueue | null = null;
+  #gatheredBytes = 0;
+  /** How much of the first piece the kernel was asked to send, and 0 if it was not. */
+  #offeredBytes = 0;
+  /** The program has announced more bytes behind those that are here. */
+  #hasMore = false;
+  #isDropped = false;
+
+  constructor(memory: SendMemory) {
+    this.#memory = memory;
+  }
+
+  get isEmpty(): boolean {
+    return this.#first === null && this.#queue === null;
+  }
+
+  get isInKernel(): boolean {
+    return this.#offeredBytes > 0;
+  }
+
+  get isDropped(): boolean {
+    return this.#isDropped;
+  }
+
+  /** Gathered bytes are left. */
+  get mustBeSent(): boolean {
+    return this.#first !== null && this.#isFirstGathered;
+  }
+
+  /** Bytes that came by `push`. */
+  get pushedBytes(): number {
+    const ofFirst = this.#first === null || this.#isFirstGathered ? 0 : this.#first.byteLength;
+    return ofFirst + (this.#queue?.byteLength ?? 0);
+  }
+
+  get queuedBytes(): number {
+    return this.countsAsQueued ? this.#gatheredBytes + this.pushedBytes : 0;
+  }
+
+  /** How much is ready for the next send. */
+  get nextBytes(): number {
+    return this.#first?.byteLength ?? this.#queue?.byteLength ?? 0;
+  }
+
+  /** Copies the bytes, unless the kernel is unlikely to have room for them. */
+  gather(bytes: Uint8Array, length: number, hasMore: boolean): boolean {
+    if (this.countsAsQueued || length > LARGEST_PIECE_BYTES) return false;
+    if (this.#gatheredBytes + length > MAX_GATHERED_BYTES) return false;
+    const last = this.#behind?.at(-1) ?? (this.isInKernel ? null : this.#first);
+    if (last === null || !this.#memory.append(last, bytes, length)) {
+      const piece = this.#memory.take(Math.max(length, this.#memory.nextSize(last)));
+      this.#memory.append(piece, bytes, length);
+      this.#addPiece(piece);
+    }
+    this.#gatheredBytes += length;
+    this.#hasMore = hasMore;
+    return true;
+  }
+
+  /** Queues a copy of the bytes, or the bytes themselves if the program has given them away. */
+  push(bytes: Uint8Array, length: number, isOwned: boolean): void {
+    this.#queue ??= new WriteQueue();
+    if (isOwned) this.#queue.pushOwned(bytes, 0, length);
+    else this.#queue.pushCopy(bytes, 0, length);
+    this.countsAsQueued = true;
+  }
+
+  /** Makes the first piece ready. Returns its size, 0 if nothing can be sent now, or -EFAULT: the program took its bytes away. */
+  prepare(): number {
+    if (this.isInKernel) return 0;
+    if (this.#first === null && this.#queue !== null) {
+      const chunk = this.#queue.shift();
+      if (this.#queue.byteLength === 0) this.#queue = null;
+      if (chunk === undefined) return 0;
+      if (!isThere(chunk)) {
+        this.#queue = null;
+        return -EFAULT;
+      }
+      this.#first = this.#memory.own(chunk.bytes, chunk.start, chunk.end);
+      this.#isFirstGathered = false;
+    }
+    return this.#first?.byteLength ?? 0;
+  }
+
+  /** Asks the kernel to send up to `maxBytes` of the piece that `prepare` has made ready. Returns how many. */
+  send(ring: IoUring, fd: number, tag: number, maxBytes: number, flags: number): number {
+    const piece = this.#first as Piece;
+    const length = Math.min(piece.byteLength, maxBytes, MAX_SENT_BYTES);
+    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
+    ring.send(fd, tag, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
+    this.#hasMore = false;
+    this.#offeredBytes = length;
+    return length;
+  }
+
+  /** The kernel has answered the send and taken so many bytes. True: it took all that it was offered. */
+  sent(length: number): boolean {
+    const isAll = length === this.#offeredBytes;
+    this.#offeredBytes = 0;
+    const piece = this.#first as Piece;
+    piece.start += length;
+    if (this.#isFirstGathered) this.#gatheredBytes -= length;
+    if (this.#isDropped) this.#freePieces();
+    else if (piece.byteLength === 0) this.#freeFirst();
+    return isAll;
+  }
+
+  /** Queued bytes are not sent any more. Gathered ones are. */
+  dropQueue(): void {
+    this.#queue = null;
+    this.countsAsQueued = false;
+  }
+
+  /** Nothing is sent any more. A piece in the kernel is kept until `sent`. */
+  drop(): void {
+    this.#queue = null;
+    this.#isDropped = true;
+    if (!this.isInKernel) this.#freePieces();
+  }
+
+  /** The ring is lost: the kernel may read the first piece at any later time. */
+  lose(): void {
+    if (this.#first !== null) this.#memory.keepForEver(this.#first);
+    this.#first = this.#behind = this.#queue = null;
+    this.#offeredBytes = 0;
+  }
+
+  #addPiece(piece: Piece): void {
+    if (this.#first === null) {
+      this.#first = piece;
+      this.#isFirstGathered = true;
+    } else {
+      this.#behind ??= [];
+      this.#behind.push(piece);
+    }
+  }
+
+  #freeFirst(): void {
+    if (this.#first !== null) this.#memory.giveBack(this.#first);
+    this.#first = this.#behind?.shift() ?? null;
+    if (this.#behind?.length === 0) this.#behind = null;
+  }
+
+  #freePieces(): void {
+    while (this.#first !== null) this.#freeFirst();
+    this.#gatheredBytes = 0;
+  }
+}

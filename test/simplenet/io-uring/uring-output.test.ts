@@ -1,0 +1,149 @@
+/**
+ * The bytes of one stream on their way out, with a ring that only writes down what it is asked to send.
+ *
+ * Next: uring-stream.test.ts
+ */
+
+import { test } from 'tap';
+import type { IoUring } from '../../../simplenet/io-uring/io-uring.ts';
+import { type Piece, SendMemory } from '../../../simplenet/io-uring/send-memory.ts';
+import { UringOutput } from '../../../simplenet/io-uring/uring-output.ts';
+import { EFAULT, MSG_MORE } from '../../../simplenet/kernel/abi.ts';
+import { libc } from '../../../simplenet/kernel/libc.ts';
+
+interface Send {
+  readonly length: number;
+  readonly flags: number;
+}
+
+/** Remembers which pieces it has given out, to read what a send points to. */
+class Memory extends SendMemory {
+  readonly pieces: Piece[] = [];
+  readonly freed: Piece[] = [];
+
+  override take(byteLength: number): Piece {
+    const piece = super.take(byteLength);
+    this.pieces.push(piece);
+    return piece;
+  }
+
+  override giveBack(piece: Piece): void {
+    this.freed.push(piece);
+    super.giveBack(piece);
+  }
+}
+
+function setup() {
+  const sends: Send[] = [];
+  const ring = {
+    send: (_fd: number, _tag: number, _address: number, length: number, flags: number) => sends.push({ length, flags }),
+  } as unknown as IoUring;
+  const memory = new Memory(libc);
+  const output = new UringOutput(memory);
+  const send = (maxBytes = Number.POSITIVE_INFINITY) => output.send(ring, 3, 1, maxBytes, 0);
+  return { output, memory, sends, send };
+}
+
+const bytes = Buffer.alloc(70_000, 'x');
+
+test('what is gathered while a send is in the kernel goes with the next one', async (t) => {
+  const { output, sends, send } = setup();
+  t.ok(output.gather(bytes, 100, false));
+  t.equal(output.prepare(), 100);
+  t.equal(send(), 100);
+  t.ok(output.isInKernel);
+  t.equal(output.prepare(), 0, 'one send at a time');
+  t.ok(output.gather(bytes, 30, false));
+  t.ok(output.gather(bytes, 3, false));
+  t.ok(output.sent(100), 'all that was offered');
+  t.equal(output.prepare(), 33);
+  send();
+  t.ok(output.sent(33));
+  t.ok(output.isEmpty);
+  t.strictSame(sends, [
+    { length: 100, flags: 0 },
+    { length: 33, flags: 0 },
+  ]);
+});
+
+test('a short send leaves the rest in its place, and MSG_MORE says that more follows', async (t) => {
+  const { output, sends, send } = setup();
+  output.gather(bytes, 1_000, false);
+  output.prepare();
+  t.equal(send(600), 600);
+  t.notOk(output.sent(400));
+  t.equal(output.prepare(), 600);
+  send();
+  t.ok(output.sent(600));
+  output.gather(bytes, 10, true);
+  output.prepare();
+  send();
+  t.strictSame(sends, [
+    { length: 600, flags: MSG_MORE },
+    { length: 600, flags: 0 },
+    { length: 10, flags: MSG_MORE },
+  ]);
+});
+
+test('128 KiB are gathered, and not a byte more', async (t) => {
+  const { output } = setup();
+  t.ok(output.gather(bytes, 65_536, false));
+  t.ok(output.gather(bytes, 65_535, false));
+  t.notOk(output.gather(bytes, 2, false));
+  t.ok(output.gather(bytes, 1, false));
+  t.notOk(output.gather(bytes, 1, false));
+  t.equal(output.queuedBytes, 0, 'for the program they are sent');
+});
+
+test('the queue comes behind what was gathered, and nothing is gathered beside it', async (t) => {
+  const { output, send } = setup();
+  output.gather(bytes, 5, false);
+  output.push(bytes, 20_000, true);
+  t.notOk(output.gather(bytes, 1, false));
+  t.equal(output.pushedBytes, 20_000);
+  t.equal(output.queuedBytes, 20_005);
+  t.ok(output.mustBeSent);
+  t.equal(output.prepare(), 5);
+  send();
+  output.sent(5);
+  t.equal(output.nextBytes, 20_000);
+  t.equal(output.prepare(), 20_000);
+  t.notOk(output.mustBeSent, 'the program was told that it waits');
+  t.equal(output.queuedBytes, 20_000);
+});
+
+test('dropped bytes keep their memory until the kernel has answered', async (t) => {
+  const { output, memory, send } = setup();
+  output.gather(bytes, 100, false);
+  output.prepare();
+  send();
+  output.gather(bytes, 2_000, false);
+  output.push(bytes, 10, false);
+  output.drop();
+  t.ok(output.isDropped);
+  t.strictSame(memory.freed, [], 'the kernel may still read');
+  output.sent(40);
+  t.strictSame(memory.freed, memory.pieces);
+  t.ok(output.isEmpty);
+  t.equal(output.queuedBytes, 0);
+});
+
+test('a lost ring keeps the memory that the kernel may read', async (t) => {
+  const { output, memory, send } = setup();
+  output.gather(bytes, 100, false);
+  output.prepare();
+  send();
+  output.lose();
+  t.ok(output.isEmpty);
+  t.notOk(output.isInKernel);
+  t.strictSame(memory.freed, []);
+});
+
+test('bytes that the program gave away and took back cannot be sent', async (t) => {
+  const { output } = setup();
+  const given = new Uint8Array(20_000);
+  output.push(given, given.length, true);
+  structuredClone(given, { transfer: [given.buffer] });
+  t.equal(output.prepare(), -EFAULT);
+  t.ok(output.isEmpty);
+});
