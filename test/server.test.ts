@@ -76,7 +76,7 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--port', ''], {}, /^the port must be a number from 0 to 65535, not ''$/],
     [['--port', '65536'], {}, /^a port is an integer from 0 to 65535, not 65536$/],
     [[], { PORT: '-1' }, /^the port must be a number/],
-    [['--host', 'example.org', '--port', '0'], {}, /^'example\.org' is no IPv4 or IPv6 address/],
+    [['--host', 'example.org', '--port', '0'], {}, /^'example\.org' is not an IPv4 or IPv6 address/],
     [['--host', '192.0.2.1', '--port', '0'], {}, /^bind EADDRNOTAVAIL: .* 192\.0\.2\.1:0 \(no network interface/],
     [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
   ];

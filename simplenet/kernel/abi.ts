@@ -1,20 +1,19 @@
 /**
- * What C programs get from header files: the numbers and struct layouts of the Linux ABI.
+ * The numbers and struct layouts of the Linux ABI, which C programs get from header files.
  *
- * TypeScript cannot include <sys/socket.h>, so what it says is written down here, once. Linux never changes these for
- * an architecture. They are the same for glibc and musl, which both pass them to the kernel untouched, and the same on
- * x64 and arm64, with one exception: struct epoll_event. What a struct looks like is written here even where another file
- * fills it in.
+ * TypeScript cannot include <sys/socket.h>, so this file repeats its contents. Linux never changes these numbers for an
+ * architecture. glibc and musl pass them to the kernel unchanged, so one set serves both. x64 and arm64 differ in one struct
+ * only: struct epoll_event. Every struct layout is written here, even if another file fills the struct in.
  *
- * Importing it anywhere else than on the supported platforms is an error, here and at once: a wrong struct size handed
- * to the kernel would corrupt memory far from its cause.
+ * On an unsupported platform the import throws. A wrong struct size handed to the kernel would corrupt memory far from its
+ * cause.
  *
  * Next: ffi.ts
  */
 
 const OLDEST_NODE = 20;
 
-/** One sentence that says why simplenet cannot run here, or null where it can. */
+/** Returns one sentence that says why simplenet cannot run here, or null if it can. */
 export function unsupportedPlatform(platform: string, architecture: string, nodeVersion: string): string | null {
   if (platform !== 'linux' || (architecture !== 'x64' && architecture !== 'arm64')) {
     return `simplenet calls the Linux kernel directly and supports Linux on x64 and arm64; this is ${platform} on ${architecture}.`;
@@ -26,7 +25,7 @@ export function unsupportedPlatform(platform: string, architecture: string, node
 }
 
 const unsupported = unsupportedPlatform(process.platform, process.arch, process.versions.node);
-/* c8 ignore next -- abi.test.ts tries it in a process that claims to run elsewhere; coverage is of this one. */
+/* c8 ignore next -- abi.test.ts runs it in a process that claims another platform; coverage is of this process only. */
 if (unsupported !== null) throw new Error(unsupported);
 
 /** socket(2): address families. */
@@ -61,7 +60,7 @@ export const SO_MEMINFO = 55;
 export const SO_ZEROCOPY = 60;
 
 /**
- * socket(7), SO_ATTACH_FILTER: classic BPF, <linux/filter.h>. An opcode is a class with what belongs to it: BPF_LD | BPF_B |
+ * socket(7), SO_ATTACH_FILTER: classic BPF, <linux/filter.h>. An opcode is a class combined with its modes: BPF_LD | BPF_B |
  * BPF_ABS loads the byte at an offset. struct sock_filter { u16 code @0; u8 jt @2; u8 jf @3; u32 k @4; }
  * struct sock_fprog { u16 length @0; struct sock_filter *instructions @8; }
  */
@@ -83,7 +82,7 @@ export const BPF_MAXINSNS = 4096;
 export const SOCK_FILTER_SIZE = 8;
 export const SOCK_FPROG_SIZE = 16;
 
-/** What BPF_ABS loads from offsets below 0: from SKF_AD_OFF what the kernel knows, from SKF_NET_OFF the IP header. */
+/** At offsets below 0, BPF_ABS loads other data: what the kernel knows from SKF_AD_OFF on, the IP header from SKF_NET_OFF on. */
 export const SKF_AD_OFF = -0x1000;
 export const SKF_AD_RXHASH = 32;
 export const SKF_AD_CPU = 36;
@@ -103,7 +102,7 @@ export const TCP_FASTOPEN = 23;
 /** ip(7). */
 export const IPPROTO_IP = 0;
 
-/** From here on an option of IPPROTO_IP is one of the packet filter's: IPT_BASE_CTL of <linux/netfilter_ipv4/ip_tables.h>. */
+/** IPPROTO_IP options from this number on belong to the packet filter: IPT_BASE_CTL of <linux/netfilter_ipv4/ip_tables.h>. */
 export const NETFILTER_OPTIONS = 64;
 
 /** ipv6(7). */
@@ -159,10 +158,10 @@ export const RLIMIT_SIZE = 16;
 
 /**
  * struct epoll_event { u32 events @0; u64 data; }. On x64 it is packed (12 bytes, data @4) so that 32-bit programs could
- * share it; everywhere else the compiler aligns data to 8 (16 bytes, data @8). Counted in 32-bit words, because that is
- * how epoll.ts reads it.
+ * share it; everywhere else the compiler aligns data to 8 (16 bytes, data @8). Sizes are in 32-bit words, because epoll.ts
+ * reads the events through an Int32Array.
  */
-/* c8 ignore next 2 -- the other half is of the other architecture, which abi.test.ts claims to be in a process of its own. */
+/* c8 ignore next 2 -- the other branch is for the other architecture; abi.test.ts runs it in a process that claims to be that one. */
 export const EPOLL_EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
 export const EPOLL_EVENT_DATA_WORD = process.arch === 'x64' ? 1 : 2;
 
@@ -228,7 +227,7 @@ export const IO_URING_BUF_SIZE = 16;
 export const IOU_PBUF_RING_MMAP = 1;
 export const IOU_PBUF_RING_INC = 2;
 
-/** syscall(2): calls for which the C library has no function. They are younger than the split of numbers by architecture. */
+/** syscall(2): calls for which the C library has no function. Calls added since Linux 5.1 have the same number on x64 and arm64. */
 export const SYS_IO_URING_SETUP = 425;
 export const SYS_IO_URING_ENTER = 426;
 export const SYS_IO_URING_REGISTER = 427;
@@ -244,20 +243,20 @@ export const SOCKADDR_UN_SIZE = 110;
 export const SOCKADDR_UN_PATH = 2;
 
 /**
- * tcp(7), TCP_INFO. Of struct tcp_info only this: { ... u64 tcpi_bytes_acked @120; ... }. It counts what the peer has acknowledged, and
- * is there since Linux 4.1.
+ * tcp(7), TCP_INFO. We use one field of struct tcp_info: { ... u64 tcpi_bytes_acked @120; ... }. It counts the bytes that the peer
+ * has acknowledged. Linux has it since 4.1.
  */
 export const TCP_INFO_BYTES_ACKED = 120;
 export const TCP_INFO_BYTES_ACKED_END = 128;
 
-/** <linux/sock_diag.h>: SO_MEMINFO gives u32 values. SK_MEMINFO_WMEM_ALLOC is what the kernel holds of sent bytes, with their overhead. */
+/** <linux/sock_diag.h>: SO_MEMINFO returns u32 values. SK_MEMINFO_WMEM_ALLOC counts the sent bytes that the kernel still holds, with their overhead. */
 export const SK_MEMINFO_WMEM_ALLOC = 2;
 export const SK_MEMINFO_VARS = 9;
 
 /** unix(7), SO_PEERCRED. struct ucred { s32 pid @0; u32 uid @4; u32 gid @8; } */
 export const UCRED_SIZE = 12;
 
-/** errno(3): only those that the code, its tests or the examples speak of. Node's own table names and explains all of them (system-error.ts). */
+/** errno(3): only the ones that the code, its tests or the examples use. system-error.ts takes names and texts from Node's own table. */
 export const EPERM = 1;
 export const EINTR = 4;
 export const EIO = 5;

@@ -1,9 +1,9 @@
 /**
  * Descriptor: one owner for one file descriptor.
  *
- * A descriptor is a small integer that the kernel hands out again as soon as it is closed. Two owners, or one that
- * closes twice, would close a stranger's connection. So the number lives here, `close` forgets it before anything else can
- * happen, and whoever uses a closed one is answered EBADF by the kernel itself, for -1 is nobody's descriptor.
+ * A descriptor is a small integer that the kernel hands out again as soon as it is closed. Two owners, or one that closes
+ * twice, would close another connection. So the number lives here, and `close` forgets it before it calls close(2). A call on a
+ * closed Descriptor uses the number -1, for which the kernel returns EBADF.
  *
  * Next: open-file-limit.ts
  */
@@ -17,11 +17,11 @@ export class Descriptor {
   readonly libc: Libc;
   #fd: number;
 
-  /** Takes the descriptor over: from now on only this object closes it. */
+  /** Takes ownership of the descriptor: from now on only this object closes it. */
   constructor(fd: number, libc: Libc = processLibc) {
     this.#fd = fd;
     this.libc = libc;
-    if (libc === processLibc) closeWithThread(fd); // the numbers of another table are not the kernel's
+    if (libc === processLibc) closeWithThread(fd); // another table has descriptors of its own, which this kernel does not know
   }
 
   get fd(): number {
@@ -38,7 +38,7 @@ export class Descriptor {
     if (fd === CLOSED) return;
     this.#fd = CLOSED;
     keepAfterThread(fd);
-    // Whatever close(2) answers, EINTR included, Linux has let the descriptor go: trying again would close another's.
+    // Linux frees the descriptor whatever close(2) returns, EINTR included. A second attempt could close another connection.
     this.libc.close(fd);
   }
 

@@ -1,8 +1,9 @@
 /**
- * The bridge from JavaScript to C: koffi, loaded once, in the only file that names it.
+ * The bridge from JavaScript to C: loads koffi, once. No other file loads it, and five files use it: libc-functions, libc-memory,
+ * libc and this-thread here, and node-host in loop/. test/architecture.test.ts checks that. All others call `libc`.
  *
- * A package manager that skips optional packages leaves koffi without its compiled half, and what koffi says then helps
- * nobody, so the failure is explained here. Everything above asks libc.ts for calls and node-host.ts for turns.
+ * koffi's compiled part is an optional package, which a package manager may skip. koffi's own error does not say so;
+ * ours does.
  *
  * Next: intrinsic-bytes.ts
  */
@@ -14,12 +15,12 @@ import type * as Koffi from 'koffi';
 const require = createRequire(import.meta.url);
 
 /**
- * Bun and Deno load koffi without complaint. Then Bun crashes and Deno hangs, because koffi watches descriptors with libuv, which is
- * Node's event loop and not theirs. So the import fails with one sentence instead.
+ * Bun and Deno load koffi without an error. Later Bun crashes and Deno hangs, because koffi watches descriptors with libuv, Node's
+ * event loop, which they do not run. So the import fails with one sentence instead.
  */
-function mustBeNode(): void {
+function requireNode(): void {
   let other: string | null = null;
-  /* c8 ignore start -- ffi.test.ts pretends to be them in processes of its own; coverage is of this one. */
+  /* c8 ignore start -- ffi.test.ts pretends to be Bun and Deno in other processes; coverage is of this process only. */
   if ('Deno' in globalThis) other = 'Deno';
   if (process.versions.bun !== undefined) other = 'Bun';
   if (other === null) return;
@@ -28,10 +29,10 @@ function mustBeNode(): void {
 /* c8 ignore stop */
 
 function loadKoffi(): typeof Koffi {
-  mustBeNode();
+  requireNode();
   try {
     return require('koffi') as typeof Koffi;
-    /* c8 ignore start -- koffi is here; ffi.test.ts takes it away from copies of the library. */
+    /* c8 ignore start -- koffi is installed here; ffi.test.ts removes it from copies of the library. */
   } catch (cause) {
     throw new Error(
       'simplenet could not load koffi, through which it calls the kernel. Its compiled part is an optional npm package: ' +
@@ -49,10 +50,10 @@ const RTLD_LAZY = 1;
 const RTLD_NODELETE = 0x1000;
 
 /**
- * Node unloads a worker's addons when it ends, and libuv calls back into koffi once more after that, to free a handle:
- * a segmentation fault for the whole process. So koffi's code stays in memory once a worker has loaded it.
+ * Node unloads a worker's addons when the worker ends. After that libuv calls koffi once more, to free a handle, and the whole
+ * process crashes (SIGSEGV). So koffi's code stays in memory once a worker has loaded it.
  */
-/* c8 ignore start -- tap takes no coverage in workers; node-host.test.ts and epoll-loop.test.ts end them in every way. */
+/* c8 ignore start -- tap measures no coverage in workers; node-host.test.ts and epoll-loop.test.ts end them in every way. */
 function keepKoffiInMemory(): void {
   const compiled = Object.keys(require.cache).find((path) => path.endsWith('koffi.node'));
   const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)');

@@ -1,35 +1,35 @@
 /**
- * Interruption: what becomes of a call when a signal arrives in the middle of it, signal(7).
+ * Interruption: makes a call again when a signal has interrupted it, signal(7).
  *
- * A call that answers EINTR has done nothing and is simply made again. Not close(2) and connect(2), which go on without us;
- * and a call with a time limit must be made again with what is left of it, or signals would make it wait for ever.
+ * A call that returns EINTR has done nothing, so it can be made again. Two calls must not be: close(2) and connect(2) take effect
+ * all the same. A call with a time limit is made again with the rest of the time, or signals could make it wait without end.
  *
- * A call that answers EINTR each time, without a signal, is not made again for ever: the caller gets EINTR.
+ * A call that keeps returning EINTR although there is no signal is not repeated without end: the caller gets EINTR.
  *
  * Next: this-thread.ts
  */
 
 import { EINTR } from './abi.ts';
 
-/** A call that does not wait leaves no time for signals. */
+/** For a call that does not wait. It is short, so signals interrupt it rarely. */
 const MAX_ATTEMPTS = 16;
 
-/** So many interruptions, one behind the other and all within this time, are not the work of signals. */
+/** This many interruptions in a row in less than this time do not come from signals. */
 const MAX_INTERRUPTIONS = 1_000;
-const LEAST_MS = 100;
+const MIN_INTERRUPTIONS_MS = 100;
 
 class Interruptions {
   #count = 0;
   #since = performance.now();
 
-  /** Whether one more may be a signal. A profiler sends a thousand a second, for hours. */
-  isSignal(): boolean {
+  /** Counts an interruption. Returns whether it may come from a signal: a profiler may send a thousand a second, for hours. */
+  mayBeSignal(): boolean {
     if (++this.#count < MAX_INTERRUPTIONS) return true;
     const now = performance.now();
     const tookMs = now - this.#since;
     this.#count = 0;
     this.#since = now;
-    return tookMs >= LEAST_MS;
+    return tookMs >= MIN_INTERRUPTIONS_MS;
   }
 }
 
@@ -45,18 +45,18 @@ export function tryDespiteEintr(call: () => number): number {
   return result;
 }
 
-/** For poll(2) and epoll_wait(2): -1 is without limit, and 0 never waits. */
+/** For poll(2) and epoll_wait(2). A `timeoutMs` of -1 waits without limit, 0 does not wait. */
 export function waitUninterrupted(timeoutMs: number, call: (leftMs: number) => number): number {
   if (timeoutMs === 0) return tryDespiteEintr(() => call(0));
-  const giveUpAt = performance.now() + timeoutMs;
+  const endsAt = performance.now() + timeoutMs;
   const result = call(timeoutMs);
   if (result !== -EINTR) return result;
-  return callAgain(() => call(timeoutMs < 0 ? timeoutMs : Math.max(0, Math.ceil(giveUpAt - performance.now()))));
+  return callAgain(() => call(timeoutMs < 0 ? timeoutMs : Math.max(0, Math.ceil(endsAt - performance.now()))));
 }
 
 function callAgain(call: () => number): number {
   const interruptions = new Interruptions();
   let result = -EINTR;
-  while (result === -EINTR && interruptions.isSignal()) result = call();
+  while (result === -EINTR && interruptions.mayBeSignal()) result = call();
   return result;
 }

@@ -1,9 +1,9 @@
 /**
- * What a view of bytes really is, by the engine's own getters.
+ * The true length, offset and buffer of a view of bytes, read with the engine's own getters.
  *
- * A subclass or a property of the object may call itself longer than it is, and Object.setPrototypeOf lets a DataView, an ArrayBuffer
- * or an array of bytes pass for what it is not. Whoever believed that would send memory that is somebody else's. All of these
- * throw a TypeError for what is no typed array.
+ * A subclass or an own property may report a length that is too large, and Object.setPrototypeOf makes a DataView or an ArrayBuffer
+ * pass as a Uint8Array. A call that trusted such an object would send memory that does not belong to it. These functions throw a
+ * TypeError for anything that is not a typed array.
  *
  * Next: libc-functions.ts
  */
@@ -29,7 +29,7 @@ export function intrinsicBuffer(bytes: ArrayBufferView): ArrayBuffer {
   return bufferGetter.call(bytes);
 }
 
-/** The bytes from `start` to `end`, with nothing about them that a subclass could have changed. */
+/** The bytes from `start` to `end` as a plain Uint8Array, so that no method of a subclass is called on them. */
 export function plainView(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(intrinsicBuffer(bytes), intrinsicByteOffset(bytes) + start, end - start);
 }

@@ -1,15 +1,15 @@
 /**
- * IP addresses as people write them, as bytes on the wire, and the byte order of everything else there. Pure.
+ * IP addresses as text and as bytes on the wire, and the byte order of integers on the wire. Pure.
  *
- * The parsers are strict. `127.1`, `0x7f.0.0.1` and `010.0.0.1` are addresses to inet_aton(3) and traps for everybody
- * else: programs disagree on which address they mean, and filters have been passed that way.
+ * The parsers are strict. inet_aton(3) also accepts `127.1`, `0x7f.0.0.1` and `010.0.0.1`. Programs disagree on which address
+ * these mean, and attackers have used that to pass filters.
  *
  * Next: socket-address.ts
  */
 
 /**
- * Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. The
- * machine keeps the low byte first: both architectures that abi.ts admits do.
+ * Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. Both
+ * architectures that abi.ts supports store the low byte first.
  */
 export function htons(value: number): number {
   return ((value & 0xff) << 8) | ((value >>> 8) & 0xff);
@@ -20,11 +20,11 @@ export function htonl(value: number): number {
   return (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | ((value >>> 24) & 0xff)) >>> 0;
 }
 
-/** Turning bytes around twice restores them, so each way back is the way there. */
+/** Swapping the bytes twice restores them, so the same function converts in both directions. */
 export const ntohs = htons;
 export const ntohl = htonl;
 
-/** The four bytes of a dotted quad, or null. */
+/** Returns the four bytes of a dotted quad, or null. */
 export function parseIPv4(text: string): Uint8Array | null {
   const parts = text.split('.');
   if (parts.length !== 4) return null;
@@ -42,13 +42,13 @@ export function formatIPv4(bytes: Uint8Array): string {
 
 export interface IPv6 {
   readonly bytes: Uint8Array;
-  /** RFC 4007 section 11: what follows `%`, an interface's name or number; '' where there is none. */
+  /** RFC 4007 section 11: the text after `%`, an interface's name or number; '' without `%`. */
   readonly zone: string;
 }
 
 const GROUPS = 8;
 
-/** The sixteen bytes of an address in any form of RFC 4291 section 2.2, and its zone; or null. */
+/** Returns the sixteen bytes of an address in any form of RFC 4291 section 2.2, and its zone; or null. */
 export function parseIPv6(text: string): IPv6 | null {
   const percent = text.indexOf('%');
   const zone = percent === -1 ? '' : text.slice(percent + 1);
@@ -71,12 +71,12 @@ function parseGroups(text: string): number[] | null {
   const tail = right === undefined ? [] : parseHalf(right, true);
   if (head === null || tail === null) return null;
   const missing = GROUPS - head.length - tail.length;
-  // '::' stands for at least one group; without it all eight must be there.
+  // '::' stands for at least one group. Without it the text must have all eight.
   if (right === undefined ? missing !== 0 : missing < 1) return null;
   return [...head, ...new Array<number>(missing).fill(0), ...tail];
 }
 
-/** The groups on one side of '::'. A dotted quad may stand at the very end of the address only. */
+/** The groups on one side of '::', or null. A dotted quad may stand at the end of the address only. */
 function parseHalf(text: string, isEnd: boolean): number[] | null {
   if (text === '') return [];
   const groups: number[] = [];
@@ -100,7 +100,7 @@ export function formatIPv6(bytes: Uint8Array): string {
     { length: GROUPS },
     (_, i) => ((bytes[2 * i] as number) << 8) | (bytes[2 * i + 1] as number),
   );
-  // RFC 5952 section 5: an IPv4-mapped address, what a dual-stack socket shows of an IPv4 peer, keeps its dotted quad.
+  // RFC 5952 section 5: an IPv4-mapped address keeps its dotted quad. A dual-stack socket reports an IPv4 peer so.
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
     return `::ffff:${formatIPv4(bytes.subarray(12))}`;
   }

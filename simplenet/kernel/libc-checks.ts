@@ -1,8 +1,8 @@
 /**
- * Checks of the arguments of libc.ts: integers, ranges, strings, and options and operations that would hold an address.
+ * Checks of the arguments of libc.ts: integers, ranges, strings, and options and operations whose value would hold an address.
  *
- * koffi compares no length with a buffer and takes fd 1.5 for fd 1. So an unchecked call could read or write outside its buffer, or use
- * the connection of somebody else. Each check is a few comparisons, and throws.
+ * koffi does not compare a length with its buffer, and it truncates fd 1.5 to 1. So an unchecked call could read or write outside its
+ * buffer, or use another owner's descriptor. Each check is a few comparisons, and throws.
  *
  * Next: libc-memory.ts
  */
@@ -32,8 +32,13 @@ import {
 } from './abi.ts';
 import { intrinsicBuffer, intrinsicByteLength, intrinsicByteOffset } from './intrinsic-bytes.ts';
 
-/** Those of fcntl(2) that take an integer. */
-export const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
+/** The supported commands of fcntl(2) take an integer. Others take a pointer: given an integer, the kernel would write to that address. */
+const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
+
+export function checkFcntlCommand(command: number): void {
+  if (fcntlCommands.includes(command)) return;
+  throw new RangeError(`fcntl command ${String(command)} is not supported: use F_GETFD, F_SETFD, F_GETFL or F_SETFL`);
+}
 
 export function checkInteger(value: number, what: string): void {
   if ((value | 0) !== value) throw new TypeError(`${what} must be a 32-bit integer, not ${String(value)}`);
@@ -66,32 +71,37 @@ export function checkEvents(events: Int32Array, count: number): void {
   }
 }
 
-/** Options that hold an address: nothing here can tell whose memory the kernel would read, or write, there. */
+/** Refuses options whose value holds an address: we cannot check whose memory the kernel would read or write there. */
 export function checkOption(level: number, option: number): void {
-  const isOfFilter =
+  const holdsAddress =
     (level === SOL_SOCKET && (option === SO_ATTACH_FILTER || option === SO_ATTACH_REUSEPORT_CBPF)) ||
     (level === IPPROTO_IP && option >= NETFILTER_OPTIONS) ||
     (level === IPPROTO_IPV6 && option === NETFILTER_OPTIONS);
-  if (isOfFilter) throw new RangeError(`option ${option} of level ${level} holds an address, and is not known here`);
-  // MSG_ZEROCOPY sends from our memory after the call has returned, when it may be somebody else's.
-  if (level === SOL_SOCKET && option === SO_ZEROCOPY) throw new RangeError('SO_ZEROCOPY is not known here');
+  if (holdsAddress) {
+    throw new RangeError(`option ${option} of level ${level} is not supported: its value holds an address`);
+  }
+  if (level === SOL_SOCKET && option === SO_ZEROCOPY) {
+    throw new RangeError('SO_ZEROCOPY is not supported: MSG_ZEROCOPY reads the bytes after send(2) has returned');
+  }
 }
 
-/** The two options whose address we make ourselves, in setsockopt_fprog. */
+/** For the two options whose address we fill in ourselves, in setsockopt_fprog. */
 export function checkFilter(option: number, program: Uint8Array, programLength: number): void {
   if (option !== SO_ATTACH_FILTER && option !== SO_ATTACH_REUSEPORT_CBPF) {
-    throw new RangeError(`option ${String(option)} takes no filter`);
+    throw new RangeError(`option ${String(option)} takes no filter: use SO_ATTACH_FILTER or SO_ATTACH_REUSEPORT_CBPF`);
   }
   checkRange(program, 0, programLength);
-  // The count of instructions is 16 bits wide: more would be attached as their remainder.
+  // The count of instructions is 16 bits wide: the kernel would take a larger one modulo 65,536.
   if (programLength % SOCK_FILTER_SIZE !== 0 || programLength > BPF_MAXINSNS * SOCK_FILTER_SIZE) {
-    throw new RangeError(`a filter has at most ${BPF_MAXINSNS} instructions of ${SOCK_FILTER_SIZE} bytes`);
+    throw new RangeError(
+      `a filter has at most ${BPF_MAXINSNS} instructions of ${SOCK_FILTER_SIZE} bytes; this one has ${programLength} bytes`,
+    );
   }
 }
 
 /**
- * The size of the argument of each operation of io_uring_register(2) that is known here, for a count of `count`. Others take
- * arrays of addresses. The buffer ring's address stays 0: the kernel makes its memory, to be mapped.
+ * The supported operations of io_uring_register(2), and the size of the argument of each. Other operations take arrays of addresses.
+ * A buffer ring is registered with address 0: the kernel allocates its memory, and we map it.
  */
 const registerSizes: Readonly<Record<number, (count: number) => number>> = {
   [IORING_REGISTER_EVENTFD]: () => INT_SIZE,
@@ -101,14 +111,17 @@ const registerSizes: Readonly<Record<number, (count: number) => number>> = {
 
 export function checkRegistration(operation: number, argument: Uint8Array, count: number): void {
   const sizeOf = registerSizes[operation];
-  if (sizeOf === undefined) throw new RangeError(`io_uring_register ${String(operation)} is not known here`);
+  if (sizeOf === undefined) throw new RangeError(`io_uring_register operation ${String(operation)} is not supported`);
   checkInteger(count, 'count');
   checkRange(argument, 0, sizeOf(count));
   if (operation !== IORING_REGISTER_PBUF_RING) return;
   const struct = new DataView(intrinsicBuffer(argument), intrinsicByteOffset(argument), IO_URING_BUF_REG_SIZE);
-  const isMadeByKernel = (struct.getUint16(14, true) & IOU_PBUF_RING_MMAP) !== 0;
-  if (!isMadeByKernel || struct.getBigUint64(0, true) !== 0n)
-    throw new RangeError('a buffer ring is made by the kernel');
+  const isAllocatedByKernel = (struct.getUint16(14, true) & IOU_PBUF_RING_MMAP) !== 0;
+  if (!isAllocatedByKernel || struct.getBigUint64(0, true) !== 0n) {
+    throw new RangeError(
+      'a buffer ring must have the flag IOU_PBUF_RING_MMAP and the address 0: the kernel allocates it',
+    );
+  }
 }
 
 export function checkMapping(mapping: object): void {

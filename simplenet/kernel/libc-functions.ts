@@ -1,12 +1,12 @@
 /**
- * The functions of C, as koffi calls them: their prototypes, and errno. Nothing is checked here; libc.ts does it.
+ * The C functions that koffi calls: their prototypes, and errno. These functions check nothing: libc.ts checks all arguments.
  *
  * Next: libc-checks.ts
  */
 
 import { koffi } from './ffi.ts';
 
-// load(null) is dlopen(NULL): the symbols of the running process, which has libc in it, be it glibc or musl.
+// load(null) is dlopen(NULL): the symbols of the running process. It contains its libc, glibc or musl.
 const symbols = koffi.load(null);
 
 // koffi knows neither ssize_t nor socklen_t: int64 and uint32 have their sizes on both supported architectures.
@@ -49,8 +49,8 @@ export const c = {
   __errno_location: symbols.func('void *__errno_location()'),
 };
 
-// errno is a macro for *__errno_location(), a cell of the calling thread. Each worker thread evaluates this module anew
-// and so sees its own cell. The cell must be read before anything else may call into C.
+// errno is a macro for *__errno_location(), a cell of the calling thread. Each worker thread evaluates this module again,
+// so each has its own cell. Read the cell before the next call into C, which may overwrite it.
 const errno = new Int32Array(koffi.view(c.__errno_location(), 4));
 
 /** The error of the last call that failed. */
@@ -58,7 +58,7 @@ export function lastErrno(): number {
   return errno[0] as number;
 }
 
-/** What the call returned, or -errno where that is below 0. */
+/** Returns the result of a call, or -errno if the result is below 0. */
 export function resultOrErrno(result: number): number {
   return result < 0 ? -(errno[0] as number) : result;
 }

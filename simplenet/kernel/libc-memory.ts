@@ -1,6 +1,7 @@
 /**
- * What libc.ts passes to C in place of the caller's objects: pointers into buffers, lengths that the kernel writes, a struct that
- * holds an address.
+ * The memory that libc.ts passes to C: pointers into buffers, lengths that the kernel writes, and a struct that holds an address.
+ *
+ * `valueResult`, `lastReceived` and `lastSent` are state of this module: they keep what the last call left, to save work in the next one.
  *
  * Next: libc.ts
  */
@@ -11,12 +12,12 @@ import { intrinsicBuffer, intrinsicByteLength, intrinsicByteOffset } from './int
 import { checkRange } from './libc-checks.ts';
 
 /**
- * The length that accept4(2) and its like read and write (a value-result argument). It lies in memory of our own and not in the caller's:
+ * The length that calls such as accept4(2) read and write (a value-result argument). It lies in our own memory, not in the caller's:
  * another thread could change a SharedArrayBuffer between the check and the call.
  */
 export const valueResult = new Int32Array(1);
 
-/** Copies the length from the caller's cell, if `bytes` has as much room. */
+/** Copies the length from the caller's cell. Throws if `bytes` has less room than that. */
 export function loadValueResult(cell: Int32Array, bytes: Uint8Array): void {
   checkRange(bytes, 0, 0);
   const length = cell instanceof Int32Array ? (cell[0] as number) : undefined;
@@ -28,15 +29,15 @@ export function loadValueResult(cell: Int32Array, bytes: Uint8Array): void {
   valueResult[0] = length;
 }
 
-/** Copies the length that the kernel left back into the caller's cell. Returns `result`. */
+/** Copies the length that the kernel wrote into the caller's cell. Returns `result`. */
 export function storeValueResult(cell: Int32Array, result: number): number {
   cell[0] = valueResult[0] as number;
   return result;
 }
 
 /**
- * struct sock_fprog with its instructions behind it, all in one piece of memory: the call holds the struct, and so what it
- * points to. It is our own, so nobody can take it away or move it in between.
+ * A struct sock_fprog with its instructions right behind it, in one block of memory. The call holds the struct, and with it the
+ * instructions that it points to. The block is ours, so the caller cannot free or move it in between.
  */
 export function makeFprog(program: Uint8Array, programLength: number): Uint8Array {
   const memory = new Uint8Array(new ArrayBuffer(SOCK_FPROG_SIZE + programLength));
@@ -47,18 +48,18 @@ export function makeFprog(program: Uint8Array, programLength: number): Uint8Arra
   return memory;
 }
 
-/** C's `buf + offset`. As an object, and not as a number that koffi.address could give: so the memory stays alive. */
+/** C's `buf + offset`, as a view and not as an address: the view keeps the memory alive during the call. */
 export function pointer(bytes: Uint8Array, offset: number): Uint8Array {
   if (offset === 0) return bytes;
-  return new Uint8Array(intrinsicBuffer(bytes), intrinsicByteOffset(bytes) + offset); // subarray() may be overridden
+  return new Uint8Array(intrinsicBuffer(bytes), intrinsicByteOffset(bytes) + offset); // a subclass may override subarray()
 }
 
 /**
- * Where the bytes of the last buffer lie. koffi asks V8 for that in each call, which costs half as much as the whole call,
+ * Caches the address of the last buffer. koffi asks V8 for the address in each call, which costs half as much as the whole call,
  * and a server receives into one buffer and sends from one.
  *
- * The buffer is held here, so the address cannot outlive its memory. Bytes that were transferred or shrunk away meanwhile
- * are no danger either: `checkRange` comes first, and to it such a buffer is too short.
+ * This object holds the buffer, so the address cannot outlive its memory. A buffer that was transferred or shrunk since then
+ * fails `checkRange`, which runs first.
  */
 class LastPointer {
   #bytes: Uint8Array | null = null;
@@ -67,7 +68,7 @@ class LastPointer {
   of(bytes: Uint8Array, offset: number): Uint8Array | bigint {
     if (offset !== 0) return pointer(bytes, offset);
     if (bytes === this.#bytes) {
-      this.#address ??= koffi.address(bytes); // only now: most buffers are seen once
+      this.#address ??= koffi.address(bytes); // on the second use: most buffers are used once
       return this.#address;
     }
     this.#bytes = bytes;

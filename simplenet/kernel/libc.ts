@@ -1,11 +1,11 @@
 /**
- * The system calls, as a table: every conversation with the kernel goes through the object `libc`.
+ * The system calls, as a table: every call to the kernel goes through the object `libc`.
  *
- * It is C as C is, with three differences. A failed call returns `-errno`, as the kernel itself does, where C returns -1
- * and leaves errno elsewhere: one number is the whole result, and no second call is needed. A pointer is a typed array and an offset.
- * And each argument is checked first (libc-checks.ts).
+ * The calls are those of C, with three differences. A failed call returns `-errno`, as the kernel itself does: C returns -1 and
+ * needs a second look at errno, here one number is the whole result. A pointer is a typed array and an offset. Each argument is
+ * checked first (libc-checks.ts).
  *
- * Call it as `libc.recv(...)`, never through a copied function: tracing.ts replaces the entries of this table, and tests
+ * Call it as `libc.recv(...)`, and never keep a function of it in a variable: tracing.ts replaces the entries of this table. Tests
  * hand other tables of the same shape (a counting one, a simulated kernel) to the classes above.
  *
  * Next: ip-address.ts
@@ -30,6 +30,7 @@ import {
 import { koffi } from './ffi.ts';
 import {
   checkEvents,
+  checkFcntlCommand,
   checkFd,
   checkFilter,
   checkInteger,
@@ -38,7 +39,6 @@ import {
   checkRange,
   checkRegistration,
   checkString,
-  fcntlCommands,
 } from './libc-checks.ts';
 import { c, lastErrno, resultOrErrno } from './libc-functions.ts';
 import {
@@ -56,7 +56,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, addressLength: number): number;
   listen(fd: number, backlog: number): number;
-  /** The kernel writes the peer into `address` and its true size into `addressLength[0]`, which says the room on entry. */
+  /** The kernel writes the peer into `address`. `addressLength[0]` is the room on entry, and the true size on return. */
   accept4(fd: number, address: Uint8Array | null, addressLength: Int32Array | null, flags: number): number;
   connect(fd: number, address: Uint8Array, addressLength: number): number;
   shutdown(fd: number, how: number): number;
@@ -86,8 +86,8 @@ export interface Libc {
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: Int32Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: number): number;
   /**
-   * setsockopt(2) at SOL_SOCKET of the options that take a struct sock_fprog: SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF.
-   * `program` is an array of struct sock_filter. The struct with their address is made here, so no caller gives one.
+   * setsockopt(2) at SOL_SOCKET, for the options that take a struct sock_fprog: SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF.
+   * `program` is an array of struct sock_filter. The struct that holds its address is built here, so callers pass no address.
    */
   setsockopt_fprog(fd: number, option: number, program: Uint8Array, programLength: number): number;
   epoll_create1(flags: number): number;
@@ -102,11 +102,11 @@ export interface Libc {
   eventfd(initial: number, flags: number): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /**
-   * C's `&bytes[offset]`, for the structs that hold addresses, if there are `length` bytes from there on. It is good for as long as
-   * somebody holds on to `bytes`.
+   * C's `&bytes[offset]`, for structs that hold addresses. Throws if there are fewer than `length` bytes from there on. The address
+   * is valid only while the caller holds `bytes`.
    */
   addressOf(bytes: Uint8Array, offset: number, length: number): number;
-  /** Maps `length` bytes of a ring into `mapping.memory`; returns 0. Nothing may look at that memory after munmap. */
+  /** Maps `length` bytes of a ring into `mapping.memory`; returns 0. Reading or writing that memory after munmap crashes the process. */
   mmap(mapping: Mapping, length: number, fd: number, offset: number): number;
   munmap(mapping: Mapping): number;
   io_uring_setup(entries: number, params: Uint8Array): number;
@@ -114,15 +114,15 @@ export interface Libc {
   io_uring_register(ringFd: number, operation: number, argument: Uint8Array, count: number): number;
 }
 
-/** Memory that is shared with the kernel; null while there is none. */
+/** Memory that is shared with the kernel; null while nothing is mapped. */
 export interface Mapping {
   memory: ArrayBuffer | null;
 }
 
-/** Where each mapping lies, so that only what mmap has made here can be unmapped, and once. */
+/** The address of each mapping, so that munmap accepts only what mmap returned here, and only once. */
 const mappedAt = new WeakMap<Mapping, { address: number; length: number }>();
 
-/** The calls of the real kernel. Mutable on purpose: tracing.ts swaps entries in place. */
+/** The calls of the real kernel. Mutable on purpose: tracing.ts replaces entries in place. */
 export const libc: Libc = {
   socket(domain, type, protocol) {
     checkInteger(domain, 'domain');
@@ -205,13 +205,15 @@ export const libc: Libc = {
     checkInteger(level, 'level');
     checkInteger(option, 'option');
     loadValueResult(valueLength, value);
-    // SO_GET_FILTER counts in instructions of eight bytes: it would write eight times as much as there is room for. Without
-    // room it writes nothing and answers how many there are.
+    // SO_GET_FILTER counts the length in instructions of eight bytes, so it would write eight times as much as there is room for.
+    // With length 0 it writes nothing, and returns the number of instructions.
     if (level === SOL_SOCKET && option === SO_GET_FILTER && valueResult[0] !== 0) {
-      throw new RangeError('SO_GET_FILTER is not known here but for the number of instructions, with a length of 0');
+      throw new RangeError(
+        'SO_GET_FILTER is supported with a length of 0 only, which returns the number of instructions',
+      );
     }
-    // Some options first read what is there, and believe it: IP_MSFILTER a count of addresses, for which it needs no room,
-    // TCP_ZEROCOPY_RECEIVE an address to write to. So the kernel gets zeros, and of its answer what fits is copied.
+    // Some options read the value first and trust it: IP_MSFILTER reads a count of addresses and TCP_ZEROCOPY_RECEIVE an address to
+    // write to. So the kernel gets zeros, and its result is copied back as far as it fits.
     const zeros = new Uint8Array(valueResult[0] as number);
     const result = storeValueResult(valueLength, resultOrErrno(c.getsockopt(fd, level, option, zeros, valueResult)));
     for (let i = 0; result >= 0 && i < zeros.length && i < (valueResult[0] as number); i++)
@@ -256,8 +258,7 @@ export const libc: Libc = {
   },
   fcntl(fd, command, argument) {
     checkFd(fd);
-    // Others take a pointer: an integer there would make the kernel write to that address.
-    if (!fcntlCommands.includes(command)) throw new RangeError(`fcntl command ${String(command)} is not known here`);
+    checkFcntlCommand(command);
     checkInteger(argument, 'argument');
     return resultOrErrno(c.fcntl(fd, command, argument));
   },
@@ -278,7 +279,7 @@ export const libc: Libc = {
   },
   if_nametoindex(name) {
     checkString(name);
-    // The one call here whose failure is 0: no interface has that index.
+    // This call reports failure as 0, which is not the index of any interface.
     const index = c.if_nametoindex(name);
     return index === 0 ? -lastErrno() : index;
   },
@@ -294,15 +295,15 @@ export const libc: Libc = {
   },
   addressOf(bytes, offset, length) {
     checkRange(bytes, offset, length);
-    if (length === 0) throw new RangeError('where there are no bytes there is no address of them');
-    return Number(koffi.address(bytes)) + offset; // Linux gives no program addresses of more than 52 bits unless it asks for them
+    if (length === 0) throw new RangeError('addressOf needs a length of 1 byte or more, not 0');
+    return Number(koffi.address(bytes)) + offset; // exact: Linux places memory below 2^48 unless a program asks for more
   },
   mmap(mapping, length, fd, offset) {
     checkMapping(mapping);
     checkInteger(length, 'length');
     checkFd(fd);
     if (!Number.isSafeInteger(offset)) throw new TypeError(`an offset must be an integer, not ${String(offset)}`);
-    if (mappedAt.has(mapping)) throw new TypeError('it is mapped already');
+    if (mappedAt.has(mapping)) throw new TypeError('this mapping is in use: call munmap first');
     const address = resultOrErrno(c.mmap(null, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset));
     if (address < 0) return address;
     mapping.memory = koffi.view(BigInt(address), length);
@@ -311,11 +312,11 @@ export const libc: Libc = {
   },
   munmap(mapping) {
     checkMapping(mapping);
-    const place = mappedAt.get(mapping);
-    if (place === undefined) return -EINVAL;
+    const mapped = mappedAt.get(mapping);
+    if (mapped === undefined) return -EINVAL;
     mappedAt.delete(mapping);
     mapping.memory = null;
-    return resultOrErrno(c.munmap(BigInt(place.address), place.length));
+    return resultOrErrno(c.munmap(BigInt(mapped.address), mapped.length));
   },
   io_uring_setup(entries, params) {
     checkInteger(entries, 'entries');

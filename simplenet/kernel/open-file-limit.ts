@@ -1,8 +1,8 @@
 /**
- * The limit of open files, getrlimit(2): each connection is one, and many systems allow a process just 1024.
+ * The limit of open files, getrlimit(2). Each connection is an open file, and many systems allow a process just 1024.
  *
- * A process may raise its own limit up to the hard one without anybody's permission. Node does so at its start, so this
- * mostly finds nothing to do; it matters under a parent that lowered the limit, and where the hard one may be raised.
+ * A process may raise its soft limit up to the hard limit without a privilege. Node does so at its start, so this function mostly
+ * finds nothing to do. It helps after a parent process has lowered the soft limit, and a privileged process may raise the hard one.
  *
  * Next: trace-formatters.ts
  */
@@ -14,7 +14,7 @@ import { check } from './system-error.ts';
 const SOFT = 0;
 const HARD = 8;
 
-/** Raises the limit to at least `wanted` where that is allowed. Answers the limit in force. */
+/** Raises the limit to at least `wanted`, or as far as the process may. Returns the limit in force. */
 export function raiseOpenFileLimit(wanted: number, libc: Libc = processLibc): number {
   const limit = Buffer.alloc(RLIMIT_SIZE);
   check('getrlimit', libc.getrlimit(RLIMIT_NOFILE, limit));
@@ -22,7 +22,7 @@ export function raiseOpenFileLimit(wanted: number, libc: Libc = processLibc): nu
   if (limit.readBigUInt64LE(SOFT) >= target) return Number(limit.readBigUInt64LE(SOFT));
   const raised = Buffer.from(limit);
   raised.writeBigUInt64LE(target, SOFT);
-  if (limit.readBigUInt64LE(HARD) < target) raised.writeBigUInt64LE(target, HARD); // takes CAP_SYS_RESOURCE
+  if (limit.readBigUInt64LE(HARD) < target) raised.writeBigUInt64LE(target, HARD); // needs CAP_SYS_RESOURCE
   if (libc.setrlimit(RLIMIT_NOFILE, raised) >= 0) return wanted;
   const hard = limit.readBigUInt64LE(HARD);
   limit.writeBigUInt64LE(hard, SOFT);

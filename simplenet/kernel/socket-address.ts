@@ -1,5 +1,5 @@
 /**
- * Socket addresses: { address, port } and { path } on our side, struct sockaddr on the kernel's, and as people write them. Pure.
+ * Socket addresses in three forms: objects { address, port } and { path }, the kernel's struct sockaddr, and text. Pure.
  *
  * A Unix path that begins with NUL is in the abstract namespace of unix(7): a name without a file.
  *
@@ -29,27 +29,27 @@ export interface UnixAddress {
 
 export type SocketAddress = InternetAddress | UnixAddress;
 
-/** A struct sockaddr of any family fits. */
+/** A struct sockaddr of each supported family fits into this. */
 export const SOCKADDR_MAX_SIZE = SOCKADDR_UN_SIZE;
 
 const LAST_PORT = 65_535;
 
-/** A path keeps its closing NUL: unix(7) allows 108 bytes without one, which half of all programs then misread. */
+/** Room is left for a closing NUL: unix(7) also allows 108 bytes without one, which many programs misread. */
 const PATH_MAX = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH - 1;
 
 const FAMILY_SIZE = 2;
 
 const UNIX_PREFIX = 'unix:';
 
-/** The address family a socket needs for this address. */
+/** The address family of this address: AF_UNIX, AF_INET6 or AF_INET. */
 export function familyOf(address: SocketAddress): number {
   if ('path' in address) return AF_UNIX;
   return String(address.address).includes(':') ? AF_INET6 : AF_INET;
 }
 
 /**
- * The bytes of a struct sockaddr. `indexOfInterface` turns a scope such as `eth0` into its number; a scope that is a
- * number already needs no asking.
+ * The bytes of a struct sockaddr. `indexOfInterface` turns a scope such as `eth0` into its number. It is not called for a scope
+ * that is a number.
  */
 export function encodeSocketAddress(address: SocketAddress, indexOfInterface?: (name: string) => number): Buffer {
   if ('path' in address) return encodeUnixAddress(address.path);
@@ -77,13 +77,13 @@ export function encodeSocketAddress(address: SocketAddress, indexOfInterface?: (
     bytes.writeUInt32LE(scopeIndex(v6.zone, indexOfInterface), 24);
     return bytes;
   }
-  throw new RangeError(`'${address.address}' is no IPv4 or IPv6 address (names are not looked up here)`);
+  throw new RangeError(`'${address.address}' is not an IPv4 or IPv6 address (names are not looked up here)`);
 }
 
 function scopeIndex(zone: string, indexOfInterface: ((name: string) => number) | undefined): number {
   if (zone === '') return 0;
   if (/^\d{1,9}$/.test(zone)) return Number(zone);
-  if (indexOfInterface === undefined) throw new RangeError(`the scope '${zone}' is no number`);
+  if (indexOfInterface === undefined) throw new RangeError(`the scope '${zone}' must be a number here`);
   return indexOfInterface(zone);
 }
 
@@ -92,19 +92,19 @@ function encodeUnixAddress(path: string): Buffer {
     throw new TypeError('the path of a Unix socket is missing');
   }
   const isAbstract = path.startsWith('\0');
-  if (!isAbstract && path.includes('\0')) throw new TypeError('the path of a Unix socket contains NUL');
+  if (!isAbstract && path.includes('\0')) throw new TypeError('the path of a Unix socket must not contain NUL');
   const name = Buffer.from(path);
   if (name.length > PATH_MAX) {
-    throw new RangeError(`the path of a Unix socket has at most ${PATH_MAX} bytes, not ${name.length}: ${path}`);
+    throw new RangeError(`the path of a Unix socket must have at most ${PATH_MAX} bytes, not ${name.length}: ${path}`);
   }
-  // An abstract name is exactly as long as the length says; a path ends in NUL.
+  // The address length gives the length of an abstract name. A path ends with NUL.
   const bytes = Buffer.alloc(SOCKADDR_UN_PATH + name.length + (isAbstract ? 0 : 1));
   bytes.writeUInt16LE(AF_UNIX, 0);
   bytes.set(name, SOCKADDR_UN_PATH);
   return bytes;
 }
 
-/** What the kernel wrote into a sockaddr buffer. An unnamed Unix socket has the path ''. */
+/** Decodes what the kernel wrote into a sockaddr buffer. An unnamed Unix socket has the path ''. */
 export function decodeSocketAddress(sockaddr: Uint8Array, length: number): SocketAddress {
   const bytes = Buffer.from(sockaddr.buffer, sockaddr.byteOffset, sockaddr.byteLength);
   const family = length >= FAMILY_SIZE ? bytes.readUInt16LE(0) : AF_UNIX;
@@ -117,7 +117,7 @@ export function decodeSocketAddress(sockaddr: Uint8Array, length: number): Socke
     return { address: scope === 0 ? text : `${text}%${scope}`, port: ntohs(bytes.readUInt16LE(2)) };
   }
   if (family === AF_UNIX) return { path: decodeUnixPath(bytes.subarray(0, length)) };
-  throw new RangeError(`a socket address of family ${family} and ${length} bytes is not known here`);
+  throw new RangeError(`a socket address of family ${family} and ${length} bytes is not supported`);
 }
 
 function decodeUnixPath(sockaddr: Buffer): string {
@@ -127,15 +127,15 @@ function decodeUnixPath(sockaddr: Buffer): string {
   return name.toString('utf8', 0, end === -1 ? name.length : end);
 }
 
-/** For people: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`. */
+/** As text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`. */
 export function formatSocketAddress(address: SocketAddress): string {
   if ('path' in address) return `${UNIX_PREFIX}${address.path.replace(/^\0/, '@')}`;
   return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 /**
- * The way back from `formatSocketAddress`, or null: names such as `localhost` are not looked up here. `@` stands for the abstract
- * namespace; a file whose name begins so is `unix:./@name`.
+ * Parses what `formatSocketAddress` returns. Null for all other text: names such as `localhost` are not looked up here. `@` stands
+ * for the abstract namespace; write `unix:./@name` for a file whose name begins with `@`.
  */
 export function parseSocketAddress(text: string): SocketAddress | null {
   if (text.startsWith(UNIX_PREFIX)) {
@@ -149,8 +149,7 @@ export function parseSocketAddress(text: string): SocketAddress | null {
 }
 
 /**
- * The port, for whoever knows that the address has one: of a socket, a listener, a sender. A Unix address has none, and then this
- * throws a TypeError.
+ * The port of an address that must have one, such as that of a TCP listener. Throws a TypeError for a Unix address, which has no port.
  */
 export function portOf(address: SocketAddress): number {
   if ('path' in address) throw new TypeError(`${formatSocketAddress(address)} has no port`);

@@ -1,9 +1,9 @@
 /**
- * SystemError: the kernel said no, in the shape that Node programs already know.
+ * SystemError: a system call failed. It has the shape of Node's own errors.
  *
- * `code`, `errno`, `syscall`, `address` and `port` are what an error of node:net carries, so code that asks
- * `error.code === 'EADDRINUSE'` needs no change. The message adds what a person wants to know next: where, and where there
- * is a common remedy, which. Names and texts come from Node's own tables; this file owns no list of errors.
+ * It has the fields of an error of node:net (`code`, `errno`, `syscall`, `address`, `port`), so code that tests
+ * `error.code === 'EADDRINUSE'` needs no change. The message adds the address and, for common errors, the remedy. Names and
+ * texts come from Node's own tables, so this file has no list of errors.
  *
  * Next: interruption.ts
  */
@@ -25,11 +25,12 @@ function remedyFor(code: string, syscall: string, place: SocketAddress | undefin
   if (code === 'EACCES' && syscall === 'bind' && place !== undefined && 'port' in place) {
     if (place.port <= LAST_PRIVILEGED_PORT) return 'ports below 1024 need root or CAP_NET_BIND_SERVICE';
   }
-  if (syscall === 'rename') return 'nobody answers on that socket, and this process may not remove it: its owner must';
+  if (syscall === 'rename')
+    return 'no server listens on that socket, and this process may not remove it: its owner must';
   if (code === 'EADDRINUSE' && place !== undefined && 'path' in place) {
     // unix(7): closing a socket leaves its file behind. A name in the abstract namespace goes with its socket.
     if (place.path.startsWith('\0')) return 'another socket has that name';
-    return 'the path exists: stop who listens there, or remove the socket if its owner has ended';
+    return 'the path exists: stop the server that listens there, or remove the file if it is not in use';
   }
   return remedies[code];
 }
@@ -38,16 +39,16 @@ function describe(place: SocketAddress): string {
   return 'path' in place ? printablePath(place.path) || '(unnamed)' : formatSocketAddress(place);
 }
 
-/** An abstract Unix address begins with NUL, which people write as @. */
+/** An abstract Unix address begins with NUL, which is written as @. */
 function printablePath(path: string): string {
   return path.replaceAll('\0', '@');
 }
 
-/** The symbolic name and the text of a call's answer below 0. */
+/** The symbolic name and the text of a call's result below 0. */
 export function nameError(result: number): readonly [code: string, text: string] {
   const listed = getSystemErrorMap().get(result);
   if (listed !== undefined) return listed;
-  // What libuv never passes on, such as EINPROGRESS, has a name in Node's tables and no text.
+  // Errors that libuv never reports, such as EINPROGRESS, have a name in Node's tables but no text.
   const known = Object.entries(constants.errno).find(([, errno]) => errno === -result);
   return [known?.[0] ?? `E${-result}`, `error ${-result}`];
 }
@@ -59,12 +60,12 @@ export class SystemError extends Error {
   /** Negative, as in Node's errors. */
   readonly errno: number;
   readonly syscall: string;
-  // Declared only: a field that does not apply is not there at all, as in Node's errors.
+  // Declared only: a field that does not apply does not exist, as in Node's errors.
   declare readonly address?: string;
   declare readonly port?: number;
   declare readonly path?: string;
 
-  /** `result` is what the table in libc.ts answered, -errno; `place` the address that the call was about. */
+  /** `result` is the -errno that the call returned; `place` is the address that the call was about. */
   constructor(syscall: string, result: number, place?: SocketAddress) {
     const [code, text] = nameError(result);
     const where = place === undefined ? '' : ` ${describe(place)}`;
@@ -83,7 +84,7 @@ export class SystemError extends Error {
   }
 }
 
-/** Passes a call's answer on, or throws what it means. */
+/** Returns the result of a call, or throws a SystemError if it is below 0. */
 export function check(syscall: string, result: number, place?: SocketAddress): number {
   if (result < 0) throw new SystemError(syscall, result, place);
   return result;

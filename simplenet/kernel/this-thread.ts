@@ -1,13 +1,13 @@
 /**
- * ThisThread: what Node keeps for each of its threads, and what its C code does when a worker thread ends.
+ * ThisThread: the libuv loop of this thread, and the descriptors that are closed when a worker thread ends.
  *
- * A worker can end without one more line of JavaScript: `Worker.terminate` stops it wherever it is. The descriptors belong to the
- * process and would stay open, with clients that wait behind them. So each descriptor that a worker owns is entered in Node's
- * list of cleanup hooks (node.h, AddEnvironmentCleanupHook) with close(2) itself as the hook. Node's C code goes through that
- * list however the thread ends. The main thread enters nothing: its descriptors end with the process.
+ * A worker can end without running any more JavaScript: `Worker.terminate` stops it at any point. Its descriptors belong to the
+ * process. They would stay open, and their clients would wait. So each descriptor that a worker owns is added to Node's list of
+ * cleanup hooks (node.h, AddEnvironmentCleanupHook), with close(2) itself as the hook. Node's C code runs these hooks however the
+ * thread ends. The main thread adds none: its descriptors end with the process.
  *
- * The functions are those of Node's interface for addons. It is C++, hence their names: the Itanium C++ ABI, which every compiler
- * for Linux follows, makes them from the declarations in node.h and v8-isolate.h.
+ * The functions belong to Node's C++ interface for addons. Their symbols are mangled names: the Itanium C++ ABI, which every
+ * compiler for Linux follows, makes them from the declarations in node.h and v8-isolate.h.
  *
  * Next: descriptor.ts
  */
@@ -27,10 +27,10 @@ export function thisLoop(): unknown {
   return currentEventLoop(currentIsolate());
 }
 
-/* c8 ignore start -- tap takes no coverage in workers; worker-threads.test.ts ends them in every way. */
-class DescriptorsOfWorker {
-  /** Node aborts the process when one hook is entered twice. */
-  readonly #isEntered: boolean[] = [];
+/* c8 ignore start -- tap measures no coverage in workers; worker-threads.test.ts ends them in every way. */
+class WorkerDescriptors {
+  /** Node aborts the process when a hook is added twice. */
+  readonly #hasHook: boolean[] = [];
   readonly #isolate = currentIsolate();
   readonly #close = symbols.symbol('close');
   /** node::AddEnvironmentCleanupHook(v8::Isolate *, void (*)(void *), void *). */
@@ -46,28 +46,28 @@ class DescriptorsOfWorker {
     'intptr_t',
   ]);
 
-  enter(fd: number): void {
-    if (fd < 0 || this.#isEntered[fd] === true) return;
-    this.#isEntered[fd] = true;
+  add(fd: number): void {
+    if (fd < 0 || this.#hasHook[fd] === true) return;
+    this.#hasHook[fd] = true;
     this.#addHook(this.#isolate, this.#close, fd);
   }
 
-  strike(fd: number): void {
-    if (this.#isEntered[fd] !== true) return;
-    this.#isEntered[fd] = false;
+  remove(fd: number): void {
+    if (this.#hasHook[fd] !== true) return;
+    this.#hasHook[fd] = false;
     this.#removeHook(this.#isolate, this.#close, fd);
   }
 }
 /* c8 ignore stop */
 
-const descriptors = isMainThread ? null : new DescriptorsOfWorker();
+const descriptors = isMainThread ? null : new WorkerDescriptors();
 
-/** If this thread is a worker, the descriptor is closed when the thread ends. */
+/** If this thread is a worker, closes the descriptor when the thread ends. */
 export function closeWithThread(fd: number): void {
-  descriptors?.enter(fd);
+  descriptors?.add(fd);
 }
 
-/** Takes that back: the descriptor is about to be closed, or gets another owner. */
+/** Undoes `closeWithThread`: the descriptor is about to be closed, or gets another owner. */
 export function keepAfterThread(fd: number): void {
-  descriptors?.strike(fd);
+  descriptors?.remove(fd);
 }

@@ -1,5 +1,5 @@
 /**
- * Trace formatters: the arguments and the result of each system call, as strace prints them.
+ * Trace formatters: print the arguments and the result of each system call, as strace does.
  *
  * Next: tracing.ts
  */
@@ -9,13 +9,13 @@ import type { Libc } from './libc.ts';
 import { decodeSocketAddress, formatSocketAddress } from './socket-address.ts';
 import { nameError } from './system-error.ts';
 
-/** Bytes shown of a buffer, as many as strace shows. */
+/** How many bytes of a buffer are shown; strace shows as many. */
 const SHOWN_BYTES = 32;
 
 type Arguments<Name extends keyof Libc> = Parameters<Libc[Name]>;
 type Formatters = { readonly [Name in keyof Libc]: (args: Arguments<Name>, result: number) => readonly unknown[] };
 
-/** How to print the arguments of each call. It runs after the call, when what the kernel wrote can be shown. */
+/** Prints the arguments of each call. It runs after the call, so it can show what the kernel wrote. */
 export const formatters: Formatters = {
   socket: ([domain, type, protocol]) => [
     symbol(domain, 'AF_'),
@@ -147,13 +147,13 @@ function sockaddr(bytes: Uint8Array, length: number): string {
 
 type AbiName = keyof typeof abi;
 
-/** The name in abi.ts that begins so and has that value. */
+/** The name in abi.ts that begins with `prefix` and has this value, or else the number. */
 function symbol(value: number, prefix: string): string {
   const names = Object.keys(abi) as AbiName[];
   return names.find((name) => name.startsWith(prefix) && abi[name] === value) ?? String(value);
 }
 
-/** The names of the bits that are set, and the rest as a number. */
+/** The names of the bits that are set, and the bits without a name as a number. */
 function flags(value: number, names: readonly AbiName[]): string {
   let rest = value;
   const set: string[] = [];
@@ -206,7 +206,7 @@ function optionLevel(level: number): string {
   return symbol(level, 'IPPROTO_');
 }
 
-/** The same number is another option on another level: which prefix its name has follows from the level. */
+/** One number means different options on different levels, so the level decides the prefix of the name. */
 function optionName(level: number, option: number): string {
   const prefixes: Readonly<Record<number, string>> = {
     [abi.SOL_SOCKET]: 'SO_',

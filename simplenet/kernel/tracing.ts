@@ -1,12 +1,12 @@
 /**
- * Tracing: every system call as a line that a person can read, beside strace or in its place.
+ * Tracing: writes each system call as a readable line. Use it beside strace, or where strace is not allowed.
  *
  *     recv(7, "GET / HTTP/1.1\r\nHost: local"..., 65536, 0) = 78
  *     accept4(5, 0.0.0.0:0, SOCK_NONBLOCK|SOCK_CLOEXEC) = -1 EAGAIN (resource temporarily unavailable)
  *
- * Switched on, it replaces the entries of a table of calls by ones that also write a line; switched off, it puts them
- * back, so nothing is paid for what nobody reads. The environment variable SIMPLENET_TRACE does the same from outside:
- * `1` for the lines, `time` for the time of day and the duration as well.
+ * `trace` replaces the entries of a table of calls by functions that also write a line. Stopping it puts the old entries back, so
+ * tracing costs nothing while it is off. The environment variable SIMPLENET_TRACE switches it on at the start: `1` writes the
+ * lines, `time` adds the time of day and the duration.
  *
  * Next: ../sockets/socket-filter.ts
  */
@@ -19,39 +19,39 @@ export interface TraceOptions {
   readonly write?: (line: string) => void;
   /** Adds when each call began and how many seconds it took, as `strace -tt -T` does. */
   readonly time?: boolean;
-  /** The table whose calls are to be traced; the process's own if none is given. */
+  /** The table whose calls are traced; by default the process's own. */
   readonly libc?: Libc;
 }
 
-type Line = (text: string, startedAt: number, durationMs: number) => void;
+type LineWriter = (text: string, startedAt: number, durationMs: number) => void;
 
-/** Who reads along, for each table that is being traced. */
-const readersOf = new WeakMap<Libc, Set<Line>>();
+/** The writers of each table that is being traced. */
+const writersOf = new WeakMap<Libc, Set<LineWriter>>();
 
-/** Traces the calls of a table from now on. Call what it returns to stop. */
+/** Traces the calls of a table from now on. Returns a function that stops it. */
 export function trace(options: TraceOptions = {}): () => void {
   const table = options.libc ?? processLibc;
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
   const isTimed = options.time ?? false;
-  const reader: Line = (text, startedAt, durationMs) =>
+  const writer: LineWriter = (text, startedAt, durationMs) =>
     write(isTimed ? `${timeOfDay(startedAt)} ${text} <${(durationMs / 1000).toFixed(6)}>` : text);
-  const readers = readersOf.get(table) ?? startTracing(table);
-  readers.add(reader);
+  const writers = writersOf.get(table) ?? startTracing(table);
+  writers.add(writer);
   return () => {
-    if (readers.delete(reader) && readers.size === 0) stopTracing(table);
+    if (writers.delete(writer) && writers.size === 0) stopTracing(table);
   };
 }
 
-function startTracing(table: Libc): Set<Line> {
-  const readers = new Set<Line>();
-  readersOf.set(table, readers);
-  for (const name of Object.keys(formatters) as (keyof Libc)[]) traceOne(table, name, readers);
-  return readers;
+function startTracing(table: Libc): Set<LineWriter> {
+  const writers = new Set<LineWriter>();
+  writersOf.set(table, writers);
+  for (const name of Object.keys(formatters) as (keyof Libc)[]) traceOne(table, name, writers);
+  return writers;
 }
 
 const untraced = Symbol('untraced');
 
-function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: ReadonlySet<Line>): void {
+function traceOne<Name extends keyof Libc>(table: Libc, name: Name, writers: ReadonlySet<LineWriter>): void {
   const isOwn = Object.hasOwn(table, name);
   const call = table[name] as (...args: Parameters<Libc[Name]>) => number;
   const traced = (...args: Parameters<Libc[Name]>): number => {
@@ -60,9 +60,9 @@ function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: Rea
     const durationMs = performance.timeOrigin + performance.now() - startedAt;
     try {
       const text = `${name}(${formatters[name](args, result).join(', ')}) = ${resultText(result)}`;
-      for (const reader of readers) reader(text, startedAt, durationMs);
+      for (const writer of writers) writer(text, startedAt, durationMs);
     } catch (error) {
-      // The call has been made: its result must not be lost, it may be a descriptor.
+      // The call has been made, and its result may be a descriptor, so the caller must get it.
       process.nextTick(() => {
         throw error;
       });
@@ -73,7 +73,7 @@ function traceOne<Name extends keyof Libc>(table: Libc, name: Name, readers: Rea
 }
 
 function stopTracing(table: Libc): void {
-  readersOf.delete(table);
+  writersOf.delete(table);
   for (const name of Object.keys(formatters) as (keyof Libc)[]) {
     const call = (table[name] as unknown as { [untraced]?: unknown })[untraced];
     if (call === undefined) delete (table as Partial<Libc>)[name];
@@ -81,7 +81,7 @@ function stopTracing(table: Libc): void {
   }
 }
 
-/** Begins tracing where the value of SIMPLENET_TRACE asks for it. Call what it returns to stop. */
+/** Starts tracing if the value of SIMPLENET_TRACE asks for it. Returns a function that stops it. */
 export function traceFromEnvironment(value: string | undefined): () => void {
   if (value === undefined || value === '' || value === '0') return () => {};
   return trace({ time: value === 'time' });

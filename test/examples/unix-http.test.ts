@@ -61,7 +61,7 @@ test('what a killed server left behind is removed, a living one is not', async (
   const second = await startExample(t, 'unix-http', path).ends();
   t.match(
     [second.code, second.stderr],
-    [1, /^bind EADDRINUSE: [^\n]+ \(the path exists: stop who listens there, [^\n]+\)\n$/],
+    [1, /^bind EADDRINUSE: [^\n]+ \(the path exists: stop the server that listens there, [^\n]+\)\n$/],
   );
   first.kill('SIGKILL');
   await first.ends();
@@ -84,5 +84,5 @@ test('wrong use is told', async (t) => {
   const none = await startExample(t, 'unix-http').ends();
   t.match([none.code, none.stderr], [1, /^Usage: [^\n]+\n$/]);
   const long = await startExample(t, 'unix-http', `/tmp/${'x'.repeat(108)}`).ends();
-  t.match([long.code, long.stderr], [1, /^the path of a Unix socket has at most 107 bytes, not 113: [^\n]+\n$/]);
+  t.match([long.code, long.stderr], [1, /^the path of a Unix socket must have at most 107 bytes, not 113: [^\n]+\n$/]);
 });

@@ -243,7 +243,10 @@ t.test('what was not mapped here is not unmapped', async (t) => {
   writeFileSync(join(folder, 'page'), Buffer.alloc(4096, 'p'));
   const fd = openSync(join(folder, 'page'), 'r+');
   t.equal(libc.mmap(mapping, 4096, fd, 0), 0);
-  t.throws(() => libc.mmap(mapping, 4096, fd, 0), { name: 'TypeError', message: 'it is mapped already' });
+  t.throws(() => libc.mmap(mapping, 4096, fd, 0), {
+    name: 'TypeError',
+    message: 'this mapping is in use: call munmap first',
+  });
   t.equal(libc.munmap(mapping), 0);
   t.same(mapping, { memory: null });
   t.equal(libc.munmap(mapping), -abi.EINVAL, 'once');

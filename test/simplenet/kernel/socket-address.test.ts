@@ -90,7 +90,7 @@ t.test('a scope is a number, or the name of an interface that somebody can look 
   t.equal(scopeOf('fe80::1%12345678901'), 7, 'too large for an index: it can only be a name');
   t.throws(() => encodeSocketAddress({ address: 'fe80::1%eth0', port: 0 }), {
     name: 'RangeError',
-    message: "the scope 'eth0' is no number",
+    message: "the scope 'eth0' must be a number here",
   });
   const nobody = () => {
     throw new Error('no such interface');
@@ -108,7 +108,7 @@ t.test('what is no address', async (t) => {
   for (const address of ['localhost', '', '1.2.3', '300.1.1.1', '::g', '[::1]', '1.2.3.4:80']) {
     t.throws(() => hex({ address, port: 80 }), {
       name: 'RangeError',
-      message: `'${address}' is no IPv4 or IPv6 address (names are not looked up here)`,
+      message: `'${address}' is not an IPv4 or IPv6 address (names are not looked up here)`,
     });
   }
   for (const address of [undefined, null, 42, Buffer.from('1.2.3.4')] as unknown[] as string[]) {
@@ -121,7 +121,7 @@ t.test('what is no address', async (t) => {
     });
   }
   for (const path of ['/a\0', '/a\0b', 'a\0']) {
-    t.throws(() => hex({ path }), { name: 'TypeError', message: 'the path of a Unix socket contains NUL' });
+    t.throws(() => hex({ path }), { name: 'TypeError', message: 'the path of a Unix socket must not contain NUL' });
   }
   for (const address of [undefined, null, 80, '127.0.0.1', {}]) {
     t.throws(() => encodeSocketAddress(address as unknown as SocketAddress), Error);
@@ -136,7 +136,7 @@ t.test('the longest path, and one byte more', async (t) => {
     t.equal(bytes.length, 2 + 107 + (prefix === '' ? 1 : 0));
     t.throws(() => hex({ path: `${longest}x` }), {
       name: 'RangeError',
-      message: `the path of a Unix socket has at most 107 bytes, not 108: ${longest}x`,
+      message: `the path of a Unix socket must have at most 107 bytes, not 108: ${longest}x`,
     });
   }
   t.throws(() => hex({ path: 'ü'.repeat(54) }), { name: 'RangeError' }, 'bytes count, not characters');
@@ -166,7 +166,7 @@ t.test('what the kernel may write', async (t) => {
     buffer.writeUInt16LE(family, 0);
     t.throws(() => decodeSocketAddress(buffer, length), {
       name: 'RangeError',
-      message: `a socket address of family ${family} and ${length} bytes is not known here`,
+      message: `a socket address of family ${family} and ${length} bytes is not supported`,
     });
   }
 });

@@ -74,7 +74,7 @@ t.test('messages say what, where, and what to do about it', async (t) => {
     [
       new SystemError('bind', -98, { path: '/run/a.sock' }),
       'bind EADDRINUSE: address already in use /run/a.sock ' +
-        '(the path exists: stop who listens there, or remove the socket if its owner has ended)',
+        '(the path exists: stop the server that listens there, or remove the file if it is not in use)',
     ],
     [
       new SystemError('bind', -98, { path: '\0name' }),

@@ -619,7 +619,7 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: 'RangeError',
-    message: /^'.*' is no IPv4 or IPv6 address \(names are not looked up here\)$/,
+    message: /^'.*' is not an IPv4 or IPv6 address \(names are not looked up here\)$/,
     given: [
       'localhost',
       '',
@@ -647,12 +647,12 @@ const mistakes: readonly Mistake[] = [
   },
   {
     name: 'TypeError',
-    message: /^the path of a Unix socket contains NUL$/,
+    message: /^the path of a Unix socket must not contain NUL$/,
     given: [{ path: '/tmp/a\0b' }, { path: 'a\0' }],
   },
   {
     name: 'RangeError',
-    message: /^the path of a Unix socket has at most 107 bytes, not (108|109): /,
+    message: /^the path of a Unix socket must have at most 107 bytes, not (108|109): /,
     given: [`/${'x'.repeat(107)}`, `/${'ü'.repeat(54)}`, `\0${'x'.repeat(107)}`].map((path) => ({ path })),
   },
   {

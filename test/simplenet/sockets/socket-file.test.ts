@@ -288,7 +288,7 @@ test('a folder in which nothing may be removed is named, and closing goes on', a
   withoutRights(join(path, '..'), () => {
     t.throws(() => listenAt(path), {
       code: 'EACCES',
-      message: /^rename EACCES: .*sock \(nobody answers on that socket, and this process may not remove it: .*\)$/,
+      message: /^rename EACCES: .*sock \(no server listens on that socket, and this process may not remove it: .*\)$/,
     });
     t.doesNotThrow(() => file?.remove());
   });
