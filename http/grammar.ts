@@ -1,8 +1,8 @@
 /**
  * The character classes of RFC 9110 and 9112, as tables: one look-up per byte.
  *
- * Most attacks on HTTP servers live in the gap between what two programs take for a name, a value or a line end. So each
- * class is written down once, exactly as the RFC has it, and everything that reads or writes a head asks here.
+ * Many attacks on HTTP servers use a difference between two programs: each takes something else for a name, a value or a line end.
+ * So each class is defined once, as the RFC has it, and all code that reads or writes a head uses these tables.
  *
  * Next: status.ts
  */
@@ -13,20 +13,20 @@ export const CR = 0x0d;
 export const SP = 0x20;
 export const COLON = 0x3a;
 
-const BYTES = 256;
+const BYTE_VALUES = 256;
 
 function tableOf(accepts: (byte: number) => boolean): Uint8Array {
-  return Uint8Array.from({ length: BYTES }, (_, byte) => (accepts(byte) ? 1 : 0));
+  return Uint8Array.from({ length: BYTE_VALUES }, (_, byte) => (accepts(byte) ? 1 : 0));
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-/** RFC 9110 section 5.6.2: what methods, field names and most list members are made of. */
+/** RFC 9110 section 5.6.2: methods, field names and most list members consist of these. */
 export const isTokenByte = tableOf((byte) => TOKEN.test(String.fromCharCode(byte)));
 
 /**
- * What a request target may hold: visible ASCII, without `#`, for a fragment is never sent. RFC 3986 would forbid some of
- * it (`|`, `"`, `{`), but browsers send that, and no two programs disagree on what it means.
+ * The bytes of a request target: visible ASCII except `#`, because a fragment is never sent. RFC 3986 also forbids `|`, `"`, `{` and
+ * a few more. They are accepted here, because browsers send them and all programs read them in the same way.
  */
 export const isTargetByte = tableOf((byte) => byte > SP && byte < 0x7f && byte !== 0x23);
 
@@ -38,30 +38,30 @@ export function isToken(text: string): boolean {
 }
 
 // biome-ignore lint/complexity/useRegexLiterals: as a literal the control characters would be invisible.
-const NOT_VALUE = new RegExp('[^\\t\\x20-\\x7e\\x80-\\xff]');
+const FORBIDDEN_IN_VALUE = new RegExp('[^\\t\\x20-\\x7e\\x80-\\xff]');
 
-/** Whether text can be sent as a field value or reason phrase, one byte a character: nothing in it can end the line. */
+/** Whether text can be sent as a field value, one byte a character: no character in it can end the line. */
 export function isFieldValue(text: string): boolean {
-  return !NOT_VALUE.test(text);
+  return !FORBIDDEN_IN_VALUE.test(text);
 }
 
 const REG_NAME = /^(?:[\w\-.~!$&'()*+,;=]|%[0-9a-f]{2})+(?::\d*)?$/i;
 const IPV6_LITERAL = /^\[[0-9a-f:.]+\](?::\d*)?$/i;
-const LAST_PORT = 65_535;
+const MAX_PORT = 65_535;
 
 /**
- * RFC 9112 section 3.2: uri-host [ ":" port ]. An empty one says nothing about which site is meant, and an http URI with
- * an empty host is invalid (RFC 9110 section 4.2.1).
+ * RFC 9112 section 3.2: uri-host [ ":" port ]. An empty host is refused: it does not name a site, and an http URI with an empty
+ * host is invalid (RFC 9110 section 4.2.1).
  */
 export function isHost(text: string): boolean {
   if (!REG_NAME.test(text) && !(IPV6_LITERAL.test(text) && URL.canParse(`http://${text}`))) return false;
   const port = /:(\d+)$/.exec(text)?.[1];
-  return port === undefined || Number(port) <= LAST_PORT;
+  return port === undefined || Number(port) <= MAX_PORT;
 }
 
-/** Without the spaces and tabs around it. String.trim would take other characters, such as 0xa0, for blanks, too. */
+/** Returns the text without the spaces and tabs around it. String.trim also removes other characters, such as 0xa0. */
 export function trimBlanks(text: string): string {
-  // Not a pattern such as /[ \t]+$/, which tries anew at each of a thousand blanks that are not at the end.
+  // Not a pattern such as /[ \t]+$/: it takes quadratic time where a thousand blanks are not at the end.
   let start = 0;
   let end = text.length;
   while (start < end && isBlank(text.charCodeAt(start))) start++;
@@ -73,15 +73,15 @@ function isBlank(code: number): boolean {
   return code === SP || code === HTAB;
 }
 
-/** A member of Upgrade, RFC 9110 section 7.8: protocol-name ["/" protocol-version]. */
+/** Whether the text can be a member of Upgrade, RFC 9110 section 7.8: protocol-name ["/" protocol-version]. */
 export function isProtocol(text: string): boolean {
   const parts = text.split('/');
   return parts.length <= 2 && parts.every(isToken);
 }
 
 /**
- * Whether a value of Upgrade names the protocol. Names are compared in any case and versions exactly; `x` does not name `x/1`,
- * for a server must not switch to a protocol that the client did not name.
+ * Whether a value of Upgrade names the protocol. Upper and lower case are equal in names, not in versions. `x` does not name `x/1`: a
+ * server must not switch to a protocol that the client did not name.
  */
 export function namesProtocol(upgrade: string, protocol: string): boolean {
   const wanted = withLowerCaseName(protocol);
@@ -93,7 +93,7 @@ function withLowerCaseName(protocol: string): string {
   return slash === -1 ? protocol.toLowerCase() : protocol.slice(0, slash).toLowerCase() + protocol.slice(slash);
 }
 
-/** The members of a comma-separated list of tokens, in lower case, RFC 9110 section 5.6.1: empty ones do not count. */
+/** The members of a comma-separated list of tokens, in lower case. Empty members are left out (RFC 9110 section 5.6.1). */
 export function tokensOf(value: string): string[] {
   return value
     .toLowerCase()

@@ -1,8 +1,8 @@
 /**
- * Handler: the seam between the protocol and the program. A request comes in, an answer is written, nothing is returned.
+ * Handler: the seam between the protocol and the program. A handler gets a request and writes a response.
  *
- * Everything above the connection has this one shape: a route, a router, a middleware around a router. A handler that
- * returns no promise is done when it returns, and none is made for it.
+ * A route, a router and a middleware around a router all have this shape. A handler may return a promise; if it does not, the server
+ * creates no promise for it.
  *
  * Next: router/path.ts
  */
@@ -17,7 +17,7 @@ export type Handler<Params = Readonly<Record<string, string>>> = (
   response: ResponseWriter,
 ) => void | Promise<void>;
 
-/** The rest of the way to the handler, once. Whoever does not return what it returns, awaits it. */
+/** Calls the next middleware, or the handler. Call it at most once, and return or await its result. */
 export type Next = () => void | Promise<void>;
 
 export type Middleware<Params = Readonly<Record<string, string>>> = (

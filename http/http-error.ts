@@ -1,9 +1,9 @@
 /**
  * HttpError: an error whose message may reach the client.
  *
- * Most errors must not: a message may hold a file name, a query or a password, so whatever else a handler throws becomes
- * a bare 500 for the client and a full report for the log. Throwing an HttpError says that both the status and the
- * words were chosen for the other side.
+ * The message of any other error may contain a file name, a query or a password. So every other error that a handler throws becomes a
+ * 500 without details for the client, and a full report for the log. A program that throws an HttpError has chosen its status and its
+ * message for the client.
  *
  * Next: promises.ts
  */
@@ -14,7 +14,7 @@ export class HttpError extends Error {
 
   constructor(status: number, message: string, options?: ErrorOptions) {
     if (!Number.isInteger(status) || status < 400 || status > 599) {
-      throw new RangeError(`the status of an error is an integer from 400 to 599, not ${String(status)}`);
+      throw new RangeError(`the status of an HttpError must be an integer from 400 to 599, not ${String(status)}`);
     }
     super(message, options);
     this.name = 'HttpError';
@@ -22,7 +22,7 @@ export class HttpError extends Error {
   }
 }
 
-/** What waits for a client learns with this that it has gone. It is nobody's mistake, so nobody logs it. */
+/** Rejects pending waits when the client disconnects. It is not an error of the program, so it is not logged. */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError';
 

@@ -1,5 +1,5 @@
 /**
- * simplenet/http: an HTTP/1.1 server by hand. Everything a program needs is named here.
+ * simplenet/http: an HTTP/1.1 server, written by hand. A program imports from this file only.
  *
  * Next: ../server.ts
  */

@@ -1,55 +1,58 @@
 /**
  * How much, how many and how long: every limit of the server, with its default and its reason.
  *
- * A server without limits is at the mercy of its slowest and largest client. Each limit here can be set in `serve`. Nothing of
- * a request is ever dropped in silence: it is answered with the status that says which limit it was, or the connection ends.
+ * Without limits one client could take all memory or hold connections without end. `serve` can set each limit here. A request that
+ * exceeds a limit gets a response with the status named below, or its connection ends: no part of it is dropped silently.
  *
  * Next: http-error.ts
  */
 
 export interface Limits {
-  /** Method, target and version together; 414 above. URLs of that length break elsewhere, too. */
+  /** Method, target and version together; 414 above. Many other programs do not accept longer URLs either. */
   readonly requestLineBytes: number;
-  /** The request line and all fields; 431 above. Twice what large cookies take. */
+  /** The request line and all fields; 431 above. The default is twice what large cookies take. */
   readonly headBytes: number;
-  /** Fields of a head; 431 above. Browsers send some twenty. */
+  /** Fields of a head; 431 above. Browsers send about twenty. */
   readonly fieldCount: number;
-  /** A request body; 413 above, before it is read where its length is declared. */
+  /** A request body; 413 above. A body with a larger declared length is refused before it is read. */
   readonly bodyBytes: number;
-  /** What `json()` takes; 413 above. JSON.parse holds the thread: of a megabyte for some 10 ms, and 300 ms where it is made to. */
+  /**
+   * A body that `json()` reads; 413 above. JSON.parse blocks the thread: about 10 ms for a megabyte, and 300 ms for one that an attacker
+   * has made to be slow.
+   */
   readonly jsonBytes: number;
-  /** How deeply JSON may nest; 400 above. Code that walks a value calls itself once for each level. */
+  /** Levels of nesting in JSON; 400 above. Code that walks a value usually recurses once for each level. */
   readonly jsonDepth: number;
-  /** What `form()` takes; 413 above. */
+  /** A body that `form()` reads; 413 above. */
   readonly formBytes: number;
   /** Fields of a form; 413 above. */
   readonly formFields: number;
   /**
-   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together, each until its answer begins.
-   * Above it bodies wait for as long as `bodyWaitMs`: see body-memory.ts.
+   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together. Each counts until its response begins.
+   * Above it bodies wait for at most `bodyWaitMs`: see body-memory.ts.
    */
   readonly bodyMemoryBytes: number;
-  /** All chunk extensions of a message together; 413 above. Nobody uses them but attackers. */
+  /** All chunk extensions of a message together; 413 above. Hardly any client sends them, except attackers. */
   readonly chunkExtensionBytes: number;
   /** All trailer fields of a message together; 431 above. */
   readonly trailerBytes: number;
-  /** How much of a body that the handler did not want is read, so that the connection can be used again. */
+  /** How much of a body that the handler did not read is read and dropped, so that the connection can be used again. */
   readonly discardBytes: number;
   /**
-   * How much of a body waits in memory for a handler that reads slowly, or of a pipeline for its turn, before the peer is stopped.
-   * It is asked after each receive, so a connection holds at most this and one receive (64 KiB) more.
+   * How much of a body (while its handler reads slowly) or of later requests may wait in memory; above it the connection is not read.
+   * It is checked after each receive, so a connection holds at most this and one receive (64 KiB) more.
    */
   readonly bodyBufferBytes: number;
-  /** How much of an answer may be queued; a handler that writes on regardless of the client ends with the connection. */
+  /** How much of a response may be queued. If a handler writes more without waiting for the client, the connection is cut. */
   readonly answerBufferBytes: number;
-  /** Requests on one connection, after which it closes: so load balancers can rebalance. */
+  /** Requests on one connection; then it closes, so that load balancers can rebalance. */
   readonly requestsPerConnection: number;
   /**
-   * Requests of one pipeline that begin in a row; the rest waits until other connections have had their turn. Sixteen is as deep as
-   * clients pipeline. More would save little, and let one client keep all others waiting.
+   * Requests of one pipeline that begin in one turn; the others wait until other connections have had their turn. Clients rarely pipeline
+   * more than sixteen. A higher limit would save little, and one client could delay all others.
    */
   readonly requestsPerTurn: number;
-  /** Connections at a time; more are closed at once. */
+  /** Open connections; a further one is closed at once. */
   readonly connections: number;
 }
 
@@ -73,30 +76,30 @@ export const defaultLimits: Limits = {
   connections: Number.MAX_SAFE_INTEGER,
 };
 
-/** RFC 9110 section 15.5.9. A byte now and then extends none of those that wait for a request. */
+/** RFC 9110 section 15.5.9 defines 408. Single bytes of a request do not extend the time of its head or its body. */
 export interface Timeouts {
   /** From the first byte of a head to its last; 408 after. */
   readonly headerMs: number;
-  /** Between two requests; then the connection closes without a word, as clients expect. */
+  /** Between two requests; then the connection closes without a response, as clients expect. */
   readonly idleMs: number;
-  /** How long a body may take before its rate is looked at. */
+  /** How long a body may take before its rate is checked. */
   readonly bodyGraceMs: number;
-  /** The average below which a body is too slow after that; 408. Time in which the client was made to wait does not count. */
+  /** The lowest average rate of a body after `bodyGraceMs`; 408 below. Time in which the connection is not read does not count. */
   readonly bodyMinBytesPerSecond: number;
-  /** A body altogether, not counting the time in which the handler made the client wait; 408 after. */
+  /** A whole body; 408 after. Time in which the connection is not read does not count. */
   readonly bodyMs: number;
   /** How long a body may wait for memory (`bodyMemoryBytes`); 503 after. */
   readonly bodyWaitMs: number;
-  /** From the request to the beginning of its answer; 503 after. A stream that has begun may go on for ever. */
+  /** From the request to the beginning of its response; 503 after. A response that has begun has no time limit. */
   readonly answerMs: number;
-  /** How long a client may take too little of what is queued for it before the connection is reset, in every phase. */
+  /** How long a client may take too little of what is queued for it; then the connection is reset, in every phase. */
   readonly writeMs: number;
   /**
-   * The average over `writeMs` below which a client takes too little. TCP counts what the client has acknowledged. Without it a byte
-   * now and then would hold megabytes of an answer for ever.
+   * A client that takes less than this on average over `writeMs` takes too little. On TCP the acknowledged bytes count. Without this limit
+   * a client that takes a byte now and then could keep megabytes of a response queued without end.
    */
   readonly writeMinBytesPerSecond: number;
-  /** How long input that nobody wants is read: the rest of a body, or what comes after our last answer. */
+  /** How long input is read and dropped: the rest of a body, or what comes after the last response. */
   readonly lingerMs: number;
 }
 
@@ -113,33 +116,37 @@ export const defaultTimeouts: Timeouts = {
   lingerMs: 2_000,
 };
 
-/** Counts: whole numbers, or Infinity where somebody wants none. */
+/** The defaults, replaced by what is given: whole numbers, or Infinity for no limit. */
 export function limitsFrom(given: Partial<Limits> = {}): Limits {
   const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
   const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');
-  if (limits.fieldCount > MAX_FIELDS) throw new RangeError(`fieldCount must be at most ${MAX_FIELDS}`);
+  if (limits.fieldCount > MAX_FIELDS) {
+    throw new RangeError(`fieldCount must be at most ${MAX_FIELDS}, not ${limits.fieldCount}`);
+  }
   return limits;
 }
 
-/** Times, and two rates. */
+/** The defaults, replaced by what is given: numbers, or Infinity for no limit. */
 export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
   return withDefaults(defaultTimeouts, given, () => true, 'a number');
 }
 
-/** What a parser holds offsets of. */
+/** A parser allocates the offsets of all fields in advance. */
 const MAX_FIELDS = 100_000;
 
 function withDefaults<T extends Limits | Timeouts>(
   defaults: T,
   given: Partial<T>,
-  isFit: (value: number) => boolean,
+  isAllowed: (value: number) => boolean,
   kind: string,
 ): T {
   const merged: Record<string, unknown> = { ...defaults };
   for (const [name, value] of Object.entries(given) as [string, unknown][]) {
-    if (!Object.hasOwn(defaults, name)) throw new RangeError(`there is no limit called '${name}'`);
+    if (!Object.hasOwn(defaults, name)) {
+      throw new RangeError(`unknown limit '${name}': use one of ${Object.keys(defaults).join(', ')}`);
+    }
     if (value === undefined) continue;
-    if (typeof value !== 'number' || !(value > 0) || !isFit(value)) {
+    if (typeof value !== 'number' || !(value > 0) || !isAllowed(value)) {
       throw new RangeError(`${name} must be ${kind} > 0, not ${String(value)}`);
     }
     merged[name] = value;

@@ -1,24 +1,24 @@
 /**
  * Promises between the server and its handlers, in both directions.
  *
- * A handler may take a promise now and await it later: `const body = request.json(); await authorize(); await body`. When the
- * client sends broken bytes in between, that promise rejects while nothing listens to it, and Node then ends the process: one
- * client would stop the server for all. So every promise that a handler is given passes through `markHandled`.
+ * A handler may get a promise now and await it later: `const body = request.json(); await authorize(); await body`. If the
+ * client sends a malformed body in between, the promise rejects before any code awaits it, and Node ends the process: one client
+ * would stop the server for all. So every promise that a handler gets passes through `markHandled`.
  *
- * In the other direction handlers return whatever they like: promises of another realm, query builders with a `then`.
+ * In the other direction a handler may return any value: a promise of another realm, or a query builder with a `then`.
  *
  * Next: request/byte-run.ts
  */
 
 const ignore = () => {};
 
-/** Returns the promise. Its rejection reaches all code that awaits it, and is no uncaught exception where nothing does. */
+/** Returns the promise. Its rejection still reaches all code that awaits it; if no code does, Node does not end the process. */
 export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.then(undefined, ignore);
   return promise;
 }
 
-/** A promise for a value that has a `then`, and null for all other values. What reading that `then` throws is thrown on. */
+/** Returns a promise for a value that has a `then`, and null for all other values. Throws what a getter of `then` throws. */
 export function promiseOf(value: unknown): Promise<void> | null {
   if (value === undefined || value === null) return null; // what most handlers return
   return typeof (value as PromiseLike<unknown>).then === 'function'

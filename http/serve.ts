@@ -1,9 +1,9 @@
 /**
- * serve: a listening socket, the connections it takes, and their end. The one file here that makes sockets.
+ * serve: a listening socket, the connections that it accepts, and their end. The only file in http/ that creates sockets.
  *
- * Everything a server decides is an option with a default: where it listens, every limit and timeout, what becomes of
- * errors. Several servers can live in one process, and each can be stopped with grace: it takes no more connections, lets
- * go of the idle ones, completes the answers that are under way, and after a deadline ends whatever is left.
+ * An option with a default sets the address, each limit and timeout, and the receiver of errors. One process can have several
+ * servers. `close` stops a server with grace: it accepts no more connections, closes the idle ones, completes the responses under way,
+ * and after a deadline ends the connections that are left.
  *
  * Next: index.ts
  */
@@ -31,41 +31,41 @@ import { OutputBuffer } from './response/output-buffer.ts';
 import { PlainHeads } from './response/plain-heads.ts';
 
 export interface ServeOptions {
-  /** An IP address; 127.0.0.1 unless given. `::` takes IPv4 as well. `localhost` is understood, other names are not. */
+  /** An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. */
   readonly host?: string;
-  /** 0, the default, is any free port: see `url` for which. */
+  /** 0, the default, is any free port: `url` and `address` of the server say which. */
   readonly port?: number;
   /**
-   * A Unix socket instead of host and port. Its file is removed when the server stops, and so is a file of an earlier server that
-   * does not answer any more. A path that begins with NUL is in the abstract namespace, and has no file.
+   * A Unix socket instead of host and port. The server removes the file when it stops. When it starts, it also removes the file of an
+   * earlier server that does not listen any more. A path that begins with NUL is in the abstract namespace, and has no file.
    */
   readonly path?: string;
-  /** A listening socket that is open already, as systemd hands it over. */
+  /** A listening socket that is open already, for example from systemd. */
   readonly fd?: number;
   readonly limits?: Partial<Limits>;
   readonly timeouts?: Partial<Timeouts>;
   /**
-   * Hears of every exception that a handler did not mean for the client; and, without a request, of an error that ends this server:
-   * it then closes itself, with grace. Written to standard error unless given.
+   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
+   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
    */
   readonly onError?: (error: unknown, request: HttpRequest | null) => void;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal;
-  /** How the kernel is asked for news: `epoll`, `io_uring` or `auto`. */
+  /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions;
 }
 
-/** Something that is a handler, or has one: a Router. */
+/** A handler, or an object that has one, such as a Router. */
 export type HandlerSource = Handler | { handle: Handler };
 
 export interface CloseOptions {
-  /** How long answers under way may take; 10 s unless given. */
+  /** How long responses under way may take; the default is 10 s. */
   readonly graceMs?: number;
   /**
-   * How long connections at rest may still begin a request, and TCP handshakes under way may complete; 100 ms unless given. A client
-   * whose request was on its way meets an answer and not the end.
+   * How long idle connections may still begin a request, and TCP handshakes under way may complete; the default is 100 ms. So a request
+   * that was on its way when the server stopped gets a response.
    */
   readonly idleGraceMs?: number;
 }
@@ -75,16 +75,16 @@ const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
 
-/** Parsers kept for connections whose head came in pieces; any more are made anew. */
+/** Unused parsers that are kept for the next incomplete head. */
 const MAX_SPARE_PARSERS = 64;
 
-/** Buffers kept for streamed answers; any more are made anew. */
+/** Unused buffers that are kept for the next response that comes in pieces. */
 const MAX_SPARE_OUTPUTS = 64;
 
 /**
- * The servers of this thread. What their handlers have answered in this turn lies in output buffers until its end. A handler that
- * answers and calls process.exit never gets there, so the buffers are emptied on the way out: before the hooks of the loops run,
- * which take bytes on to the kernel.
+ * The servers of this thread. Responses of a turn lie in output buffers until the turn ends. A handler may write a response and
+ * call process.exit within that turn. So these buffers are flushed at exit, before the exit hooks of the loops, which pass the bytes on
+ * to the kernel.
  */
 const servers = new Set<Server>();
 
@@ -103,7 +103,7 @@ export class Server implements ConnectionContext {
   readonly createContext: ContextFactory = createContextFactory();
   readonly bodyMemory: BodyMemory;
   readonly address: SocketAddress;
-  /** Where a client finds it: `http://127.0.0.1:8080`, or `unix:` and a path. */
+  /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
 
   readonly #date = new DateField(() => this.#loop.wallNow());
@@ -120,7 +120,7 @@ export class Server implements ConnectionContext {
   #whenEmpty: (() => void) | null = null;
   #forgetSignal = () => {};
 
-  /** `createLoop` makes the loop that is the server's own, and ends with it: here the tests come in with a simulated one. */
+  /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
     this.limits = limitsFrom(options.limits);
@@ -163,7 +163,7 @@ export class Server implements ConnectionContext {
     return this.#connections.size;
   }
 
-  /** Stops with grace. Settles when the last connection is gone. */
+  /** Stops with grace. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`. */
   close(options: CloseOptions = {}): Promise<void> {
     this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
     this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
@@ -174,13 +174,13 @@ export class Server implements ConnectionContext {
     return this.close();
   }
 
-  /** Hands over to the loop what handlers have answered so far, and does not wait for the end of the turn. */
+  /** Passes all response bytes written so far on to the loop, without waiting for the end of the turn. */
   flush(): void {
     this.output.flush();
     for (const connection of this.#connections) connection.flush();
   }
 
-  // For the connections.
+  // Called by the connections.
 
   activeNow(): number {
     return this.#loop.activeNow();
@@ -212,7 +212,7 @@ export class Server implements ConnectionContext {
     try {
       this.#onError(error, request);
     } catch (failure) {
-      console.error(error, failure); // a log that fails must not make it worse for the client
+      console.error(error, failure); // an error in `onError` must not change the response
     }
   }
 
@@ -247,13 +247,13 @@ export class Server implements ConnectionContext {
 
   async #stop(idleGraceMs: number): Promise<void> {
     this.#idleGraceMs = idleGraceMs;
-    // Where nobody is, and nobody has been for a while, no handshake is under way either.
+    // Without a connection now, and without a new one for a while, no handshake is likely to be under way.
     const isQuiet = this.#connections.size === 0 && this.#loop.now() - this.#lastConnectionAt > idleGraceMs;
     this.#listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
       this.#isListening = false;
       this.#checkEmpty();
     });
-    await null; // now `isStopping` says so to everybody
+    await null; // `close` has stored this promise now, so `isStopping` is true
     for (const connection of this.#connections) connection.stop();
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
@@ -269,40 +269,40 @@ export class Server implements ConnectionContext {
     if (this.#connections.size === 0 && !this.#isListening) this.#whenEmpty?.();
   }
 
-  /** One signal can outlive many servers, and must not hold on to those that are closed. */
+  /** A signal can outlive many servers. Its listener is removed when the server closes, so that the signal does not keep it in memory. */
   #stopWith(signal: AbortSignal): void {
     const stop = () => void this.close();
     signal.addEventListener('abort', stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
 
-  /** Called again, a shorter grace counts. */
+  /** Each call of `close` sets an alarm. The first alarm that rings ends all connections. */
   #abortAfter(graceMs: number, closed: Promise<void>): void {
     const abortAll = () => {
       this.#listener.close();
-      for (const connection of this.#connections) connection.giveUp();
+      for (const connection of this.#connections) connection.endNow();
     };
     const alarm = this.#loop.after(graceMs, abortAll);
     void closed.then(() => alarm.cancel());
   }
 }
 
-/** What `writeMs` and its rate ask of a client: at least one byte. A client that may take for ever is asked nothing. */
+/** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
 }
 
-/** Starts a server. Throws SystemError where it cannot listen: a busy port, a missing permission. */
+/** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
-  // How much of an answer may be queued is decided per answer, not per write: see answerBufferBytes.
+  // The loop does not limit a single write: `answerBufferBytes` limits what a response may have queued.
   const backend = options.backend === undefined ? {} : { backend: options.backend };
   return new Server(source, options, () => createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
 }
 
 function urlOf(address: SocketAddress): string {
   if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
-  // A wildcard address is none to connect to.
+  // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
   const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
   return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
 }

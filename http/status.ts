@@ -74,17 +74,17 @@ export function reasonOf(status: number): string {
   return reasons[status] ?? '';
 }
 
-/** The first line of an answer. */
+/** The first line of a response, with its CRLF. */
 export function statusLine(status: number): string {
   return `HTTP/1.1 ${status} ${reasonOf(status)}\r\n`;
 }
 
-/** A final answer: 1xx are not ours to give but for 100 and 101, which the connection sends itself. */
+/** Whether a handler may set this status. It may not set 1xx: the connection itself sends 100 and 101, and no other 1xx is sent. */
 export function isFinalStatus(status: number): boolean {
   return Number.isInteger(status) && status >= 200 && status <= 599;
 }
 
-/** RFC 9112 section 6.3: these end with their head, whatever it says. */
+/** RFC 9112 section 6.3: responses with these codes end with their head, whatever length it declares. */
 export function hasNoBody(status: number): boolean {
   return status === 204 || status === 304 || status < 200;
 }

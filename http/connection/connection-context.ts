@@ -20,7 +20,7 @@ export interface OpenConnection {
   /** The server stops: end soon if no request is under way. */
   stop(): void;
   /** The server waits no longer: end now. */
-  giveUp(): void;
+  endNow(): void;
   /** Pass everything that is written on to the stream. */
   flush(): void;
 }

@@ -65,7 +65,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   /** RST would destroy responses that are complete and on their way, so it is for what is not. */
-  giveUp(): void {
+  endNow(): void {
     const isComplete = this.isIdle || this.#phase === LINGER;
     if (isComplete && this.stream.queuedBytes === 0) this.stream.close();
     else this.stream.abort();

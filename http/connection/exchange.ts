@@ -252,7 +252,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   beginStream(): void {
     this.#connection.outgoing.beginStream();
-    this.body.answerBegun();
+    this.body.responseBegun();
   }
 
   responseCompleted(): void {
@@ -285,7 +285,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** RFC 9110 section 7.8: an Upgrade counts where Connection names it too, and not in HTTP/1.0. */
   hasAskedFor(protocol: string): boolean {
-    return this.head.wantsUpgrade && namesProtocol(this.#request.headers.get('upgrade') ?? '', protocol);
+    return this.head.hasConnectionUpgrade && namesProtocol(this.#request.headers.get('upgrade') ?? '', protocol);
   }
 
   get isRequestRead(): boolean {

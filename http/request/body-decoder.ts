@@ -1,12 +1,11 @@
 /**
- * Body decoders: they take the bytes of a connection and say which of them are the body, and where it ends.
+ * Body decoders: they read the bytes of a connection and find which of them are the body, and where it ends.
  *
- * Both stream: they keep no byte of the body. `decode` looks at bytes[start..end), hands each stretch of body to `onBody`
- * where it lies, and answers the offset behind what it has used: `end` while the body goes on, less when something
- * follows it.
+ * Both stream: they keep no byte of the body. `decode` reads bytes[start..end), passes the range of each run of body bytes to `onBody`,
+ * and returns the offset after the bytes that it has used. That is `end` while the body is incomplete; it may be less when the body ends.
  *
- * The chunked one (RFC 9112 section 7.1) is strict: line ends are CRLF, sizes are plain hex digits, extensions follow
- * their grammar. Whatever a lenient decoder would read otherwise, a strict one refuses; then no two can disagree.
+ * The chunked decoder (RFC 9112 section 7.1) is strict: line ends are CRLF, sizes are hex digits only, extensions follow their
+ * grammar. Lenient decoders read other input in different ways, and such differences allow request smuggling. So it is refused.
  *
  * Next: pending-input.ts
  */
@@ -21,14 +20,14 @@ export type OnBody = (from: number, to: number) => void;
 
 export interface BodyDecoder {
   readonly isDone: boolean;
-  /** How many bytes of the body are still to come; 0 where nobody knows. */
+  /** How many bytes of the body are still to come; 0 if that is unknown. */
   readonly left: number;
   readonly trailers: HeaderList;
-  /** Throws HttpError where the bytes are no body. Nothing that follows on the connection can be trusted then. */
+  /** Throws HttpError for a malformed body. Then the place of the next request is unknown. */
   decode(bytes: Buffer, start: number, end: number, onBody: OnBody): number;
 }
 
-/** Content-Length: so many bytes. */
+/** A body with a Content-Length. */
 export class LengthDecoder implements BodyDecoder {
   readonly trailers = HeaderList.empty;
   left: number;
@@ -49,7 +48,7 @@ export class LengthDecoder implements BodyDecoder {
   }
 }
 
-/** What the next byte belongs to. From BEFORE_EXTENSION to AFTER_QUOTED it is a chunk extension. */
+/** The element that the next byte belongs to. From BEFORE_EXTENSION to AFTER_QUOTED it is a chunk extension. */
 type Phase = number;
 const SIZE: Phase = 0;
 const BEFORE_EXTENSION: Phase = 1;
@@ -73,7 +72,7 @@ const SEMICOLON = 0x3b;
 const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 
-/** Enough for any size, with a few leading zeros; an endless number is no size. */
+/** Enough for each size below 2^53, with leading zeros. */
 const MAX_SIZE_DIGITS = 16;
 
 const malformed = (what: string) => new HttpError(400, `malformed chunked body: ${what}`);
@@ -121,7 +120,7 @@ export class ChunkedDecoder implements BodyDecoder {
     return at;
   }
 
-  /** The phase that follows when this byte has come. */
+  /** Checks the next byte, and returns the phase after it. */
   #next(byte: number): Phase {
     switch (this.#phase) {
       case SIZE:
@@ -154,7 +153,7 @@ export class ChunkedDecoder implements BodyDecoder {
     if (byte === CR) return SIZE_LF;
     if (byte === SEMICOLON) return BEFORE_NAME;
     if (byte === SP || byte === HTAB) return BEFORE_EXTENSION;
-    throw malformed('a size is no hexadecimal number');
+    throw malformed('a size is not a hexadecimal number');
   }
 
   #sizeKnown(): Phase {
@@ -167,7 +166,7 @@ export class ChunkedDecoder implements BodyDecoder {
     return isLast ? TRAILERS : DATA;
   }
 
-  /** *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 section 7.1.1. Read to be ignored. */
+  /** *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 section 7.1.1. Checked and then ignored. */
   #inExtension(byte: number): Phase {
     const isSpace = byte === SP || byte === HTAB;
     const isToken = isTokenByte[byte] === 1;
@@ -191,7 +190,7 @@ export class ChunkedDecoder implements BodyDecoder {
         if (isValueByte[byte] === 1) return QUOTED;
         break;
       default:
-        // Behind a size, a name or a value.
+        // After a size, a name or a value.
         if (isToken && (phase === NAME || phase === VALUE)) return phase;
         if (byte === SEMICOLON) return BEFORE_NAME;
         if (byte === EQUALS && (phase === NAME || phase === AFTER_NAME)) return BEFORE_VALUE;
@@ -201,11 +200,11 @@ export class ChunkedDecoder implements BodyDecoder {
     throw malformed('a chunk extension');
   }
 
-  /** Trailers are few and small: they are gathered, so that one parser can read them in one piece. */
+  /** Trailers are few and small, so all bytes of them are gathered: FieldParser needs them in one piece. */
   #decodeTrailers(bytes: Buffer, start: number, end: number): number {
     if (this.#trailerParser === null) {
       if (bytes[start] === CR && start + 1 < end && bytes[start + 1] === LF) {
-        this.#phase = DONE; // none, as nearly always
+        this.#phase = DONE; // no trailers, the usual case
         return start + 2;
       }
       this.#trailerParser = new FieldParser(this.#limits.fieldCount, this.#limits.trailerBytes);

@@ -1,20 +1,20 @@
 /**
  * Where a request's body ends: RFC 9112 section 6.3, in one function.
  *
- * Two programs that disagree on this disagree on where the next request begins, and what one takes for a body the other
- * obeys as a request: that is request smuggling. So nothing is guessed. Both kinds of length at once, two lengths, a
- * length that is no plain number, a coding that we do not know, chunked anywhere but last: each is refused.
+ * If a proxy and this server disagree on the end of a body, they disagree on the begin of the next request. An attacker can then hide a
+ * request in a body: request smuggling. So each message with an unclear length is refused: Content-Length beside Transfer-Encoding, two
+ * different lengths, a length that is not all decimal digits, an unknown transfer coding, and chunked that is not the last coding.
  *
  * Next: request-head.ts
  */
 
 import { isToken, trimBlanks } from '../grammar.ts';
 
-/** No body: the length 0, without a field that says so. */
+/** Neither Content-Length nor Transfer-Encoding: no body. */
 export const NO_BODY = -1;
 export const CHUNKED = -2;
 
-/** The length in bytes, NO_BODY or CHUNKED; or what to refuse the message with. */
+/** The length in bytes, NO_BODY or CHUNKED; or the status and reason to refuse the message with. */
 export type Framing = number | { readonly status: number; readonly reason: string };
 
 export function isRefusal(framing: Framing): framing is Exclude<Framing, number> {
@@ -32,7 +32,7 @@ export function framingOf(
 ): Framing {
   if (transferEncodings.length > 0) {
     if (contentLengths.length > 0) return refuse(400, 'both Content-Length and Transfer-Encoding');
-    // RFC 9112 section 6.1: an HTTP/1.0 client cannot mean it, some program on the way did not understand it.
+    // RFC 9112 section 6.1: HTTP/1.0 does not have it. Some program on the way may have passed it on without using it.
     if (minorVersion === 0) return refuse(400, 'Transfer-Encoding in HTTP/1.0');
     return framingOfCodings(transferEncodings.join(','));
   }
@@ -52,13 +52,13 @@ function framingOfCodings(codings: string): Framing {
   return refuse(501, 'a transfer coding that is not supported');
 }
 
-/** RFC 9110 section 8.6: equal values repeated, by a proxy that merged two fields, count as one. */
+/** RFC 9110 section 8.6: a list of equal values, for example from a proxy that merged two fields, counts as one value. */
 function framingOfLengths(lengths: string, bodyBytes: number): Framing {
   const [first = '', ...others] = lengths.split(',').map(trimBlanks);
   if (!/^\d+$/.test(first)) return refuse(400, 'a malformed Content-Length');
   if (others.some((other) => other !== first)) return refuse(400, 'two different Content-Lengths');
-  // As numbers, 9007199254740993 and 9007199254740992 are the same: compare before any precision is lost. A length beyond 2^64 is
-  // 413 like every other that is too large. It is well-formed (RFC 9110 section 8.6), and 400 would say that it is not.
+  // Compared as digits: 9007199254740993 and 9007199254740992 are equal as numbers. A length above 2^64 is 413, as every other length
+  // above the limit, and not 400: it is well-formed (RFC 9110 section 8.6).
   const digits = first.replace(/^0+(?=\d)/, '');
   const limit = String(Math.min(bodyBytes, Number.MAX_SAFE_INTEGER));
   if (digits.length > limit.length || (digits.length === limit.length && digits > limit)) {

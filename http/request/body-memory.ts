@@ -1,56 +1,55 @@
 /**
- * BodyMemory: how much memory all request bodies that are gathered whole may take together.
+ * BodyMemory: how much memory all request bodies that are read whole may take together.
  *
- * `bodyBytes` bounds one body. A thousand clients that each send a body of that size would still take a thousand times as much. So
- * each body that a handler wants whole has an account here, from the first byte until it is whole and its answer has begun. Up to there
- * the handler is at work on it, within `answerMs`. From there on the client says how long it takes to read, and must not keep
- * the bodies of others out: the bytes are the handler's business, and what it writes is bounded by `answerBufferBytes`. A body that is
- * read in pieces has no account, as `bodyBufferBytes` bounds it.
+ * `bodyBytes` limits one body. A thousand clients that each send a body of that size would still take a thousand times as much. So
+ * each body that is read whole has an account here, until it is complete and its response has begun. Until then the time of the handler
+ * is limited by `answerMs`. After that a slow client can extend the exchange, and must not keep the bodies of others waiting; the
+ * response is limited by `answerBufferBytes`. A body that is read in pieces has no account, because `bodyBufferBytes` limits it.
  *
- * Above the limit a body waits: its connection is not read, and TCP stops the client. When memory comes free the bodies that wait
- * go on, in order. One body is always allowed to go on above the limit (`#exempt`). Otherwise a crowd of half-read bodies could
- * fill the memory and wait for each other.
+ * Above the limit a body waits: its connection is not read, and TCP stops the client. When memory comes free, the waiting bodies go
+ * on, in order. One body may always go on above the limit (`#exempt`). Otherwise many half-read bodies could fill the memory and wait
+ * for each other.
  *
- * That exemption is for `bodyWaitMs`, or a client that drips would have it for good. Then it passes to the body that has waited
- * longest or, if none waits, to the next that would have to; and the one that had it waits like any other, for `bodyWaitMs` at most. So the
- * limit can be exceeded by two `bodyBytes`, and by one receive for each connection. Room that is reserved for a promised length
- * counts as soon as it is reserved. It takes no memory of the machine until it is filled.
+ * A body has that exemption for `bodyWaitMs`; a slow client could keep it without end otherwise. Then it passes to the body that has
+ * waited longest or, if none waits, to the next body that would have to wait. The body that loses it waits as any other, for
+ * `bodyWaitMs` at most. So the limit can be exceeded by two `bodyBytes`, and by one receive for each connection. Room for a declared
+ * length counts as soon as it is reserved, although the kernel gives it no memory until it is filled.
  *
  * Next: json-nesting.ts
  */
 
 import type { Alarm } from '../../simplenet/index.ts';
 
-/** One body. RequestBody makes it and says what is to happen; from then on only BodyMemory changes it. */
+/** The account of one body. RequestBody creates it; only BodyMemory changes it. */
 export interface BodyAccount {
-  /** What the body takes, as `resize` was told last. */
+  /** The memory that the body takes. */
   bytes: number;
   /** Limits the wait. Null while the body does not wait. */
   alarm: Alarm | null;
-  /** The body may go on. */
+  /** Called when the body may go on. */
   readonly onRoom: () => void;
-  /** The body has waited for too long. */
+  /** Called when the body has waited for `bodyWaitMs`. */
   readonly onLate: () => void;
 }
 
-/** What a body that goes on may bring before it is asked again: one receive. */
-const RESUMED_BYTES = 65_536;
+/** A body that goes on may receive this much (one receive) before `mustWait` is called again. */
+const RECEIVE_BYTES = 65_536;
 
 export class BodyMemory {
-  readonly #mostBytes: number;
+  readonly #maxBytes: number;
   readonly #waitMs: number;
   readonly #after: (delayMs: number, callback: () => void) => Alarm;
-  /** In the order in which they began to wait. */
+  /** Waiting bodies, in the order in which they began to wait. */
   readonly #waiting = new Set<BodyAccount>();
   #exempt: BodyAccount | null = null;
   #exemptAlarm: Alarm | null = null;
-  /** It has had its time: whoever needs the exemption takes it over. */
+  /** The exempt body has had its time: the next body that needs the exemption gets it. */
   #isExemptOverdue = false;
   #usedBytes = 0;
 
-  /** `after` is that of the event loop. */
-  constructor(mostBytes: number, waitMs: number, after: (delayMs: number, callback: () => void) => Alarm) {
-    this.#mostBytes = mostBytes;
+  /** `after` sets an alarm of the event loop. */
+  constructor(maxBytes: number, waitMs: number, after: (delayMs: number, callback: () => void) => Alarm) {
+    this.#maxBytes = maxBytes;
     this.#waitMs = waitMs;
     this.#after = after;
   }
@@ -63,16 +62,16 @@ export class BodyMemory {
     return this.#waiting.size;
   }
 
-  /** The body of that account now takes so many bytes. */
+  /** Sets how much memory the body takes now. */
   resize(account: BodyAccount, bytes: number): void {
     this.#usedBytes += bytes - account.bytes;
     account.bytes = bytes;
   }
 
-  /** Whether the body must stop taking bytes; if so, `onRoom` or `onLate` follows, unless the account is closed before. */
+  /** Whether the body must wait. If so, `onRoom` or `onLate` is called later, unless the account is closed before. */
   mustWait(account: BodyAccount): boolean {
     if (account.alarm !== null) return true;
-    if (this.#usedBytes <= this.#mostBytes) return false;
+    if (this.#usedBytes <= this.#maxBytes) return false;
     if (this.#exempt === account) return false;
     if (this.#exempt === null || this.#isExemptOverdue) {
       this.#passExemptionTo(account);
@@ -82,15 +81,15 @@ export class BodyMemory {
     return true;
   }
 
-  /** The body has all its bytes and will not grow: another may be exempt. */
+  /** The body is complete and will not grow, so it gives up the exemption. */
   complete(account: BodyAccount): void {
-    this.#stopWaiting(account); // its last bytes may have been on their way when it lost the exemption
+    this.#stopWaiting(account); // the last bytes may come after the body has begun to wait
     if (this.#exempt !== account) return;
     this.#endExemption();
     this.#resumeWaiting();
   }
 
-  /** Gives back all that the account holds. Closing twice does nothing. */
+  /** Frees the memory of the account. A second call does nothing. */
   close(account: BodyAccount): void {
     this.resize(account, 0);
     this.#stopWaiting(account);
@@ -99,13 +98,13 @@ export class BodyMemory {
   }
 
   #resumeWaiting(): void {
-    let room = this.#mostBytes - this.#usedBytes;
+    let room = this.#maxBytes - this.#usedBytes;
     for (const account of this.#waiting) {
       if (room <= 0) {
         if (this.#exempt !== null && !this.#isExemptOverdue) return;
         this.#passExemptionTo(account);
       }
-      room -= RESUMED_BYTES;
+      room -= RECEIVE_BYTES;
       this.#stopWaiting(account);
       account.onRoom();
     }
@@ -115,8 +114,8 @@ export class BodyMemory {
     const before = this.#exempt;
     this.#endExemption();
     this.#exempt = account;
-    // Also if it sends nothing any more: it has memory that others wait for. Its alarm is set before the other one, and rings before it, or
-    // two bodies that drip could pass the exemption to each other for good.
+    // It waits even if its client sends nothing more, because it holds memory that others wait for. Its alarm is set first and so rings
+    // first: otherwise two slow bodies could pass the exemption to each other without end.
     if (before !== null) this.#wait(before);
     this.#exemptAlarm = this.#after(this.#waitMs, () => {
       this.#isExemptOverdue = true;

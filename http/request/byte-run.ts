@@ -1,9 +1,11 @@
 /**
- * Byte runs: where a stretch of bytes of one kind ends. The inner loops of the head parser.
+ * Byte runs: functions that find the end of a run of allowed bytes. The inner loops of the head parser.
  *
- * Most of a head is field values, and nearly all bytes of those are alike, so they are looked at four at a time: one
- * subtraction tells whether any of four is a control character (the trick is as old as strlen). That makes a browser's
- * head half as dear as byte by byte. Short runs are not worth the view of whole words that it needs.
+ * Most of a head is field values, and nearly all their bytes are allowed. So values are checked four bytes at a time: one
+ * subtraction shows whether one of four bytes may be a control character (strlen of C uses the same trick). The head of a browser costs
+ * half as much as byte by byte. Short runs are checked byte by byte, because finding the words would cost more.
+ *
+ * The file is pure but for one cache: the word view of the memory that was used last.
  *
  * Next: field-parser.ts
  */
@@ -12,8 +14,8 @@ import { isValueByte } from '../grammar.ts';
 
 const WORD_BYTES = 4;
 
-/** Below this, finding the words costs more than it saves. */
-const WORTH_WORDS = 64;
+/** Below this, finding the words costs more than they save. */
+const MIN_BYTES_FOR_WORDS = 64;
 
 /** The first offset in [from, stop) whose byte is not in the table, or `stop`. */
 export function endOfRun(table: Uint8Array, bytes: Uint8Array, from: number, stop: number): number {
@@ -21,22 +23,22 @@ export function endOfRun(table: Uint8Array, bytes: Uint8Array, from: number, sto
   return stop;
 }
 
-/** The memory that was looked at last, as words: the loop receives into one buffer, so it is nearly always that. */
-let memory: ArrayBufferLike | null = null;
-let memoryWords: Int32Array = new Int32Array(0);
+/** The cache. It nearly always hits, because the loop receives into one buffer. */
+let lastMemory: ArrayBufferLike | null = null;
+let lastWords: Int32Array = new Int32Array(0);
 
-/** The words of the memory in which the bytes lie, or null where it is too little to be worth it. */
+/** The words of the memory that holds the bytes, or null for a short run. */
 export function wordsOf(bytes: Uint8Array, from: number, stop: number): Int32Array | null {
-  if (stop - from < WORTH_WORDS) return null;
+  if (stop - from < MIN_BYTES_FOR_WORDS) return null;
   const { buffer } = bytes;
-  if (buffer !== memory) {
-    memory = buffer;
-    memoryWords = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / WORD_BYTES));
+  if (buffer !== lastMemory) {
+    lastMemory = buffer;
+    lastWords = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / WORD_BYTES));
   }
-  return memoryWords;
+  return lastWords;
 }
 
-/** As `endOfRun`, for the bytes of field values. `words` are those of the same memory, which begin `offset` bytes before. */
+/** As `endOfRun`, for field values. `words` is what `wordsOf` returned for these bytes, which begin at `offset` of their memory. */
 export function endOfValue(
   bytes: Uint8Array,
   words: Int32Array | null,
@@ -57,7 +59,7 @@ export function endOfValue(
   return endOfRun(isValueByte, bytes, at, stop);
 }
 
-/** Whether one of four bytes may be below 0x20, or is 0x7f. It may also say yes to a byte that is none: then look closer. */
+/** Whether one of four bytes is below 0x20 or is 0x7f. May report false positives; the caller then checks byte by byte. */
 function hasControl(word: number): boolean {
   const withoutDelete = word ^ 0x7f7f7f7f;
   return ((((word - 0x20202020) & ~word) | ((withoutDelete - 0x01010101) & ~withoutDelete)) & 0x80808080) !== 0;

@@ -1,11 +1,11 @@
 /**
  * FieldParser: the lines `name: value` of a head, and of the trailers of a chunked body. In place, resumable, strict.
  *
- * It accepts what RFC 9112 section 5 allows and nothing else: no bare LF, no folded lines, no space before a colon. Each
- * of those is something that a proxy in front may have understood differently, which is how requests are smuggled.
+ * It accepts only what RFC 9112 section 5 allows: no bare LF, no folded line, no space before a colon. A proxy in front may read
+ * each of these differently, and an attacker can use that difference to smuggle a request.
  *
- * Contract: all offsets count from `start`, so the bytes may move between two calls. `parse` answers COMPLETE when the
- * empty line has come, INCOMPLETE when more is needed, or the negated status with which to refuse.
+ * Contract: all offsets count from `start`, so the bytes may move between two calls. `parse` returns COMPLETE after the empty line,
+ * INCOMPLETE if it needs more bytes, or a negated status to refuse the message with.
  *
  * Next: head-parser.ts
  */
@@ -18,8 +18,8 @@ export const COMPLETE = 1;
 export const BAD_REQUEST = -400;
 export const TOO_LARGE = -431;
 
-/** Four offsets a field: where its name begins and ends, where its value begins and ends. */
-export const OFFSETS = 4;
+/** The begin and end of the name, then the begin and end of the value. */
+export const OFFSETS_PER_FIELD = 4;
 
 /** What the next byte belongs to. */
 type Phase = number;
@@ -32,18 +32,18 @@ const END_LF: Phase = 5;
 
 export class FieldParser {
   count = 0;
-  /** How far it has come. */
+  /** The offset of the next byte to read. */
   at = 0;
   readonly offsets: Int32Array;
-  readonly #mostBytes: number;
+  readonly #maxBytes: number;
   #phase = FIELD;
 
-  constructor(mostFields: number, mostBytes: number) {
-    this.offsets = new Int32Array(mostFields * OFFSETS);
-    this.#mostBytes = mostBytes;
+  constructor(maxFields: number, maxBytes: number) {
+    this.offsets = new Int32Array(maxFields * OFFSETS_PER_FIELD);
+    this.#maxBytes = maxBytes;
   }
 
-  /** Begins anew, at that offset. */
+  /** Prepares for the field lines of another message, which begin at that offset. */
   reset(at: number): void {
     this.#phase = FIELD;
     this.count = 0;
@@ -51,20 +51,20 @@ export class FieldParser {
   }
 
   parse(bytes: Uint8Array, start: number, end: number): number {
-    // One byte more than is allowed: so what is too long is noticed, and not read on.
-    const stop = Math.min(end, start + this.#mostBytes + 1);
+    // The scan may read one byte more than the limit: then it is too long, and is not read further.
+    const stop = Math.min(end, start + this.#maxBytes + 1);
     const result = this.#scan(bytes, start, stop);
-    return result >= 0 && this.at > this.#mostBytes ? TOO_LARGE : result;
+    return result >= 0 && this.at > this.#maxBytes ? TOO_LARGE : result;
   }
 
   /**
-   * *( field-name ":" OWS field-value OWS CRLF ) CRLF. Each round of the loop is a line, one step after the other; where the
-   * bytes end it is left, and the phase says with which step to go on.
+   * *( field-name ":" OWS field-value OWS CRLF ) CRLF. Each round of the loop reads one line in steps. At the end of the bytes the loop
+   * stops, and the next call continues with the step of the phase.
    */
   #scan(bytes: Uint8Array, start: number, stop: number): number {
     const { offsets } = this;
     let at = start + this.at;
-    let slot = this.count * OFFSETS;
+    let slot = this.count * OFFSETS_PER_FIELD;
     let phase = this.#phase;
     let result = INCOMPLETE;
     const words = wordsOf(bytes, at, stop);
@@ -83,7 +83,7 @@ export class FieldParser {
       if (phase === NAME) {
         at = endOfRun(isTokenByte, bytes, at, stop);
         if (at === stop) break;
-        // A space before the colon, a line without one, a folded line and an empty name all end up here.
+        // Refuses a space before the colon, a line without a colon, a folded line and an empty name.
         if (bytes[at] !== COLON || at - start === offsets[slot]) return BAD_REQUEST;
         offsets[slot + 1] = at - start;
         at++;
@@ -109,17 +109,17 @@ export class FieldParser {
         result = COMPLETE;
         break;
       }
-      slot += OFFSETS;
+      slot += OFFSETS_PER_FIELD;
       phase = FIELD;
     }
     this.#phase = phase;
-    this.count = slot / OFFSETS;
+    this.count = slot / OFFSETS_PER_FIELD;
     this.at = at - start;
     return result;
   }
 }
 
-/** Spaces and tabs around a value are not part of it. */
+/** Returns the end of the value without the spaces and tabs after it, which are not part of it. */
 function trimEnd(bytes: Uint8Array, from: number, to: number): number {
   let end = to;
   while (end > from && (bytes[end - 1] === SP || bytes[end - 1] === HTAB)) end--;

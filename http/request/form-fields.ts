@@ -1,8 +1,8 @@
 /**
- * How many fields a form has (application/x-www-form-urlencoded), asked before it is parsed.
+ * How many fields a form has (application/x-www-form-urlencoded), checked before it is parsed.
  *
- * URLSearchParams makes two strings and a list entry for each field, and `get` walks the list. A megabyte of `&a` is half a million
- * fields, and a handler that asks for ten names of it holds the thread for long. Counting the separators first costs next to nothing.
+ * URLSearchParams makes two strings and a list entry for each field, and `get` walks the list. A megabyte of `&a` has half a million
+ * fields, and a handler that reads ten names of it blocks the thread for long. Counting the separators first costs very little.
  *
  * Next: request-body.ts
  */

@@ -1,12 +1,12 @@
 /**
- * HeadParser: the request line and the fields, in place.
+ * HeadParser: finds the request line and the fields of a head, in place.
  *
- * It makes no strings and copies nothing: it answers where in the buffer the method, the target and each field lie. Every
- * byte is looked at once. When the buffer ends in the middle, the parser remembers its phase, and goes on from there
- * when it is called again with more: a head that arrives byte by byte costs no more than one that arrives whole.
+ * It makes no strings and copies nothing: it stores the offsets of the method, the target and each field. It reads each byte
+ * once. If the bytes end within the head, the parser keeps its phase and continues there in the next call. So a head that arrives
+ * byte by byte is not scanned again and again.
  *
- * Contract: `parse(bytes, start, end)` answers the offset behind the head (> 0), INCOMPLETE, or the negated status with
- * which to refuse. All offsets it leaves count from `start`. After anything but INCOMPLETE, `reset` it.
+ * Contract: `parse(bytes, start, end)` returns the offset after the head (> 0), INCOMPLETE, or a negated status to refuse the request
+ * with. All stored offsets count from `start`. After every result except INCOMPLETE, call `reset`.
  *
  * Next: header-list.ts
  */
@@ -19,7 +19,7 @@ import { BAD_REQUEST, FieldParser, INCOMPLETE } from './field-parser.ts';
 /** RFC 9112 section 2.2: a few empty lines before a request line are ignored. Some old clients send one after a body. */
 const MAX_EMPTY_LINES = 4;
 
-/** The longest registered method has 17 letters; a longer one is none that any handler knows. */
+/** The longest registered method has 17 letters, so a longer one than this is not implemented. */
 const MAX_METHOD_BYTES = 32;
 
 const VERSION_BYTES = 8;
@@ -39,14 +39,14 @@ const LINE_LF: Phase = 5;
 const FIELDS: Phase = 6;
 
 export class HeadParser {
-  /** Where the request line really begins, behind any empty lines. */
+  /** The begin of the request line, after any empty lines. */
   lineStart = 0;
   methodEnd = 0;
   targetStart = 0;
   targetEnd = 0;
-  /** 0 for HTTP/1.0; 1 for HTTP/1.1 and for every later 1.x, which promises to be understood as such. */
+  /** 0 for HTTP/1.0; 1 for HTTP/1.1 and each later 1.x, which an HTTP/1.1 server can read (RFC 9110 section 2.5). */
   minorVersion = 1;
-  /** Behind the request line. */
+  /** The begin of the field lines. */
   fieldsAt = 0;
   readonly fields: FieldParser;
 
@@ -60,7 +60,7 @@ export class HeadParser {
     this.fields = new FieldParser(limits.fieldCount, limits.headBytes);
   }
 
-  /** Whether a head has begun. Empty lines before it are no beginning. */
+  /** Whether a byte of the request line has come. Empty lines before it do not count. */
   get hasBegun(): boolean {
     return this.#phase > START_LF;
   }
@@ -89,8 +89,8 @@ export class HeadParser {
   }
 
   /**
-   * method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, nothing around them. One step after the
-   * other; the phase says with which to begin, and where the bytes end the last one stays.
+   * method SP request-target SP HTTP-version CRLF, RFC 9112 section 3: single spaces, and no other blanks. The steps follow each other; a
+   * call begins with the step of the phase, and stays there if the bytes end.
    */
   #parseLine(bytes: Uint8Array, start: number, stop: number): number {
     let at = start + this.#at;
@@ -121,7 +121,7 @@ export class HeadParser {
     if (phase === TARGET) {
       at = endOfRun(isTargetByte, bytes, at, stop);
       if (at < stop) {
-        // CR here is the HTTP/0.9 request, a line without a version.
+        // Also refuses CR here: that is an HTTP/0.9 request, a line without a version.
         if (bytes[at] !== SP || at - start === this.targetStart) return BAD_REQUEST;
         this.targetEnd = at - start;
         at++;

@@ -1,8 +1,8 @@
 /**
- * HeaderList: the fields of a message, in their order, asked for by name in any case.
+ * HeaderList: the fields of a message, in their order. Upper and lower case are equal in names.
  *
- * It is made from text that a parser has accepted, so it only has to cut it up, and it does so when it is first asked:
- * most handlers never look. Fields of one name are one list, RFC 9110 section 5.3: `get` joins them with commas.
+ * A parser has accepted the text already, so a HeaderList only cuts it into fields. It does that at the first call of a method, because
+ * most handlers never read a field. Fields of one name are one list (RFC 9110 section 5.3): `get` joins them with commas.
  *
  * Next: body-framing.ts
  */
@@ -18,8 +18,8 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
   #fields: (readonly [name: string, value: string])[] | null = null;
 
   /**
-   * `text` holds field lines from `from` on, each ending in CRLF, up to an empty line or its end. `host`, if it is given,
-   * replaces the value of Host: a target in absolute form has the last word, RFC 9112 section 3.2.2.
+   * `text` holds field lines from `from` on, each ending in CRLF, up to an empty line or its end. `host` replaces the value of Host:
+   * the host of an absolute target takes precedence (RFC 9112 section 3.2.2).
    */
   constructor(text: string, from: number, host: string | null = null) {
     this.#text = text;
@@ -36,7 +36,7 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
     return this.#cut().some((field) => isNamed(field[0], wanted));
   }
 
-  /** The value, or all values of that name joined by ", "; null where there is none. */
+  /** The value, or all values of that name joined by ", "; null if the name is missing. */
   get(name: string): string | null {
     const values = this.getAll(name);
     return values.length === 0 ? null : values.join(', ');

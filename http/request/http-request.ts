@@ -1,8 +1,8 @@
 /**
- * HttpRequest: what the client asked for, as the handler sees it.
+ * HttpRequest: a request, for the handler.
  *
- * Only the method and the path are there from the start. The query, the headers and the signal are made when they are asked
- * for, and stay valid for as long as somebody holds the request, also when it has long been answered.
+ * The query, the headers and the signal are made when they are first read. They stay valid as long as the program holds the request,
+ * also after the response.
  *
  * Next: ../response/date-field.ts
  */
@@ -12,7 +12,7 @@ import { HeaderList } from './header-list.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
 
-/** The connection, as far as a request may ask it. */
+/** What a request asks of the exchange that it belongs to. */
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
   readonly peerCredentials: PeerCredentials | null;
@@ -25,7 +25,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly method: string;
   /** The path of the target as it was received, still percent-encoded: it begins with `/`, or is the `*` of `OPTIONS *`. */
   readonly path: string;
-  /** What the route's pattern found in the path, decoded. Set by the router. */
+  /** The parts of the path that match the parameters of the route, decoded. Set by the router. */
   params: Params = NO_PARAMS as Params;
   /** The body as an async iterable of buffers; empty for a request without one. */
   readonly body: RequestBody;
@@ -54,7 +54,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#head.minorVersion === 0 ? '1.0' : '1.1';
   }
 
-  /** Whom the request is for, `example.org:8080`: from an absolute target, else from Host. */
+  /** The host of the request, with its port (`example.org:8080`): from an absolute target, else from Host. */
   get authority(): string {
     return this.#head.authority;
   }
@@ -70,7 +70,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#headers;
   }
 
-  /** Fields that came behind a chunked body. Known once the body has been read. They are no headers and never become any. */
+  /** Fields after a chunked body. Empty until the body has been read. They are never merged into `headers`. */
   get trailers(): HeaderList {
     return this.body.trailers ?? HeaderList.empty;
   }
@@ -81,14 +81,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return 'path' in address ? address.path : address.address;
   }
 
-  /** The process that asks, where it came over a Unix socket. Ask before waiting for anything: a client that is gone has none. */
+  /** The client's process, if it is connected over a Unix socket. Read it before any `await`: it is null once the client has disconnected. */
   get peerCredentials(): PeerCredentials | null {
     return this.#origin.peerCredentials;
   }
 
   /**
-   * Aborted when the client is really gone before the answer is complete, and never otherwise. Its listeners run in the async
-   * context in which it was first asked for.
+   * Aborted if the connection closes before the response is complete, and never otherwise: a client that only ends its own side still
+   * reads. The listeners run in the async context in which the signal was first read.
    */
   get signal(): AbortSignal {
     this.#signal ??= this.#origin.createSignal();

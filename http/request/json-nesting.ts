@@ -1,9 +1,8 @@
 /**
- * How deeply a JSON text nests, asked before it is parsed.
+ * How deeply a JSON text nests, checked before it is parsed.
  *
- * JSON.parse itself survives a million open brackets. The handler does not: code that walks the value calls itself once for each
- * level, and JSON.stringify does the same. So the text is scanned first. The scan knows brackets and strings and nothing else of
- * the grammar. Whether the text is JSON at all is for JSON.parse to say.
+ * JSON.parse survives a million open brackets. A handler may not: code that walks the value recurses once for each level, and so does
+ * JSON.stringify. So the text is scanned first. The scan reads only brackets and strings; JSON.parse checks the rest of the grammar.
  *
  * Next: form-fields.ts
  */
@@ -36,7 +35,7 @@ export function nestsDeeperThan(text: string, depth: number): boolean {
   return false;
 }
 
-/** Where the string's closing quote stands, or the end of the text. */
+/** The offset of the closing quote, or an offset at or after the end of the text. */
 function endOfString(text: string, start: number): number {
   let at = start;
   while (at < text.length) {

@@ -1,35 +1,35 @@
 /**
- * PendingInput: bytes of a connection that cannot be used yet, copied out of the buffer that all connections share.
+ * PendingInput: bytes of a connection that cannot be used yet, copied out of the receive buffer that all connections share.
  *
- * It grows by doubling, so a head that comes byte by byte is copied a constant number of times per byte. Where it is known how
- * much will come, as with Content-Length, it grows to just that, but not on the word of a client that has sent next to nothing.
+ * It grows by doubling, so a head that comes byte by byte is copied a constant number of times per byte. If the total length is known
+ * (Content-Length), it grows to just that length once a quarter of it has arrived. Before that, a client could make the server
+ * reserve memory with nothing but a declared length.
  *
  * Next: body-memory.ts
  */
 
-const SMALLEST_BYTES = 512;
+const MIN_BYTES = 512;
 
-/** A view and a call for fewer bytes cost more than a loop: a body can come in chunks of one byte. */
+/** A body can come in chunks of one byte. For so few bytes a loop costs less than making a view and calling `set`. */
 const MAX_LOOPED_BYTES = 16;
 
-/** What is promised is believed by those who have sent a quarter of it. */
-const PROMISE_FACTOR = 4;
+/** A declared length is trusted once this fraction (one in four) of it has arrived. */
+const TRUSTED_FACTOR = 4;
 
 export class PendingInput {
-  /** What waits is bytes[start..end). */
+  /** The pending bytes are bytes[start..end). */
   bytes: Buffer;
   start = 0;
   end: number;
-  /** More room than this is not made in advance. */
-  #mostBytes: number;
+  /** Doubling stops at this size. */
+  #maxBytes: number;
   #expectedBytes: number;
 
   /**
-   * `mostBytes`: how much the owner keeps before it stops the peer. `expectedBytes`: how much will come altogether; 0 where nobody
-   * knows.
+   * `maxBytes`: about how much the owner keeps before it pauses reading. `expectedBytes`: the total length; 0 if it is unknown.
    */
-  constructor(first: Uint8Array, mostBytes: number, expectedBytes = 0) {
-    this.#mostBytes = mostBytes;
+  constructor(first: Uint8Array, maxBytes: number, expectedBytes = 0) {
+    this.#maxBytes = maxBytes;
     this.#expectedBytes = expectedBytes;
     this.bytes = Buffer.allocUnsafeSlow(this.#sizeFor(first.length, first.length));
     this.bytes.set(first);
@@ -40,19 +40,19 @@ export class PendingInput {
     return this.end - this.start;
   }
 
-  /** How much memory it takes. */
+  /** How much memory the buffer takes. */
   get capacity(): number {
     return this.bytes.length;
   }
 
-  /** All of it, where it lies. */
+  /** All pending bytes, as a view. */
   all(): Buffer {
     return this.bytes.subarray(this.start, this.end);
   }
 
-  /** From now on the owner keeps all that comes, which will be `expectedBytes` altogether. */
+  /** From now on the owner keeps all bytes that come. `expectedBytes` is the total length, as in the constructor. */
   expectAll(expectedBytes: number): void {
-    this.#mostBytes = Number.POSITIVE_INFINITY;
+    this.#maxBytes = Number.POSITIVE_INFINITY;
     this.#expectedBytes = expectedBytes;
   }
 
@@ -80,7 +80,7 @@ export class PendingInput {
 
   #sizeFor(needed: number, otherwise: number): number {
     const expected = this.#expectedBytes;
-    if (needed <= expected && expected <= needed * PROMISE_FACTOR) return expected;
-    return Math.max(needed, Math.min(Math.max(SMALLEST_BYTES, otherwise), this.#mostBytes));
+    if (needed <= expected && expected <= needed * TRUSTED_FACTOR) return expected;
+    return Math.max(needed, Math.min(Math.max(MIN_BYTES, otherwise), this.#maxBytes));
   }
 }

@@ -1,12 +1,12 @@
 /**
- * RequestBody: the body as the handler sees it: once, in pieces or whole, and only as fast as it is read.
+ * RequestBody: the body of a request, for the handler. It can be read once, in pieces or whole, and is received as fast as it is read.
  *
- * Between the connection, which pushes bytes when the network brings them, and the handler, which reads when it likes, lies
- * a short queue. When it is full the connection stops reading, TCP stops the client, and an upload that nobody reads costs
- * no memory. A client that asked for permission (Expect: 100-continue) gets it when the handler first reads.
+ * The connection pushes bytes when they arrive, and the handler reads them at its own pace. Between them is a short queue. When the
+ * queue is full the connection stops reading and TCP stops the client, so an unread upload takes little memory. A client that sent
+ * Expect: 100-continue gets `100 Continue` when the handler first reads.
  *
- * Every promise that a handler gets here is marked as handled (promises.ts): what the client sends must not end the process
- * because the handler awaits something else first. The private methods return promises that are not marked yet.
+ * Every promise that a handler gets from here is marked as handled (promises.ts). The private methods return promises that are not
+ * marked yet.
  *
  * Next: http-request.ts
  */
@@ -21,15 +21,15 @@ import type { HeaderList } from './header-list.ts';
 import { nestsDeeperThan } from './json-nesting.ts';
 import { PendingInput } from './pending-input.ts';
 
-/** Where the bytes come from. */
+/** What a body asks of the exchange that it belongs to. */
 export interface BodySource {
   readonly limits: Limits;
   readonly bodyMemory: BodyMemory;
-  /** The handler waits for bytes, or has made room for more. */
+  /** Called when the handler waits for bytes, or has made room for more. */
   resumeReading(): void;
-  /** So much waits for the handler that no more should come. */
+  /** Called when the queue is full, or the body waits for memory. */
   pauseReading(): void;
-  /** No more of the body can be taken: the client gets this error, and the connection ends. */
+  /** Refuses the rest of the body: the client gets this error, and the connection ends. */
   refuseBody(error: HttpError): void;
 }
 
@@ -38,9 +38,9 @@ interface Reader {
   reject(error: Error): void;
 }
 
-/** Of a body that is complete, nobody asks for more. */
-/* c8 ignore start -- and nobody does. */
-const NOWHERE: BodySource = {
+/** A request without a body needs no source: its body is complete from the start. */
+/* c8 ignore start -- never called. */
+const UNUSED_SOURCE: BodySource = {
   limits: defaultLimits,
   bodyMemory: new BodyMemory(0, 0, () => ({ cancel: () => {} })),
   resumeReading: () => {},
@@ -50,25 +50,25 @@ const NOWHERE: BodySource = {
 /* c8 ignore stop */
 
 export class RequestBody implements AsyncIterable<Buffer> {
-  /** The body of all requests that have none. */
-  static readonly none = new RequestBody(null, NOWHERE);
+  /** The one object for all requests without a body. */
+  static readonly none = new RequestBody(null, UNUSED_SOURCE);
 
   readonly #decoder: BodyDecoder | null;
   readonly #source: BodySource;
-  /** What has arrived and is not read yet: in one piece, or a client could send a million bytes as a million pieces. */
+  /** Bytes that have arrived and are not read yet. One piece of memory, because a client may send a million bytes as a million chunks. */
   #waiting: PendingInput | null = null;
   #receivedBytes = 0;
   #reader: Reader | null = null;
   #error: Error | null = null;
   #isTaken = false;
-  /** Whoever reads wants all of it, in one piece. */
+  /** The handler reads the body whole. */
   #isGathering = false;
-  /** What the reader takes of it. */
-  #mostBytes = Number.POSITIVE_INFINITY;
+  /** The largest body that the reading method accepts, and the message for a larger one. */
+  #maxBytes = Number.POSITIVE_INFINITY;
   #tooLarge = '';
-  /** What it takes of the server's memory: see body-memory.ts. */
+  /** Only while the body is read whole: see body-memory.ts. */
   #account: BodyAccount | null = null;
-  #hasAnswerBegun = false;
+  #hasResponseBegun = false;
   #isDiscarded = false;
   #isReleased = false;
 
@@ -78,17 +78,17 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.#source = source;
   }
 
-  /** All of it has arrived, though the handler may not have read it yet. */
+  /** The whole body has arrived. The handler may not have read it yet. */
   get isComplete(): boolean {
     return this.#decoder === null || this.#decoder.isDone;
   }
 
-  /** All of it has arrived and none of it waits for the handler. */
+  /** The whole body has arrived, and no byte of it waits for the handler. */
   get isRead(): boolean {
     return this.isComplete && this.#waitingBytes === 0;
   }
 
-  /** The handler has begun to read it. */
+  /** The handler has begun to read the body. */
   get isTaken(): boolean {
     return this.#isTaken;
   }
@@ -104,38 +104,38 @@ export class RequestBody implements AsyncIterable<Buffer> {
 
   // For the connection.
 
-  /** Takes bytes[start..end) as far as they are body; answers the offset behind. Throws HttpError for what is no body. */
+  /** Takes the body bytes of bytes[start..end), and returns the offset after them. Throws HttpError for a malformed body. */
   push(bytes: Buffer, start: number, end: number): number {
     const decoder = this.#decoder;
     if (decoder === null) return start;
     const at = decoder.decode(bytes, start, end, (from, to) => this.#take(bytes, from, to, decoder.left));
-    this.#answerReader();
+    this.#settleRead();
     if (decoder.isDone) this.#completed();
     else if (this.#mustPause()) this.#source.pauseReading();
     return at;
   }
 
-  /** No more will come: the client is gone, or what it sent is no body. */
+  /** No more bytes will come: the client has disconnected, or the body is malformed. */
   fail(error: Error): void {
     if (this.isComplete || this.#error !== null) return;
     this.#error = error;
-    this.#answerReader();
+    this.#settleRead();
   }
 
-  /** The answer is complete: whatever still comes is of no interest. */
+  /** The response is complete: bytes that still come are dropped. */
   discard(): void {
     this.#isDiscarded = true;
     this.#waiting = null;
-    this.fail(new Error('the answer was complete before the body had been read'));
+    this.fail(new Error('the response was complete before the body had been read'));
   }
 
-  /** The answer comes in pieces, and has begun: its client says now how long the exchange takes. */
-  answerBegun(): void {
-    this.#hasAnswerBegun = true;
+  /** A response in pieces has begun. From now on the client can extend the exchange: see body-memory.ts. */
+  responseBegun(): void {
+    this.#hasResponseBegun = true;
     if (this.isComplete) this.#closeAccount();
   }
 
-  /** The exchange is over: what the handler still holds of the body is its own business. */
+  /** The exchange is over: the body does not count in BodyMemory any more. */
   release(): void {
     this.#isReleased = true;
     this.#closeAccount();
@@ -143,7 +143,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
 
   // For the handler.
 
-  /** The next piece, or null at the end. */
+  /** Returns the next piece, or null at the end. */
   read(): Promise<Buffer | null> {
     return markHandled(this.#read());
   }
@@ -159,17 +159,17 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#gather(Number.POSITIVE_INFINITY, 'a body'));
   }
 
-  /** As UTF-8. Bytes that are none are refused: replacing them would change what the client said. */
+  /** Decodes the body as UTF-8. Invalid UTF-8 is 400: replacement characters would change the text of the client. */
   text(): Promise<string> {
     return markHandled(this.#text(Number.POSITIVE_INFINITY, 'a body'));
   }
 
-  /** At most `jsonBytes`, nested at most `jsonDepth` deep. */
+  /** Parses a body of at most `jsonBytes`, nested at most `jsonDepth` levels. */
   json(): Promise<unknown> {
     return markHandled(this.#json());
   }
 
-  /** application/x-www-form-urlencoded, as HTML forms send it: at most `formBytes` and `formFields`. */
+  /** Parses application/x-www-form-urlencoded, as HTML forms send it: at most `formBytes` and `formFields`. */
   form(): Promise<URLSearchParams> {
     return markHandled(this.#form());
   }
@@ -183,7 +183,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     }
     if (this.#error !== null) throw this.#error;
     if (this.isComplete) return null;
-    if (this.#reader !== null) throw new Error('the body is being read already');
+    if (this.#reader !== null) throw new Error('the body is being read already: await the earlier read() first');
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
       if (this.#isGathering && this.#mustPause()) this.#source.pauseReading();
@@ -196,22 +196,22 @@ export class RequestBody implements AsyncIterable<Buffer> {
     for (let chunk = await this.#read(); chunk !== null; chunk = await this.#read()) yield chunk;
   }
 
-  /** All of it. Above `mostBytes` it is 413, as soon as that is known: a declared length is refused before the body is read. */
-  async #gather(mostBytes: number, what: string): Promise<Buffer> {
+  /** Reads the whole body. Above `maxBytes` it is 413; a larger declared length is refused before the body is read. */
+  async #gather(maxBytes: number, what: string): Promise<Buffer> {
     this.#takeOnce();
     const decoder = this.#decoder;
     if (decoder !== null) {
       this.#isGathering = true;
-      this.#mostBytes = mostBytes;
-      this.#tooLarge = `${what} of more than ${mostBytes} bytes`;
-      if (this.#receivedBytes + decoder.left > mostBytes) this.#refuseRest();
+      this.#maxBytes = maxBytes;
+      this.#tooLarge = `${what} of more than ${maxBytes} bytes`;
+      if (this.#receivedBytes + decoder.left > maxBytes) this.#refuseRest();
       else this.#openAccount(decoder.left);
     }
     return (await this.#read()) ?? Buffer.alloc(0);
   }
 
-  async #text(mostBytes: number, what: string): Promise<string> {
-    const bytes = await this.#gather(mostBytes, what);
+  async #text(maxBytes: number, what: string): Promise<string> {
+    const bytes = await this.#gather(maxBytes, what);
     try {
       return strictUtf8.decode(bytes);
     } catch (cause) {
@@ -248,20 +248,20 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#waiting === null ? 0 : this.#waiting.byteLength;
   }
 
-  /** The bytes lie in a buffer that is used again at once: what is kept is a copy. So many are promised behind them. */
+  /** Keeps a copy of bytes[from..to), because their buffer is used again at once. `left` bytes are still to come. */
   #take(bytes: Buffer, from: number, to: number, left: number): void {
     this.#receivedBytes += to - from;
     if (this.#isDiscarded) return;
-    if (this.#receivedBytes > this.#mostBytes) {
+    if (this.#receivedBytes > this.#maxBytes) {
       this.#refuseRest();
       return;
     }
     if (this.#waiting !== null) this.#waiting.append(bytes, from, to);
-    else this.#waiting = this.#begun(bytes.subarray(from, to), left);
+    else this.#waiting = this.#startWaiting(bytes.subarray(from, to), left);
     if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
   }
 
-  #begun(first: Buffer, left: number): PendingInput {
+  #startWaiting(first: Buffer, left: number): PendingInput {
     if (!this.#isGathering) return new PendingInput(first, this.#source.limits.bodyBufferBytes);
     return new PendingInput(first, Number.POSITIVE_INFINITY, first.length + left);
   }
@@ -276,7 +276,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #openAccount(left: number): void {
     const waiting = this.#waiting;
     waiting?.expectAll(waiting.byteLength + left);
-    if (this.#isReleased || (this.#hasAnswerBegun && this.isComplete)) return;
+    if (this.#isReleased || (this.#hasResponseBegun && this.isComplete)) return;
     this.#account = {
       bytes: 0,
       alarm: null,
@@ -286,14 +286,14 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.#source.bodyMemory.resize(this.#account, waiting?.capacity ?? 0);
   }
 
-  /** Whether the client has to wait: for the handler, or for memory of the server. */
+  /** Whether the connection must not be read: the queue is full, or the body waits for memory. */
   #mustPause(): boolean {
     if (this.#account !== null) return this.#source.bodyMemory.mustWait(this.#account);
     return !this.#isGathering && this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
   }
 
   #completed(): void {
-    if (this.#hasAnswerBegun) this.#closeAccount();
+    if (this.#hasResponseBegun) this.#closeAccount();
     else if (this.#account !== null) this.#source.bodyMemory.complete(this.#account);
   }
 
@@ -302,7 +302,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     this.#account = null;
   }
 
-  /** What the reader can have now. */
+  /** Returns the bytes that can be read now, or null. */
   #takeReady(): Buffer | null {
     const waiting = this.#waiting;
     if (this.#isGathering && !this.isComplete) return null;
@@ -310,8 +310,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return waiting === null ? null : waiting.all();
   }
 
-  /** Gives whoever waits what there is, if there is anything. */
-  #answerReader(): void {
+  /** Settles the pending read, if there are bytes for it, an error or the end. */
+  #settleRead(): void {
     const reader = this.#reader;
     if (reader === null) return;
     const chunk = this.#takeReady();

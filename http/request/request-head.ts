@@ -1,9 +1,11 @@
 /**
- * RequestHead: what a request line and its fields mean together. The parser knows the syntax; here are the rules.
+ * RequestHead: what a request line and its fields mean together. HeadParser checks the syntax, RequestHead checks the rules.
  *
- * Which host is meant (RFC 9112 section 3.2), which of the four forms the target has, whether the connection persists
- * (section 9.3), where the body ends (body-framing.ts), what the client expects. A head that breaks a rule is refused with a
- * status and a reason; what is accepted here needs no second look.
+ * The rules: the host (RFC 9112 section 3.2), the form of the target (section 3.2), whether the connection persists (section 9.3), where
+ * the body ends (body-framing.ts), and Expect. A head that breaks a rule is refused with a status and a reason. No other file checks
+ * an accepted head again.
+ *
+ * The file is pure but for one cache: the Host that was valid last.
  *
  * Next: body-decoder.ts
  */
@@ -11,10 +13,10 @@
 import { isHost, tokensOf } from '../grammar.ts';
 import { HttpError } from '../http-error.ts';
 import { type Framing, framingOf, isRefusal, NO_BODY } from './body-framing.ts';
-import { OFFSETS } from './field-parser.ts';
+import { OFFSETS_PER_FIELD } from './field-parser.ts';
 import type { HeadParser } from './head-parser.ts';
 
-/** Fields that say how the message is to be read, by their length: only these are looked at here. */
+/** The fields that decide how the message is read. They all differ in length, so a field of another length is skipped at once. */
 const controlFields = ['host', 'expect', 'connection', 'content-length', 'transfer-encoding'] as const;
 type ControlField = (typeof controlFields)[number];
 
@@ -24,37 +26,37 @@ const controlFieldOfLength: readonly (ControlField | undefined)[] = (() => {
   return byLength;
 })();
 
-const LONGEST_CONTROL_FIELD = 'transfer-encoding'.length;
+const MAX_CONTROL_FIELD_LENGTH = 'transfer-encoding'.length;
 
-/** The bit that makes a lower-case letter of any. */
-const LOWER_CASE = 0x20;
+/** This bit turns an upper-case letter into its lower-case one. */
+const LOWER_CASE_BIT = 0x20;
 
-/** The host that was valid last: a server mostly hears its own name, and then need not check it again. */
+/** The cache. It nearly always hits, because most requests to a server name the same host. */
 let lastValidHost: string | null = null;
 
 export class RequestHead {
   readonly method: string;
-  /** As it was sent. */
+  /** As it was received. */
   readonly target: string;
   readonly minorVersion: number;
   /** The path of the target, still percent-encoded; `*` for `OPTIONS *`. */
   path: string;
-  /** What follows the `?`, without it; '' where there is none. */
+  /** The part of the target after the `?`; '' if there is none. */
   search = '';
-  /** Whom the request is for: `example.org:8080`. '' where an HTTP/1.0 client did not say. */
+  /** The host of the request, with its port: `example.org:8080`. '' if an HTTP/1.0 client sent no Host. */
   authority = '';
-  /** The target named the host itself, and Host does not count. */
+  /** The target contains the host, which then replaces Host. */
   isAbsolute = false;
   /** A length, NO_BODY or CHUNKED. */
   framing = NO_BODY;
   keepAlive: boolean;
   /** The client waits for `100 Continue` before it sends the body. */
   expectsContinue = false;
-  /** Connection names Upgrade: the client would like another protocol. */
-  wantsUpgrade = false;
-  /** The whole head, from the first byte that the parser saw. */
+  /** Connection names Upgrade. */
+  hasConnectionUpgrade = false;
+  /** The whole head, from the first byte that the parser read. */
   readonly text: string;
-  /** Where its fields begin. */
+  /** The offset of the field lines. */
   readonly fieldsAt: number;
 
   /** Throws HttpError for a head that breaks a rule. */
@@ -77,10 +79,10 @@ export class RequestHead {
     let contentLengths: string[] | null = null;
     let transferEncodings: string[] | null = null;
     for (let i = 0; i < count; i++) {
-      const slot = i * OFFSETS;
+      const slot = i * OFFSETS_PER_FIELD;
       const start = offsets[slot] as number;
       const length = (offsets[slot + 1] as number) - start;
-      if (length > LONGEST_CONTROL_FIELD) continue;
+      if (length > MAX_CONTROL_FIELD_LENGTH) continue;
       const name = controlFieldOfLength[length];
       if (name === undefined || !this.#isAt(start, name)) continue;
       const value = this.text.slice(offsets[slot + 2], offsets[slot + 3]);
@@ -90,7 +92,7 @@ export class RequestHead {
           this.#readHost(value);
           break;
         case 'connection':
-          if (value !== 'keep-alive' || this.minorVersion === 0) connection += `,${value}`; // what 1.1 does anyway
+          if (value !== 'keep-alive' || this.minorVersion === 0) connection += `,${value}`; // keep-alive is the default of 1.1
           break;
         case 'content-length':
           contentLengths = [...(contentLengths ?? []), value];
@@ -110,37 +112,37 @@ export class RequestHead {
     this.framing = framing;
   }
 
-  /** Whether that name of letters and hyphens is there in the text, in any case. */
+  /** Whether the text has that name at that offset, in upper or lower case. The name consists of letters and hyphens. */
   #isAt(start: number, name: string): boolean {
     for (let i = 0; i < name.length; i++) {
-      // No other byte of a token becomes a letter or a hyphen so.
-      if ((this.text.charCodeAt(start + i) | LOWER_CASE) !== name.charCodeAt(i)) return false;
+      // The bit turns no other token byte into a letter or a hyphen.
+      if ((this.text.charCodeAt(start + i) | LOWER_CASE_BIT) !== name.charCodeAt(i)) return false;
     }
     return true;
   }
 
   #readHost(value: string): void {
     if (value !== lastValidHost) {
-      if (!isHost(value)) throw new HttpError(400, 'Host is no host');
+      if (!isHost(value)) throw new HttpError(400, 'Host is not a valid host');
       lastValidHost = value;
     }
     this.authority = value;
   }
 
   #readConnection(tokens: readonly string[]): void {
-    // RFC 9112 section 9.3: close wins over all; 1.0 persists only where the client asks for it.
+    // RFC 9112 section 9.3: close takes precedence. HTTP/1.0 persists only if the client asks for it.
     if (this.minorVersion === 0) this.keepAlive = tokens.includes('keep-alive');
     if (tokens.includes('close')) this.keepAlive = false;
-    if (tokens.includes('upgrade') && this.minorVersion > 0) this.wantsUpgrade = true;
+    if (tokens.includes('upgrade') && this.minorVersion > 0) this.hasConnectionUpgrade = true;
   }
 
   #readExpect(value: string): void {
-    if (this.minorVersion === 0) return; // RFC 9110 section 10.1.1: HTTP/1.0 knows no expectations
+    if (this.minorVersion === 0) return; // RFC 9110 section 10.1.1: Expect is ignored in HTTP/1.0
     if (value.toLowerCase() !== '100-continue') throw new HttpError(417, 'an unknown expectation');
     this.expectsContinue = true;
   }
 
-  /** RFC 9112 section 3.2: origin-form, absolute-form, and the asterisk of OPTIONS. CONNECT has no place here. */
+  /** RFC 9112 section 3.2: origin-form, absolute-form, and the asterisk of OPTIONS. CONNECT is refused. */
   #readTarget(): void {
     if (this.method === 'CONNECT') throw new HttpError(501, 'this server opens no tunnels');
     let target = this.target;
@@ -155,14 +157,14 @@ export class RequestHead {
     if (query !== -1) this.search = target.slice(query + 1);
   }
 
-  /** An absolute target names the host itself, and its word counts, RFC 9112 section 3.2.2. Answers the rest of it. */
+  /** Reads the host of an absolute target, which replaces Host (RFC 9112 section 3.2.2). Returns the rest of the target. */
   #readAbsolute(target: string): string {
     const match = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
-    if (match === null) throw new HttpError(400, 'the target is no path');
+    if (match === null) throw new HttpError(400, 'the target is not a path');
     const [, authority = '', rest = ''] = match;
-    // User names and passwords there are a way to make one host look like another, RFC 9110 section 4.2.4.
+    // RFC 9110 section 4.2.4: a user name before the host can make one host look like another.
     if (authority.includes('@')) throw new HttpError(400, 'user information in the target');
-    if (!isHost(authority)) throw new HttpError(400, 'the host of the target is no host');
+    if (!isHost(authority)) throw new HttpError(400, 'the host of the target is not a valid host');
     this.authority = authority;
     this.isAbsolute = true;
     return rest;

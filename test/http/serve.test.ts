@@ -344,7 +344,7 @@ test('a server that cannot listen says why, and leaves nothing', async (t) => {
   t.throws(() => serve(hello, { port: 70_000 }), /a port is an integer from 0 to 65535/);
   t.throws(() => serve(hello, { host: 'nowhere.example' }), /no IPv4 or IPv6 address/);
   t.throws(() => serve(hello, { limits: { headBytes: 0 } }), /headBytes must be a whole number > 0/);
-  t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /no limit called 'idle'/);
+  t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /unknown limit 'idle': use one of headerMs/);
   await sleep(1);
   t.equal(openSockets(), before);
 });

@@ -10,7 +10,7 @@ import { HttpError } from '../../http/http-error.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../../http/request/body-decoder.ts';
 import { CHUNKED, NO_BODY } from '../../http/request/body-framing.ts';
-import { INCOMPLETE, OFFSETS } from '../../http/request/field-parser.ts';
+import { INCOMPLETE, OFFSETS_PER_FIELD } from '../../http/request/field-parser.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
 import { HeaderList } from '../../http/request/header-list.ts';
 import { RequestHead } from '../../http/request/request-head.ts';
@@ -143,7 +143,7 @@ class Core {
 function fieldsOf(head: RequestHead, parser: HeadParser): Field[] {
   const { count, offsets } = parser.fields;
   const fields = Array.from({ length: count }, (_, i): Field => {
-    const [nameStart, nameEnd, valueStart, valueEnd] = offsets.subarray(i * OFFSETS);
+    const [nameStart, nameEnd, valueStart, valueEnd] = offsets.subarray(i * OFFSETS_PER_FIELD);
     return [head.text.slice(nameStart, nameEnd), head.text.slice(valueStart, valueEnd)];
   });
   const cut = [...new HeaderList(head.text, head.fieldsAt)];

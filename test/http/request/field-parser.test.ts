@@ -1,13 +1,13 @@
 /** FieldParser alone, as trailers use it. As part of a head it is tested in head-parser.test.ts. */
 
 import { test } from 'tap';
-import { COMPLETE, FieldParser, INCOMPLETE, OFFSETS } from '../../../http/request/field-parser.ts';
+import { COMPLETE, FieldParser, INCOMPLETE, OFFSETS_PER_FIELD } from '../../../http/request/field-parser.ts';
 
 const MANY = 1_000;
 
 function fieldsOf(parser: FieldParser, bytes: Buffer, start: number): string[][] {
   return Array.from({ length: parser.count }, (_, i) => {
-    const at = (n: number) => start + (parser.offsets[i * OFFSETS + n] as number);
+    const at = (n: number) => start + (parser.offsets[i * OFFSETS_PER_FIELD + n] as number);
     return [bytes.toString('latin1', at(0), at(1)), bytes.toString('latin1', at(2), at(3))];
   });
 }

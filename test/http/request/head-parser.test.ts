@@ -2,7 +2,7 @@
 
 import { type Test, test } from 'tap';
 import { defaultLimits, type Limits } from '../../../http/limits.ts';
-import { BAD_REQUEST, INCOMPLETE, OFFSETS, TOO_LARGE } from '../../../http/request/field-parser.ts';
+import { BAD_REQUEST, INCOMPLETE, OFFSETS_PER_FIELD, TOO_LARGE } from '../../../http/request/field-parser.ts';
 import { HeadParser } from '../../../http/request/head-parser.ts';
 import { Random } from '../../simulation/random.ts';
 import { invalidRequests, validRequests } from './corpus.ts';
@@ -38,7 +38,7 @@ function outcomeOf(parser: HeadParser, result: number, buffer: Buffer, start: nu
     buffer.toString('latin1', start + (from as number), start + (to as number));
   const { count, offsets } = parser.fields;
   const fields = Array.from({ length: count }, (_, i) => {
-    const [nameStart, nameEnd, valueStart, valueEnd] = offsets.subarray(i * OFFSETS);
+    const [nameStart, nameEnd, valueStart, valueEnd] = offsets.subarray(i * OFFSETS_PER_FIELD);
     return [text(nameStart, nameEnd), text(valueStart, valueEnd)] as const;
   });
   return {

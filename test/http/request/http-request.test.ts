@@ -99,7 +99,7 @@ test('the signal is made by nobody but those who ask', async (t) => {
   t.equal(asked, 1);
 });
 
-const NOWHERE: BodySource = {
+const IGNORED_SOURCE: BodySource = {
   limits: defaultLimits,
   bodyMemory: new BodyMemory(defaultLimits.bodyMemoryBytes, 0, () => ({ cancel() {} })),
   resumeReading() {},
@@ -108,7 +108,7 @@ const NOWHERE: BodySource = {
 };
 
 function withBody(content: string, trailers = ''): HttpRequest {
-  const body = new RequestBody(new ChunkedDecoder(defaultLimits), NOWHERE);
+  const body = new RequestBody(new ChunkedDecoder(defaultLimits), IGNORED_SOURCE);
   const request = requestOf('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n', body);
   if (request.trailers.size !== 0) throw new Error('trailers before the body');
   const wire = Buffer.from(`${Buffer.byteLength(content).toString(16)}\r\n${content}\r\n0\r\n${trailers}\r\n`);

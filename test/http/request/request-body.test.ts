@@ -117,7 +117,7 @@ test('a reader that waits for the end is told of it', async (t) => {
 test('one reader at a time', async (t) => {
   const { body } = sized(2);
   const first = body.read();
-  await t.rejects(body.read(), { message: 'the body is being read already' });
+  await t.rejects(body.read(), { message: 'the body is being read already: await the earlier read() first' });
   push(body, 'ab');
   t.equal(String(await first), 'ab', 'the first one is none the worse');
 });
@@ -486,23 +486,23 @@ test('memory: a body counts until it is whole and its answer has begun: how long
   push(first.body, Buffer.alloc(1_000));
   await read;
   t.equal(first.source.bodyMemory.usedBytes, 1_000);
-  first.body.answerBegun();
+  first.body.responseBegun();
   t.equal(first.source.bodyMemory.usedBytes, 0);
   const second = sized(1_000);
   const later = second.body.bytes();
   push(second.body, Buffer.alloc(500));
-  second.body.answerBegun();
+  second.body.responseBegun();
   t.equal(second.source.bodyMemory.usedBytes, 1_000, 'it still comes');
   push(second.body, Buffer.alloc(500));
   t.equal(second.source.bodyMemory.usedBytes, 0);
   t.equal((await later).length, 1_000);
   const third = sized(5);
   push(third.body, 'hello');
-  third.body.answerBegun();
+  third.body.responseBegun();
   t.equal(String(await third.body.bytes()), 'hello');
   t.equal(third.source.bodyMemory.usedBytes, 0);
   const fourth = sized(5);
-  fourth.body.answerBegun();
+  fourth.body.responseBegun();
   void fourth.body.bytes();
   push(fourth.body, 'he');
   t.not(fourth.source.bodyMemory.usedBytes, 0, 'asked for after the answer has begun');

@@ -230,10 +230,10 @@ test('Connection: a list of tokens, in any case and in any number of fields', as
 });
 
 test('Upgrade: wanted where Connection names it, and not by HTTP/1.0', async (t) => {
-  t.equal(get('Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: x\r\n').wantsUpgrade, true);
-  t.equal(get('Host: a\r\nUpgrade: x\r\n').wantsUpgrade, false);
-  t.equal(get('Host: a\r\nConnection: x\r\nUpgrade: x\r\n').wantsUpgrade, false);
-  t.equal(get('Connection: upgrade\r\nUpgrade: x\r\n', '/', '1.0').wantsUpgrade, false);
+  t.equal(get('Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: x\r\n').hasConnectionUpgrade, true);
+  t.equal(get('Host: a\r\nUpgrade: x\r\n').hasConnectionUpgrade, false);
+  t.equal(get('Host: a\r\nConnection: x\r\nUpgrade: x\r\n').hasConnectionUpgrade, false);
+  t.equal(get('Connection: upgrade\r\nUpgrade: x\r\n', '/', '1.0').hasConnectionUpgrade, false);
 });
 
 test('Expect', async (t) => {
