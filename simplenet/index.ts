@@ -1,11 +1,11 @@
 /**
- * simplenet: sockets by system call. Everything a program needs is named here.
+ * simplenet: sockets by system call. This file exports everything that a program needs.
  *
- * Two ways to use it. NetSocket and UdpSocket are the calls themselves, one method each, and wait as the calls wait.
+ * There are two ways to use it. NetSocket and UdpSocket are the system calls themselves: their methods wait as the calls wait.
  * createEventLoop serves many connections at once inside Node's own loop.
  *
- * And one to build a third: Epoll says which of any descriptors have news, `nodeHost.watch` when an Epoll has, so a loop of one's
- * own can live beside the others in the same thread (examples/socketd/daemon.ts has one).
+ * A program can also build an event loop of its own: Epoll reports which descriptors are ready, and `nodeHost.watch` calls back when
+ * an Epoll has events. Such a loop runs beside the others in the same thread (examples/socketd/daemon.ts has one).
  *
  * Next: ../http/grammar.ts
  */

@@ -7,9 +7,8 @@
 import { EPOLLIN } from '../kernel/abi.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import { SocketListener } from '../loop/socket-listener.ts';
+import { NO_EVENTS } from './epoll.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
-
-const NO_EVENTS = 0;
 
 export class EpollListener extends SocketListener<EpollContext> implements EpollMember {
   onEvents(_events: number, turn: number): void {
@@ -17,7 +16,7 @@ export class EpollListener extends SocketListener<EpollContext> implements Epoll
   }
 
   settle(): void {
-    // A listener may be shared with other processes, for which close(2) changes nothing.
+    // close(2) does not remove a socket from the epoll set while another process shares it, so we remove it ourselves.
     if (!this.socket.isClosed) this.context.epoll.forget(this.socket.fd);
     this.leave();
   }

@@ -8,7 +8,7 @@ import type { LoopContext, Member } from '../loop/member.ts';
 import type { Epoll } from './epoll.ts';
 
 export interface EpollMember extends Member {
-  /** `events` is its mask in the turn of that number. */
+  /** epoll has reported the mask `events` in the turn with the number `turn`. */
   onEvents(events: number, turn: number): void;
 }
 

@@ -1,13 +1,12 @@
 /**
- * EpollStream: one connection on the epoll loop. Turns "you may read", "you may write" into bytes received and sent.
+ * EpollStream: one connection on the epoll loop. It reads and writes when epoll reports that the socket is ready.
  *
- * What it costs is most of what a server costs, so: one recv(2) per report, into the loop's one buffer, and no second one
- * to be told EAGAIN; a write goes to the kernel at once, without asking whether it may; EPOLLOUT is watched only while
- * something is queued; an idle connection owns no buffer.
+ * Most of the cost of a server is here, so a stream makes few calls. Each report costs one recv(2), into the buffer of the loop,
+ * and no second one that would return EAGAIN. A write calls send(2) at once and does not wait for EPOLLOUT. EPOLLOUT is watched
+ * only while something is queued. An idle connection owns no buffer.
  *
- * Closing and changes of interest are not carried out at once but when the turn ends (`settle`). So a descriptor's number
- * cannot come back while events of its former life are still in the batch, and pausing and resuming within one callback
- * cost no system call.
+ * A stream closes its descriptor and changes its interest when the turn ends (`settle`), not at once. socket-loop.ts says why. It also
+ * makes pausing and resuming within one callback free of system calls.
  *
  * Next: epoll-listener.ts
  */
@@ -21,32 +20,30 @@ import { isPassing, MAX_ATTEMPTS_AT_ONCE } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
 import { WriteQueue } from '../loop/write-queue.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
+import { NO_EVENTS } from './epoll.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
 
-/** No events. */
-const NOTHING = 0;
-
-/** Small writes do not wait for a turn whose bytes are spent: they would cost more as part of a queue. */
+/** Writes up to this size are sent even if the byte budget of the turn is spent: queueing them would cost more. */
 const MAX_SMALL_BYTES = 16_384;
 
-/** Larger bytes that were given away wait for the second part of the turn: it is soon, and other clients are answered before. */
+/** Owned bytes above this size wait for the second part of the turn, so that other clients get their responses first. */
 const MAX_BYTES_AMONG_NEWS = 65_536;
 
 export class EpollStream extends SocketStream<EpollContext> implements EpollMember {
-  /** Somebody else may hold the same open socket: then close(2) alone would leave it in the epoll set. */
+  /** Another process may share the socket. Then close(2) alone does not remove it from the epoll set. */
   readonly #isAdopted: boolean;
   #queue: WriteQueue | null = null;
-  /** The mask that epoll has for the descriptor. */
+  /** The mask that the epoll set has for the descriptor. */
   #interest: number;
-  /** Out of the epoll set, until `resume`. */
+  /** The descriptor is out of the epoll set, until `resume`. */
   #isParked = false;
-  /** The kernel has not taken all of the last send, and EPOLLOUT is to say when it would take more. */
+  /** The kernel did not take all of the last send. EPOLLOUT reports when there is room. */
   #hasNoRoom = false;
-  /** How much was sent in which part of a turn. */
+  /** The last part of a turn in which the stream sent something, and how much it sent then. */
   #part = 0;
   #sentInPart = 0;
 
-  /** `socket` is in the epoll set with the mask `interest`: with EPOLLOUT, its connection is on the way. */
+  /** `socket` is in the epoll set with the mask `interest`. EPOLLOUT in it means that the socket is connecting. */
   constructor(
     context: EpollContext,
     socket: NetSocket,
@@ -77,8 +74,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   /**
-   * `refusal` is what connect(2) has answered already: it is told in the next turn, so that a program which tries again at once
-   * leaves time for others.
+   * `refusal` is the error that connect(2) has already returned. `onClose` reports it in the next turn, so that a program which
+   * connects again at once does not hold up other streams.
    */
   connecting(timeoutMs: number, refusal: SystemError | null): void {
     this.error = refusal;
@@ -88,7 +85,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   onEvents(events: number): void {
     if (this.isClosing) return;
     if (this.isConnecting) {
-      this.#connected();
+      this.#connectEnded();
       return;
     }
     if ((events & EPOLLOUT) !== 0) {
@@ -96,7 +93,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.context.awaitTurn(this);
     }
     if ((events & EPOLLIN) !== 0) {
-      if (!this.isPaused) this.#receive(); // paused within this turn: the next one knows
+      if (!this.isPaused) this.#receive(); // paused in this turn: `settle` will change the interest
     } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.hungUp()) {
       this.#park();
     }
@@ -108,7 +105,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     super.onTurn();
   }
 
-  /** The process ends: the kernel gets what is queued, as far as it has room. No callback runs. */
+  /** At the end of the process: sends as much of the queue as the kernel has room for. Calls no callback. */
   flushLast(): void {
     if (this.isClosing || this.isConnecting) return;
     this.#queue?.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0));
@@ -130,8 +127,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
       const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
-      const most = isForLater ? 0 : this.#allowance(length);
-      if (most > 0) sent = this.#send(bytes, 0, most, most < length ? MSG_MORE : flags);
+      const max = isForLater ? 0 : this.#allowance(length);
+      if (max > 0) sent = this.#send(bytes, 0, max, max < length ? MSG_MORE : flags);
       if (sent === length) return true;
       if (sent < 0) {
         this.fail('send', sent);
@@ -143,21 +140,21 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     }
     this.#queue ??= new WriteQueue();
     if (isOwned) {
-      markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away
+      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
       this.#queue.pushOwned(bytes, sent, length);
     } else this.#queue.pushCopy(bytes, sent, length);
     this.outputQueued();
-    this.#goOnLater();
+    this.#continueLater();
     return false;
   }
 
-  /** Something is queued: it goes on when the kernel has room, and where it has, in the next turn. */
-  #goOnLater(): void {
+  /** Something is queued. Sends more of it after EPOLLOUT if the kernel has no room, else in this stream's next share of a turn. */
+  #continueLater(): void {
     if (this.#hasNoRoom || this.isConnecting) this.settleLater();
     else this.context.awaitTurn(this);
   }
 
-  /** How many of so many bytes may be sent now: what is left of the share of this stream. */
+  /** How many of `length` bytes may be sent now: the rest of this stream's share, or 0 if the budget of all streams is spent. */
   #allowance(length: number): number {
     const { budget } = this.context;
     if (this.#part !== budget.part) {
@@ -168,7 +165,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     return Math.min(length, budget.streamBytes - this.#sentInPart);
   }
 
-  /** send(2). No room is 0 bytes sent, and so is a kernel that is short of memory for the moment. */
+  /** send(2). Returns 0 if the kernel has no room or is short of memory, and -errno for other errors. */
   #send(bytes: Uint8Array, offset: number, length: number, flags: number): number {
     let sent = this.socket.tryWrite(bytes, offset, length, flags);
     for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
@@ -189,7 +186,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.goAhead();
       this.handler.onData(this, this.context.received(length));
     } else if (length === 0) this.peerEnded();
-    // Nothing there after all, a signal, no memory: epoll will report it again.
+    // No bytes after all, a signal, or no memory: epoll will report the descriptor again.
     else if (isPassing(length)) this.setBack();
     else this.fail('recv', length);
   }
@@ -198,18 +195,18 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     const queue = this.#queue;
     if (queue === null || queue.byteLength === 0) return;
     const before = queue.byteLength;
-    const most = this.#allowance(before);
-    const result = queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), most);
+    const max = this.#allowance(before);
+    const result = queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), max);
     this.outputSent(before - queue.byteLength);
     if (result < 0) {
-      this.isAborted = true; // the peer must not take what it has got for the whole
+      this.isAborted = true; // with RST the peer knows that bytes are missing
       this.fail('send', result);
       return;
     }
     if (queue.byteLength < before) this.goAhead();
-    else if (most > 0) this.setBack();
+    else if (max > 0) this.setBack();
     if (queue.byteLength > 0) {
-      this.#goOnLater();
+      this.#continueLater();
       return;
     }
     this.settleLater();
@@ -217,8 +214,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     else this.handler.onDrain?.(this);
   }
 
-  /** The connection attempt has ended, in one way or the other. */
-  #connected(): void {
+  /** The connection attempt has ended: it failed, or the connection is open. */
+  #connectEnded(): void {
     if (this.error !== null) {
       this.finish(this.error);
       return;
@@ -234,7 +231,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     else if (this.hasEnded && !this.isFinSent) this.sendFin();
   }
 
-  /** It is over, and bytes may still wait to be read: epoll would report that for ever, paused or not. */
+  /** The connection has ended, but bytes may still wait to be read. epoll would report that in each turn, even of a paused stream. */
   #park(): void {
     this.#isParked = true;
     this.context.epoll.forget(this.socket.fd);
@@ -242,19 +239,19 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
 
   #applyInterest(): void {
     if (this.isConnecting) return;
-    // While something is queued, an EPOLLOUT that is watched stays so: the kernel will soon be full again.
+    // While something is queued, EPOLLOUT stays in the mask: the kernel's buffer will soon be full again.
     const watchesOut = this.queuedBytes > 0 && (this.#hasNoRoom || (this.#interest & EPOLLOUT) !== 0);
     const wanted = this.isResting
-      ? NOTHING
-      : (this.isPaused || this.isPeerEnded ? NOTHING : EPOLLIN) | (watchesOut ? EPOLLOUT : NOTHING);
-    if (this.#isParked ? wanted === NOTHING : wanted === this.#interest) return;
+      ? NO_EVENTS
+      : (this.isPaused || this.isPeerEnded ? NO_EVENTS : EPOLLIN) | (watchesOut ? EPOLLOUT : NO_EVENTS);
+    if (this.#isParked ? wanted === NO_EVENTS : wanted === this.#interest) return;
     try {
       if (this.#isParked) this.context.epoll.add(this.socket.fd, wanted);
       else this.context.epoll.modify(this.socket.fd, wanted);
       this.#isParked = false;
       this.#interest = wanted;
     } catch (error) {
-      this.finish(error as SystemError); // no memory for it, or as many watches as a user may have: epoll_ctl(2)
+      this.finish(error as SystemError); // epoll_ctl(2): ENOMEM, or ENOSPC if the user has too many watches
     }
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Epoll: which of many descriptors have news? epoll(7), as three calls and one reused event buffer.
+ * Epoll: reports which of many descriptors are ready, epoll(7). It is the three system calls and one reused buffer of events.
  *
- * Level-triggered: a descriptor is reported for as long as it is ready. So whoever reads half of what is there, or is
- * interrupted, is told again and can forget nothing; the edge-triggered mode forgives no forgotten byte and was not
- * measurably faster here.
+ * It is level-triggered: epoll reports a descriptor for as long as it is ready. A caller that reads only half of the bytes, or is
+ * interrupted, gets another report. Edge-triggered epoll reports new bytes once, so each reader must read until EAGAIN, and a
+ * reader that stops earlier may wait without end. It was not measurably faster here.
  *
  * Next: epoll-member.ts
  */
@@ -23,24 +23,28 @@ import { check } from '../kernel/system-error.ts';
 
 const DEFAULT_MAX_EVENTS = 256;
 
+/** A mask for `modify`: the descriptor stays in the set, and only EPOLLERR and EPOLLHUP are reported. */
+export const NO_EVENTS = 0;
+
 export class Epoll extends Descriptor {
   readonly #events: Int32Array;
   readonly #maxEvents: number;
-  // struct epoll_event for epoll_ctl(2). The upper half of its data stays 0.
+  // A struct epoll_event for epoll_ctl(2). Its data is the descriptor, in the lower half; the upper half stays 0.
   readonly #change = new Int32Array(EPOLL_EVENT_WORDS);
 
   /** epoll_create1(2). `maxEvents` is how many events one `wait` can bring. */
   constructor(options: { readonly libc?: Libc; readonly maxEvents?: number } = {}) {
     const maxEvents = options.maxEvents ?? DEFAULT_MAX_EVENTS;
-    if (!Number.isInteger(maxEvents) || maxEvents < 1) throw new RangeError('maxEvents must be an integer >= 1');
+    if (!Number.isInteger(maxEvents) || maxEvents < 1)
+      throw new RangeError(`maxEvents must be an integer >= 1, not ${String(maxEvents)}`);
     const libc = options.libc ?? processLibc;
-    const events = new Int32Array(maxEvents * EPOLL_EVENT_WORDS); // may throw: before there is anything to close
+    const events = new Int32Array(maxEvents * EPOLL_EVENT_WORDS); // may throw, so it comes before there is a descriptor to close
     super(check('epoll_create1', libc.epoll_create1(EPOLL_CLOEXEC)), libc);
     this.#maxEvents = maxEvents;
     this.#events = events;
   }
 
-  /** Watches `fd` for the events in the mask, EPOLLIN and EPOLLOUT; errors and hang-ups are always reported. */
+  /** Watches `fd` for the events in the mask, EPOLLIN and EPOLLOUT. epoll always reports EPOLLERR and EPOLLHUP as well. */
   add(fd: number, events: number): void {
     this.#control(EPOLL_CTL_ADD, fd, events);
   }
@@ -49,17 +53,17 @@ export class Epoll extends Descriptor {
     this.#control(EPOLL_CTL_MOD, fd, events);
   }
 
-  /** Not needed before the close(2) of a socket that nobody shares: the kernel then forgets it by itself, epoll(7). */
+  /** Not needed before close(2), unless another process or descriptor shares the socket: the kernel then removes it itself, epoll(7). */
   delete(fd: number): void {
     this.#control(EPOLL_CTL_DEL, fd, 0);
   }
 
-  /** As `delete`, where it makes no difference whether it was there. */
+  /** As `delete`, but does not throw if the descriptor is not in the set. */
   forget(fd: number): void {
     this.#tryControl(EPOLL_CTL_DEL, fd, 0);
   }
 
-  /** epoll_wait(2): the number of events that `fdOf` and `eventsOf` can be asked about. -1 waits without limit. */
+  /** epoll_wait(2): returns the number of events, which `fdOf` and `eventsOf` then describe. -1 waits without limit. */
   wait(timeoutMs: number): number {
     const { fd } = this;
     const result = waitUninterrupted(timeoutMs, (leftMs) =>
@@ -73,7 +77,7 @@ export class Epoll extends Descriptor {
     return this.#events[index * EPOLL_EVENT_WORDS + EPOLL_EVENT_DATA_WORD] as number;
   }
 
-  /** Its mask: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP. */
+  /** The mask of the event with that index: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP. */
   eventsOf(index: number): number {
     return this.#events[index * EPOLL_EVENT_WORDS] as number;
   }

@@ -1,9 +1,9 @@
 /**
- * NetSocket: a stream socket, TCP or Unix. A method is a system call; those whose names say more are made of them.
+ * NetSocket: a stream socket, TCP or Unix. Most methods are one system call each; the others say which calls they make.
  *
- * It waits where the kernel waits, so a server of twenty lines can be read from top to bottom: listenOn, accept, read,
- * write, close. A waiting call stops the whole thread, timers included; many connections at once are the business of
- * event-loop.ts, which uses the same class with `nonBlocking` and the methods that answer -errno where others throw.
+ * Its calls wait as the kernel's calls wait, so a server of twenty lines can be read from top to bottom: listenOn, accept, read,
+ * write, close. A waiting call stops the whole thread, timers included. For many connections at once there are the event loops
+ * (event-loop.ts). They use the same class with `nonBlocking` and with the `try` methods, which return -errno and do not throw.
  *
  * Next: udp-socket.ts
  */
@@ -46,25 +46,25 @@ import { check } from '../kernel/system-error.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 import { encodeLinger, type ListenOptions } from './socket-options.ts';
 
-/** Who is at the other end of a Unix socket, as the kernel noted when it connected, or listened. */
+/** The process at the other end of a Unix socket. The kernel records it when that process calls connect(2) or listen(2). */
 export interface PeerCredentials {
-  /** 0 where it lives in another PID namespace. */
+  /** 0 if the process is in another PID namespace. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
 }
 
 export interface ConnectSetup {
-  /** How long to wait for the peer's answer; without it, or with -1, as long as the kernel does. */
+  /** How long to wait for the connection. By default, and with -1, as long as the kernel does. */
   readonly connectTimeoutMs?: number;
 }
 
-/** Where `tryPeek` puts a byte that nobody looks at. */
+/** `tryPeek` receives a byte here, and ignores it. */
 const peeked = new Uint8Array(1);
 
 const U32_SIZE = 4;
 
-/** What getsockopt(2) fills in for `takenBytes`. */
+/** Scratch space: getsockopt(2) writes here for `takenBytes`. */
 const kernelInfo = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
 const infoLength = new Int32Array(1);
 
@@ -76,22 +76,22 @@ export class NetSocket extends Socket {
     const options = { ...setup, reuseAddress };
     return makeSocket(create, SOCK_STREAM, address, options, (socket) => {
       socket.bind(address);
-      // Between bind and listen the kernel may still find that another socket has the port: then the error names it.
+      // The kernel may find only at listen(2) that another socket has the port, so this error gets the address, too.
       check('listen', socket.libc.listen(socket.fd, setup.backlog ?? SOMAXCONN), address);
     });
   }
 
-  /** socket(2), options and connect(2). With `nonBlocking` and no time limit, the connection may still be on its way. */
+  /** socket(2), options and connect(2). With `nonBlocking` and no time limit it returns before the connection is established. */
   static connectTo(address: SocketAddress, setup: SocketSetup & ConnectSetup = {}): NetSocket {
     return makeSocket(create, SOCK_STREAM, address, setup, (socket) => socket.connect(address, setup.connectTimeoutMs));
   }
 
-  /** socket(2) and options: an unbound socket, for the family of that address. */
+  /** socket(2) and options: an unbound socket of the address's family. */
   static openFor(address: SocketAddress, setup: SocketSetup = {}): NetSocket {
     return makeSocket(create, SOCK_STREAM, address, setup, () => {});
   }
 
-  /** Takes over an open descriptor, such as the one that systemd passes to a service. */
+  /** Takes ownership of an open descriptor, such as one that systemd passes to a service. */
   static adopt(fd: number, libc: Libc = processLibc): NetSocket {
     return adoptSocket(create, SOCK_STREAM, fd, libc);
   }
@@ -102,8 +102,8 @@ export class NetSocket extends Socket {
   }
 
   /**
-   * connect(2), for as long as the kernel tries: two minutes, where nobody answers. With a time limit it waits no longer than that,
-   * whether the socket is a blocking one or not, and then fails with ETIMEDOUT; the attempt goes on until the socket is closed.
+   * connect(2). The kernel gives up after about two minutes if the peer does not respond. With a time limit, blocking and non-blocking
+   * sockets wait no longer than that, and then fail with ETIMEDOUT. The kernel goes on trying until the socket is closed.
    */
   connect(address: SocketAddress, timeoutMs = -1): void {
     if ((timeoutMs | 0) !== timeoutMs)
@@ -118,13 +118,13 @@ export class NetSocket extends Socket {
     if (result !== -EINPROGRESS) check('connect', result, address);
   }
 
-  /** accept4(2): waits for a connection. Close-on-exec; blocking, as every socket here unless told otherwise. */
+  /** accept4(2): waits for a connection. The new socket is close-on-exec, and blocking. */
   accept(): NetSocket {
     const fd = retryOnEintr(() => this.libc.accept4(this.fd, null, null, SOCK_CLOEXEC));
     return new NetSocket(check('accept4', fd), this.libc);
   }
 
-  /** recv(2): fills part of `buffer` and answers how much; 0 when the peer has ended. */
+  /** recv(2): fills part of `buffer` and returns how much; 0 when the peer has ended its side. */
   read(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
     return check(
       'recv',
@@ -132,7 +132,7 @@ export class NetSocket extends Socket {
     );
   }
 
-  /** send(2): answers how many bytes the kernel took, which may be fewer than offered. */
+  /** send(2): returns how many bytes the kernel took, which may be fewer than offered. */
   write(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset): number {
     return check(
       'send',
@@ -140,36 +140,36 @@ export class NetSocket extends Socket {
     );
   }
 
-  /** send(2) again and again until all is taken. For blocking sockets. */
+  /** Calls send(2) until the kernel has taken all bytes. For blocking sockets. */
   writeAll(bytes: Uint8Array): void {
     for (let sent = 0; sent < bytes.byteLength; ) sent += this.write(bytes, sent);
   }
 
-  /** shutdown(2): 'write' sends FIN and leaves reading open; this is how one side says that it is done. */
+  /** shutdown(2). 'write' sends FIN, which ends our side, and leaves reading open. */
   shutdown(direction: 'read' | 'write' | 'both'): void {
     const how = { read: SHUT_RD, write: SHUT_WR, both: SHUT_RDWR }[direction];
     check('shutdown', this.libc.shutdown(this.fd, how));
   }
 
-  /** recv(2) that answers -errno: for callers to whom EAGAIN is no error. */
+  /** recv(2), for callers that treat EAGAIN as a normal result: returns -errno and does not throw. */
   tryRead(buffer: Uint8Array, offset = 0, length = buffer.byteLength - offset): number {
     return this.libc.recv(this.fd, buffer, offset, length, 0);
   }
 
-  /** recv(2) that leaves the bytes where they are: -EAGAIN where the peer has sent nothing, 0 where it has ended. */
+  /** recv(2) that leaves the bytes in the kernel. Returns -EAGAIN if the peer has sent nothing, 0 if it has ended its side. */
   tryPeek(): number {
     return this.libc.recv(this.fd, peeked, 0, peeked.length, MSG_PEEK | MSG_DONTWAIT);
   }
 
   /**
-   * send(2) that answers -errno. MSG_NOSIGNAL: a peer that is gone is EPIPE and never SIGPIPE. `flags` is MSG_MORE for bytes that
-   * need not leave before the next.
+   * send(2) that returns -errno. With MSG_NOSIGNAL a closed connection is EPIPE and never the signal SIGPIPE. Pass MSG_MORE in
+   * `flags` if the next write follows at once.
    */
   tryWrite(bytes: Uint8Array, offset = 0, length = bytes.byteLength - offset, flags = 0): number {
     return this.libc.send(this.fd, bytes, offset, length, MSG_NOSIGNAL | flags);
   }
 
-  /** accept4(2) of a non-blocking connection, with the peer's address in the given buffer: its descriptor, or -errno. */
+  /** accept4(2) of a non-blocking connection. Writes the peer's address into the buffer; returns the descriptor, or -errno. */
   tryAccept(address: Uint8Array, addressLength: Int32Array): number {
     return this.libc.accept4(this.fd, address, addressLength, SOCK_CLOEXEC | SOCK_NONBLOCK);
   }
@@ -179,7 +179,7 @@ export class NetSocket extends Socket {
     return this.getOption(SOL_SOCKET, SO_ERROR);
   }
 
-  /** SO_PEERCRED, unix(7): the process at the other end, which it cannot lie about; null where the socket is none of AF_UNIX. */
+  /** SO_PEERCRED, unix(7): the process at the other end. The kernel fills it in, so the peer cannot forge it. Null unless the socket is AF_UNIX. */
   get peerCredentials(): PeerCredentials | null {
     if (this.family !== AF_UNIX) return null;
     const bytes = this.getOptionBytes(SOL_SOCKET, SO_PEERCRED, UCRED_SIZE);
@@ -187,9 +187,9 @@ export class NetSocket extends Socket {
   }
 
   /**
-   * How many bytes the peer has taken of all that was sent. TCP counts what the peer has acknowledged. A Unix socket knows what it still
-   * holds: it must be told that `sentBytes` were sent, and only the growth of the result means something. Where the kernel says
-   * neither, what was sent counts as taken.
+   * How many bytes the peer has taken so far. TCP counts the bytes that the peer has acknowledged. A Unix socket reports what the
+   * kernel still holds, with overhead: that is subtracted from `sentBytes`, so only the growth of the result has a meaning. If the
+   * kernel reports neither, all sent bytes count as taken.
    */
   takenBytes(sentBytes: number): number {
     infoLength[0] = TCP_INFO_BYTES_ACKED_END;
@@ -206,13 +206,13 @@ export class NetSocket extends Socket {
   /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */
   reset(): void {
     if (this.isClosed) return;
-    // It fails only where the connection is gone already, and then there is nobody to tell.
+    // It fails only if the connection has already ended, and then no RST is needed.
     const linger = encodeLinger(0);
     this.libc.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
     this.close();
   }
 
-  /** connect(2): TCP goes on in the background, a second call would answer EALREADY. A Unix socket has done nothing yet. */
+  /** After EINTR, connect(2). TCP goes on connecting, and a second call would return EALREADY. A Unix socket has done nothing yet. */
   #connectInterrupted(address: Uint8Array): number {
     if (this.family === AF_UNIX) {
       return retryOnEintr(() => this.libc.connect(this.fd, address, address.byteLength));
@@ -222,8 +222,8 @@ export class NetSocket extends Socket {
   }
 
   /**
-   * connect(2) that does not wait, and poll(2), which knows until when. A Unix listener whose queue is full is EAGAIN at once: for
-   * room in there poll(2) cannot wait.
+   * A non-blocking connect(2), then poll(2) with the time limit. If the queue of a Unix listener is full, this fails with EAGAIN at
+   * once, because poll(2) cannot wait for room in that queue.
    */
   #connectWithin(timeoutMs: number, address: Uint8Array): number {
     const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));

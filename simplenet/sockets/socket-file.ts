@@ -1,11 +1,11 @@
 /**
- * SocketFile: the file that bind(2) makes for a Unix socket, from the moment it is bound until it is removed.
+ * SocketFile: the file that bind(2) makes for a Unix socket.
  *
  * close(2) leaves the file behind, unix(7), and while it exists bind(2) fails with EADDRINUSE. A server that was killed could not
- * be started again. So `bindReplacingStale` removes a file on which no socket answers, and `remove` removes our own file.
+ * be started again. So `bindReplacingStale` removes the file of a socket that no process listens on, and `remove` removes our own.
  *
- * It never removes a file that is not a socket, nor a socket on which somebody answers, nor a file that has taken the place of ours.
- * A name in the abstract namespace has no file.
+ * This code does not remove files that are not sockets, sockets that are in use, and files that have replaced ours. A name in the
+ * abstract namespace has no file.
  *
  * Next: ../loop/event-loop.ts
  */
@@ -18,10 +18,10 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import { NetSocket } from './net-socket.ts';
 
-/** Stale files that one start removes. Each attempt fails only where another process binds the path at the same moment. */
+/** How many stale files one start removes. A second one appears only if another process binds the path at the same moment. */
 const MAX_REMOVALS = 3;
 
-/** How long a server may take from bind(2) to listen(2). Until then connect(2) is refused, as on a stale file. */
+/** How long a server may take from bind(2) to listen(2). Between them connect(2) is refused, as it is on a stale file. */
 const LISTEN_GAP_MS = 20;
 
 export class SocketFile {
@@ -33,17 +33,17 @@ export class SocketFile {
     this.#made = made;
   }
 
-  /** The file of a socket that was just bound to that address. Null where the address has no file. */
+  /** The file of a socket that was just bound to that address. Null if the address has no file. */
   static of(address: SocketAddress): SocketFile | null {
     if (!hasFile(address)) return null;
-    const path = resolve(address.path); // the program may change its folder before it ends
+    const path = resolve(address.path); // the program may change its working directory before `remove`
     const made = statOf(path);
     return made === undefined ? null : new SocketFile(path, made);
   }
 
   /**
    * Removes the file, if it is still the one that was made. Call it before the socket is closed: an open socket keeps its inode, so
-   * no other file can have the same number. The file stays where the process may not remove it; the next start then says why.
+   * no other file can have the same number. If the process may not remove the file, it stays, and the next start reports why.
    */
   remove(): void {
     const found = statOf(this.#path);
@@ -51,12 +51,12 @@ export class SocketFile {
     try {
       unlinkSync(this.#path);
     } catch {
-      // A folder that has become read-only is no reason to fail while closing.
+      // The file stays, for example in a read-only folder. Closing must not fail because of it.
     }
   }
 }
 
-/** Calls `bind`, which binds a socket to that address. Where a stale file is in the way, removes it and calls `bind` again. */
+/** Calls `bind`, which binds a socket to that address. If a stale file prevents that, removes it and calls `bind` again. */
 export function bindReplacingStale<S>(address: SocketAddress, libc: Libc, bind: () => S, removals = 0): S {
   try {
     return bind();
@@ -72,7 +72,7 @@ function hasFile(address: SocketAddress): address is { path: string } {
   return 'path' in address && address.path !== '' && !address.path.startsWith('\0');
 }
 
-/** lstat(2); undefined where nothing is there, or where we may not look. */
+/** lstat(2); undefined if the path does not exist or may not be read. */
 function statOf(path: string): BigIntStats | undefined {
   try {
     return lstatSync(path, { bigint: true });
@@ -81,15 +81,15 @@ function statOf(path: string): BigIntStats | undefined {
   }
 }
 
-/** False: the path is somebody's. True: it is worth binding again. */
+/** Removes the file if it is stale. False if the path is in use. True if bind(2) may succeed now. */
 function removeStale(path: string, libc: Libc): boolean {
   const found = statOf(path);
   if (found === undefined) return true; // its owner has removed it since
-  if (!found.isSocket() || isAnswered(path, libc)) return false;
+  if (!found.isSocket() || isInUse(path, libc)) return false;
   sleep(LISTEN_GAP_MS);
-  if (isAnswered(path, libc)) return false;
-  // Another server may put its own file there between this line and the next. So the file is moved aside, looked at, and put back
-  // if it is not the one that was refused.
+  if (isInUse(path, libc)) return false;
+  // Another server may put its own file there between this line and the next. So we move the file aside, look at it, and put it
+  // back if it is not the file that we found.
   const aside = `${path}.${process.pid}.${threadId}.stale`;
   try {
     renameSync(path, aside);
@@ -98,16 +98,17 @@ function removeStale(path: string, libc: Libc): boolean {
     if (code === 'ENOENT') return true;
     throw new SystemError('rename', errno, { path });
   }
-  const taken = statOf(aside);
-  if (taken !== undefined && !isSameFile(taken, found) && statOf(path) === undefined) renameSync(aside, path);
+  const moved = statOf(aside);
+  if (moved !== undefined && !isSameFile(moved, found) && statOf(path) === undefined) renameSync(aside, path);
   else unlinkSync(aside);
   return true;
 }
 
 /**
- * connect(2). Any error but these two speaks of an owner: EAGAIN of a full queue, EPROTOTYPE of datagrams, EACCES of another user.
+ * Whether a process has the socket, by connect(2). All errors but these two mean that it has an owner: EAGAIN is a full queue,
+ * EPROTOTYPE a datagram socket, EACCES another user's socket.
  */
-function isAnswered(path: string, libc: Libc): boolean {
+function isInUse(path: string, libc: Libc): boolean {
   try {
     NetSocket.connectTo({ path }, { nonBlocking: true, libc }).close();
     return true;
@@ -116,12 +117,12 @@ function isAnswered(path: string, libc: Libc): boolean {
   }
 }
 
-/** A number of an inode comes back once its file is gone. rename(2) leaves the time of the last change of content alone. */
+/** Compares mtime as well, because the number of an inode is reused once its file is removed. rename(2) leaves mtime alone. */
 function isSameFile(one: BigIntStats, other: BigIntStats): boolean {
   return one.dev === other.dev && one.ino === other.ino && one.mtimeNs === other.mtimeNs;
 }
 
-/** Servers start seldom, and nothing else of this thread can go on before its socket is bound. */
+/** Blocks the thread. That is acceptable here: it happens at most three times in a start, and the start needs the socket. */
 function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

@@ -1,13 +1,13 @@
 /**
  * Socket options with names and units, and the moment at which they must be set.
  *
- * Some options count only between socket(2) and bind(2) (SO_REUSEADDR, IPV6_V6ONLY), some only before listen(2) or
- * connect(2) (buffer sizes, which settle TCP's window scale). So all are set at that one moment, in a fixed order, and
- * `control` gets the bare socket right after them for whatever has no name here, as in Go's ListenConfig.
+ * Some options count only between socket(2) and bind(2) (SO_REUSEADDR, IPV6_V6ONLY), others only before listen(2) or
+ * connect(2) (buffer sizes, which decide TCP's window scale). So all are set right after socket(2), in a fixed order. Then
+ * `control` gets the socket, to set options that have no name here, as in Go's ListenConfig.
  *
- * Set on a listener, they are inherited by every connection it accepts: no setsockopt per connection.
+ * The connections of a listener inherit its options, so a connection costs no setsockopt(2).
  *
- * SO_RCVTIMEO and SO_SNDTIMEO are missing on purpose: `wait` in socket.ts bounds a wait, and ARCHITECTURE.md says why.
+ * SO_RCVTIMEO and SO_SNDTIMEO are missing on purpose: `wait` in socket.ts limits a wait, and ARCHITECTURE.md says why.
  *
  * Next: socket.ts
  */
@@ -39,13 +39,13 @@ export interface KeepAlive {
   /** Silence before the first probe. */
   readonly idleSeconds: number;
   readonly intervalSeconds: number;
-  /** Unanswered probes after which the connection is dead. */
+  /** How many probes in a row may get no response before the connection ends. */
   readonly probes: number;
 }
 
-/** tcp(7), socket(7) and ipv6(7) explain each of them at length. */
+/** tcp(7), socket(7) and ipv6(7) describe these options in full. */
 export interface SocketOptions {
-  /** SO_REUSEADDR: bind although old connections of that port linger in TIME_WAIT. */
+  /** SO_REUSEADDR: bind although old connections of that port are still in TIME_WAIT. */
   readonly reuseAddress?: boolean;
   /** SO_REUSEPORT: several sockets on one port, among which the kernel spreads the connections. */
   readonly reusePort?: boolean;
@@ -57,15 +57,15 @@ export interface SocketOptions {
   readonly keepAlive?: boolean | KeepAlive;
   /** TCP_DEFER_ACCEPT: the kernel reports a connection only when data has come, or after this time. */
   readonly deferAcceptSeconds?: number;
-  /** TCP_FASTOPEN: how many connections may have sent data before their handshake is done. */
+  /** TCP_FASTOPEN: how many connections may send data before their handshake is complete. */
   readonly fastOpenQueue?: number;
   /** SO_SNDBUF; the kernel doubles it for its own book-keeping, and caps it at net.core.wmem_max. */
   readonly sendBufferBytes?: number;
-  /** SO_RCVBUF; doubled and capped likewise. */
+  /** SO_RCVBUF; doubled in the same way, and capped at net.core.rmem_max. */
   readonly receiveBufferBytes?: number;
-  /** SO_LINGER: close(2) sends RST with 0, blocks up to that many seconds otherwise; false: the kernel's default. */
+  /** SO_LINGER: with 0, close(2) sends RST; with more, it blocks for up to that many seconds. False is the kernel's default. */
   readonly lingerSeconds?: number | false;
-  /** TCP_USER_TIMEOUT: how long sent data may stay unacknowledged before the connection is given up. */
+  /** TCP_USER_TIMEOUT: how long sent data may stay unacknowledged before the kernel ends the connection. */
   readonly userTimeoutMs?: number;
   /** SO_BROADCAST: datagrams may go to a broadcast address. */
   readonly broadcast?: boolean;
@@ -74,29 +74,29 @@ export interface SocketOptions {
 }
 
 export interface ListenOptions extends SocketOptions {
-  /** Connections that may wait to be accepted. */
+  /** How many connections may wait to be accepted. */
   readonly backlog?: number;
 }
 
-/** What `control` gets, and what options are set on. */
+/** The socket on which options are set; `control` gets it, too. */
 export interface OptionTarget {
   readonly fd: number;
   readonly family: number;
   setOption(level: number, option: number, value: number | Uint8Array): void;
   getOption(level: number, option: number): number;
   getOptionBytes(level: number, option: number, maxBytes: number): Buffer;
-  /** SO_ATTACH_FILTER: from now on only the packets that the program keeps arrive here. */
+  /** SO_ATTACH_FILTER: from now on the socket gets only packets that the program keeps. */
   attachFilter(program: readonly FilterInstruction[]): void;
-  /** SO_ATTACH_REUSEPORT_CBPF: the program chooses the socket of the `reusePort` group, by its number in order of bind or listen. */
+  /** SO_ATTACH_REUSEPORT_CBPF: the program returns the number of the socket in the `reusePort` group, counted in order of bind or listen. */
   attachReusePortFilter(program: readonly FilterInstruction[]): void;
 }
 
 const LINGER_SIZE = 8;
 
-/** Throws for a value that is no integer within the range; the kernel would take the low 32 bits in silence. */
-function whole(name: string, value: number, least: number): number {
-  if (!Number.isInteger(value) || value < least || value > 0x7fffffff) {
-    throw new RangeError(`${name} must be an integer >= ${least}, not ${String(value)}`);
+/** Throws for a value outside the range. The kernel would take its low 32 bits without an error. */
+function checkedInteger(name: string, value: number, min: number): number {
+  if (!Number.isInteger(value) || value < min || value > 0x7fffffff) {
+    throw new RangeError(`${name} must be an integer >= ${min}, not ${String(value)}`);
   }
   return value;
 }
@@ -106,26 +106,30 @@ export function encodeLinger(seconds: number | false): Buffer {
   const bytes = Buffer.alloc(LINGER_SIZE);
   if (seconds === false) return bytes;
   bytes.writeInt32LE(1, 0);
-  bytes.writeInt32LE(whole('lingerSeconds', seconds, 0), 4);
+  bytes.writeInt32LE(checkedInteger('lingerSeconds', seconds, 0), 4);
   return bytes;
 }
 
 function setKeepAlive(socket: OptionTarget, keepAlive: boolean | KeepAlive): void {
   if (typeof keepAlive !== 'object' || keepAlive === null) {
-    socket.setOption(SOL_SOCKET, SO_KEEPALIVE, bit('keepAlive', keepAlive));
+    socket.setOption(SOL_SOCKET, SO_KEEPALIVE, flagValue('keepAlive', keepAlive));
     return;
   }
   socket.setOption(SOL_SOCKET, SO_KEEPALIVE, 1);
-  socket.setOption(IPPROTO_TCP, TCP_KEEPIDLE, whole('keepAlive.idleSeconds', keepAlive.idleSeconds, 1));
-  socket.setOption(IPPROTO_TCP, TCP_KEEPINTVL, whole('keepAlive.intervalSeconds', keepAlive.intervalSeconds, 1));
-  socket.setOption(IPPROTO_TCP, TCP_KEEPCNT, whole('keepAlive.probes', keepAlive.probes, 1));
+  socket.setOption(IPPROTO_TCP, TCP_KEEPIDLE, checkedInteger('keepAlive.idleSeconds', keepAlive.idleSeconds, 1));
+  socket.setOption(
+    IPPROTO_TCP,
+    TCP_KEEPINTVL,
+    checkedInteger('keepAlive.intervalSeconds', keepAlive.intervalSeconds, 1),
+  );
+  socket.setOption(IPPROTO_TCP, TCP_KEEPCNT, checkedInteger('keepAlive.probes', keepAlive.probes, 1));
 }
 
 type Name = Exclude<keyof SocketOptions, 'control'>;
 type Setter<N extends Name> = (socket: OptionTarget, value: NonNullable<SocketOptions[N]>) => void;
 
-/** A flag is true or false: 'no' and 0 are neither, and would pass for yes or no by accident. */
-function bit(name: string, value: unknown): number {
+/** Accepts only true and false: 'no' would otherwise count as true. */
+function flagValue(name: string, value: unknown): number {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false, not ${String(value)}`);
   return value ? 1 : 0;
 }
@@ -133,12 +137,12 @@ function bit(name: string, value: unknown): number {
 const flag =
   (name: string, level: number, option: number) =>
   (socket: OptionTarget, value: boolean): void =>
-    socket.setOption(level, option, bit(name, value));
+    socket.setOption(level, option, flagValue(name, value));
 
 const count =
-  (name: string, level: number, option: number, least: number) =>
+  (name: string, level: number, option: number, min: number) =>
   (socket: OptionTarget, value: number): void =>
-    socket.setOption(level, option, whole(name, value, least));
+    socket.setOption(level, option, checkedInteger(name, value, min));
 
 /** One row per option, applied in this order. */
 const setters: { readonly [N in Name]: Setter<N> } = {
@@ -146,7 +150,7 @@ const setters: { readonly [N in Name]: Setter<N> } = {
   reusePort: flag('reusePort', SOL_SOCKET, SO_REUSEPORT),
   ipv6Only: (socket, value) => {
     if (socket.family !== AF_INET6) throw new RangeError('ipv6Only is for IPv6 addresses');
-    socket.setOption(IPPROTO_IPV6, IPV6_V6ONLY, bit('ipv6Only', value));
+    socket.setOption(IPPROTO_IPV6, IPV6_V6ONLY, flagValue('ipv6Only', value));
   },
   noDelay: flag('noDelay', IPPROTO_TCP, TCP_NODELAY),
   keepAlive: setKeepAlive,

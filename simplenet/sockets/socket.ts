@@ -1,5 +1,5 @@
 /**
- * Socket: the calls that streams and datagrams share, and the one way in which sockets are made.
+ * Socket: the calls that stream and datagram sockets share, and `makeSocket`, which makes both.
  *
  * Next: net-socket.ts
  */
@@ -37,15 +37,15 @@ import { check, SystemError } from '../kernel/system-error.ts';
 import { encodeFilter, type FilterInstruction } from './socket-filter.ts';
 import { applySocketOptions, type OptionTarget, type SocketOptions } from './socket-options.ts';
 
-/** Options of the ways to make a socket. */
+/** The options of `listenOn`, `connectTo`, `bindTo` and `openFor`. */
 export interface SocketSetup extends SocketOptions {
-  /** Calls answer EAGAIN where they would wait. Sockets wait unless this is set. */
+  /** Calls that would wait return EAGAIN. By default they wait. */
   readonly nonBlocking?: boolean;
-  /** The table of system calls to use; the process's own if none is given. */
+  /** The table of system calls to use; by default the process's own. */
   readonly libc?: Libc;
 }
 
-/** Which calls would not block now. */
+/** Whether reading and writing would return without waiting. */
 export interface Readiness {
   readonly readable: boolean;
   readonly writable: boolean;
@@ -53,7 +53,7 @@ export interface Readiness {
 
 const INT_SIZE = 4;
 
-/** Scratch space for calls that answer through pointers. Nothing in here outlives the statement that called. */
+/** Scratch space for calls that return values through pointers. Read it right after the call: the next call overwrites it. */
 const sockaddr = Buffer.alloc(SOCKADDR_MAX_SIZE);
 const int = Buffer.alloc(INT_SIZE);
 const lengthCell = new Int32Array(1);
@@ -78,14 +78,14 @@ export class Socket extends Descriptor implements OptionTarget {
     return decodeSocketAddress(sockaddr, lengthCell[0]);
   }
 
-  /** getpeername(2): throws ENOTCONN once the peer is gone. */
+  /** getpeername(2): throws ENOTCONN once the connection has ended. */
   get remoteAddress(): SocketAddress {
     lengthCell[0] = sockaddr.length;
     check('getpeername', this.libc.getpeername(this.fd, sockaddr, lengthCell));
     return decodeSocketAddress(sockaddr, lengthCell[0]);
   }
 
-  /** setsockopt(2), with an int or with the bytes of whatever struct the option takes. */
+  /** setsockopt(2), with an int or with the bytes of the struct that the option takes. */
   setOption(level: number, option: number, value: number | Uint8Array): void {
     let bytes: Uint8Array = int;
     if (typeof value !== 'number') bytes = value;
@@ -97,12 +97,12 @@ export class Socket extends Descriptor implements OptionTarget {
   /** getsockopt(2) of an int. */
   getOption(level: number, option: number): number {
     lengthCell[0] = int.length;
-    int.fill(0); // some options write nothing while they are unset
+    int.fill(0); // some options write nothing while they are not set
     check('getsockopt', this.libc.getsockopt(this.fd, level, option, int, lengthCell));
     return int.readInt32LE();
   }
 
-  /** getsockopt(2) of a struct: at most `maxBytes`, as many as the kernel has. */
+  /** getsockopt(2) of a struct: returns what the kernel wrote, at most `maxBytes`. */
   getOptionBytes(level: number, option: number, maxBytes: number): Buffer {
     const bytes = Buffer.alloc(maxBytes);
     lengthCell[0] = maxBytes;
@@ -110,18 +110,18 @@ export class Socket extends Descriptor implements OptionTarget {
     return bytes.subarray(0, lengthCell[0]);
   }
 
-  /** Whether a filter is attached already: another one would take its place. */
+  /** Whether a filter is attached. Attaching another one would replace it. */
   get hasFilter(): boolean {
-    lengthCell[0] = 0; // asks for the number of instructions alone
+    lengthCell[0] = 0; // returns the number of instructions, and not the instructions
     const result = this.libc.getsockopt(this.fd, SOL_SOCKET, SO_GET_FILTER, nothing, lengthCell);
-    return result < 0 || lengthCell[0] > 0; // EACCES: it is a program of another kind
+    return result < 0 || lengthCell[0] > 0; // the call fails (EACCES) if an eBPF program is attached
   }
 
   attachFilter(program: readonly FilterInstruction[]): void {
     this.#setFilter(SO_ATTACH_FILTER, program);
   }
 
-  /** As `attachFilter`, where the kernel may refuse it: false then. */
+  /** As `attachFilter`, but returns false if the kernel refuses the filter. */
   tryAttachFilter(program: readonly FilterInstruction[]): boolean {
     const bytes = encodeFilter(program);
     return this.libc.setsockopt_fprog(this.fd, SO_ATTACH_FILTER, bytes, bytes.length) >= 0;
@@ -131,31 +131,31 @@ export class Socket extends Descriptor implements OptionTarget {
     this.#setFilter(SO_ATTACH_REUSEPORT_CBPF, program);
   }
 
-  /** fcntl(2), O_NONBLOCK. Two calls, for sockets that others made; our own are born as they should be. */
+  /** fcntl(2), O_NONBLOCK: two calls, for adopted sockets. socket(2) and accept4(2) set the flag of our own sockets. */
   setNonBlocking(nonBlocking: boolean): void {
     const flags = check('fcntl', this.libc.fcntl(this.fd, F_GETFL, 0));
     check('fcntl', this.libc.fcntl(this.fd, F_SETFL, nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
   }
 
-  /** poll(2): waits at most `timeoutMs` until reading or writing would not block; false if the time passed. -1 is without limit. */
+  /** poll(2): waits up to `timeoutMs` until reading or writing would not block; false if the time passed. -1 waits without limit. */
   wait(direction: 'readable' | 'writable', timeoutMs: number): boolean {
     return this.#poll(direction === 'readable' ? POLLIN : POLLOUT, timeoutMs) !== 0;
   }
 
-  /** As `wait`, for what comes first: neither of them if the time passed. */
+  /** As `wait`, for reading or writing, whichever is possible first. Both are false if the time passed. */
   waitEither(timeoutMs: number): Readiness {
     const events = this.#poll(POLLIN | POLLOUT, timeoutMs);
-    // An error or the end of all: no call would block, each tells it.
+    // POLLERR, POLLHUP: no call would block, and each reports the error or the end.
     const isOver = (events & ~(POLLIN | POLLOUT)) !== 0;
     return { readable: isOver || (events & POLLIN) !== 0, writable: isOver || (events & POLLOUT) !== 0 };
   }
 
-  /** Its struct sockaddr. An interface in an IPv6 scope is looked up, if_nametoindex(3). */
+  /** The struct sockaddr of an address. if_nametoindex(3) looks up an interface in an IPv6 scope. */
   encode(address: SocketAddress): Buffer {
     return encodeWith(this.libc, address);
   }
 
-  /** The events that came; 0 if the time passed. */
+  /** Returns the events, or 0 if the time passed. */
   #poll(events: number, timeoutMs: number): number {
     if (this.isClosed) throw new SystemError('poll', -EBADF); // poll(2) skips negative descriptors and would just wait
     const pollfd = Buffer.alloc(POLLFD_SIZE);
@@ -172,8 +172,8 @@ export class Socket extends Descriptor implements OptionTarget {
 }
 
 /**
- * Makes a socket for an address and readies it: socket(2), the options, `control`, then `finish` (bind, listen or
- * connect). Where any of it fails the descriptor is closed and the error goes on.
+ * Makes a socket for an address: socket(2), the options, `control`, then `finish` (bind, listen or connect). If one of them
+ * throws, closes the descriptor and throws the error again.
  */
 export function makeSocket<S extends Socket>(
   create: (fd: number, libc: Libc) => S,
@@ -183,7 +183,7 @@ export function makeSocket<S extends Socket>(
   finish: (socket: S) => void,
 ): S {
   const libc = setup.libc ?? processLibc;
-  // An address that makes no sense must fail before there is anything to close.
+  // An invalid address throws here, before there is a descriptor.
   encodeWith(libc, address);
   const flags = SOCK_CLOEXEC | (setup.nonBlocking === true ? SOCK_NONBLOCK : 0);
   const socket = create(check('socket', libc.socket(familyOf(address), type | flags, 0), address), libc);
@@ -197,7 +197,7 @@ export function makeSocket<S extends Socket>(
   }
 }
 
-/** Takes over a descriptor that others opened, after asking the kernel whether it is a socket of that type. */
+/** Takes ownership of an open descriptor. Throws, and takes nothing, if the kernel says that it is not a socket of that type. */
 export function adoptSocket<S extends Socket>(
   create: (fd: number, libc: Libc) => S,
   type: number,
@@ -212,7 +212,7 @@ export function adoptSocket<S extends Socket>(
     check('fcntl', libc.fcntl(fd, F_SETFD, FD_CLOEXEC));
     return socket;
   } catch (error) {
-    socket.release(); // not ours after all
+    socket.release(); // the caller still owns it
     throw error;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * UdpSocket: datagrams. Each is sent whole, arrives whole or not at all, in any order.
+ * UdpSocket: datagrams. Each one is sent whole and arrives whole or not at all. They may arrive in another order.
  *
- * A buffer too small for a datagram loses the rest of it for ever; whoever receives is told (`truncated`) instead of being
- * handed half a message that looks whole.
+ * If a buffer is too small for a datagram, the rest of the datagram is lost. `truncated` reports that, so that half a message
+ * does not pass for a whole one.
  *
  * Next: socket-file.ts
  */
@@ -14,31 +14,31 @@ import { decodeSocketAddress, SOCKADDR_MAX_SIZE, type SocketAddress } from '../k
 import { check } from '../kernel/system-error.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 
-/** A datagram as it came. */
+/** What is known about a received datagram. */
 export interface Datagram {
-  /** How many bytes of the buffer it filled. */
+  /** How many bytes of the buffer the datagram filled. */
   readonly length: number;
-  /** Whether it was longer than the buffer. */
+  /** Whether the datagram was longer than the buffer. */
   readonly truncated: boolean;
   readonly from: SocketAddress;
 }
 
-/** A datagram with its bytes, which nobody else will write to. */
+/** A datagram with a copy of its bytes, which belongs to the caller. */
 export interface ReceivedDatagram extends Datagram {
   readonly bytes: Buffer;
 }
 
-/** No datagram of UDP is larger than its length field can say. Those of Unix sockets may be. */
+/** The length field of UDP has 16 bits. Datagrams of Unix sockets may be larger. */
 const MAX_BYTES = 65_535;
 
-/** Where `receive` receives: a datagram is copied out at its true length, so nobody pays for the largest. */
+/** `receive` receives into this, then copies the datagram at its true length. So a small datagram does not keep 64 KiB. */
 const scratch = Buffer.allocUnsafeSlow(MAX_BYTES);
 
 export class UdpSocket extends Socket {
-  // The sender's address lands here; one buffer for every datagram of this socket.
+  // The kernel writes the sender's address here: one buffer for all datagrams of this socket.
   readonly #from = Buffer.alloc(SOCKADDR_MAX_SIZE);
   readonly #fromLength = new Int32Array(1);
-  /** Whom errors are about, once there is only one. */
+  /** The address in errors, in connected mode. */
   #peer: SocketAddress | undefined;
 
   /** socket(2), options and bind(2). */
@@ -46,12 +46,15 @@ export class UdpSocket extends Socket {
     return makeSocket(create, SOCK_DGRAM, address, setup, (socket) => socket.bind(address));
   }
 
-  /** socket(2), options and connect(2): one peer, `send` without an address, datagrams of nobody else, and its errors are told. */
+  /**
+   * socket(2), options and connect(2). A connected socket has one peer: `send` needs no address, the kernel drops datagrams of all
+   * other senders, and calls report the errors of the peer, such as ECONNREFUSED.
+   */
   static connectTo(address: SocketAddress, setup: SocketSetup = {}): UdpSocket {
     return makeSocket(create, SOCK_DGRAM, address, setup, (socket) => socket.connect(address));
   }
 
-  /** socket(2) and options: for the family of that address; the kernel binds it when it first sends. */
+  /** socket(2) and options: an unbound socket of the address's family. The kernel binds it at the first send. */
   static openFor(address: SocketAddress, setup: SocketSetup = {}): UdpSocket {
     return makeSocket(create, SOCK_DGRAM, address, setup, () => {});
   }
@@ -60,7 +63,7 @@ export class UdpSocket extends Socket {
     return adoptSocket(create, SOCK_DGRAM, fd, libc);
   }
 
-  /** connect(2): nothing is sent; from now on the kernel passes on this peer's datagrams only. */
+  /** connect(2). It sends nothing. From now on the kernel passes on this peer's datagrams only. */
   connect(address: SocketAddress): void {
     const bytes = this.encode(address);
     check('connect', this.libc.connect(this.fd, bytes, bytes.length), address);
@@ -85,15 +88,15 @@ export class UdpSocket extends Socket {
     );
   }
 
-  /** recvfrom(2): waits for a datagram, and answers at most `maxBytes` of it. */
+  /** recvfrom(2): waits for a datagram, and returns at most `maxBytes` of it. */
   receive(maxBytes: number = MAX_BYTES): ReceivedDatagram {
-    const isShort = Number.isInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MAX_BYTES;
-    if (!isShort) throw new RangeError(`maxBytes is an integer from 0 to ${MAX_BYTES}, not ${String(maxBytes)}`);
+    const isInRange = Number.isInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MAX_BYTES;
+    if (!isInRange) throw new RangeError(`maxBytes is an integer from 0 to ${MAX_BYTES}, not ${String(maxBytes)}`);
     const { length, truncated, from } = this.receiveFrom(scratch.subarray(0, maxBytes));
     return { bytes: Buffer.from(scratch.subarray(0, length)), length, truncated, from };
   }
 
-  /** recvfrom(2): waits for a datagram, and fills the buffer with it as far as it goes. */
+  /** recvfrom(2): waits for a datagram, and writes as much of it as fits into the buffer. */
   receiveFrom(buffer: Uint8Array): Datagram {
     const size = check(
       'recvfrom',
@@ -103,19 +106,19 @@ export class UdpSocket extends Socket {
     return { length: Math.min(size, buffer.byteLength), truncated: size > buffer.byteLength, from: this.lastSender };
   }
 
-  /** recvfrom(2) that answers the datagram's true size, which may exceed the buffer (MSG_TRUNC), or -errno. */
+  /** recvfrom(2) that returns -errno, or the true size of the datagram, which may exceed the buffer (MSG_TRUNC). */
   tryReceive(buffer: Uint8Array, flags: number): number {
     this.#fromLength[0] = this.#from.length;
     const { libc, fd } = this;
     return libc.recvfrom(fd, buffer, 0, buffer.byteLength, flags | MSG_TRUNC, this.#from, this.#fromLength);
   }
 
-  /** sendto(2) that answers -errno, for an address encoded before. */
+  /** sendto(2) that returns -errno, for an encoded address. */
   trySendTo(bytes: Uint8Array, to: Uint8Array): number {
     return this.libc.sendto(this.fd, bytes, 0, bytes.byteLength, MSG_NOSIGNAL, to, to.byteLength);
   }
 
-  /** Who sent the datagram that was received last. */
+  /** The sender of the last datagram received. */
   get lastSender(): SocketAddress {
     return decodeSocketAddress(this.#from, this.#fromLength[0] as number);
   }

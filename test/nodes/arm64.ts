@@ -117,7 +117,7 @@ async function main(): Promise<void> {
 
     const refused = await start('server.js', ['--port', '0', '--backend', 'io_uring']).ends();
     assert.notEqual(refused.code, 0);
-    assert.match(refused.stderr, /the io_uring backend cannot be had: .*ENOSYS.*\(this kernel has no io_uring/);
+    assert.match(refused.stderr, /the io_uring backend is not available: .*ENOSYS.*\(this kernel has no io_uring/);
     console.log('ok: io_uring is refused in a sentence');
 
     for (const name of TRANSCRIPTS) {

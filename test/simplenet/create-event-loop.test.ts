@@ -47,14 +47,14 @@ test('a kernel that does not give it: the error says so, and what to do', async 
   for (const [error, message] of [
     [
       ENOSYS,
-      /^the io_uring backend cannot be had: io_uring_setup ENOSYS: .*\(this kernel has no io_uring, .*epoll backend\)$/,
+      /^the io_uring backend is not available: io_uring_setup ENOSYS: .*\(this kernel has no io_uring, .*epoll backend\)$/,
     ],
     [
       EINVAL,
-      /^the io_uring backend cannot be had: io_uring_setup EINVAL: .*\(this kernel is too old: .*epoll backend\)$/,
+      /^the io_uring backend is not available: io_uring_setup EINVAL: .*\(this kernel is too old: .*epoll backend\)$/,
     ],
-    [EPERM, /^the io_uring backend cannot be had: io_uring_setup EPERM: .*; use the epoll backend\)$/],
-    [ENOMEM, /^the io_uring backend cannot be had: io_uring_setup ENOMEM: [^;]*$/],
+    [EPERM, /^the io_uring backend is not available: io_uring_setup EPERM: .*; use the epoll backend\)$/],
+    [ENOMEM, /^the io_uring backend is not available: io_uring_setup ENOMEM: [^;]*$/],
   ] as const) {
     const table = { ...libc, io_uring_setup: () => -error };
     t.throws(() => createEventLoop({ backend: 'io_uring', libc: table }), { message, cause: { errno: -error } });
@@ -78,7 +78,7 @@ test('why it is forbidden: what the system says of it', async (t) => {
   for (const [content, reason] of [
     ['0\n', /a seccomp filter forbids it/],
     ['1\n', /io_uring_disabled is 1: only members of kernel\.io_uring_group/],
-    ['2\n', /io_uring_disabled is 2: nobody/],
+    ['2\n', /io_uring_disabled is 2: no process/],
   ] as const) {
     writeFileSync(file, content);
     t.match(whyNoUring('EPERM', file), reason);

@@ -150,7 +150,7 @@ t.test('maxEvents', async (t) => {
     if (maxEvents === null) continue; // as if it had not been given
     t.throws(() => new Epoll({ maxEvents: maxEvents as number }), {
       name: 'RangeError',
-      message: 'maxEvents must be an integer >= 1',
+      message: `maxEvents must be an integer >= 1, not ${String(maxEvents)}`,
     });
   }
   t.throws(() => new Epoll({ maxEvents: 2 ** 53 }), RangeError);
