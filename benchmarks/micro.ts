@@ -15,8 +15,8 @@ import { HeaderList, Router } from '../http/index.ts';
 import { defaultLimits } from '../http/limits.ts';
 import { HeadParser } from '../http/request/head-parser.ts';
 import { RequestHead } from '../http/request/request-head.ts';
+import { HeadCache } from '../http/response/head-cache.ts';
 import { OutputBuffer } from '../http/response/output-buffer.ts';
-import { PlainHeads } from '../http/response/plain-heads.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../http/response/response-writer.ts';
 import type { Stream } from '../simplenet/loop/event-loop.ts';
 import { alignColumns, formatNumber } from './report.ts';
@@ -155,7 +155,7 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   readonly isOverfull = false;
   readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
-  readonly #plainHeads = new PlainHeads(() => this.dateLine());
+  readonly #headCache = new HeadCache(() => this.dateLine());
   readonly #drained = Promise.resolve();
 
   canKeepAlive(): boolean {
@@ -166,8 +166,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
   }
 
-  plainHead(status: number, contentType: string, contentLength: number): void {
-    this.#output.plainHead(nobody, this.#plainHeads.of(status, contentType), contentLength);
+  cachedHead(status: number, contentType: string, contentLength: number): void {
+    this.#output.headWithLength(nobody, this.#headCache.get(status, contentType), contentLength);
   }
 
   latin1(text: string): void {

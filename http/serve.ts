@@ -27,8 +27,8 @@ import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
+import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
-import { PlainHeads } from './response/plain-heads.ts';
 
 export interface ServeOptions {
   /** An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. */
@@ -98,7 +98,7 @@ export class Server implements ConnectionContext {
   readonly timeouts: Timeouts;
   readonly minimumProgress: MinimumProgress | null;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
-  readonly plainHeads = new PlainHeads(() => this.dateLine());
+  readonly headCache = new HeadCache(() => this.dateLine());
   /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
   readonly createContext: ContextFactory = createContextFactory();
   readonly bodyMemory: BodyMemory;

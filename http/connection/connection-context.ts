@@ -12,8 +12,8 @@ import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
 import type { HttpRequest } from '../request/http-request.ts';
+import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
-import type { PlainHeads } from '../response/plain-heads.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
@@ -33,7 +33,7 @@ export interface ConnectionContext {
   readonly minimumProgress: MinimumProgress | null;
   /** Gathers the responses of a turn, of one connection after the other. */
   readonly output: OutputBuffer;
-  readonly plainHeads: PlainHeads;
+  readonly headCache: HeadCache;
   readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;

@@ -324,7 +324,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const { response } = this;
     if (response.hasEnded || this.#connection.outgoing.isClosed) return;
     if (!response.hasBegun || response.hasPromisedLength) {
-      this.handlerFailed(new Error('the handler ended before its answer was complete'));
+      this.handlerFailed(new Error('the handler ended before its response was complete'));
     }
   }
 
@@ -341,7 +341,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   #answerIsLate(): void {
     const { context } = this.#connection;
     if (this.response.hasBegun) return; // it has no deadline any more
-    const error = new Error(`no answer after ${context.timeouts.answerMs} ms`);
+    const error = new Error(`no response began within ${context.timeouts.answerMs} ms (answerMs)`);
     // The alarm may have been set while another request was at work, and would bring the stores of that one.
     context.createContext().runInAsyncScope(this.#report, this, error);
     this.#connection.refuse(503, reasonOf(503));

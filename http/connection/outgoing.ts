@@ -58,10 +58,10 @@ export class Outgoing implements ResponseOutput {
     return this.#context.dateLine();
   }
 
-  plainHead(status: number, contentType: string, contentLength: number): void {
+  cachedHead(status: number, contentType: string, contentLength: number): void {
     if (this.isClosed) return;
-    const begin = this.#context.plainHeads.of(status, contentType);
-    this.#buffer.plainHead(this.#stream, begin, contentLength);
+    const begin = this.#context.headCache.get(status, contentType);
+    this.#buffer.headWithLength(this.#stream, begin, contentLength);
   }
 
   latin1(text: string): void {

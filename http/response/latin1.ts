@@ -1,9 +1,9 @@
 /**
- * Latin-1: bytes as text and back, one character a byte, as cheaply as Node can.
+ * Latin-1: bytes to text and back, one character for each byte, as cheaply as Node can do it.
  *
- * Heads are read and written so: no byte can be invalid, and none changes its place. `toString('latin1')` and
- * `write(text, 'latin1')` come down to these two methods after they have found out which encoding is meant, which takes
- * longer than the copying of a head. Node has had them since its first versions, but its type declarations leave them out.
+ * Heads are read and written as Latin-1: each byte is valid, and each character has the offset of its byte. `toString('latin1')` and
+ * `write(text, 'latin1')` call the two methods used here, after they have looked up the encoding. That look-up takes longer than
+ * copying a head. Node has had the two methods since its first versions, but its type declarations leave them out.
  *
  * Next: output-buffer.ts
  */
@@ -13,12 +13,12 @@ type Latin1Buffer = Buffer & {
   latin1Write(text: string, offset: number, length: number): number;
 };
 
-/** bytes[start..end). */
+/** Returns bytes[start..end) as text. */
 export function latin1Of(bytes: Buffer, start: number, end: number): string {
   return (bytes as Latin1Buffer).latin1Slice(start, end);
 }
 
-/** Text whose characters are all below 256, and for which there is room; answers how many bytes it was. */
+/** Writes text of characters below 256, and returns its length in bytes. The caller must make sure that it fits. */
 export function writeLatin1(bytes: Buffer, at: number, text: string): number {
   return (bytes as Latin1Buffer).latin1Write(text, at, text.length);
 }

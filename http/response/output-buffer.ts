@@ -1,18 +1,18 @@
 /**
- * OutputBuffer: where answers are put together, so that head and body, and all answers of a pipeline, leave in one send.
+ * OutputBuffer: gathers response bytes, so that head and body, and all responses of a pipeline, leave in one send.
  *
- * A second send for the body costs three quarters of a request; sixteen sends for sixteen pipelined answers cost twelve
- * times one. There is one buffer for all connections of a server: it is emptied before the thread does anything else.
- * Should a handler write to another connection than its own meanwhile, what is there for the first one goes out before.
+ * A second send for the body costs as much as three quarters of a request; sixteen sends for sixteen pipelined responses cost twelve
+ * times one send. All connections of a server share one buffer. It holds bytes of one stream at a time: a write for another stream
+ * sends them first. A connection flushes it before it returns to the loop or to its handler.
  *
- * Next: plain-bytes.ts
+ * Next: checked-bytes.ts
  */
 
 import type { Stream } from '../../simplenet/index.ts';
 import { CR, LF } from '../grammar.ts';
 import { writeLatin1 } from './latin1.ts';
 
-/** Larger bodies are not copied: a second send, in the same packet, costs less than copying so much. */
+/** Larger bodies are not copied: copying them would cost more than a second send (MSG_MORE puts both into the same packets). */
 const MAX_COPIED_BYTES = 16_384;
 
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
@@ -20,7 +20,7 @@ export const MAX_BYTES_PER_UNIT = 3;
 
 const END_OF_HEAD = '\r\n\r\n';
 const DIGIT_0 = 0x30;
-/** Of Number.MAX_SAFE_INTEGER. */
+/** The digits of Number.MAX_SAFE_INTEGER. */
 const MAX_DIGITS = 16;
 
 export class OutputBuffer {
@@ -32,9 +32,9 @@ export class OutputBuffer {
     this.#buffer = Buffer.allocUnsafeSlow(byteLength);
   }
 
-  /** Text whose characters are all below 256: heads, and bodies in ASCII. */
+  /** Adds text whose characters are all below 256: heads, and bodies in ASCII. */
   latin1(stream: Stream, text: string): void {
-    if (!this.#hasRoom(stream, text.length)) {
+    if (!this.#makeRoom(stream, text.length)) {
       stream.writeOwned(Buffer.from(text, 'latin1'));
       return;
     }
@@ -42,17 +42,17 @@ export class OutputBuffer {
   }
 
   utf8(stream: Stream, text: string): void {
-    if (!this.#hasRoom(stream, text.length * MAX_BYTES_PER_UNIT)) {
+    if (!this.#makeRoom(stream, text.length * MAX_BYTES_PER_UNIT)) {
       stream.writeOwned(Buffer.from(text));
       return;
     }
     this.#length += this.#buffer.write(text, this.#length);
   }
 
-  /** Bytes that the caller leaves alone from now on. */
+  /** Adds bytes. The caller must not change them afterwards: they may be sent later without a copy. */
   bytes(stream: Stream, bytes: Uint8Array): void {
-    if (bytes.byteLength > MAX_COPIED_BYTES || !this.#hasRoom(stream, bytes.byteLength)) {
-      this.#makeWayFor(stream);
+    if (bytes.byteLength > MAX_COPIED_BYTES || !this.#makeRoom(stream, bytes.byteLength)) {
+      this.#sendBefore(stream);
       stream.writeOwned(bytes);
       return;
     }
@@ -60,9 +60,9 @@ export class OutputBuffer {
     this.#length += bytes.byteLength;
   }
 
-  /** A head of which only the length and the empty line are missing. */
-  plainHead(stream: Stream, begin: Uint8Array, contentLength: number): void {
-    this.#hasRoom(stream, begin.length + MAX_DIGITS + END_OF_HEAD.length); // it has, in the end: these heads are short
+  /** Adds a head of HeadCache, then the length and the empty line that it lacks. */
+  headWithLength(stream: Stream, begin: Uint8Array, contentLength: number): void {
+    this.#makeRoom(stream, begin.length + MAX_DIGITS + END_OF_HEAD.length); // always true: these heads are short
     const buffer = this.#buffer;
     buffer.set(begin, this.#length);
     let at = this.#length + begin.length + digitsOf(contentLength);
@@ -76,7 +76,7 @@ export class OutputBuffer {
     } while (rest > 0);
   }
 
-  /** How much waits here. */
+  /** How many bytes are gathered. */
   get byteLength(): number {
     return this.#length;
   }
@@ -85,8 +85,8 @@ export class OutputBuffer {
     this.#send(false);
   }
 
-  /** What is here goes out; in one packet with what is to follow, if both are for the same client. */
-  #makeWayFor(stream: Stream): void {
+  /** Sends the gathered bytes. If the next bytes are for the same stream, MSG_MORE lets both share a packet. */
+  #sendBefore(stream: Stream): void {
     this.#send(this.#stream === stream);
   }
 
@@ -98,9 +98,9 @@ export class OutputBuffer {
     if (stream !== null && length > 0) stream.write(this.#buffer, length, hasMore);
   }
 
-  /** Makes room for that stream's bytes, in order; false where they are too many for the whole buffer. */
-  #hasRoom(stream: Stream, byteLength: number): boolean {
-    if (this.#stream !== stream || this.#length + byteLength > this.#buffer.length) this.#makeWayFor(stream);
+  /** Prepares the buffer for so many bytes of that stream, in order. Returns false if they are too many for the whole buffer. */
+  #makeRoom(stream: Stream, byteLength: number): boolean {
+    if (this.#stream !== stream || this.#length + byteLength > this.#buffer.length) this.#sendBefore(stream);
     this.#stream = stream;
     return byteLength <= this.#buffer.length;
   }

@@ -1,15 +1,15 @@
 /**
- * Refusal: the response that a connection gives by itself when it cannot call a handler, or when a handler does not answer.
+ * Refusal: the response that a connection sends by itself: its request is malformed or too slow, or its handler sends none in time.
  *
- * It says why in plain text, and that the connection closes: behind a message that breaks the protocol nobody knows where the next one
- * begins.
+ * Its body gives the reason, and `Connection: close` says that the connection ends. After a malformed message the place of the next
+ * message is unknown.
  *
  * Next: ../handler.ts
  */
 
 import { statusLine } from '../status.ts';
 
-/** The whole message. `fields` are further lines, each with its CRLF. A response to HEAD has no body. */
+/** Returns the whole message. `fields` are further field lines, each with its CRLF. A response to HEAD has no body. */
 export function refusalOf(
   status: number,
   dateLine: string,

@@ -1,10 +1,10 @@
 /**
- * ResponseWriter: the answer as the handler gives it, turned into bytes that no reader can misunderstand.
+ * ResponseWriter: turns the response of a handler into bytes that no reader can misunderstand.
  *
- * `status` and `header` prepare; then either one call sends all (`text`, `json`, `html`, `bytes`, `redirect`, `empty`), or
- * `write` sends piece by piece and `end` closes. How the body is framed is decided here and by nobody else: a
- * Content-Length that does not fit, or a line end hidden in a header value, would let a client read an answer that the
- * handler never gave (response splitting). Such calls throw before a byte has left.
+ * `status` and `header` prepare the head. Then either one call sends all (`text`, `json`, `html`, `bytes`, `redirect`, `empty`), or
+ * `write` sends pieces and `end` completes the response. Only this file decides how the body is framed. A wrong Content-Length, or
+ * a line end in a header value, would let a client read a response that the handler did not write (response splitting). Such
+ * calls throw, and what they were given is not sent.
  *
  * Next: refusal.ts
  */
@@ -13,43 +13,43 @@ import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { isFieldValue, isProtocol, isToken, tokensOf } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
 import { hasNoBody, isFinalStatus, statusLine } from '../status.ts';
-import { plainBytes } from './plain-bytes.ts';
+import { checkedBytes } from './checked-bytes.ts';
 
-/** Where the bytes of a response go. */
+/** What a response asks of the output of its connection. */
 export interface ResponseOutput {
-  /** The client is gone: what is written now goes nowhere, and that is not an error of the program. */
+  /** The client has disconnected or the connection is ending: what is written now is dropped. That is not an error of the program. */
   readonly isClosed: boolean;
-  /** So much is queued that the handler cannot have waited for the client. */
+  /** More is queued than a handler that waits for the client can have written. */
   readonly isOverfull: boolean;
   dateLine(): string;
-  /** The head of a response without fields of its own, for a connection that goes on. */
-  plainHead(status: number, contentType: string, contentLength: number): void;
+  /** Writes the head of a response without fields of its own, for a connection that stays open. */
+  cachedHead(status: number, contentType: string, contentLength: number): void;
   latin1(text: string): void;
   utf8(text: string): void;
-  /** Bytes that are left alone from now on. */
+  /** Writes bytes that the caller does not change afterwards. */
   bytes(bytes: Uint8Array): void;
-  /** A piece is complete: it is to leave with the others of this tick. */
+  /** Called after each piece of a stream. The pieces of one tick leave together. */
   pieceWritten(): void;
-  /** Settles when the client has taken enough for more to be written; rejects when it is gone. */
+  /** Resolves when the client has taken what is queued, so that more can be written; rejects when the connection closes. */
   waitForDrain(): Promise<void>;
 }
 
-/** What only the exchange knows that the response belongs to. */
+/** What a response asks of the exchange that it belongs to. */
 export interface ResponseOwner {
-  /** Whether the connection could go on after this response. Called once, before the head is made. */
+  /** Whether the connection can stay open after this response. Called once, before the head is made. */
   canKeepAlive(): boolean;
-  /** The response will come in pieces. */
+  /** Called before the first byte of a response that comes in pieces. */
   beginStream(): void;
   responseCompleted(): void;
-  /** The response cannot be completed as its head has promised. */
+  /** Breaks off a response whose body does not fit its head. */
   abortResponse(): void;
-  /** The handler has failed where its caller cannot see it. */
+  /** Reports an error of the handler, and sends its response if none has begun. */
   handlerFailed(error: unknown): void;
-  /** The client has asked for this protocol, in a way that lets the server switch to it. */
+  /** Whether the client has asked for this protocol, in a way that lets the server switch to it. */
   hasAskedFor(protocol: string): boolean;
   /** The request has no body, or its handler has read all of it. */
   readonly isRequestRead: boolean;
-  /** Another protocol takes over, after a 101 with these field lines. */
+  /** Sends a 101 with these field lines, and hands the stream over to another protocol. */
   upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
 }
 
@@ -57,7 +57,7 @@ type Framing = 'length' | 'chunked' | 'close' | 'none';
 
 const DEFAULT_STATUS = 200;
 
-/** RFC 9110 section 15.3.6: an answer without content, whose length is given as 0. */
+/** RFC 9110 section 15.3.6: a response without content, whose Content-Length is 0. */
 const RESET_CONTENT = 205;
 
 export class ResponseWriter {
@@ -67,7 +67,7 @@ export class ResponseWriter {
   readonly #minorVersion: number;
   #status = DEFAULT_STATUS;
   #isStatusChosen = false;
-  /** Lower-case name, then the line with its CRLF. */
+  /** Pairs of the lower-case name and the line with its CRLF. */
   #headers: [name: string, line: string][] | null = null;
   #trailers = '';
   #declaredLength = -1;
@@ -84,7 +84,7 @@ export class ResponseWriter {
     this.#minorVersion = minorVersion;
   }
 
-  /** Its head has been handed over: status and headers cannot change any more. */
+  /** The head has been written: status and headers cannot change any more. */
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
@@ -93,43 +93,43 @@ export class ResponseWriter {
     return this.#hasEnded;
   }
 
-  /** A Content-Length was set, which the body has to fill. */
+  /** The handler has set a Content-Length. */
   get hasPromisedLength(): boolean {
     return this.#declaredLength >= 0;
   }
 
-  /** After it, the connection closes. */
+  /** The connection closes after this response. */
   get isClosing(): boolean {
     return this.#isClosing;
   }
 
   status(code: number): this {
     this.#mustNotHaveBegun('status');
-    if (!isFinalStatus(code)) throw new RangeError(`a status is an integer from 200 to 599, not ${String(code)}`);
+    if (!isFinalStatus(code)) throw new RangeError(`a status must be an integer from 200 to 599, not ${String(code)}`);
     this.#status = code;
     this.#isStatusChosen = true;
     return this;
   }
 
-  /** Sets a field. Given twice, the last counts, but for Set-Cookie, of which there may be many. */
+  /** Sets a field, and replaces an earlier one of that name. Set-Cookie is added instead, because a response may have several. */
   header(name: string, value: string | number): this {
     this.#mustNotHaveBegun('header');
     const text = String(value);
     const lower = checkField(name, text);
     if (lower === 'transfer-encoding') throw new Error('Transfer-Encoding is set by the server: use write() to stream');
     if (lower === 'connection' && tokensOf(text).includes('close')) this.#isClosing = true;
-    if (lower === 'connection' || lower === 'keep-alive') return this; // the rest of it is the connection's business
+    if (lower === 'connection' || lower === 'keep-alive') return this; // the server writes these fields
     if (lower === 'content-length') this.#declareLength(text);
     else this.#set(lower, `${name}: ${text}\r\n`);
     return this;
   }
 
-  /** A field behind a chunked body. Browsers ignore them, other programs may not. */
+  /** Adds a field after a chunked body. Browsers ignore such fields, other programs may read them. */
   trailer(name: string, value: string | number): this {
-    if (this.#hasEnded) throw new Error('trailer() after the answer has ended');
+    this.#mustNotHaveEnded('trailer');
     const text = String(value);
     const lower = checkField(name, text);
-    // RFC 9110 section 6.5.1: what frames or routes a message cannot come behind it.
+    // RFC 9110 section 6.5.1: a field that frames or routes a message must come before its body.
     if (['transfer-encoding', 'content-length', 'host', 'trailer', 'connection'].includes(lower)) {
       throw new Error(`${name} cannot be a trailer`);
     }
@@ -138,23 +138,23 @@ export class ResponseWriter {
   }
 
   text(body: string): void {
-    this.#send(body, 'text/plain; charset=utf-8');
+    this.#send('text', body, 'text/plain; charset=utf-8');
   }
 
   html(body: string): void {
-    this.#send(body, 'text/html; charset=utf-8');
+    this.#send('html', body, 'text/html; charset=utf-8');
   }
 
   json(value: unknown): void {
     const body = JSON.stringify(value);
-    if (body === undefined) throw new TypeError('json() was given a value that JSON has no form for');
-    this.#send(body, 'application/json');
+    if (body === undefined) throw new TypeError(`json() takes a value that JSON can represent, not ${typeof value}`);
+    this.#send('json', body, 'application/json');
   }
 
-  /** The bytes are given away: a large body is not copied, and nothing tells when it has been sent. `write` does. */
+  /** Sends the bytes. The program must not change them afterwards: a large body is not copied, and no promise says when it is sent. */
   bytes(body: Uint8Array): void {
     this.#mustNotHaveBegun('bytes');
-    const bytes = plainBytes(body, 'bytes()');
+    const bytes = checkedBytes(body, 'bytes()');
     this.#beginWhole(bytes.byteLength, 'application/octet-stream');
     if (this.#mayHaveBody()) this.#output.bytes(bytes);
     this.#complete();
@@ -166,7 +166,7 @@ export class ResponseWriter {
     this.#complete();
   }
 
-  /** No body: 204 unless another status is set or given. */
+  /** Sends a response without a body: 204 unless another status is set or given. */
   empty(status?: number): void {
     this.#mustNotHaveBegun('empty');
     if (status !== undefined) this.status(status);
@@ -176,17 +176,17 @@ export class ResponseWriter {
   }
 
   /**
-   * Sends a piece. Wait for the promise before sending more, or using its bytes again: it settles when the client keeps up, and what was
-   * written is sent or copied.
+   * Sends a piece. Await the promise before you write more or change the bytes: it resolves when the client has taken what was queued,
+   * and what was written has been sent or copied. It rejects if the client has disconnected.
    */
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : plainBytes(chunk, 'write()');
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : checkedBytes(chunk, 'write()');
     if (this.#output.isClosed) return markHandled(this.#output.waitForDrain());
-    // Before the first piece it is the answer before that is queued: the client has pipelined.
+    // Before the first piece, only earlier responses of a pipeline can be queued. They do not count.
     if (this.#hasBegun && this.#output.isOverfull) {
       this.#owner.abortResponse();
-      return markHandled(Promise.reject(new Error('write() without waiting for the client: too much is queued')));
+      return markHandled(Promise.reject(new Error('too much is queued for the client: await each write()')));
     }
     this.#checkLength(bytes.byteLength);
     if (!this.#hasBegun) this.#beginStream();
@@ -196,12 +196,12 @@ export class ResponseWriter {
   }
 
   /**
-   * Ends a streamed answer, after a last piece if one is given; its bytes are given away. Without any `write`, that piece is the whole
-   * answer.
+   * Completes a response that comes in pieces, after a last piece if one is given. The program must not change its bytes afterwards.
+   * Without any `write`, that piece is the whole body.
    */
   end(chunk?: string | Uint8Array): void {
     this.#mustNotHaveEnded('end');
-    const piece = chunk === undefined || typeof chunk === 'string' ? chunk : plainBytes(chunk, 'end()');
+    const piece = chunk === undefined || typeof chunk === 'string' ? chunk : checkedBytes(chunk, 'end()');
     if (this.#output.isClosed) {
       this.#hasEnded = true;
       return;
@@ -216,35 +216,35 @@ export class ResponseWriter {
     if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
       this.#hasEnded = true;
       this.#owner.abortResponse();
-      throw new Error(`Content-Length promised ${this.#declaredLength} bytes, ${this.#writtenBytes} were written`);
+      throw new Error(`Content-Length is ${this.#declaredLength}, but only ${this.#writtenBytes} bytes were written`);
     }
     this.#complete();
   }
 
   /**
-   * Answers 101 and hands the connection over: `createHandler` gets the bare stream and says who is to hear of it. What the
-   * client has sent behind its request comes first. HTTP has read that already, so it comes even if `createHandler` pauses the stream;
-   * what is still in the kernel waits there. From now on the stream is the program's: no deadline, no grace when the
-   * server closes.
+   * Sends 101 and hands the stream over: `createHandler` gets it and returns its new handler. That handler first gets the bytes that the
+   * client has sent after its request. HTTP has received them already, so they come even if `createHandler` pauses the stream; later
+   * bytes wait in the kernel then. From now on HTTP does not manage the stream: it has no deadline, and `close` of the server does not
+   * wait for it.
    *
-   * Its callbacks run in an async context of their own, which begins with the stores of the request. A handler that the program sets later
-   * (`stream.handler`) is on its own: all such handlers of a loop share a context.
+   * The callbacks of the new handler run in an async context of their own, which begins with the stores of the request. A handler that the
+   * program sets later (`stream.handler`) does not: all such handlers of a loop share one context.
    *
-   * Returns true when the stream has been handed over. False means that nothing is left to do: the client has gone, or it got
-   * 426 because it did not ask for this protocol, or 400 because its request has a body that the handler has not read. Nothing
-   * that a client does makes this throw, so a timer may call it.
+   * Returns true if the stream has been handed over. False means that the program need not do anything: the client has disconnected, or it
+   * got 426 because it did not ask for this protocol, or 400 because its request has a body that the handler has not read. No behaviour
+   * of a client makes this throw, so a timer may call it.
    */
   upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): boolean {
     this.#mustNotHaveBegun('upgrade');
     if (!isProtocol(protocol))
-      throw new TypeError(`'${protocol}' is not the name of a protocol, such as websocket or x/1`);
+      throw new TypeError(`a protocol must be a name such as websocket or x/1, not '${protocol}'`);
     if (this.#output.isClosed) return false;
     if (!this.#owner.hasAskedFor(protocol)) {
-      this.restart(); // what was prepared belongs to the other protocol
+      this.restart(); // the prepared status and headers were for the 101
       this.status(426).header('Upgrade', protocol).text(`This resource is served over ${protocol}.\n`);
       return false;
     }
-    // RFC 9110 section 7.8: the request comes first, and all of it.
+    // RFC 9110 section 7.8: the whole request must be read before the protocol changes.
     if (!this.#owner.isRequestRead) {
       this.restart();
       this.status(400).text(`A request for ${protocol} must not have a body here.\n`);
@@ -258,12 +258,12 @@ export class ResponseWriter {
     return true;
   }
 
-  /** Answers and reports an error as if the handler had thrown it. For the router, where code of a handler runs in a callback. */
+  /** Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback. */
   fail(error: unknown): void {
     this.#owner.handlerFailed(error);
   }
 
-  /** Forgets what was prepared, so that an error can be answered instead. For the connection. */
+  /** Resets status and headers, so that an error response can be sent instead. For the connection. */
   restart(): void {
     this.#status = DEFAULT_STATUS;
     this.#isStatusChosen = false;
@@ -278,10 +278,10 @@ export class ResponseWriter {
     else this.bytes(chunk ?? new Uint8Array(0));
   }
 
-  #send(body: string, contentType: string): void {
-    this.#mustNotHaveBegun('an answer');
-    // Bytes have a length, too, and where a string would be copied from them the client would get what lay there before.
-    if (typeof body !== 'string') throw new TypeError('the body of this answer must be a string');
+  #send(caller: string, body: string, contentType: string): void {
+    this.#mustNotHaveBegun(caller);
+    // Bytes have a `length` too. They would be counted for Content-Length and not written, and the client would get older memory.
+    if (typeof body !== 'string') throw new TypeError(`${caller}() takes a string, not ${typeof body}`);
     const byteLength = Buffer.byteLength(body);
     this.#beginWhole(byteLength, contentType);
     if (this.#mayHaveBody()) {
@@ -292,14 +292,14 @@ export class ResponseWriter {
   }
 
   #beginWhole(byteLength: number, contentType: string | null): void {
-    this.#settleClosing();
-    if (contentType !== null && this.#isPlain()) this.#output.plainHead(this.#status, contentType, byteLength);
+    this.#decideClosing();
+    if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.#status, contentType, byteLength);
     else this.#output.latin1(this.#headOf('length', byteLength, contentType));
     this.#hasBegun = true;
   }
 
-  /** Nothing is special about it: the fast way, for nearly all. */
-  #isPlain(): boolean {
+  /** Whether the head is status, Date, Content-Type and Content-Length alone, as that of most responses. */
+  #canUseHeadCache(): boolean {
     return (
       this.#headers === null &&
       this.#declaredLength < 0 &&
@@ -311,16 +311,16 @@ export class ResponseWriter {
     );
   }
 
-  #settleClosing(): void {
+  #decideClosing(): void {
     if (!this.#isClosing && !this.#owner.canKeepAlive()) this.#isClosing = true;
   }
 
-  /** RFC 9112 section 6.1: HTTP/1.0 knows no chunks; there the end of the connection ends the body. */
+  /** RFC 9112 section 6.1: HTTP/1.0 does not have chunks. There the end of the connection ends the body. */
   #beginStream(): void {
     if (this.#declaredLength >= 0 || this.#status === RESET_CONTENT) this.#framing = 'length';
     else this.#framing = this.#minorVersion === 0 ? 'close' : 'chunked';
     if (this.#framing === 'close') this.#isClosing = true;
-    this.#settleClosing();
+    this.#decideClosing();
     const head = this.#headOf(this.#framing, this.#declaredLength, null);
     this.#owner.beginStream();
     this.#output.latin1(head);
@@ -340,13 +340,13 @@ export class ResponseWriter {
     if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
       if (this.#mayHaveBody()) {
         this.#isClosing = true;
-        throw new Error(`Content-Length promised ${this.#declaredLength} bytes, the body has ${byteLength}`);
+        throw new Error(`Content-Length is ${this.#declaredLength}, but the body has ${byteLength} bytes`);
       }
-      byteLength = this.#declaredLength; // an answer to HEAD may say what GET would have
+      byteLength = this.#declaredLength; // a response to HEAD may declare the length of the GET response
     }
-    if (status === RESET_CONTENT) byteLength = 0; // whatever was promised: a client would wait for it
+    if (status === RESET_CONTENT) byteLength = 0; // also if a length was declared: the client would wait for a body
     if (framing === 'length' && this.#trailers !== '') {
-      throw new Error('trailers need a streamed answer: use write() and end()');
+      throw new Error('trailers need a chunked response: use write() and end(), without Content-Length');
     }
     let head = statusLine(status);
     if (this.#headers === null) {
@@ -359,13 +359,13 @@ export class ResponseWriter {
       }
       for (const [, line] of this.#headers) head += line;
     }
-    // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole answer.
+    // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole 200 response.
     if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
     if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
     let connection = '';
     if (this.#isClosing) connection = 'close';
     else if (this.#minorVersion === 0) connection = 'keep-alive';
-    // RFC 9110 section 7.8: whoever sends Upgrade names it in Connection, too, so that no proxy passes it on.
+    // RFC 9110 section 7.8: Connection must name Upgrade too, so that a proxy does not pass it on.
     if (this.#headers !== null && has(this.#headers, 'upgrade'))
       connection += connection === '' ? 'Upgrade' : ', Upgrade';
     if (connection !== '') head += `Connection: ${connection}\r\n`;
@@ -384,12 +384,14 @@ export class ResponseWriter {
   #checkLength(more: number): void {
     if (this.#declaredLength < 0 || this.#writtenBytes + more <= this.#declaredLength) return;
     if (this.#hasBegun) this.#owner.abortResponse();
-    this.#isClosing = true; // a handler that is wrong here may be so in ways that are not seen
-    throw new Error(`Content-Length promised ${this.#declaredLength} bytes, and more are written`);
+    this.#isClosing = true; // the rest of this response may be wrong as well
+    throw new Error(
+      `Content-Length is ${this.#declaredLength}, but the body would have ${this.#writtenBytes + more} bytes`,
+    );
   }
 
   #declareLength(text: string): void {
-    if (!/^\d{1,15}$/.test(text)) throw new RangeError(`Content-Length must be a number of bytes, not ${text}`);
+    if (!/^\d{1,15}$/.test(text)) throw new RangeError(`Content-Length must be a number of bytes, not '${text}'`);
     this.#declaredLength = Number(text);
   }
 
@@ -400,13 +402,13 @@ export class ResponseWriter {
     else this.#headers[at] = [lower, line];
   }
 
-  #mustNotHaveBegun(what: string): void {
-    this.#mustNotHaveEnded(what);
-    if (this.#hasBegun) throw new Error(`${what} after the answer has begun`);
+  #mustNotHaveBegun(caller: string): void {
+    this.#mustNotHaveEnded(caller);
+    if (this.#hasBegun) throw new Error(`${caller}() was called after the response had begun`);
   }
 
-  #mustNotHaveEnded(what: string): void {
-    if (this.#hasEnded) throw new Error(`${what} after the answer has ended`);
+  #mustNotHaveEnded(caller: string): void {
+    if (this.#hasEnded) throw new Error(`${caller}() was called after the response had ended`);
   }
 }
 
@@ -414,16 +416,16 @@ function has(headers: readonly [name: string, line: string][], lower: string): b
   return headers.some(([name]) => name === lower);
 }
 
-/** Answers the lower-case name of a field that can be sent. */
+/** Throws if the field cannot be sent. Returns its name in lower case. */
 function checkField(name: string, value: string): string {
-  if (!isToken(name)) throw new TypeError(`'${name}' is no header name`);
-  if (!isFieldValue(value)) throw new TypeError(`the value of ${name} holds a character that a header cannot hold`);
+  if (!isToken(name)) throw new TypeError(`'${name}' is not a valid header name`);
+  if (!isFieldValue(value)) throw new TypeError(`the value of ${name} has a character that a header must not contain`);
   return name.toLowerCase();
 }
 
-/** What is no ASCII cannot stand in a Location. */
+/** Location must be ASCII, so other characters are percent-encoded. */
 function asciiLocation(location: string): string {
-  // Encoding would hide a line end in %0D%0A: it is as much of a mistake here as in any field.
-  if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect holds a control character');
+  // Encoding would hide a line end as %0D%0A. It is a mistake, as in every field.
+  if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect has a control character');
   return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
 }

@@ -271,14 +271,14 @@ test('a handler that goes wrong touches no other connection, and is told to the 
   t.same(log, [
     'thrown',
     'rejected',
-    'the handler ended before its answer was complete',
-    'an answer after the answer has ended',
+    'the handler ended before its response was complete',
+    'text() was called after the response had ended',
     'halfway',
   ]);
   await sleep(5);
   t.same(
     rejections,
-    ['write after the answer has ended'],
+    ['write() was called after the response had ended'],
     'a mistake outside of the handler is an unhandled rejection',
   );
   bystander.end(get('/'));
@@ -625,7 +625,7 @@ test('an answer that never begins ends with 503, one that nobody takes with the 
   const never = dial(server);
   never.write(get('/never'));
   t.match(await gather(never), /^HTTP\/1\.1 503 Service Unavailable\r\n/);
-  t.same(log, ['no answer after 50 ms']);
+  t.same(log, ['no response began within 50 ms (answerMs)']);
   const deaf = dial(server);
   deaf.pause();
   deaf.write(get('/'));

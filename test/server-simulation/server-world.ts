@@ -352,9 +352,9 @@ export class ServerWorld implements ClientWorld, SiteWorld {
     const exchange = this.#byId.get(id)?.[1];
     const { deed, begunAt } = exchange ?? {};
     const isPlanned = message === `planned ${id}` && (deed === 'throw' || deed === 'reject' || deed === 'break');
-    const isForgotten = deed === 'forget' && message === 'the handler ended before its answer was complete';
+    const isForgotten = deed === 'forget' && message === 'the handler ended before its response was complete';
     const isLate =
-      message.startsWith('no answer after') && this.now() - (begunAt ?? Infinity) >= this.settings.answerMs;
+      message.startsWith('no response began within') && this.now() - (begunAt ?? Infinity) >= this.settings.answerMs;
     if (exchange === undefined || !(isPlanned || isForgotten || isLate)) this.fail(error);
     else if (isPlanned && ++exchange.reports > 1) this.fail(new Error(`reported twice: ${message}`));
     this.count('errors in the log');

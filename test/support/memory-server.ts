@@ -10,8 +10,8 @@ import type { Handler } from '../../http/handler.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { BodyMemory } from '../../http/request/body-memory.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
+import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
-import { PlainHeads } from '../../http/response/plain-heads.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -116,7 +116,7 @@ export class MemoryHome implements ConnectionContext {
   readonly timeouts = defaultTimeouts;
   readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
-  readonly plainHeads = new PlainHeads(() => this.dateLine());
+  readonly headCache = new HeadCache(() => this.dateLine());
   readonly bodyMemory: BodyMemory;
   isStopping = false;
   readonly createContext = createContextFactory();

@@ -134,7 +134,7 @@ test('a request has to be answered in time, also while its client does not read 
   );
   await talk.say(get('/large') + get('/never'));
   await talk.pass(1_100);
-  t.same(talk.errors, ['no answer after 1000 ms']);
+  t.same(talk.errors, ['no response began within 1000 ms (answerMs)']);
   t.match(await talk.hear(), /x*HTTP\/1\.1 503 /);
 });
 

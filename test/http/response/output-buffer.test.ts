@@ -188,12 +188,12 @@ test('what goes out before more for the same client may share its packet; for an
   t.same(waits, ['head of a', 'x'.repeat(SIZE)]);
 });
 
-test('a plain head: every length at the edge of its digits', async (t) => {
+test('a head with its length: every length at the edge of its digits', async (t) => {
   const begin = Buffer.from('Content-Length: ');
   for (const length of [0, 1, 9, 10, 11, 99, 100, 999, 1_000, 65_536, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
     const { writes, output, a } = world();
     output.latin1(a, 'x'.repeat(SIZE - 20)); // there is no room for it any more
-    output.plainHead(a, begin, length);
+    output.headWithLength(a, begin, length);
     output.latin1(a, 'body');
     output.flush();
     t.equal(received(writes, 'a'), `${'x'.repeat(SIZE - 20)}Content-Length: ${length}\r\n\r\nbody`);

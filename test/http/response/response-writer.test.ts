@@ -39,7 +39,7 @@ class Sink implements ResponseOutput, ResponseOwner {
     return DATE;
   }
 
-  plainHead(status: number, contentType: string, contentLength: number): void {
+  cachedHead(status: number, contentType: string, contentLength: number): void {
     const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
     this.latin1(`${statusLine(status)}${DATE}${fields}\r\n`);
   }
@@ -444,7 +444,7 @@ test('trailers behind an answer of known length cannot be sent: it never begins,
   for (const [title, give] of wrong) {
     const { sink, response } = exchange();
     response.trailer('X-Sum', 'abc');
-    t.throws(() => give(response), { message: /trailers need a streamed answer/ }, title);
+    t.throws(() => give(response), { message: /trailers need a chunked response/ }, title);
     t.equal(sink.text, '', 'no byte was handed over');
     t.notOk(response.hasBegun);
     response.restart();
@@ -569,7 +569,7 @@ test('a length that is wrong: the answer never begins, and another can be given'
   for (const [title, give] of wrong) {
     const { sink, response } = exchange();
     response.header('Content-Length', 3);
-    t.throws(() => give(response), { message: /Content-Length promised 3/ }, title);
+    t.throws(() => give(response), { message: /Content-Length is 3/ }, title);
     t.equal(sink.text, '', 'no byte was handed over');
     t.equal(sink.breaks, 0);
     t.notOk(response.hasBegun);
@@ -587,20 +587,20 @@ test('a length that is wrong: the answer never begins, and another can be given'
 test('a length that turns out wrong in the middle breaks the connection, and not the next answer', async (t) => {
   const long = exchange();
   await long.response.header('Content-Length', 3).write('ab');
-  t.throws(() => long.response.write('cd'), { message: /Content-Length promised 3/ });
+  t.throws(() => long.response.write('cd'), { message: /Content-Length is 3/ });
   t.equal(long.sink.breaks, 1);
   t.ok(long.sink.text.endsWith('\r\n\r\nab'), 'nothing of what is too much has left');
   t.equal(long.sink.completions, 0);
 
   const longEnd = exchange();
   await longEnd.response.header('Content-Length', 3).write('ab');
-  t.throws(() => longEnd.response.end('cd'), { message: /Content-Length promised 3/ });
+  t.throws(() => longEnd.response.end('cd'), { message: /Content-Length is 3/ });
   t.equal(longEnd.sink.breaks, 1);
   t.equal(longEnd.sink.completions, 0);
 
   const short = exchange();
   await short.response.header('Content-Length', 3).write('ab');
-  t.throws(() => short.response.end(), { message: /Content-Length promised 3 bytes, 2/ });
+  t.throws(() => short.response.end(), { message: /Content-Length is 3, but only 2/ });
   t.equal(short.sink.breaks, 1);
   t.equal(short.sink.completions, 0, 'it is not complete');
 });
@@ -639,7 +639,7 @@ test('what comes after the end throws, and sends nothing', async (t) => {
       await nextTurn();
       const before = sink.text;
       const { completions } = sink;
-      t.throws(() => again(response), { message: /after the answer has ended/ }, `${first}, then ${second}`);
+      t.throws(() => again(response), { message: /after the response had ended/ }, `${first}, then ${second}`);
       t.equal(sink.text, before);
       t.equal(sink.completions, completions);
     }
@@ -651,7 +651,7 @@ test('what would change a head that has left throws, and the stream goes on', as
   await response.write('a');
   const before = sink.text;
   for (const [title, late] of afterwards)
-    t.throws(() => late(response), { message: /after the answer has begun/ }, title);
+    t.throws(() => late(response), { message: /after the response had begun/ }, title);
   t.equal(sink.text, before);
   response.end('b');
   t.equal(sink.text, `${before}1\r\nb\r\n0\r\n\r\n`);
@@ -770,7 +770,7 @@ test('upgrade: what the connection is told, and what it refuses', async (t) => {
   t.same(sink.upgrades, ['Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n']);
   t.ok(response.hasEnded);
 
-  t.throws(() => response.upgrade('websocket', () => ({ onData() {} })), /after the answer has ended/);
+  t.throws(() => response.upgrade('websocket', () => ({ onData() {} })), /after the response had ended/);
 });
 
 const other = () => ({ onData() {} });
@@ -819,7 +819,7 @@ test('upgrade: mistakes of the program throw, whoever the client is', async (t) 
   }
   const begun = exchange({ asksFor: 'x' });
   void begun.response.write('piece');
-  t.throws(() => begun.response.upgrade('x', other), /after the answer has begun/);
+  t.throws(() => begun.response.upgrade('x', other), /after the response had begun/);
 });
 
 test('restart: nothing that was prepared is left', async (t) => {

@@ -1,0 +1,35 @@
+/** HeadCache: right for every status and type, made once in each second. */
+
+import { test } from 'tap';
+import { HeadCache } from '../../../http/response/head-cache.ts';
+
+const first = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
+const second = 'Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n';
+
+const text = (head: Uint8Array) => Buffer.from(head).toString('latin1');
+
+test('status line, Date, Content-Type, and where the length is to stand', async (t) => {
+  const heads = new HeadCache(() => first);
+  t.equal(
+    text(heads.get(200, 'text/plain')),
+    `HTTP/1.1 200 OK\r\n${first}Content-Type: text/plain\r\nContent-Length: `,
+  );
+  t.equal(text(heads.get(404, 'a/b')), `HTTP/1.1 404 Not Found\r\n${first}Content-Type: a/b\r\nContent-Length: `);
+  t.equal(
+    text(heads.get(299, 'a/b')),
+    `HTTP/1.1 299 \r\n${first}Content-Type: a/b\r\nContent-Length: `,
+    'without a phrase',
+  );
+});
+
+test('each is made once while the second lasts', async (t) => {
+  let line = first;
+  const heads = new HeadCache(() => line);
+  const pairs = [200, 201, 404].flatMap((status) => ['text/plain', 'text/html'].map((type) => [status, type] as const));
+  const before = pairs.map(([status, type]) => heads.get(status, type));
+  for (const [i, [status, type]] of pairs.entries()) t.equal(heads.get(status, type), before[i]);
+  line = second;
+  for (const [i, [status, type]] of pairs.entries()) {
+    t.equal(text(heads.get(status, type)), text(before[i] as Uint8Array).replace(':37', ':38'));
+  }
+});
