@@ -342,7 +342,7 @@ test('a server that cannot listen says why, and leaves nothing', async (t) => {
   const before = openSockets();
   t.throws(() => serve(hello, { port }), { code: 'EADDRINUSE', syscall: 'bind', port });
   t.throws(() => serve(hello, { port: 70_000 }), /a port is an integer from 0 to 65535/);
-  t.throws(() => serve(hello, { host: 'nowhere.example' }), /no IPv4 or IPv6 address/);
+  t.throws(() => serve(hello, { host: 'nowhere.example' }), /is not an IPv4 or IPv6 address/);
   t.throws(() => serve(hello, { limits: { headBytes: 0 } }), /headBytes must be a whole number > 0/);
   t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /unknown limit 'idle': use one of headerMs/);
   await sleep(1);
