@@ -18,7 +18,7 @@ export class EpollListener extends SocketListener<EpollContext> implements Epoll
   settle(): void {
     // close(2) does not remove a socket from the epoll set while another process shares it, so we remove it ourselves.
     if (!this.socket.isClosed) this.context.epoll.forget(this.socket.fd);
-    this.leave();
+    this.dispose();
   }
 
   protected override startAccepting(): void {

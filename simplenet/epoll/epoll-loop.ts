@@ -1,5 +1,5 @@
 /**
- * EpollLoop: the event loop over epoll(7). It asks which descriptors have news and lets each act; one call of `#turn` is one
+ * EpollLoop: the event loop over epoll(7). It asks which descriptors have news and lets each act; one call of `#runTurn` is one
  * turn, and the host says when.
  *
  * Next: ../io-uring/ring-layout.ts
@@ -13,8 +13,8 @@ import { SystemError } from '../kernel/system-error.ts';
 import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
 import type { Host } from '../loop/host.ts';
 import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
-import type { ListenerSetup, LoopContext } from '../loop/member.ts';
-import { closingOnError, NOBODY, SocketLoop } from '../loop/socket-loop.ts';
+import type { ListenerSetup } from '../loop/member.ts';
+import { closingOnError, handlerToCome, SocketLoop } from '../loop/socket-loop.ts';
 import { SocketUdpPort } from '../loop/socket-udp-port.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { Socket } from '../sockets/socket.ts';
@@ -45,12 +45,11 @@ process.once('exit', () => {
 /** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
 const WORTH_LOOKING_AGAIN = 4;
 
-export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, EpollContext, LoopContext {
+export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly epoll: Epoll;
   readonly receiveBuffer: Buffer;
   protected override readonly heardPerLook: number;
   #view: Buffer;
-  #turns = 0;
   /**
    * The rest of a batch for which a turn had no time. It is kept by member, as a descriptor may have another owner by the next turn.
    * And it comes before epoll is asked again, which would name the first of the batch once more and never come to the last.
@@ -66,7 +65,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, 
     markAsUntransferable(this.receiveBuffer.buffer);
     this.#view = this.receiveBuffer;
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
-    this.watch(this.epoll.fd, () => this.#turn());
+    this.watch(this.epoll.fd, () => this.#runTurn());
     openLoops.add(this);
   }
 
@@ -85,7 +84,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, 
 
   addStream(socket: NetSocket, peer: Uint8Array): EpollStream {
     return closingOnError(socket, () =>
-      this.#watching(socket, EPOLLIN, new EpollStream(this, socket, peer, EPOLLIN, NOBODY)),
+      this.#watching(socket, EPOLLIN, new EpollStream(this, socket, peer, EPOLLIN, handlerToCome)),
     );
   }
 
@@ -114,9 +113,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, 
     return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler, file));
   }
 
-  protected override afterSettle(): void {}
+  override afterSettle(): void {}
 
-  protected override leave(): void {
+  protected override dispose(): void {
     openLoops.delete(this);
     this.epoll.close();
   }
@@ -142,17 +141,16 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, 
     }
   }
 
-  #turn(): boolean {
+  #runTurn(): boolean {
     const count = this.#rest.length > 0 ? 0 : this.#wait();
-    this.#turns++;
-    this.beginTurn();
+    this.turn.begin();
     const isWhole = this.#rest.length === 0;
     const told = isWhole ? this.#deliver(count) : this.#deliverRest();
-    this.continueStreams();
+    this.turn.continueStreams();
     const isCut = this.#rest.length > 0;
     const isQuiet = isWhole && !isCut && count < this.heardPerLook && !this.isPausing;
     const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : told);
-    if (isCut || this.hasContinuing) return true;
+    if (isCut || this.turn.hasContinuing) return true;
     return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
   }
 
@@ -189,9 +187,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext, 
 
   #tell(member: EpollMember, events: number): void {
     try {
-      member.onEvents(events, this.#turns);
+      member.onEvents(events, this.turn.count);
     } catch (error) {
-      this.threw(member, error);
+      this.turn.callbackThrew(member, error);
     }
   }
 }

@@ -90,7 +90,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     }
     if ((events & EPOLLOUT) !== 0) {
       this.#hasNoRoom = false;
-      this.context.awaitTurn(this);
+      this.context.turn.awaitTurn(this);
     }
     if ((events & EPOLLIN) !== 0) {
       if (!this.isPaused) this.#receive(); // paused in this turn: `settle` will change the interest
@@ -118,7 +118,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     }
     if (this.#isAdopted && !this.#isParked) this.context.epoll.forget(this.socket.fd);
     this.#queue = null;
-    this.leave();
+    this.dispose();
   }
 
   #write(bytes: Uint8Array, length: number, isOwned: boolean, flags: number): boolean {
@@ -151,7 +151,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   /** Something is queued. Sends more of it after EPOLLOUT if the kernel has no room, else in this stream's next share of a turn. */
   #continueLater(): void {
     if (this.#hasNoRoom || this.isConnecting) this.settleLater();
-    else this.context.awaitTurn(this);
+    else this.context.turn.awaitTurn(this);
   }
 
   /** How many of `length` bytes may be sent now: the rest of this stream's share, or 0 if the budget of all streams is spent. */

@@ -26,11 +26,11 @@ export class UringListener extends SocketListener<UringContext> implements Uring
 
   /** Asks to be told of connections, when this turn ends. */
   startAccepting(): void {
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
   }
 
   onCompletion(): void {
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
     this.accept(this.#readiness.answered());
   }
 
@@ -38,7 +38,7 @@ export class UringListener extends SocketListener<UringContext> implements Uring
     if (!this.isClosing) {
       if (!this.isResting) this.#readiness.ask();
     } else if (this.socket.isClosed || this.#readiness.end()) {
-      this.leave();
+      this.dispose();
     } else if (!this.setup.isShared) {
       this.setup.file?.remove(); // now, and not with the socket: the next server may be started as soon as this one is stopped
       this.socket.libc.shutdown(this.socket.fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in

@@ -1,6 +1,6 @@
 /**
  * UringLoop: the event loop over io_uring(7). It delivers what the kernel has completed, and hands over, with one system call, all
- * that was asked for meanwhile; one call of `#turn` is one turn, and the host says when.
+ * that was asked for meanwhile; one call of `#runTurn` is one turn, and the host says when.
  *
  * While turns follow each other the ring's bell is silent. Before the loop goes to sleep it sets the bell, and only then looks
  * whether something came in between: in the other order it could sleep through it.
@@ -15,7 +15,7 @@ import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../lo
 import type { Alarm, Host } from '../loop/host.ts';
 import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
 import type { ListenerSetup } from '../loop/member.ts';
-import { NOBODY, SocketLoop } from '../loop/socket-loop.ts';
+import { handlerToCome, SocketLoop } from '../loop/socket-loop.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
@@ -54,11 +54,10 @@ const BUFFER_GROUP = 0;
 /** Of rings that the kernel refused. */
 const abandoned: unknown[] = [];
 
-export class UringLoop extends SocketLoop<UringMember> implements UringContext, UringContext, UringContext {
+export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
-  turn = 0;
   /** One for each buffer: a stream that finds none is heard in one of the next turns. */
   protected override readonly heardPerLook: number;
   readonly #maxEventsPerTurn: number;
@@ -79,7 +78,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
     this.ring = new IoUring({ entries: sizes.submissions, completions: sizes.completions, libc });
     try {
       this.buffers = new BufferRing(this.ring, BUFFER_GROUP, sizes.receiveBuffers, sizes.receiveBufferBytes);
-      this.watch(this.ring.bell.fd, () => this.#turn());
+      this.watch(this.ring.bell.fd, () => this.#runTurn());
       this.ring.onExit = () => this.#flushLast();
     } catch (error) {
       this.ring.close();
@@ -107,7 +106,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
 
   requestFlush(stream: UringStream): void {
     this.#output.push(stream);
-    this.settleSoon();
+    this.turn.settleSoon();
   }
 
   awaitConfirmation(stream: UringStream): void {
@@ -115,7 +114,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
   }
 
   addStream(socket: NetSocket, peer: Uint8Array): UringStream {
-    const stream = this.add(socket, new UringStream(this, socket, peer, NOBODY, false));
+    const stream = this.add(socket, new UringStream(this, socket, peer, handlerToCome, false));
     stream.start();
     return stream;
   }
@@ -149,10 +148,10 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
     return port;
   }
 
-  protected override afterSettle(): void {
+  override afterSettle(): void {
     const { ring } = this;
     if (ring.isClosed) return;
-    for (const stream of this.#output.splice(0)) this.guard(stream, () => stream.flush());
+    for (const stream of this.#output.splice(0)) this.turn.guard(stream, () => stream.flush());
     if (ring.unsubmitted === 0 || this.isPausing) return;
     this.#submit();
     // The kernel was short of something, and has not taken all. Nothing else would come back to that.
@@ -179,7 +178,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
 
   #submitAgain(): void {
     this.#retry = null;
-    this.settleSoon();
+    this.turn.settleSoon();
   }
 
   /** io_uring_enter(2). */
@@ -189,7 +188,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
     else this.stumble('io_uring_enter', result);
   }
 
-  protected override leave(): void {
+  protected override dispose(): void {
     this.ring.close();
   }
 
@@ -200,17 +199,16 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
   }
 
   /** Answers whether there is, or may be, more to do. Only when there is nothing does the loop go to sleep. */
-  #turn(): boolean {
+  #runTurn(): boolean {
     const { ring } = this;
     ring.silenceBell();
-    this.turn++;
-    this.beginTurn();
+    this.turn.begin();
     const count = this.#deliver();
-    this.continueStreams();
+    this.turn.continueStreams();
     const isCut = ring.hasNews && count < this.heardPerLook;
     this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
     if (ring.isClosed || this.isPausing) return false;
-    if (count > 0 || ring.hasNews || this.hasContinuing) return true;
+    if (count > 0 || ring.hasNews || this.turn.hasContinuing) return true;
     ring.setBell();
     return ring.hasNews;
   }
@@ -241,7 +239,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext, 
     try {
       member.onCompletion(completion);
     } catch (error) {
-      this.threw(member, error);
+      this.turn.callbackThrew(member, error);
     }
   }
 

@@ -24,8 +24,6 @@ export interface UringSender extends UringMember {
 
 export interface UringContext extends LoopContext {
   readonly ring: IoUring;
-  /** Counts the turns of the loop. */
-  readonly turn: number;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
   /** How long a closed stream may take to send what `write` has promised, however fast its peer takes it. */

@@ -231,7 +231,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   #requestFlush(): void {
     if (this.#isFlushRequested) return;
     this.#isFlushRequested = true;
-    if (this.#output.nextBytes > MAX_SMALL_BYTES) this.context.awaitTurn(this);
+    if (this.#output.nextBytes > MAX_SMALL_BYTES) this.context.turn.awaitTurn(this);
     else this.context.requestFlush(this);
   }
 
@@ -313,7 +313,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
     const { buffers, turn } = this.context;
-    this.#receiveMode.choose(length, turn);
+    this.#receiveMode.choose(length, turn.count);
     this.goAhead();
     if (hasMore && !this.#receiveMode.useMultishot) this.#stopReceiving();
     try {
@@ -402,7 +402,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   /** Cancels what is under way. The descriptor is closed when the last completion has come and nothing must be sent. */
   #closeWhenDone(): void {
     if (!this.#hasBegunClosing) this.#beginClosing();
-    if (this.#requests === 0 && this.#output.isEmpty) this.leave();
+    if (this.#requests === 0 && this.#output.isEmpty) this.dispose();
   }
 
   #beginClosing(): void {
@@ -424,7 +424,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   /** Gathered bytes are sent for as long as the peer takes them, and for `lingerMs` at most. */
   #linger(): void {
     const { deadlines, lingerMs } = this.context;
-    deadlines.set(this, Math.min(this.deadlineAt, this.context.activeNow() + lingerMs));
+    deadlines.set(this, Math.min(this.deadlineAt, this.context.turn.activeNow() + lingerMs));
     this.#output.countsAsQueued = true; // OutputWatch watches what counts as queued
     this.watchOutput(this.minimumProgress ?? LEAST_PROGRESS);
   }

@@ -24,11 +24,11 @@ export class UringUdpPort extends SocketUdpPort implements UringMember {
 
   /** Asks for the first datagram. */
   start(): void {
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
   }
 
   onCompletion(): void {
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
     this.onEvents(EPOLLIN, this.#readiness.answered());
   }
 

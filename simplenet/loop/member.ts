@@ -1,8 +1,8 @@
 /**
  * Member: something with a descriptor on a loop, and LoopContext: what the loop offers its members.
  *
- * A member never closes its descriptor or changes what it waits for at once. It asks for `settle`, which the loop calls when the turn ends:
- * socket-loop.ts says why. The loops over epoll and over io_uring add to the context what their own members need.
+ * A member never closes its descriptor or changes what it waits for at once. It asks for `settle`, which the turn calls at its end:
+ * turn.ts says why. The loops over epoll and over io_uring add to the context what their own members need.
  *
  * Next: descriptor-shortage.ts
  */
@@ -14,24 +14,13 @@ import type { Deadlines } from './deadlines.ts';
 import type { OnConnection, Stream } from './event-loop.ts';
 import type { Host } from './host.ts';
 import type { SpareDescriptor } from './spare-descriptor.ts';
+import type { Turn, TurnMember } from './turn.ts';
 import type { TurnBudget } from './turn-budget.ts';
 
-export interface Member {
-  /** It waits for `settle`. Belongs to the loop. */
-  needsSettle: boolean;
-  /** One of its callbacks threw: nobody knows what state the program behind it is in. */
-  onThrow(): void;
-  /** Carries out what was decided during the turn. */
-  settle(): void;
+export interface Member extends TurnMember {
   close(): void;
-  /** Ends it, because the loop can go on no more, or because its own socket can. The program gets the error. */
+  /** Ends it, because the loop or its own socket is lost. The program gets the error. */
   lose(error: SystemError): void;
-}
-
-/** A member that can have more to do than its share of a turn. */
-export interface Continuing extends Member {
-  /** Its next share, in the second part of a turn. */
-  onTurn(): void;
 }
 
 /** A listener that waits for a descriptor. */
@@ -61,26 +50,18 @@ export interface ShortageContext {
 }
 
 export interface LoopContext extends ShortageContext {
+  readonly turn: Turn;
+  /** Those of `turn`. */
   readonly deadlines: Deadlines;
-  readonly maxQueuedBytes: number;
   readonly budget: TurnBudget;
+  readonly maxQueuedBytes: number;
   readonly datagramsPerTurn: number;
   /** All datagrams are received into this buffer, and on epoll all bytes of streams, one after the other. */
   readonly receiveBuffer: Buffer;
   /** Its first `length` bytes. */
   received(length: number): Buffer;
-  /** Calls `settle`, once, when this turn ends, or soon if there is none. */
-  settleLater(member: Member): void;
   /** The descriptor is closed. */
   forget(fd: number): void;
-  /** Runs a callback; what it throws ends `member` and is raised. */
-  guard(member: Member, callback: () => void): void;
-  /** What deadlines count from: see EventLoop. Read once a turn. */
-  activeNow(): number;
-  /** Calls `onTurn` once: in the second part of this turn or, if there is none or it has begun, of the next. */
-  awaitTurn(stream: Continuing): void;
-  /** The stream is closed, and has no more to do. */
-  cancelTurn(stream: Continuing): void;
   /** Puts an accepted connection on the loop. If it throws, the socket is closed. */
   addStream(socket: NetSocket, peer: Uint8Array): Stream;
 }

@@ -5,7 +5,7 @@
  * the whole processor, so after a few attempts in a row there is a pause before the next, and each pause is twice as long as the one
  * before. Within MAX_PAUSE_MS after the kernel has come to itself, all goes on.
  *
- * Next: spare-descriptor.ts
+ * Next: turn.ts
  */
 
 import { EAGAIN, EBADF, EBADR, EBUSY, EFAULT, EINTR, EINVAL, ENOBUFS, ENOMEM, ENOSYS } from '../kernel/abi.ts';

@@ -74,12 +74,12 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     this.isClosing = true;
     this.#lastLook?.cancel();
     this.#shortage.cancel();
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
   }
 
   closeWhenEmpty(waitMs: number, onClosed: () => void): void {
     this.#onClosed = onClosed;
-    if (this.isClosing) this.context.settleLater(this);
+    if (this.isClosing) this.context.turn.settleLater(this);
     else this.#lookAgainIn(this.#refuseNewcomers() ? waitMs : 0);
   }
 
@@ -88,7 +88,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     this.close();
     const { onFailure } = this.setup;
     if (onFailure === undefined) this.context.host.raise(error);
-    else this.context.guard(this, () => onFailure(error));
+    else this.context.turn.guard(this, () => onFailure(error));
   }
 
   protected get isResting(): boolean {
@@ -96,7 +96,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   }
 
   /** The last thing that happens to a listener. */
-  protected leave(): void {
+  protected dispose(): void {
     if (!this.socket.isClosed) {
       const { fd } = this.socket;
       this.setup.file?.remove();
@@ -157,7 +157,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   }
 
   #lookAgainIn(delayMs: number): void {
-    this.#lastLook = this.context.host.alarm(delayMs, () => this.context.guard(this, () => this.#takeLast()));
+    this.#lastLook = this.context.host.alarm(delayMs, () => this.context.turn.guard(this, () => this.#takeLast()));
   }
 
   /** Closes behind the last one that waits. */

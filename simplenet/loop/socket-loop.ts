@@ -1,12 +1,6 @@
 /**
- * SocketLoop: what every event loop here has in common, whatever way it asks the kernel. Sockets are opened and counted, time is
- * told, and a turn has an order.
- *
- * That order is the whole of its safety. All news of a batch are delivered first; only then are descriptors closed and changes
- * carried out (`settle`). So a descriptor's number cannot come back while news of its former life are still to be delivered (on
- * io_uring, where news may outlive a batch, a stream also waits for the last of its requests: uring-stream.ts). No callback runs
- * inside a call that the program makes. An exception ends the stream whose callback threw it, is raised by the host, and the rest of
- * the batch goes on.
+ * SocketLoop: what every event loop here has in common, whatever way it asks the kernel. It opens and counts sockets, keeps
+ * the process alive, rests when the kernel refuses its call, and ends. The order of a turn is in turn.ts.
  *
  * Next: socket-stream.ts
  */
@@ -20,8 +14,7 @@ import type { Socket } from '../sockets/socket.ts';
 import { bindReplacingStale, SocketFile } from '../sockets/socket-file.ts';
 import type { SocketOptions } from '../sockets/socket-options.ts';
 import { UdpSocket } from '../sockets/udp-socket.ts';
-import { ActiveClock } from './active-clock.ts';
-import { Deadlines } from './deadlines.ts';
+import type { Deadlines } from './deadlines.ts';
 import type {
   AdoptListenerOptions,
   ConnectOptions,
@@ -36,14 +29,15 @@ import type {
 } from './event-loop.ts';
 import type { Alarm, Host, Watch } from './host.ts';
 import type { LoopLimits } from './loop-limits.ts';
-import type { Continuing, ListenerSetup, LoopContext, Member, Resting } from './member.ts';
+import type { ListenerSetup, LoopContext, Member, Resting } from './member.ts';
 import { LoopSetbacks } from './setbacks.ts';
 import { SpareDescriptor } from './spare-descriptor.ts';
-import { TurnBudget } from './turn-budget.ts';
+import { Turn, type TurnOwner } from './turn.ts';
+import type { TurnBudget } from './turn-budget.ts';
 
-/** Who hears of a connection until its handler is chosen. */
-/* c8 ignore next -- it hears of nothing: news come in a later turn, when it is chosen. */
-export const NOBODY: StreamHandler = { onData: () => {} };
+/* c8 ignore next 2 -- no news come while it is there. */
+/** Stands in for the handler of an accepted stream, which the program chooses when it is given the stream. */
+export const handlerToCome: StreamHandler = { onData: () => {} };
 
 /** A socket that was made for something is closed if that fails, and its file is removed. */
 export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile | null = null): T {
@@ -56,8 +50,9 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
-export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext {
+export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext, TurnOwner {
   readonly host: Host;
+  readonly turn: Turn;
   readonly deadlines: Deadlines;
   readonly budget: TurnBudget;
   readonly maxQueuedBytes: number;
@@ -70,24 +65,13 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   /** By descriptor: small numbers that the kernel reuses, so the list stays short. */
   protected readonly members: (M | undefined)[] = [];
   readonly #connectTimeoutMs: number;
-  readonly #toSettle: Member[] = [];
-  /** Those who have more to do, in the order in which they asked. */
-  readonly #continuing = new Set<Continuing>();
   #watch: Watch | null = null;
   readonly #setbacks = new LoopSetbacks();
   #watchedFd = -1;
-  #turn!: () => boolean;
+  #onReadable!: () => boolean;
   #pause: Alarm | null = null;
   #spare: SpareDescriptor | null = null;
-  readonly #clock: ActiveClock;
-  /** On the host's clock, and in active time. */
-  #turnStartedAt = 0;
-  #turnActiveAt = 0;
-  /** Looks since the deadlines are due. */
-  #looks = 0;
   #openCount = 0;
-  #isInTurn = false;
-  #isSettlingSoon = false;
   #isKeepingAlive = false;
   #isUnrefed = false;
   #isClosed = false;
@@ -103,9 +87,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     this.acceptRestMs = limits.acceptRestMs;
     this.datagramsPerTurn = limits.datagramsPerTurn;
     this.#connectTimeoutMs = limits.connectTimeoutMs;
-    this.#clock = new ActiveClock(limits.tickMs);
-    this.deadlines = new Deadlines(host, this.#clock, limits.tickMs, () => this.#watch?.turnSoon());
-    this.budget = new TurnBudget(host, limits);
+    this.turn = new Turn(this, host, limits);
+    this.deadlines = this.turn.deadlines;
+    this.budget = this.turn.budget;
   }
 
   // How the loop asks the kernel: what is left to each kind of loop.
@@ -128,10 +112,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort;
   /** How many streams with news can all be heard in one turn. */
   protected abstract readonly heardPerLook: number;
-  /** All members have settled. */
-  protected abstract afterSettle(): void;
-  /** Nothing is on the loop any more: it gives back what it has of its own. */
-  protected abstract leave(): void;
+  abstract afterSettle(): void;
+  /** Nothing is on the loop any more: frees what the loop itself has. */
+  protected abstract dispose(): void;
   /** The kernel refuses the loop. Its members end after this. */
   protected abstract abandon(): void;
 
@@ -195,11 +178,11 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   now(): number {
-    return this.#isInTurn ? this.#turnStartedAt : this.host.now();
+    return this.turn.now();
   }
 
   activeNow(): number {
-    return this.#isInTurn ? this.#turnActiveAt : this.#clock.after(this.deadlines.alarmAt, this.host.now());
+    return this.turn.activeNow();
   }
 
   get isTurnSpent(): boolean {
@@ -219,29 +202,13 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const member of this.members) member?.close();
-    this.settleSoon();
+    this.turn.settleSoon();
   }
 
-  // For those who live on the loop.
+  // For the members of the loop.
 
   get spare(): SpareDescriptor {
     return this.#spare as SpareDescriptor; // there is one as soon as there is a listener
-  }
-
-  settleLater(member: Member): void {
-    if (member.needsSettle) return;
-    member.needsSettle = true;
-    this.#toSettle.push(member);
-    this.settleSoon();
-  }
-
-  awaitTurn(stream: Continuing): void {
-    this.#continuing.add(stream);
-    if (!this.#isInTurn) this.#watch?.turnSoon();
-  }
-
-  cancelTurn(stream: Continuing): void {
-    this.#continuing.delete(stream);
   }
 
   forget(fd: number): void {
@@ -251,12 +218,19 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     for (const listener of this.resting) listener.wake();
   }
 
-  guard(member: Member, callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      this.threw(member, error);
-    }
+  // For the turn.
+
+  turnSoon(): void {
+    this.#watch?.turnSoon();
+  }
+
+  turnEnded(): void {
+    if (!this.#isClosed || this.#openCount > 0) return;
+    this.#pause?.cancel();
+    this.#watch?.close();
+    this.deadlines.close();
+    this.#spare?.close();
+    this.dispose();
   }
 
   // For the loops.
@@ -266,10 +240,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   /** From now on a turn comes whenever that descriptor is readable. */
-  protected watch(fd: number, turn: () => boolean): void {
+  protected watch(fd: number, onReadable: () => boolean): void {
     this.#watchedFd = fd;
-    this.#turn = turn;
-    this.#watch = this.host.watch(fd, turn);
+    this.#onReadable = onReadable;
+    this.#watch = this.host.watch(fd, onReadable);
     this.#watch.unref();
   }
 
@@ -296,89 +270,17 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return member;
   }
 
-  protected threw(member: Member, error: unknown): void {
-    member.onThrow();
-    this.host.raise(error);
-  }
-
-  /** The first part: news. */
-  protected beginTurn(): void {
-    this.#begin();
-    this.budget.begin(this.#turnStartedAt, true);
-  }
-
-  /** The second part: each of those who wait now has a share, as far as the budget goes. One has it in any case. */
-  protected continueStreams(): void {
-    this.budget.isForNews = false;
-    let left = this.#continuing.size;
-    if (left === 0) return;
-    this.budget.begin(this.host.now(), false);
-    for (const stream of this.#continuing) {
-      this.#continuing.delete(stream); // and if it asks again, it comes last
-      this.guard(stream, () => stream.onTurn());
-      if (--left === 0 || this.budget.areBytesSpent || this.budget.isTimeSpent) break;
-    }
-  }
-
-  protected get hasContinuing(): boolean {
-    return this.#continuing.size > 0;
-  }
-
-  /**
-   * The end of a turn that has delivered what the kernel had. `isQuiet`: the kernel had no more, so whoever has sent something was
-   * heard, and deadlines can be judged. In a loop that never comes to rest they are judged after as many looks as it takes to
-   * hear all. `heard` is how many were heard in a turn that had no time for all, which is a part of a look. Answers whether deadlines
-   * are still to be judged.
-   */
+  /** `heard` is how many members were heard in a turn that had no time for all news, else null. See Turn.endLook. */
   protected endLook(isQuiet: boolean, heard: number | null): boolean {
-    if (this.deadlines.isDue) {
-      this.#looks += heard === null ? 1 : heard / this.heardPerLook;
-      if (isQuiet || this.#looks > this.#openCount / this.heardPerLook) {
-        this.#looks = 0;
-        this.deadlines.judge(this.#turnActiveAt);
-      }
-    }
-    this.endTurn();
-    this.#clock.after(this.#turnActiveAt, this.host.now());
-    return this.deadlines.isDue;
-  }
-
-  /** Settling calls onClose, after which others may need to settle: they join the end of the list. */
-  protected endTurn(): void {
-    for (let i = 0; i < this.#toSettle.length; i++) {
-      const member = this.#toSettle[i] as Member;
-      member.needsSettle = false;
-      this.guard(member, () => member.settle());
-    }
-    this.#toSettle.length = 0;
-    this.afterSettle();
-    this.#isInTurn = false;
-    if (this.#toSettle.length > 0) this.settleSoon(); // an exception in what was carried out last
-    if (!this.#isClosed || this.#openCount > 0) return;
-    this.#pause?.cancel();
-    this.#watch?.close();
-    this.deadlines.close();
-    this.#spare?.close();
-    this.leave();
-  }
-
-  /** Between turns, what is decided is carried out as soon as the program lets go. */
-  protected settleSoon(): void {
-    if (this.#isSettlingSoon || this.#isInTurn) return;
-    this.#isSettlingSoon = true;
-    this.host.soon(() => {
-      this.#isSettlingSoon = false;
-      this.#begin();
-      this.endTurn();
-      if (this.hasContinuing) this.#watch?.turnSoon();
-    });
+    const looks = heard === null ? 1 : heard / this.heardPerLook;
+    return this.turn.endLook(isQuiet, looks, this.#openCount / this.heardPerLook);
   }
 
   /** The descriptor stays readable, so it must not be watched meanwhile. */
   #pauseFor(pauseMs: number): void {
     const resume = () => {
       this.#pause = null;
-      this.watch(this.#watchedFd, this.#turn);
+      this.watch(this.#watchedFd, this.#onReadable);
       if (this.#isKeepingAlive) this.#watch?.ref();
       this.#watch?.turnSoon();
     };
@@ -388,14 +290,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   #lose(error: SystemError): void {
     this.abandon();
-    for (const member of this.members) if (member !== undefined) this.guard(member, () => member.lose(error));
+    for (const member of this.members) if (member !== undefined) this.turn.guard(member, () => member.lose(error));
     this.close();
-  }
-
-  #begin(): void {
-    this.#turnStartedAt = this.host.now();
-    this.#turnActiveAt = this.#clock.after(this.deadlines.alarmAt, this.#turnStartedAt);
-    this.#isInTurn = true;
   }
 
   #mustBeOpen(): void {

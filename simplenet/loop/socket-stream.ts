@@ -16,9 +16,10 @@ import type { NetSocket, PeerCredentials } from '../sockets/net-socket.ts';
 import type { Timed } from './deadlines.ts';
 import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
 import type { Alarm } from './host.ts';
-import type { Continuing, LoopContext } from './member.ts';
+import type { LoopContext } from './member.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
+import type { Continuing } from './turn.ts';
 
 export abstract class SocketStream<C extends LoopContext> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
@@ -120,7 +121,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   setDeadline(delayMs: number): void {
     if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
     if (this.isConnecting) this.#delayOnceOpenMs = delayMs;
-    else if (!this.isClosing) this.context.deadlines.set(this, this.context.activeNow() + delayMs);
+    else if (!this.isClosing) this.context.deadlines.set(this, this.context.turn.activeNow() + delayMs);
   }
 
   get minimumProgress(): MinimumProgress | null {
@@ -148,7 +149,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   awaitTurn(): void {
     if (this.isClosing) return;
     this.#wantsTurn = true;
-    this.context.awaitTurn(this);
+    this.context.turn.awaitTurn(this);
   }
 
   onTurn(): void {
@@ -165,7 +166,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (this.isClosing) return;
     if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
     else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
-    else this.context.guard(this, () => this.handler.onTimeout?.(this));
+    else this.context.turn.guard(this, () => this.handler.onTimeout?.(this));
   }
 
   /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
@@ -218,7 +219,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   /** Goes on with the watch that there is, and where there is none, begins one. */
   protected watchOutput(minimum: MinimumProgress): void {
     this.#outputWatch ??= new OutputWatch(this, this.context.deadlines, minimum);
-    this.#outputWatch.start(this.context.activeNow());
+    this.#outputWatch.start(this.context.turn.activeNow());
   }
 
   /** The kernel has taken so many bytes. */
@@ -230,7 +231,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
 
   /** The connection is on its way, for that long at most. */
   protected connectWithin(timeoutMs: number): void {
-    this.context.deadlines.set(this, this.context.activeNow() + timeoutMs);
+    this.context.deadlines.set(this, this.context.turn.activeNow() + timeoutMs);
   }
 
   /** False where writing is in vain; throws where it is a mistake. */
@@ -301,18 +302,18 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   protected settleLater(): void {
-    if (!this.#isGone) this.context.settleLater(this);
+    if (!this.#isGone) this.context.turn.settleLater(this);
   }
 
   /** The last thing that happens to a stream. */
-  protected leave(): void {
+  protected dispose(): void {
     /* c8 ignore next -- `settle` delivers what was held, and where that ends the stream it may come once more. */
     if (this.#isGone) return;
     this.#isGone = true;
     const { fd } = this.socket;
     this.context.deadlines.remove(this);
     this.#outputWatch?.remove();
-    this.context.cancelTurn(this);
+    this.context.turn.cancelTurn(this);
     if (this.isAborted) this.socket.reset();
     else this.socket.close();
     this.context.forget(fd);

@@ -63,7 +63,7 @@ export class SocketUdpPort implements UdpPort, Member {
     if (this.isClosing) return;
     this.isClosing = true;
     this.#telling?.cancel();
-    this.context.settleLater(this);
+    this.context.turn.settleLater(this);
   }
 
   lose(error: SystemError): void {
@@ -94,7 +94,7 @@ export class SocketUdpPort implements UdpPort, Member {
     if (this.#handler.onError === undefined || this.#telling !== null) return;
     this.#telling = this.context.host.alarm(0, () => {
       this.#telling = null;
-      this.context.guard(this, () => this.#handler.onError?.(this, error));
+      this.context.turn.guard(this, () => this.#handler.onError?.(this, error));
     });
   }
 

@@ -328,7 +328,7 @@ test('io_uring: large answers are handed over by shares, no more in a turn than 
   const { ring } = loop;
   const send = ring.send.bind(ring);
   ring.send = (fd, tag, address, length, flags) => {
-    sends.push({ turn: loop.turn, fd, length });
+    sends.push({ turn: loop.turn.count, fd, length });
     send(fd, tag, address, length, flags);
   };
   let drains = 0;
@@ -358,7 +358,7 @@ test('io_uring: a turn whose time is spent leaves the rest of its news in the ri
   let heard = 0;
   connect(10, {
     onData() {
-      told.set(loop.turn, (told.get(loop.turn) ?? 0) + 1);
+      told.set(loop.turn.count, (told.get(loop.turn.count) ?? 0) + 1);
       heard++;
       pass(2);
     },
