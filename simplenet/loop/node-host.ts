@@ -90,47 +90,64 @@ function markInstead(fd: number): Int32Array {
   return mark;
 }
 
+/**
+ * Sleeps until the mark has news or `turnSoon` was called, and then takes turns:
+ *
+ *     asleep --- `#round` finds a mark or a wish ---> a turn --- it returns false ---> asleep
+ *       ^                                             |    ^
+ *       |                                             |    +--- it returns true, fewer than MAX_TURNS in a row: a microtask
+ *       +--- Node's loop goes round once, `#round` <--+ --- it returns true, and others have waited long enough: `turnSoon`
+ */
 class NodeWatch implements Watch {
   readonly #fd: number;
+  readonly #onReadable: () => boolean;
+  readonly #mark: Int32Array;
+  /** Null once closed. */
   #handle: PollHandle | null;
   /** Runs at the end of the next round of libuv's loop. */
   #next: NodeJS.Immediate;
   /** The next round takes a turn, whatever the mark says. */
   #isTurnWanted = false;
+  #turnsInRow = 0;
+  #rowStartedAt = 0;
 
   constructor(fd: number, onReadable: () => boolean) {
     if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
-    let turns = 0;
-    let startedAt = 0;
-    const turn = () => {
-      if (this.#handle === null) return;
-      try {
-        if (!onReadable()) return;
-      } catch (error) {
-        nodeHost.raise(error);
-        return;
-      }
-      if (++turns < MAX_TURNS && performance.now() - startedAt < MAX_TURNS_MS)
-        settled.then(turn); // behind what the callbacks have left to do
-      else this.turnSoon();
-    };
-    const round = () => {
-      this.#next = setImmediate(round).unref(); // first, so that what a turn does to its async context is not inherited
-      const status = mark[0] as number;
-      if (status === NO_NEWS && !this.#isTurnWanted) return;
-      mark[0] = NO_NEWS;
-      this.#isTurnWanted = false;
-      turns = 0;
-      startedAt = performance.now();
-      if (status < 0) nodeHost.raise(new SystemError('uv_poll', status));
-      else turn();
-    };
     this.#fd = fd;
+    this.#onReadable = onReadable;
     this.#handle = koffi.node.poll(fd, { readable: true }, () => {});
-    const mark = markInstead(fd);
-    this.#next = setImmediate(round).unref();
+    this.#mark = markInstead(fd);
+    this.#next = setImmediate(this.#round).unref();
     watches.set(fd, this);
   }
+
+  readonly #round = (): void => {
+    this.#next = setImmediate(this.#round).unref(); // first, so that what a turn does to its async context is not inherited
+    const status = this.#mark[0] as number;
+    if (status === NO_NEWS && !this.#isTurnWanted) return;
+    this.#mark[0] = NO_NEWS;
+    this.#isTurnWanted = false;
+    if (status < 0) {
+      nodeHost.raise(new SystemError('uv_poll', status));
+      return;
+    }
+    this.#turnsInRow = 0;
+    this.#rowStartedAt = performance.now();
+    this.#takeTurn();
+  };
+
+  readonly #takeTurn = (): void => {
+    if (this.#handle === null) return;
+    try {
+      if (!this.#onReadable()) return;
+    } catch (error) {
+      nodeHost.raise(error);
+      return;
+    }
+    if (++this.#turnsInRow < MAX_TURNS && performance.now() - this.#rowStartedAt < MAX_TURNS_MS)
+      settled.then(this.#takeTurn); // behind what the callbacks have left to do
+    else this.turnSoon();
+  };
 
   turnSoon(): void {
     if (this.#handle === null) return;
