@@ -11,7 +11,7 @@
  *
  * It refuses two handlers for one method and pattern, and two names for the param at one place.
  *
- * Next: router.ts
+ * Next: middleware.ts
  */
 
 import type { Handler, Middleware } from '../handler.ts';

@@ -31,8 +31,8 @@
  */
 
 import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
-import { markHandled, promiseOf } from '../promises.ts';
-import { decodedName, decodePath } from './path.ts';
+import { wrap } from './middleware.ts';
+import { decodePath } from './path.ts';
 import {
   coverage,
   joinPatterns,
@@ -40,7 +40,6 @@ import {
   parsePattern,
   parsePrefix,
   type RoutePattern,
-  sharesParams,
 } from './route-pattern.ts';
 import { ALL, isNeverRouted, type Layer, type Route, RouteTree } from './route-tree.ts';
 
@@ -220,89 +219,6 @@ export class Router<Inherited = NoParams> {
 
 function below(prefix: RoutePattern, registration: Registration): Registration {
   return { ...registration, pattern: joinPatterns(prefix, registration.pattern) };
-}
-
-/** A handler inside its middleware. `route` is null where no route matched, so that there are no params. */
-function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
-  return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
-    const isAtHome = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
-    return onion(isAtHome ? middleware : withParamsOf(prefix, middleware), inner);
-  }, handler);
-}
-
-function onion(middleware: Middleware, inner: Handler): Handler {
-  return (request, response) => {
-    let isCalled = false;
-    let pending: Promise<void> | null = null;
-    /** The middleware has ended, and what it returned is known: a call of next() from now on comes from a callback. */
-    let isOver = false;
-    const next = () => {
-      if (isCalled) throw new Error('a middleware called next() twice');
-      isCalled = true;
-      if (isOver) return runLate(inner, request, response);
-      pending = promiseOf(inner(request, response));
-      if (pending !== null) markHandled(pending); // it is looked at below, however late it rejects
-      return pending ?? undefined;
-    };
-    const done = promiseOf(middleware(request, response, next));
-    if (done === null || done === pending) {
-      isOver = true;
-      return pending ?? undefined;
-    }
-    // A middleware that forgot to return or to await next() would leave a handler running that nobody waits for.
-    const both = async () => {
-      try {
-        await done;
-      } finally {
-        isOver = true;
-      }
-      try {
-        await pending;
-      } catch (error) {
-        // What went wrong further in is of interest unless the middleware has caught it, and answered.
-        if (!response.hasBegun) throw error;
-      }
-    };
-    return both();
-  };
-}
-
-/**
- * For a middleware that calls next() from a timer or from a callback of a database: there is no caller left that would see an
- * exception or a rejection, and bad JSON of one client would end the process. So the error goes to the response itself.
- */
-async function runLate(inner: Handler, request: HttpRequest, response: ResponseWriter): Promise<void> {
-  try {
-    await inner(request, response);
-  } catch (error) {
-    response.fail(error);
-  }
-}
-
-/**
- * A middleware for `/users/:id` is promised an `id`, also before the route `/users/me` and before a 404, which have none.
- * So it gets its own params, and the others get theirs back.
- */
-function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware {
-  return (request, response, next) => {
-    const theirs = request.params;
-    const own = { ...theirs };
-    const names = decodePath(request.path).split('/');
-    for (const [i, segment] of prefix.segments.entries()) {
-      if (segment.kind === 'param') own[segment.name] = decodedName(names[i + 1] as string);
-    }
-    request.params = own;
-    return middleware(request, response, () => {
-      request.params = theirs;
-      const done = promiseOf(next());
-      const takeBack = () => {
-        request.params = own;
-      };
-      if (done === null) takeBack();
-      else done.then(takeBack, takeBack); // `finally` would make a second promise that rejects, which nothing may look at
-      return done ?? undefined;
-    });
-  };
 }
 
 function answerNotFound(_request: HttpRequest, response: ResponseWriter): void {

@@ -1,0 +1,103 @@
+/**
+ * Middleware around a handler: an onion. The first one registered is the outermost.
+ *
+ *     wrap([timing, guard], handler)      timing -> next() -> guard -> next() -> handler
+ *                                         timing <--------- guard <-------- its response is on its way
+ *
+ * A middleware for `/users/:id` needs its `id`. It also stands before the route `/users/me` and before a 404, which have no param of
+ * that name. So, only where the route has not the same params, a middleware gets its own while it runs, and what is further in
+ * gets the others:
+ *
+ *     use('/users/:id', guard); get('/users/:id/posts', h)     GET /users/7/posts   both see { id: '7' }: nothing is done
+ *     use('/users/:id', guard); get('/users/me', h)            GET /users/me        guard sees { id: 'me' }, h sees {}
+ *
+ * No promise is made unless a middleware or the handler returns one.
+ *
+ * Next: router.ts
+ */
+
+import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { markHandled, promiseOf } from '../promises.ts';
+import { decodedName, decodePath } from './path.ts';
+import { type RoutePattern, sharesParams } from './route-pattern.ts';
+import type { Layer } from './route-tree.ts';
+
+/** A handler inside its middleware. `route` is the pattern that matched, or null: then there are no params. */
+export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
+  return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
+    const hasItsParams = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
+    return onion(hasItsParams ? middleware : withParamsOf(prefix, middleware), inner);
+  }, handler);
+}
+
+function onion(middleware: Middleware, inner: Handler): Handler {
+  return (request, response) => {
+    let isCalled = false;
+    let pending: Promise<void> | null = null;
+    /** The middleware has returned, and its promise is settled. A later call of next() comes from a callback. */
+    let isOver = false;
+    const next = () => {
+      if (isCalled) throw new Error('a middleware called next() twice');
+      isCalled = true;
+      if (isOver) return runLate(inner, request, response);
+      pending = promiseOf(inner(request, response));
+      if (pending !== null) markHandled(pending); // `both` looks at it, however late it rejects
+      return pending ?? undefined;
+    };
+    const done = promiseOf(middleware(request, response, next));
+    if (done === null || done === pending) {
+      isOver = true;
+      return pending ?? undefined;
+    }
+    // A middleware that does not await next() would else leave a handler that runs behind the end of its request.
+    const both = async () => {
+      try {
+        await done;
+      } finally {
+        isOver = true;
+      }
+      try {
+        await pending;
+      } catch (error) {
+        // Unless the middleware has caught this error and responded.
+        if (!response.hasBegun) throw error;
+      }
+    };
+    return both();
+  };
+}
+
+/**
+ * For a middleware that calls next() from a timer or a database's callback. No caller is left that would catch an
+ * exception or a rejection, and bad JSON of one client would end the process. So the error goes to the response.
+ */
+async function runLate(inner: Handler, request: HttpRequest, response: ResponseWriter): Promise<void> {
+  try {
+    await inner(request, response);
+  } catch (error) {
+    response.fail(error);
+  }
+}
+
+/** Sets the params of the prefix while the middleware runs, and those of the route while `next` runs. */
+function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware {
+  return (request, response, next) => {
+    const ofRoute = request.params;
+    const own = { ...ofRoute };
+    const names = decodePath(request.path).split('/');
+    for (const [i, segment] of prefix.segments.entries()) {
+      if (segment.kind === 'param') own[segment.name] = decodedName(names[i + 1] as string);
+    }
+    request.params = own;
+    return middleware(request, response, () => {
+      request.params = ofRoute;
+      const done = promiseOf(next());
+      const takeBack = () => {
+        request.params = own;
+      };
+      if (done === null) takeBack();
+      else done.then(takeBack, takeBack); // `finally` would make a second promise that rejects, with no handler
+      return done ?? undefined;
+    });
+  };
+}
