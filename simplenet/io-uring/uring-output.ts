@@ -16,7 +16,7 @@
  */
 
 import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
-import { isThere, WriteQueue } from '../loop/write-queue.ts';
+import { isIntact, WriteQueue } from '../loop/write-queue.ts';
 import type { IoUring } from './io-uring.ts';
 import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 
@@ -108,7 +108,7 @@ export class UringOutput {
       const chunk = this.#queue.shift();
       if (this.#queue.byteLength === 0) this.#queue = null;
       if (chunk === undefined) return 0;
-      if (!isThere(chunk)) {
+      if (!isIntact(chunk)) {
         this.#queue = null;
         return -EFAULT;
       }

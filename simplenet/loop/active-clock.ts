@@ -24,7 +24,7 @@ export class ActiveClock {
     return hostNow - this.#stalledMs;
   }
 
-  /** As `at`, after a wait or a piece of work that was expected to end at `expectedAt`, in active time: what is beyond that is left out. */
+  /** As `at`, after a wait or work that was expected to end at `expectedAt` (active time). Leaves out what is more than a tick later. */
   after(expectedAt: number, hostNow: number): number {
     const now = hostNow - this.#stalledMs;
     const latest = expectedAt + this.#tickMs;

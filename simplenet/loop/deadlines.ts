@@ -1,13 +1,13 @@
 /**
- * Deadlines: a thousand connections that may each run out of time, and one alarm.
+ * Deadlines: the deadlines of all connections of a loop, with one alarm.
  *
- * A server sets a deadline at least twice per request, and nearly all of them are replaced before they pass. A timer
- * each would be work for nothing. So setting one is an assignment and a comparison; one coarse alarm, set for the
- * earliest of them, walks over all that have one. It fires up to one tick late and never early.
+ * A server sets a deadline at least twice per request, and nearly all deadlines are replaced before they pass, so a timer for each
+ * would be wasted work. Here setting a deadline is an assignment and a comparison. One coarse alarm is set for the earliest
+ * deadline, and checks all of them. It rings up to one tick late, and never early.
  *
- * The alarm itself ends nobody's wait. What a client has sent may lie in the kernel, unread because a handler held the thread. So the
- * alarm asks for a look at the sockets (`onDue`), and the owner calls `judge` after it. All times here are active time
- * (active-clock.ts).
+ * The alarm itself ends no connection: the client may have sent its bytes in time, and they lie in the kernel because a handler held
+ * the thread. So the alarm asks the loop to look at its sockets (`onDue`), and the loop calls `judge` afterwards. All times here
+ * are active time (active-clock.ts).
  *
  * Next: turn-budget.ts
  */
@@ -15,11 +15,11 @@
 import type { ActiveClock } from './active-clock.ts';
 import type { Alarm, Host } from './host.ts';
 
-/** Something with at most one deadline. The two fields belong to Deadlines. */
+/** An object with at most one deadline. Only Deadlines writes the two fields. */
 export interface Timed {
-  /** When, in active time; Infinity for never. */
+  /** The deadline in active time; Infinity if there is none. */
   deadlineAt: number;
-  /** Its place among the watched ones, or -1. */
+  /** Its index in the list of Deadlines, or -1. */
   deadlineSlot: number;
   /** `now` is the active time of the turn. */
   onDeadline(now: number): void;
@@ -43,7 +43,7 @@ export class Deadlines {
     this.#onDue = onDue;
   }
 
-  /** The alarm has rung, and `judge` was not called yet. */
+  /** Whether the alarm has rung and `judge` has not been called since. */
   get isDue(): boolean {
     return this.#isDue;
   }
@@ -53,7 +53,7 @@ export class Deadlines {
     return this.#alarmAt;
   }
 
-  /** Sets, moves or (at Infinity) takes back the deadline of `timed`. */
+  /** Sets or moves the deadline of `timed`. Infinity removes it. */
   set(timed: Timed, at: number): void {
     timed.deadlineAt = at;
     if (timed.deadlineSlot < 0) {
@@ -63,7 +63,7 @@ export class Deadlines {
     if (at < this.#alarmAt) this.#setAlarm(at);
   }
 
-  /** Forgets `timed`, which is about to go. */
+  /** Removes `timed` from the list, before it is disposed of. */
   remove(timed: Timed): void {
     timed.deadlineAt = Number.POSITIVE_INFINITY;
     const slot = timed.deadlineSlot;
@@ -75,7 +75,7 @@ export class Deadlines {
     last.deadlineSlot = slot;
   }
 
-  /** Calls `onDeadline` of each whose deadline is not later than `now`. */
+  /** Calls `onDeadline` of each object whose deadline is not later than `now`. */
   judge(now: number): void {
     this.close();
     let next = Number.POSITIVE_INFINITY;
@@ -85,7 +85,7 @@ export class Deadlines {
       else if (timed.deadlineAt < next) next = timed.deadlineAt;
     }
     if (next !== Number.POSITIVE_INFINITY) this.#setAlarm(next);
-    // Last, because what happens now sets and removes deadlines: each is asked again whether it is still due.
+    // Last, because a callback may set and remove deadlines, those of expired objects included. So each is checked again.
     for (const timed of expired) {
       if (timed.deadlineAt > now) continue;
       timed.deadlineAt = Number.POSITIVE_INFINITY;
@@ -101,11 +101,11 @@ export class Deadlines {
   }
 
   /**
-   * A later deadline leaves an earlier alarm as it is: it will find nothing and set itself anew. And so does one that is
-   * due within the tick that has begun, or deadlines set again and again would put the alarm off for ever.
+   * The alarm is moved only to an earlier time. If its deadline was replaced by a later one, it rings, finds nothing due, and is set
+   * again. An alarm that rings within the next tick stays, too: otherwise deadlines set again and again would put it off without end.
    */
   #setAlarm(at: number): void {
-    if (this.#isDue) return; // `judge` will look at all of them
+    if (this.#isDue) return; // `judge` will check all deadlines
     const now = this.#clock.at(this.#host.now());
     const alarmAt = Math.max(at, now + this.#tickMs);
     if (alarmAt >= this.#alarmAt) return;
@@ -114,7 +114,7 @@ export class Deadlines {
     this.#alarm = this.#host.alarm(alarmAt - now, () => this.#ring());
   }
 
-  /** `#alarmAt` stays: the loop sees by it how late its next turn is. */
+  /** Leaves `#alarmAt` as it is: the loop computes from it how late the next turn is. */
   #ring(): void {
     this.#alarm = null;
     this.#isDue = true;

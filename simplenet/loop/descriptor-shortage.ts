@@ -1,11 +1,10 @@
 /**
  * DescriptorShortage: what a listener does when no descriptor is left for the next connection.
  *
- * When accept4(2) returns -EMFILE, the connection stays in the kernel's queue and the
- * listener stays readable, so a loop that just tries again burns a whole core and helps nobody. Here the listener rests for
- * a moment, in which a descriptor may come free. If none does, the waiting clients are turned away: a spare descriptor,
- * kept open for such times, is given up so that each of them can be accepted and closed. They learn at once what else they
- * would wait for in vain.
+ * When accept4(2) returns -EMFILE, the connection stays in the kernel's queue and the listener stays readable. A loop that tries
+ * again at once would use a whole core and accept nothing. Here the listener rests for a moment, in which a descriptor may come
+ * free. If none does, the loop turns the waiting clients away: it closes its spare descriptor, and accepts and closes each client
+ * with the number that is free now. A client that is turned away need not wait until its own time limit.
  *
  * Next: socket-loop.ts
  */
@@ -16,7 +15,7 @@ import type { NetSocket } from '../sockets/net-socket.ts';
 import type { Alarm } from './host.ts';
 import type { Resting, ShortageContext } from './member.ts';
 
-/** A sockaddr buffer for accept4(2), which those who are turned away leave unread. */
+/** Scratch space: accept4(2) writes the addresses of clients here that are turned away. It is not read. */
 const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
 const peerLength = new Int32Array(1);
 
@@ -25,10 +24,10 @@ export class DescriptorShortage implements Resting {
   readonly #socket: NetSocket;
   readonly #onEnd: () => void;
   #rest: Alarm | null = null;
-  /** When the last rest ended without a descriptor having come free. */
-  #restedInVainAt = Number.NEGATIVE_INFINITY;
+  /** The time at which the last rest ended although no descriptor had come free. */
+  #restFailedAt = Number.NEGATIVE_INFINITY;
 
-  /** `onEnd` takes up accepting again. */
+  /** `onEnd` starts accepting again. */
   constructor(context: ShortageContext, socket: NetSocket, onEnd: () => void) {
     this.#context = context;
     this.#socket = socket;
@@ -39,29 +38,29 @@ export class DescriptorShortage implements Resting {
     return this.#rest !== null;
   }
 
-  /** No descriptor was left. The listener accepts no more until `onEnd`. */
+  /** Begins a rest because no descriptor was left. The listener must not accept until `onEnd`. */
   begin(): void {
     const { host, spare, resting, acceptRestMs } = this.#context;
-    if (host.now() - this.#restedInVainAt < acceptRestMs) spare.lend(() => this.#turnAway());
+    if (host.now() - this.#restFailedAt < acceptRestMs) spare.lend(() => this.#turnAway());
     resting.add(this);
     this.#rest = host.alarm(acceptRestMs, () => {
-      this.#restedInVainAt = host.now();
+      this.#restFailedAt = host.now();
       this.wake();
     });
   }
 
-  /** Accepting is of no use for another reason: only time can help, and no descriptor that comes free. */
+  /** Begins a rest for another reason. It ends after `acceptRestMs`, and not when a descriptor comes free. */
   rest(): void {
     const { host, acceptRestMs } = this.#context;
     this.#rest = host.alarm(acceptRestMs, () => this.wake());
   }
 
-  /** A connection was accepted: the next rest will be the first one. */
+  /** A connection was accepted, so the shortage has ended. */
   ended(): void {
-    this.#restedInVainAt = Number.NEGATIVE_INFINITY;
+    this.#restFailedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** Ends the rest: it is over, or a descriptor came free. */
+  /** Ends the rest: its time has passed, or a descriptor came free. */
   wake(): void {
     this.cancel();
     this.#onEnd();

@@ -1,15 +1,15 @@
 /**
- * THE SEAM: what the programs above see of the network, and all they see. Interfaces only.
+ * THE SEAM: all that the programs above see of the network. Interfaces only.
  *
- * Two ways exist to offer a connection to a program. Readiness says "you may read now" and leaves reading to the caller,
- * as epoll does. Completion hands over the bytes that have been read, as io_uring does. This seam has the second shape,
- * because a readiness loop can act like a completion loop (epoll-loop.ts does) and the other way round it costs a copy.
- * So io_uring could come as new files (uring-loop.ts), with no change above this one, and TLS can.
+ * There are two ways to offer a connection to a program. Readiness reports "you may read now", and the caller reads; epoll does
+ * that. Completion hands over the bytes that were read; io_uring does that. This seam has the second shape: a readiness loop can
+ * act as a completion loop (epoll-loop.ts does), and the other direction costs a copy. Both loops implement it, so no program
+ * depends on one of them. A TLS layer can implement it as well.
  *
- * The contract, which test/contracts/event-loop.ts holds every implementation to:
- * - Every stream ends in exactly one `onClose`, whoever ended it, and no other callback follows it.
+ * The contract, which test/contracts/event-loop.ts checks for every implementation:
+ * - Every stream ends with exactly one `onClose`, whatever ended it, and no other callback follows it.
  * - No callback runs inside a call that the program makes: `write`, `end` and `close` return first.
- * - An exception thrown by a callback ends that stream, surfaces as an uncaught exception, and touches nothing else.
+ * - An exception thrown by a callback ends that stream and becomes an uncaught exception. It does not affect other streams.
  *
  * Next: host.ts
  */
@@ -21,8 +21,8 @@ import type { ListenOptions, SocketOptions } from '../sockets/socket-options.ts'
 import type { Alarm } from './host.ts';
 
 /**
- * How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. What it takes beyond that counts for the next
- * three of them, as kernels acknowledge in steps (output-watch.ts).
+ * How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. Bytes beyond that count for up to three of
+ * the following spans, because kernels acknowledge in steps (output-watch.ts).
  */
 export interface MinimumProgress {
   readonly everyMs: number;
@@ -31,105 +31,106 @@ export interface MinimumProgress {
 
 /** One connection, in order and reliable in both directions. */
 export interface Stream {
-  /** The peer as it was when the connection was made, so it is still known when the peer is gone. */
+  /** The address of the peer. It is kept, so it is still known after the stream has closed. */
   readonly remoteAddress: SocketAddress;
-  /** Known while the stream is open. */
+  /** Our own address. Reading it after the stream has closed throws. */
   readonly localAddress: SocketAddress;
-  /** Known while the stream is open: the process at the other end of a Unix socket, null for all others. */
+  /** The process at the other end of a Unix socket; null for other sockets. Reading it after the stream has closed throws. */
   readonly peerCredentials: PeerCredentials | null;
-  /** Who hears of this stream. It may be replaced at any time: so a protocol is upgraded. */
+  /** Its methods are called for this stream. A program may replace it at any time, for example to upgrade the protocol. */
   handler: StreamHandler;
-  /** Bytes accepted by `write` that the kernel has not taken, as far as is known: io_uring tells in the next turn. */
+  /** Written bytes that the kernel has not taken. On io_uring, bytes for which `write` returned true count from the next turn on. */
   readonly queuedBytes: number;
-  /** True from `end` on, and once the stream is closing: a further `write` throws after `end`, and is lost after `close`. */
+  /** True after `end`, and once the stream is closing. After `end` a further `write` throws; after `close` it is ignored. */
   readonly isEnded: boolean;
   /**
-   * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: not all
-   * are sent yet, as the kernel has no room or the stream has had its share of the turn; the rest is queued, and `onDrain` will tell;
-   * a program that goes on regardless ends at `maxQueuedBytes` with ENOBUFS. `hasMore`: another write follows at once, so these bytes
-   * need no packet of their own.
+   * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: the kernel has
+   * no room, or the stream has used up its share of the turn; the rest is queued, and `onDrain` reports when it is sent. If a program
+   * goes on writing, its stream ends at `maxQueuedBytes` with ENOBUFS. `hasMore`: another write follows at once, so these bytes need
+   * no packet of their own.
    */
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   /**
-   * As `write`, but the caller gives the bytes away: what cannot be sent yet is kept and not copied. If their memory is shrunk or
-   * transferred meanwhile, the stream ends with EFAULT.
+   * As `write`, but the caller gives the bytes away: the stream keeps what it cannot send yet, and does not copy it. If the program
+   * shrinks or transfers their memory before they are sent, the stream ends with EFAULT.
    */
   writeOwned(bytes: Uint8Array): boolean;
   /**
-   * No `onData` until `resume`: the peer's bytes wait in the kernel, whose full buffer in the end stops the peer. If the connection breaks
-   * meanwhile, its last bytes wait there, too: after `resume` they come, and then `onClose`.
+   * Stops `onData` until `resume`. The peer's bytes wait in the kernel; when its buffer is full, TCP stops the peer. If the connection
+   * breaks during a pause, its last bytes are kept: after `resume` they come, and then `onClose`.
    */
   pause(): void;
   resume(): void;
   /**
-   * Asks the kernel whether bytes of the peer have arrived that `onData` has not brought yet. It costs a system call, and is for a
-   * program that is about to `end`: those bytes would get no answer.
+   * Whether bytes of the peer have arrived that `onData` has not delivered yet. It costs a system call. A program calls it before
+   * `end`, because a request in those bytes would get no response.
    */
   hasInput(): boolean;
-  /** Sends what is queued, then FIN. The peer may go on sending; when it has ended too, the stream closes. */
+  /** Sends what is queued, then FIN. The peer may go on sending. When it has ended its side as well, the stream closes. */
   end(): void;
   /**
-   * Closes now, both ways. What `write` has answered true for is sent, all else is dropped. On io_uring `queuedBytes` may count some
-   * of what is sent.
+   * Closes both directions now. Bytes for which `write` returned true are sent; all others are dropped. On io_uring `queuedBytes`
+   * may count some of the bytes that are sent.
    */
   close(): void;
-  /** Closes now with RST, so that the peer learns that something went wrong. */
+  /** Closes now with RST, which tells the peer that the stream did not end normally. */
   abort(): void;
   /**
-   * Calls `onTimeout` once, in `delayMs` or up to one tick later; Infinity takes the deadline back. It counts from the beginning
-   * of the turn; set before `onOpen`, from there.
+   * Calls `onTimeout` once, in `delayMs` or up to one tick later. Infinity removes the deadline. The delay counts from the beginning
+   * of the turn. If it is set before `onOpen`, it counts from `onOpen`.
    */
   setDeadline(delayMs: number): void;
   /**
-   * While something is queued, a peer that takes less than this ends the stream with RST and ETIMEDOUT. What counts is what the peer's
-   * kernel has acknowledged. Null, as at first: a peer may take for ever. Setting it begins a new count.
+   * While something is queued, the stream ends with RST and ETIMEDOUT if the peer takes less than this. Bytes count when the peer's
+   * kernel acknowledges them. Null, the default, sets no minimum. Setting it starts the count from the beginning.
    */
   minimumProgress: MinimumProgress | null;
   /**
-   * Calls `onTurn` once, when other streams and Node's timers have had their turn. For a program that has much to do: it does some
-   * of it, asks for another turn, and returns. `EventLoop.isTurnSpent` says when it is time.
+   * Calls `onTurn` once, after other streams and Node's timers have had their turn. A program with much work does a part of it, calls
+   * this, and returns. `EventLoop.isTurnSpent` says when to do so.
    */
   awaitTurn(): void;
 }
 
-/** What a program does about a stream. Only onData must be there. */
+/** The callbacks of a program for a stream. Only onData is required. */
 export interface StreamHandler {
-  /** An outgoing connection stands. Before this, writes are queued. */
+  /** An outgoing connection is established. Until then, writes are queued. */
   onOpen?(stream: Stream): void;
-  /** Bytes arrived. They lie in a buffer that the loop reuses: read or copy them before returning. */
+  /** Bytes have arrived. They lie in a buffer that the loop reuses: read or copy them before returning. */
   onData(stream: Stream, bytes: Buffer): void;
-  /** The peer has ended its side. Without this method, ours is ended too. */
+  /** The peer has ended its side. Without this method, the stream ends ours, too. */
   onEnd?(stream: Stream): void;
   /**
-   * All that was queued has been handed to the kernel. It may come where no `write` has answered false: that the kernel has no room
-   * may turn out later.
+   * The kernel has taken all that was queued. On io_uring this may come although no `write` returned false, because `write` does not
+   * know yet whether the kernel has room.
    */
   onDrain?(stream: Stream): void;
-  /** The turn that `awaitTurn` has asked for. */
+  /** The turn for which the program called `awaitTurn`. */
   onTurn?(stream: Stream): void;
   /** The deadline has passed. Without this method, the stream closes with ETIMEDOUT. */
   onTimeout?(stream: Stream): void;
   /**
-   * True: a paused stream ends as soon as its connection breaks, and the last bytes of the peer are lost. For a program that could do
-   * nothing with them, and wants to know of the end.
+   * True: a paused stream ends as soon as its connection breaks, and the last bytes of the peer are lost. This is for a program that
+   * has no use for these bytes, and stops its work when the stream ends.
    */
   readonly endsAtBreak?: boolean;
   /**
-   * The end. `error` is null where the program ended it, by a call or by an exception in a callback, or both sides did. With an
-   * error, bytes that were still to be sent are lost. A proxy answers null with `end` on its other side, and not with `close`: there
-   * may still be bytes in its queue.
+   * The end. `error` is null if the program ended the stream, by a call or by an exception in a callback, or if both sides ended. With
+   * an error, bytes that were still to be sent are lost. On null, a proxy calls `end` on its other stream, and not `close`, because
+   * that one may still have bytes in its queue.
    */
   onClose?(stream: Stream, error: SystemError | null): void;
 }
 
 export interface Listener {
-  /** Where it really listens: with the port that the kernel chose for port 0. */
+  /** The address on which it listens. For port 0 it has the port that the kernel chose. */
   readonly address: SocketAddress;
-  /** Takes no more connections. Those accepted live on; the kernel resets those that wait to be accepted. */
+  /** Accepts no more connections. Accepted ones go on; the kernel resets those that wait to be accepted. */
   close(): void;
   /**
-   * Lets nobody begin a connection any more, takes those that the kernel has completed, and then closes; `onClosed` tells when. TCP
-   * handshakes that are under way get `waitMs` to complete. A socket that others share is left to them at once.
+   * Refuses new connections, accepts those that the kernel has completed, closes, and then calls `onClosed`. TCP handshakes that are
+   * under way get `waitMs` to complete. If other processes share the socket, it
+   * refuses nothing, accepts for one turn at most, and leaves the rest to them.
    */
   closeWhenEmpty(waitMs: number, onClosed: () => void): void;
 }
@@ -139,9 +140,9 @@ export type OnConnection = (stream: Stream) => StreamHandler;
 
 export interface AdoptListenerOptions {
   /**
-   * The listener has ended because of an error that no waiting can mend, and is closed already: somebody who shares its socket has shut
-   * it down (accept4, EINVAL), or the kernel refuses the loop itself (epoll_wait, io_uring_enter). Without this method the error
-   * becomes an uncaught exception.
+   * The listener has closed because of an error that does not pass: another process that shares the socket has shut it down (accept4,
+   * EINVAL), or the kernel refuses the loop itself (epoll_wait, io_uring_enter). Without this method the error becomes an uncaught
+   * exception.
    */
   readonly onFailure?: (error: SystemError) => void;
 }
@@ -149,7 +150,7 @@ export interface AdoptListenerOptions {
 export interface ListenerOptions extends ListenOptions, AdoptListenerOptions {}
 
 export interface ConnectOptions extends SocketOptions {
-  /** How long to wait for the peer's answer: 30 s unless said otherwise. The kernel alone would wait some two minutes. */
+  /** How long to wait for the connection, by default `LoopLimits.connectTimeoutMs`. The kernel alone would wait some two minutes. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -157,10 +158,9 @@ export interface ConnectOptions extends SocketOptions {
 export interface UdpPort {
   readonly address: SocketAddress;
   /**
-   * False: the datagram is lost, as datagrams may be, and the port goes on. The kernel had no room, or the port is closed; or the
-   * kernel refused it, and then `onError` is told soon, of one refusal at a time. Whom an answer would go to is for a stranger
-   * to say: a sender without a port or a route, or an answer that is too large, must not become an exception in `onMessage`.
-   * What is no address or no bytes is a mistake of the program, and throws.
+   * False: the datagram is lost, and the port goes on. Either the kernel had no room, or the port is closed, or the kernel refused the
+   * datagram. After a refusal `onError` is called soon, for one refusal at a time. A refusal does not throw, because a stranger can
+   * cause it: a datagram may come from an address without a port or a route. An argument that is not an address or not bytes throws.
    */
   send(bytes: Uint8Array, to: SocketAddress): boolean;
   close(): void;
@@ -170,46 +170,46 @@ export interface UdpHandler {
   /** A whole datagram. The bytes are valid until this returns. */
   onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
   /**
-   * One datagram has failed: it was larger than the loop's receive buffer (recvfrom, EMSGSIZE), the kernel reports an error of an
-   * earlier one (recvfrom), or it refused to send one (sendto, with the address it was for).
+   * A datagram has failed: it was larger than the loop's receive buffer (recvfrom, EMSGSIZE), the kernel reports an error of an
+   * earlier one (recvfrom), or the kernel refused to send it (sendto, with the address it was for).
    */
   onError?(port: UdpPort, error: SystemError): void;
 }
 
-/** Many sockets, one thread. While it has something open it keeps the process alive, unless it was unref'ed. */
+/** Many sockets, one thread. A loop with something open keeps the process alive, unless `unref` was called. */
 export interface EventLoop {
   /**
-   * Throws SystemError or RangeError where it cannot listen, and then leaves nothing behind. The file of a Unix socket goes with the
-   * listener; one on which nobody answers is removed first.
+   * Throws SystemError or RangeError if it cannot listen, and then leaves nothing open. The listener removes the file of its Unix
+   * socket when it closes. A stale file, on which no process listens, is removed first.
    */
   listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener;
   /**
-   * Takes a listening socket over, from another program (socket activation) or made by hand. If it throws, it has not. The file of a
-   * Unix socket stays where it is.
+   * Takes ownership of a listening socket, for example one from socket activation. If it throws, the caller still owns the socket. The
+   * file of a Unix socket is not removed at the end.
    */
   adoptListener(socket: NetSocket, onConnection: OnConnection, options?: AdoptListenerOptions): Listener;
-  /** Takes a connected socket over. If it throws, it has not. */
+  /** Takes ownership of a connected socket. If it throws, the caller still owns the socket. */
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream;
   /**
-   * Connects. Success is told by `onOpen`, failure by `onClose`. Throws where not even a socket can be made: a proxy that connects
-   * in a callback must catch that, or it ends when descriptors run out.
+   * Connects. `onOpen` reports success, `onClose` failure. Throws if no socket can be made. A proxy that connects in a callback must
+   * catch that, or it ends when descriptors run out.
    */
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream;
   bindUdp(address: SocketAddress, handler: UdpHandler, options?: SocketOptions): UdpPort;
   ref(): void;
   unref(): void;
-  /** Milliseconds on a clock that never goes back. It stands still within a turn. */
+  /** Milliseconds on a clock that never goes back. The value stays the same within a turn. */
   now(): number;
   /** As `now`, without the time in which the process was stalled (active-clock.ts). Deadlines count from it. */
   activeNow(): number;
-  /** Whether the turn has taken its time (`turnMs`): whoever has more to do asks for another one. Asking reads the clock. */
+  /** Whether the turn has used up its time (`turnMs`). A program with more to do then calls `awaitTurn`. Reading this reads the clock. */
   readonly isTurnSpent: boolean;
-  /** Milliseconds since 1970, on the clock on the wall, which people set. */
+  /** Milliseconds since 1970, on the system clock, which can be set forward and back. */
   wallNow(): number;
-  /** Calls back once, not before `delayMs` have passed; Infinity is never. It keeps no process alive, and outlives the loop. */
+  /** Calls back once, not before `delayMs` have passed; with Infinity never. It does not keep the process alive, and it outlives the loop. */
   after(delayMs: number, callback: () => void): Alarm;
-  /** Listeners, streams and UDP ports that are open. */
+  /** How many listeners, streams and UDP ports are open. */
   readonly openCount: number;
-  /** Closes all of them; every stream still gets its `onClose`. Then the loop is gone. Closing twice does nothing. */
+  /** Closes all of them, and then itself. Every stream still gets its `onClose`. Closing twice does nothing. */
   close(): void;
 }

@@ -1,36 +1,36 @@
 /**
- * The limits of an event loop, and their defaults, which suit a server.
+ * The limits of an event loop. Their defaults suit a server.
  *
  * Next: slow-start.ts
  */
 
 export interface LoopLimits {
-  /** What is delivered in one turn, before Node's own loop gets its turn again. */
+  /** How many events are delivered in one turn, before Node's own loop goes on. */
   readonly maxEventsPerTurn: number;
   /** How many connections one listener accepts in a turn. */
   readonly acceptsPerTurn: number;
-  /** How many datagrams one UDP port takes in a turn. */
+  /** How many datagrams one UDP port receives in a turn. */
   readonly datagramsPerTurn: number;
   /**
-   * How long one part of a turn (turn-budget.ts) may take. What is left then waits until Node's loop has gone round. One callback that
+   * How long one part of a turn (turn-budget.ts) may take. The rest of the work waits until Node's loop has run once. A callback that
    * takes longer is not interrupted.
    */
   readonly turnMs: number;
-  /** How much all streams together send in one part of a turn: what the kernel copies in some 5 ms. Small writes are sent even above it: they would only wait. */
+  /** How much all streams together send in one part of a turn: the kernel copies as much in some 5 ms. Small writes are sent even above it. */
   readonly sentBytesPerTurn: number;
   /**
-   * The share of one stream in that. It goes on in the next turn, when others have had theirs. Each share wakes a fast reader once more:
-   * with 256 KiB an answer of a megabyte costs 40 % more on loopback, with 1 MiB as much as in one piece.
+   * The share of one stream in that. A stream with more to send goes on in the next turn, after the shares of others. Each share wakes a
+   * fast reader once more: on loopback, a response of a megabyte costs 40 % more with 256 KiB, and with 1 MiB as much as in one send.
    */
   readonly sentBytesPerStream: number;
   /**
-   * How much one recv(2) can bring. No datagram is larger than 64 KiB, so none is cut. Streams on io_uring receive into other
-   * buffers (RingSizes).
+   * The size of the receive buffer. A UDP datagram has less than 64 KiB, so the default cuts none. Streams on io_uring receive into
+   * other buffers (RingSizes).
    */
   readonly receiveBufferBytes: number;
-  /** A stream whose program writes on while more than this is queued ends with ENOBUFS: such a queue has no end. */
+  /** A write while more than this is queued ends the stream with ENOBUFS: the program does not wait for `onDrain`. */
   readonly maxQueuedBytes: number;
-  /** How late a deadline may fire. */
+  /** How late `onTimeout` may come. */
   readonly tickMs: number;
   /** How long a listener rests when descriptors run out. */
   readonly acceptRestMs: number;

@@ -1,14 +1,14 @@
 /**
- * OutputWatch: whether the peer of a stream takes what is queued for it. A stream has one only once something was queued.
+ * OutputWatch: checks whether the peer of a stream takes what is queued for it. A stream makes one when it first queues something.
  *
- * The stream itself sees little of that: the kernel reports room for more only when a third of its buffer is free again, and that
+ * The stream itself cannot see that: the kernel reports room for more only when a third of its buffer is free again, and that
  * buffer may hold megabytes. A reader of 1 KB/s would look like one that reads nothing. So the watch asks the kernel how much the
- * peer has acknowledged, and only at its own deadlines: a stream that drains in time costs no system call.
+ * peer has acknowledged. It asks only at its own deadlines, so a stream that drains in time costs no system call.
  *
- * What is acknowledged grows in steps. A peer whose buffer is full tells of new room only when there is much of it: 64 KiB on loopback, a
- * sixteenth of the buffer elsewhere, which is 400 KB where it has grown to 6 MB. A steady reader of 10 KB/s seems to take nothing for
- * seconds, and then all at once. So what a peer takes beyond the minimum counts for the spans that follow, but for three at most: a peer
- * that stops is ended after one span if it has taken nothing before, and after four if it has.
+ * The acknowledged bytes grow in steps. A peer whose buffer was full announces new room only when there is much of it: 64 KiB on
+ * loopback, elsewhere a sixteenth of its buffer, which is 400 KB of a buffer of 6 MB. A steady reader of 10 KB/s seems to take nothing
+ * for seconds, and then all at once. So bytes that a peer takes beyond the minimum count for the following spans, but for three at
+ * most. A peer that stops reading is ended after one span if it was never ahead, and after up to four if it was.
  *
  * Next: loop-limits.ts
  */
@@ -16,26 +16,26 @@
 import type { Deadlines, Timed } from './deadlines.ts';
 import type { MinimumProgress } from './event-loop.ts';
 
-/** The stream, as far as the watch needs it. */
+/** What the watch needs of the stream. */
 export interface WatchedOutput {
-  /** Bytes that the peer has taken, of which `sentBytes` were given to the kernel since the watch began. It only grows. */
+  /** How many bytes the peer has taken, if `sentBytes` were given to the kernel since the watch began. Only its growth counts. */
   takenBytes(sentBytes: number): number;
   /** The peer is too slow. */
   peerIsStuck(): void;
 }
 
-/** The kernel is asked for the first time after so long at most: most streams have drained by then. */
+/** The first look at the kernel comes after this time at most. Most streams have drained by then. */
 const MAX_FIRST_LOOK_MS = 1_000;
 
-/** Of the time for the first progress, the part before the first look. */
+/** The first look comes after this part of the first span. */
 const FIRST_LOOK_PART = 1 / 4;
 
-/** For so many spans ahead a peer can take. */
+/** A peer can be this many spans ahead. */
 const MAX_SPANS_AHEAD = 3;
 
 /**
- * More than a kernel acknowledges for a peer that reads nothing: its buffer begins with 128 KiB and grows only with what is read, and
- * SO_RCVBUF reaches 416 KiB.
+ * A kernel acknowledges less than this if its program reads nothing: its buffer begins with 128 KiB and grows only with what is read,
+ * and SO_RCVBUF reaches 416 KiB.
  */
 const MAX_UNREAD_BYTES = 512 * 1024;
 
@@ -44,16 +44,16 @@ const NEVER = Number.POSITIVE_INFINITY;
 export class OutputWatch implements Timed {
   deadlineAt = NEVER;
   deadlineSlot = -1;
-  /** What the stream has given to the kernel since the watch was made. */
+  /** How many bytes the stream has given to the kernel since the watch was made. */
   sentBytes = 0;
   readonly #output: WatchedOutput;
   readonly #deadlines: Deadlines;
   readonly #minimum: MinimumProgress;
-  /** Since the last look; 0 before the first one, which has none to be compared with. */
+  /** The time from the last look to the next; 0 before the first look. */
   #spanMs = 0;
-  /** At the last look. */
+  /** What the peer had taken at the last look. */
   #takenBytes = 0;
-  /** What the peer has taken beyond the minimum. It stays when the watch stops: a peer that has been fast is no stranger. */
+  /** What the peer has taken beyond the minimum. It is kept when the watch stops, and counts when it starts again. */
   #aheadBytes = 0;
 
   constructor(output: WatchedOutput, deadlines: Deadlines, minimum: MinimumProgress) {
@@ -69,12 +69,12 @@ export class OutputWatch implements Timed {
     this.#deadlines.set(this, now + this.#firstLookMs);
   }
 
-  /** Nothing is queued any more. */
+  /** The queue is empty. */
   stop(): void {
     if (this.deadlineAt !== NEVER) this.#deadlines.set(this, NEVER);
   }
 
-  /** The stream goes. */
+  /** The stream is disposed of. */
   remove(): void {
     this.#deadlines.remove(this);
   }
@@ -93,7 +93,7 @@ export class OutputWatch implements Timed {
       this.#aheadBytes = bytes * MAX_SPANS_AHEAD; // it was fast before the first look
     }
     this.#takenBytes = takenBytes;
-    // The time before the first look is part of the first span's time.
+    // The time before the first look is part of the first span.
     this.#spanMs = this.#spanMs === 0 ? everyMs - this.#firstLookMs : everyMs;
     this.#deadlines.set(this, now + this.#spanMs);
   }

@@ -1,27 +1,27 @@
 /**
- * SlowStart: how many times to call accept4(2) or recvfrom(2) when a descriptor is ready, before asking epoll again.
+ * SlowStart: how many times to call accept4(2) or recvfrom(2) in a turn in which the descriptor is ready.
  *
- * Calling until EAGAIN wastes a call on each lone connection, which doubles its price. Calling once per turn makes the
- * last of 512 waiting clients wait for 512 turns. So a turn begins with one call, and each turn in a row that finds the
- * descriptor ready again doubles the number, as TCP does with its window: a lone connection costs one call, a crowd is
- * taken in a few turns.
+ * Calling until EAGAIN wastes a call on each single connection, which doubles its cost. With one call per turn the last of 512
+ * waiting clients waits for 512 turns. So the first turn makes one call, and each turn in a row that finds the descriptor ready
+ * again doubles the number, as TCP does with its window. A single connection costs one call, and a crowd is accepted in a few
+ * turns.
  *
  * Next: setbacks.ts
  */
 
 export class SlowStart {
-  readonly #most: number;
+  readonly #max: number;
   #limit = 1;
   #lastTurn = Number.NEGATIVE_INFINITY;
 
-  /** `most` bounds the work of one turn. */
-  constructor(most: number) {
-    this.#most = most;
+  /** `max` limits the calls of one turn. */
+  constructor(max: number) {
+    this.#max = max;
   }
 
-  /** Calls `step` up to the limit of this turn, or until it answers false: nothing is left. */
+  /** Calls `step` up to the limit of this turn, or until it returns false because nothing is left. */
   run(turn: number, step: () => boolean): void {
-    this.#limit = turn === this.#lastTurn + 1 ? Math.min(this.#limit * 2, this.#most) : 1;
+    this.#limit = turn === this.#lastTurn + 1 ? Math.min(this.#limit * 2, this.#max) : 1;
     this.#lastTurn = turn;
     for (let done = 0; done < this.#limit; done++) {
       if (step()) continue;

@@ -1,6 +1,9 @@
 /**
- * SocketListener: what every listener has in common, whatever loop it is on: what becomes of a connection, of an error instead of
- * one, and of the clients when descriptors run out (descriptor-shortage.ts).
+ * SocketListener: what the listeners of both loops share. It accepts connections, decides what an error of accept4(2) means, and
+ * rests when descriptors run out (descriptor-shortage.ts).
+ *
+ * The socket is non-blocking. A connection may end between the report and accept4(2), or another process that shares the socket may
+ * accept it. A blocking call would then stop the whole thread until the next client.
  *
  * Next: socket-udp-port.ts
  */
@@ -16,27 +19,28 @@ import type { Alarm } from './host.ts';
 import type { ListenerSetup, LoopContext, Member } from './member.ts';
 import { SlowStart } from './slow-start.ts';
 
-/** A sockaddr buffer for accept4(2); what was written is copied out before the next call. */
+/** Scratch space: accept4(2) writes the address of the client here, and `#acceptOne` copies it out. */
 const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
 const peerLength = new Int32Array(1);
 
-/** There is nothing left to accept with. */
-const starving: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
+/** Descriptors or memory have run out. */
+const shortageErrors: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
 
 /**
- * The socket itself accepts no more. EINVAL: it does not listen any more, because somebody who shares it has shut it down. All other
- * errors are about the connection that was to be taken, or about the moment (accept(2): "treat them like EAGAIN by retrying").
+ * The socket itself cannot accept any more. EINVAL: it does not listen any more, because a process that shares it has shut it down.
+ * All other errors are about one connection, or pass (accept(2): "treat them like EAGAIN by retrying").
  */
-const endOfListener: readonly number[] = [EBADF, EFAULT, EINVAL, ENOTSOCK];
+const fatalErrors: readonly number[] = [EBADF, EFAULT, EINVAL, ENOTSOCK];
 
 /**
- * Calls of accept4(2) in a row that bring no connection, before the listener rests. Some errors never end: EPERM of a firewall,
- * EPROTO. Each connection that a firewall forbids costs one call, so a few of them must not delay the others.
+ * The listener rests after this many calls of accept4(2) in a row without a connection. Some errors do not pass, such as EPERM of a
+ * firewall and EPROTO. The limit is high because each connection that a firewall forbids costs one call, and some of them must not
+ * delay the others.
  */
-const MAX_VAIN_ACCEPTS = 1_000;
+const MAX_FAILED_ACCEPTS = 1_000;
 
-/** The same, right after a rest that did not help: a listener that keeps failing then costs less than 1 % of a core. */
-const MAX_VAIN_ACCEPTS_AFTER_REST = 10;
+/** The same, right after a rest without success. A listener that keeps failing then costs less than 1 % of a core. */
+const MAX_FAILED_ACCEPTS_AFTER_REST = 10;
 
 export abstract class SocketListener<C extends LoopContext> implements Listener, Member {
   readonly address: SocketAddress;
@@ -47,9 +51,9 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   protected readonly setup: ListenerSetup;
   readonly #slowStart: SlowStart;
   readonly #shortage: DescriptorShortage;
-  /** Since the last connection. */
-  #vainAccepts = 0;
-  /** Nobody new is let in: when to look at the queue for the last time. */
+  /** Calls of accept4(2) without a connection, since the last connection. */
+  #failedAccepts = 0;
+  /** `closeWhenEmpty` was called. The alarm rings when the queue is to be emptied. */
   #lastLook: Alarm | null = null;
   #onClosed: (() => void) | null = null;
 
@@ -66,7 +70,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   protected abstract startAccepting(): void;
   protected abstract stopAccepting(): void;
 
-  /** What `onFailure` throws: the listener is closed already. */
+  /** `onFailure` threw. There is nothing to do: the listener is closed already. */
   onThrow(): void {}
 
   close(): void {
@@ -80,7 +84,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   closeWhenEmpty(waitMs: number, onClosed: () => void): void {
     this.#onClosed = onClosed;
     if (this.isClosing) this.context.turn.settleLater(this);
-    else this.#lookAgainIn(this.#refuseNewcomers() ? waitMs : 0);
+    else this.#lookAgainIn(this.#refuseNewConnections() ? waitMs : 0);
   }
 
   lose(error: SystemError): void {
@@ -95,7 +99,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     return this.#shortage.isResting;
   }
 
-  /** The last thing that happens to a listener. */
+  /** Closes the socket, and removes the listener from the loop. Nothing happens to it after that. */
   protected dispose(): void {
     if (!this.socket.isClosed) {
       const { fd } = this.socket;
@@ -108,12 +112,12 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     onClosed?.();
   }
 
-  /** Connections wait: takes some of them in. */
+  /** The socket is readable: accepts as many connections as SlowStart allows. */
   protected accept(turn: number): void {
     this.#slowStart.run(turn, () => this.#acceptOne());
   }
 
-  /** Whether it is worth calling again. */
+  /** Returns whether another call may succeed. */
   #acceptOne(): boolean {
     if (this.isClosing || this.isResting) return false;
     peerLength[0] = peer.length;
@@ -127,12 +131,12 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     try {
       stream = this.context.addStream(socket, address);
     } catch {
-      // epoll_ctl(2) has no memory or no watches left: as bad as no descriptor.
-      this.#starve();
+      // epoll_ctl(2) has no memory or no watches left. That passes, as a lack of descriptors does.
+      this.#beginShortage();
       return false;
     }
     this.#shortage.ended();
-    this.#vainAccepts = 0;
+    this.#failedAccepts = 0;
     try {
       stream.handler = this.setup.onConnection(stream);
     } catch (error) {
@@ -143,15 +147,15 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   }
 
   /**
-   * Answers whether handshakes may still be under way. The kernel completes those of a Unix socket within connect(2), and refuses
-   * newcomers after shutdown(2), with its queue left to us. TCP would throw its queue away: there a filter drops what would begin a
-   * connection. Its sender tries again after a second, and finds the next server, or none.
+   * Returns whether handshakes may still be under way. After shutdown(2) a Unix socket refuses new connections and keeps its queue, and
+   * it has no handshakes: connect(2) completes them. TCP would drop its queue, so there a filter drops each packet that begins a
+   * connection. Its sender tries again after a second, and reaches the next server if there is one.
    */
-  #refuseNewcomers(): boolean {
+  #refuseNewConnections(): boolean {
     const { libc, fd } = this.socket;
     if (this.setup.isShared) return false;
     if (!('path' in this.address)) return !this.socket.hasFilter && this.socket.tryAttachFilter(noSyn);
-    this.setup.file?.remove(); // now: the next server may be started as soon as this one is stopped
+    this.setup.file?.remove(); // now, because the next server may start before this one has closed
     libc.shutdown(fd, SHUT_RD);
     return false;
   }
@@ -160,7 +164,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     this.#lastLook = this.context.host.alarm(delayMs, () => this.context.turn.guard(this, () => this.#takeLast()));
   }
 
-  /** Closes behind the last one that waits. */
+  /** Accepts the connections that wait, and closes after the last one. */
   #takeLast(): void {
     for (let i = 0; i < this.context.acceptsPerTurn; i++) {
       if (this.#acceptOne()) continue;
@@ -168,23 +172,23 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
       this.close();
       return;
     }
-    // There are more than a turn may take, or no descriptors for them. A shared queue may never be empty.
+    // More connections wait than a turn may accept, or there are no descriptors for them. A shared queue may never be empty.
     if (this.setup.isShared) this.close();
     else this.#lookAgainIn(this.isResting ? this.context.acceptRestMs : 0);
   }
 
   #refused(result: number): boolean {
-    if (starving.includes(-result)) {
-      this.#starve();
+    if (shortageErrors.includes(-result)) {
+      this.#beginShortage();
       return false;
     }
-    if (endOfListener.includes(-result)) {
+    if (fatalErrors.includes(-result)) {
       this.lose(new SystemError('accept4', result, this.address));
       return false;
     }
-    // EAGAIN counts as well: where processes share the socket another one was faster, but a kernel that never means it must not spin.
-    if (++this.#vainAccepts >= MAX_VAIN_ACCEPTS) {
-      this.#vainAccepts = MAX_VAIN_ACCEPTS - MAX_VAIN_ACCEPTS_AFTER_REST;
+    // EAGAIN counts as well. It is normal if another process has accepted the connection, but it must not repeat without end.
+    if (++this.#failedAccepts >= MAX_FAILED_ACCEPTS) {
+      this.#failedAccepts = MAX_FAILED_ACCEPTS - MAX_FAILED_ACCEPTS_AFTER_REST;
       this.stopAccepting();
       this.#shortage.rest();
       return false;
@@ -192,7 +196,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     return result !== -EAGAIN;
   }
 
-  #starve(): void {
+  #beginShortage(): void {
     this.stopAccepting();
     this.#shortage.begin();
   }

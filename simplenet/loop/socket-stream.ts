@@ -1,8 +1,8 @@
 /**
- * SocketStream: what every connection has in common, whatever loop it is on: its addresses, its deadline, the ways in which it
- * ends. How bytes come and go is left to epoll-stream.ts and uring-stream.ts.
+ * SocketStream: what the connections of both loops share: addresses, deadlines, half-close, errors, and the ways in which a stream
+ * ends. epoll-stream.ts and uring-stream.ts receive and send bytes.
  *
- * Closing is not carried out at once but when the turn ends: `finish` notes it, `settle` does it.
+ * A stream closes its socket when the turn ends, not at once: `finish` marks it, and `settle` closes it.
  *
  * Next: socket-listener.ts
  */
@@ -35,21 +35,21 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   protected hasEnded = false;
   protected isFinSent = false;
   protected isPeerEnded = false;
-  /** It is over; `settle` will see to it. */
+  /** The stream has ended; `settle` will close the socket. */
   protected isClosing = false;
   protected isAborted = false;
   protected error: SystemError | null = null;
-  /** A struct sockaddr until somebody asks, which in most connections nobody does. */
+  /** A struct sockaddr until `remoteAddress` decodes it. Most programs never read it. */
   #peer: SocketAddress | Uint8Array;
-  /** A deadline that was set before the connection stood counts from then. */
+  /** A delay that was set while the stream was connecting. It counts from `opened`. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
   #wantsTurn = false;
   #isGone = false;
-  /** Calls in a row that the kernel has refused for the moment. */
+  /** Calls in a row that the kernel has refused (`isPassing`). */
   #setbacks = 0;
   #rest: Alarm | null = null;
   #minimumProgress: MinimumProgress | null = null;
-  /** Only once something was queued. */
+  /** Null until something is queued. */
   #outputWatch: OutputWatch | null = null;
 
   constructor(
@@ -129,7 +129,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   set minimumProgress(minimum: MinimumProgress | null) {
-    if (this.isClosing) return; // what may still be on its way then is watched already
+    if (this.isClosing) return; // bytes that are still being sent are watched already
     this.#minimumProgress = minimum;
     this.#outputWatch?.remove();
     this.#outputWatch = null;
@@ -169,7 +169,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     else this.context.turn.guard(this, () => this.handler.onTimeout?.(this));
   }
 
-  /** Ends the stream; `onClose` will tell, with that error. The first call counts. */
+  /** Ends the stream. `onClose` will get the error. Only the first call has an effect. */
   finish(error: SystemError | null): void {
     if (this.isClosing) return;
     this.isClosing = true;
@@ -181,12 +181,12 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     this.finish(error);
   }
 
-  /** It makes no calls for a moment, because the kernel refuses them again and again. */
+  /** The stream makes no calls for a moment, because the kernel has refused many in a row. */
   protected get isResting(): boolean {
     return this.#rest !== null;
   }
 
-  /** A call was refused for the moment (`isPassing`). It is made again when the kernel says so, or after a rest. */
+  /** The kernel refused a call (`isPassing`). It is repeated when the kernel reports the socket, or after a rest. */
   protected setBack(): void {
     const restMs = pauseMsAfter(++this.#setbacks);
     if (restMs === 0 || this.#rest !== null) return;
@@ -207,45 +207,47 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     this.settleLater();
   }
 
-  /** Bytes are on their way that must go before FIN. */
+  /** Bytes must still be sent before FIN. */
   protected abstract readonly isSending: boolean;
 
-  /** Something is queued, and the program knows it. */
+  /** `queuedBytes` has become greater than 0. */
   protected outputQueued(): void {
     const minimum = this.#minimumProgress;
     if (minimum !== null && !this.isConnecting && !this.isClosing) this.watchOutput(minimum);
   }
 
-  /** Goes on with the watch that there is, and where there is none, begins one. */
+  /** Starts the output watch. Makes one if there is none. */
   protected watchOutput(minimum: MinimumProgress): void {
     this.#outputWatch ??= new OutputWatch(this, this.context.deadlines, minimum);
     this.#outputWatch.start(this.context.turn.activeNow());
   }
 
-  /** The kernel has taken so many bytes. */
+  /** The kernel has taken `bytes` more bytes. */
   protected outputSent(bytes: number): void {
     if (this.#outputWatch === null) return;
     this.#outputWatch.sentBytes += bytes;
     if (this.queuedBytes === 0) this.#outputWatch.stop();
   }
 
-  /** The connection is on its way, for that long at most. */
+  /** Sets the time limit of a connection attempt. */
   protected connectWithin(timeoutMs: number): void {
     this.context.deadlines.set(this, this.context.turn.activeNow() + timeoutMs);
   }
 
-  /** False where writing is in vain; throws where it is a mistake. */
+  /** Returns false if the stream is closing. Throws for a mistake of the program. */
   protected mayWrite(bytes: Uint8Array, length: number): boolean {
-    if (this.isClosing) return false; // the peer may leave at any time: writing on is no mistake of the program
+    if (this.isClosing) return false; // not a mistake: the peer may disconnect at any time
     if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
-    const most = intrinsicByteLength(bytes);
-    if (!Number.isInteger(length) || length < 0 || length > most) {
-      throw new RangeError(`${String(length)} of ${most} bytes cannot be written`);
+    const byteLength = intrinsicByteLength(bytes);
+    if (!Number.isInteger(length) || length < 0 || length > byteLength) {
+      throw new RangeError(
+        `length must be an integer from 0 to ${byteLength}, the size of the bytes, not ${String(length)}`,
+      );
     }
     return true;
   }
 
-  /** The connection stands. */
+  /** The connection is established. */
   protected opened(): void {
     this.isConnecting = false;
     this.setDeadline(this.#delayOnceOpenMs);
@@ -259,11 +261,11 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (this.handler.onEnd !== undefined) this.handler.onEnd(this);
     else this.end();
     if (this.isFinSent) this.finish(null);
-    // Otherwise our side is still open, and the descriptor stays readable for ever: watch it no more.
+    // Our side is still open, and the descriptor stays readable from now on. `settle` stops watching it for input.
     else this.settleLater();
   }
 
-  /** shutdown(2). If the peer has ended too, the close(2) that follows anyway sends the same FIN. */
+  /** shutdown(2). If the peer has ended its side, close(2) follows at once and sends the same FIN. */
   protected sendFin(): void {
     if (this.isPeerEnded) {
       this.finish(null);
@@ -275,9 +277,9 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   /**
-   * POLLHUP or POLLERR, while we do not read. False: both ways are shut, or the connection is broken, but bytes may still wait to be
-   * read. Linux keeps what came before an RST, and recv(2) gives it before it gives the error. A stream that has
-   * something to send ends: send(2) tells the error, too.
+   * Handles POLLHUP or POLLERR while we do not read. Returns whether the stream has ended. It has not if bytes may still wait to be
+   * read: Linux keeps bytes that came before an RST, and recv(2) returns them before the error. A stream that has something to send
+   * ends, because send(2) would fail with the error, too.
    */
   protected hungUp(): boolean {
     let error = 0;
@@ -292,7 +294,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (error === 0) error = this.socket.takeError();
     if (error !== 0) this.fail('recv', -error);
     else if (this.isPeerEnded)
-      this.fail('send', -EPIPE); // a Unix peer has closed both ways: nobody will read
+      this.fail('send', -EPIPE); // a Unix peer has closed both directions, and will not read
     else return false;
     return true;
   }
@@ -305,9 +307,9 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (!this.#isGone) this.context.turn.settleLater(this);
   }
 
-  /** The last thing that happens to a stream. */
+  /** Closes the socket, and removes the stream from the loop. After `onClose` nothing happens to it. */
   protected dispose(): void {
-    /* c8 ignore next -- `settle` delivers what was held, and where that ends the stream it may come once more. */
+    /* c8 ignore next -- `settle` delivers held bytes; a callback that ends the stream there may cause a second call. */
     if (this.#isGone) return;
     this.#isGone = true;
     const { fd } = this.socket;

@@ -1,11 +1,11 @@
 /**
- * SocketUdpPort: a UDP socket on a loop that says when it is readable, as epoll does.
+ * SocketUdpPort: a UDP socket on a loop that reports when it is readable, as epoll does.
  *
- * It queues nothing. A datagram for which the kernel has no room is lost, and `send` says so: the network may lose it
- * at any other place as well, so every protocol over UDP is ready for that, and a queue would only make it late.
+ * It does not queue. A datagram for which the kernel has no room is lost, and `send` returns false. The network may lose it at any
+ * other place as well, so every protocol over UDP can handle that. A queue would only make the datagram late.
  *
- * Nor does it throw where the kernel refuses a datagram. An answer goes to where a datagram claims to come from, and whoever
- * forges port 0 there would otherwise end every server that answers.
+ * It does not throw if the kernel refuses a datagram. A server replies to the address that a datagram names as its sender. An
+ * attacker can forge port 0 there, and an exception would end every server that replies.
  *
  * Next: ../epoll/epoll.ts
  */
@@ -31,8 +31,8 @@ export class SocketUdpPort implements UdpPort, Member {
   readonly #slowStart: SlowStart;
   needsSettle = false;
   protected isClosing = false;
-  /** Rings to tell of a refusal. While it is set, others are not told. */
-  #telling: Alarm | null = null;
+  /** Reports a refusal when it rings. Further refusals until then are not reported. */
+  #report: Alarm | null = null;
 
   constructor(context: LoopContext, socket: UdpSocket, handler: UdpHandler, file: SocketFile | null) {
     this.address = socket.localAddress;
@@ -48,7 +48,7 @@ export class SocketUdpPort implements UdpPort, Member {
     const sockaddr = this.#encode(to);
     const result = sockaddr === null ? -EINVAL : tryDespiteEintr(() => this.#socket.trySendTo(bytes, sockaddr));
     if (result >= 0) return true;
-    if (!isPassing(result)) this.#tellSoon(new SystemError('sendto', result, to));
+    if (!isPassing(result)) this.#reportSoon(new SystemError('sendto', result, to));
     return false;
   }
 
@@ -56,13 +56,13 @@ export class SocketUdpPort implements UdpPort, Member {
     this.#slowStart.run(turn, () => this.#receiveOne());
   }
 
-  /** A datagram could not be handled. The next one may. */
+  /** The handler threw. The port goes on with the next datagram. */
   onThrow(): void {}
 
   close(): void {
     if (this.isClosing) return;
     this.isClosing = true;
-    this.#telling?.cancel();
+    this.#report?.cancel();
     this.context.turn.settleLater(this);
   }
 
@@ -79,7 +79,7 @@ export class SocketUdpPort implements UdpPort, Member {
     this.context.forget(fd);
   }
 
-  /** Null for a Unix sender that cannot be written to: it has no name, or one that is not text. */
+  /** Null for a Unix address that cannot be encoded: a sender without a name, or with a name that is not text. */
   #encode(to: SocketAddress): Buffer | null {
     try {
       return this.#socket.encode(to);
@@ -89,16 +89,16 @@ export class SocketUdpPort implements UdpPort, Member {
     }
   }
 
-  /** An alarm, and not the end of this turn: a program that sends again whenever it is told would never let go of the thread. */
-  #tellSoon(error: SystemError): void {
-    if (this.#handler.onError === undefined || this.#telling !== null) return;
-    this.#telling = this.context.host.alarm(0, () => {
-      this.#telling = null;
+  /** Reports with an alarm, not at the end of the turn: a program that sends again on each report would hold the thread. */
+  #reportSoon(error: SystemError): void {
+    if (this.#handler.onError === undefined || this.#report !== null) return;
+    this.#report = this.context.host.alarm(0, () => {
+      this.#report = null;
       this.context.turn.guard(this, () => this.#handler.onError?.(this, error));
     });
   }
 
-  /** Whether it is worth calling again. */
+  /** Returns whether another call may bring a datagram. */
   #receiveOne(): boolean {
     if (this.isClosing) return false;
     const size = this.#socket.tryReceive(this.context.receiveBuffer, 0);

@@ -1,5 +1,5 @@
 /**
- * SpareDescriptor: a descriptor that is given up when no other is left.
+ * SpareDescriptor: an open descriptor of /dev/null. descriptor-shortage.ts closes it when no other descriptor is left, and uses its number.
  *
  * Next: member.ts
  */
@@ -9,7 +9,6 @@ import { Descriptor } from '../kernel/descriptor.ts';
 import type { Libc } from '../kernel/libc.ts';
 import { check } from '../kernel/system-error.ts';
 
-/** A descriptor that does nothing but keep its number from others, until it is needed. */
 export class SpareDescriptor {
   readonly #libc: Libc;
   #held: Descriptor;
@@ -19,7 +18,7 @@ export class SpareDescriptor {
     this.#held = new Descriptor(check('open', this.#open()), libc);
   }
 
-  /** Frees the number while `use` runs. Does nothing where another thread has snatched it earlier. */
+  /** Closes the spare descriptor, calls `use`, and opens it again. If another thread takes the number first, later calls free nothing until one of them can open it again. */
   lend(use: () => void): void {
     this.#held.close();
     use();

@@ -1,13 +1,12 @@
 /**
- * TurnBudget: how much may happen before the loop lets others go on: Node's timers, and connections that wait.
+ * TurnBudget: limits the time and the bytes of a turn, so that Node's timers and other connections can go on.
  *
- * A turn has two parts. First come the news: requests, new connections. Then come the streams that have had a share before and have
- * more to do, one share each, in order. Each part has a budget of time and of bytes to send. Both parts need one of their own: without
- * it a crowd of requests would stop all answers under way, or the answers would keep new clients waiting.
+ * A turn has two parts. The first one delivers news: requests and new connections. The second one continues streams that have had a
+ * share and have more to do, one share each, in order. Each part has its own budget of time and of bytes to send. With one budget
+ * for both, many requests would stop all responses under way, or the responses would make new clients wait.
  *
- * Bytes are counted because one send(2) of a megabyte takes as long as fifty small requests, and so that a test can count them. Time
- * is counted because only the clock knows what a handler costs. Reading the clock takes 35 ns, so `isSpentByEvent` reads it at every
- * fourth event.
+ * Bytes are counted because one send(2) of a megabyte takes as long as fifty small requests, and a test can count them. Time is
+ * measured because a handler may take any time. Reading the clock takes 35 ns, so `isSpentByEvent` reads it at every fourth event.
  *
  * Next: write-queue.ts
  */
@@ -25,11 +24,11 @@ export interface TurnLimits {
 const CLOCK_MASK = 3;
 
 export class TurnBudget {
-  /** Counts the parts of turns: the share of a stream is for one of them. */
+  /** The number of the current part, counted over all turns. A stream has one share in each part. */
   part = 0;
-  /** It is the first part. */
+  /** Whether the current part is the first one of its turn. */
   isForNews = false;
-  /** The share of one stream. */
+  /** The share of one stream in a part. */
   readonly streamBytes: number;
   readonly #host: Host;
   readonly #turnMs: number;
@@ -46,7 +45,7 @@ export class TurnBudget {
     this.streamBytes = limits.sentBytesPerStream;
   }
 
-  /** A part of a turn begins. */
+  /** Begins a part of a turn. */
   begin(now: number, isForNews: boolean): void {
     this.part++;
     this.isForNews = isForNews;
@@ -64,13 +63,13 @@ export class TurnBudget {
     return this.#sentBytes >= this.#turnBytes;
   }
 
-  /** Outside of turns, whether the last one began so long ago. */
+  /** Whether the time of this part has passed. Between turns, whether the time since the last part began has. */
   get isTimeSpent(): boolean {
     if (!this.#isTimeSpent) this.#isTimeSpent = this.#host.now() - this.#startedAt >= this.#turnMs;
     return this.#isTimeSpent;
   }
 
-  /** Counts an event that has been delivered. True: what is left waits for the next turn. */
+  /** Counts a delivered event. Returns true if the budget is spent: the other events then wait for the next turn. */
   isSpentByEvent(): boolean {
     if (this.#isTimeSpent || this.areBytesSpent) return true;
     return (++this.#events & CLOCK_MASK) === 0 && this.isTimeSpent;

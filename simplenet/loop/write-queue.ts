@@ -1,8 +1,8 @@
 /**
  * WriteQueue: bytes that a program has written and the kernel has not taken yet, in order.
  *
- * Copied bytes share chunks, so a thousand small writes to a slow reader cost a few sends later and not a thousand.
- * Bytes given away are kept as they are. The queue itself has no limit; its owner looks at `byteLength`.
+ * Copied bytes share chunks, so a thousand small writes to a slow reader later cost a few sends, not a thousand. Owned bytes,
+ * which the program has given away, are not copied. The queue has no limit of its own: the stream checks `byteLength`.
  *
  * Next: output-watch.ts
  */
@@ -17,12 +17,12 @@ export interface Chunk {
   readonly bytes: Uint8Array;
   start: number;
   end: number;
-  /** Whether there may be room behind `end`: only in chunks made here. */
+  /** Whether this file allocated the chunk. Such a chunk may have room behind `end`. */
   readonly isOurs: boolean;
 }
 
-/** A program may have shrunk or transferred the memory of bytes that it has given away. */
-export function isThere({ bytes, end }: Chunk): boolean {
+/** False if the program has shrunk or transferred the memory of a chunk that it has given away. */
+export function isIntact({ bytes, end }: Chunk): boolean {
   return end <= intrinsicByteLength(bytes);
 }
 
@@ -58,7 +58,7 @@ export class WriteQueue {
   pushOwned(bytes: Uint8Array, start: number, end = bytes.byteLength): void {
     const length = end - start;
     if (length < SMALL_BYTES) {
-      this.pushCopy(bytes, start, end); // a chunk each for a million bytes would cost more than they weigh
+      this.pushCopy(bytes, start, end); // a chunk for each small write would cost more memory than its bytes
       return;
     }
     this.#chunks.push({ bytes, start, end, isOurs: false });
@@ -66,17 +66,17 @@ export class WriteQueue {
   }
 
   /**
-   * Offers the chunks to `send`, which answers how many bytes it took or a negative number, until all are taken, it takes
-   * less than offered, or it has taken `mostBytes`. Answers the negative number, or 0.
+   * Passes the chunks to `send`, which returns how many bytes it took, or a negative number. Stops when the queue is empty, when `send`
+   * takes less than offered, or when it has taken `maxBytes`. Returns 0, or the negative number.
    */
   drain(
     send: (bytes: Uint8Array, offset: number, length: number) => number,
-    mostBytes = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
   ): number {
-    let left = mostBytes;
+    let left = maxBytes;
     while (this.#byteLength > 0 && left > 0) {
       const chunk = this.#chunks[this.#head] as Chunk;
-      if (!isThere(chunk)) return -EFAULT;
+      if (!isIntact(chunk)) return -EFAULT;
       const length = Math.min(chunk.end - chunk.start, left);
       const sent = send(chunk.bytes, chunk.start, length);
       if (sent < 0) return sent;
@@ -89,7 +89,7 @@ export class WriteQueue {
     return 0;
   }
 
-  /** Takes the oldest bytes out of the queue, for somebody who sends them on his own. */
+  /** Removes the oldest chunk from the queue and returns it. */
   shift(): Chunk | undefined {
     const chunk = this.#chunks[this.#head];
     if (chunk === undefined) return undefined;
@@ -109,7 +109,7 @@ export class WriteQueue {
     if (this.#head === this.#chunks.length) {
       this.clear();
     } else if (this.#head * 2 > this.#chunks.length) {
-      // Half of the list is behind us. Moving the rest up now and then costs O(1) a chunk; shift() would cost O(n).
+      // Half of the list is used up. Removing that half at once costs O(1) per chunk; shift() for each would cost O(n).
       this.#chunks.splice(0, this.#head);
       this.#head = 0;
     }
