@@ -1,25 +1,24 @@
 /**
- * BodyClock: whether a request body comes fast enough. It runs while the client is to send, and stands while it is to wait.
+ * BodyClock: whether a request body comes fast enough. The clock runs while the connection is read, and stops while it is paused.
  *
- * A client that sends a byte now and then could hold a connection for ever; so what counts is the average over all the time
- * that the clock has run, and a cap on that time. A handler that is slow to read stops the clock: that is not the
- * client's fault.
+ * A client that sends a byte now and then could hold a connection without end. So two things are limited: the average rate over all
+ * the time that the clock has run, and that time itself. A handler that reads slowly stops the clock, because the client cannot send then.
  *
  * Next: context-factory.ts
  */
 
 import type { Timeouts } from '../limits.ts';
 
-/** How often the rate is looked at, once the grace is over. */
+/** How often the rate is checked after `bodyGraceMs`. */
 const CHECK_MS = 1_000;
 
 const SECOND_MS = 1_000;
 
 export class BodyClock {
   readonly #timeouts: Timeouts;
-  /** Up to the last stop. */
+  /** How long it had run at the last stop. */
   #ranMs = 0;
-  /** Since then; -1 while it stands. */
+  /** When it was started; -1 while it is stopped. */
   #runsSince = -1;
 
   constructor(timeouts: Timeouts) {
@@ -35,7 +34,7 @@ export class BodyClock {
     this.#runsSince = -1;
   }
 
-  /** In how many milliseconds to look again; 0 if the body is too slow, or takes too long. */
+  /** Returns in how many milliseconds to check again; 0 if the body is too slow or takes too long. */
   nextCheckMs(nowMs: number, receivedBytes: number): number {
     const { bodyMs, bodyGraceMs, bodyMinBytesPerSecond } = this.#timeouts;
     const elapsedMs = this.#elapsed(nowMs);

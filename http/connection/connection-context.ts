@@ -1,6 +1,6 @@
 /**
  * ConnectionContext: what all connections of a server share: its handler, its limits, its clock, and buffers that a connection
- * borrows for as long as it needs them. An idle connection owns no buffer. `serve.ts` implements it; the tests have a second one.
+ * borrows while it needs them. An idle connection owns no buffer. `serve.ts` implements it, and so do the tests.
  *
  * Next: deadline.ts
  */
@@ -17,11 +17,11 @@ import type { OutputBuffer } from '../response/output-buffer.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
-  /** The server stops: end soon if no request is under way. */
+  /** Ends the connection soon if no request is under way. */
   stop(): void;
-  /** The server waits no longer: end now. */
+  /** Ends the connection now. */
   endNow(): void;
-  /** Pass everything that is written on to the stream. */
+  /** Passes everything that is written on to the stream. */
   flush(): void;
 }
 
@@ -31,30 +31,30 @@ export interface ConnectionContext {
   readonly timeouts: Timeouts;
   /** How fast a client must take what is queued for it. */
   readonly minimumProgress: MinimumProgress | null;
-  /** Gathers the responses of a turn, of one connection after the other. */
+  /** Gathers the responses of a turn, for one connection after the other. */
   readonly output: OutputBuffer;
   readonly headCache: HeadCache;
   readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;
-  /** The next response of each connection is its last, and says so. */
+  /** The server stops: the next response of each connection says that it is the last. */
   readonly isStopping: boolean;
   /** While the server stops: how long an idle connection may still begin a request. */
   readonly idleGraceMs: number;
-  /** The turn of the loop has used up its time. This reads the clock. */
+  /** The turn of the loop has used up its time. Reading this reads the clock. */
   readonly isTurnSpent: boolean;
   /** The clock of the loop that deadlines count from. */
   activeNow(): number;
-  /** A parser in its first state. A connection keeps one only while a head is incomplete. */
+  /** Returns a parser in its first state. A connection keeps one only while a head is incomplete. */
   borrowParser(): HeadParser;
   returnParser(parser: HeadParser): void;
-  /** An empty buffer, for a response that comes in pieces. A connection keeps one only to the end of a tick. */
+  /** Returns an empty buffer for a response that comes in pieces. A connection keeps one only until the end of a tick. */
   borrowOutput(): OutputBuffer;
   returnOutput(output: OutputBuffer): void;
-  /** An unused async context: code of the program that is called for a request runs in it. */
+  /** Creates an async context, in which code of the program is called for one request. */
   createContext(): AsyncResource;
-  /** Calls code of the program. The caller chooses the async context. */
+  /** Calls `onError` of the program, in the async context of the caller. */
   report(error: unknown, request: HttpRequest | null): void;
-  /** The connection is closed, or belongs to another protocol. */
+  /** Removes a connection that is closed, or whose stream has been handed over. */
   forget(connection: OpenConnection): void;
 }

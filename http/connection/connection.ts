@@ -1,11 +1,11 @@
 /**
  * Connection: one client and its requests, in order and one at a time: the state machine between bytes and exchanges.
  *
- * A request is parsed when the one before it has its response. So responses cannot overtake each other, a pipeline costs no memory but its
- * own bytes, and TCP stops a client that sends faster than it reads. While handlers answer at once, the whole pipeline of a
- * turn is read and answered in one loop, and its responses leave together.
+ * A request is parsed when the response to the request before it is complete. So responses cannot overtake each other, a pipeline takes only
+ * the memory of its bytes, and TCP stops a client that sends faster than it reads. While handlers complete their responses before they
+ * return, one loop handles the whole pipeline of a turn, and its responses leave together.
  *
- * phase.ts has the phases, exchange.ts what happens while a handler is at work, outgoing.ts what is written, deadline.ts how long it waits.
+ * phase.ts has the phases, exchange.ts the work of a handler, incoming.ts unused input, outgoing.ts output, deadline.ts the waits.
  *
  * Next: ../serve.ts
  */
@@ -24,7 +24,7 @@ import { Incoming } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK, YIELD } from './phase.ts';
 
-/** How much is read and dropped while lingering. Behind that the client waits: RST would destroy the response that it has not read yet. */
+/** How much is read and dropped while lingering. Then reading pauses and no RST is sent, which could destroy the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
 
 export class Connection implements StreamHandler, OpenConnection, ExchangeConnection {
@@ -35,15 +35,15 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   readonly deadline: Deadline;
   isConsuming = false;
   #phase = HEAD;
-  /** In WORK and DISCARD, and in the phases that end the connection after them. */
+  /** Set in WORK and DISCARD, and in phases after them that end the connection. */
   #exchange: Exchange | null = null;
   #isPaused = false;
   #hasPeerEnded = false;
-  /** No request may follow the one at work. */
+  /** No further request is read. */
   #mustClose = false;
-  /** A response was complete before the body of its request: more of that is on its way. */
-  #leavesBody = false;
-  /** Input that was dropped in this phase. */
+  /** The response was complete before the body of its request, so more of that body may come. */
+  #hasUnreadBody = false;
+  /** Bytes of input that were dropped in this phase. */
   #dropped = 0;
 
   constructor(context: ConnectionContext, stream: Stream) {
@@ -59,19 +59,19 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   // For the server.
 
-  /** A request at work goes on. An idle connection ends, unless its next request comes soon. */
+  /** A request at work goes on. An idle connection ends unless its next request comes within `idleGraceMs`. */
   stop(): void {
     if (this.isIdle) this.deadline.forNextRequest();
   }
 
-  /** RST would destroy responses that are complete and on their way, so it is for what is not. */
+  /** A connection whose responses are complete is closed without RST, which could destroy them on their way. */
   endNow(): void {
     const isComplete = this.isIdle || this.#phase === LINGER;
     if (isComplete && this.stream.queuedBytes === 0) this.stream.close();
     else this.stream.abort();
   }
 
-  /** Between two requests, with nothing of the next. Empty lines are nothing. */
+  /** Between two requests, and no byte of the next has come. Empty lines do not count. */
   get isIdle(): boolean {
     return this.#phase === HEAD && this.incoming.isIdle;
   }
@@ -99,9 +99,9 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     }
   }
 
-  /** Other connections have had their turn. */
+  /** Other connections have had their turn, so the pipeline goes on. */
   onTurn(): void {
-    if (this.#phase !== YIELD) return; // it was closed meanwhile
+    if (this.#phase !== YIELD) return; // the connection was closed meanwhile
     this.#enter(HEAD);
     this.incoming.beginTurn();
     this.#consumePending();
@@ -120,13 +120,13 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       case DISCARD:
         this.#close();
         break;
-      default: // a half-closed client still reads: its responses go on
+      default: // a client that has ended its side still reads, so its responses go on
     }
   }
 
   /**
-   * A handler that reads a body gets the rest of it, although the client may be gone: the body may be whole. The handler has `answerMs` for
-   * that. In all other cases a handler may be waiting for nothing but the news that the client is gone.
+   * A handler that reads a body gets all bytes that have arrived, even if the client has disconnected: the body may be complete. It has
+   * `answerMs` for that. In all other cases the stream ends at once, because the handler may wait for the disconnect of the client.
    */
   get endsAtBreak(): boolean {
     return this.#phase !== WORK || this.#exchange?.isReadByHandler !== true;
@@ -137,7 +137,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.outgoing.resumeWriters();
     if (this.#phase === CUT) this.#endCut();
     if (this.#phase !== FLUSH) return;
-    // The client had a response to read, and its incomplete head had no deadline in that time.
+    // An incomplete head had no deadline while the client had responses to read.
     if (this.incoming.isHeadIncomplete) this.deadline.forHead();
     this.#next();
   }
@@ -149,7 +149,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
         else if (this.#mustFlush()) break;
         else if (!this.context.isStopping) stream.close();
         else if (stream.hasInput())
-          this.stop(); // its next request has just come: `onData` brings it in this turn or the next one
+          this.stop(); // the next request has arrived: `onData` gets it in this turn or the next
         else this.#linger();
         break;
       case WORK:
@@ -163,11 +163,11 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
         else stream.abort();
         break;
       case LINGER:
-        // The stream sees to it that the client takes the rest of our response.
+        // The stream itself ends if the client takes too little of its response (`minimumProgress`).
         if (stream.queuedBytes > 0) this.deadline.forDiscarded();
         else stream.close();
         break;
-      default: // YIELD: the client waits for us, and not we for it
+      default: // YIELD: the client need not send anything
     }
   }
 
@@ -177,22 +177,22 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.incoming.drop();
     this.outgoing.isClosed = true;
     this.context.forget(this);
-    const isMissed = exchange?.close() === true;
-    // Most clients leave when nothing waits for them. An error has a stack, which takes longer to make than all the rest of this.
-    if (!isMissed && !this.outgoing.hasWriters) return;
+    const isAwaited = exchange?.close() === true;
+    // Usually no code waits for the client. Then no error is made: its stack takes longer than all the rest of this method.
+    if (!isAwaited && !this.outgoing.hasWriters) return;
     const reason = new ClientGoneError({ cause: error });
     exchange?.fail(reason);
     this.outgoing.rejectWriters(reason);
   }
 
-  // For the exchange, and for what it writes.
+  // For the exchange and its output.
 
   get mayServeMore(): boolean {
     return !this.#mustClose && this.incoming.requests < this.context.limits.requestsPerConnection;
   }
 
-  hasInputBehind(behind: number): boolean {
-    if (this.isConsuming ? behind > 0 : this.incoming.pending !== null) return true;
+  hasInputAfter(unusedBytes: number): boolean {
+    if (this.isConsuming ? unusedBytes > 0 : this.incoming.pending !== null) return true;
     return !this.#hasPeerEnded && this.stream.hasInput();
   }
 
@@ -201,7 +201,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.stream.pause();
   }
 
-  /** While bytes are being worked through, `#afterTurn` does it. */
+  /** While input is consumed it does nothing: `#afterTurn` resumes reading then. */
   resumeReading(): void {
     if (this.#isPaused && !this.isConsuming) this.#resume();
   }
@@ -210,7 +210,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     if (this.#phase === WORK) this.#exchange?.piecesSent();
   }
 
-  /** The response is complete. Reads the rest of the body for a while, so that the connection can be used again. */
+  /** The response is complete. The rest of the body is read and dropped for a while, so that the connection can be used again. */
   exchangeDone({ body, response }: Exchange): void {
     this.outgoing.endResponse();
     if (response.isClosing) this.#mustClose = true;
@@ -219,7 +219,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       return;
     }
     body.discard();
-    this.#leavesBody = true;
+    this.#hasUnreadBody = true;
     if (this.#mustClose) {
       this.#close();
       return;
@@ -237,11 +237,11 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.#linger();
   }
 
-  /** Complete responses that are queued before the broken one leave first. */
+  /** Complete responses that are queued before the incomplete one are sent first. */
   cut(): void {
     if (this.outgoing.isClosed) return;
     this.outgoing.flush();
-    if (this.incoming.requests === 1 && this.#isCutSeen) {
+    if (this.incoming.requests === 1 && this.#isCutDetectable) {
       this.stream.abort();
       return;
     }
@@ -265,30 +265,30 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     stream.minimumProgress = null;
     if (this.#isPaused) stream.resume();
     Handover.begin(stream, createHandler, () => {
-      const behind = this.incoming.pending;
+      const rest = this.incoming.pending;
       this.incoming.pending = null;
-      return { behind, hasPeerEnded: this.#hasPeerEnded };
+      return { rest, hasPeerEnded: this.#hasPeerEnded };
     });
   }
 
-  // The machine.
+  // The state machine.
 
   #enter(phase: Phase): void {
     this.#phase = step(this.#phase, phase);
   }
 
-  /** Works through bytes[start..end) as far as it can; returns the offset behind what is used. */
+  /** Works through bytes[start..end) as far as possible, and returns the offset after the bytes that it has used. */
   #consume(bytes: Buffer, start: number, end: number): number {
     this.isConsuming = true;
     let at = start;
     while (at < end) {
       if (this.#phase === HEAD) {
-        if (this.stream.queuedBytes > 0) break; // responses first: the client asks faster than it reads
+        if (this.stream.queuedBytes > 0) break; // no further request while the client has not taken its responses
         if (this.#mustYield()) break;
         const used = this.#readHead(bytes, at, end);
         if (used === INCOMPLETE) break;
         at = used;
-      } else if (this.#phase === WORK && this.#exchange?.isBodyToCome === true) {
+      } else if (this.#phase === WORK && this.#exchange?.isBodyIncomplete === true) {
         at = this.#exchange.push(bytes, at, end);
       } else if (this.#phase === DISCARD) {
         at = this.#discard(bytes, at, end);
@@ -310,37 +310,37 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.#afterTurn();
   }
 
-  /** Whether the next request has to wait for another turn, which is asked for then. */
+  /** Whether the next request has to wait. If it waits for another turn, that turn is asked for here. */
   #mustYield(): boolean {
     if (!this.incoming.isShareSpent) return false;
     this.context.output.flush();
-    if (this.stream.queuedBytes > 0) return true; // it goes on when the client has taken that
+    if (this.stream.queuedBytes > 0) return true; // `onDrain` goes on
     this.#enter(YIELD);
     this.stream.awaitTurn();
     return true;
   }
 
-  /** Keeps a copy of what cannot be used yet. Behind a request at work only so much is read. */
+  /** Keeps a copy of bytes that cannot be used yet. While a request is at work, the amount is limited. */
   #keep(bytes: Buffer): void {
     const { byteLength } = this.incoming.keep(bytes);
-    const isBehind = this.#phase !== HEAD && this.#phase !== UPGRADED;
-    if (isBehind && byteLength >= this.context.limits.bodyBufferBytes) this.pauseReading();
+    const isLimited = this.#phase !== HEAD && this.#phase !== UPGRADED;
+    if (isLimited && byteLength >= this.context.limits.bodyBufferBytes) this.pauseReading();
   }
 
-  /** What came has been worked through, and what was written is on its way. */
+  /** All input that can be used has been used, and all output has been passed to the stream. */
   #afterTurn(): void {
     const isToRead = this.#phase === DISCARD || (this.#phase === WORK && this.#exchange?.isReadingBody === true);
-    if (this.#isPaused && isToRead) this.#resume(); // what was read ahead is used up, and it was not all of the body
+    if (this.#isPaused && isToRead) this.#resume(); // kept input is used up, and the body is incomplete
     if (this.#phase !== HEAD) return;
     if (this.#mustFlush()) return;
     if (this.#isPaused) this.#resume();
     if (this.#hasPeerEnded)
-      this.stream.close(); // all its requests have a response; part of one is no request
-    // An incomplete head has its deadline. While the server stops, a response may not have said that it was the last: more is on its way.
+      this.stream.close(); // all complete requests have a response, and the rest of an incomplete one cannot come
+    // An incomplete head has its deadline already. While the server stops, the next request of a client must come within `idleGraceMs`.
     else if (this.incoming.pending === null) this.deadline.forNextRequest();
   }
 
-  /** Goes on when the client has taken its responses. On io_uring a write that seemed to have room may turn out later to be queued. */
+  /** Whether the client must take its responses first. On io_uring a write can become queued after it has returned true. */
   #mustFlush(): boolean {
     if (this.stream.queuedBytes === 0) return false;
     this.#enter(FLUSH);
@@ -354,7 +354,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     const wasIdle = incoming.isIdle;
     const used = incoming.readHead(bytes, start, end);
     if (used === INCOMPLETE) {
-      // The time of a head counts from its own first byte. Empty lines may come long before that, and extend nothing.
+      // The deadline of a head counts from its first byte. Empty lines may come long before, and do not extend a deadline.
       if (isFirst || (wasIdle && !incoming.isIdle)) this.deadline.forHead();
       return INCOMPLETE;
     }
@@ -376,7 +376,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     try {
       at = body.push(bytes, start, end);
     } catch {
-      this.#close(); // it is malformed, and its response has been sent
+      this.#close(); // the body is malformed, but its response has been sent
       return end;
     }
     this.#dropped += at - start;
@@ -385,14 +385,14 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     return at;
   }
 
-  /** The response is complete, and so is the request. */
+  /** The request and its response are complete. */
   #next(): void {
     if (this.#mustClose) {
       this.#close();
       return;
     }
     this.#exchange = null;
-    this.#leavesBody = false;
+    this.#hasUnreadBody = false;
     this.#enter(HEAD);
     if (this.isConsuming) return;
     this.context.output.flush();
@@ -407,30 +407,30 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   // The end.
 
-  /** A client that has read the cut response knows that it is not whole, also without RST. */
-  get #isCutSeen(): boolean {
+  /** Whether the framing of the response shows that it is incomplete. If not, only RST can show it. */
+  get #isCutDetectable(): boolean {
     const { head, response } = this.#exchange as Exchange;
     return head.minorVersion > 0 || response.hasPromisedLength;
   }
 
   /**
-   * FIN where the length or the chunks of the last response show that it is cut. Where the end of the connection would be the end of the
-   * response, only RST shows it. It comes later than the last bytes: some clients take an RST right behind them for a normal end.
+   * Sends FIN if the length or the chunks of the last response show that it is incomplete. Otherwise FIN would complete it, so RST is sent,
+   * some time after the last bytes: some clients take an RST right after them for a normal end.
    */
   #endCut(): void {
-    if (this.#isCutSeen) this.#linger();
+    if (this.#isCutDetectable) this.#linger();
     else this.deadline.forDelivery();
   }
 
   /**
-   * No request will follow. A client that has ended, or has asked for the end and has sent its request whole, sends nothing more but
-   * perhaps a late CRLF. The connection closes at once if it has sent nothing but one short response, which that CRLF cannot destroy.
+   * Ends the connection after its last response, without lingering if the client has ended its side. A client that has sent its whole
+   * request and asked for the end may still send a CRLF: RST in reply cannot destroy a single response that fits in one segment.
    */
   #close(): void {
     this.#mustClose = true;
     this.context.output.flush();
     if (this.#mustFlush()) return;
-    const isAnnounced = this.#exchange?.head.keepAlive === false && !this.#leavesBody;
+    const isAnnounced = this.#exchange?.head.keepAlive === false && !this.#hasUnreadBody;
     const isExpected = this.#hasPeerEnded || (isAnnounced && this.incoming.requests === 1 && !this.outgoing.isLong);
     if (isExpected && this.incoming.pending === null) this.stream.close();
     else this.#linger();

@@ -1,8 +1,8 @@
 /**
- * Deadline: how long a connection waits, and for what. A stream has one deadline; each method here replaces the one before.
+ * Deadline: how long a connection waits, and for what. A stream has one deadline; each method here replaces the earlier one.
  *
- * A client that must act has a deadline in every phase, or it could hold its connection without end (slowloris). The client's pace in
- * taking a response has no deadline here: the stream watches it whenever something is queued (`minimumProgress`).
+ * In each phase in which the client must send something it has a deadline, or it could hold its connection without end (slowloris).
+ * For a client that is to take a response there is no deadline here: the stream limits that itself (`minimumProgress`).
  *
  * Next: body-clock.ts
  */
@@ -10,7 +10,7 @@
 import type { Stream } from '../../simplenet/index.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
-/** RST destroys bytes that have not arrived. Where only RST can end a response, the responses before it have this long to arrive. */
+/** RST destroys bytes that have not arrived. If a response can only be ended by RST, the responses before it get this long to arrive. */
 const DELIVERY_MS = 100;
 
 export class Deadline {
@@ -33,26 +33,27 @@ export class Deadline {
     this.#stream.setDeadline(isStopping ? idleGraceMs : timeouts.idleMs);
   }
 
-  /** The body clock wants to look at the body again. */
+  /** The rate of the body is to be checked again. */
   forBody(delayMs: number): void {
     this.#stream.setDeadline(delayMs);
   }
 
   /** The handler must begin its response in time. */
-  forAnswer(): void {
+  forResponse(): void {
     this.#stream.setDeadline(this.#context.timeouts.answerMs);
   }
 
-  /** What is read and dropped must end in time. */
+  /** The client must end input that is read and dropped in time. */
   forDiscarded(): void {
     this.#stream.setDeadline(this.#context.timeouts.lingerMs);
   }
 
+  /** The last bytes get some time to arrive before RST. */
   forDelivery(): void {
     this.#stream.setDeadline(DELIVERY_MS);
   }
 
-  /** The connection waits for the handler or for the loop, or for a client whose progress the stream watches. */
+  /** The connection waits for its handler, for the loop, or for a client whose progress the stream limits. */
   none(): void {
     this.#stream.setDeadline(Number.POSITIVE_INFINITY);
   }

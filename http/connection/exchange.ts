@@ -1,14 +1,14 @@
 /**
  * Exchange: one request, the handler at work on it, and its response. A connection has one exchange at a time.
  *
- * It is what a request, a body and a response ask questions of, so that none of them knows the connection. What becomes of the connection is
- * not decided here: an exchange asks its connection to go on (`exchangeDone`), to refuse (`refuse`) or to break off (`cut`).
+ * The request, the body and the response call their exchange, so none of them knows the connection. The exchange does not change the phase
+ * of the connection: it calls the connection to go on (`exchangeDone`), to refuse (`refuse`) or to break off (`cut`).
  *
  *     EXPECT --> BODY <--> FULL      the request body
  *        \        |        /
- *         +----> WHOLE <--+          all of the request has come
+ *         +----> WHOLE <--+          the request is complete
  *                 |
- *                DONE                the response is complete (from any state: a handler need not read the body)
+ *                DONE                the response is complete (from each state above: a handler need not read the body)
  *                 |
  *                GONE                the connection is closed (from any state)
  *
@@ -34,43 +34,43 @@ import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
 import type { Outgoing } from './outgoing.ts';
 
-/** The connection, as far as an exchange needs it. */
+/** What an exchange asks of its connection. */
 export interface ExchangeConnection {
   readonly stream: Stream;
   readonly context: ConnectionContext;
   readonly outgoing: Outgoing;
   readonly deadline: Deadline;
-  /** Bytes are being worked through: what is written meanwhile leaves at the end. */
+  /** The connection is working through received bytes. It sends what is written meanwhile at the end. */
   readonly isConsuming: boolean;
-  /** Another request may follow, as far as the connection knows. */
+  /** Neither an earlier response nor `requestsPerConnection` ends the connection now. */
   readonly mayServeMore: boolean;
-  /** Something of a next request has come. While bytes are worked through, `behind` of them came behind the head of this request. */
-  hasInputBehind(behind: number): boolean;
+  /** Whether bytes after this request have come. `unusedBytes` of the bytes that are being consumed come after it. */
+  hasInputAfter(unusedBytes: number): boolean;
   pauseReading(): void;
   resumeReading(): void;
   exchangeDone(exchange: Exchange): void;
-  /** One response, which says so, and then the end. */
+  /** Sends a response with that status and message, and ends the connection. */
   refuse(status: number, message: string, fields?: string): void;
-  /** The response cannot be completed. */
+  /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
   handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
 }
 
 type State = number;
-/** Body is to come, and the client waits for `100 Continue` before it sends any. */
+/** The body is incomplete, and the client waits for `100 Continue` before it sends any of it. */
 const EXPECT: State = 0;
-/** Body is to come. */
+/** The body is incomplete. */
 const BODY: State = 1;
-/** Body is to come, but so much of it waits for the handler that the client has to wait. */
+/** The body is incomplete, and the connection is not read: the queue of the body is full, or the body waits for memory. */
 const FULL: State = 2;
 /** The request is complete. */
 const WHOLE: State = 3;
 /** The response is complete. */
 const DONE: State = 4;
-/** The client is gone. */
+/** The connection is closed. */
 const GONE: State = 5;
 
-/** RFC 9110 section 10.2.3. Memory for bodies comes free as fast as handlers answer. */
+/** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
 export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
@@ -80,19 +80,19 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   readonly #connection: ExchangeConnection;
   readonly #request: HttpRequest;
   readonly #clock: BodyClock | null = null;
-  readonly #behind: number;
+  readonly #bytesAfterHead: number;
   #state: State;
   /** Aborts the signal of the request, in the async context in which it was first asked for. */
   #abort: ((reason: Error) => void) | null = null;
 
-  /** `behind` bytes have come behind the head. */
-  constructor(connection: ExchangeConnection, head: RequestHead, behind: number) {
+  /** `bytesAfterHead` received bytes follow the head. */
+  constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
     const decoder = decoderOf(head.framing, connection.context.limits);
     const body = decoder === null ? RequestBody.none : new RequestBody(decoder, this);
     this.#connection = connection;
     this.head = head;
     this.body = body;
-    this.#behind = behind;
+    this.#bytesAfterHead = bytesAfterHead;
     this.#request = new HttpRequest(head, body, this);
     this.response = new ResponseWriter(this, connection.outgoing, head.method === 'HEAD', head.minorVersion);
     if (body.isComplete) {
@@ -106,26 +106,26 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   // For the connection.
 
-  /** Calls the handler, in an async context of its own, and reports what it throws there. */
+  /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
   }
 
-  get isBodyToCome(): boolean {
+  get isBodyIncomplete(): boolean {
     return this.#state < WHOLE;
   }
 
-  /** A body is being read that nothing holds back. */
+  /** The body is incomplete, and nothing stops the connection from reading it. */
   get isReadingBody(): boolean {
     return this.#state < FULL;
   }
 
-  /** A handler reads the body and has not begun its response. It gets all of the body, although the client may be gone. */
+  /** The handler reads the body and has not begun its response. It gets the whole body, even if the client has disconnected. */
   get isReadByHandler(): boolean {
-    return this.isBodyToCome && this.body.isTaken && !this.response.hasBegun;
+    return this.isBodyIncomplete && this.body.isTaken && !this.response.hasBegun;
   }
 
-  /** Takes bytes[start..end) as far as they are body; returns the offset behind them. */
+  /** Takes the body bytes of bytes[start..end), and returns the offset after them. */
   push(bytes: Buffer, start: number, end: number): number {
     if (this.#state === EXPECT) {
       this.#state = BODY; // the client did not wait
@@ -140,17 +140,17 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     }
     if (this.body.isComplete) {
       this.#state = WHOLE;
-      this.#waitForAnswer();
+      this.#waitForResponse();
     }
     return at;
   }
 
   /** The client has ended its side. */
   clientEnded(): void {
-    if (this.isBodyToCome) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+    if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
   }
 
-  /** No more of the body will come, or nothing that could be trusted. */
+  /** The rest of the body will not be read, so the handler cannot get it. */
   bodyFailed(error: HttpError): void {
     const connection = this.#connection;
     if (this.response.hasBegun) connection.cut();
@@ -161,22 +161,22 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The deadline has passed. */
   onTimeout(): void {
     if (this.#state === BODY) this.#checkBody();
-    else this.#answerIsLate();
+    else this.#responseIsLate();
   }
 
-  /** The pieces of a tick have left, and the response has begun. */
+  /** The pieces of a tick have been sent, so the response has begun. */
   piecesSent(): void {
     if (this.#state === WHOLE || this.#state === FULL) this.#connection.deadline.none();
   }
 
-  /** The connection is closed. Returns whether that matters: whether something here waits for the client. */
+  /** The connection is closed. Returns whether the handler may be waiting for the client. */
   close(): boolean {
     this.#state = GONE;
     this.body.release();
     return this.#abort !== null || !this.body.isComplete;
   }
 
-  /** Tells those who wait for the client. */
+  /** Aborts the signal and rejects the pending read of the body. */
   fail(reason: ClientGoneError): void {
     this.#abort?.(reason);
     this.body.fail(reason);
@@ -192,7 +192,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.#connection.stream.peerCredentials;
   }
 
-  /** After the response nothing can happen to the request any more: its signal stays silent. */
+  /** The signal of a request whose response is complete is never aborted. */
   createSignal(): AbortSignal {
     if (this.#state === GONE) return AbortSignal.abort(new ClientGoneError());
     const controller = new AbortController();
@@ -212,7 +212,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   resumeReading(): void {
     const connection = this.#connection;
-    if (!this.isBodyToCome || connection.outgoing.isClosed) return;
+    if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
     if (this.#state === EXPECT) this.#sendContinue();
     this.#state = BODY;
     connection.resumeReading();
@@ -222,11 +222,11 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   pauseReading(): void {
     const connection = this.#connection;
-    if (!this.isBodyToCome || connection.outgoing.isClosed) return;
+    if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
     this.#state = FULL;
     connection.pauseReading();
     this.#clock?.stop(connection.context.activeNow());
-    this.#waitForAnswer();
+    this.#waitForResponse();
   }
 
   refuseBody(error: HttpError): void {
@@ -235,18 +235,18 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   // For the response.
 
-  /** Whether the connection could go on after this response. */
+  /** Whether the connection can stay open after this response. */
   canKeepAlive(): boolean {
     const { head, body } = this;
     const connection = this.#connection;
     const { context } = connection;
-    const isTooMuchLeft = head.framing - body.receivedBytes > context.limits.discardBytes; // of a body whose length is known
+    const isTooMuchLeft = head.framing - body.receivedBytes > context.limits.discardBytes; // false if the length is unknown
     return (
       head.keepAlive &&
       connection.mayServeMore &&
       !isTooMuchLeft && // the rest of the body will not be read
       !(context.isStopping && this.#isLastKnown) &&
-      this.#state !== EXPECT // the body may come or not: nobody can tell what follows, RFC 9110 section 10.1.1
+      this.#state !== EXPECT // the client may send the body or its next request (RFC 9110 section 10.1.1)
     );
   }
 
@@ -259,7 +259,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const connection = this.#connection;
     if (connection.outgoing.isClosed) return;
     this.#state = DONE;
-    this.#abort = null; // whatever becomes of the client now, the handler's work was not in vain
+    this.#abort = null; // the signal is not aborted after the response
     this.body.release();
     connection.exchangeDone(this);
   }
@@ -270,20 +270,20 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   handlerFailed(error: unknown): void {
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
-    if (error instanceof ClientGoneError && isOver) return; // a client may leave at any time
-    const isChosen = error instanceof HttpError;
-    if (!isChosen || error.status >= 500) this.#report(error);
+    if (error instanceof ClientGoneError && isOver) return; // a client may disconnect at any time
+    const isForClient = error instanceof HttpError;
+    if (!isForClient || error.status >= 500) this.#report(error);
     if (this.response.hasEnded || isOver) return;
     if (this.response.hasBegun) {
       this.#connection.cut();
       return;
     }
-    const status = isChosen ? error.status : 500;
+    const status = isForClient ? error.status : 500;
     this.response.restart();
-    this.response.status(status).text(`${isChosen ? error.message : reasonOf(500)}\n`); // only HttpError has words for the client
+    this.response.status(status).text(`${isForClient ? error.message : reasonOf(500)}\n`);
   }
 
-  /** RFC 9110 section 7.8: an Upgrade counts where Connection names it too, and not in HTTP/1.0. */
+  /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
   hasAskedFor(protocol: string): boolean {
     return this.head.hasConnectionUpgrade && namesProtocol(this.#request.headers.get('upgrade') ?? '', protocol);
   }
@@ -310,16 +310,16 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     }
     if (!response.hasEnded && !this.#connection.outgoing.isClosed) {
       if (this.#state === BODY) this.#checkBody();
-      else this.#waitForAnswer();
+      else this.#waitForResponse();
     }
-    if (result === null) return; // the handler has answered, or will, from a callback
+    if (result === null) return; // the response is complete, or a callback will complete it
     result.then(
       () => this.#handlerReturned(),
       (error: unknown) => this.handlerFailed(error),
     );
   }
 
-  /** An async handler has returned. A stream that it has begun may go on without it, unless a length was promised for it. */
+  /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
   #handlerReturned(): void {
     const { response } = this;
     if (response.hasEnded || this.#connection.outgoing.isClosed) return;
@@ -332,17 +332,17 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#connection.context.report(error, this.#request);
   }
 
-  /** The request is complete, or its handler takes its time to read on. A response that has begun may take as long as it likes. */
-  #waitForAnswer(): void {
+  /** The request is complete, or its body waits. Then only the begin of the response has a deadline. */
+  #waitForResponse(): void {
     if (this.response.hasBegun) this.#connection.deadline.none();
-    else this.#connection.deadline.forAnswer();
+    else this.#connection.deadline.forResponse();
   }
 
-  #answerIsLate(): void {
+  #responseIsLate(): void {
     const { context } = this.#connection;
-    if (this.response.hasBegun) return; // it has no deadline any more
+    if (this.response.hasBegun) return; // no deadline any more
     const error = new Error(`no response began within ${context.timeouts.answerMs} ms (answerMs)`);
-    // The alarm may have been set while another request was at work, and would bring the stores of that one.
+    // The alarm may have been set in the context of another request, and would run with its stores.
     context.createContext().runInAsyncScope(this.#report, this, error);
     this.#connection.refuse(503, reasonOf(503));
   }
@@ -364,13 +364,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   /**
-   * While the server stops: nothing that our kernel has received waits behind what is read of this request. Where the rest of a body has
-   * come, a next request may lie behind it. RFC 9112 section 9.6: what came behind a request
-   * whose response says `Connection: close` must not be processed, so a pipeline that has come hears it at its end.
+   * While the server stops: whether no byte after this request has been received. RFC 9112 section 9.6: requests after a response with
+   * `Connection: close` must not be processed. So of a pipeline that has been received only the last response says it.
    */
   get #isLastKnown(): boolean {
-    const bodyBytes = this.isBodyToCome ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is not known yet
-    return !this.#connection.hasInputBehind(this.#behind - bodyBytes);
+    const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
+    return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
 }
 

@@ -1,15 +1,15 @@
 /**
  * Handover: a stream between HTTP and the protocol that its client has asked for (Upgrade, RFC 9110 section 7.8).
  *
- * `response.upgrade` is a call of the program, and no callback of the new protocol may run inside it. So what has come behind the
- * request is delivered in a microtask. The loop may have a turn before that microtask, or deliver more in the same turn. This
- * object keeps those bytes, or the new protocol would get them first.
+ * The program calls `response.upgrade`, and no callback of the new handler may run inside that call. So the bytes that the client has
+ * sent after its request are delivered in a microtask. Before that microtask the loop may deliver later bytes. This object is the
+ * handler of the stream meanwhile, and keeps them, so that the new handler gets all bytes in order.
  *
- * A stream whose new handler has called `end` still brings what its client sends, and one on which it has called `close` brings
- * nothing. `isEnded` is true of both. So such a stream is asked for a turn: only the first has one.
+ * `isEnded` of a stream is true after `end` and after `close`. After `end` the stream still delivers what its client sends, after `close`
+ * nothing. To find out which it was, this object asks for a turn: only a stream that is not closed gets one.
  *
- * The loop calls all streams of a turn from one async context. What one upgraded stream stores there (`enterWith`) would reach the
- * next one. So the callbacks of each run in a context that begins with the stores of the request.
+ * The loop calls the handlers of all streams of a turn from one async context. A store that the handler of one stream sets there
+ * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request.
  *
  * Next: connection.ts
  */
@@ -19,13 +19,13 @@ import type { Stream, StreamHandler, SystemError } from '../../simplenet/index.t
 import { PendingInput } from '../request/pending-input.ts';
 
 export class Handover implements StreamHandler {
-  /** Only where the new protocol has one: without it a deadline ends the stream. */
+  /** Missing if the new handler has none: then a deadline ends the stream. */
   readonly onTimeout?: (stream: Stream) => void;
   readonly #handler: StreamHandler;
   #kept: PendingInput | null = null;
   #hasPeerEnded = false;
-  /** Whatever the loop tells next shows that the stream is not closed. */
-  #awaitsNews = false;
+  /** `isEnded` is true. The next event of the stream shows that it is not closed. */
+  #awaitsNextEvent = false;
   #hasHadTurn = false;
 
   constructor(handler: StreamHandler) {
@@ -34,36 +34,36 @@ export class Handover implements StreamHandler {
     if (inContext.onTimeout !== undefined) this.onTimeout = inContext.onTimeout;
   }
 
-  /** Puts a Handover between the stream and its new protocol, and takes it away when the program has let go. */
+  /** Makes a Handover the handler of the stream until the calling code of the program has returned. */
   static begin(
     stream: Stream,
     createHandler: (stream: Stream) => StreamHandler,
-    /** What the client has sent by then, and whether it has ended its side. */
-    takeRest: () => { readonly behind: PendingInput | null; readonly hasPeerEnded: boolean },
+    /** Returns the bytes that HTTP has received after the request, and whether the client has ended its side. */
+    takeRest: () => { readonly rest: PendingInput | null; readonly hasPeerEnded: boolean },
   ): void {
     let handover: Handover;
     try {
       handover = new Handover(createHandler(stream));
     } catch (error) {
-      stream.abort(); // nothing reads from it or ends it
+      stream.abort(); // no handler would read from it or end it
       throw error;
     }
     stream.handler = handover;
     queueMicrotask(() => {
-      const { behind, hasPeerEnded } = takeRest();
-      handover.complete(stream, behind, hasPeerEnded);
+      const { rest, hasPeerEnded } = takeRest();
+      handover.complete(stream, rest, hasPeerEnded);
     });
   }
 
   onData(stream: Stream, bytes: Buffer): void {
     if (this.#kept === null) this.#kept = new PendingInput(bytes, 0);
     else this.#kept.append(bytes);
-    if (this.#awaitsNews) this.#deliver(stream);
+    if (this.#awaitsNextEvent) this.#deliver(stream);
   }
 
   onEnd(stream: Stream): void {
     this.#hasPeerEnded = true;
-    if (this.#awaitsNews) this.#deliver(stream);
+    if (this.#awaitsNextEvent) this.#deliver(stream);
   }
 
   onDrain(stream: Stream): void {
@@ -71,36 +71,36 @@ export class Handover implements StreamHandler {
   }
 
   onTurn(stream: Stream): void {
-    if (!this.#awaitsNews) {
+    if (!this.#awaitsNextEvent) {
       this.#hasHadTurn = true;
       this.#handler.onTurn?.(stream);
       return;
     }
     this.#deliver(stream);
-    if (!this.#hasHadTurn) stream.awaitTurn(); // the new protocol may have asked for one, too: both are one
+    if (!this.#hasHadTurn) stream.awaitTurn(); // the new handler may have asked for a turn too, and this one was used here
   }
 
   onClose(stream: Stream, error: SystemError | null): void {
     this.#handler.onClose?.(stream, error);
   }
 
-  /** From now on the stream has its new handler. `behind` is what had come behind the request before this object was made. */
-  complete(stream: Stream, behind: PendingInput | null, hadPeerEnded: boolean): void {
-    if (behind !== null) {
-      if (this.#kept !== null) behind.append(this.#kept.all());
-      this.#kept = behind;
+  /** Gives the stream its new handler. `rest` are the bytes that HTTP had received after the request. */
+  complete(stream: Stream, rest: PendingInput | null, hadPeerEnded: boolean): void {
+    if (rest !== null) {
+      if (this.#kept !== null) rest.append(this.#kept.all());
+      this.#kept = rest;
     }
     if (hadPeerEnded) this.#hasPeerEnded = true;
-    const hasNews = this.#kept !== null || this.#hasPeerEnded;
-    if (hasNews && stream.isEnded && stream.handler === this) {
-      this.#awaitsNews = true;
+    const hasUndelivered = this.#kept !== null || this.#hasPeerEnded;
+    if (hasUndelivered && stream.isEnded && stream.handler === this) {
+      this.#awaitsNextEvent = true;
       stream.awaitTurn();
       return;
     }
     try {
       this.#deliver(stream);
     } catch (error) {
-      stream.abort(); // as the loop does: this callback is not one of its own
+      stream.abort(); // as the loop does when a callback throws
       throw error;
     }
   }
@@ -109,15 +109,15 @@ export class Handover implements StreamHandler {
     if (stream.handler === this) stream.handler = this.#handler;
     if (this.#kept !== null) stream.handler.onData(stream, this.#kept.all());
     if (!this.#hasPeerEnded) return;
-    if (stream.isEnded && !this.#awaitsNews) return; // both sides have ended, or it was closed: it hears of nothing but that
+    if (stream.isEnded && !this.#awaitsNextEvent) return; // both sides have ended, or it was closed: only onClose follows
     if (stream.handler.onEnd !== undefined) stream.handler.onEnd(stream);
-    else stream.end(); // as the stream does by itself; nothing else would ever let the descriptor go
+    else stream.end(); // as the stream does for a handler without onEnd; otherwise the descriptor would stay open
   }
 }
 
 type Callback = (stream: Stream) => void;
 
-/** A handler whose callbacks run in an async context of their own. It has those that the handler has when it is given. */
+/** The callbacks of a handler, each bound to one new async context. A callback that the program adds later is not called. */
 class HandlerInContext implements StreamHandler {
   readonly onData: (stream: Stream, bytes: Buffer) => void;
   readonly onEnd?: Callback;

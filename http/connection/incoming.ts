@@ -1,8 +1,8 @@
 /**
- * Incoming: the bytes of a client that could not be used yet: an incomplete head, or requests behind the one at work.
+ * Incoming: the bytes of a client that could not be used yet: an incomplete head, or requests after the one at work.
  *
- * A head that comes in one piece, as nearly all do, is parsed where it lies. Only an incomplete one is kept, with a parser that
- * remembers how far it got. A connection may begin so many requests in a turn; what is behind them is kept, too.
+ * Nearly every head comes in one piece, and is parsed in the receive buffer. Only an incomplete head is kept, with its parser, which
+ * continues at the same byte later. The number of requests that may begin in a turn is limited; the bytes after them are kept, too.
  *
  * Next: outgoing.ts
  */
@@ -15,29 +15,30 @@ import { RequestHead } from '../request/request-head.ts';
 import { latin1Of } from '../response/latin1.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
-/** A bit mask: within a pipeline the clock is read behind every fourth request. */
+/** A bit mask: within a pipeline the clock is read after each fourth request. */
 const CLOCK_MASK = 3;
 
 export class Incoming {
   /** How many requests have begun. */
   requests = 0;
-  /** Bytes that are kept, or null. */
+  /** The bytes that are kept, or null. */
   pending: PendingInput | null = null;
-  /** What `readHead` has found, or why it has refused. */
+  /** The last head of `readHead`. */
   head!: RequestHead;
+  /** Why `readHead` has refused the head. */
   refusal = '';
   readonly #context: ConnectionContext;
   /** Only while a head is incomplete. */
   #parser: HeadParser | null = null;
 
-  /** How many there were when the loop last called. */
+  /** How many requests had begun when this turn began. */
   #requestsBefore = 0;
 
   constructor(context: ConnectionContext) {
     this.#context = context;
   }
 
-  /** Nothing of a next request has come. Empty lines are nothing. */
+  /** No byte of a next request has come. Empty lines do not count. */
   get isIdle(): boolean {
     return this.#parser === null ? this.pending === null : !this.#parser.hasBegun;
   }
@@ -46,14 +47,14 @@ export class Incoming {
     return this.#parser !== null;
   }
 
-  /** The loop calls: a new turn of this connection begins. */
+  /** A new turn of this connection begins: its share is whole again. */
   beginTurn(): void {
     this.#requestsBefore = this.requests;
   }
 
   /**
-   * Other connections are to go on before the next request. The clock is read behind the first request of a pipeline and behind every
-   * fourth: a cheap pipeline hardly pays for it, and a slow handler is found out at once.
+   * Whether other connections go on before the next request. The clock is read after the first request of a pipeline and after each
+   * fourth. So the clock costs a pipeline of fast handlers little, and a slow handler is noticed at once.
    */
   get isShareSpent(): boolean {
     const begun = this.requests - this.#requestsBefore;
@@ -62,7 +63,7 @@ export class Incoming {
     return (begun === 1 || (begun & CLOCK_MASK) === 0) && this.#context.isTurnSpent;
   }
 
-  /** Keeps a copy. */
+  /** Keeps a copy of the bytes. */
   keep(bytes: Buffer): PendingInput {
     const { bodyBufferBytes, headBytes } = this.#context.limits;
     if (this.pending === null) this.pending = new PendingInput(bytes, Math.max(bodyBufferBytes, headBytes));
@@ -76,14 +77,14 @@ export class Incoming {
     this.#parser = parser;
     let used = parser.parse(bytes, start, end);
     if (used === INCOMPLETE) return INCOMPLETE;
-    // No error object is made of a syntax error: a flood of malformed heads would pay for a stack each.
+    // No error object is made for a syntax error: its stack would make a flood of malformed heads expensive.
     if (used < 0) this.refusal = 'the head is malformed or too large';
-    else used = this.#understand(bytes, start, used, parser);
+    else used = this.#checkRules(bytes, start, used, parser);
     this.#release();
     return used;
   }
 
-  #understand(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
+  #checkRules(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
     try {
       this.head = new RequestHead(latin1Of(bytes, start, end), parser, this.#context.limits.bodyBytes);
       return end;
@@ -94,7 +95,7 @@ export class Incoming {
     }
   }
 
-  /** Nothing of it will be used any more. */
+  /** Drops all that is kept. */
   drop(): void {
     this.pending = null;
     this.#release();

@@ -1,8 +1,8 @@
 /**
- * Outgoing: the bytes that a connection writes, and the handlers that wait until they have left.
+ * Outgoing: the bytes that a connection writes, and the handlers that wait until the client has taken them.
  *
- * A response that is given in one call goes to the output buffer of the server, and leaves with the other responses of the turn. A
- * response that comes in pieces gets a buffer of its own until the end of the tick: what a handler writes without waiting leaves
+ * A response that is written in one call goes to the output buffer of the server, and leaves with the other responses of the turn. A
+ * response that comes in pieces gets a buffer of its own until the end of the tick: pieces that a handler writes without waiting leave
  * in one send.
  *
  * Next: exchange.ts
@@ -15,10 +15,10 @@ import type { ResponseOutput } from '../response/response-writer.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
 /**
- * What fits in one segment on any path (RFC 8200 section 5) arrives whole or not at all. A larger response may be with us in part when
- * the kernel has taken it. A byte that the client sends after close(2) would be answered with RST, which destroys the rest.
+ * This much fits in one segment on any path (RFC 8200 section 5), so it arrives whole or not at all. The kernel may still have to send a
+ * part of a larger response after close(2). If the client then sends a byte, the kernel replies with RST, which destroys that part.
  */
-const MAX_CERTAIN_BYTES = 1_200;
+const MAX_SEGMENT_BYTES = 1_200;
 
 interface Writer {
   resolve(): void;
@@ -26,13 +26,13 @@ interface Writer {
 }
 
 export class Outgoing implements ResponseOutput {
-  /** What is written from now on goes nowhere: the connection is closing, or belongs to another protocol. */
+  /** What is written from now on is dropped: the connection is closing, or its stream has been handed over. */
   isClosed = false;
-  /** A response may have been larger than one segment. */
+  /** A response may have been longer than one segment. */
   isLong = false;
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
-  /** Called when the pieces of a tick have left and more are to come. */
+  /** Called when the pieces of a tick have been sent and the response is not complete. */
   readonly #onPieces: { piecesSent(): void };
   #pieces: OutputBuffer | null = null;
   #isStreaming = false;
@@ -45,7 +45,7 @@ export class Outgoing implements ResponseOutput {
     this.#onPieces = onPieces;
   }
 
-  /** The handler cannot have waited for the client: so much is queued. */
+  /** More is queued than a handler that waits for the client can have written. */
   get isOverfull(): boolean {
     return this.#stream.queuedBytes > this.#context.limits.answerBufferBytes;
   }
@@ -66,19 +66,19 @@ export class Outgoing implements ResponseOutput {
 
   latin1(text: string): void {
     if (this.isClosed) return;
-    if (text.length > MAX_CERTAIN_BYTES) this.isLong = true;
+    if (text.length > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.latin1(this.#stream, text);
   }
 
   utf8(text: string): void {
     if (this.isClosed) return;
-    if (text.length * MAX_BYTES_PER_UNIT > MAX_CERTAIN_BYTES) this.isLong = true;
+    if (text.length * MAX_BYTES_PER_UNIT > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.utf8(this.#stream, text);
   }
 
   bytes(bytes: Uint8Array): void {
     if (this.isClosed) return;
-    if (bytes.byteLength > MAX_CERTAIN_BYTES) this.isLong = true;
+    if (bytes.byteLength > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.bytes(this.#stream, bytes);
   }
 
@@ -87,7 +87,7 @@ export class Outgoing implements ResponseOutput {
     this.isLong = true;
   }
 
-  /** nextTick runs after all microtasks, so it comes behind everything that the handler writes without having to wait. */
+  /** nextTick runs after the code that is running now (and, if that is a microtask, after all microtasks): pieces until then are gathered. */
   pieceWritten(): void {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -100,7 +100,7 @@ export class Outgoing implements ResponseOutput {
 
   waitForDrain(): Promise<void> {
     if (this.isClosed) return Promise.reject(new ClientGoneError());
-    // Gathered bytes may yet be queued. So a handler that has gathered more than may be queued waits, too.
+    // Gathered bytes may be queued later. So a handler also waits if more is gathered than may be queued.
     const gathered = this.#pieces?.byteLength ?? 0;
     if (this.#stream.queuedBytes === 0 && gathered <= this.#context.limits.answerBufferBytes) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -121,13 +121,13 @@ export class Outgoing implements ResponseOutput {
     if (writers !== null) for (const writer of writers) writer.reject(reason);
   }
 
-  /** The response is complete. The next one is not streamed unless it says so. */
+  /** The response is complete. The next one does not come in pieces unless it calls `beginStream`. */
   endResponse(): void {
     this.flushPieces();
     this.#isStreaming = false;
   }
 
-  /** Passes everything on to the stream. */
+  /** Passes all gathered bytes on to the stream. */
   flush(): void {
     this.flushPieces();
     this.#context.output.flush();

@@ -1,8 +1,8 @@
 /**
- * Phase: what a connection is doing, and what it may do next. CLOSED may follow every phase.
+ * Phase: what a connection is doing, and which phases may follow. CLOSED may follow every phase.
  *
  *     HEAD      a request is to begin, or its head is incomplete               WORK, YIELD, FLUSH, LINGER
- *     YIELD     requests have come, and other connections go first             HEAD
+ *     YIELD     more requests have come, but other connections go first        HEAD
  *     WORK      a handler is at work (exchange.ts)                             HEAD, DISCARD, FLUSH, LINGER, CUT, UPGRADED
  *     DISCARD   the response is complete; the rest of its body is dropped      HEAD, FLUSH, LINGER
  *     FLUSH     responses are queued, and the client reads slowly              HEAD, FLUSH, LINGER
@@ -11,8 +11,8 @@
  *     UPGRADED  another protocol has the stream                                -
  *     CLOSED    the stream is closed                                           -
  *
- * LINGER exists because close(2) with unread bytes sends RST, which destroys a response on its way (RFC 9112 section 9.6). A client that
- * breaks the protocol gets one response that says so, and then LINGER: where its next request begins is unknown.
+ * LINGER exists because close(2) with unread bytes sends RST, which destroys a response on its way (RFC 9112 section 9.6). A malformed
+ * request gets one response that says so, and then LINGER follows: the place of the next request is unknown.
  *
  * Next: connection-context.ts
  */
@@ -34,7 +34,7 @@ function setOf(...phases: Phase[]): number {
   return phases.reduce((set, phase) => set | (1 << phase), 1 << CLOSED);
 }
 
-/** By phase: the set of those that may follow. */
+/** For each phase the set of phases that may follow, as bits. */
 const mayFollow: readonly number[] = [
   setOf(WORK, YIELD, FLUSH, LINGER),
   setOf(HEAD),
@@ -47,7 +47,7 @@ const mayFollow: readonly number[] = [
   0,
 ];
 
-/** Returns the phase `to`. A step that the table does not have is a mistake in this server, and throws. */
+/** Returns the phase `to`. Throws if the table does not allow the step: that is a bug in this server. */
 export function step(from: Phase, to: Phase): Phase {
   if (((mayFollow[from] as number) & (1 << to)) !== 0) return to;
   throw new Error(`a connection must not go from ${names[from]} to ${names[to]}`);
