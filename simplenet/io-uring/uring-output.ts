@@ -15,6 +15,7 @@
  * Next: receive-mode.ts
  */
 
+import assert from 'node:assert';
 import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
 import { isIntact, WriteQueue } from '../loop/write-queue.ts';
 import type { IoUring } from './io-uring.ts';
@@ -120,6 +121,7 @@ export class UringOutput {
 
   /** Asks the kernel to send up to `maxBytes` of the piece that `prepare` has made ready. Returns how many. */
   send(ring: IoUring, fd: number, tag: number, maxBytes: number, flags: number): number {
+    assert(!this.isInKernel, 'a stream has one send in the kernel');
     const piece = this.#first as Piece;
     const length = Math.min(piece.byteLength, maxBytes, MAX_SENT_BYTES);
     const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
@@ -131,6 +133,7 @@ export class UringOutput {
 
   /** The kernel has answered the send and taken so many bytes. True: it took all that it was offered. */
   sent(length: number): boolean {
+    assert(length <= this.#offeredBytes, 'the kernel sends no more than it was offered');
     const isAll = length === this.#offeredBytes;
     this.#offeredBytes = 0;
     const piece = this.#first as Piece;

@@ -15,6 +15,7 @@
  * Next: uring-readiness.ts
  */
 
+import assert from 'node:assert';
 import { markAsUntransferable } from 'node:worker_threads';
 import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
@@ -146,6 +147,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
 
   onCompletion(completion: Completion): void {
     if (!completion.hasMore) this.#requests--;
+    assert(this.#requests >= 0, 'each request of a stream has one last completion');
     switch (completion.tag) {
       case RECEIVE:
         this.#received(completion);

@@ -74,7 +74,6 @@ export const BPF_AND = 0x50;
 export const BPF_MOD = 0x90;
 export const BPF_JMP = 0x05;
 export const BPF_JEQ = 0x10;
-export const BPF_JGT = 0x20;
 export const BPF_RET = 0x06;
 export const BPF_K = 0x00;
 export const BPF_A = 0x10;
@@ -84,7 +83,6 @@ export const SOCK_FPROG_SIZE = 16;
 
 /** At offsets below 0, BPF_ABS loads other data: what the kernel knows from SKF_AD_OFF on, the IP header from SKF_NET_OFF on. */
 export const SKF_AD_OFF = -0x1000;
-export const SKF_AD_RXHASH = 32;
 export const SKF_AD_CPU = 36;
 export const SKF_NET_OFF = -0x100000;
 
@@ -284,7 +282,6 @@ export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
-export const EHOSTUNREACH = 113;
 export const EALREADY = 114;
 export const EINPROGRESS = 115;
 export const ECANCELED = 125;

@@ -5,6 +5,7 @@
  * Next: socket-stream.ts
  */
 
+import assert from 'node:assert';
 import { SO_ACCEPTCONN, SOL_SOCKET } from '../kernel/abi.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
@@ -212,6 +213,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   forget(fd: number): void {
+    assert(this.members[fd] !== undefined, 'a descriptor is closed once');
     this.members[fd] = undefined;
     this.#openCount--;
     this.#keepAlive();

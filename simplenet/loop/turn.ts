@@ -16,6 +16,7 @@
  * Next: spare-descriptor.ts
  */
 
+import assert from 'node:assert';
 import { ActiveClock } from './active-clock.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Host } from './host.ts';
@@ -180,6 +181,7 @@ export class Turn {
   }
 
   #start(): void {
+    assert(!this.#isRunning, 'a turn ends before the next one begins');
     this.#startedAt = this.#host.now();
     this.#activeAt = this.#clock.after(this.deadlines.alarmAt, this.#startedAt);
     this.#isRunning = true;
