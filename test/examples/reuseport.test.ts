@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'tap';
+import { expectedOutput, shapeOf } from '../docs/pages.ts';
 import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
 
@@ -25,7 +26,9 @@ const STARTED = /process (\d+): (\d+) workers on http:\/\/127\.0\.0\.1:(\d+), de
 
 test('two processes and their threads share one port', async (t) => {
   const first = startExample(t, 'reuseport', '0', '3');
-  const [, , , port] = await first.prints(STARTED);
+  const [line, , , port] = await first.prints(STARTED);
+  const page = (command: string) => shapeOf(expectedOutput('docs/examples.md', command));
+  t.equal(shapeOf(line.trimEnd()), page('npm run example -- reuseport 8080 4'));
   const second = startExample(t, 'reuseport', port as string, '2');
   await second.prints(STARTED);
   const counts = new Map<string, number>();
@@ -43,6 +46,8 @@ test('two processes and their threads share one port', async (t) => {
     Array.from({ length: workers }, (_, i) => `worker ${i} of process ${child.pid}`),
   );
   t.same([...counts.keys()].sort(), names.sort());
+  const [dealt] = page("curl -s 'http://127.0.0.1:8080/[1-1000]' | sort | uniq -c").trim().split('\n');
+  t.equal(shapeOf(`400 ${names[0]}`), dealt);
   for (const [name, count] of counts) t.ok(count > 25 && count < 160, `${name}: ${count} of ${CONNECTIONS}`);
 
   for (const [program, workers] of programs) {
