@@ -1,15 +1,15 @@
 /**
- * BufferRing: receive buffers that belong to nobody until something arrives, io_uring_register_buf_ring(3).
+ * BufferRing: a stock of receive buffers that all connections share, io_uring_register_buf_ring(3).
  *
- * A receive that may wait for an hour must not own a buffer for an hour. So the kernel is given a stock of them; when bytes come for
- * any connection it takes one, and its completion says which. From then on it is ours, until `done`.
- * Where the stock is empty, receives end with ENOBUFS and are asked for again: nothing is lost, the bytes wait in their socket.
+ * A receive that may wait for an hour must not own a buffer for an hour. So we give the kernel a stock of buffers. When bytes arrive
+ * for a connection, the kernel takes a buffer, and the completion says which. The bytes are ours from then on, until `done`.
+ * If the stock is empty, receives end with ENOBUFS and are requested again. Nothing is lost: the bytes wait in their socket.
  *
- * A buffer need not be used up at once: what comes next, for whatever connection, is put behind what came before, and we get the
- * buffer back when it is full. So small requests lie side by side, and a large body finds much room. A kernel older than Linux 6.12
- * cannot do that; there each buffer is used once and given back.
+ * The kernel fills a buffer piece by piece: it puts the next bytes, of any connection, behind the ones before, and we get the
+ * buffer back when it is full. So small requests lie side by side, and a large body finds much room. Linux before 6.12 cannot do
+ * that; there each buffer is used once and then given back.
  *
- * The stock is a ring as well, of addresses: we add at its tail, the kernel takes at a head that only it knows.
+ * The stock is itself a ring, of addresses. We add at its tail. The kernel takes at its head, which only the kernel knows.
  *
  * Next: send-memory.ts
  */
@@ -30,10 +30,10 @@ import type { IoUring } from './io-uring.ts';
 const HALF_SIZE = 2;
 const ENTRY_HALVES = IO_URING_BUF_SIZE / HALF_SIZE;
 
-/** struct io_uring_buf { u64 addr @0; u32 len @8; u16 bid @12; }, counted in halves of a word. */
+/** struct io_uring_buf { u64 addr @0; u32 len @8; u16 bid @12; }: offsets in units of two bytes. */
 const ENTRY = { address: 0, length: 4, id: 6 };
 
-/** The ring's tail lies where the first entry would have one more field. */
+/** The ring's tail lies behind the fields of the first entry, in units of two bytes. */
 const TAIL_AT = 7;
 
 const HALF_BITS = 16;
@@ -46,20 +46,20 @@ export class BufferRing {
   readonly #ring: IoUring;
   readonly #memory: Buffer;
   readonly #address: number;
-  /** For each buffer, where the kernel will put what comes next. */
+  /** For each buffer, the offset at which the kernel will put the next bytes. */
   readonly #ends: number[] = [];
   readonly #entries: Uint16Array<ArrayBuffer>;
   #tail = 0;
 
-  /** `count` is a power of two. */
+  /** `count` must be a power of two. */
   constructor(ring: IoUring, group: number, count: number, bufferBytes: number) {
     this.#ring = ring;
     this.group = group;
     this.count = count;
     this.bufferBytes = bufferBytes;
-    // Memory of its own: in Node's pool of small buffers its neighbours would be other people's bytes.
+    // Memory of its own: in Node's pool of small buffers it would lie beside bytes of other code.
     this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes);
-    // Given away by a program, postMessage with a transfer list, it would be freed while the kernel writes into it.
+    // A program could transfer it with postMessage, and its memory could be freed while the kernel writes into it.
     markAsUntransferable(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
     this.#register();
@@ -72,14 +72,14 @@ export class BufferRing {
     this.publish();
   }
 
-  /** The bytes that a completion speaks of, by its flags. They are ours until `done`. */
+  /** The bytes of the completion with these flags. They are ours until `done`. */
   received(flags: number, length: number): Buffer {
     const id = flags >>> IORING_CQE_BUFFER_SHIFT;
     const start = id * this.bufferBytes + (this.#ends[id] as number);
     return this.#memory.subarray(start, start + length);
   }
 
-  /** Nobody looks at those bytes any more. */
+  /** Ends the use of these bytes: the kernel may fill their buffer again once it is used up. */
   done(flags: number, length: number): void {
     const id = flags >>> IORING_CQE_BUFFER_SHIFT;
     if ((flags & IORING_CQE_F_BUF_MORE) !== 0) {
@@ -90,7 +90,7 @@ export class BufferRing {
     this.#give(id);
   }
 
-  /** Puts a buffer back; the kernel sees that after `publish`. */
+  /** Puts a buffer back into the stock. The kernel sees that after `publish`. */
   #give(id: number): void {
     const entries = this.#entries;
     const at = (this.#tail & (this.count - 1)) * ENTRY_HALVES;

@@ -1,6 +1,6 @@
 /**
- * IoUring: two rings that this program and the kernel share, io_uring(7). It puts requests into one and finds the answers in the
- * other; one system call, io_uring_enter(2), hands any number of them over.
+ * IoUring: two rings that this program and the kernel share, io_uring(7). We put requests into one and take completions from the
+ * other. One system call, io_uring_enter(2), hands over any number of requests.
  *
  *      we write here                                            the kernel writes here
  *      submissions, 64 bytes each                               completions, 16 bytes each
@@ -9,13 +9,13 @@
  *      +------+------+------+------+                            +------+------+------+------+
  *      head ^ (kernel's)    ^ tail (ours)                  head ^ (ours)      ^ tail (kernel's)
  *
- * A ring is an array whose length is a power of two, and two counters that only grow: `head` is what the reader has taken, `tail`
- * what the writer has added, and a counter's low bits are the index. Each counter has one writer, so no lock is needed; what is
- * needed is order. Whoever adds an entry fills it in first and moves `tail` afterwards, and whoever reads looks at `tail` first. That
- * is what the Atomics below are for: a plain store might be seen by the other side before the entry it speaks of.
+ * A ring is an array whose length is a power of two, and two counters that only grow. `head` counts what the reader has taken, `tail`
+ * what the writer has added; the low bits of a counter are the index. Each counter has one writer, so no lock is needed, but the
+ * order matters: the writer fills in an entry first and moves `tail` afterwards, and the reader reads `tail` before the entry. The
+ * Atomics below ensure that order. With a plain store, the other side might see the new `tail` before the entry.
  *
- * A request is about memory of ours while the kernel works on it: whoever calls `send` or `receive` here must leave its bytes alone
- * until the completion has come. A completion is found by the two numbers that its request was given: a descriptor and a tag.
+ * While the kernel works on a request it uses our memory, so a caller of `send` must not change its bytes until the completion has
+ * come. Each request has two numbers, a descriptor and a tag, and its completions carry the same two.
  *
  * Next: buffer-ring.ts
  */
@@ -64,20 +64,20 @@ import { isPassing } from '../loop/setbacks.ts';
 import { Completion, CQE, CQE_WORDS, FLAGS_BYTE, IOPRIO, PARAMS, SQE, SQE_WORDS, WORD_SIZE } from './ring-layout.ts';
 
 export interface IoUringOptions {
-  /** Submissions that fit between two calls of `submit`; any more and it is called for them. */
+  /** How many submissions fit. If there are more, they are handed over before the next `submit`. */
   readonly entries?: number;
-  /** Completions that fit before the kernel has to keep some aside. */
+  /** How many completions fit. If there are more, the kernel keeps them aside. */
   readonly completions?: number;
   readonly libc?: Libc;
 }
 
-/** A power of two each, as the kernel makes them of other numbers. */
+/** Powers of two: the kernel rounds other numbers up. */
 const DEFAULT_ENTRIES = 1024;
 const DEFAULT_COMPLETIONS = 4096;
 
 /**
- * DEFER_TASKRUN: the kernel's part of a completion is done when we ask for it, and not in the middle of whatever we do; it
- * wants to know that one thread alone submits. TASKRUN_FLAG lets us see that there is something to ask for.
+ * DEFER_TASKRUN: the kernel finishes completions when we call io_uring_enter(2), and does not interrupt us for it. It requires
+ * SINGLE_ISSUER: only one thread submits. TASKRUN_FLAG sets a flag in the ring while the kernel has put off such work.
  */
 const FLAGS =
   IORING_SETUP_SINGLE_ISSUER |
@@ -102,47 +102,47 @@ const MAX_OPERATIONS = 256;
 const TWO_POW_32 = 0x1_0000_0000;
 const EVENT_COUNT_SIZE = 8;
 
-/** What cancellations are given: they complete, too, and nobody waits for that. */
+/** The two numbers of cancellations. These complete as well, and no member has this descriptor. */
 const NO_FD = -1;
 const NO_TAG = 0;
 
 const nothing = new Int32Array(0);
 
-/** A worker's memory goes when it ends, and what the kernel was asked for must have ended by then. */
+/** The open rings of this thread. A worker's memory is freed when it ends, so its rings must be closed before that. */
 const openRings = new Set<IoUring>();
 process.once('exit', () => {
   for (const ring of openRings) {
     ring.onExit?.();
-    /* c8 ignore next -- tap takes no coverage in workers; uring-loop.test.ts ends them. */
+    /* c8 ignore next -- tap measures no coverage in workers; uring-loop.test.ts ends them. */
     if (!isMainThread) ring.close();
   }
 });
 
 export class IoUring extends Descriptor {
   /**
-   * An eventfd(2), readable when there is news: to be watched in somebody else's event loop. The ring itself cannot be: with
-   * DEFER_TASKRUN nothing of it becomes readable before we ask, so it would not wake that loop (measured on Linux 6.18).
+   * An eventfd(2) that is readable when there are completions, so that Node's loop can watch it. It cannot watch the ring itself: with
+   * DEFER_TASKRUN a ring becomes readable only after io_uring_enter(2), and would not wake that loop (measured on Linux 6.18).
    */
   readonly bell: Descriptor;
-  /** What `take` has found: good until it is called again. */
+  /** The completion that `take` has found. The next `take` overwrites it. */
   readonly completion = new Completion();
 
-  /** Called when the process, or the worker, is about to end, while the ring is open. */
+  /** Called when the process or the worker is about to end, if the ring is still open. */
   onExit: (() => void) | null = null;
 
   readonly #mappings: Mapping[] = [];
-  readonly #rung = Buffer.alloc(EVENT_COUNT_SIZE);
-  /** Both rings lie in one piece of memory: the counters of both, and the completions. */
+  readonly #bellCount = Buffer.alloc(EVENT_COUNT_SIZE);
+  /** The counters of both rings, and the completions, lie in one mapping. */
   #ring = nothing;
   #submissions = nothing;
-  /** Where the next submission is written: the one above, or the one below. */
+  /** The array to which the next submission is written: `#submissions` or `#spillway`. */
   #writable = nothing;
-  /** Submissions for which the ring had no room, and how many. They come behind those in the ring. */
+  /** Submissions for which the ring had no room, and how many. They are handed over after those in the ring. */
   #spillway = nothing;
   #spilled = 0;
   #submissionMask = 0;
   #completionMask = 0;
-  /** Where in `#ring` things are. */
+  /** Indexes into `#ring`. */
   #submissionHeadAt = 0;
   #submissionTailAt = 0;
   #submissionFlagsAt = 0;
@@ -150,12 +150,12 @@ export class IoUring extends Descriptor {
   #completionTailAt = 0;
   #completionFlagsAt = 0;
   #completionsAt = 0;
-  /** Our counters, ahead of those that the kernel sees until `submit` and `freeTaken`. They wrap at 32 bits, as the kernel's do. */
+  /** Our copies of the counters. The kernel sees them after `submit` and `freeTaken`. They wrap at 32 bits, as the kernel's do. */
   #tail = 0;
   #submitted = 0;
   #head = 0;
 
-  /** Throws SystemError where the kernel has no io_uring, has too old a one, or must not give it to this process. */
+  /** Throws SystemError if the kernel has no io_uring, if it is too old, or if this process may not use it. */
   constructor(options: IoUringOptions = {}) {
     const { entries = DEFAULT_ENTRIES, completions = DEFAULT_COMPLETIONS, libc = processLibc } = options;
     const params = new Uint32Array(IO_URING_PARAMS_SIZE / WORD_SIZE);
@@ -165,7 +165,7 @@ export class IoUring extends Descriptor {
     this.bell = new Descriptor(libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), libc);
     try {
       check('eventfd', this.bell.fd);
-      this.#mustBeAble(params[PARAMS.features] as number);
+      this.#checkSupport(params[PARAMS.features] as number);
       this.#map(params);
       this.register(IORING_REGISTER_EVENTFD, bytesOf(new Int32Array([this.bell.fd])), 1);
       openRings.add(this);
@@ -175,20 +175,20 @@ export class IoUring extends Descriptor {
     }
   }
 
-  /** Not before the last completion of every request has been taken: until then its memory is the kernel's. */
+  /** Close the ring only after the last completion of every request: until then the kernel may use the memory of a request. */
   override close(): void {
     if (this.isClosed) return;
     openRings.delete(this);
-    this.#ring = this.#submissions = this.#writable = nothing; // before the memory goes, which nobody must look at any more
+    this.#ring = this.#submissions = this.#writable = nothing; // first, because an access after munmap(2) would crash the process
     for (const mapping of this.#mappings) this.libc.munmap(mapping);
     this.bell.close();
     super.close();
   }
 
-  // What can be asked for. `fd` and `tag` come back with the completion.
+  // The requests. `fd` and `tag` come back with the completion.
 
   /**
-   * recv(2) into a buffer of a BufferRing: once, or (`isMultishot`) of whatever comes, until a completion has no more to follow.
+   * recv(2) into a buffer of a BufferRing: once, or (`isMultishot`) each time that bytes come, until a completion without `hasMore`.
    */
   receive(fd: number, tag: number, bufferGroup: number, isMultishot: boolean): void {
     const priority = isMultishot ? IORING_RECV_MULTISHOT << IOPRIO : 0;
@@ -196,7 +196,7 @@ export class IoUring extends Descriptor {
     this.#writable[at + SQE.bufferGroup] = bufferGroup;
   }
 
-  /** send(2), which waits for room and takes what fits. `flags` are those of send(2). */
+  /** send(2): waits for room, and then sends as much as fits. `flags` are those of send(2). */
   send(fd: number, tag: number, address: number, length: number, flags = 0): void {
     const at = this.#add(IORING_OP_SEND, fd, tag);
     this.#point(at, address, length);
@@ -210,42 +210,42 @@ export class IoUring extends Descriptor {
     this.#writable[at + SQE.offset] = addressLength;
   }
 
-  /** poll(2) of those events, to which POLLERR and POLLHUP always belong: once, or (`isMultishot`) each time that they come. */
+  /** poll(2) for `events`, and always for POLLERR and POLLHUP: once, or (`isMultishot`) each time that they come. */
   poll(fd: number, tag: number, events: number, isMultishot = false): void {
     const at = this.#add(IORING_OP_POLL_ADD, fd, tag);
     this.#writable[at + SQE.length] = isMultishot ? IORING_POLL_ADD_MULTI : 0;
     this.#writable[at + SQE.operationFlags] = events;
   }
 
-  /** pread(2); an offset of -1 is wherever the file stands, as for read(2). Waits on a descriptor with O_NONBLOCK as well. */
+  /** pread(2); with an offset of -1, read(2) at the file's position. It waits even if the descriptor has O_NONBLOCK. */
   read(fd: number, tag: number, address: number, length: number, offset: number): void {
     const at = this.#add(IORING_OP_READ, fd, tag);
     this.#point(at, address, length);
     this.#seek(at, offset);
   }
 
-  /** pwrite(2), as `read`. The kernel may write less than all of it. */
+  /** pwrite(2); `offset` is as for `read`. The kernel may write fewer bytes than `length`. */
   write(fd: number, tag: number, address: number, length: number, offset: number): void {
     const at = this.#add(IORING_OP_WRITE, fd, tag);
     this.#point(at, address, length);
     this.#seek(at, offset);
   }
 
-  /** Ends the request that was given `fd` and `tag`. Its last completion comes as ever: ECANCELED, or what it had done by then. */
+  /** Cancels the request with this `fd` and `tag`. Its last completion still comes: with ECANCELED, or with what it had done before. */
   cancel(fd: number, tag: number): void {
     const at = this.#add(IORING_OP_ASYNC_CANCEL, NO_FD, NO_TAG);
     this.#writable[at + SQE.address] = fd;
     this.#writable[at + SQE.address + 1] = tag;
   }
 
-  // How it is handed over, and how the answers come.
+  // Handing requests over, and taking completions.
 
-  /** Requests that have not been handed over. */
+  /** How many requests have not been handed over. */
   get unsubmitted(): number {
     return ((this.#tail - this.#submitted) | 0) + this.#spilled;
   }
 
-  /** Whether `take` would find something, or `submit` would bring something that the kernel has put off. Costs no system call. */
+  /** Whether `take` would find a completion, or `submit` would bring one that the kernel has put off. Costs no system call. */
   get hasNews(): boolean {
     if (this.isClosed) return false;
     if (Atomics.load(this.#ring, this.#completionTailAt) !== this.#head) return true;
@@ -253,31 +253,31 @@ export class IoUring extends Descriptor {
   }
 
   /**
-   * io_uring_enter(2): hands all requests over, and lets the kernel complete what it can; waits until there are `least`
-   * completions to take. The places of those taken so far are free from now on.
+   * io_uring_enter(2): hands all requests over, and lets the kernel complete what it can. Waits until there are `minComplete`
+   * completions to take. Frees the entries of the completions taken so far.
    */
-  submit(least = 0): void {
-    const result = this.trySubmit(least);
+  submit(minComplete = 0): void {
+    const result = this.trySubmit(minComplete);
     if (!isPassing(result)) check('io_uring_enter', result);
   }
 
-  /** As `submit`, and answers 0 or -errno. What was not taken stays where it is, and the next call hands it over. */
-  trySubmit(least = 0): number {
+  /** As `submit`, but returns 0 or -errno. Requests that the kernel has not taken stay, and the next call hands them over. */
+  trySubmit(minComplete = 0): number {
     if (this.isClosed) return 0;
     for (;;) {
       const before = this.unsubmitted;
       this.freeTaken();
       Atomics.store(this.#ring, this.#submissionTailAt, this.#tail);
-      const result = this.libc.io_uring_enter(this.fd, before - this.#spilled, least, IORING_ENTER_GETEVENTS);
+      const result = this.libc.io_uring_enter(this.fd, before - this.#spilled, minComplete, IORING_ENTER_GETEVENTS);
       this.#submitted = Atomics.load(this.#ring, this.#submissionHeadAt);
       this.#refill();
       if (result < 0) return result;
-      // Where more were waiting than fit, they go now, as far as the kernel takes them.
+      // Submissions that did not fit are in the ring now. Goes on for as long as the kernel takes some.
       if (this.unsubmitted === 0 || this.unsubmitted === before || before <= this.#submissionMask + 1) return 0;
     }
   }
 
-  /** Goes on to the next completion; false where there is none. */
+  /** Puts the next completion into `completion`. Returns false if there is none. */
   take(): boolean {
     const ring = this.#ring;
     if (this.isClosed || this.#head === Atomics.load(ring, this.#completionTailAt)) return false;
@@ -291,7 +291,7 @@ export class IoUring extends Descriptor {
     return true;
   }
 
-  /** Whether a completion of that request waits to be taken that has done something: its result is above 0. */
+  /** Whether a completion of this request with a result above 0 waits to be taken. */
   hasSuccessOf(fd: number, tag: number): boolean {
     const ring = this.#ring;
     if (this.isClosed) return false;
@@ -304,23 +304,23 @@ export class IoUring extends Descriptor {
     return false;
   }
 
-  /** Lets the kernel have the places of all completions taken so far, where no `submit` is to follow soon. */
+  /** Frees the entries of the completions taken so far. `submit` does so, too; call this if no `submit` follows soon. */
   freeTaken(): void {
     if (!this.isClosed) Atomics.store(this.#ring, this.#completionHeadAt, this.#head);
   }
 
-  /** We are awake: the bell would tell nothing new. */
+  /** Completions do not ring the bell from now on. For a loop that is awake, and takes completions anyway. */
   silenceBell(): void {
     Atomics.store(this.#ring, this.#completionFlagsAt, IORING_CQ_EVENTFD_DISABLED);
   }
 
-  /** From now on it rings. What came before that it does not tell: ask `hasNews` after this, or sleep for ever. */
+  /** Completions ring the bell from now on. It does not ring for earlier ones, so check `hasNews` after this call and before sleeping. */
   setBell(): void {
-    this.libc.read(this.bell.fd, this.#rung, 0, EVENT_COUNT_SIZE);
+    this.libc.read(this.bell.fd, this.#bellCount, 0, EVENT_COUNT_SIZE);
     Atomics.store(this.#ring, this.#completionFlagsAt, 0);
   }
 
-  /** mmap(2) of memory that this ring shares with us. It goes with the ring, and nobody must look at it then. */
+  /** mmap(2) of memory that the ring shares with us. `close` unmaps it; an access after that would crash the process. */
   map(byteLength: number, offset: number): ArrayBuffer {
     const mapping: Mapping = { memory: null };
     check('mmap', this.libc.mmap(mapping, byteLength, this.fd, offset));
@@ -333,14 +333,14 @@ export class IoUring extends Descriptor {
     check('io_uring_register', this.libc.io_uring_register(this.fd, operation, argument, count));
   }
 
-  /** A new submission, filled in with what all have. Answers where it lies. */
+  /** Adds a submission, and fills in the fields that all requests have. Returns its index in `#writable`. */
   #add(operation: number, fd: number, tag: number): number {
     if (this.unsubmitted > this.#submissionMask) this.trySubmit();
     const at = this.unsubmitted > this.#submissionMask ? this.#spill() : this.#next();
     const submissions = this.#writable;
     submissions[at + SQE.operation] = operation;
     submissions[at + SQE.fd] = fd;
-    // An entry is used again and again: nothing of an earlier request must be left in it.
+    // Entries are reused, so all fields of an earlier request must be cleared.
     submissions[at + SQE.offset] = submissions[at + SQE.offset + 1] = 0;
     submissions[at + SQE.address] = submissions[at + SQE.address + 1] = 0;
     submissions[at + SQE.length] = 0;
@@ -351,14 +351,14 @@ export class IoUring extends Descriptor {
     return at;
   }
 
-  /** The place of the next submission in the ring. */
+  /** Takes the next entry of the ring. Returns its index in `#submissions`. */
   #next(): number {
     const at = (this.#tail & this.#submissionMask) * SQE_WORDS;
     this.#tail = (this.#tail + 1) | 0;
     return at;
   }
 
-  /** The kernel takes nothing, and the ring is full. Nobody could do without the request, so it waits in memory of our own. */
+  /** The ring is full, and the kernel takes nothing. The request must not be lost, so it waits in our own memory. */
   #spill(): number {
     const at = this.#spilled * SQE_WORDS;
     if (at === this.#spillway.length) {
@@ -371,7 +371,7 @@ export class IoUring extends Descriptor {
     return at;
   }
 
-  /** Moves what was spilled into the ring, in its order, as far as there is room. */
+  /** Moves spilled submissions into the ring, in order, as far as there is room. */
   #refill(): void {
     if (this.#spilled === 0) return;
     let moved = 0;
@@ -397,7 +397,7 @@ export class IoUring extends Descriptor {
     this.#writable[at + SQE.offset + 1] = Math.floor(offset / TWO_POW_32);
   }
 
-  #mustBeAble(features: number): void {
+  #checkSupport(features: number): void {
     if ((features & NEEDED_FEATURES) !== NEEDED_FEATURES) throw new SystemError('io_uring_setup', -EINVAL);
     const probe = Buffer.alloc(IO_URING_PROBE_HEAD_SIZE + MAX_OPERATIONS * IO_URING_PROBE_OP_SIZE);
     this.register(IORING_REGISTER_PROBE, probe, MAX_OPERATIONS);
@@ -409,22 +409,22 @@ export class IoUring extends Descriptor {
 
   #map(params: Uint32Array): void {
     const [entries, completions] = [params[PARAMS.submissions] as number, params[PARAMS.completions] as number];
-    const place = (name: keyof typeof PARAMS) => (params[PARAMS[name]] as number) / WORD_SIZE;
+    const indexOf = (name: keyof typeof PARAMS) => (params[PARAMS[name]] as number) / WORD_SIZE;
     this.#submissionMask = entries - 1;
     this.#completionMask = completions - 1;
-    this.#submissionHeadAt = place('submissionHead');
-    this.#submissionTailAt = place('submissionTail');
-    this.#submissionFlagsAt = place('submissionFlags');
-    this.#completionHeadAt = place('completionHead');
-    this.#completionTailAt = place('completionTail');
-    this.#completionFlagsAt = place('completionFlags');
-    this.#completionsAt = place('completionEntries');
-    const indexesAt = place('submissionIndexes');
+    this.#submissionHeadAt = indexOf('submissionHead');
+    this.#submissionTailAt = indexOf('submissionTail');
+    this.#submissionFlagsAt = indexOf('submissionFlags');
+    this.#completionHeadAt = indexOf('completionHead');
+    this.#completionTailAt = indexOf('completionTail');
+    this.#completionFlagsAt = indexOf('completionFlags');
+    this.#completionsAt = indexOf('completionEntries');
+    const indexesAt = indexOf('submissionIndexes');
     const words = Math.max(this.#completionsAt + completions * CQE_WORDS, indexesAt + entries);
     this.#ring = new Int32Array(this.map(words * WORD_SIZE, IORING_OFF_SQ_RING));
     this.#submissions = new Int32Array(this.map(entries * IO_URING_SQE_SIZE, IORING_OFF_SQES));
     this.#writable = this.#submissions;
-    // The ring of submissions holds indexes into their array, so that they could be handed over in another order. Ours never are.
+    // The ring of submissions holds indexes into their array, which would allow another order. We hand them over in order.
     for (let i = 0; i < entries; i++) this.#ring[indexesAt + i] = i;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Ring layout: where things lie in the structs of io_uring(7), counted in 32-bit words.
+ * Ring layout: the offsets of fields in the structs of io_uring(7), in 32-bit words.
  *
  * Next: io-uring.ts
  */
@@ -11,13 +11,13 @@ export const SQE_WORDS = IO_URING_SQE_SIZE / WORD_SIZE;
 export const CQE_WORDS = IO_URING_CQE_SIZE / WORD_SIZE;
 
 /**
- * Where the flags and the priority lie in the first word of a submission, behind the operation. What has no use for a priority, as
- * accept and recv have none, keeps flags of its own there.
+ * The positions of the flags and of the priority in the first word of a submission, as bit shifts. The operation is below them.
+ * Operations without a priority, such as accept and recv, keep flags of their own there.
  */
 export const FLAGS_BYTE = 8;
 export const IOPRIO = 16;
 
-/** In a struct io_uring_params that the kernel has filled in, counted in words. The last ones are offsets into the rings, in bytes. */
+/** Offsets in struct io_uring_params, in words. From `submissionHead` on, the kernel fills in offsets into the rings, in bytes. */
 export const PARAMS = {
   submissions: 0,
   completions: 1,
@@ -34,10 +34,10 @@ export const PARAMS = {
 };
 
 /**
- * In a struct io_uring_sqe, counted in words: { u8 opcode @0; u8 flags @1; u16 ioprio @2; s32 fd @4; u64 offset @8; u64 address @16;
+ * Offsets in struct io_uring_sqe, in words: { u8 opcode @0; u8 flags @1; u16 ioprio @2; s32 fd @4; u64 offset @8; u64 address @16;
  * u32 length @24; u32 operation's flags @28; u64 user_data @32; u16 buffer group @40; ... }
- * The names are those of read and write. Other operations put other things there: connect the size of its address at `offset`, poll a
- * flag at `length`.
+ * The names are those of read and write. Other operations use some fields for other values: connect has the size of its address at
+ * `offset`, poll has a flag at `length`.
  */
 export const SQE = {
   operation: 0,
@@ -50,19 +50,19 @@ export const SQE = {
   bufferGroup: 10,
 };
 
-/** In a struct io_uring_cqe: { u64 user_data @0; s32 result @8; u32 flags @12; } */
+/** Offsets in struct io_uring_cqe, in words: { u64 user_data @0; s32 result @8; u32 flags @12; } */
 export const CQE = { userData: 0, result: 2, flags: 3 };
 
-/** What became of a request. */
+/** The result of a request. */
 export class Completion {
-  /** The two numbers that the request was given. */
+  /** The two numbers with which the request was made. */
   fd = 0;
   tag = 0;
-  /** What the system call would have answered: a number >= 0, or -errno. */
+  /** What the system call would have returned: a number >= 0, or -errno. */
   result = 0;
   flags = 0;
 
-  /** Whether the request lives on, and more completions of it will come. */
+  /** Whether the request goes on, and more completions of it will come. */
   get hasMore(): boolean {
     return (this.flags & IORING_CQE_F_MORE) !== 0;
   }

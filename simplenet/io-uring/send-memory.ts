@@ -1,9 +1,9 @@
 /**
- * SendMemory: bytes on their way out, in memory that stays where it is until the kernel has sent them.
+ * SendMemory: memory for bytes to be sent. It does not move until the kernel has sent them.
  *
- * A program may reuse its bytes as soon as `write` returns; on io_uring the kernel reads them later. So they are copied, into pieces
- * of a few sizes that are used again and again: the last one given back is the first one taken, and still in the processor's cache.
- * An idle connection holds none of them. Large bytes that a program gives away are not copied at all.
+ * A program may reuse its bytes as soon as `write` returns, but on io_uring the kernel reads them later. So they are copied into
+ * pieces, which have one of a few sizes and are reused. `take` returns the piece that was given back last, because it is still in the
+ * processor's cache. An idle connection holds no piece. Large bytes that a program gives away are not copied.
  *
  * Next: uring-member.ts
  */
@@ -11,23 +11,23 @@
 import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
-/** Sizes are powers of two: of a piece that a slow reader holds on to, half at least is in use. */
+/** Sizes are powers of two, so at least half of a piece is in use, even if a slow reader holds it for long. */
 const SMALLEST_BITS = 10;
 const SMALLEST_BYTES = 1 << SMALLEST_BITS;
 const SIZES = 7;
 
-/** The most that is copied in one piece. */
+/** Longer writes are not copied into a piece. */
 export const LARGEST_PIECE_BYTES = SMALLEST_BYTES << (SIZES - 1);
 
-/** Free pieces of one size that are kept for later. */
+/** How much memory of free pieces is kept for each size. */
 const MAX_SPARE_BYTES = 512 * 1024;
 
-/** Bytes to be sent: those from `start` to `end`, counted from the address. */
+/** Bytes to be sent: from `start` to `end`, counted from `address`. */
 export class Piece {
   readonly bytes: Uint8Array;
-  /** Of the first byte that was to be sent. */
+  /** The address of the first byte that was to be sent. */
   readonly address: number;
-  /** Its place among the sizes, or -1 where the bytes are not ours. */
+  /** Its index among the sizes, or -1 if a program gave the bytes away. */
   readonly size: number;
   start = 0;
   end = 0;
@@ -43,14 +43,15 @@ export class Piece {
   }
 }
 
-const NOT_OURS = -1;
+const FROM_PROGRAM = -1;
 const nothing: Uint8Array = new Uint8Array(0);
 
 export class SendMemory {
   readonly #libc: Libc;
   readonly #spare: readonly Piece[][] = Array.from({ length: SIZES }, () => []);
+  /** Pieces of a lost ring: see `keepUntilExit`. */
   readonly #kept: Piece[] = [];
-  /** The bytes that were copied last: a program often writes from one buffer, and as many. */
+  /** The bytes that were copied last, and the view of them: a program often writes the same length from the same buffer. */
   #source = nothing;
   #view = nothing;
 
@@ -58,7 +59,7 @@ export class SendMemory {
     this.#libc = libc;
   }
 
-  /** A piece with room for `byteLength` bytes at least, and nothing in it. */
+  /** An empty piece with room for at least `byteLength` bytes. */
   take(byteLength: number): Piece {
     const size = byteLength <= SMALLEST_BYTES ? 0 : 32 - Math.clz32((byteLength - 1) >>> SMALLEST_BITS);
     const spare = (this.#spare[size] as Piece[]).pop();
@@ -67,33 +68,33 @@ export class SendMemory {
     return new Piece(bytes, this.#libc.addressOf(bytes, 0, bytes.length), size);
   }
 
-  /** How large a piece to take behind that one: twice as large, so that many small writes need few pieces. */
+  /** The size of the piece to take after `piece`: twice as large, so that many small writes need few pieces. */
   nextSize(piece: Piece | null): number {
     return piece === null ? 0 : Math.min(piece.bytes.length * 2, LARGEST_PIECE_BYTES);
   }
 
-  /** Bytes that somebody has given away. */
+  /** A piece of bytes that a program has given away. They are not copied. */
   own(bytes: Uint8Array, start: number, end: number): Piece {
-    const piece = new Piece(bytes, this.#libc.addressOf(bytes, start, end - start), NOT_OURS);
+    const piece = new Piece(bytes, this.#libc.addressOf(bytes, start, end - start), FROM_PROGRAM);
     piece.end = end - start;
     return piece;
   }
 
-  /** Adds the first `length` bytes, if there is room for them. */
+  /** Copies the first `length` bytes into the piece. Returns false if they do not fit. */
   append(piece: Piece, bytes: Uint8Array, length: number): boolean {
-    if (piece.size === NOT_OURS || length > piece.bytes.length - piece.end) return false;
+    if (piece.size === FROM_PROGRAM || length > piece.bytes.length - piece.end) return false;
     piece.bytes.set(this.#first(bytes, length), piece.end);
     piece.end += length;
     return true;
   }
 
-  /** The kernel may still read it, and nobody will ever know for how long. */
-  keepForEver(piece: Piece): void {
+  /** Keeps the piece until the process ends: its ring is lost, so we never know whether the kernel still reads the piece. */
+  keepUntilExit(piece: Piece): void {
     this.#kept.push(piece);
   }
 
   giveBack(piece: Piece): void {
-    if (piece.size === NOT_OURS) return;
+    if (piece.size === FROM_PROGRAM) return;
     piece.start = piece.end = 0;
     const spare = this.#spare[piece.size] as Piece[];
     if (spare.length << (SMALLEST_BITS + piece.size) < MAX_SPARE_BYTES) spare.push(piece);

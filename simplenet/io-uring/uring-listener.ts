@@ -1,10 +1,10 @@
 /**
- * UringListener: a listening socket on the io_uring loop. The ring tells that connections wait, and accept4(2) takes them.
+ * UringListener: a listening socket on the io_uring loop. The ring reports that connections wait, and accept4(2) accepts them.
  *
- * The ring could accept by itself, and for each connection that comes (IORING_ACCEPT_MULTISHOT). That saves nothing, as it cannot
- * say who connects, which then takes a call of its own. And it takes too much: a descriptor before there is a client, so that
- * running out of them is noticed all the time; connections without bound in one turn; and, where two processes share the
- * socket, the connections that a busy one has no time for and an idle one would have.
+ * The ring could also accept each connection itself (IORING_ACCEPT_MULTISHOT). That saves nothing: it does not report the address of
+ * the client, so each connection would need one more call. And it accepts too much. It takes a descriptor before there is a client,
+ * so it fails whenever descriptors are short. It accepts without a limit per turn. If two processes share the socket, a busy one
+ * accepts connections that an idle one could serve at once.
  *
  * Next: uring-udp-port.ts
  */
@@ -24,27 +24,27 @@ export class UringListener extends SocketListener<UringContext> implements Uring
     this.#readiness = new UringReadiness(context.ring, socket.fd);
   }
 
-  /** Asks to be told of connections, when this turn ends. */
+  /** Requests a report of waiting connections, at the end of this turn. */
   startAccepting(): void {
     this.context.turn.settleLater(this);
   }
 
   onCompletion(): void {
     this.context.turn.settleLater(this);
-    this.accept(this.#readiness.answered());
+    this.accept(this.#readiness.completed());
   }
 
   settle(): void {
     if (!this.isClosing) {
-      if (!this.isResting) this.#readiness.ask();
+      if (!this.isResting) this.#readiness.request();
     } else if (this.socket.isClosed || this.#readiness.end()) {
       this.dispose();
     } else if (!this.setup.isShared) {
-      this.setup.file?.remove(); // now, and not with the socket: the next server may be started as soon as this one is stopped
-      this.socket.libc.shutdown(this.socket.fd, SHUT_RD); // the request holds on to the socket, and clients would still be let in
+      this.setup.file?.remove(); // now, because the next server may start before this one has closed
+      this.socket.libc.shutdown(this.socket.fd, SHUT_RD); // the pending request keeps the socket open, and clients could still connect
     }
   }
 
-  /** What told of the last connection has ended by that. */
+  /** Nothing to do: each request ends with its report, and `settle` makes a new one only if the listener is not resting. */
   protected override stopAccepting(): void {}
 }

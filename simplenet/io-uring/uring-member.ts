@@ -18,7 +18,7 @@ export interface UringMember extends Member {
 export interface UringSender extends UringMember {
   /** Hands over what was gathered in this turn. */
   flush(): void;
-  /** All completions are delivered: a send that has not completed was not taken at once. */
+  /** All completions of the turn are delivered. A send without a completion found no room. */
   checkSends(): void;
 }
 
@@ -26,7 +26,7 @@ export interface UringContext extends LoopContext {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
-  /** How long a closed stream may take to send what `write` has promised, however fast its peer takes it. */
+  /** How long a closed stream may go on sending, even to a peer that takes its bytes fast enough. */
   readonly lingerMs: number;
   /** Calls `flush` when this turn ends, or soon if there is none. */
   requestFlush(stream: UringSender): void;

@@ -159,7 +159,7 @@ export class UringOutput {
 
   /** The ring is lost: the kernel may read the first piece at any later time. */
   lose(): void {
-    if (this.#first !== null) this.#memory.keepForEver(this.#first);
+    if (this.#first !== null) this.#memory.keepUntilExit(this.#first);
     this.#first = this.#behind = this.#queue = null;
     this.#offeredBytes = 0;
   }

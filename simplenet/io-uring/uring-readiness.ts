@@ -1,6 +1,6 @@
 /**
- * UringReadiness: what a listener and a UDP port ask of the ring: to be told when their socket can be read. One request at a time,
- * made again after each answer; and until it has ended the socket must stay open.
+ * UringReadiness: asks the ring to report when a socket can be read, for listeners and UDP ports. There is one request at a time, and
+ * a new one after each completion. The socket must stay open until the request has ended.
  *
  * Next: uring-listener.ts
  */
@@ -13,8 +13,8 @@ const READABLE = 1;
 export class UringReadiness {
   readonly #ring: IoUring;
   readonly #fd: number;
-  #answers = 0;
-  #isAsked = false;
+  #completions = 0;
+  #isRequested = false;
   #isCancelled = false;
 
   constructor(ring: IoUring, fd: number) {
@@ -22,22 +22,22 @@ export class UringReadiness {
     this.#fd = fd;
   }
 
-  /** Asks, where that has not been done. */
-  ask(): void {
-    if (this.#isAsked) return;
-    this.#isAsked = true;
+  /** Makes the request, unless there is one. */
+  request(): void {
+    if (this.#isRequested) return;
+    this.#isRequested = true;
     this.#ring.poll(this.#fd, READABLE, EPOLLIN);
   }
 
-  /** The answer has come. Tells how many there were: for SlowStart, as between two of them nobody has looked at the socket. */
-  answered(): number {
-    this.#isAsked = false;
-    return ++this.#answers;
+  /** The request has completed. Returns the number of completions so far, which SlowStart takes as the number of the turn. */
+  completed(): number {
+    this.#isRequested = false;
+    return ++this.#completions;
   }
 
-  /** Asks no more. True: nothing is under way, and the socket can be closed. */
+  /** Cancels the request. Returns true if there is none, so that the socket can be closed. */
   end(): boolean {
-    if (!this.#isAsked || this.#ring.isClosed) return true;
+    if (!this.#isRequested || this.#ring.isClosed) return true;
     if (!this.#isCancelled) this.#ring.cancel(this.#fd, READABLE);
     this.#isCancelled = true;
     return false;

@@ -1,7 +1,7 @@
 /**
- * UringUdpPort: a UDP socket on the io_uring loop. The ring tells that datagrams wait, and recvfrom(2) takes them: it says who sent
- * each, and a request for many of them would have to put that into the same buffer. So this is the port of the epoll loop, told
- * of readiness by a ring.
+ * UringUdpPort: a UDP socket on the io_uring loop. The ring reports that datagrams wait, and recvfrom(2) receives them. It also returns
+ * the sender of each; a multishot request would have to put the sender into the buffer of the datagram. So this is the port of the
+ * epoll loop, with reports that come from a ring.
  *
  * Next: uring-loop.ts
  */
@@ -22,18 +22,18 @@ export class UringUdpPort extends SocketUdpPort implements UringMember {
     this.#readiness = new UringReadiness(context.ring, socket.fd);
   }
 
-  /** Asks for the first datagram. */
+  /** Requests a report of the first datagram. */
   start(): void {
     this.context.turn.settleLater(this);
   }
 
   onCompletion(): void {
     this.context.turn.settleLater(this);
-    this.onEvents(EPOLLIN, this.#readiness.answered());
+    this.onEvents(EPOLLIN, this.#readiness.completed());
   }
 
   override settle(): void {
-    if (!this.isClosing) this.#readiness.ask();
+    if (!this.isClosing) this.#readiness.request();
     else if (this.#readiness.end()) super.settle();
   }
 }

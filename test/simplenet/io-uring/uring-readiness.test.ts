@@ -18,21 +18,21 @@ function withRing(): { readiness: UringReadiness; requests: string[] } {
 
 test('one request at a time, however often it is asked', async (t) => {
   const { readiness, requests } = withRing();
-  readiness.ask();
-  readiness.ask();
+  readiness.request();
+  readiness.request();
   t.same(requests, ['poll']);
-  t.equal(readiness.answered(), 1);
-  readiness.ask();
+  t.equal(readiness.completed(), 1);
+  readiness.request();
   t.same(requests, ['poll', 'poll']);
-  t.equal(readiness.answered(), 2);
+  t.equal(readiness.completed(), 2);
 });
 
 test('the end waits for the request under way, which is cancelled once', async (t) => {
   const { readiness, requests } = withRing();
-  readiness.ask();
+  readiness.request();
   t.notOk(readiness.end());
   t.notOk(readiness.end());
   t.same(requests, ['poll', 'cancel']);
-  readiness.answered();
+  readiness.completed();
   t.ok(readiness.end(), 'nothing is under way');
 });
