@@ -12,7 +12,7 @@ import { type Backend, trace } from './simplenet/index.ts';
 const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
   --port NUMBER   the port, 0 for any that is free (PORT, 8080)
-  --backend NAME  how the kernel is asked for news: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
+  --backend NAME  the event loop: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
   --trace         write every system call to standard error
   --help          show this`;
 
@@ -30,7 +30,7 @@ site.post('/json', async (request, response) => {
   response.json({ received: await request.json() });
 });
 
-/** The body is hashed as it arrives: a file of any size takes no more memory than a small one. */
+/** Hashes the body as it arrives, so a large file takes no more memory than a small one. */
 site.put('/upload', async (request, response) => {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -41,7 +41,7 @@ site.put('/upload', async (request, response) => {
   response.json({ bytes, sha256: hash.digest('hex') });
 });
 
-/** Each `write` waits until the client has kept up. */
+/** Sends a response in pieces. Each `write` waits until the client has taken what was queued. */
 site.get('/slow', async (_request, response) => {
   response.header('Content-Type', 'text/plain; charset=utf-8');
   for (let count = 5; count > 0; count--) {
@@ -51,7 +51,7 @@ site.get('/slow', async (_request, response) => {
   response.end('Done.\n');
 });
 
-/** What a handler throws is told to the log; the client hears no more than that it happened. */
+/** The server writes the error to the log. The client only gets 500. */
 site.get('/error', () => {
   throw new Error('this error is deliberate');
 });
@@ -94,8 +94,8 @@ function settings(): Settings {
 }
 
 /**
- * SIGINT and SIGTERM let the answers under way be completed; a second SIGINT does not wait for them. A second SIGTERM changes nothing:
- * npm and supervisors send it twice, to the process and to its group, and it must not cost requests.
+ * SIGINT and SIGTERM stop the server when the responses under way are complete. A second SIGINT does not wait for them. A second SIGTERM
+ * changes nothing: npm and supervisors send it twice, to the process and to its group, and no request may be lost by that.
  */
 function stopOnSignals(server: Server): void {
   process.on('SIGTERM', () => void server.close());
@@ -124,7 +124,7 @@ function main(): void {
 try {
   main();
 } catch (error) {
-  // One sentence; what parseArgs adds about positional arguments helps nobody here.
+  // Only the first sentence: parseArgs adds advice about positional arguments, and this program has none.
   console.error((error as Error).message.split('. ')[0]);
   process.exitCode = 1;
 }

@@ -1,21 +1,21 @@
 /**
  * The smallest web server: accept, read, parse, write, close, in a loop of calls that wait.
  *
- * `npm run example -- blocking-http 8080`, then `curl http://127.0.0.1:8080/`. It knows a few lines of HTTP, and this is
- * what it cannot do. One client at a time: while it waits for the bytes of one, all others wait with it, and a client that
- * says nothing stops it for good. One request to a connection. No bodies: what is left unread when it closes may turn
- * the answer's way out into a reset. The servers of `../http/` and of `../simplenet/create-event-loop.ts` are about just that.
+ * `npm run example -- blocking-http 8080`, then `curl http://127.0.0.1:8080/`. It supports very little of HTTP. It serves one client at
+ * a time: all others wait meanwhile, and a client that sends nothing stops it without end. It reads one request of each connection. It
+ * reads no body: close(2) with unread bytes sends a reset, which may destroy the response. `../http/` and
+ * `../simplenet/create-event-loop.ts` exist to do better.
  *
- * Ctrl-C works although no JavaScript runs while a call waits. Where nobody listens for SIGINT, Node leaves it to a native
- * handler, which puts the terminal in order and raises the signal again: it kills the process, a shell sees status 130, and
- * the kernel closes every socket. `process.on('SIGINT')` would take that away: a listener runs when the call has returned.
+ * Ctrl-C works although no JavaScript runs while a call waits. Without a listener for SIGINT a native handler of Node restores the
+ * terminal and raises the signal again. The signal kills the process, a shell sees status 130, and the kernel closes every socket.
+ * `process.on('SIGINT')` would prevent that: a listener runs only when the call has returned.
  */
 
 import { formatSocketAddress, NetSocket, SystemError } from '../simplenet/index.ts';
 
 const MAX_HEAD_BYTES = 8192;
 
-/** Reads up to the empty line behind the head: its first line, or '' where the client left or sent too much before. */
+/** Reads a head up to its empty line. Returns its first line, or '' if the client disconnects or sends too much before. */
 function readRequestLine(client: NetSocket): string {
   const buffer = Buffer.alloc(MAX_HEAD_BYTES);
   for (let length = 0; length < buffer.length; ) {
@@ -28,15 +28,15 @@ function readRequestLine(client: NetSocket): string {
   return '';
 }
 
-function answerTo(requestLine: string): string {
+function responseTo(requestLine: string): string {
   const [, method, path] = /^([A-Z]+) (\/[^ ]*) HTTP\/1\.[01]$/.exec(requestLine) ?? [];
-  if (method === undefined) return answer('400 Bad Request', 'That is no HTTP.\n');
-  if (method !== 'GET') return answer('501 Not Implemented', 'Only GET is known here.\n');
-  if (path !== '/') return answer('404 Not Found', 'There is only / here.\n');
-  return answer('200 OK', 'Hello from a blocking server.\n');
+  if (method === undefined) return response('400 Bad Request', 'That is no HTTP.\n');
+  if (method !== 'GET') return response('501 Not Implemented', 'Only GET is known here.\n');
+  if (path !== '/') return response('404 Not Found', 'There is only / here.\n');
+  return response('200 OK', 'Hello from a blocking server.\n');
 }
 
-function answer(status: string, body: string): string {
+function response(status: string, body: string): string {
   const fields = `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\nConnection: close`;
   return `HTTP/1.1 ${status}\r\n${fields}\r\n\r\n${body}`;
 }
@@ -48,11 +48,11 @@ for (;;) {
   const client = listener.accept();
   try {
     const requestLine = readRequestLine(client);
-    console.log(JSON.stringify(requestLine)); // quoted: it is a stranger's text, and this may be a terminal
-    client.writeAll(Buffer.from(answerTo(requestLine)));
+    console.log(JSON.stringify(requestLine)); // quoted: a client may send control characters for the terminal
+    client.writeAll(Buffer.from(responseTo(requestLine)));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    console.log(error.message); // this client is gone, the next one may be well
+    console.log(error.message); // this client has disconnected; the next one is served
   } finally {
     client.close();
   }

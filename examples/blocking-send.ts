@@ -1,10 +1,10 @@
 /**
  * When send waits: not at all while the buffers have room, and then until the other side reads.
  *
- * A blocking send(2) returns when the kernel has taken all the bytes. What fits into our SO_SNDBUF and the peer's SO_RCVBUF is
- * taken at once, although the peer has not read a byte: that send has returned says nothing about who has received what.
- * One byte more than fits, and it waits for the peer, as long as the peer likes. The peer is a second process here,
- * started by the first, and it sleeps for a second before it reads.
+ * A blocking send(2) returns when the kernel has taken all the bytes. It takes at once what fits into our SO_SNDBUF and the peer's
+ * SO_RCVBUF, although the peer has not read a byte. So the return of send does not say what the peer has received.
+ * With one byte more than fits, send waits until the peer reads. Here the first process starts the second one, which is the peer: it
+ * sleeps for a second before it reads.
  */
 
 import { spawn } from 'node:child_process';

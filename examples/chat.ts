@@ -1,9 +1,9 @@
 /**
  * A chat room: what one guest says, all others read. Each of them comes in with `nc -N 127.0.0.1 8080`.
  *
- * What a server sends, it sends at the pace of its slowest reader, or it keeps the rest in memory, without end if it knows
- * no limit. A chat cannot wait for one of many, so here is the third way: whoever lets more than `MAX_QUEUED_BYTES` pile up is
- * dropped, and the others are told. All else is bounded as well: lines, names, guests, and the time to choose a name.
+ * A server that sends to many clients can wait for the slowest, or keep unsent bytes in memory without a limit. A chat must do neither.
+ * So a guest whose queue exceeds `MAX_QUEUED_BYTES` is dropped, and the others read that it has left. Lines, names, the number of
+ * guests and the time to choose a name are limited as well.
  */
 
 import { createEventLoop, formatSocketAddress, type Stream, type StreamHandler } from '../simplenet/index.ts';
@@ -17,12 +17,12 @@ const PARTING_MS = 5_000;
 const NEWLINE = 0x0a;
 const NAME = /^[\p{Letter}\p{Number}_-]{1,16}$/u;
 
-/** One guest's line may hold what moves the cursor of another's terminal, or worse. */
+/** Control characters in a line could move the cursor in the terminals of other guests, or do worse. */
 const CONTROLS = /\p{Control}/gu;
 
 class Room {
   readonly #guests = new Map<string, Guest>();
-  /** With and without a name. */
+  /** Guests with and without a name. */
   count = 0;
 
   has(name: string): boolean {
@@ -44,7 +44,7 @@ class Room {
   }
 
   tell(line: string, except?: Guest): void {
-    // A copy: whoever does not keep up leaves while we are at it.
+    // A copy, because a guest that reads too slowly is removed meanwhile.
     for (const guest of [...this.#guests.values()]) if (guest !== except) guest.read(line);
   }
 }
@@ -111,7 +111,7 @@ class Guest implements StreamHandler {
     this.read(`Welcome, ${name}. /quit leaves.`);
   }
 
-  /** The guest still gets what was written, if it takes it soon. */
+  /** Ends the stream. The guest still gets what was written, if it takes it within `PARTING_MS`. */
   #part(words: string, why: string): void {
     if (this.#stream.isEnded) return;
     this.read(words);
@@ -122,7 +122,7 @@ class Guest implements StreamHandler {
 
   #leave(why: string): void {
     const name = this.#name;
-    this.#name = null; // from now on it may be somebody else's
+    this.#name = null; // another guest may have the name from now on
     if (name !== null) this.#room.leave(name, why);
   }
 }

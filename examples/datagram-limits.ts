@@ -1,9 +1,9 @@
 /**
- * What UDP does not do: no datagram above 65507 bytes, no second try for a small buffer, no word about a loss.
+ * What UDP does not do: no datagram above 65507 bytes, no second try for a small buffer, no report of a loss.
  *
- * A datagram travels whole or not at all. Too large for its length field, it is refused (EMSGSIZE). Larger than the buffer it
- * is received into, its rest is thrown away. And where the receiver is too slow its queue overflows: sendto(2) has said yes,
- * and nobody ever tells the sender. A protocol over UDP that minds has to number, acknowledge and repeat by itself, as TCP does.
+ * A datagram is sent whole or not at all. If it is too large for its length field, it is refused (EMSGSIZE). If it is larger than the
+ * buffer that it is received into, its rest is lost. If the receiver is too slow, its queue overflows: sendto(2) has succeeded, and the
+ * sender gets no error. A protocol over UDP that must not lose data has to number, acknowledge and repeat, as TCP does.
  */
 
 import { SystemError, UdpSocket } from '../simplenet/index.ts';

@@ -1,9 +1,9 @@
 /**
  * Asks a DAYTIME server for the time: `daytime-query host:port`, with `-u` over UDP.
  *
- * A name may stand for several addresses, one of which need not work: each is tried until one answers. None of the calls
- * waits without a limit. Over TCP the kernel would try to connect for two minutes; over UDP the question or the answer may
- * be lost, and then nothing would come for ever.
+ * A name can have several addresses, and some of them may not work: they are tried in order until one answers. Each wait has a limit.
+ * Over TCP the kernel would try to connect for two minutes. Over UDP the question or the answer may be lost, and a wait without a limit
+ * would not end.
  */
 
 import { formatSocketAddress, NetSocket, type SocketAddress, UdpSocket } from '../simplenet/index.ts';
@@ -17,7 +17,7 @@ const MAX_BYTES = 1024;
 function overUdp(address: SocketAddress): string {
   const socket = UdpSocket.connectTo(address);
   try {
-    socket.send(Buffer.alloc(0)); // RFC 867: what it says does not matter
+    socket.send(Buffer.alloc(0)); // RFC 867: the content of the question does not matter
     mustAnswer(socket.wait('readable', PATIENCE_MS), address);
     return socket.receive(MAX_BYTES).bytes.toString('latin1');
   } finally {
@@ -46,7 +46,7 @@ function mustAnswer(hasAnswered: boolean, address: SocketAddress): void {
   if (!hasAnswered) throw new Error(`no answer from ${formatSocketAddress(address)} within ${PATIENCE_MS} ms`);
 }
 
-/** Of the first address that answers; where none does, why the last one did not. */
+/** Returns the answer of the first address that has one. If no address answers, throws the error of the last one. */
 function ask(over: (address: SocketAddress) => string, addresses: readonly SocketAddress[]): string {
   let failure: unknown;
   for (const address of addresses) {
@@ -64,5 +64,5 @@ const isUdp = args[0] === '-u';
 const [target, ...others] = isUdp ? args.slice(1) : args;
 if (target === undefined || others.length > 0) throw new Error(USAGE);
 const answer = ask(isUdp ? overUdp : overTcp, await lookUp(target));
-// A stranger's bytes go to a terminal, which takes some of them for commands.
+// The bytes come from the network and go to a terminal, which would run some of them as commands.
 console.log(answer.replace(/[^\x20-\x7e\n]/g, '').trim());

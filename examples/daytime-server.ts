@@ -1,9 +1,9 @@
 /**
- * The DAYTIME server of RFC 867: it tells the time to whoever asks, over TCP and UDP, over IPv4 and IPv6, at one port.
+ * The DAYTIME server of RFC 867: it sends the time over TCP and UDP, over IPv4 and IPv6, at one port number.
  *
- * A TCP port and a UDP port of one number have nothing to do with each other, nor have those of two addresses: a packet
- * finds its socket by protocol, address and port. So these are four sockets, and the event loop looks after all of them. Over
- * TCP the time comes unasked and then the end; over UDP any datagram is a question. Ask with daytime-query, `nc` or `socat`.
+ * The kernel finds the socket of a packet by protocol, address and port. So the TCP port and the UDP port of one number are independent,
+ * and so are the ports of two addresses: this server has four sockets on one event loop. Over TCP it sends the time at once and ends
+ * the connection. Over UDP each datagram is a question. Ask with daytime-query, `nc` or `socat`.
  */
 
 import {
@@ -17,7 +17,7 @@ import {
 } from '../simplenet/index.ts';
 import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 
-/** A client that never closes is let go. */
+/** A client that does not close its side within this time is disconnected. */
 const GRACE_MS = 10_000;
 
 /** The one popular syntax that the RFC names: `Tuesday, February 22, 1982 17:37:43-PST`. */
@@ -31,12 +31,12 @@ function onTcp(stream: Stream): StreamHandler {
   stream.write(daytime());
   stream.end();
   stream.setDeadline(GRACE_MS);
-  return { onData: () => {}, onTimeout: () => stream.close() }; // RFC 867: what the client sends is thrown away
+  return { onData: () => {}, onTimeout: () => stream.close() }; // RFC 867: input is dropped
 }
 
 const onUdp: UdpHandler = {
   onMessage(port, _question, from) {
-    // Two services that answer each other never stop, and a sender's address is easily forged. Clients have higher ports.
+    // An attacker can forge the address of another such service, and the two would answer each other without end. Clients have higher ports.
     const sender = portOf(from);
     if (sender >= 1024 && sender !== portOf(port.address)) port.send(daytime(), from);
   },
@@ -45,7 +45,7 @@ const onUdp: UdpHandler = {
 const loop = createEventLoop();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
 
-/** Answers the port, which the kernel chose if it was 0. */
+/** Returns the port. For 0 the kernel chooses one. */
 function serve(address: string, wanted: number): number {
   const [listener] = listenTcpAndUdp(loop, { address, port: wanted }, onTcp, onUdp);
   console.log(`waiting on ${formatSocketAddress(listener.address)}, TCP and UDP`);

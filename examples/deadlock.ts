@@ -1,10 +1,9 @@
 /**
  * Two ways to deadlock over TCP: both sides read first, and both sides write more than the buffers hold.
  *
- * In neither is anything broken: each side waits for what the other would do next. The first is seen in the first test.
- * The second passes every test with small messages, and comes when one day a message is larger than the send buffer of one
- * side and the receive buffer of the other together. Blocking calls would hang here for ever; so both ends are held by one process
- * and never wait without a limit, and where the limit passes it is told which call would hang.
+ * In both cases each side waits for the next step of the other. The first deadlock shows in the first test. The second passes every
+ * test with small messages. It comes when a message is larger than the send buffer of one side and the receive buffer of the other
+ * together. Blocking calls would hang. So here one process has both ends, each wait has a limit, and the program prints which call would hang.
  */
 
 import { abi, NetSocket, SystemError } from '../simplenet/index.ts';
@@ -25,7 +24,7 @@ class Side {
     socket.setNonBlocking(true);
   }
 
-  /** Sends of its message what there is room for. */
+  /** Sends as much of the message as there is room for. */
   send(): void {
     while (this.sent < MESSAGE_BYTES) {
       const size = this.socket.tryWrite(message, this.sent);
@@ -35,7 +34,7 @@ class Side {
     }
   }
 
-  /** Whichever it can do now, or within a moment. */
+  /** Receives, sends, or does both, if that is possible within a millisecond. */
   receiveAndSend(): void {
     const { readable, writable } = this.socket.waitEither(1);
     if (readable) this.received += this.socket.read(buffer);

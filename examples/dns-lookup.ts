@@ -1,9 +1,9 @@
 /**
- * A DNS lookup by hand: one datagram out, one back, and TCP where the answer did not fit.
+ * A DNS lookup by hand: one datagram out, one back, and TCP if the answer does not fit.
  *
- * Anybody can send us a datagram that looks like the answer. So the socket is connected, and the kernel drops what comes from
- * elsewhere; the id is random, and it and the question must come back; what does not fit is ignored and the wait goes on, but
- * never for longer than it is meant to.
+ * An attacker can send a datagram that looks like the answer. So the socket is connected, and the kernel drops datagrams from other
+ * addresses. The id is random, and an answer must repeat the id and the question. Other datagrams are ignored, and do not extend the
+ * wait.
  */
 
 import { randomInt } from 'node:crypto';
@@ -36,7 +36,7 @@ const question = { name, type, class: dns.IN };
 const id = randomInt(0x1_0000);
 const query = dns.encodeMessage({ id, flags: dns.RD, questions: [question], answers: [], additionals: [] });
 
-/** The message in these bytes, if it answers our query. */
+/** Returns the message in these bytes if it answers our query, or null. */
 function answerIn(bytes: Buffer): dns.Message | null {
   try {
     const message = dns.decodeMessage(bytes);
@@ -54,7 +54,7 @@ function answerIn(bytes: Buffer): dns.Message | null {
   }
 }
 
-/** UDP loses datagrams and says nothing: without an answer in time, the question is asked again. */
+/** UDP may lose datagrams without an error, so the question is sent again if no answer comes in time. */
 function askOverUdp(server: SocketAddress): dns.Message {
   const socket = UdpSocket.connectTo(server);
   try {
@@ -62,7 +62,7 @@ function askOverUdp(server: SocketAddress): dns.Message {
       socket.send(query);
       const patience = new Patience(ATTEMPT_MS);
       while (socket.wait('readable', patience.leftMs)) {
-        const answer = answerIn(socket.receive(dns.PLAIN_UDP_SIZE).bytes);
+        const answer = answerIn(socket.receive(dns.DEFAULT_UDP_SIZE).bytes);
         if (answer !== null) return answer;
       }
     }
@@ -87,7 +87,7 @@ function askOverTcp(server: SocketAddress): dns.Message {
     return bytes;
   };
   try {
-    socket.writeAll(dns.framed(query)); // a few bytes into an empty buffer: they fit
+    socket.writeAll(dns.framed(query)); // does not wait: a few bytes fit into the empty send buffer
     const answer = answerIn(read(read(2).readUInt16BE()));
     if (answer === null) throw new Error('the server answered something else');
     return answer;
@@ -96,7 +96,7 @@ function askOverTcp(server: SocketAddress): dns.Message {
   }
 }
 
-/** RFC 1035 section 3.3.14: strings, each behind its length. */
+/** RFC 1035 section 3.3.14: strings, each after its length. */
 function formatText(data: Buffer): string {
   const strings: string[] = [];
   for (let at = 0; at < data.length; at += 1 + (data[at] as number)) {

@@ -1,8 +1,8 @@
 /**
  * A DNS server for a small zone, on UDP and TCP at the same address and port.
  *
- * An answer that is too large for a datagram goes out empty, with the truncation bit, and the client asks again over TCP. Whatever
- * arrives, from whomever, the answer is an error or silence, and the server lives on.
+ * An answer that is too large for a datagram is sent empty, with the truncation bit, and the client asks again over TCP. A malformed
+ * query gets an error or no answer, and never stops the server.
  */
 
 import {
@@ -21,7 +21,7 @@ import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 const ZONE = 'example.test.';
 const TTL_SECONDS = 60;
 
-/** RFC 6891 section 6.2.5: what fits through most networks without being cut into fragments. */
+/** RFC 6891 section 6.2.5: datagrams up to this size pass most networks without fragmentation. */
 const EDNS_UDP_SIZE = 1_232;
 const TCP_SIZE = 65_535;
 
@@ -39,7 +39,7 @@ const zone = new Map<string, readonly (readonly [type: number, data: Buffer])[]>
   [`large.${ZONE}`, Array.from({ length: 50 }, (_, i) => text(`Line ${i + 1} of what no datagram will hold.`))],
 ]);
 
-/** The code of the answer, and the records in it. */
+/** Returns the code of the answer and its records. */
 function lookUp(query: dns.Message): [rcode: number, answers: dns.ResourceRecord[]] {
   const [question, second] = query.questions;
   if ((query.flags & dns.OPCODE) !== 0) return [dns.NOTIMP, []];
@@ -53,9 +53,9 @@ function lookUp(query: dns.Message): [rcode: number, answers: dns.ResourceRecord
   return [dns.NOERROR, found.map(([, data]) => ({ ...question, ttl: TTL_SECONDS, data }))];
 }
 
-/** The answer to whatever came, of at most that size; null where silence is the answer. */
+/** Returns the encoded answer, at most as large as the transport allows; null if the message gets none. */
 function answerTo(bytes: Buffer, from: SocketAddress, isUdp: boolean): Buffer | null {
-  // No id to answer with; or an answer: two servers that answer answers would never stop.
+  // Too short to have an id; or an answer: two servers that answered answers would never stop.
   if (bytes.length < dns.HEADER_SIZE || (bytes.readUInt16BE(2) & dns.QR) !== 0) return null;
   const id = bytes.readUInt16BE(0);
   const flags = dns.QR | (bytes.readUInt16BE(2) & (dns.OPCODE | dns.RD));
@@ -70,23 +70,23 @@ function answerTo(bytes: Buffer, from: SocketAddress, isUdp: boolean): Buffer | 
   }
   const [rcode, answers] = lookUp(query);
   const { questions } = query;
-  // EDNS: a client that says how much it can receive is told the same of us.
+  // EDNS: a client that sends the size that it can receive gets ours.
   const edns = query.additionals.find((record) => record.type === dns.OPT);
   const additionals =
     edns === undefined ? [] : [{ name: [], type: dns.OPT, class: EDNS_UDP_SIZE, ttl: 0, data: Buffer.alloc(0) }];
-  const udpSize = Math.max(dns.PLAIN_UDP_SIZE, Math.min(edns?.class ?? 0, EDNS_UDP_SIZE));
+  const udpSize = Math.max(dns.DEFAULT_UDP_SIZE, Math.min(edns?.class ?? 0, EDNS_UDP_SIZE));
   const authority = rcode === dns.NOERROR || rcode === dns.NXDOMAIN ? dns.AA : 0;
   const head = { ...bare, flags: flags | authority | rcode, additionals };
-  const most = isUdp ? udpSize : TCP_SIZE;
+  const maxSize = isUdp ? udpSize : TCP_SIZE;
   const asked = questions.map(({ name, type }) => `${dns.formatName(name)} ${dns.formatType(type)}`).join(', ');
   const whole = dns.encodeMessage({ ...head, questions, answers });
-  if (whole.length <= most) {
+  if (whole.length <= maxSize) {
     report(isUdp, from, asked, rcode, answers.length);
     return whole;
   }
   report(isUdp, from, `${asked} (truncated)`, rcode, 0);
   const truncated = dns.encodeMessage({ ...head, flags: head.flags | dns.TC, questions });
-  return truncated.length <= most ? truncated : dns.encodeMessage({ ...bare, flags: flags | dns.FORMERR });
+  return truncated.length <= maxSize ? truncated : dns.encodeMessage({ ...bare, flags: flags | dns.FORMERR });
 }
 
 function report(isUdp: boolean, from: SocketAddress, what: string, rcode: number, answers: number): void {
@@ -99,16 +99,16 @@ const onUdp: UdpHandler = {
     const answer = answerTo(bytes, from, true);
     if (answer !== null) port.send(answer, from);
   },
-  onError: (_port, error) => console.error(error.message), // a sender that cannot be answered: from port 0, say
+  onError: (_port, error) => console.error(error.message), // the answer could not be sent, for example to port 0
 };
 
-/** A TCP client may ask many times, and its questions arrive cut and glued together as TCP likes. */
+/** A TCP client may send many queries. One receive can bring a part of a query, or several queries. */
 function onTcp(stream: Stream): StreamHandler {
   let pending = Buffer.alloc(0);
   stream.setDeadline(IDLE_MS);
   return {
     onData(_, bytes) {
-      pending = Buffer.concat([pending, bytes]); // a copy: the loop will use these bytes again
+      pending = Buffer.concat([pending, bytes]); // a copy: the loop uses the buffer of `bytes` again
       while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
         const end = 2 + pending.readUInt16BE(0);
         const answer = answerTo(pending.subarray(2, end), stream.remoteAddress, false);
@@ -117,7 +117,7 @@ function onTcp(stream: Stream): StreamHandler {
           stream.abort();
           return;
         }
-        if (!stream.write(dns.framed(answer))) stream.pause(); // it reads slower than it asks
+        if (!stream.write(dns.framed(answer))) stream.pause(); // the client reads slower than it asks
         stream.setDeadline(IDLE_MS);
       }
     },

@@ -1,8 +1,8 @@
 /**
  * The client of hello-server: it connects, writes "hello " and "world!", and leaves.
  *
- * What a write answers is how many bytes the kernel took, and not that anybody has read them. And two writes are no two messages:
- * where the pieces begin and end that the server reads, this side has no say.
+ * A write returns how many bytes the kernel has taken. It does not say that the peer has read them. And two writes are not two messages:
+ * this side does not decide where the pieces begin and end that the server reads.
  */
 
 import { NetSocket } from '../simplenet/index.ts';

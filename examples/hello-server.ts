@@ -1,8 +1,8 @@
 /**
  * A TCP server in the eight classic calls: it takes one client and prints what that sends, four bytes at a time.
  *
- * TCP carries a stream of bytes and knows no messages. The client writes "hello " and "world!"; what arrives here is cut
- * wherever a buffer ends. Each method below is one system call and waits as long as it takes.
+ * TCP carries a stream of bytes and does not have messages. The client writes "hello " and "world!". This server gets pieces that end
+ * where a buffer ends. Each read below is one system call, and waits without a limit.
  */
 
 import { formatSocketAddress, NetSocket } from '../simplenet/index.ts';

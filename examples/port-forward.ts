@@ -1,10 +1,9 @@
 /**
- * Forwards a port: whoever connects here talks to somebody else, in both directions at once.
+ * Forwards a port: each client is connected to another server, and bytes pass in both directions at once.
  *
- * Three things make the difference between this and a program that works until it matters. Bytes are taken from one side only
- * as fast as the other takes them (`write` answers false: pause; `onDrain`: resume), so it needs no more memory for a
- * gigabyte than for a line. An end is passed on and not taken for the end of all: the other direction may have much to say
- * yet. And where one side breaks, the other is told so by a reset: an orderly end would say that all had arrived.
+ * Simple forwarders often lack three things. Bytes are taken from one side only as fast as the other takes them (`write` returns
+ * false: pause; `onDrain`: resume), so a gigabyte needs no more memory than a line. The end of one direction is passed on, and the other
+ * direction goes on. If one side breaks, the other gets a reset: an orderly end would say that all bytes had arrived.
  */
 
 import {
@@ -17,10 +16,10 @@ import {
 } from '../simplenet/index.ts';
 import { lookUp } from './support/look-up.ts';
 
-/** A peer that has vanished says nothing; only the kernel's probes find out, tcp(7). */
+/** A peer that has vanished sends nothing. Only the probes of the kernel can detect that, tcp(7). */
 const options = { keepAlive: true };
 
-/** What is done about one side, for the sake of the other. */
+/** A handler for one side, which passes everything on to the other side. */
 function passOnTo(other: () => Stream): StreamHandler {
   return {
     onData(stream, bytes) {
@@ -29,7 +28,7 @@ function passOnTo(other: () => Stream): StreamHandler {
     onDrain: () => other().resume(),
     onEnd: () => other().end(),
     onClose(_stream, error) {
-      if (error === null) return; // both have ended, and the other side still sends what it was given
+      if (error === null) return; // both directions have ended; the other side still sends its queued bytes
       if (error.syscall === 'connect') console.error(error.message);
       other().abort();
     },
@@ -46,7 +45,7 @@ function forward(client: Stream, target: SocketAddress): StreamHandler {
     return passOnTo(() => onward);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    console.error(error.message); // no descriptor left: bad for this client, and for no other
+    console.error(error.message); // for example no descriptor left: only this client is affected
     client.abort();
     return { onData: () => {} };
   }

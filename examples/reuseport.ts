@@ -1,9 +1,9 @@
 /**
- * One port, many listeners: worker threads and processes that share it with SO_REUSEPORT, and a program that deals out.
+ * One port, many listeners: worker threads and processes share it with SO_REUSEPORT, and a BPF program can distribute connections.
  *
- * Each listener has a queue of its own, and the kernel puts a new connection into one of them: by a hash of both addresses and
- * ports, unless a classic BPF program that was attached to the group says which. So no thread waits for another's lock, and
- * none takes connections off the others. Started again in another terminal, it joins the same group.
+ * Each listener has a queue of its own. The kernel puts a new connection into one of the queues: by a hash of both addresses and
+ * ports, or by the result of a classic BPF program that was attached to the group. So no thread waits for a lock of another, and
+ * no thread takes connections from another. A second process, started in another terminal, joins the same group.
  */
 
 import { once } from 'node:events';
@@ -13,20 +13,20 @@ import { abi, type FilterInstruction, type OptionTarget, portOf } from '../simpl
 
 const { BPF_ABS, BPF_A, BPF_ALU, BPF_H, BPF_K, BPF_LD, BPF_MOD, BPF_RET, BPF_W } = abi;
 
-/** Where an IPv4 header without options ends, and the TCP header begins with the port of the client. */
+/** The TCP header after an IPv4 header without options. It begins with the port of the client. */
 const CLIENT_PORT = abi.SKF_NET_OFF + 20;
 const CPU = abi.SKF_AD_OFF + abi.SKF_AD_CPU;
 
-/** What a program answers, the remainder of something by the number of workers, is the number of a listener in its group. */
-const dealBy = (load: FilterInstruction, workers: number): readonly FilterInstruction[] => [
+/** The program loads a value and returns its remainder by the number of workers: the index of a listener in its group. */
+const distributeBy = (load: FilterInstruction, workers: number): readonly FilterInstruction[] => [
   load,
   { code: BPF_ALU | BPF_MOD | BPF_K, k: workers },
   { code: BPF_RET | BPF_A, k: 0 },
 ];
 
 const loads: Readonly<Record<string, FilterInstruction | null>> = {
-  hash: null, // the kernel's own way
-  cpu: { code: BPF_LD | BPF_W | BPF_ABS, k: CPU }, // the processor on which the connection arrived: its caches are warm
+  hash: null, // the default of the kernel
+  cpu: { code: BPF_LD | BPF_W | BPF_ABS, k: CPU }, // the processor on which the connection arrived, whose caches hold it
   port: { code: BPF_LD | BPF_H | BPF_ABS, k: CLIENT_PORT },
 };
 
@@ -39,15 +39,15 @@ interface Task {
 
 /** One listener, in a thread of its own. */
 async function work({ index, port, workers, by }: Task): Promise<void> {
-  let answers = 0;
+  let requests = 0;
   const load = loads[by] ?? null;
-  // Between socket(2) and bind(2): afterwards a connection might be dealt out already. The first one's program counts.
+  // Attached between socket(2) and bind(2), because a connection may arrive right after that. The group uses the first worker's program.
   const control = (socket: OptionTarget) => {
-    if (index === 0 && load !== null) socket.attachReusePortFilter(dealBy(load, workers));
+    if (index === 0 && load !== null) socket.attachReusePortFilter(distributeBy(load, workers));
   };
   const server = serve(
     (_request, response) => {
-      answers++;
+      requests++;
       response.header('Connection', 'close').text(`worker ${index} of process ${process.pid}\n`);
     },
     { port, socket: { reusePort: true, control } },
@@ -55,7 +55,7 @@ async function work({ index, port, workers, by }: Task): Promise<void> {
   parentPort?.postMessage(portOf(server.address));
   await new Promise((resolve) => parentPort?.once('message', resolve));
   await server.close();
-  parentPort?.postMessage(answers);
+  parentPort?.postMessage(requests);
 }
 
 async function main(): Promise<void> {
@@ -68,15 +68,15 @@ async function main(): Promise<void> {
   const threads: Worker[] = [];
   for (let index = 0; index < workers; index++) {
     const thread = new Worker(new URL(import.meta.url), { workerData: { index, port, workers, by } satisfies Task });
-    // One after the other: the kernel numbers them in the order in which they listen. The first one knows the port for all.
+    // One after the other, because the kernel numbers listeners in the order of listen(2). The port of the first is used for all.
     [port] = (await once(thread, 'message')) as [number];
     threads.push(thread);
   }
   const stop = async () => {
     for (const [index, thread] of threads.entries()) {
       thread.postMessage('stop');
-      const [answers] = (await once(thread, 'message')) as [number];
-      console.log(`worker ${index}: ${answers} connections`);
+      const [requests] = (await once(thread, 'message')) as [number];
+      console.log(`worker ${index}: ${requests} connections`);
     }
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);

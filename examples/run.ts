@@ -13,7 +13,7 @@ const names = readdirSync(folder)
   .map((file) => basename(file, '.js'))
   .sort();
 
-/** The first sentence of the essay that a file opens with. */
+/** Returns the first sentence of the header of an example. */
 function describe(name: string): string {
   const text = readFileSync(join(folder, `${name}.js`), 'utf8');
   return /^\/\*\*\n \* ([^.]*\.)/.exec(text)?.[1]?.replace(/\n \* /g, ' ') ?? '';
@@ -43,9 +43,9 @@ if (name === undefined) {
     if (socketd !== undefined && name !== 'socketd') await connectToSocketd(socketd);
     await import(`./${name}.js`);
   } catch (error) {
-    // What the kernel refused and what was typed wrong fit into a sentence. A mistake of the example keeps its stack trace.
-    const isMeant = error instanceof Error && !(error instanceof TypeError || error instanceof ReferenceError);
-    if (!isMeant) throw error;
+    // An error of the kernel or of the command line is printed as one sentence. A bug of the example keeps its stack trace.
+    const isExpected = error instanceof Error && !(error instanceof TypeError || error instanceof ReferenceError);
+    if (!isExpected) throw error;
     console.error(error.message);
     process.exit(1);
   }

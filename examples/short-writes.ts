@@ -1,10 +1,10 @@
 /**
- * Short writes and short reads: what send and recv answer when the buffers of the kernel fill up.
+ * Short writes and short reads: what send and recv return when the buffers of the kernel fill up.
  *
  * A connection has two buffers, the sender's SO_SNDBUF and the receiver's SO_RCVBUF. send(2) only copies into the first, and
- * TCP moves bytes from there to the second as long as that has room. On a socket that does not wait, send answers how much
- * it could copy, which may be less than it was offered, and EAGAIN where that would be nothing. What is left is the
- * program's to offer again. recv(2) likewise answers what there is, and never says where a send ended.
+ * TCP moves bytes from there to the second while that has room. On a non-blocking socket, send returns how many bytes it has copied,
+ * which may be fewer than it was given, or EAGAIN if there was no room at all. The program must send the rest again. recv(2) likewise
+ * returns the bytes that have arrived, and never shows where a send ended.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -14,7 +14,7 @@ const BUFFER_BYTES = 32 * 1024;
 const MESSAGE_BYTES = 1_000_000;
 const PATIENCE_MS = 5000;
 
-// Buffers are settled before listen(2) and connect(2): they decide how much TCP promises to take.
+// The sizes must be set before listen(2) and connect(2), because TCP derives the receive window from them.
 const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 }, { receiveBufferBytes: BUFFER_BYTES });
 const sender = NetSocket.connectTo(listener.localAddress, { sendBufferBytes: BUFFER_BYTES });
 const receiver = listener.accept();
@@ -34,7 +34,7 @@ let received = 0;
 let shortWrites = 0;
 let refusals = 0;
 
-/** Offers all that is left. False: there was no room for a single byte. */
+/** Tries to send all that is left. Returns false if there was no room for a single byte. */
 function sendSome(): boolean {
   const size = sender.tryWrite(message, sent);
   if (size < 0 && size !== -EAGAIN) throw new SystemError('send', size);

@@ -1,13 +1,12 @@
 /**
- * A daemon that owns the sockets: its clients' system calls come as requests over a Unix domain socket.
+ * A daemon that owns the sockets: its clients send their system calls to it as requests over a Unix domain socket.
  *
- * So a program can run on a network stack that lives in another process, and never know. Start the daemon, then any example
- * that waits as the calls wait, with the environment variable SIMPLENET_SOCKETD=PATH: the same NetSocket, the same errors, and
- * not one socket in its own process but that to the daemon. SIMPLENET_TRACE=1 shows the requests in the one process and the
- * calls in the other.
+ * So a program can run unchanged on a network stack in another process. Start the daemon, then any example without an event loop, with
+ * the environment variable SIMPLENET_SOCKETD=PATH. The example uses the same NetSocket and gets the same errors, but its process has
+ * no socket except the one to the daemon. SIMPLENET_TRACE=1 shows the requests in the one process and the calls in the other.
  *
  * The parts are in socketd/: wire.ts (the format), remote-libc.ts (the client's table of calls), daemon.ts (the owner),
- * calls.ts (what it does for each call), client-sockets.ts (whose socket is whose).
+ * calls.ts (what it does for each call), client-sockets.ts (which client owns which socket).
  */
 
 import { createEventLoop } from '../simplenet/index.ts';

@@ -1,9 +1,9 @@
 /**
- * The client of udp-echo-server: it sends each word as a datagram and waits for its echo, but not for ever.
+ * The client of udp-echo-server: it sends each word as a datagram and waits for its echo, for a limited time.
  *
- * `npm run example -- udp-echo-client 8080 hello world!`. A datagram may be lost, and so may its echo: whoever waits for an
- * answer over UDP needs a limit. connect(2) sends nothing here. It chooses the peer, and lets the kernel tell us
- * (ECONNREFUSED) where the peer's machine says that nobody has that port.
+ * `npm run example -- udp-echo-client 8080 hello world!`. A datagram may be lost, and so may its echo, so each wait over UDP needs a
+ * limit. connect(2) sends nothing here. It sets the peer, and lets the kernel report ECONNREFUSED if the machine of the peer replies that
+ * no socket has that port.
  */
 
 import { UdpSocket } from '../simplenet/index.ts';

@@ -1,9 +1,9 @@
 /**
- * A UDP server in four calls: socket, bind, recvfrom, sendto. It sends each datagram back to where it came from.
+ * A UDP server in four calls: socket, bind, recvfrom, sendto. It sends each datagram back to its sender.
  *
- * There is nothing to accept and nothing to close: each datagram brings its sender's address along, and one socket serves all
- * clients. On the loopback only, for a sender's address is easily forged: on the open network an echo server can be made
- * to send to anybody, even to another echo server, and those two would never stop (CERT advisory CA-1996-01).
+ * UDP has no connections to accept or close: each datagram carries the address of its sender, and one socket serves all clients. This
+ * server binds to the loopback only, because the address of a sender is easily forged. On the open network an attacker could make
+ * it send to any address, even to another echo server, and the two would never stop (CERT advisory CA-1996-01).
  */
 
 import { formatSocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
@@ -20,6 +20,6 @@ for (;;) {
     socket.sendTo(bytes, from);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    console.log(error.message); // port 0 as the sender, a firewall's no: no reason to leave the others alone
+    console.log(error.message); // for example the sender has port 0, or a firewall refuses: other clients are still served
   }
 }

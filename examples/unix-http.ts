@@ -1,8 +1,8 @@
 /**
  * HTTP over a Unix socket: a path instead of a port, file permissions instead of a firewall, and the kernel says who asks.
  *
- * The file of the socket goes when the server stops; what a killed server left behind, the next one removes. Who may open it is
- * decided by support/private-path.ts.
+ * The server removes the file of its socket when it stops, and at its start the file of a killed server. support/private-path.ts lets
+ * only the owner connect.
  */
 
 import { serve } from '../http/index.ts';

@@ -1,8 +1,8 @@
 /**
- * DNS messages on the wire, RFC 1035 section 4: read with suspicion, written plainly. Pure.
+ * DNS messages on the wire, RFC 1035 section 4: the decoder is strict, and the encoder uses no compression. Pure.
  *
- * A name is a list of labels, each behind its length, up to an empty one; or its rest is a pointer to an earlier name. Parsers
- * have hung on pointers that lead in circles. Here each must lead further back than the one before, so the walk ends.
+ * A name is a list of labels, each after its length, up to an empty label. The rest of a name can be a pointer to an earlier name.
+ * Some parsers have hung on circles of pointers. Here each pointer must lead further back than the one before, so the walk ends.
  */
 
 /** RFC 1035 section 3.2.2, RFC 3596, RFC 6891. */
@@ -28,16 +28,16 @@ export const REFUSED = 5;
 export const rcodeNames = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
 
 export const HEADER_SIZE = 12;
-/** RFC 1035 section 4.2.1: what a datagram may have, unless both sides know EDNS. */
-export const PLAIN_UDP_SIZE = 512;
+/** RFC 1035 section 4.2.1: the largest message in a datagram, unless both sides use EDNS. */
+export const DEFAULT_UDP_SIZE = 512;
 
 /** RFC 1035 section 2.3.4. */
-const LABEL_MAX = 63;
-const NAME_MAX = 255;
-/** Both upper bits of a length say that it is a pointer. */
+const MAX_LABEL = 63;
+const MAX_NAME = 255;
+/** A length with both upper bits set begins a pointer. */
 const POINTER = 0xc0;
 
-/** Labels as they came, one character per byte: upper and lower case are the same name but not the same bytes. */
+/** Labels as received, one character per byte. Names are equal in upper and lower case, although their bytes differ. */
 export type Name = readonly string[];
 
 export interface Question {
@@ -59,7 +59,7 @@ export interface Message {
   readonly additionals: readonly ResourceRecord[];
 }
 
-/** What the sender did wrong. */
+/** The message says what the sender did wrong. */
 export class MalformedMessage extends Error {}
 
 class Reader {
@@ -98,7 +98,7 @@ class Reader {
         this.at = target;
       } else {
         size += 1 + length;
-        if (length > LABEL_MAX || size > NAME_MAX) throw new MalformedMessage('a name that is too long');
+        if (length > MAX_LABEL || size > MAX_NAME) throw new MalformedMessage('a name that is too long');
         labels.push(this.take(length).toString('latin1'));
       }
     }
@@ -111,7 +111,7 @@ class Reader {
   record = (): ResourceRecord => ({ ...this.question(), ttl: this.u32(), data: this.take(this.u16()) });
 }
 
-/** Throws MalformedMessage. What counts promise must be there: a count alone makes nobody reserve memory. */
+/** Throws MalformedMessage. It adds one record after the other, so a large count alone does not reserve memory. */
 export function decodeMessage(bytes: Buffer): Message {
   const reader = new Reader(bytes);
   const [id, flags, ...counts] = [0, 1, 2, 3, 4, 5].map(reader.u16) as [number, number, ...number[]];
@@ -122,7 +122,7 @@ export function decodeMessage(bytes: Buffer): Message {
   };
   const questions = many(counts[0], reader.question);
   const [answers, , additionals] = counts.slice(1).map((count) => many(count, reader.record));
-  if (!reader.isAtEnd) throw new MalformedMessage('bytes behind its end');
+  if (!reader.isAtEnd) throw new MalformedMessage('bytes after its end');
   return { id, flags, questions, answers: answers ?? [], additionals: additionals ?? [] };
 }
 
@@ -151,25 +151,25 @@ export function encodeMessage({ id, flags, questions, answers, additionals }: Me
   ]);
 }
 
-/** RFC 1035 section 4.2.2: over TCP, each message stands behind its length. */
+/** RFC 1035 section 4.2.2: over TCP, each message comes after its length. */
 export function framed(message: Buffer): Buffer {
   return Buffer.concat([words(message.length), message]);
 }
 
-/** The labels of `www.example.org`, or null where DNS could not carry them. */
+/** Returns the labels of `www.example.org`, or null if they are too long or have other characters than visible ASCII. */
 export function parseName(text: string): Name | null {
   const labels = text.replace(/\.$/, '').split('.');
-  const isGood = labels.every((label) => /^[!-~]+$/.test(label) && label.length <= LABEL_MAX);
+  const areValid = labels.every((label) => /^[!-~]+$/.test(label) && label.length <= MAX_LABEL);
   const size = labels.reduce((sum, label) => sum + 1 + label.length, 1);
-  return isGood && size <= NAME_MAX ? labels : null;
+  return areValid && size <= MAX_NAME ? labels : null;
 }
 
-/** `\DDD`, RFC 1035 section 5.1: for bytes that would play tricks on a terminal or pass for something else. */
+/** `\DDD`, RFC 1035 section 5.1: for bytes that a terminal would run as commands, or that would look like another name. */
 export function escapeByte(byte: string): string {
   return `\\${String(byte.charCodeAt(0)).padStart(3, '0')}`;
 }
 
-/** For people, with its last dot. */
+/** Returns the readable form of a name, with its last dot. */
 export function formatName(name: Name): string {
   return `${name.map((label) => label.replace(/[^!-~]|[.\\]/g, escapeByte)).join('.')}.`;
 }

@@ -1,16 +1,17 @@
 /**
- * What socketd does for each call: the same call, on a descriptor of its own that never waits.
+ * What socketd does for each call: the same call, on a non-blocking descriptor of its own.
  *
- * A call that would wait answers EAGAIN (connect: EINPROGRESS). Where the client believes in a blocking socket, that is no
- * answer yet: `eventsAwaited` says what must happen first, and then the same call is simply made again.
+ * A call that would wait returns EAGAIN (connect: EINPROGRESS). If the socket of the client is a blocking one, that is not sent as a
+ * reply: `eventsAwaited` returns the events to wait for, and after them the same call is made again.
  *
- * Refused is what could stop the daemon's one thread, or make it wait for what poll(2) does not tell: SO_LINGER with a time,
- * rare flags of recv and send, Unix sockets (whose connect is never "in progress"), and raw ones, which are not for everybody.
+ * Calls are refused that could block the one thread of the daemon, or wait for something that poll(2) does not report: SO_LINGER with a
+ * time, rare flags of recv and send, and Unix sockets (whose connect is never "in progress"). Raw sockets are refused because they
+ * need privileges.
  */
 
 import { abi, libc } from '../../simplenet/index.ts';
 import type { ClientSockets, OwnedSocket } from './client-sockets.ts';
-import { type Answer, type Call, MAX_BYTES, type Request } from './wire.ts';
+import { type Call, MAX_BYTES, type Reply, type Request } from './wire.ts';
 
 const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = abi;
 
@@ -18,30 +19,30 @@ const FAMILIES = [abi.AF_INET, abi.AF_INET6];
 const TYPES = [abi.SOCK_STREAM, abi.SOCK_DGRAM];
 const KNOWN_FLAGS = abi.MSG_PEEK | abi.MSG_TRUNC | abi.MSG_DONTWAIT | abi.MSG_NOSIGNAL | abi.MSG_MORE;
 
-/** Scratch space: what is in it is copied into the answer before the next call. */
+/** Buffers that all calls use. Their content is copied into the reply before the next call. */
 const bytes = Buffer.allocUnsafeSlow(MAX_BYTES);
 const room = Buffer.alloc(1024); // for an address, or the value of an option
 const cell = new Int32Array(1);
 const pollfd = Buffer.alloc(abi.POLLFD_SIZE);
 
 type Arguments = readonly [number, number, number, number];
-type CallOfSocket = (socket: OwnedSocket, args: Arguments, data: Buffer, sockets: ClientSockets) => number | Answer;
+type CallOfSocket = (socket: OwnedSocket, args: Arguments, data: Buffer, sockets: ClientSockets) => number | Reply;
 
-/** A call that answers an address or a value: as much of it as the client has room for. */
-function withRoom(wanted: number, call: () => number): Answer {
+/** Makes a call that writes an address or a value. The reply has as much of it as the client has room for. */
+function withRoom(wanted: number, call: () => number): Reply {
   const size = Math.min(wanted, room.length);
-  cell[0] = size; // where it is negative, the call throws a RangeError
+  cell[0] = size; // if it is negative, the call throws a RangeError
   const result = call();
   const trueLength = cell[0] as number;
   return result < 0 ? { result } : { result, trueLength, data: room.subarray(0, Math.min(size, trueLength)) };
 }
 
-/** Flags for recv and send. MSG_NOSIGNAL: that a client's peer is gone is no reason to end the daemon. */
+/** Flags for recv and send, or null if one is not supported. MSG_NOSIGNAL: SIGPIPE would end the daemon when a peer has disconnected. */
 function messageFlags(flags: number): number | null {
   return (flags & ~KNOWN_FLAGS) === 0 ? flags | abi.MSG_NOSIGNAL : null;
 }
 
-/** close(2) would wait that long, and all clients with it. */
+/** With SO_LINGER and a time, close(2) would block the daemon for that time, and all clients. */
 function isLingering(level: number, option: number, value: Buffer): boolean {
   if (level !== abi.SOL_SOCKET || option !== abi.SO_LINGER || value.length < 8) return false;
   return value.readInt32LE(0) !== 0 && value.readInt32LE(4) !== 0;
@@ -51,10 +52,10 @@ const callsOfSocket: { readonly [name in Exclude<Call, 'socket' | 'if_nametoinde
   bind: ({ fd }, _args, address) => libc.bind(fd, address, address.length),
   listen: ({ fd }, [, backlog]) => libc.listen(fd, backlog),
   accept4({ fd }, [, flags, wanted], _data, sockets) {
-    if (sockets.isFull) return -EMFILE; // before a connection is taken that would have no place
-    const answer = withRoom(wanted, () => libc.accept4(fd, room, cell, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC));
-    if (answer.result < 0) return answer;
-    return { ...answer, result: sockets.add({ fd: answer.result, waits: (flags & abi.SOCK_NONBLOCK) === 0 }) };
+    if (sockets.isFull) return -EMFILE; // checked before a connection is accepted that would have no number
+    const reply = withRoom(wanted, () => libc.accept4(fd, room, cell, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC));
+    if (reply.result < 0) return reply;
+    return { ...reply, result: sockets.add({ fd: reply.result, waits: (flags & abi.SOCK_NONBLOCK) === 0 }) };
   },
   connect: ({ fd }, _args, address) => libc.connect(fd, address, address.length),
   shutdown: ({ fd }, [, how]) => libc.shutdown(fd, how),
@@ -75,15 +76,15 @@ const callsOfSocket: { readonly [name in Exclude<Call, 'socket' | 'if_nametoinde
   recvfrom({ fd }, [, length, clientFlags, wanted]) {
     const flags = messageFlags(clientFlags);
     if (flags === null) return -EOPNOTSUPP;
-    const answer = withRoom(wanted, () => libc.recvfrom(fd, bytes, 0, length, flags, room, cell));
-    if (answer.result < 0) return answer;
-    const received = bytes.subarray(0, Math.min(answer.result, length));
-    return { ...answer, data: Buffer.concat([received, answer.data ?? Buffer.alloc(0)]) };
+    const reply = withRoom(wanted, () => libc.recvfrom(fd, bytes, 0, length, flags, room, cell));
+    if (reply.result < 0) return reply;
+    const received = bytes.subarray(0, Math.min(reply.result, length));
+    return { ...reply, data: Buffer.concat([received, reply.data ?? Buffer.alloc(0)]) };
   },
   sendto({ fd }, [, clientFlags, length], data) {
     const flags = messageFlags(clientFlags);
     if (flags === null) return -EOPNOTSUPP;
-    const address = data.subarray(length); // of a length that is too great the call itself will say so
+    const address = data.subarray(length); // the call itself checks `length`
     return libc.sendto(fd, data, 0, length, flags, address, address.length);
   },
   getsockname: ({ fd }, [, wanted]) => withRoom(wanted, () => libc.getsockname(fd, room, cell)),
@@ -128,26 +129,26 @@ function openSocket([domain, type, protocol]: Arguments, sockets: ClientSockets)
   return fd < 0 ? fd : sockets.add({ fd, waits: (type & abi.SOCK_NONBLOCK) === 0 });
 }
 
-function answerTo({ call, args, data }: Request, sockets: ClientSockets): number | Answer {
+function replyTo({ call, args, data }: Request, sockets: ClientSockets): number | Reply {
   if (call === 'socket') return openSocket(args as Arguments, sockets);
   if (call === 'if_nametoindex') return libc.if_nametoindex(data.toString());
   const socket = sockets.get(args[0] as number);
   return socket === undefined ? -EBADF : callsOfSocket[call](socket, args as Arguments, data, sockets);
 }
 
-/** Makes the call, now. */
-export function perform(request: Request, sockets: ClientSockets): Answer {
+/** Makes the call at once, and returns its reply. */
+export function perform(request: Request, sockets: ClientSockets): Reply {
   try {
-    const answer = answerTo(request, sockets);
-    return typeof answer === 'number' ? { result: answer } : answer;
+    const reply = replyTo(request, sockets);
+    return typeof reply === 'number' ? { result: reply } : reply;
   } catch (error) {
-    // The table does not let such arguments reach the kernel, which would have said the same.
+    // The checks of the table refuse such arguments. The kernel would return EINVAL.
     if (error instanceof RangeError || error instanceof TypeError) return { result: -EINVAL };
     throw error;
   }
 }
 
-/** For which events a call of a blocking socket waits, and which of its arguments may say that it does not. */
+/** The events that a call of a blocking socket waits for, and the argument whose flags may contain MSG_DONTWAIT. */
 const waits: { readonly [name in Call]?: { readonly events: number; readonly flagsAt?: number } } = {
   accept4: { events: abi.EPOLLIN },
   connect: { events: abi.EPOLLOUT },
@@ -157,13 +158,13 @@ const waits: { readonly [name in Call]?: { readonly events: number; readonly fla
   sendto: { events: abi.EPOLLOUT, flagsAt: 1 },
 };
 
-/** What must happen before the call is made again; null: its answer counts. */
-export function eventsAwaited({ call, args }: Request, { result }: Answer, socket: OwnedSocket): number | null {
+/** Returns the events to wait for before the call is made again, or null if the reply is final. */
+export function eventsAwaited({ call, args }: Request, { result }: Reply, socket: OwnedSocket): number | null {
   if (call === 'poll') return result === 0 && args[2] !== 0 ? (args[1] as number) & 0xffff : null;
   const wait = waits[call];
   if (wait === undefined || !socket.waits) return null;
   if (wait.flagsAt !== undefined && ((args[wait.flagsAt] as number) & abi.MSG_DONTWAIT) !== 0) return null;
-  // connect(2) made again answers EALREADY until it is decided, and then how: 0, or why not.
+  // A repeated connect(2) returns EALREADY until the connection is made (0) or has failed (its error).
   const notYet = call === 'connect' ? [-abi.EINPROGRESS, -EALREADY] : [-abi.EAGAIN];
   return notYet.includes(result) ? wait.events : null;
 }

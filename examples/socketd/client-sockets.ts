@@ -1,8 +1,8 @@
 /**
- * ClientSockets: the descriptors of one client, by numbers that mean something to this client only.
+ * ClientSockets: the sockets of one client, by numbers that are valid for this client only.
  *
- * The daemon's own numbers never leave it. So no client can name a socket of another, or a file of the daemon, and all that a
- * client leaves behind can be closed.
+ * The daemon never sends its own descriptor numbers. So a client cannot name a socket of another client or a file of the daemon, and
+ * the daemon can close all sockets of a client that has disconnected.
  */
 
 import { libc } from '../../simplenet/index.ts';
@@ -10,17 +10,17 @@ import { libc } from '../../simplenet/index.ts';
 export interface OwnedSocket {
   /** The daemon's descriptor. It is always non-blocking. */
   readonly fd: number;
-  /** Whether the client's calls are to wait: it believes that its socket is a blocking one. */
+  /** The calls of the client wait: for the client it is a blocking socket. */
   waits: boolean;
 }
 
-/** 0, 1 and 2 are taken wherever one looks. */
+/** As in most processes, 0, 1 and 2 are taken by the standard streams. */
 const FIRST_NUMBER = 3;
 
 export const MAX_SOCKETS = 256;
 
 export class ClientSockets {
-  /** By number - FIRST_NUMBER. */
+  /** The index is the number - FIRST_NUMBER. */
   readonly #sockets: (OwnedSocket | undefined)[] = [];
 
   get isFull(): boolean {
@@ -31,7 +31,7 @@ export class ClientSockets {
     return this.#sockets[number - FIRST_NUMBER];
   }
 
-  /** Its number: the lowest that is free, as open(2) promises. The caller has asked `isFull`. */
+  /** Returns the number: the lowest that is free, as from open(2). The caller must check `isFull` first. */
   add(socket: OwnedSocket): number {
     const place = this.#freePlace();
     this.#sockets[place] = socket;

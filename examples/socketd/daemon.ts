@@ -1,25 +1,25 @@
 /**
  * Daemon: the side of socketd that owns the sockets.
  *
- * One thread for all clients, so no call of any of them may wait. The clients themselves are streams on the event loop. Their
- * sockets are not, for the loop hands over bytes that it has read, and here it is the client who says when to read: they are in
- * an epoll set of their own while a call waits for them, which Node's loop watches as it watches that of the event loop.
+ * One thread serves all clients, so no call of a client may block it. The connections to the clients are streams on the event loop. The
+ * sockets of the clients are not: the loop reads bytes by itself, but here the client decides when to read. While a call waits for a
+ * socket, the socket is in an epoll set of its own, which Node's loop watches as it watches that of the event loop.
  *
- * When a client is gone, however it went, so are its sockets.
+ * The sockets of a client are closed when its connection ends, in any way.
  */
 
 import { abi, Epoll, type EventLoop, nodeHost, type Stream, type StreamHandler } from '../../simplenet/index.ts';
 import { withPrivatePath } from '../support/private-path.ts';
 import { eventsAwaited, perform } from './calls.ts';
 import { ClientSockets } from './client-sockets.ts';
-import { type Answer, encodeAnswer, ProtocolError, type Request, RequestReader } from './wire.ts';
+import { encodeReply, ProtocolError, type Reply, type Request, RequestReader } from './wire.ts';
 
 const MAX_CLIENTS = 64;
 
-/** How long a client that broke the protocol may take to read why. */
+/** How long a client that sent a malformed request may take to read the error. */
 const PARTING_MS = 1_000;
 
-/** Sockets that somebody waits for. */
+/** The sockets for which a call waits. */
 class WaitingSockets {
   readonly #epoll = new Epoll();
   readonly #callbacks = new Map<number, () => void>();
@@ -52,33 +52,33 @@ class WaitingSockets {
   }
 }
 
-/** One client: at most one request at a time, and what it has opened. */
+/** One client: its sockets, and at most one request at a time. */
 class Session implements StreamHandler {
   readonly #loop: EventLoop;
   readonly #waiting: WaitingSockets;
-  readonly #onGone: (session: Session) => void;
+  readonly #onClosed: (session: Session) => void;
   readonly #sockets = new ClientSockets();
   readonly #reader = new RequestReader();
-  /** Takes back what the request under way waits for, if there is one. */
+  /** Ends the wait of the request under way, if it waits. */
   #stopWaiting: (() => void) | null = null;
 
-  constructor(loop: EventLoop, waiting: WaitingSockets, onGone: (session: Session) => void) {
+  constructor(loop: EventLoop, waiting: WaitingSockets, onClosed: (session: Session) => void) {
     this.#loop = loop;
     this.#waiting = waiting;
-    this.#onGone = onGone;
+    this.#onClosed = onClosed;
   }
 
   onData(stream: Stream, bytes: Buffer): void {
     try {
-      if (this.#stopWaiting !== null) throw new ProtocolError('a request before the answer to the last');
+      if (this.#stopWaiting !== null) throw new ProtocolError('a request before the reply to the last');
       const request = this.#reader.push(bytes);
       if (request !== null) this.#perform(stream, request);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.close();
-      // It is read on, and not heard: with unread bytes a close would be a reset, which may destroy the answer.
+      // Further bytes are read and dropped: a close with unread bytes would send a reset, which may destroy the reply.
       stream.handler = { onData: () => {}, onClose: () => this.onClose() };
-      stream.write(encodeAnswer({ result: -abi.EPROTO }));
+      stream.write(encodeReply({ result: -abi.EPROTO }));
       stream.end();
       stream.setDeadline(PARTING_MS);
     }
@@ -90,7 +90,7 @@ class Session implements StreamHandler {
 
   onClose(): void {
     this.close();
-    this.#onGone(this);
+    this.#onClosed(this);
   }
 
   close(): void {
@@ -98,14 +98,14 @@ class Session implements StreamHandler {
     this.#sockets.closeAll();
   }
 
-  /** Makes the call: for the first time, or once more because what it waits for has happened. */
+  /** Makes the call: for the first time, or again after an event that it waited for. */
   #perform(stream: Stream, request: Request): void {
-    const answer = perform(request, this.#sockets);
+    const reply = perform(request, this.#sockets);
     const socket = this.#sockets.get(request.args[0] as number);
-    const events = socket === undefined ? null : eventsAwaited(request, answer, socket);
+    const events = socket === undefined ? null : eventsAwaited(request, reply, socket);
     if (socket === undefined || events === null) {
       this.#stopWaiting?.();
-      this.#answer(stream, answer);
+      this.#reply(stream, reply);
       return;
     }
     this.#waiting.await(socket.fd, events, () => this.#perform(stream, request));
@@ -115,7 +115,7 @@ class Session implements StreamHandler {
   #startWaiting(stream: Stream, request: Request, fd: number): () => void {
     const timeUp = () => {
       this.#stopWaiting?.();
-      this.#answer(stream, { result: 0 });
+      this.#reply(stream, { result: 0 });
     };
     const timeoutMs = request.call === 'poll' ? (request.args[2] as number) : -1;
     const alarm = timeoutMs < 0 ? null : this.#loop.after(timeoutMs, timeUp);
@@ -126,9 +126,9 @@ class Session implements StreamHandler {
     };
   }
 
-  /** A client that does not read its answers is not read from. */
-  #answer(stream: Stream, answer: Answer): void {
-    if (!stream.write(encodeAnswer(answer))) stream.pause();
+  /** Sends the reply. While the client does not read its replies, its requests are not read. */
+  #reply(stream: Stream, reply: Reply): void {
+    if (!stream.write(encodeReply(reply))) stream.pause();
   }
 }
 
@@ -139,7 +139,7 @@ export class Daemon {
 
   constructor(loop: EventLoop, path: string) {
     this.#loop = loop;
-    withPrivatePath(() => loop.listen({ path }, (stream) => this.#welcome(stream)));
+    withPrivatePath(() => loop.listen({ path }, (stream) => this.#accept(stream)));
   }
 
   close(): void {
@@ -148,12 +148,12 @@ export class Daemon {
     this.#loop.close();
   }
 
-  #welcome(stream: Stream): StreamHandler {
+  #accept(stream: Stream): StreamHandler {
     if (this.#sessions.size === MAX_CLIENTS) {
       stream.close();
       return { onData: () => {} };
     }
-    const session = new Session(this.#loop, this.#waiting, (gone) => this.#sessions.delete(gone));
+    const session = new Session(this.#loop, this.#waiting, (closed) => this.#sessions.delete(closed));
     this.#sessions.add(session);
     return session;
   }

@@ -1,26 +1,26 @@
 /**
  * RemoteLibc: a table of system calls whose kernel is another process, socketd.
  *
- * NetSocket and UdpSocket ask a table for each call, and do not know what answers. This one sends the call over a Unix domain
- * socket and waits for the answer, as it would wait for the kernel's: the thread stands still either way. So a program that
- * uses them runs over the daemon without a change.
+ * NetSocket and UdpSocket make each call through a table, and the table can be replaced. This table sends the call over a Unix
+ * domain socket and waits for the reply, just as the thread waits in a system call of the kernel. So a program that uses them runs
+ * over the daemon without a change.
  *
- * What concerns this process and not the network is answered ENOSYS. That includes epoll, and so the event loop, which must
- * be woken by a descriptor of its own process.
+ * Calls that concern this process and not the network return ENOSYS. That includes epoll, and so the event loop, which must be woken by
+ * a descriptor of its own process.
  */
 
 import { abi, type Libc, libc, NetSocket, SystemError } from '../../simplenet/index.ts';
-import { ANSWER_HEAD_BYTES, type Answer, type Call, encodeRequest, MAX_BYTES } from './wire.ts';
+import { type Call, encodeRequest, MAX_BYTES, REPLY_HEAD_BYTES, type Reply } from './wire.ts';
 
 const { EBADF, EINVAL, EMSGSIZE, ENETDOWN, ENOSYS, POLLNVAL } = abi;
 
-/** From now on whoever uses this process's own table asks the daemon on that path. */
+/** From now on all calls through the table of this process go to the daemon on that path. */
 export function useSocketd(path: string): void {
-  const kernel = { ...libc }; // over which the daemon is reached
+  const kernel = { ...libc }; // for the connection to the daemon itself
   Object.assign(libc, remoteLibc(NetSocket.connectTo({ path }, { libc: kernel })));
 }
 
-/** The bytes that a call may touch, as libc.ts checks them: nothing may be read or written outside of a buffer. */
+/** Returns the bytes that a call may use, with the checks of libc.ts: a call must not read or write outside of its buffer. */
 function range(bytes: Uint8Array, offset: number, length: number): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw new TypeError('a buffer must be a Uint8Array');
   const fits = Number.isInteger(offset) && Number.isInteger(length) && offset >= 0 && length >= 0;
@@ -38,18 +38,18 @@ class Daemon {
     this.#socket = socket;
   }
 
-  /** Sends a request and waits. A daemon that is gone is a network that is down. */
-  ask(call: Call, args: readonly number[], data?: Uint8Array): Required<Answer> {
+  /** Sends a request and waits for the reply. If the daemon has gone, the result is ENETDOWN. */
+  ask(call: Call, args: readonly number[], data?: Uint8Array): Required<Reply> {
     const frame = encodeRequest(call, args, data);
     try {
       this.#socket.writeAll(frame);
-      const head = this.#read(ANSWER_HEAD_BYTES);
+      const head = this.#read(REPLY_HEAD_BYTES);
       const rest = head === null ? null : this.#read(head.readUInt32LE(0));
       if (head !== null && rest !== null) {
         return { result: head.readInt32LE(4), trueLength: head.readInt32LE(8), data: rest };
       }
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error; // EPIPE, ECONNRESET, and EBADF for each call that follows
+      if (!(error instanceof SystemError)) throw error; // EPIPE or ECONNRESET, and EBADF for each later call
     }
     this.#socket.close();
     return { result: -ENETDOWN, trueLength: 0, data: Buffer.alloc(0) };
@@ -69,10 +69,10 @@ class Daemon {
 export function remoteLibc(socket: NetSocket): Libc {
   const daemon = new Daemon(socket);
 
-  /** For calls whose answer is no more than a number. */
+  /** For calls whose reply is only a number. */
   const ask = (call: Call, args: readonly number[], data?: Uint8Array) => daemon.ask(call, args, data).result;
 
-  /** For calls that answer an address or a value: as much as there is room for, and how long it really is. */
+  /** For calls whose reply has an address or a value: as much as there is room for, and its true length. */
   const askInto = (call: Call, args: readonly number[], room: Uint8Array, cell: Int32Array): number => {
     const target = range(room, 0, cell[0] as number);
     const { result, trueLength, data } = daemon.ask(call, [...args, target.byteLength]);

@@ -1,18 +1,18 @@
 /**
  * Patience: one time limit for several waits together.
  *
- * A limit for each wait alone is none for all of them: a peer that sends a byte whenever it runs out would be waited for without end.
+ * A limit for each wait alone does not limit them together: a peer that sends a byte just in time each time could extend them without end.
  */
 
 export class Patience {
-  readonly #giveUpAt: number;
+  readonly #endsAt: number;
 
   constructor(limitMs: number) {
-    this.#giveUpAt = performance.now() + limitMs;
+    this.#endsAt = performance.now() + limitMs;
   }
 
-  /** What is left, for the next wait. */
+  /** The time that is left for the next wait. */
   get leftMs(): number {
-    return Math.max(0, Math.ceil(this.#giveUpAt - performance.now()));
+    return Math.max(0, Math.ceil(this.#endsAt - performance.now()));
   }
 }

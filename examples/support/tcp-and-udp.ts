@@ -1,8 +1,8 @@
 /**
- * TCP and UDP at one address and port, as DNS and the old small services have it.
+ * TCP and UDP at one address and port, as DNS and the old small services use them.
  *
- * The two do not get in each other's way: the kernel tells sockets apart by protocol first. Nor does the one have a port because the
- * other has it. For port 0 the kernel chooses one that is free for TCP; where somebody has it for UDP, another is tried.
+ * The kernel distinguishes sockets by protocol first, so the two ports are independent. For port 0 the kernel chooses a port that is free
+ * for TCP. If another socket has that port for UDP, another port is tried.
  */
 
 import type { EventLoop, Listener, OnConnection, SocketAddress, UdpHandler, UdpPort } from '../../simplenet/index.ts';

@@ -139,7 +139,7 @@ test('daytime-query takes no more than a line from a stranger, and no commands f
 
 test('wrong use is told in one line', async (t) => {
   const usage = /^Usage: npm run example -- daytime-query \[-u\] HOST:PORT\n$/;
-  const noAddress = /^'[^']*' is no address such as 127\.0\.0\.1:80, \[::1\]:80 or localhost:80\n$/;
+  const noAddress = /^'[^']*' is not an address such as 127\.0\.0\.1:80, \[::1\]:80 or localhost:80\n$/;
   for (const [args, message] of [
     [[], usage],
     [['-u'], usage],

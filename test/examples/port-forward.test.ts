@@ -160,7 +160,7 @@ for (const side of ['client', 'target'] as const) {
 
 test('wrong use is one line', async (t) => {
   const usage = /^Usage: npm run example -- port-forward \[ADDRESS:\]PORT HOST:PORT\n$/;
-  const noAddress = /^'[^']*' is no address such as [^\n]+\n$/;
+  const noAddress = /^'[^']*' is not an address such as [^\n]+\n$/;
   for (const [args, message] of [
     [[], usage],
     [['8080'], usage],

@@ -13,10 +13,10 @@ import { type Test, test } from 'tap';
 import { MAX_SOCKETS } from '../../examples/socketd/client-sockets.ts';
 import { remoteLibc } from '../../examples/socketd/remote-libc.ts';
 import {
-  ANSWER_HEAD_BYTES,
   encodeRequest,
   MAX_DATA_BYTES,
   ProtocolError,
+  REPLY_HEAD_BYTES,
   RequestReader,
 } from '../../examples/socketd/wire.ts';
 import * as abi from '../../simplenet/kernel/abi.ts';
@@ -262,7 +262,7 @@ test('whoever does not speak the language is told so, and loses only its own con
   };
   for (const [what, bytes] of Object.entries(malformed)) {
     const answer = await answerTo(daemon.path, bytes);
-    t.equal(answer.length, ANSWER_HEAD_BYTES, what);
+    t.equal(answer.length, REPLY_HEAD_BYTES, what);
     t.equal(answer.readInt32LE(4), -EPROTO, what);
   }
   t.equal((await daemon.run('hello-client', port).ends()).stdout, HELLO);
