@@ -363,7 +363,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       return end;
     }
     this.#enter(WORK);
-    this.#exchange = new Exchange(this, incoming.head, end - used);
+    this.#exchange = new Exchange(this, incoming.takeHead(), end - used);
     incoming.requests++;
     this.#exchange.run();
     return used;

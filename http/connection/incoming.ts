@@ -23,13 +23,13 @@ export class Incoming {
   requests = 0;
   /** The bytes that are kept, or null. */
   pending: PendingInput | null = null;
-  /** The last head of `readHead`. */
-  head!: RequestHead;
   /** Why `readHead` has refused the head. */
   refusal = '';
   readonly #context: ConnectionContext;
   /** Only while a head is incomplete. */
   #parser: HeadParser | null = null;
+  /** The head of `readHead`, until it is taken. */
+  #head: RequestHead | null = null;
 
   /** How many requests had begun when this turn began. */
   #requestsBefore = 0;
@@ -86,13 +86,20 @@ export class Incoming {
 
   #checkRules(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
     try {
-      this.head = new RequestHead(latin1Of(bytes, start, end), parser, this.#context.limits.bodyBytes);
+      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, this.#context.limits.bodyBytes);
       return end;
     } catch (error) {
       const { status, message } = error as HttpError;
       this.refusal = message;
       return -status;
     }
+  }
+
+  /** The head that `readHead` has read. It is not kept here: a browser's head is 1 KB, and the connection may be idle for minutes. */
+  takeHead(): RequestHead {
+    const head = this.#head as RequestHead;
+    this.#head = null;
+    return head;
   }
 
   /** Drops all that is kept. */

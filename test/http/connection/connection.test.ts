@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Test, test } from 'tap';
 import { Connection } from '../../../http/connection/connection.ts';
@@ -838,4 +839,28 @@ test('no 100 Continue in the middle of an answer', async (t) => {
   const rest = gather(socket);
   socket.write('body');
   t.equal(await rest, '4\r\nbody\r\n0\r\n\r\n');
+});
+
+test('an idle connection keeps nothing of the head of its last request', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const COUNT = 500;
+  const HEAD_BYTES = 8_000;
+  const context = new MemoryHome((_request, response) => response.text('ok'), { ...defaultLimits, headBytes: 10_000 });
+  const open: Connection[] = [];
+  const connectAndAsk = (i: number) => {
+    const stream = new MemoryStream(false);
+    const connection = new Connection(context, stream);
+    const field = `${i}`.padEnd(HEAD_BYTES, 'x'); // no two are the same text
+    connection.onData(stream, Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nX: ${field}\r\n\r\n`));
+    open.push(connection);
+  };
+  connectAndAsk(0);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 1; i <= COUNT; i++) connectAndAsk(i);
+  collectGarbage();
+  const bytesEach = (process.memoryUsage().heapUsed - before) / COUNT;
+  t.ok(open.every((connection) => connection.isIdle));
+  t.ok(bytesEach < HEAD_BYTES / 2, `${bytesEach} bytes each`);
 });
