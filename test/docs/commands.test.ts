@@ -1,7 +1,7 @@
 /**
  * The documents run: the commands of the pages are executed, and print what the pages say.
  *
- * A section of a page is a session: what `stays` in it runs to its end. Each session has ports and a folder of its own, so 8080 and /tmp of
+ * A section of a page is a session: what `stays` in it runs to its end. Sections that begin with `npm start` are one session. Each session has ports and a folder of its own, so 8080 and /tmp of
  * the page become others, in the commands and in what is expected.
  */
 
@@ -83,6 +83,7 @@ function isUringAllowed(): boolean {
 }
 
 interface Running {
+  readonly command: string;
   readonly program: Program;
   readonly expected: string;
   readonly mark: Mark;
@@ -115,15 +116,21 @@ class Session {
       const file = compiled(block);
       writeFileSync(file, this.#withPorts(textOf(file.slice(root.length + 1))));
       const program = this.#start(`exec node ${file}`);
-      this.#running.push({ program, expected: '', mark, where });
+      this.#running.push({ command: '', program, expected: '', mark, where });
       await program.prints(/\n/);
       return;
     }
     for (const { command, output } of commandsOf(block)) {
       const expected = this.#withPorts(this.#withFolder(output));
       if (!this.#isInstalled(command)) continue;
-      const program = this.#start(this.#withPorts(withoutNpm(this.#withFolder(command))));
-      const running = { program, expected, mark, where: `${where}: ${command}` };
+      const toStart = this.#withPorts(withoutNpm(this.#withFolder(command)));
+      const same = this.#running.find((other) => mark.stays && other.command === toStart);
+      if (same !== undefined) {
+        this.#compare({ ...same, expected, mark, where });
+        continue;
+      }
+      const program = this.#start(toStart);
+      const running = { command: toStart, program, expected, mark, where: `${where}: ${command}` };
       if (mark.stays) {
         this.#running.push(running);
         await this.#ready(running);
@@ -208,6 +215,8 @@ class Session {
   }
 }
 
+const sectionOf = ({ page, section }: Block) => `${page} ${section}`;
+
 const blocks = teachingPages.flatMap(blocksOf);
 
 test('each block of commands says how it is checked', async (t) => {
@@ -222,9 +231,10 @@ test('what the pages say that a command prints is what it prints', async (t) => 
   const { compiled } = await compileBlocks(t, blocks);
   const hasUring = isUringAllowed();
   const toRun = blocks.filter(({ mark }) => mark.kind === 'run' && (hasUring || !mark.needsUring));
+  const withServer = new Set(toRun.filter(({ text }) => /^\$ (npm ci && )?npm start$/m.test(text)).map(sectionOf));
   const sessions = new Map<string, Block[]>();
   for (const block of toRun) {
-    const name = `${block.page} ${block.section}`;
+    const name = withServer.has(sectionOf(block)) ? 'the demonstration' : sectionOf(block);
     sessions.set(name, [...(sessions.get(name) ?? []), block]);
   }
   t.ok(sessions.size > 10);

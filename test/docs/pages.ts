@@ -133,3 +133,8 @@ export function matches(actual: string, expected: string): boolean {
     .join('');
   return new RegExp(`^${pattern}$`).test(`${actual}\n`);
 }
+
+/** For a test that runs an example itself: whether it has printed what docs/examples.md says, figures aside. */
+export function printsAsInPage(command: string, printed: string): boolean {
+  return matches(shapeOf(printed.trimEnd()), shapeOf(expectedOutput('docs/examples.md', command)));
+}

@@ -2,6 +2,7 @@
 
 import { createSocket } from 'node:dgram';
 import { test } from 'tap';
+import { printsAsInPage } from '../docs/pages.ts';
 import { startExample } from '../support/examples.ts';
 
 test('only datagrams that begin with the magic byte arrive', async (t) => {
@@ -16,6 +17,8 @@ test('only datagrams that begin with the magic byte arrive', async (t) => {
   example.kill('SIGINT');
   const { code, stdout, stderr } = await example.ends();
   t.same([code, stderr], [0, '']);
+  const [started = '', hello = ''] = stdout.split('\n');
+  t.ok(printsAsInPage('npm run example -- datagram-filter', `${started}\n${hello}`), 'as docs/examples.md says');
   t.same(
     stdout.trimEnd().split('\n').slice(1),
     ['*hello', '*', '*end'].map((text) => `127.0.0.1:${client.address().port} sent "${text}"`),

@@ -2,6 +2,7 @@
 
 import { type Test, test } from 'tap';
 import { NetSocket, portOf, UdpSocket } from '../../simplenet/index.ts';
+import { printsAsInPage } from '../docs/pages.ts';
 import { pipeInto, runExample } from '../support/examples.ts';
 import { hasProgram, type Program } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -33,12 +34,16 @@ async function started(t: Test): Promise<Daytime> {
 }
 
 test('daytime-query is answered over TCP and UDP, IPv4 and IPv6, by address and by name', async (t) => {
-  const { port, hosts } = await started(t);
+  const { server, port, hosts } = await started(t);
+  const isWithIPv6 = hosts.length > 1;
+  const isAsInPage = printsAsInPage('npm run example -- daytime-server', server.stdout);
+  t.equal(isAsInPage, isWithIPv6, 'as docs/examples.md says');
   const asked = [...hosts, 'localhost'].flatMap((host) => [[`${host}:${port}`], ['-u', `${host}:${port}`]]);
   const answers = await Promise.all(asked.map((args) => runExample('daytime-query', ...args).ends()));
   for (const [i, { code, stdout, stderr }] of answers.entries()) {
     t.same([code, stderr], [0, ''], asked[i]?.join(' ') as string);
     t.match(stdout, LINE);
+    t.ok(printsAsInPage('npm run example -- daytime-query localhost:8013', stdout), 'as docs/examples.md says');
     const told = Date.parse(stdout.replace('-UTC', ' UTC'));
     t.ok(Math.abs(Date.now() - told) < 60_000, 'it is the right time');
   }

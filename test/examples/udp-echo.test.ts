@@ -2,6 +2,7 @@
 
 import { type Test, test } from 'tap';
 import { portOf, UdpSocket } from '../../simplenet/index.ts';
+import { printsAsInPage } from '../docs/pages.ts';
 import { pipeInto, runExample, waitsIn } from '../support/examples.ts';
 import { hasProgram, type Program } from '../support/programs.ts';
 
@@ -16,7 +17,9 @@ test('each word comes back', async (t) => {
   const { server, port } = await started(t);
   const { code, stdout, stderr } = await runExample('udp-echo-client', port).ends();
   t.same([code, stdout, stderr], [0, 'echo: hello\necho: world!\n', '']);
+  t.ok(printsAsInPage('npm run example -- udp-echo-client', stdout), 'as docs/examples.md says');
   await server.prints(/5 bytes from 127\.0\.0\.1:\d+\n6 bytes from 127\.0\.0\.1:\d+\n/);
+  t.ok(printsAsInPage('npm run example -- udp-echo-server', server.stdout), 'as docs/examples.md says');
   const own = await runExample('udp-echo-client', port, 'äöü', 'x'.repeat(1025)).ends();
   t.same([own.code, own.stdout], [0, `echo: äöü\necho: ${'x'.repeat(1024)}\n`]);
   await server.prints(/1024 bytes from 127\.0\.0\.1:\d+, the rest is lost\n/);

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { printsAsInPage } from '../docs/pages.ts';
 import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
 
@@ -33,7 +34,11 @@ test('curl is told who it is', async (t) => {
     const { stdout, stderr } = await client.ends();
     const you = { pid: client.child.pid, uid: process.getuid?.(), gid: process.getgid?.() };
     t.same(JSON.parse(stdout || '{}'), { path: '/hello', you }, stderr);
+    const command = 'curl --unix-socket /tmp/hello.sock http://localhost/hello';
+    t.ok(printsAsInPage(command, stdout), 'as docs/examples.md says');
   } else t.pass('skipped: curl is not installed');
+  const printed = server.stdout.replace(path, '/tmp/hello.sock');
+  t.ok(printsAsInPage('npm run example -- unix-http /tmp/hello.sock', printed), 'as docs/examples.md says');
   server.kill('SIGINT');
   const { code, stderr } = await server.ends();
   t.same([code, stderr], [0, '']);
