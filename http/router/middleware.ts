@@ -4,14 +4,13 @@
  *     wrap([timing, guard], handler)      timing -> next() -> guard -> next() -> handler
  *                                         timing <--------- guard <-------- its response is on its way
  *
- * A middleware for `/users/:id` needs its `id`. It also stands before the route `/users/me` and before a 404, which have no param of
- * that name. So, only where the route has not the same params, a middleware gets its own while it runs, and what is further in
- * gets the others:
+ * A middleware for `/users/:id` needs its `id`. It also runs for the route `/users/me` and for a 404, which do not have a param of that
+ * name. If the route does not have the same params, a middleware gets its own while it runs, and `next` gets those of the route:
  *
- *     use('/users/:id', guard); get('/users/:id/posts', h)     GET /users/7/posts   both see { id: '7' }: nothing is done
- *     use('/users/:id', guard); get('/users/me', h)            GET /users/me        guard sees { id: 'me' }, h sees {}
+ *     use('/users/:id', guard); get('/users/:id/posts', h)     GET /users/7/posts   both get { id: '7' }: nothing to do
+ *     use('/users/:id', guard); get('/users/me', h)            GET /users/me        guard gets { id: 'me' }, h gets {}
  *
- * No promise is made unless a middleware or the handler returns one.
+ * Without a promise from a middleware or the handler, no promise is created.
  *
  * Next: router.ts
  */
@@ -22,7 +21,7 @@ import { decodedName, decodePath } from './path.ts';
 import { type RoutePattern, sharesParams } from './route-pattern.ts';
 import type { Layer } from './route-tree.ts';
 
-/** A handler inside its middleware. `route` is the pattern that matched, or null: then there are no params. */
+/** Returns the handler inside its middleware. `route` is the pattern that matched, or null if none did: then there are no params. */
 export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
   return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
     const hasItsParams = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
@@ -34,14 +33,14 @@ function onion(middleware: Middleware, inner: Handler): Handler {
   return (request, response) => {
     let isCalled = false;
     let pending: Promise<void> | null = null;
-    /** The middleware has returned, and its promise is settled. A later call of next() comes from a callback. */
+    /** The middleware has returned and its promise is settled, so a later call of next() comes from a callback. */
     let isOver = false;
     const next = () => {
       if (isCalled) throw new Error('a middleware called next() twice');
       isCalled = true;
       if (isOver) return runLate(inner, request, response);
       pending = promiseOf(inner(request, response));
-      if (pending !== null) markHandled(pending); // `both` looks at it, however late it rejects
+      if (pending !== null) markHandled(pending); // `both` awaits it later
       return pending ?? undefined;
     };
     const done = promiseOf(middleware(request, response, next));
@@ -49,7 +48,7 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       isOver = true;
       return pending ?? undefined;
     }
-    // A middleware that does not await next() would else leave a handler that runs behind the end of its request.
+    // Awaits the handler too: a middleware may not await next(), and the exchange must not end before its handler.
     const both = async () => {
       try {
         await done;
@@ -59,7 +58,7 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       try {
         await pending;
       } catch (error) {
-        // Unless the middleware has caught this error and responded.
+        // The middleware may have caught this error and sent a response.
         if (!response.hasBegun) throw error;
       }
     };
@@ -68,8 +67,8 @@ function onion(middleware: Middleware, inner: Handler): Handler {
 }
 
 /**
- * For a middleware that calls next() from a timer or a database's callback. No caller is left that would catch an
- * exception or a rejection, and bad JSON of one client would end the process. So the error goes to the response.
+ * For a middleware that calls next() from a timer or from a callback of a database. No caller would catch an exception or a rejection
+ * there, and malformed JSON of one client could end the process. So the error goes to the response.
  */
 async function runLate(inner: Handler, request: HttpRequest, response: ResponseWriter): Promise<void> {
   try {
@@ -92,11 +91,11 @@ function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware 
     return middleware(request, response, () => {
       request.params = ofRoute;
       const done = promiseOf(next());
-      const takeBack = () => {
+      const restore = () => {
         request.params = own;
       };
-      if (done === null) takeBack();
-      else done.then(takeBack, takeBack); // `finally` would make a second promise that rejects, with no handler
+      if (done === null) restore();
+      else done.then(restore, restore); // `finally` would return a second promise that rejects, with no handler
       return done ?? undefined;
     });
   };

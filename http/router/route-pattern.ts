@@ -1,13 +1,12 @@
 /**
  * Route patterns: `/users/:id/files/*`, as text, as segments, and as a type. Pure.
  *
- * A segment is a name (`users`), a param (`:id`, any one name that is not empty) or, at the end, a wildcard (`*` or `*path`,
- * all that is left, which may be nothing). A pattern is plain text: write `/café`, not `/caf%C3%A9`; the router decodes
- * the request's side. `/a` and `/a/` are two paths, because they are two to every cache, proxy and relative link.
+ * A segment is a name (`users`), a param (`:id`, which matches one name that is not empty) or, at the end, a wildcard (`*` or `*path`,
+ * which matches the rest of the path, also an empty one). A pattern is decoded text: write `/café`, not `/caf%C3%A9`; the router
+ * decodes the path of the request. `/a` and `/a/` are two paths, as for every cache, proxy and relative link.
  *
- * It refuses optional parts, regular expressions and two params in one segment: they make it hard to say which of two
- * routes wins, and a regular expression lets one request take seconds. A mistake in a pattern is told when it is
- * registered, not when the first request arrives.
+ * Optional parts, regular expressions and two params in one segment are refused: with them it is hard to say which of two routes
+ * wins, and a regular expression could take seconds for one request. A wrong pattern throws when it is registered.
  *
  * Next: route-tree.ts
  */
@@ -47,8 +46,8 @@ const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 export function parsePattern(text: string): RoutePattern {
   const refuse = (reason: string) => new TypeError(`the pattern '${String(text)}' ${reason}`);
   if (typeof text !== 'string' || !text.startsWith('/')) throw refuse("does not start with '/'");
-  if (/[?#]/.test(text)) throw refuse("holds '?' or '#': a pattern is a path, without a query and without options");
-  if (/%[0-9a-f]{2}/i.test(text)) throw refuse('is percent-encoded: write it as plain text');
+  if (/[?#]/.test(text)) throw refuse("has '?' or '#': a pattern is a path, without a query and without options");
+  if (/%[0-9a-f]{2}/i.test(text)) throw refuse('is percent-encoded: write it as decoded text');
   if (text.includes('\0')) throw refuse('contains NUL');
   const parts = text.slice(1).split('/');
   const segments = parts.map((part, i): Segment => {
@@ -61,7 +60,7 @@ export function parsePattern(text: string): RoutePattern {
 
   function checkedName(name: string): string {
     if (name === '') throw refuse("has a ':' without a name");
-    // A param of that name would be lost: assigning it sets the prototype.
+    // A param with the name __proto__ would be lost: assigning it sets the prototype.
     if (!IDENTIFIER.test(name) || name === '__proto__') {
       throw refuse(`has a param named '${name}': a name is a letter or '_', then letters, digits and '_'`);
     }
@@ -69,20 +68,20 @@ export function parsePattern(text: string): RoutePattern {
   }
 }
 
-/** What is below which: `/api` covers `/api` and `/api/...`, not `/apis`. The prefix `/` covers everything. */
+/** The pattern of a prefix: `/api` covers `/api` and `/api/...`, not `/apis`. The prefix `/` covers all paths. */
 export function parsePrefix(text: string): RoutePattern {
   const pattern = parsePattern(text);
   if (text === '/') return { text: '', segments: [], names: [] };
   const last = pattern.segments.at(-1) as Segment;
   if (last.kind === 'wildcard' || (last.kind === 'name' && last.text === '')) {
     throw new TypeError(
-      `a prefix covers what is below it without '*' or '/' at its end: write '${text.replace(/\/[^/]*$/, '') || '/'}'`,
+      `a prefix covers all paths below it, so '${text}' needs no end: write '${text.replace(/\/[^/]*$/, '') || '/'}'`,
     );
   }
   return pattern;
 }
 
-/** A pattern below a prefix. `/` below `/api` is `/api` itself, so that a router need not know where it is mounted. */
+/** Joins a pattern to a prefix. `/` below `/api` is `/api` itself, so a router can be mounted at each prefix. */
 export function joinPatterns(prefix: RoutePattern, pattern: RoutePattern): RoutePattern {
   if (prefix.segments.length === 0) return pattern;
   if (pattern.text === '/') return prefix;
@@ -96,7 +95,7 @@ function patternOf(text: string, segments: readonly Segment[]): RoutePattern {
   return { text, segments, names };
 }
 
-/** Whether the paths of a route are below a prefix: all of them, none, or it depends on the path. */
+/** Whether the paths of a route are below a prefix: all of them, none of them, or some of them. */
 export function coverage(prefix: RoutePattern, route: RoutePattern): 'all' | 'none' | 'some' {
   let result: 'all' | 'some' = 'all';
   for (const [i, above] of prefix.segments.entries()) {
@@ -113,7 +112,7 @@ export function coverage(prefix: RoutePattern, route: RoutePattern): 'all' | 'no
   return result;
 }
 
-/** Whether the params of a prefix are also those of a route: the same names for the same segments. */
+/** Whether a route has the params of a prefix: the same names for the same segments. */
 export function sharesParams(prefix: RoutePattern, route: RoutePattern): boolean {
   return prefix.segments.every((segment, i) => {
     const other = route.segments[i];

@@ -1,15 +1,14 @@
 /**
- * RouteTree: which route a path belongs to, in a time that depends on the path and not on the number of routes.
+ * RouteTree: finds the route of a path, in a time that depends on the path and not on the number of routes.
  *
- * A list of patterns is tried one by one: the last of 10,000 routes waits for 9,999 comparisons. Here each segment of a
- * pattern is a step down a tree, and the names of a node are a Map, so a lookup takes one step per segment of the path.
+ * With a list of patterns, the last of 10,000 routes would take 9,999 failed comparisons. Here each segment of a pattern is a step
+ * down a tree, and the names of a node are a Map, so a look-up takes one step for each segment of the path.
  *
- * At each node a name wins over a param, and a param over a wildcard. A branch that ends without a route for the method
- * is left again, so that `/users/me` with POST alone does not hide `/users/:id` from a GET. Going back costs at most a
- * visit to each node that fits the path: how many there are is decided by those who write routes, not by those who
- * write requests.
+ * At each node a name wins over a param, and a param over a wildcard. If a branch has no route for the method, the look-up goes back and
+ * tries the next branch: a POST route for `/users/me` does not hide the GET route for `/users/:id`. Going back visits each node that
+ * fits the path at most once. The routes limit how many there are, not the request.
  *
- * It refuses two handlers for one method and pattern, and two names for the param at one place.
+ * Two handlers for one method and pattern are refused, and so are two names for the param at one place.
  *
  * Next: middleware.ts
  */
@@ -18,13 +17,13 @@ import type { Handler, Middleware } from '../handler.ts';
 import { decodedName } from './path.ts';
 import type { RoutePattern, Segment } from './route-pattern.ts';
 
-/** One handler: that of a method, or of all those without one. */
+/** The handler of one method and pattern, or of all methods without a handler of their own. */
 export class Route {
   readonly pattern: RoutePattern;
   readonly handler: Handler;
-  /** The handler inside its middleware. This and the next field belong to the router. */
+  /** The handler inside its middleware. Only the router sets this and the next field. */
   composed: Handler;
-  /** How many layers the router had when it composed. */
+  /** How many layers the router had when it made `composed`. */
   composedOf = 0;
 
   constructor(pattern: RoutePattern, handler: Handler) {
@@ -34,18 +33,18 @@ export class Route {
   }
 }
 
-/** One middleware and the paths it is for. */
+/** A middleware and the prefix of its paths. */
 export interface Layer {
   readonly prefix: RoutePattern;
   readonly middleware: Middleware;
-  /** The place in the order of registration. */
+  /** The index in the order of registration. */
   readonly order: number;
 }
 
-/** The method of a route for all methods: no request has it, because a method is never empty. */
+/** The method of a route for all methods. No request has it, because a method is never empty. */
 export const ALL = '';
 
-/** What one pattern has: RFC 9110 calls it a resource, and its methods are what `Allow` lists. */
+/** The routes of one pattern. RFC 9110 calls that a resource, and `Allow` lists its methods. */
 export class Resource {
   readonly pattern: RoutePattern;
   readonly #routes = new Map<string, Route>();
@@ -56,7 +55,7 @@ export class Resource {
 
   add(method: string, handler: Handler): void {
     if (this.#routes.has(method)) {
-      throw new TypeError(`${method === ALL ? 'all methods' : method} of '${this.pattern.text}' already had a handler`);
+      throw new TypeError(`'${this.pattern.text}' already has a handler for ${method === ALL ? 'all methods' : method}`);
     }
     this.#routes.set(method, new Route(this.pattern, handler));
   }
@@ -64,9 +63,9 @@ export class Resource {
   pick(method: string): Route | null {
     const route = this.#routes.get(method);
     if (route !== undefined) return route;
-    // RFC 9110 section 9.3.2: HEAD is GET without the content, and dropping it is the response writer's work.
-    const stand = (method === 'HEAD' ? this.#routes.get('GET') : undefined) ?? this.#routes.get(ALL);
-    return stand === undefined || isNeverRouted(method) ? null : stand;
+    // RFC 9110 section 9.3.2: HEAD is GET without the content, which the response writer leaves out.
+    const substitute = (method === 'HEAD' ? this.#routes.get('GET') : undefined) ?? this.#routes.get(ALL);
+    return substitute === undefined || isNeverRouted(method) ? null : substitute;
   }
 
   methods(): Iterable<string> {
@@ -75,8 +74,8 @@ export class Resource {
 }
 
 /**
- * CONNECT asks for a tunnel, TRACE for its own head back, cookies included (cross-site tracing). Neither is a request for
- * a resource, and a handler for all methods never thinks of them.
+ * CONNECT asks for a tunnel. TRACE asks for its own head, with its cookies (cross-site tracing). Neither is a request for a resource, and
+ * handlers for all methods are not written for them.
  */
 export function isNeverRouted(method: string): boolean {
   return method === 'CONNECT' || method === 'TRACE';
@@ -100,9 +99,9 @@ function emptyNode(): Node {
 
 export class RouteTree {
   readonly #root = emptyNode();
-  /** The patterns of names alone, by their text: most requests are for these, and they come first in the tree too. */
-  readonly #whole = new Map<string, Resource>();
-  /** The params of the last find, as they stand in the decoded path; only those of the route found are read. */
+  /** The patterns without params, by their text. Most requests are for these, and the tree would find them first, too. */
+  readonly #resourceOfText = new Map<string, Resource>();
+  /** The values of the params of the last `find`, as cut from the decoded path. Values after those of the found route are older. */
   readonly #values: string[] = [];
 
   addRoute(pattern: RoutePattern, method: string, handler: Handler): void {
@@ -111,12 +110,13 @@ export class RouteTree {
     if (last.kind !== 'wildcard') {
       node.resource ??= new Resource(pattern);
       node.resource.add(method, handler);
-      if (pattern.names.length === 0) this.#whole.set(pattern.text, node.resource);
+      if (pattern.names.length === 0) this.#resourceOfText.set(pattern.text, node.resource);
       return;
     }
     node.rest ??= new Resource(pattern);
     const first = node.rest.pattern;
-    if (first.names.at(-1) !== last.name) throw twoNames(pattern, last.name, first.text, first.names.at(-1) as string);
+    if (first.names.at(-1) !== last.name)
+      throw conflictingNames(pattern, last.name, first.text, first.names.at(-1) as string);
     node.rest.add(method, handler);
   }
 
@@ -137,7 +137,7 @@ export class RouteTree {
           node.paramName = segment.name;
           node.paramFrom = pattern.text;
         } else if (node.paramName !== segment.name) {
-          throw twoNames(pattern, segment.name, node.paramFrom, node.paramName);
+          throw conflictingNames(pattern, segment.name, node.paramFrom, node.paramName);
         }
         node = node.param;
         continue;
@@ -153,14 +153,14 @@ export class RouteTree {
     return node;
   }
 
-  /** The route for a decoded path. */
+  /** Returns the route for a decoded path, or null. */
   find(method: string, path: string): Route | null {
-    const route = this.#whole.get(path)?.pick(method) ?? null;
+    const route = this.#resourceOfText.get(path)?.pick(method) ?? null;
     if (route !== null) return route;
     return path.startsWith('/') ? this.#descend(this.#root, method, path, 1, 0) : null;
   }
 
-  /** The params of the route that was found last. */
+  /** Returns the params of the route that was found last. */
   params(route: Route): Record<string, string> {
     const params: Record<string, string> = {};
     const { names } = route.pattern;
@@ -168,7 +168,7 @@ export class RouteTree {
     return params;
   }
 
-  /** `at` is where a segment begins: one past the end if none does. */
+  /** `at` is the begin of a segment, or one past the end of the path after the last segment. */
   #descend(node: Node, method: string, path: string, at: number, captured: number): Route | null {
     if (at > path.length) return node.resource === null ? null : node.resource.pick(method);
     const { names, param, rest } = node;
@@ -195,7 +195,7 @@ export class RouteTree {
     return route;
   }
 
-  /** Everything that fits a decoded path, whatever the method: for those who answer when no route does. */
+  /** Returns all resources and layers that fit a decoded path, for any method. For 404, 405 and OPTIONS. */
   survey(path: string): { resources: Resource[]; layers: Layer[] } {
     const resources: Resource[] = [];
     const layers: Layer[] = [];
@@ -212,13 +212,15 @@ export class RouteTree {
       if (node.param !== null && end > at) visit(node.param, end + 1);
       if (node.rest !== null) resources.push(node.rest);
     };
-    // `OPTIONS *` is about the server: no resource is meant, and only what covers everything covers it.
+    // `OPTIONS *` is about the server and not about a resource, so it has only the layers for all paths.
     if (path.startsWith('/')) visit(this.#root, 1);
     else if (this.#root.layers !== null) layers.push(...this.#root.layers);
     return { resources, layers: layers.sort((a, b) => a.order - b.order) };
   }
 }
 
-function twoNames(pattern: RoutePattern, name: string, earlier: string, earlierName: string): TypeError {
-  return new TypeError(`'${pattern.text}' names '${name}' what '${earlier}' has already named '${earlierName}'`);
+function conflictingNames(pattern: RoutePattern, name: string, earlier: string, earlierName: string): TypeError {
+  return new TypeError(
+    `'${pattern.text}' has the name '${name}' where '${earlier}' has '${earlierName}': use one name`,
+  );
 }

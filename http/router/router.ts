@@ -1,5 +1,5 @@
 /**
- * Router: from method and path to the handler, and what to answer when there is none.
+ * Router: finds the handler for a method and a path, and responds if there is none.
  *
  *     const posts = new Router<{ id: string }>();
  *     posts.get('/posts/:post', (request, response) => response.text(`${request.params.id}: ${request.params.post}`));
@@ -12,20 +12,19 @@
  *     });
  *     router.use('/users/:id', posts);
  *
- * A router makes one Handler, `router.handle`, out of many. A name wins over a param, a param over a wildcard; the order
- * in which routes were registered means nothing. HEAD follows from GET, OPTIONS and 405 from the methods that are there.
- * Another 404 than the bare one is a route: `router.all('/*', ...)`.
+ * A router makes one Handler, `router.handle`, of many. A name wins over a param, and a param over a wildcard; the order of registration
+ * does not matter. HEAD follows from GET. The registered methods decide the responses to OPTIONS and 405. To replace the default
+ * 404, add a route: `router.all('/*', ...)`.
  *
- * Middleware is an onion: each is called with the way to the next one, does its work before and after, and may answer
- * itself. It is for everything under its prefix: for routes registered earlier, and for 404 and 405. What it covers is
- * decided by the path and not by the pattern that matched, so that a guard on `/admin` also stands before
- * `/:page/settings`. In the order of registration, the first is the outermost.
+ * Middleware is an onion (middleware.ts): each calls the next with `next()`, works before and after that call, and may respond itself. It
+ * is called for all paths below its prefix: also for routes that were registered earlier, and for 404 and 405. The path decides which
+ * middleware is called, not the pattern that matched: a guard on `/admin` is also called for `/:page/settings`.
  *
- * Mounting copies: the routes of the mounted router become routes of this one, under the prefix, so that a lookup is one
- * walk however deep routers are nested. What is registered later is copied later. The request is not changed: its path
- * stays whole, and the params of the prefix are among its params.
+ * Mounting copies: the routes of the mounted router become routes of this one, below the prefix, so a look-up is one walk for any depth
+ * of nesting. Routes that are registered later are copied then. The request does not change: its path stays whole, and its params include
+ * those of the prefix.
  *
- * It refuses to guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
+ * The router does not guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
  *
  * Next: ../connection/phase.ts
  */
@@ -45,19 +44,19 @@ import { ALL, isNeverRouted, type Layer, type Route, RouteTree } from './route-t
 
 type NoParams = Record<never, string>;
 
-/** What a route for all methods is known to answer. */
+/** The methods in `Allow` for a route for all methods. */
 const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'];
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** A route that was found, for those who look without handling. */
+/** The result of `find`. */
 export interface Match {
   readonly pattern: string;
   readonly params: Readonly<Record<string, string>>;
   readonly handler: Handler;
 }
 
-/** A Router, as far as the compiler asks: one that needs no more params than the prefix has. */
+/** A Router for the compiler: one that needs no other params than the prefix has. */
 interface Mountable<Params> {
   readonly handle: Handler<Params>;
 }
@@ -66,7 +65,7 @@ type Registration =
   | { readonly pattern: RoutePattern; readonly method: string; readonly handler: Handler }
   | { readonly pattern: RoutePattern; readonly middleware: Middleware };
 
-/** `Inherited` are the params of the prefix it will be mounted under. */
+/** `Inherited` are the params of the prefix that the router will be mounted at. */
 export class Router<Inherited = NoParams> {
   readonly #tree = new RouteTree();
   readonly #layers: Layer[] = [];
@@ -94,17 +93,17 @@ export class Router<Inherited = NoParams> {
     return this.#route('DELETE', path, handler);
   }
 
-  /** Only for a HEAD that is not its GET without content. */
+  /** Only needed if HEAD must differ from GET: a GET route also handles HEAD. */
   head<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
     return this.#route('HEAD', path, handler);
   }
 
-  /** Only for an OPTIONS that says more than `Allow`. */
+  /** Only needed if OPTIONS must send more than `Allow`, which the router sends by itself. */
   options<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
     return this.#route('OPTIONS', path, handler);
   }
 
-  /** Every method this path has no other handler for, also unknown ones; never CONNECT and TRACE. */
+  /** For each method without a handler of its own, also for unknown methods; never for CONNECT and TRACE. */
   all<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
     return this.#route(ALL, path, handler);
   }
@@ -112,14 +111,14 @@ export class Router<Inherited = NoParams> {
   #route(method: string, path: string, handler: Handler<never>): this {
     const pattern = parsePattern(path);
     if (typeof handler !== 'function') {
-      throw new TypeError(`the handler of '${path}' is a function, not ${String(handler)}`);
+      throw new TypeError(`the handler of '${path}' must be a function, not ${String(handler)}`);
     }
-    // The pattern is the proof that the params are there; the compiler cannot follow it through the tree.
+    // The pattern makes sure that the params exist. The compiler cannot check that through the tree.
     this.#add({ pattern, method, handler: handler as Handler });
     return this;
   }
 
-  /** Adds a middleware for everything, or mounts a router at `/`: then its middleware is for everything too. */
+  /** Adds a middleware for all paths, or mounts a router at `/`: then its middleware is for all paths too. */
   use(what: Middleware<Inherited> | Mountable<Inherited>): this;
   /** Adds a middleware for the prefix and everything below it, or mounts a router there. */
   use<Prefix extends string>(
@@ -134,7 +133,7 @@ export class Router<Inherited = NoParams> {
     } else if (typeof what === 'function') {
       this.#add({ pattern: prefix, middleware: what as Middleware });
     } else {
-      throw new TypeError(`what is used at '${path}' is a function or a Router, not ${String(what)}`);
+      throw new TypeError(`use('${path}') takes a function or a Router, not ${String(what)}`);
     }
     return this;
   }
@@ -163,7 +162,7 @@ export class Router<Inherited = NoParams> {
     for (const { router, prefix } of this.#mounts) router.#add(below(prefix, registration));
   }
 
-  /** The route for a path as it was received. Throws an HttpError if the path is no path. */
+  /** Returns the route for a path as received, or null. Throws HttpError if the path is not valid percent-encoded UTF-8. */
   find(method: string, path: string): Match | null {
     const route = this.#tree.find(method, decodePath(path));
     if (route === null) return null;
@@ -174,14 +173,14 @@ export class Router<Inherited = NoParams> {
     return route.pattern.names.length === 0 ? NO_PARAMS : this.#tree.params(route);
   }
 
-  /** The Handler that all of this makes; it needs no `this`. No promise is made for those who return none. */
+  /** The Handler of this router. It works without `this`. It creates no promise for a handler that returns none. */
   readonly handle: Handler<Inherited> = (given, response) => {
     const request = given as HttpRequest<unknown> as HttpRequest;
     const path = decodePath(request.path);
     const route = this.#tree.find(request.method, path);
     if (route === null) {
       request.params = NO_PARAMS;
-      return this.#answerWithoutRoute(request, path, response);
+      return this.#handleWithoutRoute(request, path, response);
     }
     request.params = this.#paramsOf(route);
     if (route.composedOf !== this.#layers.length) this.#compose(route);
@@ -191,7 +190,7 @@ export class Router<Inherited = NoParams> {
   #compose(route: Route): void {
     const covers = this.#layers.map((layer) => coverage(layer.prefix, route.pattern));
     if (covers.includes('some')) {
-      // Which middleware is meant depends on the path. That is rare: a guard on a name, a route with a param there.
+      // The path decides which middleware is called. That is rare: a guard on a name where the route has a param.
       route.composed = (request, response) => {
         const { layers } = this.#tree.survey(decodePath(request.path));
         return wrap(layers, route.handler, route.pattern)(request, response);
@@ -203,17 +202,17 @@ export class Router<Inherited = NoParams> {
     route.composedOf = this.#layers.length;
   }
 
-  #answerWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): void | Promise<void> {
+  #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): void | Promise<void> {
     const { resources, layers } = this.#tree.survey(path);
     const { method } = request;
-    let answer: Handler = answerNotFound;
-    if (isNeverRouted(method)) answer = answerNotImplemented;
-    else if (path === '*' && method === 'OPTIONS') answer = answerOptions(this.#methods);
+    let handler: Handler = handleNotFound;
+    if (isNeverRouted(method)) handler = handleNotImplemented;
+    else if (path === '*' && method === 'OPTIONS') handler = optionsHandler(this.#methods);
     else if (resources.length > 0) {
       const methods = resources.flatMap((resource) => [...resource.methods()]);
-      answer = method === 'OPTIONS' ? answerOptions(methods) : answerMethodNotAllowed(methods);
+      handler = method === 'OPTIONS' ? optionsHandler(methods) : methodNotAllowedHandler(methods);
     }
-    return wrap(layers, answer, null)(request, response);
+    return wrap(layers, handler, null)(request, response);
   }
 }
 
@@ -221,22 +220,22 @@ function below(prefix: RoutePattern, registration: Registration): Registration {
   return { ...registration, pattern: joinPatterns(prefix, registration.pattern) };
 }
 
-function answerNotFound(_request: HttpRequest, response: ResponseWriter): void {
+function handleNotFound(_request: HttpRequest, response: ResponseWriter): void {
   response.status(404).text('Not Found\n');
 }
 
-/** RFC 9110 section 15.6.2: for a method that no resource here supports. */
-function answerNotImplemented(_request: HttpRequest, response: ResponseWriter): void {
+/** RFC 9110 section 15.6.2: for a method that no resource of this server supports. */
+function handleNotImplemented(_request: HttpRequest, response: ResponseWriter): void {
   response.status(501).text('Not Implemented\n');
 }
 
-/** RFC 9110 section 15.5.6: the answer names what would have worked. */
-function answerMethodNotAllowed(methods: Iterable<string>): Handler {
+/** RFC 9110 section 15.5.6: the response lists the supported methods. */
+function methodNotAllowedHandler(methods: Iterable<string>): Handler {
   return (_request, response) => response.status(405).header('Allow', allow(methods)).text('Method Not Allowed\n');
 }
 
 /** RFC 9110 section 9.3.7. */
-function answerOptions(methods: Iterable<string>): Handler {
+function optionsHandler(methods: Iterable<string>): Handler {
   return (_request, response) => response.status(204).header('Allow', allow(methods)).empty();
 }
 

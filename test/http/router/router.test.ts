@@ -303,28 +303,30 @@ t.test('OPTIONS of the server', async (t) => {
 t.test('mistakes are told at registration', async (t) => {
   const router = new Router();
   router.get('/a', nothing).get('/users/:id', nothing).all('/a', nothing).get('/files/*', nothing).get('/', nothing);
-  t.throws(() => router.get('/a', nothing), { message: "GET of '/a' already had a handler" });
-  t.throws(() => router.all('/a', nothing), { message: "all methods of '/a' already had a handler" });
-  t.throws(() => router.get('/', nothing), { message: /already had a handler/ });
-  t.throws(() => router.get('/files/*', nothing), { message: /already had a handler/ });
-  t.throws(() => router.get('/users/:id', nothing), { message: /already had a handler/ });
+  t.throws(() => router.get('/a', nothing), { message: "'/a' already has a handler for GET" });
+  t.throws(() => router.all('/a', nothing), { message: "'/a' already has a handler for all methods" });
+  t.throws(() => router.get('/', nothing), { message: /already has a handler/ });
+  t.throws(() => router.get('/files/*', nothing), { message: /already has a handler/ });
+  t.throws(() => router.get('/users/:id', nothing), { message: /already has a handler/ });
   t.throws(() => router.post('/users/:name', nothing), {
     name: 'TypeError',
-    message: "'/users/:name' names 'name' what '/users/:id' has already named 'id'",
+    message: "'/users/:name' has the name 'name' where '/users/:id' has 'id': use one name",
   });
-  t.throws(() => router.get('/users/:name/posts', nothing), { message: /what '\/users\/:id' has already/ });
-  t.throws(() => router.use('/users/:name', (_request, _response, next) => next()), { message: /has already named/ });
+  t.throws(() => router.get('/users/:name/posts', nothing), { message: /where '\/users\/:id' has/ });
+  t.throws(() => router.use('/users/:name', (_request, _response, next) => next()), { message: /use one name/ });
   t.throws(() => router.post('/files/*path', nothing), {
-    message: "'/files/*path' names 'path' what '/files/*' has already named '*'",
+    message: "'/files/*path' has the name 'path' where '/files/*' has '*': use one name",
   });
   t.throws(() => router.get('users', nothing), { message: /does not start with/ });
   t.throws(() => router.get('/x', undefined as unknown as Handler), {
-    message: "the handler of '/x' is a function, not undefined",
+    message: "the handler of '/x' must be a function, not undefined",
   });
   t.throws(() => router.use('/x', 'nonsense' as unknown as Router), {
     message: /a function or a Router, not nonsense/,
   });
-  t.throws(() => router.use('/x' as unknown as Router), { message: /used at '\/' is a function or a Router, not \/x/ });
+  t.throws(() => router.use('/x' as unknown as Router), {
+    message: /use\('\/'\) takes a function or a Router, not \/x/,
+  });
   router.post('/a', nothing).post('/users/:id', nothing).get('/:other/:id', nothing);
   t.equal(router.find('POST', '/users/7')?.pattern, '/users/:id', 'and the router still works');
 });
