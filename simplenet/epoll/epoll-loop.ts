@@ -1,6 +1,6 @@
 /**
- * EpollLoop: the event loop over epoll(7). It asks which descriptors have news and lets each act; one call of `#runTurn` is one
- * turn, and the host says when.
+ * EpollLoop: the event loop over epoll(7). A turn asks epoll which descriptors are ready, and calls their members. The host calls
+ * `#runTurn` for each turn.
  *
  * Next: ../io-uring/ring-layout.ts
  */
@@ -25,8 +25,8 @@ import { EpollListener } from './epoll-listener.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
 import { EpollStream } from './epoll-stream.ts';
 
-/** connect(2), whose refusal is told by `onClose` as all others are, and so not thrown here. */
-function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | null {
+/** connect(2). Returns an error and does not throw it, because `onClose` reports all failures of a connection. */
+function tryConnect(socket: NetSocket, address: SocketAddress): SystemError | null {
   try {
     socket.connect(address);
     return null;
@@ -36,32 +36,33 @@ function refusalOf(socket: NetSocket, address: SocketAddress): SystemError | nul
   }
 }
 
-/** A program may answer and call process.exit: what was put off to a later turn would be lost, though the kernel has room for it. */
+/** The open loops of this thread. If a program calls process.exit, they send what they have put off to a later turn. */
 const openLoops = new Set<EpollLoop>();
 process.once('exit', () => {
   for (const loop of openLoops) loop.flushLast();
 });
 
-/** While so many events were dealt with, others have probably come; behind a lone one it is too early. */
-const WORTH_LOOKING_AGAIN = 4;
+/** A turn with at least this many events is followed by another: during it, new events have probably come. */
+const EVENTS_FOR_ANOTHER_TURN = 4;
 
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly epoll: Epoll;
   readonly receiveBuffer: Buffer;
-  protected override readonly heardPerLook: number;
+  protected override readonly membersPerLook: number;
   #view: Buffer;
   /**
-   * The rest of a batch for which a turn had no time. It is kept by member, as a descriptor may have another owner by the next turn.
-   * And it comes before epoll is asked again, which would name the first of the batch once more and never come to the last.
+   * The events of a batch for which a turn had no time. They are kept by member, because a descriptor may have another owner in the
+   * next turn. They are delivered before epoll_wait(2) is called again: it would report the first descriptors of the batch again, and
+   * the last ones would wait without end.
    */
-  #rest: { readonly member: EpollMember; readonly events: number }[] = [];
+  #leftover: { readonly member: EpollMember; readonly events: number }[] = [];
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
-    this.heardPerLook = limits.maxEventsPerTurn;
-    // Memory of its own: in Node's pool of small buffers its neighbours would be other people's bytes.
+    this.membersPerLook = limits.maxEventsPerTurn;
+    // Memory of its own: in Node's pool of small buffers it would lie beside bytes of other code.
     this.receiveBuffer = Buffer.allocUnsafeSlow(limits.receiveBufferBytes);
-    // Given away by a program, postMessage with a transfer list, it would leave every stream with nothing to read into.
+    // A program could transfer it with postMessage, and no stream could receive any more.
     markAsUntransferable(this.receiveBuffer.buffer);
     this.#view = this.receiveBuffer;
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
@@ -69,14 +70,14 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     openLoops.add(this);
   }
 
-  /** The process, or the worker, ends. Nobody waits for a peer that does not read. */
+  /** At the end of the process or the worker: sends what the streams still have, as far as the kernel has room. */
   flushLast(): void {
     for (const member of this.members) if (member instanceof EpollStream) member.flushLast();
   }
 
-  // For those who live on the loop.
+  // For the members of the loop.
 
-  /** Requests of one kind are often equally long: then the last view serves again, and none is made. */
+  /** Requests often have equal lengths, so the last view is reused if its length fits. */
   received(length: number): Buffer {
     if (this.#view.length !== length) this.#view = this.receiveBuffer.subarray(0, length);
     return this.#view;
@@ -102,7 +103,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     handler: StreamHandler,
     timeoutMs: number,
   ): Stream {
-    const refusal = refusalOf(socket, address);
+    const refusal = tryConnect(socket, address);
     const interest = EPOLLIN | EPOLLOUT;
     const stream = this.#watching(socket, interest, new EpollStream(this, socket, address, interest, handler));
     stream.connecting(timeoutMs, refusal);
@@ -125,67 +126,67 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     return this.add(socket, member);
   }
 
-  /** Nothing is to be taken back: sockets that are closed leave the epoll set. */
+  /** Nothing to do: close(2) removes the sockets from the epoll set. */
   protected override abandon(): void {}
 
-  /** epoll_wait(2). Where it is refused, a turn without news. */
+  /** epoll_wait(2). Returns 0 if the kernel refuses the call. */
   #wait(): number {
     try {
       const count = this.epoll.wait(0);
-      this.goAhead();
+      this.callSucceeded();
       return count;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      this.stumble('epoll_wait', error.errno);
+      this.callRefused('epoll_wait', error.errno);
       return 0;
     }
   }
 
   #runTurn(): boolean {
-    const count = this.#rest.length > 0 ? 0 : this.#wait();
+    const count = this.#leftover.length > 0 ? 0 : this.#wait();
     this.turn.begin();
-    const isWhole = this.#rest.length === 0;
-    const told = isWhole ? this.#deliver(count) : this.#deliverRest();
+    const isWhole = this.#leftover.length === 0;
+    const delivered = isWhole ? this.#deliver(count) : this.#deliverLeftover();
     this.turn.continueStreams();
-    const isCut = this.#rest.length > 0;
-    const isQuiet = isWhole && !isCut && count < this.heardPerLook && !this.isPausing;
-    const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : told);
+    const isCut = this.#leftover.length > 0;
+    const isQuiet = isWhole && !isCut && count < this.membersPerLook && !this.isPausing;
+    const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : delivered);
     if (isCut || this.turn.hasContinuing) return true;
-    return (count >= WORTH_LOOKING_AGAIN || isStillDue) && !this.isClosed;
+    return (count >= EVENTS_FOR_ANOTHER_TURN || isStillDue) && !this.isClosed;
   }
 
-  /** Answers how many have been told. What is left, if there was no time for all, is the new rest. */
+  /** Returns how many events were delivered. Keeps the others, if there was no time for all. */
   #deliver(count: number): number {
     for (let i = 0; i < count; i++) {
       const member = this.members[this.epoll.fdOf(i)];
       if (member === undefined) continue;
-      this.#tell(member, this.epoll.eventsOf(i));
+      this.#dispatch(member, this.epoll.eventsOf(i));
       if (!this.budget.isSpentByEvent()) continue;
-      this.#keepRest(i + 1, count);
+      this.#keepLeftover(i + 1, count);
       return i + 1;
     }
     return count;
   }
 
-  #keepRest(from: number, to: number): void {
+  #keepLeftover(from: number, to: number): void {
     for (let i = from; i < to; i++) {
       const member = this.members[this.epoll.fdOf(i)];
-      if (member !== undefined) this.#rest.push({ member, events: this.epoll.eventsOf(i) });
+      if (member !== undefined) this.#leftover.push({ member, events: this.epoll.eventsOf(i) });
     }
   }
 
-  #deliverRest(): number {
-    let told = 0;
-    for (const { member, events } of this.#rest) {
-      this.#tell(member, events);
-      told++;
+  #deliverLeftover(): number {
+    let delivered = 0;
+    for (const { member, events } of this.#leftover) {
+      this.#dispatch(member, events);
+      delivered++;
       if (this.budget.isSpentByEvent()) break;
     }
-    this.#rest = this.#rest.slice(told);
-    return told;
+    this.#leftover = this.#leftover.slice(delivered);
+    return delivered;
   }
 
-  #tell(member: EpollMember, events: number): void {
+  #dispatch(member: EpollMember, events: number): void {
     try {
       member.onEvents(events, this.turn.count);
     } catch (error) {

@@ -94,7 +94,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     }
     if ((events & EPOLLIN) !== 0) {
       if (!this.isPaused) this.#receive(); // paused in this turn: `settle` will change the interest
-    } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.hungUp()) {
+    } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.checkHangUp()) {
       this.#park();
     }
   }
@@ -122,7 +122,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   #write(bytes: Uint8Array, length: number, isOwned: boolean, flags: number): boolean {
-    if (!this.mayWrite(bytes, length)) return false;
+    if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
@@ -183,11 +183,11 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     const { receiveBuffer } = this.context;
     const length = this.socket.tryRead(receiveBuffer, 0, receiveBuffer.length);
     if (length > 0) {
-      this.goAhead();
+      this.callSucceeded();
       this.handler.onData(this, this.context.received(length));
     } else if (length === 0) this.peerEnded();
     // No bytes after all, a signal, or no memory: epoll will report the descriptor again.
-    else if (isPassing(length)) this.setBack();
+    else if (isPassing(length)) this.callRefused();
     else this.fail('recv', length);
   }
 
@@ -203,8 +203,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.fail('send', result);
       return;
     }
-    if (queue.byteLength < before) this.goAhead();
-    else if (max > 0) this.setBack();
+    if (queue.byteLength < before) this.callSucceeded();
+    else if (max > 0) this.callRefused();
     if (queue.byteLength > 0) {
       this.#continueLater();
       return;

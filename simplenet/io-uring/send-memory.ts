@@ -12,12 +12,12 @@ import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
 /** Sizes are powers of two, so at least half of a piece is in use, even if a slow reader holds it for long. */
-const SMALLEST_BITS = 10;
-const SMALLEST_BYTES = 1 << SMALLEST_BITS;
+const MIN_PIECE_BITS = 10;
+const MIN_PIECE_BYTES = 1 << MIN_PIECE_BITS;
 const SIZES = 7;
 
 /** Longer writes are not copied into a piece. */
-export const LARGEST_PIECE_BYTES = SMALLEST_BYTES << (SIZES - 1);
+export const MAX_PIECE_BYTES = MIN_PIECE_BYTES << (SIZES - 1);
 
 /** How much memory of free pieces is kept for each size. */
 const MAX_SPARE_BYTES = 512 * 1024;
@@ -61,16 +61,16 @@ export class SendMemory {
 
   /** An empty piece with room for at least `byteLength` bytes. */
   take(byteLength: number): Piece {
-    const size = byteLength <= SMALLEST_BYTES ? 0 : 32 - Math.clz32((byteLength - 1) >>> SMALLEST_BITS);
+    const size = byteLength <= MIN_PIECE_BYTES ? 0 : 32 - Math.clz32((byteLength - 1) >>> MIN_PIECE_BITS);
     const spare = (this.#spare[size] as Piece[]).pop();
     if (spare !== undefined) return spare;
-    const bytes = Buffer.allocUnsafeSlow(SMALLEST_BYTES << size);
+    const bytes = Buffer.allocUnsafeSlow(MIN_PIECE_BYTES << size);
     return new Piece(bytes, this.#libc.addressOf(bytes, 0, bytes.length), size);
   }
 
   /** The size of the piece to take after `piece`: twice as large, so that many small writes need few pieces. */
   nextSize(piece: Piece | null): number {
-    return piece === null ? 0 : Math.min(piece.bytes.length * 2, LARGEST_PIECE_BYTES);
+    return piece === null ? 0 : Math.min(piece.bytes.length * 2, MAX_PIECE_BYTES);
   }
 
   /** A piece of bytes that a program has given away. They are not copied. */
@@ -97,7 +97,7 @@ export class SendMemory {
     if (piece.size === FROM_PROGRAM) return;
     piece.start = piece.end = 0;
     const spare = this.#spare[piece.size] as Piece[];
-    if (spare.length << (SMALLEST_BITS + piece.size) < MAX_SPARE_BYTES) spare.push(piece);
+    if (spare.length << (MIN_PIECE_BITS + piece.size) < MAX_SPARE_BYTES) spare.push(piece);
   }
 
   #first(bytes: Uint8Array, length: number): Uint8Array {

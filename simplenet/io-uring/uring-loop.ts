@@ -1,9 +1,9 @@
 /**
- * UringLoop: the event loop over io_uring(7). It delivers what the kernel has completed, and hands over, with one system call, all
- * that was asked for meanwhile; one call of `#runTurn` is one turn, and the host says when.
+ * UringLoop: the event loop over io_uring(7). A turn delivers completions, and then hands over all new requests with one system call.
+ * The host calls `#runTurn` for each turn.
  *
- * While turns follow each other the ring's bell is silent. Before the loop goes to sleep it sets the bell, and only then looks
- * whether something came in between: in the other order it could sleep through it.
+ * While turns follow each other, the ring's bell is silent. Before the loop sleeps, it sets the bell and then checks once more for
+ * completions. In the other order a completion between the two steps would not wake it.
  *
  * Next: ../create-event-loop.ts
  */
@@ -27,7 +27,7 @@ import type { UringContext, UringMember } from './uring-member.ts';
 import { UringStream } from './uring-stream.ts';
 import { UringUdpPort } from './uring-udp-port.ts';
 
-/** The sizes of what is shared with the kernel. Powers of two. */
+/** The sizes of the memory that is shared with the kernel. Powers of two. */
 export interface RingSizes {
   readonly submissions: number;
   readonly completions: number;
@@ -42,36 +42,36 @@ export const defaultRingSizes: RingSizes = {
   receiveBufferBytes: 65_536,
 };
 
-/** For so long at most a stream that has still something to send keeps a closed loop from being gone. */
-const LAST_LINGER_MS = 1_000;
+/** How long a stream that still has something to send may keep a closed loop open. */
+const CLOSED_LOOP_LINGER_MS = 1_000;
 
-/** When to offer requests again that the kernel has not taken. */
+/** When to hand over requests again that the kernel has not taken. */
 const RETRY_MS = 1;
 
-/** Which stock of buffers: there is one in each ring. */
+/** The number of the stock of buffers. Each ring has one stock. */
 const BUFFER_GROUP = 0;
 
-/** Of rings that the kernel refused. */
+/** The memory of rings that the kernel refused. The kernel may still use it, so it is kept until the process ends. */
 const abandoned: unknown[] = [];
 
 export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
-  /** One for each buffer: a stream that finds none is heard in one of the next turns. */
-  protected override readonly heardPerLook: number;
+  /** One for each buffer: a stream that finds no buffer is delivered in a later turn. */
+  protected override readonly membersPerLook: number;
   readonly #maxEventsPerTurn: number;
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
   #retry: Alarm | null = null;
-  /** Streams with something to send. */
-  readonly #output: UringStream[] = [];
-  /** Those of whose bytes it is not known yet whether the kernel has taken them. Each is here once. */
+  /** Streams to flush at the end of the turn. */
+  readonly #toFlush: UringStream[] = [];
+  /** Streams with a send in flight whose result is still unknown. Each is here once. */
   readonly #unconfirmed: UringStream[] = [];
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits, sizes: RingSizes = defaultRingSizes) {
     super(libc, host, limits);
-    this.heardPerLook = Math.min(sizes.receiveBuffers, limits.maxEventsPerTurn);
+    this.membersPerLook = Math.min(sizes.receiveBuffers, limits.maxEventsPerTurn);
     this.#maxEventsPerTurn = limits.maxEventsPerTurn;
     this.#datagramBytes = limits.receiveBufferBytes;
     this.sendMemory = new SendMemory(libc);
@@ -86,7 +86,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     }
   }
 
-  // For those who live on the loop.
+  // For the members of the loop.
 
   get receiveBuffer(): Buffer {
     if (this.#datagram === null) {
@@ -101,11 +101,11 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   }
 
   get lingerMs(): number {
-    return this.isClosed ? LAST_LINGER_MS : Number.POSITIVE_INFINITY;
+    return this.isClosed ? CLOSED_LOOP_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
   requestFlush(stream: UringStream): void {
-    this.#output.push(stream);
+    this.#toFlush.push(stream);
     this.turn.settleSoon();
   }
 
@@ -138,7 +138,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     timeoutMs: number,
   ): Stream {
     const stream = new UringStream(this, socket, address, handler, true);
-    stream.connect(address, timeoutMs); // may throw: before it is on the loop
+    stream.connect(address, timeoutMs); // may throw, so it comes before `add`
     return this.add(socket, stream);
   }
 
@@ -151,16 +151,16 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   override afterSettle(): void {
     const { ring } = this;
     if (ring.isClosed) return;
-    for (const stream of this.#output.splice(0)) this.turn.guard(stream, () => stream.flush());
+    for (const stream of this.#toFlush.splice(0)) this.turn.guard(stream, () => stream.flush());
     if (ring.unsubmitted === 0 || this.isPausing) return;
     this.#submit();
-    // The kernel was short of something, and has not taken all. Nothing else would come back to that.
+    // The kernel was short of memory and has not taken all requests. No event will report that it can, so an alarm tries again.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
   }
 
   /**
-   * The process, or the worker, ends: what its streams have to send goes to the kernel, as far as it has room. No callback runs, and nobody
-   * waits for a peer that does not read.
+   * At the end of the process or the worker: sends what the streams still have, as far as the kernel has room. Calls no callback, and does
+   * not wait for room.
    */
   #flushLast(): void {
     const { ring } = this;
@@ -184,28 +184,28 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   /** io_uring_enter(2). */
   #submit(): void {
     const result = this.ring.trySubmit();
-    if (result === 0) this.goAhead();
-    else this.stumble('io_uring_enter', result);
+    if (result === 0) this.callSucceeded();
+    else this.callRefused('io_uring_enter', result);
   }
 
   protected override dispose(): void {
     this.ring.close();
   }
 
-  /** No completion will come any more, and what the kernel was asked for may still be going on: it keeps the memory for ever. */
+  /** No completion will come any more, but the kernel may still work on requests. So their memory is kept until the process ends. */
   protected override abandon(): void {
     abandoned.push(this.buffers, this.sendMemory);
     this.ring.close();
   }
 
-  /** Answers whether there is, or may be, more to do. Only when there is nothing does the loop go to sleep. */
+  /** Returns whether there is, or may be, more to do. If not, the loop sleeps until the bell rings. */
   #runTurn(): boolean {
     const { ring } = this;
     ring.silenceBell();
     this.turn.begin();
     const count = this.#deliver();
     this.turn.continueStreams();
-    const isCut = ring.hasNews && count < this.heardPerLook;
+    const isCut = ring.hasNews && count < this.membersPerLook;
     this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
     if (ring.isClosed || this.isPausing) return false;
     if (count > 0 || ring.hasNews || this.turn.hasContinuing) return true;
@@ -217,7 +217,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     const { ring } = this;
     let isFound = ring.take();
     if (!isFound && ring.hasNews) {
-      this.#submit(); // what the kernel has put off (DEFER_TASKRUN) it does when it is called
+      this.#submit(); // with DEFER_TASKRUN the kernel finishes completions in this call
       isFound = ring.take();
     }
     let count = 0;
@@ -235,7 +235,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   #dispatch(): void {
     const { completion } = this.ring;
     const member = this.members[completion.fd];
-    if (member === undefined) return; // a cancellation, which nobody waits for
+    if (member === undefined) return; // a cancellation: no member has its descriptor
     try {
       member.onCompletion(completion);
     } catch (error) {
@@ -243,7 +243,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     }
   }
 
-  /** All completions have been delivered: whoever's bytes are still in the kernel has a peer that does not read. */
+  /** All completions have been delivered. A send that is still in flight found no room in the kernel. */
   #checkSends(): void {
     for (const stream of this.#unconfirmed) stream.checkSends();
     this.#unconfirmed.length = 0;

@@ -19,12 +19,12 @@ import assert from 'node:assert';
 import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
 import { isIntact, WriteQueue } from '../loop/write-queue.ts';
 import type { IoUring } from './io-uring.ts';
-import { LARGEST_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
+import { MAX_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 
-/** send(2) takes more than this at once, and a request has no bits for more. */
+/** The result of a request is a signed 32-bit number, so one send must be shorter than 2 GiB. */
 const MAX_SENT_BYTES = 0x4000_0000;
 
-/** How much is gathered before the kernel has taken any. A socket has room for less at first, and for megabytes later. */
+/** How much is gathered while the kernel has taken nothing. The buffer of a new socket is smaller; later it may hold megabytes. */
 const MAX_GATHERED_BYTES = 128 * 1024;
 
 export class UringOutput {
@@ -59,12 +59,12 @@ export class UringOutput {
     return this.#isDropped;
   }
 
-  /** Gathered bytes are left. */
+  /** Whether gathered bytes are left. They are sent even after `close`. */
   get mustBeSent(): boolean {
     return this.#first !== null && this.#isFirstGathered;
   }
 
-  /** Bytes that came by `push`. */
+  /** How many bytes came by `push` and are not sent. */
   get pushedBytes(): number {
     const ofFirst = this.#first === null || this.#isFirstGathered ? 0 : this.#first.byteLength;
     return ofFirst + (this.#queue?.byteLength ?? 0);
@@ -81,7 +81,7 @@ export class UringOutput {
 
   /** Copies the bytes, unless the kernel is unlikely to have room for them. */
   gather(bytes: Uint8Array, length: number, hasMore: boolean): boolean {
-    if (this.countsAsQueued || length > LARGEST_PIECE_BYTES) return false;
+    if (this.countsAsQueued || length > MAX_PIECE_BYTES) return false;
     if (this.#gatheredBytes + length > MAX_GATHERED_BYTES) return false;
     const last = this.#behind?.at(-1) ?? (this.isInKernel ? null : this.#first);
     if (last === null || !this.#memory.append(last, bytes, length)) {
@@ -131,7 +131,7 @@ export class UringOutput {
     return length;
   }
 
-  /** The kernel has answered the send and taken so many bytes. True: it took all that it was offered. */
+  /** The send has completed, and the kernel took `length` bytes. Returns whether it took all that it was offered. */
   sent(length: number): boolean {
     assert(length <= this.#offeredBytes, 'the kernel sends no more than it was offered');
     const isAll = length === this.#offeredBytes;

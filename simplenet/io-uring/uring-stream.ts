@@ -29,24 +29,24 @@ import type { Completion } from './ring-layout.ts';
 import type { UringContext, UringSender } from './uring-member.ts';
 import { UringOutput } from './uring-output.ts';
 
-// What the requests of a stream are tagged with.
+// The tags of a stream's requests.
 const RECEIVE = 1;
 const SEND = 2;
 const CONNECT = 3;
-/** A poll for hang-ups and errors alone, for as long as nothing is received. */
+/** A poll for hang-ups and errors only, while there is no receive. */
 const WATCH = 4;
 
-/** More than that waits for a turn of its own, so that small answers go before the next share of large ones. */
+/** Output above this size waits for the second part of the turn, so that small responses go before the next share of large ones. */
 const MAX_SMALL_BYTES = 16_384;
 
-/** To copy a few bytes costs less than to point to them. */
+/** Owned bytes up to this size are copied: that costs less than a piece of their own. */
 const MAX_COPIED_BYTES = 8_192;
 
 /**
- * What is asked of the peer of a closed stream whose program has asked nothing. The kernel would try for longer; but this holds memory
- * of ours.
+ * The minimum progress of a closed stream whose program has set none. The kernel would try for longer, but here the stream holds
+ * memory of ours.
  */
-const LEAST_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
+const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
 export class UringStream extends SocketStream<UringContext> implements UringSender {
   #requests = 0;
@@ -62,7 +62,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   /** It is on the loop's list of streams whose send has no result yet. */
   #isUnconfirmed = false;
   #held: HeldInput | null = null;
-  /** The kernel reads it while it connects. */
+  /** The kernel reads it until the connect has completed. */
   #sockaddr: Uint8Array | null = null;
 
   get queuedBytes(): number {
@@ -73,12 +73,12 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     return !this.#output.isEmpty;
   }
 
-  /** Asks for the first bytes. */
+  /** Starts receiving when this turn ends. */
   start(): void {
     this.settleLater();
   }
 
-  /** Asks for the connection. */
+  /** Requests the connection. */
   connect(address: SocketAddress, timeoutMs: number): void {
     this.#sockaddr = this.socket.encode(address);
     const pointer = this.socket.libc.addressOf(this.#sockaddr, 0, this.#sockaddr.length);
@@ -89,7 +89,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   }
 
   write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
-    if (!this.mayWrite(bytes, length)) return false;
+    if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
     if (!this.isConnecting && this.#output.gather(bytes, length, hasMore)) {
       this.#requestFlush();
@@ -100,10 +100,10 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   }
 
   writeOwned(bytes: Uint8Array): boolean {
-    if (!this.mayWrite(bytes, bytes.length)) return false;
+    if (!this.checkWrite(bytes, bytes.length)) return false;
     const { length } = bytes;
     if (length <= MAX_COPIED_BYTES) return this.write(bytes, length);
-    markAsUntransferable(bytes.buffer); // postMessage with a transfer list would take them away from under the kernel
+    markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
     this.#enqueue(bytes, length, true);
     return false;
   }
@@ -114,14 +114,14 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     return this.context.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
-  /** Where the loop closes a stream that is closing already, `lingerMs` has become shorter. */
+  /** If the loop closes while the stream is closing, `lingerMs` has become shorter. */
   override close(): void {
     super.close();
     if (this.#hasBegunClosing && this.#output.mustBeSent) this.#linger();
   }
 
   override abort(): void {
-    this.isAborted = true; // also while it is closing: it may still have something to send
+    this.isAborted = true; // also while it is closing: it may still be sending, and then ends with RST
     super.abort();
     if (this.#hasBegunClosing) this.#abandonOutput();
   }
@@ -131,9 +131,9 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     else super.onDeadline();
   }
 
-  override peerIsStuck(): void {
+  override onPeerStuck(): void {
     if (this.#hasBegunClosing) this.#abandonOutput();
-    else super.peerIsStuck();
+    else super.onPeerStuck();
   }
 
   override lose(error: SystemError): void {
@@ -193,8 +193,8 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   }
 
   /**
-   * Hands over what the kernel does not have yet, because the stream or the process ends now. Of a closing stream that is what was
-   * gathered. Does not wait for room: MSG_DONTWAIT. Returns whether a send was handed over.
+   * Before an abort, and at the end of the process: hands over what the kernel does not have yet; of a closing stream only gathered
+   * bytes. Does not wait for room (MSG_DONTWAIT). Returns whether a send was handed over.
    */
   flushLast(): boolean {
     if (this.isConnecting || !this.#prepareSend()) return false;
@@ -241,7 +241,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   #prepareSend(): boolean {
     const result = this.#output.prepare();
     if (result < 0) {
-      this.isAborted = true; // the peer must not take what it has got for the whole
+      this.isAborted = true; // with RST the peer knows that bytes are missing
       this.fail('send', result);
     }
     return result > 0;
@@ -266,8 +266,8 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
       if (isFailed && !this.isClosing) this.fail('send', result);
       return;
     }
-    if (result > 0) this.goAhead();
-    else this.setBack();
+    if (result > 0) this.callSucceeded();
+    else this.callRefused();
     const length = Math.max(0, result);
     this.outputSent(length);
     if (!output.sent(length)) this.#countAsQueued();
@@ -283,9 +283,9 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     else if (isDrainDue) this.handler.onDrain?.(this);
   }
 
-  protected override rested(): void {
+  protected override restEnded(): void {
     if (this.isSending) this.#requestFlush();
-    super.rested();
+    super.restEnded();
   }
 
   #connected(result: number): void {
@@ -307,16 +307,16 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.#broken(result);
-    // It found no buffer: it asks again now, ahead of streams that got one, which ask at the end of the turn. No setback.
+    // It found no buffer, and retries now, ahead of streams that got one: those re-arm at the end of the turn. Not a refusal.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
-    else if (result !== -ECANCELED) this.setBack();
+    else if (result !== -ECANCELED) this.callRefused();
     if (!this.#isReceiving) this.settleLater();
   }
 
   #receivedInto(flags: number, length: number, hasMore: boolean): void {
     const { buffers, turn } = this.context;
     this.#receiveMode.choose(length, turn.count);
-    this.goAhead();
+    this.callSucceeded();
     if (hasMore && !this.#receiveMode.useMultishot) this.#stopReceiving();
     try {
       if (this.isClosing) return;
@@ -366,11 +366,11 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     }
     if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
     this.#isHangUpSeen = true; // the poll reports it once: the end of the receive under way looks at it
-    if (!this.isClosing && !this.#isReceiving) this.#hungUp();
+    if (!this.isClosing && !this.#isReceiving) this.#checkHangUp();
   }
 
-  #hungUp(): void {
-    if (this.#held === null || this.handler.endsAtBreak === true) this.hungUp();
+  #checkHangUp(): void {
+    if (this.#held === null || this.handler.endsAtBreak === true) this.checkHangUp();
   }
 
   #receiveOrWatch(): void {
@@ -387,7 +387,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     if (this.#isReceiving) this.#stopReceiving();
     // Without a receive, only a poll reports that the connection broke.
     if (this.#isWatching) {
-      if (this.#isHangUpSeen) this.#hungUp();
+      if (this.#isHangUpSeen) this.#checkHangUp();
       return;
     }
     this.#isWatching = true;
@@ -428,7 +428,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     const { deadlines, lingerMs } = this.context;
     deadlines.set(this, Math.min(this.deadlineAt, this.context.turn.activeNow() + lingerMs));
     this.#output.countsAsQueued = true; // OutputWatch watches what counts as queued
-    this.watchOutput(this.minimumProgress ?? LEAST_PROGRESS);
+    this.watchOutput(this.minimumProgress ?? MIN_PROGRESS);
   }
 
   #abandonOutput(): void {

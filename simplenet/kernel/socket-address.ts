@@ -32,10 +32,10 @@ export type SocketAddress = InternetAddress | UnixAddress;
 /** A struct sockaddr of each supported family fits into this. */
 export const SOCKADDR_MAX_SIZE = SOCKADDR_UN_SIZE;
 
-const LAST_PORT = 65_535;
+const MAX_PORT = 65_535;
 
 /** Room is left for a closing NUL: unix(7) also allows 108 bytes without one, which many programs misread. */
-const PATH_MAX = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH - 1;
+const MAX_PATH_BYTES = SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH - 1;
 
 const FAMILY_SIZE = 2;
 
@@ -54,8 +54,8 @@ export function familyOf(address: SocketAddress): number {
 export function encodeSocketAddress(address: SocketAddress, indexOfInterface?: (name: string) => number): Buffer {
   if ('path' in address) return encodeUnixAddress(address.path);
   const { port } = address;
-  if (!Number.isInteger(port) || port < 0 || port > LAST_PORT) {
-    throw new RangeError(`a port is an integer from 0 to ${LAST_PORT}, not ${String(port)}`);
+  if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
+    throw new RangeError(`a port is an integer from 0 to ${MAX_PORT}, not ${String(port)}`);
   }
   if (typeof address.address !== 'string') {
     throw new TypeError(`an address is a string such as '127.0.0.1' or '::1', not ${String(address.address)}`);
@@ -94,8 +94,10 @@ function encodeUnixAddress(path: string): Buffer {
   const isAbstract = path.startsWith('\0');
   if (!isAbstract && path.includes('\0')) throw new TypeError('the path of a Unix socket must not contain NUL');
   const name = Buffer.from(path);
-  if (name.length > PATH_MAX) {
-    throw new RangeError(`the path of a Unix socket must have at most ${PATH_MAX} bytes, not ${name.length}: ${path}`);
+  if (name.length > MAX_PATH_BYTES) {
+    throw new RangeError(
+      `the path of a Unix socket must have at most ${MAX_PATH_BYTES} bytes, not ${name.length}: ${path}`,
+    );
   }
   // The address length gives the length of an abstract name. A path ends with NUL.
   const bytes = Buffer.alloc(SOCKADDR_UN_PATH + name.length + (isAbstract ? 0 : 1));
@@ -143,7 +145,7 @@ export function parseSocketAddress(text: string): SocketAddress | null {
     return path === '' || path === '\0' ? null : { path };
   }
   const [, v6, v4, port] = /^(?:\[(.+)\]|([^:]+)):(0|[1-9]\d{0,4})$/.exec(text) ?? [];
-  if (port === undefined || Number(port) > LAST_PORT) return null;
+  if (port === undefined || Number(port) > MAX_PORT) return null;
   if (v6 !== undefined) return parseIPv6(v6) === null ? null : { address: v6, port: Number(port) };
   return parseIPv4(v4 as string) === null ? null : { address: v4 as string, port: Number(port) };
 }

@@ -1,12 +1,12 @@
 /**
- * Host: what an event loop needs from the world it lives in.
+ * Host: what an event loop needs of its surroundings.
  *
- * A turn when its descriptor has news, the time, an alarm, a moment soon, and a place to report exceptions. node-host.ts
- * gives them inside Node's own loop; the simulated kernel of the tests gives them with simulated time, which is why a
- * test can let hours pass in a millisecond. An event loop that asked Node directly could not be tested so.
+ * A host calls the loop when its descriptor is readable, tells the time, sets alarms, and reports exceptions. node-host.ts implements
+ * it inside Node's own loop. The simulated kernel of the tests implements it with simulated time, so a test can let hours pass
+ * in a millisecond. That would not work if an event loop called Node directly.
  *
- * Both this and `nodeHost` are public: whoever must know when a bare descriptor is ready makes a loop of Epoll and `watch`, and the
- * interface of EventLoop stays one of connections and not of descriptors.
+ * Host and `nodeHost` are public, so that a program can build a loop for bare descriptors from Epoll and `watch`. So the interface of
+ * EventLoop needs no method for descriptors.
  *
  * Next: node-host.ts
  */
@@ -14,18 +14,18 @@
 export interface Host {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
-  /** Milliseconds since 1970, on the clock on the wall, which people set. */
+  /** Milliseconds since 1970, on the system clock, which can be set forward and back. */
   wallNow(): number;
   /**
-   * Calls `onReadable` whenever `fd`, the descriptor of an Epoll, is readable, again and again for as long as it is. Where it answers
-   * true, it is called once more, readable or not: at once, or when others have had their turn.
+   * Calls `onReadable` for as long as `fd`, the descriptor of an Epoll or a bell, is readable. If it returns true, it is called once
+   * more even if `fd` is not readable: at once, or after the other work of Node's loop.
    */
   watch(fd: number, onReadable: () => boolean): Watch;
-  /** Calls back once, not before `delayMs` have passed. It keeps no process alive, unless `keepsAlive` is set. */
+  /** Calls back once, not before `delayMs` have passed. It does not keep the process alive, unless `keepsAlive` is set. */
   alarm(delayMs: number, callback: () => void, keepsAlive?: boolean): Alarm;
-  /** Calls back soon, when whatever runs now has ended. */
+  /** Calls back soon, after the code that runs now has returned. */
   soon(callback: () => void): void;
-  /** Makes an exception that nobody caught known to all: never lost, never in the way of other connections. */
+  /** Reports an uncaught exception. The caller goes on, so other connections are not affected. */
   raise(error: unknown): void;
 }
 
@@ -33,7 +33,7 @@ export interface Watch {
   /** Whether the watch keeps the process alive; a new one does. */
   ref(): void;
   unref(): void;
-  /** Calls `onReadable` once, soon, whether `fd` is readable or not: behind whatever else is ready now. */
+  /** Calls `onReadable` once, even if `fd` is not readable, after the other work that is ready now. */
   turnSoon(): void;
   /** No call to `onReadable` follows. Closing twice does nothing. */
   close(): void;

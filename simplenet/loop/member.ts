@@ -19,7 +19,7 @@ import type { TurnBudget } from './turn-budget.ts';
 
 export interface Member extends TurnMember {
   close(): void;
-  /** Ends it, because the loop or its own socket is lost. The program gets the error. */
+  /** Ends the member with an error, because its loop or its socket has failed. The program gets the error. */
   lose(error: SystemError): void;
 }
 
@@ -33,7 +33,7 @@ export interface Resting {
 export interface ListenerSetup {
   readonly onConnection: OnConnection;
   readonly onFailure: ((error: SystemError) => void) | undefined;
-  /** Somebody else may hold the socket, too, and go on listening. */
+  /** Another process may share the socket, and go on listening. */
   readonly isShared: boolean;
   /** The file of a Unix socket that this loop has bound. It is removed when the socket is closed. */
   readonly file: SocketFile | null;
@@ -51,16 +51,16 @@ export interface ShortageContext {
 
 export interface LoopContext extends ShortageContext {
   readonly turn: Turn;
-  /** Those of `turn`. */
+  /** The deadlines and the budget of `turn`. */
   readonly deadlines: Deadlines;
   readonly budget: TurnBudget;
   readonly maxQueuedBytes: number;
   readonly datagramsPerTurn: number;
-  /** All datagrams are received into this buffer, and on epoll all bytes of streams, one after the other. */
+  /** One buffer for all datagrams and, on epoll, for the bytes of all streams. */
   readonly receiveBuffer: Buffer;
   /** Its first `length` bytes. */
   received(length: number): Buffer;
-  /** The descriptor is closed. */
+  /** Removes the member with this descriptor from the loop. The descriptor is closed. */
   forget(fd: number): void;
   /** Puts an accepted connection on the loop. If it throws, the socket is closed. */
   addStream(socket: NetSocket, peer: Uint8Array): Stream;

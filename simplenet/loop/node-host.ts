@@ -1,27 +1,27 @@
 /**
- * NodeHost: how our loop gets its turns inside Node's own.
+ * NodeHost: gives an event loop its turns inside Node's own loop.
  *
- * An epoll descriptor can itself be watched: it is readable while anything in it is ready. An io_uring has a bell for that.
- * So Node's loop (libuv) watches one descriptor for us, beside its timers, promises, fs and fetch, and none of them waits
- * for the other. A turn is started in two steps, and no step calls JavaScript where it may not run:
+ * An epoll descriptor can itself be watched: it is readable while a descriptor in it is ready. An io_uring has a bell for that.
+ * So Node's loop (libuv) watches one descriptor for us, beside its timers, promises, fs and fetch, and they do not delay each
+ * other. A turn starts in two steps, and neither calls JavaScript at a moment when it must not run:
  *
  *     libuv finds the descriptor readable   C      libuv's own uv_handle_set_data(handle, status) leaves a mark in the handle
- *     Node runs its immediates              JS     `round` looks at the mark, and takes a turn if there is one
+ *     Node runs its immediates              JS     `#round` looks at the mark, and takes a turn if there is one
  *
- * koffi.node.poll creates that watch (uv_poll), and would call a function of ours directly. That has three faults, for which the
- * callback is replaced by the C function as soon as the watch exists:
- * - koffi calls with no callback scope. A microtask queued there runs behind that callback on Node 20 to 24, but some 2,800
- *   callbacks later on Node 26: the descriptor stays readable, and the core burns at 1.5 ms a request.
- * - A worker that is being terminated must run no JavaScript. koffi calls all the same, and V8 aborts the whole process.
- * - It costs no less: without it, a request on its own took 2 to 7 % less CPU, and with 64 connections there was no difference.
+ * koffi.node.poll creates that watch (uv_poll), and would call a JavaScript function directly. We replace that callback by the C
+ * function as soon as the watch exists, because it has three faults:
+ * - koffi calls it without a callback scope. A microtask queued there runs right after the callback on Node 20 to 24, but some
+ *   2,800 callbacks later on Node 26. Until then the descriptor stays readable, and a request costs 1.5 ms of CPU.
+ * - In a worker that is being terminated no JavaScript must run. koffi calls it all the same, and V8 aborts the whole process.
+ * - It is not cheaper: without it a single request took 2 to 7 % less CPU, and with 64 connections there was no difference.
  *
- * The immediate that waits for the next round of libuv's loop keeps neither the process alive nor the round from sleeping (`unref`),
- * and Node runs it at the end of each round, whatever ended its sleep.
+ * The immediate is `unref`ed: it does not keep the process alive, and does not stop libuv from sleeping. Node runs it at the end of
+ * each round of libuv's loop, whatever ended the sleep.
  *
- * More traps of koffi.node.poll, which make this the only file to touch it:
- * - The handle closes in silence when it is garbage-collected: we hold on to it.
- * - Using a closed handle crashes the process: every method asks first.
- * - A second watch on one descriptor aborts the process, and so does one on a regular file: only epoll descriptors and bells
+ * koffi.node.poll has more traps, so no other file uses it:
+ * - The handle closes without notice when it is garbage-collected, so we keep a reference.
+ * - Using a closed handle crashes the process, so every method checks first.
+ * - A second watch on one descriptor aborts the process, and so does a watch on a regular file. Only epoll descriptors and bells
  *   come here, each once.
  *
  * Next: active-clock.ts
@@ -37,26 +37,26 @@ type PollHandle = ReturnType<typeof koffi.node.poll>;
 
 const watches = new Map<number, NodeWatch>();
 
-/** Its `then` is the cheapest way to a microtask: queueMicrotask makes an async resource each time. */
+/** `settled.then` is the cheapest way to queue a microtask: queueMicrotask makes an async resource each time. */
 const settled = Promise.resolve();
 
-/** Node makes a timer for a longer time ring at once. */
-const LONGEST_TIMER_MS = 0x7fffffff;
+/** A longer timer of Node would fire at once. */
+const MAX_TIMER_MS = 0x7fffffff;
 
 /**
- * Turns that may follow each other before Node's loop goes on. A round of that costs as much as half a request; under load
- * new bytes have come while the last ones were answered, and to look for them costs one epoll_wait, or nothing in a ring.
+ * How many turns may follow each other before Node's loop goes on. A round of that loop costs as much as half a request. Under load
+ * new bytes arrive during a turn, and to look for them costs one epoll_wait, or nothing in a ring.
  */
 const MAX_TURNS = 4;
 
-/** And for how long: Node's timers wait for all of them. */
+/** And for how long they may: Node's timers wait meanwhile. */
 const MAX_TURNS_MS = 5;
 
 /** uv.h: the types of handles, events and errors. */
 const UV_POLL = 8;
 const UV_READABLE = 1;
 
-/** What a mark says until libuv calls: no status is positive. */
+/** The value of a mark until libuv sets it. A status is never positive. */
 const NO_NEWS = 1;
 
 const symbols = koffi.load(null);
@@ -65,11 +65,11 @@ const uv = {
   handleType: symbols.func('uv_handle_get_type', 'int', ['void *']),
   fileno: symbols.func('uv_fileno', 'int', ['void *', 'void *']),
   pollStart: symbols.func('uv_poll_start', 'int', ['void *', 'int', 'void *']),
-  /** Its arguments are (handle, data), the first ones of a uv_poll_cb are (handle, status): so `data` becomes the status. */
+  /** Its arguments are (handle, data). libuv calls it as a uv_poll_cb, with (handle, status, events), so `data` becomes the status. */
   setData: symbols.symbol('uv_handle_set_data'),
 };
 
-/** The handle that koffi has made for that descriptor. */
+/** Finds the handle that koffi has made for a descriptor. */
 function handleOf(fd: number): unknown {
   let found: unknown;
   const fileno = new Int32Array(1);
@@ -80,10 +80,10 @@ function handleOf(fd: number): unknown {
   return found;
 }
 
-/** From now on libuv calls no JavaScript for that descriptor, and leaves a mark instead. Returns where. */
+/** Replaces koffi's callback: from now on libuv leaves a mark and calls no JavaScript. Returns a view of the mark. */
 function markInstead(fd: number): Int32Array {
   const handle = handleOf(fd);
-  // `data` is the first field of every handle. koffi has a pointer there, for the callback that is no more.
+  // `data` is the first field of every handle. koffi keeps a pointer for its callback there, which is not called any more.
   const mark = new Int32Array(koffi.view(handle, Int32Array.BYTES_PER_ELEMENT));
   mark[0] = NO_NEWS;
   uv.pollStart(handle, UV_READABLE, uv.setData);
@@ -93,7 +93,7 @@ function markInstead(fd: number): Int32Array {
 /**
  * Sleeps until the mark has news or `turnSoon` was called, and then takes turns:
  *
- *     asleep --- `#round` finds a mark or a wish ---> a turn --- it returns false ---> asleep
+ *     asleep --- `#round` finds mark or request ----> a turn --- it returns false ---> asleep
  *       ^                                             |    ^
  *       |                                             |    +--- it returns true, fewer than MAX_TURNS in a row: a microtask
  *       +--- Node's loop goes round once, `#round` <--+ --- it returns true, and others have waited long enough: `turnSoon`
@@ -102,7 +102,7 @@ class NodeWatch implements Watch {
   readonly #fd: number;
   readonly #onReadable: () => boolean;
   readonly #mark: Int32Array;
-  /** Null once closed. */
+  /** Null after `close`. */
   #handle: PollHandle | null;
   /** Runs at the end of the next round of libuv's loop. */
   #next: NodeJS.Immediate;
@@ -122,7 +122,7 @@ class NodeWatch implements Watch {
   }
 
   readonly #round = (): void => {
-    this.#next = setImmediate(this.#round).unref(); // first, so that what a turn does to its async context is not inherited
+    this.#next = setImmediate(this.#round).unref(); // first, so that it does not inherit the async context of the turn
     const status = this.#mark[0] as number;
     if (status === NO_NEWS && !this.#isTurnWanted) return;
     this.#mark[0] = NO_NEWS;
@@ -145,7 +145,7 @@ class NodeWatch implements Watch {
       return;
     }
     if (++this.#turnsInRow < MAX_TURNS && performance.now() - this.#rowStartedAt < MAX_TURNS_MS)
-      settled.then(this.#takeTurn); // behind what the callbacks have left to do
+      settled.then(this.#takeTurn); // a microtask: it runs after those that the callbacks have queued
     else this.turnSoon();
   };
 
@@ -184,7 +184,7 @@ export const nodeHost: Host = {
       else timer = set(leftMs);
     };
     const set = (ms: number) => {
-      const timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS));
+      const timer = setTimeout(ring, Math.min(ms, MAX_TIMER_MS));
       return keepsAlive ? timer : timer.unref();
     };
     let timer = set(delayMs);
@@ -192,7 +192,7 @@ export const nodeHost: Host = {
   },
   soon: (callback) => queueMicrotask(callback),
   raise(error) {
-    // On a tick of its own it meets no catch block and reaches 'uncaughtException', or ends the process with its trace.
+    // In a tick of its own no catch block gets it. It reaches 'uncaughtException', or ends the process and prints its stack.
     process.nextTick(() => {
       throw error;
     });

@@ -21,7 +21,7 @@ export interface WatchedOutput {
   /** How many bytes the peer has taken, if `sentBytes` were given to the kernel since the watch began. Only its growth counts. */
   takenBytes(sentBytes: number): number;
   /** The peer is too slow. */
-  peerIsStuck(): void;
+  onPeerStuck(): void;
 }
 
 /** The first look at the kernel comes after this time at most. Most streams have drained by then. */
@@ -85,7 +85,7 @@ export class OutputWatch implements Timed {
     if (this.#spanMs > 0) {
       const aheadBytes = this.#aheadBytes + takenBytes - this.#takenBytes - (bytes * this.#spanMs) / everyMs;
       if (aheadBytes < 0) {
-        this.#output.peerIsStuck();
+        this.#output.onPeerStuck();
         return;
       }
       this.#aheadBytes = Math.min(aheadBytes, bytes * MAX_SPANS_AHEAD);

@@ -1,6 +1,6 @@
 /**
- * SocketLoop: what every event loop here has in common, whatever way it asks the kernel. It opens and counts sockets, keeps
- * the process alive, rests when the kernel refuses its call, and ends. The order of a turn is in turn.ts.
+ * SocketLoop: what both event loops share. It opens and counts sockets, keeps the process alive, pauses while the kernel refuses its
+ * call, and closes. The order of a turn is in turn.ts.
  *
  * Next: socket-stream.ts
  */
@@ -36,11 +36,11 @@ import { SpareDescriptor } from './spare-descriptor.ts';
 import { Turn, type TurnOwner } from './turn.ts';
 import type { TurnBudget } from './turn-budget.ts';
 
-/* c8 ignore next 2 -- no news come while it is there. */
-/** Stands in for the handler of an accepted stream, which the program chooses when it is given the stream. */
+/* c8 ignore next 2 -- nothing is delivered before the program has chosen the handler. */
+/** The handler of an accepted stream until the program has chosen one, in `onConnection`. */
 export const handlerToCome: StreamHandler = { onData: () => {} };
 
-/** A socket that was made for something is closed if that fails, and its file is removed. */
+/** Calls `use`. If it throws, closes the socket and removes its file. */
 export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile | null = null): T {
   try {
     return use();
@@ -63,7 +63,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   readonly resting = new Set<Resting>();
 
   protected readonly libc: Libc;
-  /** By descriptor: small numbers that the kernel reuses, so the list stays short. */
+  /** The index is the descriptor. Descriptors are small numbers that the kernel reuses, so the list stays short. */
   protected readonly members: (M | undefined)[] = [];
   readonly #connectTimeoutMs: number;
   #watch: Watch | null = null;
@@ -93,7 +93,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     this.budget = this.turn.budget;
   }
 
-  // How the loop asks the kernel: what is left to each kind of loop.
+  // What each loop implements: how it asks the kernel.
 
   abstract readonly receiveBuffer: Buffer;
   abstract received(length: number): Buffer;
@@ -101,9 +101,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   /** Puts a listening socket on the loop. */
   protected abstract openListener(socket: NetSocket, setup: ListenerSetup): Listener;
-  /** Puts a connected socket on the loop, which somebody else may hold, too. */
+  /** Puts a connected socket on the loop. Another process may share it. */
   protected abstract openStream(socket: NetSocket, peer: SocketAddress, handler: StreamHandler): Stream;
-  /** Connects, for so long at most. */
+  /** Connects, with a time limit. */
   protected abstract openConnection(
     socket: NetSocket,
     address: SocketAddress,
@@ -111,12 +111,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     timeoutMs: number,
   ): Stream;
   protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort;
-  /** How many streams with news can all be heard in one turn. */
-  protected abstract readonly heardPerLook: number;
+  /** How many members with news one turn can deliver to. */
+  protected abstract readonly membersPerLook: number;
   abstract afterSettle(): void;
-  /** Nothing is on the loop any more: frees what the loop itself has. */
+  /** Frees what the loop itself has. The loop is closed, and its last member has left it. */
   protected abstract dispose(): void;
-  /** The kernel refuses the loop. Its members end after this. */
+  /** The kernel refuses the loop. Takes back or keeps what the kernel may still use, before the members end. */
   protected abstract abandon(): void;
 
   // The seam.
@@ -126,7 +126,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
-    this.#mustBeOpen();
+    this.#requireOpen();
     const { onFailure, ...socketOptions } = options;
     const setup = { ...socketOptions, libc: this.libc, nonBlocking: true };
     const socket = bindReplacingStale(address, this.libc, () => NetSocket.listenOn(address, setup));
@@ -136,24 +136,25 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection, options: AdoptListenerOptions = {}): Listener {
-    this.#mustBeOpen();
-    this.#mustBeNew(socket);
-    if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0) throw new TypeError('the socket does not listen');
+    this.#requireOpen();
+    this.#requireNew(socket);
+    if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0)
+      throw new TypeError('the socket does not listen: call listen first');
     socket.setNonBlocking(true);
     const { onFailure } = options;
     return this.#openListener(socket, { onConnection, onFailure, isShared: true, file: null });
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
-    this.#mustBeOpen();
-    this.#mustBeNew(socket);
+    this.#requireOpen();
+    this.#requireNew(socket);
     const peer = socket.remoteAddress;
     socket.setNonBlocking(true);
     return this.openStream(socket, peer, handler);
   }
 
   connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
-    this.#mustBeOpen();
+    this.#requireOpen();
     const { connectTimeoutMs = this.#connectTimeoutMs, ...socketOptions } = options;
     if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
     const socket = NetSocket.openFor(address, { ...socketOptions, libc: this.libc, nonBlocking: true });
@@ -161,7 +162,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
-    this.#mustBeOpen();
+    this.#requireOpen();
     const setup = { ...options, libc: this.libc, nonBlocking: true };
     const socket = bindReplacingStale(address, this.libc, () => UdpSocket.bindTo(address, setup));
     const file = SocketFile.of(address);
@@ -209,7 +210,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   // For the members of the loop.
 
   get spare(): SpareDescriptor {
-    return this.#spare as SpareDescriptor; // there is one as soon as there is a listener
+    return this.#spare as SpareDescriptor; // only listeners read it, and `#openListener` makes it
   }
 
   forget(fd: number): void {
@@ -241,7 +242,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return this.#isClosed;
   }
 
-  /** From now on a turn comes whenever that descriptor is readable. */
+  /** From now on the host calls `onReadable` whenever the descriptor is readable. */
   protected watch(fd: number, onReadable: () => boolean): void {
     this.#watchedFd = fd;
     this.#onReadable = onReadable;
@@ -253,15 +254,15 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return this.#pause !== null;
   }
 
-  /** The call on which the whole loop rests was refused. The loop goes on at once, or after a pause; or it ends, with all that is on it. */
-  protected stumble(syscall: string, result: number): void {
+  /** The kernel refused the call that the whole loop depends on. Goes on at once or after a pause, or ends the loop and its members. */
+  protected callRefused(syscall: string, result: number): void {
     const pauseMs = this.#setbacks.pauseMsAfter(result, this.host.now());
-    if (pauseMs === null) this.#lose(new SystemError(syscall, result));
+    if (pauseMs === null) this.#endAll(new SystemError(syscall, result));
     else if (pauseMs > 0) this.#pauseFor(pauseMs);
   }
 
-  /** That call has succeeded. */
-  protected goAhead(): void {
+  /** The call that the whole loop depends on has succeeded. */
+  protected callSucceeded(): void {
     this.#setbacks.clear();
   }
 
@@ -272,13 +273,13 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return member;
   }
 
-  /** `heard` is how many members were heard in a turn that had no time for all news, else null. See Turn.endLook. */
-  protected endLook(isQuiet: boolean, heard: number | null): boolean {
-    const looks = heard === null ? 1 : heard / this.heardPerLook;
-    return this.turn.endLook(isQuiet, looks, this.#openCount / this.heardPerLook);
+  /** `delivered` counts the members with news in a turn that had no time for all news; else it is null. See Turn.endLook. */
+  protected endLook(isQuiet: boolean, delivered: number | null): boolean {
+    const looks = delivered === null ? 1 : delivered / this.membersPerLook;
+    return this.turn.endLook(isQuiet, looks, this.#openCount / this.membersPerLook);
   }
 
-  /** The descriptor stays readable, so it must not be watched meanwhile. */
+  /** Stops watching during the pause, because the descriptor stays readable. */
   #pauseFor(pauseMs: number): void {
     const resume = () => {
       this.#pause = null;
@@ -290,13 +291,13 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     this.#pause = this.host.alarm(pauseMs, resume, this.#isKeepingAlive);
   }
 
-  #lose(error: SystemError): void {
+  #endAll(error: SystemError): void {
     this.abandon();
     for (const member of this.members) if (member !== undefined) this.turn.guard(member, () => member.lose(error));
     this.close();
   }
 
-  #mustBeOpen(): void {
+  #requireOpen(): void {
     if (this.#isClosed) throw new Error('the event loop is closed');
   }
 
@@ -305,8 +306,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return this.openListener(socket, setup);
   }
 
-  #mustBeNew(socket: Socket): void {
-    if (this.members[socket.fd] !== undefined) throw new Error('the loop has this socket already');
+  #requireNew(socket: Socket): void {
+    if (this.members[socket.fd] !== undefined) throw new Error(`descriptor ${socket.fd} is on this loop already`);
   }
 
   #keepAlive(): void {

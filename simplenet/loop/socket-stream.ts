@@ -44,7 +44,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   /** A delay that was set while the stream was connecting. It counts from `opened`. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
   #wantsTurn = false;
-  #isGone = false;
+  #isDisposed = false;
   /** Calls in a row that the kernel has refused (`isPassing`). */
   #setbacks = 0;
   #rest: Alarm | null = null;
@@ -140,7 +140,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     return this.socket.takenBytes(sentBytes);
   }
 
-  peerIsStuck(): void {
+  onPeerStuck(): void {
     if (this.isClosing) return;
     this.isAborted = true;
     this.fail('send', -ETIMEDOUT);
@@ -187,23 +187,23 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   /** The kernel refused a call (`isPassing`). It is repeated when the kernel reports the socket, or after a rest. */
-  protected setBack(): void {
+  protected callRefused(): void {
     const restMs = pauseMsAfter(++this.#setbacks);
     if (restMs === 0 || this.#rest !== null) return;
     this.#rest = this.context.host.alarm(restMs, () => {
       this.#rest = null;
-      this.rested();
+      this.restEnded();
     });
     this.settleLater();
   }
 
   /** A call has succeeded. */
-  protected goAhead(): void {
+  protected callSucceeded(): void {
     this.#setbacks = 0;
   }
 
   /** A rest is over. */
-  protected rested(): void {
+  protected restEnded(): void {
     this.settleLater();
   }
 
@@ -235,7 +235,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   /** Returns false if the stream is closing. Throws for a mistake of the program. */
-  protected mayWrite(bytes: Uint8Array, length: number): boolean {
+  protected checkWrite(bytes: Uint8Array, length: number): boolean {
     if (this.isClosing) return false; // not a mistake: the peer may disconnect at any time
     if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
     const byteLength = intrinsicByteLength(bytes);
@@ -281,7 +281,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
    * read: Linux keeps bytes that came before an RST, and recv(2) returns them before the error. A stream that has something to send
    * ends, because send(2) would fail with the error, too.
    */
-  protected hungUp(): boolean {
+  protected checkHangUp(): boolean {
     let error = 0;
     if ((this.isPaused || this.isResting) && !this.isSending && this.handler.endsAtBreak !== true) {
       let result = this.socket.tryPeek();
@@ -304,14 +304,14 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   protected settleLater(): void {
-    if (!this.#isGone) this.context.turn.settleLater(this);
+    if (!this.#isDisposed) this.context.turn.settleLater(this);
   }
 
   /** Closes the socket, and removes the stream from the loop. After `onClose` nothing happens to it. */
   protected dispose(): void {
     /* c8 ignore next -- `settle` delivers held bytes; a callback that ends the stream there may cause a second call. */
-    if (this.#isGone) return;
-    this.#isGone = true;
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     const { fd } = this.socket;
     this.context.deadlines.remove(this);
     this.#outputWatch?.remove();

@@ -3,11 +3,11 @@
  *
  *     begin ------> the loop delivers the news of its batch
  *     continueStreams -> each member that waits for a turn gets its next share
- *     endLook ----> deadlines are judged, if they are due and every member had the chance to speak
+ *     endLook ----> deadlines are judged, if they are due and the news of every member were delivered
  *                   settle: descriptors are closed, and what the members wait for is changed
  *
- * This order is what makes a loop safe. No descriptor is closed before all news of the batch are delivered, so its number cannot come
- * back while news of its former life are still in the batch. (On io_uring news may outlive a batch: there a stream also waits for
+ * This order makes a loop safe. No descriptor is closed before all news of the batch are delivered, so its number cannot be reused
+ * while the batch has news of the old descriptor. (On io_uring such news may come in a later batch: there a stream also waits for
  * the last of its requests.) No callback runs inside a call that the program makes. An exception ends the member whose callback
  * threw it, the host raises it, and the rest of the batch goes on.
  *
@@ -29,7 +29,7 @@ export interface TurnMember {
   needsSettle: boolean;
   /** Carries out what was decided during the turn. */
   settle(): void;
-  /** One of its callbacks threw: the state of the program behind it is unknown. */
+  /** One of its callbacks threw, so the state of the program behind it is unknown. */
   onThrow(): void;
 }
 
@@ -56,13 +56,13 @@ export class Turn {
   readonly #host: Host;
   readonly #clock: ActiveClock;
   readonly #toSettle: TurnMember[] = [];
-  /** In the order in which they asked. */
+  /** Members that wait for a share, in the order of their calls of `awaitTurn`. */
   readonly #continuing = new Set<Continuing>();
   #count = 0;
-  /** When it began, on the host's clock and in active time. */
+  /** When the turn began, on the host's clock and in active time. */
   #startedAt = 0;
   #activeAt = 0;
-  /** Looks at the sockets since the deadlines are due. */
+  /** How many looks at the sockets there were since the deadlines became due. */
   #looks = 0;
   #isRunning = false;
   #isSettlingSoon = false;
@@ -80,12 +80,12 @@ export class Turn {
     return this.#count;
   }
 
-  /** Read once a turn. */
+  /** The host's time. Within a turn it is the time at its beginning. */
   now(): number {
     return this.#isRunning ? this.#startedAt : this.#host.now();
   }
 
-  /** The time that deadlines count from, without stalls (active-clock.ts). Read once a turn. */
+  /** Active time, from which deadlines count (active-clock.ts). Within a turn it is the time at its beginning. */
   activeNow(): number {
     return this.#isRunning ? this.#activeAt : this.#clock.after(this.deadlines.alarmAt, this.#host.now());
   }
@@ -110,7 +110,7 @@ export class Turn {
     this.#continuing.delete(member);
   }
 
-  /** Runs a callback; what it throws ends `member` and is raised. */
+  /** Runs a callback. If it throws, ends `member` and raises the exception. */
   guard(member: TurnMember, callback: () => void): void {
     try {
       callback();
@@ -133,14 +133,14 @@ export class Turn {
     this.budget.begin(this.#startedAt, true);
   }
 
-  /** The second part: each member that waits has a share, as far as the budget goes. One has it in any case. */
+  /** The second part: gives each waiting member a share, until the budget is spent. The first one always gets its share. */
   continueStreams(): void {
     this.budget.isForNews = false;
     let left = this.#continuing.size;
     if (left === 0) return;
     this.budget.begin(this.#host.now(), false);
     for (const member of this.#continuing) {
-      this.#continuing.delete(member); // and if it asks again, it comes last
+      this.#continuing.delete(member); // first: if `onTurn` calls `awaitTurn`, the member comes last
       this.guard(member, () => member.onTurn());
       if (--left === 0 || this.budget.areBytesSpent || this.budget.isTimeSpent) break;
     }
@@ -151,9 +151,9 @@ export class Turn {
   }
 
   /**
-   * Ends a turn that looked at the sockets. `isQuiet`: the kernel had no more, so everything that was sent in time is delivered, and deadlines
-   * can be judged. A loop that never comes to rest judges them after `looksForAll` looks, in which every member is heard.
-   * `looks` is 1, or less if there was no time for all news. Returns whether deadlines are still to be judged.
+   * Ends a turn that looked at the sockets. `isQuiet`: the kernel had no more news, so everything that was sent in time is delivered, and
+   * deadlines can be judged. A loop that is never quiet judges them after more than `looksForAll` looks: by then the news of every
+   * member were delivered. `looks` is 1, or less if there was no time for all news. Returns whether deadlines are still to be judged.
    */
   endLook(isQuiet: boolean, looks: number, looksForAll: number): boolean {
     if (this.deadlines.isDue) {
@@ -187,7 +187,7 @@ export class Turn {
     this.#isRunning = true;
   }
 
-  /** A member that settles calls `onClose`, after which others may need to settle: they join the end of the list. */
+  /** `settle` may call `onClose`, and the program may then close other streams. These join the end of the list. */
   #end(): void {
     for (let i = 0; i < this.#toSettle.length; i++) {
       const member = this.#toSettle[i] as TurnMember;

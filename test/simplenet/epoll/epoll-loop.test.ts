@@ -130,7 +130,10 @@ test('what cannot be taken over stays what it was', async (t) => {
   const { ours } = connectedPair(t);
   const unconnected = NetSocket.openFor(anyPort);
   t.teardown(() => unconnected.close());
-  t.throws(() => loop.adoptListener(ours, () => echo), { name: 'TypeError', message: 'the socket does not listen' });
+  t.throws(() => loop.adoptListener(ours, () => echo), {
+    name: 'TypeError',
+    message: 'the socket does not listen: call listen first',
+  });
   t.throws(() => loop.adoptStream(unconnected, echo), { code: 'ENOTCONN', syscall: 'getpeername' });
   table.epoll_ctl = () => -ENOMEM;
   t.throws(() => loop.adoptStream(ours, echo), { code: 'ENOMEM', syscall: 'epoll_ctl' });

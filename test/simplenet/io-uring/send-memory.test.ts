@@ -5,7 +5,7 @@
  */
 
 import { test } from 'tap';
-import { LARGEST_PIECE_BYTES, type Piece, SendMemory } from '../../../simplenet/io-uring/send-memory.ts';
+import { MAX_PIECE_BYTES, type Piece, SendMemory } from '../../../simplenet/io-uring/send-memory.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
 
 test('a piece has room for what was asked for, and less than twice as much', async (t) => {
@@ -16,7 +16,7 @@ test('a piece has room for what was asked for, and less than twice as much', asy
     [1_025, 2_048],
     [2_048, 2_048],
     [2_049, 4_096],
-    [LARGEST_PIECE_BYTES, LARGEST_PIECE_BYTES],
+    [MAX_PIECE_BYTES, MAX_PIECE_BYTES],
   ] as const) {
     const piece = memory.take(asked);
     t.equal(piece.bytes.length, room, `${asked} bytes`);
@@ -53,7 +53,7 @@ test('what was given away stays as it is', async (t) => {
 test('a piece that was given back is taken again, the last one first, and 512 KiB of a size are kept', async (t) => {
   const memory = new SendMemory(libc);
   const KEPT = 8; // of the largest
-  const takeAll = () => Array.from({ length: KEPT + 1 }, () => memory.take(LARGEST_PIECE_BYTES));
+  const takeAll = () => Array.from({ length: KEPT + 1 }, () => memory.take(MAX_PIECE_BYTES));
   const pieces = takeAll();
   for (const piece of pieces) {
     memory.append(piece, Buffer.from('used'), 4);

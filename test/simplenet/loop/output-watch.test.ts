@@ -20,7 +20,7 @@ class Peer {
     return this.taken;
   }
 
-  peerIsStuck(): void {
+  onPeerStuck(): void {
     this.isStuck = true;
   }
 }
