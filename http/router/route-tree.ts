@@ -55,7 +55,9 @@ export class Resource {
 
   add(method: string, handler: Handler): void {
     if (this.#routes.has(method)) {
-      throw new TypeError(`'${this.pattern.text}' already has a handler for ${method === ALL ? 'all methods' : method}`);
+      throw new TypeError(
+        `'${this.pattern.text}' already has a handler for ${method === ALL ? 'all methods' : method}`,
+      );
     }
     this.#routes.set(method, new Route(this.pattern, handler));
   }
