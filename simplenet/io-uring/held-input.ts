@@ -1,5 +1,5 @@
 /**
- * HeldInput: what came for a stream after its program had paused it, because the receive was in the kernel already.
+ * HeldInput: bytes that arrived for a stream after its program had paused it, because a receive was in the kernel already.
  *
  * The bytes are copied: the buffer of the loop in which they lie goes back to the kernel. What ended the input, FIN or an
  * error, waits behind them.

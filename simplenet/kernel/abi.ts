@@ -191,7 +191,7 @@ export const IORING_SQ_TASKRUN = 1 << 2;
 export const IORING_CQ_EVENTFD_DISABLED = 1 << 0;
 export const IORING_ENTER_GETEVENTS = 1 << 0;
 
-/** struct io_uring_sqe and io_uring_cqe; io-uring.ts draws them where it fills them in. */
+/** struct io_uring_sqe and io_uring_cqe; ring-layout.ts has their fields. */
 export const IO_URING_SQE_SIZE = 64;
 export const IO_URING_CQE_SIZE = 16;
 export const IORING_OP_POLL_ADD = 6;

@@ -6,7 +6,7 @@
  * alarm, and at the beginning of a turn for the end of that turn. Time beyond that moment and one tick is a stall. It is left out.
  *
  * One tick of each stall counts. Otherwise deadlines would never pass in a process whose every turn is long, and a slow client
- * could hold its connection for ever.
+ * could hold its connection without end.
  *
  * Next: deadlines.ts
  */

@@ -73,7 +73,7 @@ export interface Stream {
    * may count some of the bytes that are sent.
    */
   close(): void;
-  /** Closes now with RST, which tells the peer that the stream did not end normally. */
+  /** Closes now with RST, so that the peer gets an error and not a normal end. */
   abort(): void;
   /**
    * Calls `onTimeout` once, in `delayMs` or up to one tick later. Infinity removes the deadline. The delay counts from the beginning

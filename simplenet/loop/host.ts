@@ -1,7 +1,7 @@
 /**
  * Host: what an event loop needs of its surroundings.
  *
- * A host calls the loop when its descriptor is readable, tells the time, sets alarms, and reports exceptions. node-host.ts implements
+ * A host calls the loop when its descriptor is readable, has the clocks and alarms, and reports exceptions. node-host.ts implements
  * it inside Node's own loop. The simulated kernel of the tests implements it with simulated time, so a test can let hours pass
  * in a millisecond. That would not work if an event loop called Node directly.
  *

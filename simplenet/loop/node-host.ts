@@ -49,7 +49,7 @@ const MAX_TIMER_MS = 0x7fffffff;
  */
 const MAX_TURNS = 4;
 
-/** And for how long they may: Node's timers wait meanwhile. */
+/** And for how long they may: Node's timers wait for all of them. */
 const MAX_TURNS_MS = 5;
 
 /** uv.h: the types of handles, events and errors. */

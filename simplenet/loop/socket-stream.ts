@@ -43,7 +43,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   #peer: SocketAddress | Uint8Array;
   /** A delay that was set while the stream was connecting. It counts from `opened`. */
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
-  #wantsTurn = false;
+  #isTurnRequested = false;
   #isDisposed = false;
   /** Calls in a row that the kernel has refused (`isPassing`). */
   #setbacks = 0;
@@ -148,13 +148,13 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
 
   awaitTurn(): void {
     if (this.isClosing) return;
-    this.#wantsTurn = true;
+    this.#isTurnRequested = true;
     this.context.turn.awaitTurn(this);
   }
 
   onTurn(): void {
-    if (!this.#wantsTurn || this.isClosing) return;
-    this.#wantsTurn = false;
+    if (!this.#isTurnRequested || this.isClosing) return;
+    this.#isTurnRequested = false;
     this.handler.onTurn?.(this);
   }
 
