@@ -36,7 +36,7 @@ function onTcp(stream: Stream): StreamHandler {
 
 const onUdp: UdpHandler = {
   onMessage(port, _question, from) {
-    // An attacker can forge the address of another such service, and the two would answer each other without end. Clients have higher ports.
+    // With the forged address of another such service, the two would answer each other without end. Clients have higher ports.
     const sender = portOf(from);
     if (sender >= 1024 && sender !== portOf(port.address)) port.send(daytime(), from);
   },

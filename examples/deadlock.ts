@@ -3,7 +3,8 @@
  *
  * In both cases each side waits for the next step of the other. The first deadlock shows in the first test. The second passes every
  * test with small messages. It comes when a message is larger than the send buffer of one side and the receive buffer of the other
- * together. Blocking calls would hang. So here one process has both ends, each wait has a limit, and the program prints which call would hang.
+ * together. Blocking calls would hang. So here one process has both ends, each wait has a limit, and the program prints which call would
+ * hang.
  */
 
 import { abi, NetSocket, SystemError } from '../simplenet/index.ts';

@@ -1,7 +1,7 @@
 /**
  * Connection: one client and its requests, in order and one at a time: the state machine between bytes and exchanges.
  *
- * A request is parsed when the response to the request before it is complete. So responses cannot overtake each other, a pipeline takes only
+ * A request is parsed when the response to the one before it is complete. So responses cannot overtake each other, a pipeline takes only
  * the memory of its bytes, and TCP stops a client that sends faster than it reads. While handlers complete their responses before they
  * return, one loop handles the whole pipeline of a turn, and its responses leave together.
  *

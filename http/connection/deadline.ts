@@ -2,7 +2,7 @@
  * Deadline: how long a connection waits, and for what. A stream has one deadline; each method here replaces the earlier one.
  *
  * In each phase in which the client must send something it has a deadline, or it could hold its connection without end (slowloris).
- * For a client that is to take a response there is no deadline here: the stream limits that itself (`minimumProgress`).
+ * A client that must take a response has no deadline here: the stream limits that time itself (`minimumProgress`).
  *
  * Next: body-clock.ts
  */

@@ -1,7 +1,7 @@
 /**
  * Exchange: one request, the handler at work on it, and its response. A connection has one exchange at a time.
  *
- * The request, the body and the response call their exchange, so none of them knows the connection. The exchange does not change the phase
+ * The request, the body and the response call their exchange, so none of them imports the connection. The exchange does not change the phase
  * of the connection: it calls the connection to go on (`exchangeDone`), to refuse (`refuse`) or to break off (`cut`).
  *
  *     EXPECT --> BODY <--> FULL      the request body

@@ -71,7 +71,7 @@ export class Incoming {
     return this.pending;
   }
 
-  /** Returns the offset behind a head, or INCOMPLETE, or the status to refuse it with as a negative number. */
+  /** Returns the offset after the head, or INCOMPLETE, or the negated status to refuse it with. */
   readHead(bytes: Buffer, start: number, end: number): number {
     const parser = this.#parser ?? this.#context.borrowParser();
     this.#parser = parser;
@@ -95,7 +95,7 @@ export class Incoming {
     }
   }
 
-  /** The head that `readHead` has read. It is not kept here: a browser's head is 1 KB, and the connection may be idle for minutes. */
+  /** Returns the head of `readHead` and drops it here: the head of a browser is 1 KB, and the connection may be idle for minutes. */
   takeHead(): RequestHead {
     const head = this.#head as RequestHead;
     this.#head = null;

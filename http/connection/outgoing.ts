@@ -87,7 +87,7 @@ export class Outgoing implements ResponseOutput {
     this.isLong = true;
   }
 
-  /** nextTick runs after the code that is running now (and, if that is a microtask, after all microtasks): pieces until then are gathered. */
+  /** Sends gathered pieces in a nextTick. It runs after the code that runs now (if that is a microtask, after all microtasks). */
   pieceWritten(): void {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;

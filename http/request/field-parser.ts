@@ -21,7 +21,7 @@ export const TOO_LARGE = -431;
 /** The begin and end of the name, then the begin and end of the value. */
 export const OFFSETS_PER_FIELD = 4;
 
-/** What the next byte belongs to. */
+/** The element that the next byte belongs to. */
 type Phase = number;
 const FIELD: Phase = 0;
 const NAME: Phase = 1;

@@ -28,7 +28,7 @@ const URI_TOO_LONG = -414;
 const NOT_IMPLEMENTED = -501;
 const VERSION_NOT_SUPPORTED = -505;
 
-/** What the next byte belongs to. */
+/** The element that the next byte belongs to. */
 type Phase = number;
 const START: Phase = 0;
 const START_LF: Phase = 1;

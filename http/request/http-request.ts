@@ -81,7 +81,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return 'path' in address ? address.path : address.address;
   }
 
-  /** The client's process, if it is connected over a Unix socket. Read it before any `await`: it is null once the client has disconnected. */
+  /** The client's process, if it is connected over a Unix socket. Read it before any `await`: it is null after a disconnect. */
   get peerCredentials(): PeerCredentials | null {
     return this.#origin.peerCredentials;
   }
