@@ -1,6 +1,6 @@
 /**
- * SameWork: before a peer is timed, its answers are read: who leaves out the Date, the type or half of the body would win by
- * doing less.
+ * SameWork: reads the responses of a peer before the peer is timed. A server that leaves out the Date, the type or half of the
+ * body would win by doing less.
  *
  * The check talks to the server as the load does, with the bytes of the workload over a plain socket: two rounds of
  * requests on one connection, pipelined where the workload is, and looks at status, fields, body and what becomes of the
@@ -10,23 +10,30 @@
  */
 
 import { connect } from 'node:net';
-import { type Answer, AnswerReader, fieldOf } from './answer-reader.ts';
+import { fieldOf, type ResponseHead, ResponseReader } from './response-reader.ts';
 import type { ExpectedAnswer, Workload } from './workloads.ts';
 
 const TIMEOUT_MS = 5_000;
 const MAX_DATE_ERROR_MS = 5_000;
 const ROUNDS = 2;
 
-/** What is wrong with an answer, in a few words; null for nothing. */
-export function differenceOf(answer: Answer, body: Buffer, expected: ExpectedAnswer, now: number): string | null {
-  const { status, head, isChunked } = answer;
+/** What is wrong with a response, in a few words; null for nothing. */
+export function differenceOf(
+  response: ResponseHead,
+  body: Buffer,
+  expected: ExpectedAnswer,
+  now: number,
+): string | null {
+  const { status, head, framing } = response;
   if (status !== 200) return `the status is ${status}`;
   const mediaType = fieldOf(head, 'content-type')?.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== expected.mediaType) return `Content-Type is ${mediaType ?? 'missing'}, not ${expected.mediaType}`;
   const date = fieldOf(head, 'date');
   if (date === null) return 'Date is missing';
   if (!(Math.abs(Date.parse(date) - now) < MAX_DATE_ERROR_MS)) return `Date is wrong: ${date}`;
+  const isChunked = framing === 'chunked';
   if (isChunked !== expected.isChunked) return isChunked ? 'the body is chunked' : 'the body is not chunked';
+  if (framing === 'close') return 'the body has neither a length nor chunks';
   if (!body.equals(expected.body)) return `the body differs: ${body.length} bytes, not ${expected.body.length}`;
   const saysClose = fieldOf(head, 'connection')?.toLowerCase() === 'close';
   if (saysClose !== expected.closes) return saysClose ? 'it closes the connection' : 'Connection: close is missing';
@@ -39,22 +46,22 @@ export function checkWork(port: number, workload: Workload): Promise<string | nu
   const rounds = expected.closes ? 1 : ROUNDS;
   const batch = Buffer.concat(Array<Buffer>(pipeline).fill(request));
   return new Promise((resolve) => {
-    let answers = 0;
+    let responses = 0;
     let body: Buffer[] = [];
     const socket = connect(port, '127.0.0.1', () => socket.write(batch));
     const finish = (difference: string | null) => {
       socket.destroy();
       resolve(difference);
     };
-    const isDone = () => answers === pipeline * rounds;
-    const reader = new AnswerReader(
-      (answer) => {
-        const difference = differenceOf(answer, Buffer.concat(body), expected, Date.now());
+    const isDone = () => responses === pipeline * rounds;
+    const reader = new ResponseReader(
+      (response) => {
+        const difference = differenceOf(response, Buffer.concat(body), expected, Date.now());
         body = [];
-        answers++;
+        responses++;
         if (difference !== null) finish(difference);
         else if (isDone() && !expected.closes) finish(null);
-        else if (answers % pipeline === 0 && !isDone()) socket.write(batch);
+        else if (responses % pipeline === 0 && !isDone()) socket.write(batch);
       },
       (bytes) => body.push(Buffer.from(bytes)),
     );

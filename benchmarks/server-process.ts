@@ -4,7 +4,7 @@
  * Each round gets a fresh one. What V8 decides to optimise differs from process to process; with one process for all
  * rounds, they would agree with each other and not with the next run of the benchmark.
  *
- * Next: answer-reader.ts
+ * Next: response-reader.ts
  */
 
 import type { ChildProcess } from 'node:child_process';

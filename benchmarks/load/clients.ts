@@ -12,8 +12,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createEventLoop, raiseOpenFileLimit, type Stream, type StreamHandler } from '../../simplenet/index.ts';
-import { AnswerReader } from '../answer-reader.ts';
 import type { LoadOrder, LoadResult } from '../load.ts';
+import { ResponseReader } from '../response-reader.ts';
 import { Latencies } from './latencies.ts';
 
 export interface ClientsOrder extends LoadOrder {
@@ -47,10 +47,10 @@ class Client implements StreamHandler {
   #sentAt = 0;
   #isOpen = false;
   #isClosing = false;
-  readonly #reader = new AnswerReader((answer) => {
+  readonly #reader = new ResponseReader(({ status, head }) => {
     requests++;
-    if (CLOSES.test(answer.head)) this.#isClosing = true;
-    if (answer.status < 200 || answer.status > 299) refused++;
+    if (CLOSES.test(head)) this.#isClosing = true;
+    if (status < 200 || status > 299) refused++;
     latencies.add((performance.now() - this.#sentAt) * 1_000);
     this.#missing--;
   });
@@ -74,7 +74,7 @@ class Client implements StreamHandler {
     try {
       this.#reader.push(bytes);
     } catch {
-      errors++; // what was read is no answer: there is no way to go on with this connection
+      errors++; // these bytes are not a response: the connection cannot go on
       stream.abort();
       return;
     }

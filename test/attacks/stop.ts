@@ -8,7 +8,7 @@
 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AnswerReader, fieldOf } from '../../benchmarks/answer-reader.ts';
+import { fieldOf, ResponseReader } from '../../benchmarks/response-reader.ts';
 import {
   abi,
   createEventLoop,
@@ -82,7 +82,7 @@ class Client implements StreamHandler {
   readonly #tally: Tally;
   #socket: NetSocket | null = null;
   #stream: Stream;
-  #reader: AnswerReader;
+  #reader: ResponseReader;
   #isOpen = false;
   #waitsFor = 0;
   #isTold = false;
@@ -133,8 +133,8 @@ class Client implements StreamHandler {
     return stream;
   }
 
-  #newReader(): AnswerReader {
-    return new AnswerReader(({ status, head }) => {
+  #newReader(): ResponseReader {
+    return new ResponseReader(({ status, head }) => {
       this.#waitsFor--;
       this.#tally.answered++;
       if (status !== 200) this.#tally.wrong++;

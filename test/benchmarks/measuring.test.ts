@@ -1,10 +1,10 @@
-/** What reads figures of others: the kernel's, wrk's, and those of answers. */
+/** What reads figures of others: the kernel's, wrk's, and those of responses. */
 
 import { test } from 'tap';
-import { type Answer, AnswerReader, fieldOf } from '../../benchmarks/answer-reader.ts';
 import { parseCpuList } from '../../benchmarks/cores.ts';
 import { cpuMicroseconds, parseCpuMicroseconds, parseResidentBytes, residentBytes } from '../../benchmarks/cpu-time.ts';
 import { Latencies } from '../../benchmarks/load/latencies.ts';
+import { fieldOf, type ResponseHead, ResponseReader } from '../../benchmarks/response-reader.ts';
 import { differenceOf } from '../../benchmarks/same-work.ts';
 import { workloads } from '../../benchmarks/workloads.ts';
 import { parseWrkOutput } from '../../benchmarks/wrk-load.ts';
@@ -54,14 +54,14 @@ const plain = 'HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello';
 const chunked = 'HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n';
 const empty = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
 
-test('answers are told apart, however they are cut into pieces', async (t) => {
+test('the reader finds each response, however their bytes are cut into pieces', async (t) => {
   const bytes = Buffer.from(plain + chunked + empty + plain);
   for (let piece = 1; piece <= bytes.length; piece++) {
-    const answers: string[] = [];
+    const responses: string[] = [];
     let body = '';
-    const reader = new AnswerReader(
-      (answer) => {
-        answers.push(`${answer.status} ${body}`);
+    const reader = new ResponseReader(
+      ({ status }) => {
+        responses.push(`${status} ${body}`);
         body = '';
       },
       (part) => {
@@ -69,15 +69,19 @@ test('answers are told apart, however they are cut into pieces', async (t) => {
       },
     );
     for (let at = 0; at < bytes.length; at += piece) reader.push(bytes.subarray(at, at + piece));
-    t.same(answers, ['200 hello', '404 abc0123456789', '200 ', '200 hello'], `pieces of ${piece}`);
+    t.same(responses, ['200 hello', '404 abc0123456789', '200 ', '200 hello'], `pieces of ${piece}`);
   }
 });
 
-test('what is no answer is refused', async (t) => {
-  const reader = () => new AnswerReader(() => {});
-  t.throws(() => reader().push(Buffer.from('SSH-2.0\r\n\r\n')), /this is no answer/);
-  t.throws(() => reader().push(Buffer.from('HTTP/1.1 200 OK\r\n\r\n')), /neither chunked/);
-  t.throws(() => reader().push(Buffer.from(chunked.replace('3\r\n', 'x\r\n'))), /without its length/);
+test('the reader refuses bytes that it cannot frame', async (t) => {
+  const read = (text: string) => new ResponseReader(() => {}).push(Buffer.from(text));
+  t.throws(() => read('SSH-2.0\r\n\r\n'), /not a response/);
+  t.throws(() => read('HTTP/1.1 200 OK\r\n\r\n'), /neither chunked/);
+  t.throws(() => read(plain.replace('5', '-5')), /not a Content-Length/);
+  t.throws(() => read(plain.replace('5', 'five')), /not a Content-Length/);
+  t.throws(() => read(chunked.replace('3\r\n', 'x\r\n')), /without its size/);
+  t.throws(() => read(chunked.replace('3\r\n', '-3\r\n')), /without its size/);
+  t.throws(() => read(chunked.replace('abc', 'abcd')), /does not end in CRLF/);
 });
 
 test('a server that does less work is found out', async (t) => {
@@ -85,19 +89,20 @@ test('a server that does less work is found out', async (t) => {
   const now = Date.now();
   const head = (fields: string) => `HTTP/1.1 200 OK\r\n${fields}`;
   const date = `Date: ${new Date(now).toUTCString()}`;
-  const good: Answer = {
+  const good: ResponseHead = {
     status: 200,
-    isChunked: false,
+    framing: 'length',
     head: head(`content-type: text/plain; charset=utf-8\r\n${date}`),
   };
-  const differ = (differences: Partial<Answer>, body = expected.body) =>
+  const differ = (differences: Partial<ResponseHead>, body = expected.body) =>
     differenceOf({ ...good, ...differences }, body, expected, now);
   t.equal(differ({}), null);
   t.equal(differ({ status: 404 }), 'the status is 404');
   t.equal(differ({ head: head(date) }), 'Content-Type is missing, not text/plain');
   t.equal(differ({ head: head('Content-Type: text/plain') }), 'Date is missing');
   t.match(differ({ head: head('Content-Type: text/plain\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT') }), /Date is wrong/);
-  t.equal(differ({ isChunked: true }), 'the body is chunked');
+  t.equal(differ({ framing: 'chunked' }), 'the body is chunked');
+  t.equal(differ({ framing: 'close' }), 'the body has neither a length nor chunks');
   t.equal(differ({}, Buffer.from('Hello')), 'the body differs: 5 bytes, not 14');
   t.equal(differ({ head: `${good.head}\r\nConnection: close` }), 'it closes the connection');
   t.equal(differenceOf(good, expected.body, { ...expected, closes: true }, now), 'Connection: close is missing');

@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { test } from 'tap';
-import { AnswerReader } from '../../benchmarks/answer-reader.ts';
+import { ResponseReader } from '../../benchmarks/response-reader.ts';
 import { Stopwatch } from '../support/machine-time.ts';
 import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -37,7 +37,7 @@ class LoadClient {
   #lastHead = '';
   readonly #request: string | Buffer;
   readonly #expected: number;
-  readonly #reader = new AnswerReader(({ status, head }) => {
+  readonly #reader = new ResponseReader(({ status, head }) => {
     this.answers++;
     this.#lastHead = head;
     if (status !== 200) this.wrong = head;
