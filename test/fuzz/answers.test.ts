@@ -10,8 +10,8 @@ import { test } from 'tap';
 import type { Handler, ResponseWriter } from '../../http/handler.ts';
 import { valuesOf } from '../oracle/reading.ts';
 import type { Answer } from '../oracle/theirs.ts';
-import { answersForBoth } from './answers.ts';
 import { converse, type Manners } from './memory-client.ts';
+import { readResponses, responsesForBoth } from './responses.ts';
 
 const seed = Number(process.env.SEED ?? 1);
 const RUNS = Number(process.env.RUNS ?? 200);
@@ -158,7 +158,7 @@ async function answersTo(one: Said, handler: Handler, manners: Manners): Promise
   const { sent, isEnded, wasAborted, reported } = await converse([bytes], handler, manners);
   if (reported.length > 0) throw reported[0];
   if (wasAborted || !isEnded) throw new Error('the connection has not come to a good end');
-  return answersForBoth(sent, [one.ask.method, 'GET']);
+  return responsesForBoth(sent, [one.ask.method, 'GET']);
 }
 
 function check(one: Said, answers: readonly Answer[]): void {
@@ -202,6 +202,14 @@ for (const isSlow of [false, true]) {
     t.same([...ways].sort(), all.sort(), 'each way to write was tried');
   });
 }
+
+test('a connection that ends within a response is a fault', async (t) => {
+  const response = 'HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nok';
+  t.equal(readResponses(Buffer.from(response + response), ['GET', 'GET']).length, 2);
+  for (let length = 1; length < response.length; length++) {
+    t.throws(() => readResponses(Buffer.from(response + response.slice(0, length)), ['GET', 'GET']), /ends before/);
+  }
+});
 
 test('a value that would end its line never leaves: the answer is a bare 500', async (t) => {
   const poison = fc.tuple(

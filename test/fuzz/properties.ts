@@ -10,8 +10,8 @@ import { judge } from '../oracle/oracle.ts';
 import { type CoreOptions, createReader } from '../oracle/ours.ts';
 import { type Message, type Reader, type Reading, valuesOf } from '../oracle/reading.ts';
 import type { Answer } from '../oracle/theirs.ts';
-import { answersForBoth } from './answers.ts';
 import { converse } from './memory-client.ts';
+import { responsesForBoth } from './responses.ts';
 
 /** Bytes, and where they are cut when they arrive; the last cut is their length. */
 export interface Input {
@@ -191,7 +191,7 @@ function oneAnswerEach(createReader: CreateReader): Property {
       const reading = read(bytes, [bytes.length]);
       // The last request may be known by no more than its beginning; but then it is answered with a body all the same.
       const methods = [...reading.messages.map(({ method }) => method), refusedMethod(bytes, reading)];
-      const answers = answersForBoth(sent, methods);
+      const answers = responsesForBoth(sent, methods);
       if (closedAfter !== null && closedAfter < endOfAnswered(answers, reading, bytes.length)) {
         return 'closed both ways while the client sends what was asked for: a reset may destroy the answer';
       }

@@ -27,7 +27,7 @@ import { encodeSocketAddress, type SocketAddress } from '../../simplenet/kernel/
 import type { Random } from '../simulation/random.ts';
 import type { SimulatedKernel } from '../simulation/simulated-kernel.ts';
 import { SimulatedTcpSocket } from '../simulation/simulated-tcp-socket.ts';
-import { type Answer, AnswerReader } from './answer-reader.ts';
+import { type StrictResponse, StrictResponseReader } from '../support/strict-responses.ts';
 import { type Exchange, isLastOfStop } from './exchange.ts';
 import type { ExchangeMaker } from './exchange-maker.ts';
 import { excuseFor, judgeAnswer, judgeContinue } from './verdict.ts';
@@ -129,7 +129,10 @@ type Stage = 'new' | 'connecting' | 'open' | 'over';
 export class Client {
   readonly script: readonly Exchange[];
   readonly temper: Temper;
-  readonly reader = new AnswerReader();
+  readonly reader = new StrictResponseReader(
+    () => this.#isNextToHead,
+    (response) => this.#take(response),
+  );
   readonly connectedAt: number;
   port = 0;
   /** Final answers so far: the next one is for the exchange of that index. */
@@ -193,7 +196,7 @@ export class Client {
     return (
       `client of port ${this.port}, ${this.#stage}, ${JSON.stringify(this.temper)}, sent ${this.#sentBytes} bytes, answered ` +
       `${this.answered} of ${this.script.length}, next ${exchange?.deed} ${JSON.stringify({ ...exchange, wire: 0, body: exchange?.body?.length, content: 0, tunnel: 0, answer: 0, signal: 0 })}, ` +
-      `rest ${JSON.stringify(this.reader.rest)}`
+      `waits for ${this.reader.waitsFor}`
     );
   }
 
@@ -429,11 +432,11 @@ export class Client {
       if (this.temper.reading !== 'prompt') this.reads.push([now, length]);
       const bytes = readBuffer.subarray(0, length);
       if (this.isUpgraded) this.#tunnelReceived.push(Buffer.from(bytes));
-      else this.reader.push(bytes);
+      else this.#push(bytes);
+      return true;
     }
     const isFin = length === 0 && !this.#hasFailed;
-    this.#takeAnswers(isFin);
-    if (length > 0) return true;
+    if (isFin) this.reader.end();
     this.#ended(isFin ? 'FIN' : 'RST');
     return false;
   }
@@ -444,18 +447,20 @@ export class Client {
     while (!this.isOver && ((this.#file as SimulatedTcpSocket).readiness() & news) !== 0) this.#receive(MAX_READ);
   }
 
-  #takeAnswers(hasEnded: boolean): void {
-    while (!this.isUpgraded) {
-      const exchange = this.script[this.answered];
-      // Of half a head the server cannot know that it is one of HEAD.
-      const isToHead = exchange?.method === 'HEAD' && exchange.begunAt >= 0;
-      const answer = this.reader.next(isToHead, hasEnded);
-      if (answer === null) return;
-      this.#take(exchange, answer);
-    }
+  #push(bytes: Buffer): void {
+    this.reader.push(bytes);
+    // A 101 upgrades the client within this call: the bytes behind it belong to the other protocol.
+    if (this.isUpgraded) this.#tunnelReceived.push(this.reader.rest);
   }
 
-  #take(exchange: Exchange | undefined, answer: Answer): void {
+  get #isNextToHead(): boolean {
+    const exchange = this.script[this.answered];
+    // The server cannot know from half a head that the method is HEAD.
+    return exchange?.method === 'HEAD' && exchange.begunAt >= 0;
+  }
+
+  #take(answer: StrictResponse): void {
+    const exchange = this.script[this.answered];
     const shown = `${answer.status} to request ${exchange?.id}`;
     assert.ok(!this.isClosing, `${shown}: an answer after the last one`);
     assert.ok(exchange !== undefined && exchange.firstSentAt >= 0, `${shown}: an answer that nobody asked for`);
@@ -471,10 +476,7 @@ export class Client {
     exchange.receivedAt = this.#world.now();
     this.answered++;
     this.isClosing = answer.fields.includes('Connection: close');
-    if (answer.status !== 101) return;
-    this.isUpgraded = true;
-    const rest = this.reader.takeRest();
-    if (rest.length > 0) this.#tunnelReceived.push(rest);
+    this.isUpgraded = answer.status === 101;
   }
 
   #ended(how: 'FIN' | 'RST'): void {

@@ -3,7 +3,7 @@
  *
  * Most are small and harmless, as in life; each of the others is common enough to come up in every few hundred.
  *
- * Next: answer-reader.ts
+ * Next: simulated-site.ts
  */
 
 import { invalidRequests } from '../http/request/corpus.ts';

@@ -9,7 +9,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Answer } from './answer-reader.ts';
+import type { StrictResponse } from '../support/strict-responses.ts';
 import type { Client, VerdictSettings } from './client.ts';
 import { type Exchange, type ExpectedAnswer, isLastOfStop } from './exchange.ts';
 
@@ -39,7 +39,7 @@ export function judgeContinue(exchange: Exchange): void {
 }
 
 /** Answers which kind it is; throws where it must not be. */
-export function judgeAnswer(client: Client, exchange: Exchange, answer: Answer, world: Circumstances): string {
+export function judgeAnswer(client: Client, exchange: Exchange, answer: StrictResponse, world: Circumstances): string {
   const shown = `request ${exchange.id} (${exchange.deed}) got ${answer.status}`;
   const { settings } = world;
   if (exchange.invalid !== null && answer.status === exchange.invalid.status) {
@@ -65,14 +65,14 @@ export function judgeAnswer(client: Client, exchange: Exchange, answer: Answer, 
 }
 
 /** The words of a refusal that the connection makes by itself, if it is one. */
-function refusalIn({ method, answer: expected, begunAt }: Exchange, { status, body }: Answer): string | null {
+function refusalIn({ method, answer: expected, begunAt }: Exchange, { status, body }: StrictResponse): string | null {
   if (status !== 400 && status !== 408 && status !== 503) return null;
   const isToHead = method === 'HEAD' && begunAt >= 0;
   if (status === expected?.status && (isToHead || body.equals(expected.body))) return null;
   return isToHead && status === 503 ? 'Service Unavailable\n' : String(body);
 }
 
-function checkRefusal(answer: Answer, shown: string): void {
+function checkRefusal(answer: StrictResponse, shown: string): void {
   assert.ok(answer.fields.includes(CLOSE), `${shown}, and the connection goes on`);
 }
 
@@ -123,7 +123,7 @@ function checkReason(client: Client, exchange: Exchange, reason: string, shown: 
 function compare(
   expected: ExpectedAnswer,
   exchange: Exchange,
-  answer: Answer,
+  answer: StrictResponse,
   shown: string,
   world: Circumstances,
 ): void {
@@ -139,7 +139,7 @@ function compare(
 }
 
 /** The Date is of a moment between the request and now. */
-function checkDate(exchange: Exchange, answer: Answer, shown: string, world: Circumstances): void {
+function checkDate(exchange: Exchange, answer: StrictResponse, shown: string, world: Circumstances): void {
   const dates = answer.fields.filter((field) => field.startsWith('Date: '));
   assert.equal(dates.length, 1, shown);
   const date = Date.parse((dates[0] as string).slice('Date: '.length));
@@ -152,7 +152,7 @@ function checkDate(exchange: Exchange, answer: Answer, shown: string, world: Cir
 function checkClose(
   client: Client,
   exchange: Exchange,
-  answer: Answer,
+  answer: StrictResponse,
   shown: string,
   settings: VerdictSettings,
   world: Circumstances,
@@ -187,7 +187,7 @@ function leavesBody(exchange: Exchange, settings: VerdictSettings): boolean {
 /** Why the connection was allowed to end now. Throws where it was not. */
 export function excuseFor(client: Client, how: 'FIN' | 'RST', world: Circumstances): string {
   const exchange = client.script[client.answered];
-  const isAnswering = client.reader.hasRest;
+  const isAnswering = client.reader.isInside;
   if (client.wasBroken) return 'broken by the kernel';
   if (client.isClosing && !isAnswering) return 'after the last answer';
   const excuse = excuseOfServer(client, exchange, world) ?? excuseOfClient(client, exchange, world);
