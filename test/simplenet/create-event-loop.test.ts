@@ -15,7 +15,7 @@ import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM } from '../../simplenet/kernel/ab
 import { libc } from '../../simplenet/kernel/libc.ts';
 import { noUring } from '../support/backends.ts';
 
-test('the backend is what the program says, or else the environment, or else what suits most', {
+test('the backend is the option, or else the environment, or else auto', {
   skip: noUring,
 }, async (t) => {
   const { SIMPLENET_BACKEND } = process.env;
@@ -43,7 +43,7 @@ test('the backend is what the program says, or else the environment, or else wha
   t.throws(() => createEventLoop({ backend: 'toString' as 'auto' }), RangeError);
 });
 
-test('a kernel that does not give it: the error says so, and what to do', async (t) => {
+test('the error of an unavailable io_uring says what to do', async (t) => {
   for (const [error, message] of [
     [
       ENOSYS,
@@ -70,7 +70,7 @@ test('other errors are passed on as they are', async (t) => {
   t.throws(() => createEventLoop({ backend: 'io_uring', tickMs: 0 }), /^tickMs must be an integer >= 1/);
 });
 
-test('why it is forbidden: what the system says of it', async (t) => {
+test('the error says what forbids io_uring', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-uring-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'io_uring_disabled');

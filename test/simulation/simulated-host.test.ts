@@ -58,7 +58,7 @@ test('a watch is called for as long as its fd is readable', (t) => {
   t.end();
 });
 
-test('who wants to be called again is called, readable or not', (t) => {
+test('a callback that returns true is called again, readable or not', (t) => {
   const { host, epoll, send, receive } = world();
   let calls = 0;
   host.watch(epoll, () => {
@@ -135,7 +135,7 @@ test('alarms go off when nothing else is left, in the order of their time', (t) 
   t.end();
 });
 
-test('advance makes alarms due, and they mix with what else happens', (t) => {
+test('advance makes alarms due, and they mix with other events', (t) => {
   const seen = new Set<string>();
   for (let seed = 1; seed <= 20; seed++) {
     const { kernel, epoll, send, receive } = world();

@@ -234,7 +234,7 @@ test('accounts: leaks and calls', (t) => {
   t.end();
 });
 
-test('a call that nobody could end does not hang', (t) => {
+test('a call that could never return does not hang', (t) => {
   const { kernel, listener, client, server } = connected({}, 0);
   const { libc } = kernel;
   t.throws(() => libc.recv(server, Buffer.alloc(1), 0, 1, 0), /recv would block for ever \(tcp socket, connected/);
@@ -275,7 +275,7 @@ test('blocking calls wait for the wire', (t) => {
   t.end();
 });
 
-test('addresses that do not answer, and networks that cannot be reached', (t) => {
+test('addresses without a host, and networks that cannot be reached', (t) => {
   const kernel = new SimulatedKernel();
   const { libc } = kernel;
   const silent = encodeSocketAddress({ address: '192.0.2.1', port: 80 });
@@ -341,7 +341,7 @@ test('the wire: nothing arrives before it is delivered, then all of it in order'
   t.end();
 });
 
-test('the wire: connect takes its time, and the listener hears of it at the same moment', (t) => {
+test('the wire: connect takes time, and the listener is readable at the same moment', (t) => {
   const { kernel, listener } = connected({ faults: { delayedDelivery: 1 } });
   const { libc } = kernel;
   const client = libc.socket(AF_INET, SOCK_STREAM | NONBLOCK, 0);
@@ -538,7 +538,7 @@ const faultTests: Readonly<Record<string, (t: Test, fault: keyof SimulatedFaults
   },
 };
 
-test('each fault happens where it is asked for', (t) => {
+test('each fault happens at the call for which it is planned', (t) => {
   t.same(Object.keys(faultTests).sort(), Object.keys(noFaults).sort(), 'each has a test');
   t.same(Object.keys(allFaults).sort(), Object.keys(noFaults).sort());
   t.ok(Object.values(allFaults).every((probability) => probability > 0 && probability < 1));
@@ -561,7 +561,7 @@ test('breakConnection destroys one connection, and only a connection', (t) => {
   t.end();
 });
 
-test('what is not simulated is refused', (t) => {
+test('calls that are not simulated are refused', (t) => {
   const { kernel, server } = connected();
   const { libc } = kernel;
   t.throws(() => libc.recv(server, Buffer.alloc(1), 0, 1, 0x100), /flags 100 are not simulated/);
@@ -690,7 +690,7 @@ function storm(
   return { log, problems };
 }
 
-test('the same seed gives the same answers, another seed gives others', (t) => {
+test('the same seed gives the same results, another seed gives others', (t) => {
   for (let seed = 1; seed <= 5; seed++) t.same(storm(seed, allFaults).log, storm(seed, allFaults).log);
   t.notSame(storm(1, allFaults).log, storm(2, allFaults).log);
   t.end();

@@ -106,7 +106,7 @@ test('limits that make no sense are refused', async (t) => {
   }
 });
 
-test('a stream taken over from a process that keeps its socket is heard of no more once it is closed', async (t) => {
+test('an adopted stream whose socket another process shares gets no more events once it is closed', async (t) => {
   const counting = new CountingLibc();
   const loop = new EpollLoop(counting.libc, nodeHost, defaultLoopLimits);
   t.teardown(() => loop.close());
@@ -123,7 +123,7 @@ test('a stream taken over from a process that keeps its socket is heard of no mo
   t.equal(counting.take().epoll_wait, undefined, 'close(2) alone would have left it in the epoll set');
 });
 
-test('what cannot be taken over stays what it was', async (t) => {
+test('a socket that cannot be adopted is not changed', async (t) => {
   const table = { ...libc };
   const loop = new EpollLoop(table, nodeHost, defaultLoopLimits);
   t.teardown(() => loop.close());
@@ -167,7 +167,7 @@ test('a socket that was made for nothing is closed', async (t) => {
   t.same(counting.violations, []);
 });
 
-test('an exception in epoll_wait is no refusal of the kernel: it is raised, and the loop goes on', async (t) => {
+test('an exception in epoll_wait is not a refusal of the kernel: it is raised, and the loop goes on', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   const recorder = new Recorder(echo);
   const { address } = world.loop.listen(world.anyAddress, () => recorder);
@@ -185,7 +185,7 @@ test('an exception in epoll_wait is no refusal of the kernel: it is raised, and 
   await world.close();
 });
 
-test('what epoll tells of a descriptor that nobody has is passed over', async (t) => {
+test('an event of a descriptor without a member is ignored', async (t) => {
   // epoll(7): one that was closed here while another process holds it as well stays in the set.
   const loop = new EpollLoop(libc, nodeHost, defaultLoopLimits);
   t.teardown(() => loop.close());
@@ -199,7 +199,7 @@ test('what epoll tells of a descriptor that nobody has is passed over', async (t
   client.destroy();
 });
 
-test('who keeps the process alive: what is open, as long as the loop is not unref’ed', async (t) => {
+test('open members keep the process alive, unless the loop is unref’ed', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   const { loop, host } = world;
   t.notOk(host.isAlive(), 'an empty loop');

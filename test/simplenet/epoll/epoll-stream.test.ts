@@ -27,7 +27,7 @@ async function simulated(): Promise<{ world: SimulatedWorld; stream: Stream; rec
   return { world, stream: recorder.stream as Stream, recorder, peer };
 }
 
-test('a kernel that is short of memory is no reason to give a connection up', async (t) => {
+test('a kernel that is short of memory does not end a connection', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   const { send } = world.kernel.libc;
   world.kernel.libc.send = () => -ENOMEM;
@@ -43,7 +43,7 @@ test('a kernel that is short of memory is no reason to give a connection up', as
   await world.close();
 });
 
-test('when the process ends, the kernel gets what is queued, as far as it has room', async (t) => {
+test('when the process ends, queued bytes are sent as far as the kernel has room', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   const early = new Recorder();
   early.stream = world.loop.connect({ address: '127.0.0.1', port: 9 }, early);
@@ -68,7 +68,7 @@ test('when the process ends, the kernel gets what is queued, as far as it has ro
   await world.close();
 });
 
-test('a shutdown that fails ends the stream with what it said', async (t) => {
+test('a shutdown that fails ends the stream with its error', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   const { shutdown } = world.kernel.libc;
   world.kernel.libc.shutdown = () => -107; // ENOTCONN: the connection has just been reset
@@ -81,7 +81,7 @@ test('a shutdown that fails ends the stream with what it said', async (t) => {
   await world.close();
 });
 
-test('room to send when nothing is queued is no news', async (t) => {
+test('room to send is ignored when nothing is queued', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   (stream as unknown as EpollMember).onEvents(EPOLLOUT, 0);
   t.equal(recorder.drains, 0);
@@ -90,7 +90,7 @@ test('room to send when nothing is queued is no news', async (t) => {
   await world.close();
 });
 
-test('a deadline that is due when another one’s callback has closed its stream is not told', async (t) => {
+test('a due deadline is not reported if another callback has closed its stream', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   const streams: Stream[] = [];
   const told: number[] = [];
@@ -133,7 +133,7 @@ test('a peer that is found stuck when its stream has just been closed is not res
   await world.close();
 });
 
-test('what a parked stream is told changes nothing until it is resumed', async (t) => {
+test('calls on a parked stream change nothing until it is resumed', async (t) => {
   const { world, stream, recorder, peer } = await simulated();
   stream.pause();
   stream.end();
@@ -150,7 +150,7 @@ test('what a parked stream is told changes nothing until it is resumed', async (
   await world.close();
 });
 
-test('a Unix peer that closes both ways while our answer is under way', async (t) => {
+test('a Unix peer that closes both directions while we send', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   const recorder = new Recorder({ onEnd: () => {} });
   const listener = world.loop.listen({ path: '\0simulated' }, () => recorder);

@@ -121,7 +121,7 @@ t.test('an epoll descriptor can be watched itself', async (t) => {
   t.same(events(outer), [[inner.fd, abi.EPOLLIN]]);
 });
 
-t.test('what the kernel refuses', async (t) => {
+t.test('errors of the kernel are thrown as SystemError', async (t) => {
   const [, server] = connectedPair(t);
   const epoll = closing(t, new Epoll());
   epoll.add(server.fd, abi.EPOLLIN);
@@ -166,7 +166,7 @@ t.test('wait takes its time, and no more', async (t) => {
   t.ok(performance.now() - startedAt >= 29);
 });
 
-t.test('a signal in the middle of a wait is no event, and makes it no longer', async (t) => {
+t.test('a signal in the middle of a wait is not an event, and does not make the wait longer', async (t) => {
   const timeouts: number[] = [];
   const epoll_wait: Libc['epoll_wait'] = (fd, words, most, timeoutMs) => {
     libc.epoll_wait(fd, words, most, Math.min(timeoutMs, 10)); // ten milliseconds pass, and then comes a signal

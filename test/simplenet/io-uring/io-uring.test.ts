@@ -1,5 +1,5 @@
 /**
- * The ring on the real kernel: what is asked for is done, none of it is lost when a ring is full, and what cannot be had is said.
+ * The ring on the real kernel: requests are done, none is lost when a ring is full, and errors say what is not available.
  *
  * Next: buffer-ring.test.ts
  */
@@ -56,7 +56,7 @@ function nextOf(ring: IoUring, fd: number): [tag: number, result: number] {
   }
 }
 
-test('files: read and write, at places beyond 4 GiB too, and where the file stands', { skip }, async (t) => {
+test('files: read and write, also at offsets beyond 4 GiB and at the position of the file', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-uring-'));
   const fd = openSync(join(folder, 'sparse'), 'w+');
   t.teardown(() => {
@@ -128,7 +128,7 @@ test('a kernel that takes none of them: they wait, in their order, however many 
   }
 });
 
-test('what waits for room points to where it should', { skip }, async (t) => {
+test('requests that wait for room keep their addresses', { skip }, async (t) => {
   const table = { ...libc };
   const ring = open(t, { entries: 1, libc: table });
   const { ours, theirs } = connectedPair(t);
@@ -232,7 +232,7 @@ test('a closed ring has no news, and is closed once', { skip }, async (t) => {
   t.same(counting.violations, []);
 });
 
-test('where it cannot be had, the constructor says why and leaves nothing behind', { skip }, async (t) => {
+test('if io_uring is not available, the constructor says why and leaves nothing open', { skip }, async (t) => {
   const FEATURES_AT = 20;
   const failures: Readonly<Record<string, [Partial<typeof libc>, { code: string; syscall: string }]>> = {
     'it is forbidden': [{ io_uring_setup: () => -EPERM }, { code: 'EPERM', syscall: 'io_uring_setup' }],

@@ -8,7 +8,7 @@ import { test } from 'tap';
 import { MAX_PIECE_BYTES, type Piece, SendMemory } from '../../../simplenet/io-uring/send-memory.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
 
-test('a piece has room for what was asked for, and less than twice as much', async (t) => {
+test('a piece has room for the requested length, and less than twice as much', async (t) => {
   const memory = new SendMemory(libc);
   for (const [asked, room] of [
     [1, 1_024],
@@ -39,7 +39,7 @@ test('bytes are added as long as there is room, and copied', async (t) => {
   t.equal(piece.byteLength, 1_024);
 });
 
-test('what was given away stays as it is', async (t) => {
+test('owned bytes are not copied', async (t) => {
   const memory = new SendMemory(libc);
   const bytes = Buffer.alloc(2_000, 'x');
   const piece = memory.own(bytes, 100, 1_500);

@@ -75,7 +75,7 @@ function scene(t: Test): Scene {
 /** The loop that takes it over closes it. */
 const listening = (): NetSocket => NetSocket.listenOn(anyPort);
 
-test('a connection that failed before it was taken is no reason to stop', { skip }, async (t) => {
+test('a listener goes on after a connection that failed before it was accepted', { skip }, async (t) => {
   const { loop, recorders, onConnection, connect, answer } = scene(t);
   const { address } = loop.listen(anyPort, onConnection);
   answer(-ECONNABORTED);
@@ -92,7 +92,7 @@ test('an error that no waiting can mend closes the listener and is raised', { sk
   t.match(raised, [{ code: 'EINVAL', syscall: 'accept4', ...address }]);
 });
 
-test('a listener that rests takes what waits when the rest is over, or when a descriptor comes free', {
+test('a resting listener accepts waiting connections when the rest ends, or when a descriptor comes free', {
   skip,
 }, async (t) => {
   const { loop, recorders, onConnection, connect, answer } = scene(t);
@@ -114,7 +114,7 @@ test('a listener that rests takes what waits when the rest is over, or when a de
   await until(() => recorders.length >= 3);
 });
 
-test('a listener that is closed lets nobody in from then on; one that others may hold goes on for them', {
+test('a closed listener accepts no more connections; a shared socket goes on for other processes', {
   skip,
 }, async (t) => {
   const { loop, onConnection } = scene(t);

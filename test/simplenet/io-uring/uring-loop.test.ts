@@ -143,7 +143,7 @@ for (const [what, sizes] of Object.entries(tight)) {
   });
 }
 
-test('nobody counts on a buffer that was given back: not the kernel, not a program', { skip }, async (t) => {
+test('neither the kernel nor a program reads a buffer that was given back', { skip }, async (t) => {
   const sizes = { receiveBuffers: 8, receiveBufferBytes: 2_048 };
   const loop = loopOf(sizes);
   poison(loop);
@@ -212,7 +212,7 @@ test('a loop that is closed with everything under way closes all of it, once', {
   t.same(openDescriptors(), before);
 });
 
-test('what the kernel is too short of memory to take is offered again', { skip }, async (t) => {
+test('requests that the kernel is too short of memory to take are handed over again', { skip }, async (t) => {
   const table = { ...libc };
   const loop = loopOf({}, table);
   const streams: Stream[] = [];
@@ -233,7 +233,7 @@ test('what the kernel is too short of memory to take is offered again', { skip }
   await closed(loop);
 });
 
-test('an exception while bytes are handed over ends that stream, also where nothing else happens', {
+test('an exception while bytes are handed over ends that stream, even if nothing else happens', {
   skip,
 }, async (t) => {
   const table = { ...libc };
@@ -270,7 +270,7 @@ test('a port that is closed in the tick that opened it counts once', { skip }, a
   await closed(loop);
 });
 
-test('a datagram port that is closed while it waits hears no more', { skip }, async (t) => {
+test('a UDP port that is closed while datagrams wait receives no more', { skip }, async (t) => {
   const loop = loopOf();
   const seen: string[] = [];
   const port = loop.bindUdp(anyPort, { onMessage: (_port, bytes) => void seen.push(bytes.toString()) });

@@ -46,7 +46,7 @@ function setup() {
 
 const bytes = Buffer.alloc(70_000, 'x');
 
-test('what is gathered while a send is in the kernel goes with the next one', async (t) => {
+test('bytes gathered while a send is in the kernel go with the next one', async (t) => {
   const { output, sends, send } = setup();
   t.ok(output.gather(bytes, 100, false));
   t.equal(output.prepare(), 100);
@@ -95,7 +95,7 @@ test('128 KiB are gathered, and not a byte more', async (t) => {
   t.equal(output.queuedBytes, 0, 'for the program they are sent');
 });
 
-test('the queue comes behind what was gathered, and nothing is gathered beside it', async (t) => {
+test('queued bytes are sent after gathered ones, and nothing is gathered while bytes are queued', async (t) => {
   const { output, send } = setup();
   output.gather(bytes, 5, false);
   output.push(bytes, 20_000, true);
@@ -112,7 +112,7 @@ test('the queue comes behind what was gathered, and nothing is gathered beside i
   t.equal(output.queuedBytes, 20_000);
 });
 
-test('dropped bytes keep their memory until the kernel has answered', async (t) => {
+test('dropped bytes keep their memory until their send has completed', async (t) => {
   const { output, memory, send } = setup();
   output.gather(bytes, 100, false);
   output.prepare();

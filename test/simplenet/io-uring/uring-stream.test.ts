@@ -125,7 +125,7 @@ async function scene(t: Test, reaction: Partial<StreamHandler> = {}, address?: S
 const EFAULT = 14;
 const ECONNRESET = 104;
 
-test('what was on its way when it was paused is kept: in order, and the end behind it', { skip }, async (t) => {
+test('bytes that arrive during a pause are held in order, with the end behind them', { skip }, async (t) => {
   const sent = pattern(10 * RECEIVE_BUFFER_BYTES + 1);
   const { stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
   peer.writeAll(sent);
@@ -143,7 +143,7 @@ test('what was on its way when it was paused is kept: in order, and the end behi
   t.equal(recorder.ends, 1);
 });
 
-test('a stream that what was held brings to its end is gone once', { skip }, async (t) => {
+test('a stream that ends while held bytes are delivered is disposed of once', { skip }, async (t) => {
   const sent = pattern(5 * RECEIVE_BUFFER_BYTES);
   const { loop, stream, recorder, peer } = await scene(t, {
     onData(self) {
@@ -203,7 +203,7 @@ test('hasInput knows of bytes that the kernel has given away: in the ring, and h
 });
 
 for (const endsAtBreak of [false, true]) {
-  test(`a break behind what is held ${endsAtBreak ? 'ends a stream that asks for that' : 'is told behind it'}`, {
+  test(`a break behind held bytes ${endsAtBreak ? 'ends a stream with endsAtBreak' : 'is reported after them'}`, {
     skip,
   }, async (t) => {
     const { stream, recorder, peer } = await scene(t, {
@@ -229,7 +229,7 @@ for (const endsAtBreak of [false, true]) {
   });
 }
 
-test('what is held goes with a stream that is closed', { skip }, async (t) => {
+test('held bytes are dropped when the stream is closed', { skip }, async (t) => {
   const { loop, stream, recorder, peer } = await scene(t, { onData: (self) => self.pause() });
   peer.writeAll(pattern(5 * RECEIVE_BUFFER_BYTES));
   await until(() => recorder.chunks.length === 1);
@@ -278,7 +278,7 @@ test('bytes that write took arrive although the stream is closed at once, even i
   t.equal(recorder.error, null);
 });
 
-test('what write took is sent after close, what it put off is dropped', { skip }, async (t) => {
+test('gathered bytes are sent after close, queued ones are dropped', { skip }, async (t) => {
   const { stream, recorder, read, readAll } = await scene(t);
   t.ok(stream.write(pattern(MUCH)));
   await until(() => stream.queuedBytes > 0);
@@ -388,7 +388,9 @@ test('when the process ends while a share of much is on its way, the rest follow
   t.ok(read.bytes.equals(sent), `${read.bytes.length} bytes`);
 });
 
-test('when the process ends, what the kernel has no room for is lost, with all behind it', { skip }, async (t) => {
+test('when the process ends, bytes for which the kernel has no room are lost, with all behind them', {
+  skip,
+}, async (t) => {
   const { loop, stream, read, readAll } = await scene(t);
   stream.writeOwned(pattern(500_000));
   stream.write(Buffer.from('behind it'));
@@ -399,7 +401,7 @@ test('when the process ends, what the kernel has no room for is lost, with all b
   t.ok(read.bytes.equals(pattern(500_000).subarray(0, length)));
 });
 
-test('when the process ends, a stream that was closed sends what write took, and not what it put off', {
+test('when the process ends, a closed stream sends gathered bytes, and not queued ones', {
   skip,
 }, async (t) => {
   const { loop, stream, read, readAll } = await scene(t, {}, { address: '127.0.0.1', port: 0 });
@@ -434,7 +436,7 @@ test('abort ends the wait', { skip }, async (t) => {
   t.equal(read.error, -ECONNRESET);
 });
 
-test('a stream that is aborted while it sends to a peer that does not read is gone', { skip }, async (t) => {
+test('a stream that is aborted while it sends to a peer that does not read is disposed of', { skip }, async (t) => {
   const { loop, stream, recorder } = await scene(t);
   for (let i = 0; i < 5; i++) stream.write(pattern(MUCH));
   await quiet();
@@ -443,7 +445,7 @@ test('a stream that is aborted while it sends to a peer that does not read is go
   t.equal(loop.openCount, 1);
 });
 
-test('where abort finds room for a part, nothing follows that part', { skip }, async (t) => {
+test('if abort finds room for a part of the output, nothing is sent after that part', { skip }, async (t) => {
   const { loop, stream, recorder, read, readAll } = await scene(t);
   const { take } = loop.ring;
   loop.ring.take = () => {
@@ -466,7 +468,7 @@ test('where abort finds room for a part, nothing follows that part', { skip }, a
   t.ok(read.bytes.equals(sent.subarray(0, length)));
 });
 
-test('a write that the kernel does not take counts as queued, and onDrain tells when it has', { skip }, async (t) => {
+test('a write that the kernel does not take counts as queued, and onDrain reports when it has', { skip }, async (t) => {
   const { stream, recorder, readAll, read } = await scene(t);
   t.ok(stream.writeOwned(Buffer.alloc(0)), 'nothing is sent at once');
   t.ok(stream.write(pattern(MUCH)));
@@ -534,7 +536,7 @@ test('a send that could not be done just then is done again; any other failure e
   t.match(recorder.error, { code: 'EFAULT', syscall: 'send' });
 });
 
-test('a paused stream learns that its peer has broken off', { skip }, async (t) => {
+test('a paused stream ends when its connection breaks', { skip }, async (t) => {
   const { stream, recorder, peer } = await scene(t);
   stream.pause();
   await quiet();
@@ -543,7 +545,7 @@ test('a paused stream learns that its peer has broken off', { skip }, async (t) 
   t.match(recorder.error, { code: 'ECONNRESET' });
 });
 
-test('a Unix peer that closes both ways while our answer is under way', { skip }, async (t) => {
+test('a Unix peer that closes both directions while we send', { skip }, async (t) => {
   const { recorder, peer } = await scene(t, { onEnd: () => {} }, { path: `\0simplenet-uring-${process.pid}` });
   peer.shutdown('write');
   await until(() => recorder.ends === 1);
@@ -554,7 +556,7 @@ test('a Unix peer that closes both ways while our answer is under way', { skip }
   t.match(recorder.error, { code: 'EPIPE' });
 });
 
-test('a Unix peer that has closed is heard to the end by a stream that was paused', { skip }, async (t) => {
+test('a paused stream receives all bytes of a Unix peer that has closed', { skip }, async (t) => {
   const { stream, recorder, peer } = await scene(t, {}, { path: `\0simplenet-uring-paused-${process.pid}` });
   stream.pause();
   await quiet();
@@ -567,7 +569,7 @@ test('a Unix peer that has closed is heard to the end by a stream that was pause
   t.equal(recorder.received.toString(), 'last words');
 });
 
-test('a shutdown that fails ends the stream with what it said', { skip }, async (t) => {
+test('a shutdown that fails ends the stream with its error', { skip }, async (t) => {
   const { libc: table, stream, recorder } = await scene(t);
   table.shutdown = () => -107; // ENOTCONN: the connection has just been reset
   recorder.calling(() => stream.end());
@@ -575,7 +577,7 @@ test('a shutdown that fails ends the stream with what it said', { skip }, async 
   t.match(recorder.error, { code: 'ENOTCONN', syscall: 'shutdown' });
 });
 
-test('a hang-up that was told while the stream was paused is not forgotten', { skip }, async (t) => {
+test('a hang-up that was reported while the stream was paused takes effect later', { skip }, async (t) => {
   const address = { path: `\0simplenet-${process.pid}-hang-up` };
   const { stream, recorder, peer } = await scene(t, { onEnd: () => {} }, address);
   recorder.calling(() => stream.pause());
@@ -612,7 +614,7 @@ test('bytes that call themselves longer than they are are no way to other memory
   await until(() => recorder.isClosed);
 });
 
-test('a stream that sends much takes one buffer at a time, and others are heard', { skip }, async (t) => {
+test('a stream whose peer sends much takes one buffer at a time, and others receive, too', { skip }, async (t) => {
   const { loop, stream, peer, recorder } = await scene(t);
   const sender = NetSocket.connectTo(stream.localAddress);
   t.teardown(() => sender.close());

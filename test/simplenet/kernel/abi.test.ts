@@ -61,7 +61,7 @@ function importedOn(claim: Readonly<Record<string, string>>): string {
   return child.stdout.trim() || child.stderr;
 }
 
-t.test('an import where nothing can work says so at once', async (t) => {
+t.test('an import on an unsupported platform fails at once', async (t) => {
   t.match(importedOn({ platform: 'darwin' }), /^simplenet calls the Linux kernel directly .* this is darwin on /);
   t.match(importedOn({ arch: 'riscv64' }), /this is linux on riscv64\.$/);
 });

@@ -68,7 +68,7 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
   t.same(openDescriptors(), before);
 });
 
-t.test('strings: what C would cut short is refused, and any other reaches the kernel whole', async (t) => {
+t.test('strings: a string that C would cut is refused, and any other reaches the kernel whole', async (t) => {
   t.throws(() => libc.open('/dev/null\0.txt', abi.O_RDONLY), TypeError);
   t.throws(() => libc.if_nametoindex('lo\0'), TypeError);
   const fickle = { toString: () => '/dev/null', includes: () => false } as unknown as string;

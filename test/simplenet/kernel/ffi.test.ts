@@ -64,7 +64,7 @@ t.test('no koffi at all', async (t) => {
   t.match(cause, /Cannot find module 'koffi'/);
 });
 
-t.test('Bun and Deno are told at import that they cannot be used', async (t) => {
+t.test('an import in Bun or Deno fails, and says that they are not supported', async (t) => {
   const path = new URL('index.js', LIBRARY).pathname;
   const fakes = {
     Bun: "Object.defineProperty(process.versions, 'bun', { value: '1.0.0' })",

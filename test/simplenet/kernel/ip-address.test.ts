@@ -265,7 +265,7 @@ t.test('random bytes: there and back, and Node understands the text', async (t) 
   t.same(wrong, []);
 });
 
-t.test('random text: Node agrees on what is an address', async (t) => {
+t.test('random text: Node agrees whether it is an address', async (t) => {
   const random = new Random(2);
   const pieces4 = ['.', '.', '.', '0', '1', '9', '25', '255', '256', '01', '', 'a', ' ', '-1', '1e1'];
   const pieces6 = [':', ':', ':', '::', '0', '1', 'ffff', 'ABCD', '00001', 'g', '1.2.3.4', '1.2.3', '', ' ', '.'];

@@ -174,7 +174,7 @@ for (const name of Object.keys(rows) as Name[]) {
   });
 }
 
-t.test('what is refused is refused with a TypeError or a RangeError that says what is wrong', async (t) => {
+t.test('invalid arguments throw a TypeError or a RangeError that says what is wrong', async (t) => {
   const eight = new Uint8Array(8);
   const refusals: readonly [Name, readonly unknown[], Error][] = [
     ['recv', [1.5, eight, 0, 8, 0], new TypeError('a file descriptor must be an integer, not 1.5')],
@@ -234,7 +234,7 @@ t.test('no bytes have no address', async (t) => {
   t.equal(libc.addressOf(new Uint8Array(new ArrayBuffer(8), 4), 2, 2) % 8, 6);
 });
 
-t.test('what was not mapped here is not unmapped', async (t) => {
+t.test('munmap unmaps only what mmap has mapped', async (t) => {
   t.equal(libc.munmap({ memory: new ArrayBuffer(8) }), -abi.EINVAL);
   const mapping = { memory: null };
   t.equal(libc.mmap(mapping, 4096, -1, 0), -abi.EBADF);
@@ -286,7 +286,7 @@ t.test(
   },
 );
 
-t.test('a descriptor that is not open is answered EBADF', async (t) => {
+t.test('a descriptor that is not open returns EBADF', async (t) => {
   const before = openDescriptors();
   const unopened = libc.open('/dev/null', abi.O_RDONLY | abi.O_CLOEXEC);
   t.equal(libc.close(unopened), 0);
@@ -317,7 +317,7 @@ t.test('a descriptor that is not open is answered EBADF', async (t) => {
   t.same(openDescriptors(), before);
 });
 
-t.test('a call that fails answers its own errno, whatever failed before', async (t) => {
+t.test('a call that fails returns its own errno, whatever failed before', async (t) => {
   const file = libc.open('/dev/null', abi.O_RDONLY | abi.O_CLOEXEC);
   const socket = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
   const other = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
@@ -488,7 +488,7 @@ t.test('small arrays, which V8 keeps on its moving heap, get their bytes at ever
   t.pass('2000 rounds');
 });
 
-t.test('what the kernel writes through the other pointers stays within the room it was told', async (t) => {
+t.test('the kernel writes through the other pointers only within the given length', async (t) => {
   const listener = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
   const epoll = libc.epoll_create1(abi.EPOLL_CLOEXEC);
   const receiver = libc.socket(abi.AF_INET, abi.SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);

@@ -74,14 +74,14 @@ t.test('above the hard limit, with the privilege to raise it', async (t) => {
   t.same(limit, { soft: 5000n, hard: 5000n });
 });
 
-t.test('what the kernel refuses', async (t) => {
+t.test('errors of the kernel are thrown as SystemError', async (t) => {
   t.throws(() => raiseOpenFileLimit(5000, { ...libc, getrlimit: () => -22 }), { code: 'EINVAL', syscall: 'getrlimit' });
   const { table } = playing({ soft: 1024n, hard: 4096n }, false);
   table.setrlimit = () => -EPERM;
   t.throws(() => raiseOpenFileLimit(5000, table), { name: 'SystemError', code: 'EPERM', syscall: 'setrlimit' });
 });
 
-t.test('what is no number of files', async (t) => {
+t.test('an invalid number of files is refused', async (t) => {
   for (const wanted of [1.5, Number.NaN, Infinity, 'many', undefined]) {
     const { table, sets } = playing({ soft: 1024n, hard: 4096n }, false);
     t.throws(() => raiseOpenFileLimit(wanted as number, table), Error, String(wanted));
@@ -109,7 +109,7 @@ t.test('in a process: the limit is really raised', skip ?? {}, async (t) => {
   t.equal(limited(100, 200, `${READ} ${lower} console.log(now(), raiseOpenFileLimit(150), now());`), '64 150 150\n');
 });
 
-t.test('in a process: what the answer says is in force, and the descriptors can be used', skip ?? {}, async (t) => {
+t.test('in a process: the returned limit is in force, and the descriptors can be used', skip ?? {}, async (t) => {
   const program = `${READ}
     const answer = raiseOpenFileLimit(300);
     let opened = 0;

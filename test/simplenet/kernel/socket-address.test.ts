@@ -75,7 +75,7 @@ t.test('every port', async (t) => {
   t.same(wrong, []);
 });
 
-t.test('a scope is a number, or the name of an interface that somebody can look up', async (t) => {
+t.test('a scope is a number, or the name of an interface that `indexOfInterface` looks up', async (t) => {
   const asked: string[] = [];
   const indexOfInterface = (name: string) => {
     asked.push(name);
@@ -98,7 +98,7 @@ t.test('a scope is a number, or the name of an interface that somebody can look 
   t.throws(() => encodeSocketAddress({ address: 'fe80::1%eth0', port: 0 }, nobody), { message: 'no such interface' });
 });
 
-t.test('what is no address', async (t) => {
+t.test('an invalid address is refused', async (t) => {
   for (const port of [-1, 65_536, 1.5, Number.NaN, Infinity, '80', '', undefined, null, 80n, {}]) {
     t.throws(() => hex({ address: '1.2.3.4', port: port as number }), {
       name: 'RangeError',
@@ -142,7 +142,7 @@ t.test('the longest path, and one byte more', async (t) => {
   t.throws(() => hex({ path: 'ü'.repeat(54) }), { name: 'RangeError' }, 'bytes count, not characters');
 });
 
-t.test('what the kernel may write', async (t) => {
+t.test('addresses that the kernel may write', async (t) => {
   const buffer = Buffer.alloc(SOCKADDR_MAX_SIZE, 0xa5);
   t.same(decodeSocketAddress(buffer, 0), { path: '' }, 'nothing: an unbound Unix sender');
   buffer.writeUInt16LE(AF_UNIX, 0);
@@ -200,7 +200,7 @@ t.test('from people', async (t) => {
   }
 });
 
-t.test('what is no address', async (t) => {
+t.test('text that is not an address is null', async (t) => {
   const addresses = ['', '127.0.0.1', ':80', '80', 'localhost:80', '127.1:80', '127.0.0.1.:80', '127.0.0.1:80:80'];
   const brackets = ['[]:80', '[::1]', '[::1]80', '[::1]:', '[::1', '::1', '::1:80', '[127.0.0.1]:80', '[[::1]]:80'];
   const zones = ['[::1%]:80', '127.0.0.1%1:80'];

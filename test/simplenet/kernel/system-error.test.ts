@@ -133,7 +133,7 @@ t.test('every errno of Linux has its name', async (t) => {
   }
 });
 
-t.test('an errno that nobody knows', async (t) => {
+t.test('an unknown errno', async (t) => {
   t.match(new SystemError('any', -9999), { code: 'E9999', errno: -9999, message: /^any E9999: / });
 });
 

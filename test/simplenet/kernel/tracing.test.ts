@@ -405,7 +405,7 @@ t.test('stopping puts back the very same functions', async (t) => {
   t.equal(libc.recv, original.recv, 'stopping twice');
 });
 
-t.test('two traces at once both write, and ended in either order leave nobody writing', async (t) => {
+t.test('two traces at once both write, and none writes after both have ended, in either order', async (t) => {
   for (const isFirstEndedFirst of [false, true]) {
     const table = { ...libc };
     const lines: string[] = [];
@@ -440,29 +440,32 @@ t.test('a table that is an object with a state of its own can be traced', async 
   t.same(lines, ['epoll_create1(0) = 1']);
 });
 
-t.test('a reader that throws costs the call nothing: its exception is uncaught, and the answer is there', async (t) => {
-  const table: Libc = { ...libc, epoll_create1: () => 7 };
-  trace({
-    libc: table,
-    write() {
-      throw new Error('the disk is full');
-    },
-  });
-  const { nextTick } = process;
-  const ticks: (() => void)[] = [];
-  let answer = 0;
-  process.nextTick = (callback: () => void) => void ticks.push(callback);
-  try {
-    answer = table.epoll_create1(0);
-  } finally {
-    process.nextTick = nextTick;
-  }
-  t.equal(answer, 7, 'it may be a descriptor');
-  t.equal(ticks.length, 1);
-  t.throws(() => ticks[0]?.(), { message: 'the disk is full' });
-});
+t.test(
+  'a writer that throws does not affect the call: its exception is uncaught, and the result is returned',
+  async (t) => {
+    const table: Libc = { ...libc, epoll_create1: () => 7 };
+    trace({
+      libc: table,
+      write() {
+        throw new Error('the disk is full');
+      },
+    });
+    const { nextTick } = process;
+    const ticks: (() => void)[] = [];
+    let answer = 0;
+    process.nextTick = (callback: () => void) => void ticks.push(callback);
+    try {
+      answer = table.epoll_create1(0);
+    } finally {
+      process.nextTick = nextTick;
+    }
+    t.equal(answer, 7, 'it may be a descriptor');
+    t.equal(ticks.length, 1);
+    t.throws(() => ticks[0]?.(), { message: 'the disk is full' });
+  },
+);
 
-t.test('nobody told it where to write: standard error', async (t) => {
+t.test('without `write` the lines go to standard error', async (t) => {
   const written = t.capture(process.stderr, 'write', () => true);
   const table: Libc = { ...libc, close: () => 0 };
   trace({ libc: table });
@@ -471,7 +474,7 @@ t.test('nobody told it where to write: standard error', async (t) => {
   t.same(written.args(), [['close(5) = 0\n']]);
 });
 
-t.test('what the table refuses is refused all the same', async (t) => {
+t.test('a traced call refuses the same arguments', async (t) => {
   const lines: string[] = [];
   const stop = trace({ write: (line) => lines.push(line) });
   t.teardown(stop);
@@ -600,7 +603,7 @@ const conversation = `${importing('NetSocket, UdpSocket, Epoll, trace, libc, rai
   stop();
   console.log(lines.join('\\n'));`;
 
-t.test('strace sees the very same calls, in the same order, with the same bytes and answers', async (t) => {
+t.test('strace shows the same calls, in the same order, with the same bytes and results', async (t) => {
   if (!isInstalled('strace')) {
     t.pass('nothing to compare with', { skip: 'strace is not installed' });
     return;

@@ -159,7 +159,7 @@ t.test('a deadline that is moved, later or sooner, fires at the last one set', a
   t.ok(isInTime(sooner, at), String(sooner.firedAt));
 });
 
-t.test('short deadlines, set again and again, keep nobody else waiting', async (t) => {
+t.test('short deadlines, set again and again, do not delay others', async (t) => {
   const { host, deadlines } = setUp();
   const patient = new Patient(host);
   const at = host.time + 10;
@@ -234,7 +234,7 @@ t.test('a callback may set, move and remove whatever it likes', async (t) => {
   t.equal(host.pending, 0);
 });
 
-t.test('one that is removed and set anew within a sweep fires at its new time', async (t) => {
+t.test('a deadline that is removed and set again within a sweep passes at its new time', async (t) => {
   const { host, deadlines } = setUp();
   const at = host.time + 200;
   const other = new Patient(host);

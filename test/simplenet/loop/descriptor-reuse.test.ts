@@ -49,7 +49,7 @@ interface End {
 }
 
 for (const way of ['close', 'abort'] as const) {
-  test(`a callback ends others of its batch (${way}) while more are accepted: each hears its own bytes`, async (t) => {
+  test(`a callback ends others of its batch (${way}) while more are accepted: each gets its own bytes`, async (t) => {
     const before = openDescriptors();
     for (let round = 0; round < 10; round++) {
       const log = new DescriptorLog();

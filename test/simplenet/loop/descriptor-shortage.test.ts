@@ -98,7 +98,7 @@ for (const backend of backends) {
   });
 }
 
-test('a spare descriptor that others have snatched while it was lent is gone, and nothing is closed twice', async (t) => {
+test('if another thread takes the number of the spare descriptor, nothing is closed twice', async (t) => {
   const counting = new CountingLibc();
   const { open } = counting.libc;
   const spare = new SpareDescriptor(counting.libc);

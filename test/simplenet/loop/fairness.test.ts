@@ -129,7 +129,7 @@ function judge(sends: readonly Send[], check: (isFine: boolean, what: string) =>
   }
 }
 
-test('epoll: large answers go out by shares, in order, and cost no epoll_ctl while the kernel has room', async (t) => {
+test('epoll: large responses are sent by shares, in order, without epoll_ctl while the kernel has room', async (t) => {
   const body = Buffer.alloc(10 * SHARE);
   let drains = 0;
   const server = new SimulatedServer({
@@ -172,7 +172,7 @@ test('epoll: many small writes have their share, too', async (t) => {
   server.loop.close();
 });
 
-test('epoll: where the bytes of a turn are spent, only small writes go out at once', async (t) => {
+test('epoll: when the bytes of a turn are spent, only small writes are sent at once', async (t) => {
   const streams: Stream[] = [];
   const server = new SimulatedServer(
     { onData: (stream) => void streams.push(stream) },
@@ -257,7 +257,7 @@ test('epoll: news that waited for the next turn do not reach the next owner of t
   server.loop.close();
 });
 
-test('epoll: a deadline that is due is judged when a loop that has no time has heard everybody, and not before', async (t) => {
+test('epoll: a loop that is never quiet judges a due deadline after it has delivered to every member, and not before', async (t) => {
   const CLIENTS = 10;
   for (const isSilent of [false, true]) {
     const streams: Stream[] = [];
@@ -319,7 +319,7 @@ function realWorld(loopLimits: LoopLimits) {
   return { loop, clients, connect, close, pass };
 }
 
-test('io_uring: large answers are handed over by shares, no more in a turn than its budget', {
+test('io_uring: large responses are handed over by shares, no more in a turn than its budget', {
   skip: noUring,
 }, async (t) => {
   const body = Buffer.alloc(10 * SHARE);

@@ -78,7 +78,7 @@ for (const kind of backends) {
     t.equal(accepted(), 1);
   });
 
-  test(`where the kernel takes no filter, the listener does not wait (${kind})`, { skip }, async (t) => {
+  test(`if the kernel takes no filter, the listener does not wait (${kind})`, { skip }, async (t) => {
     const { table, loop, onConnection, connect, closing, accepted } = scene(t);
     table.setsockopt_fprog = (fd, option) => (option === SO_ATTACH_FILTER && fd > 0 ? -1 : 0);
     const listener = loop.listen(anyPort, onConnection);
@@ -100,7 +100,7 @@ for (const kind of backends) {
     t.doesNotThrow(() => connect(address, 1), 'and they go on listening');
   });
 
-  test(`a listener that is closed meanwhile tells at once (${kind})`, { skip }, async (t) => {
+  test(`onClosed of a listener that is closed while it waits is called at once (${kind})`, { skip }, async (t) => {
     const { loop, onConnection, closing } = scene(t);
     const listener = loop.listen(anyPort, onConnection);
     const closed = closing(listener, 60_000);

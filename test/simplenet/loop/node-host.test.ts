@@ -121,7 +121,7 @@ t.test('turnSoon calls once, though nothing is readable, and behind timers that 
   t.equal(order.length, 3, 'no call after close');
 });
 
-t.test('whoever has found something is asked again at once, a few times, and then Node goes on', async (t) => {
+t.test('a callback that returns true is called again at once, a few times, and then Node goes on', async (t) => {
   const { epoll, send } = watchable(t);
   const order: string[] = [];
   let calls = 0;
@@ -222,7 +222,7 @@ t.test('close within the callback', async (t) => {
   t.equal(calls, 1);
 });
 
-t.test('who closes the watch is not called again, even if there was something left to look at', async (t) => {
+t.test('after close there is no further call, even if the last one returned true', async (t) => {
   const { epoll, send } = watchable(t);
   let calls = 0;
   await new Promise<void>((resolve) => {
@@ -343,7 +343,7 @@ t.test('an alarm keeps no process alive', async (t) => {
   t.same([child.status, child.stdout], [0, 'end\n'], child.stderr);
 });
 
-t.test('a watch keeps the process alive, unless it is told not to', async (t) => {
+t.test('a watch keeps the process alive, unless it is unref’ed', async (t) => {
   const alive = runProgram(
     `${preamble}
      const watch = nodeHost.watch(epoll.fd, () => { receive(); console.log('called'); watch.close(); });
@@ -361,7 +361,7 @@ t.test('a watch keeps the process alive, unless it is told not to', async (t) =>
   t.same([gone.status, gone.stdout], [0, 'end\n'], gone.stderr);
 });
 
-t.test('what a callback throws is an uncaught exception, and the watch lives on', async (t) => {
+t.test('an exception of a callback is an uncaught exception, and the watch goes on', async (t) => {
   const child = runProgram(
     `${preamble}
      process.on('uncaughtException', (error) => console.log('uncaught', error.message));
@@ -380,7 +380,7 @@ t.test('what a callback throws is an uncaught exception, and the watch lives on'
   t.same([child.status, child.signal], [0, null]);
 });
 
-t.test('what a callback throws is raised, and the next call comes all the same', async (t) => {
+t.test('an exception of a callback is raised, and the next call comes all the same', async (t) => {
   const { epoll, send, receive } = watchable(t);
   const raised = raisedIn(t);
   let calls = 0;
@@ -425,7 +425,7 @@ t.test('uncaught means uncaught: without a handler the process ends with the tra
   t.match(child.stderr, /Error: on purpose\n\s+at culprit/);
 });
 
-t.test('raise interrupts nobody', async (t) => {
+t.test('raise does not interrupt its caller', async (t) => {
   const child = runProgram(
     `${importing('nodeHost', 'loop/node-host.js')}
      process.on('uncaughtException', (error) => console.log('uncaught', error.message));
@@ -435,7 +435,7 @@ t.test('raise interrupts nobody', async (t) => {
   t.equal(child.stdout, 'after\nuncaught one\nuncaught two\n', child.stderr);
 });
 
-t.test('a watch that nobody holds survives the garbage collector', async (t) => {
+t.test('a watch without references survives the garbage collector', async (t) => {
   const child = runProgram(
     `${preamble}
      let calls = 0;
@@ -487,7 +487,7 @@ t.test('it works in worker threads, several at once', async (t) => {
   );
 });
 
-t.test('a worker that is ended with its watch open takes nobody with it', async (t) => {
+t.test('a worker that ends with its watch open does not affect the process', async (t) => {
   const child = runProgram(
     `import { Worker } from 'node:worker_threads';
      const source = \`

@@ -60,7 +60,7 @@ test('as many bytes as it must take, each time; then one fewer', async (t) => {
   t.equal(peer.isStuck, true);
 });
 
-test('what is taken in one step counts for three spans behind it, however large it is', async (t) => {
+test('bytes taken in one step count for three following spans, however many they are', async (t) => {
   for (const [steps, spans] of [
     [3, 3],
     [4, 4],
@@ -133,7 +133,7 @@ test('the first look is within a quarter of a short time', async (t) => {
   t.equal(peer.looks, 1);
 });
 
-test('stopped, it asks nothing; started again, it begins anew', async (t) => {
+test('a stopped watch asks nothing; started again, it begins a new count', async (t) => {
   const { peer, watch, judge } = setUp();
   watch.start(0);
   watch.start(500);

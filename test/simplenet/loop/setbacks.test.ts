@@ -127,7 +127,7 @@ for (const backend of backends) {
   const name = central[backend];
 
   for (const errno of [EINTR, EAGAIN, ENOMEM, EBUSY, EIO]) {
-    test(`${name} that answers ${errno} for a while, and then works (${backend})`, { skip }, async (t) => {
+    test(`${name} that returns ${errno} for a while, and then works (${backend})`, { skip }, async (t) => {
       const { libc: table, raised, failures, recorder, peer, pauses } = await scene(t, backend, echo);
       let calls = 0;
       table[name] = () => {
@@ -148,7 +148,7 @@ for (const backend of backends) {
   }
 
   for (const errno of backend === 'epoll' ? [EBADF, EINVAL, EIO] : [EBADF, EBADR, EINVAL, EIO]) {
-    test(`${name} that answers ${errno} for good ends what is on the loop, and all learn it (${backend})`, {
+    test(`${name} that returns ${errno} each time ends all members of the loop, and each reports it (${backend})`, {
       skip,
     }, async (t) => {
       const { loop, libc: table, raised, failures, recorder, peer } = await scene(t, backend, echo);
@@ -175,7 +175,7 @@ for (const backend of backends) {
     });
   }
 
-  test(`a port that another one closes as the loop is lost is told nothing (${backend})`, { skip }, async (t) => {
+  test(`a port that another one closes as the loop is lost gets no error (${backend})`, { skip }, async (t) => {
     const { loop, libc: table, peer } = await scene(t, backend);
     const ports: UdpPort[] = [];
     const told: SystemError[] = [];
@@ -220,7 +220,7 @@ for (const backend of backends) {
     t.same(failures, []);
   });
 
-  test(`a failure of which nobody wants to hear is raised (${backend})`, { skip }, async (t) => {
+  test(`a failure without a callback for it is raised (${backend})`, { skip }, async (t) => {
     const { loop, libc: table, raised, failures, peer } = await scene(t, backend);
     loop.listen(anyPort, () => new Recorder());
     table[name] = () => -EBADF;
@@ -231,7 +231,7 @@ for (const backend of backends) {
 }
 
 for (const errno of [EINTR, EAGAIN, ENOMEM, ENOBUFS]) {
-  test(`recv that answers ${errno} ends no connection, and does not spin (epoll)`, async (t) => {
+  test(`recv that returns ${errno} ends no connection, and does not spin (epoll)`, async (t) => {
     const { libc: table, recorder, peer, pauses } = await scene(t, 'epoll', echo);
     let calls = 0;
     table.recv = () => {
@@ -253,7 +253,7 @@ for (const errno of [EINTR, EAGAIN, ENOMEM, ENOBUFS]) {
     t.equal(recorder.isClosed, false);
   });
 
-  test(`send that answers ${errno} ends no connection, and does not spin (epoll)`, async (t) => {
+  test(`send that returns ${errno} ends no connection, and does not spin (epoll)`, async (t) => {
     const { libc: table, recorder, peer, pauses, stream } = await scene(t, 'epoll');
     let calls = 0;
     table.send = () => {
@@ -329,7 +329,7 @@ for (const errno of [EINTR, EAGAIN, ENOMEM, ENOBUFS]) {
   });
 }
 
-test('a stream whose connection is reset while it rests reads what came before, when it can (epoll)', async (t) => {
+test('a stream whose connection is reset while it rests reads the bytes before the reset, when it can (epoll)', async (t) => {
   const { libc: table, recorder, peer, pauses } = await scene(t, 'epoll');
   table.recv = () => -ENOMEM;
   say(peer, 'hello');
@@ -343,7 +343,7 @@ test('a stream whose connection is reset while it rests reads what came before, 
   t.match(recorder.error, { code: 'ECONNRESET' });
 });
 
-test('a stream whose interest epoll refuses ends with what it said', async (t) => {
+test('a stream whose interest epoll refuses ends with that error', async (t) => {
   const { libc: table, recorder, stream, raised } = await scene(t, 'epoll');
   table.epoll_ctl = (fd, operation, ...rest) =>
     operation === EPOLL_CTL_MOD ? -ENOMEM : libc.epoll_ctl(fd, operation, ...rest);
@@ -353,7 +353,7 @@ test('a stream whose interest epoll refuses ends with what it said', async (t) =
   t.same(raised, []);
 });
 
-test('a listener whose interest epoll refuses ends, and its program learns it', async (t) => {
+test('a listener whose interest epoll refuses ends, and onFailure reports it', async (t) => {
   const { loop, libc: table, failures, raised, recorder } = await scene(t, 'epoll');
   table.epoll_ctl = (fd, operation, ...rest) =>
     operation === EPOLL_CTL_ADD ? libc.epoll_ctl(fd, operation, ...rest) : -EBADF;
@@ -366,7 +366,7 @@ test('a listener whose interest epoll refuses ends, and its program learns it', 
   late.close();
 });
 
-test('a datagram that is interrupted each time is lost, and not told', async (t) => {
+test('a datagram that is interrupted each time is lost without a report', async (t) => {
   const { loop, libc: table } = await scene(t, 'epoll');
   const errors: unknown[] = [];
   const port = loop.bindUdp(anyPort, { onMessage() {}, onError: (_port, error) => void errors.push(error) });

@@ -30,7 +30,7 @@ t.test('a crowd is taken in a few turns, twice as many in each', async (t) => {
   t.same(stepsOf(1, crowd(3)), [1, 1, 1]);
 });
 
-t.test('a quiet turn begins anew', async (t) => {
+t.test('after a quiet turn the number begins with one again', async (t) => {
   t.same(stepsOf(256, [9, 9, 9, 0, 9, 9]), [1, 2, 4, 0, 1, 2]);
 });
 
@@ -51,7 +51,7 @@ t.test('a step that finds nothing at once', async (t) => {
   t.equal(run(4, 100), 2);
 });
 
-t.test('what a step throws is passed on, and the next turn works', async (t) => {
+t.test('an exception of a step is passed on, and the next turn works', async (t) => {
   const slowStart = new SlowStart(256);
   t.throws(
     () =>

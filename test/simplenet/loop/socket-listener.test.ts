@@ -114,7 +114,7 @@ for (const backend of backends) {
   });
 
   for (const errno of endOfListener) {
-    test(`error ${errno} of accept4 ends the listener, and its program learns it (${backend})`, { skip }, async (t) => {
+    test(`error ${errno} of accept4 ends the listener, and onFailure reports it (${backend})`, { skip }, async (t) => {
       const { loop, answers, listen, connect, raised } = scene(t, backend);
       const failures: SystemError[] = [];
       const address = listen({ onFailure: (error) => void failures.push(error) });
@@ -148,7 +148,7 @@ for (const backend of backends) {
   });
 
   for (const errno of [EPERM, EPROTO, EIO, EINTR, ETIMEDOUT]) {
-    test(`error ${errno} of accept4 for ever lets the listener rest (${backend})`, { skip }, async (t) => {
+    test(`error ${errno} of accept4 without end lets the listener rest (${backend})`, { skip }, async (t) => {
       const self = scene(t, backend);
       const { calls, listen, connect, recorders, raised } = self;
       const address = listen();
@@ -169,7 +169,9 @@ for (const backend of backends) {
     });
   }
 
-  test(`a listener that is reported and always answers EAGAIN rests, too (${backend})`, { skip }, async (t) => {
+  test(`a listener that is reported although accept4 always returns EAGAIN rests, too (${backend})`, {
+    skip,
+  }, async (t) => {
     const self = scene(t, backend);
     const { calls, listen, connect, recorders } = self;
     const address = listen();

@@ -253,7 +253,9 @@ for (const backend of backends) {
     t.match(await outcome(60), /^connect ETIMEDOUT: connection timed out 127\.0\.0\.1:\d+$/);
   });
 
-  test(`who connects again and again from onClose leaves time for others (${backend})`, { skip }, async (t) => {
+  test(`a program that connects again and again from onClose leaves time for others (${backend})`, {
+    skip,
+  }, async (t) => {
     const loop = new realLoops[backend](libc, nodeHost, defaultLoopLimits);
     t.teardown(() => loop.close());
     let isOver = false;
@@ -291,7 +293,7 @@ for (const backend of backends) {
     t.equal(loop.openCount, 0);
   });
 
-  test(`a time limit for connect that is none is refused before there is a socket (${backend})`, {
+  test(`an invalid time limit for connect is refused before there is a socket (${backend})`, {
     skip,
   }, async (t) => {
     const counting = new CountingLibc();

@@ -103,7 +103,7 @@ for (const backend of backends) {
     });
   }
 
-  test(`what was written just before abort arrives, where the kernel has room, and then the break (${backend})`, {
+  test(`bytes written just before abort arrive, if the kernel has room, and then the break (${backend})`, {
     skip,
   }, async (t) => {
     const loop = new realLoops[backend](libc, nodeHost, defaultLoopLimits);
@@ -152,7 +152,7 @@ for (const backend of backends) {
   });
 
   for (const where of ['the process', 'a worker']) {
-    test(`what was written in the turn in which ${where} ends arrives (${backend})`, { skip }, async (t) => {
+    test(`bytes written in the turn in which ${where} ends arrive (${backend})`, { skip }, async (t) => {
       const listening = NetSocket.listenOn(anyPort);
       const { port } = listening.localAddress as InternetAddress;
       const body = `import(build + '/simplenet/index.js').then(({ createEventLoop }) => {

@@ -50,7 +50,7 @@ function scene(t: Test, reaction: Partial<UdpHandler> = {}): Scene {
   return { world, port, messages, errors, peer, say: (text) => peer.sendTo(Buffer.from(text), port.address) };
 }
 
-test('a datagram as large as the buffer is handed over, one byte more is an error, and the next is heard', async (t) => {
+test('a datagram as large as the buffer is delivered, one byte more is an error, and the next is delivered', async (t) => {
   const { world, messages, errors, peer, say } = scene(t);
   say('a'.repeat(ROOM));
   await world.quiet();
@@ -64,7 +64,7 @@ test('a datagram as large as the buffer is handed over, one byte more is an erro
   t.same(messages, ['c']);
 });
 
-test('who does not ask for errors hears of none', async (t) => {
+test('without onError errors are not reported', async (t) => {
   const { world, peer } = scene(t);
   const messages: string[] = [];
   const deaf = world.loop.bindUdp(world.anyAddress, { onMessage: (_port, bytes) => messages.push(bytes.toString()) });
@@ -74,7 +74,7 @@ test('who does not ask for errors hears of none', async (t) => {
   t.same(messages, ['small']);
 });
 
-test('an error of an earlier datagram is told, and the next is heard', async (t) => {
+test('an error of an earlier datagram is reported, and the next is delivered', async (t) => {
   const { world, port, messages, errors, say } = scene(t);
   const { recvfrom } = world.kernel.libc;
   world.kernel.libc.recvfrom = () => {
@@ -87,7 +87,7 @@ test('an error of an earlier datagram is told, and the next is heard', async (t)
   t.same(messages, ['hello']);
 });
 
-test('a port that is closed while a crowd waits hears no more of it', async (t) => {
+test('a port that is closed while many datagrams wait receives no more', async (t) => {
   const { world, messages, say } = scene(t, {
     onMessage(port, bytes) {
       if (bytes.toString() === 'stop') port.close();
@@ -100,7 +100,7 @@ test('a port that is closed while a crowd waits hears no more of it', async (t) 
   t.equal(world.loop.openCount, 0);
 });
 
-test('an exception over one datagram is raised, and the next is heard', async (t) => {
+test('an exception over one datagram is raised, and the next is delivered', async (t) => {
   const { world, messages, say } = scene(t, {
     onMessage(_port, bytes) {
       if (bytes.toString() === 'bad') throw new Error('a bad datagram');
@@ -114,7 +114,7 @@ test('an exception over one datagram is raised, and the next is heard', async (t
   t.same(messages, ['bad', 'good']);
 });
 
-test('send: no room is false, an interruption nobody’s business, and any other refusal is told', async (t) => {
+test('send: no room is false, an interruption has no effect, and any other refusal is reported', async (t) => {
   const { world, port, peer, errors } = scene(t);
   const { sendto } = world.kernel.libc;
   const to = peer.localAddress;
@@ -136,7 +136,7 @@ test('send: no room is false, an interruption nobody’s business, and any other
   t.equal(peer.receive().bytes.toString(), 'kept');
 });
 
-test('of many refusals one is told at a time', async (t) => {
+test('refusals are reported one at a time', async (t) => {
   const { world, port, errors } = scene(t);
   for (const last of [3, 6]) {
     for (const n of [2, 1, 0]) t.equal(port.send(Buffer.from('x'), { address: '127.0.0.1', port: 0 }), false, `${n}`);
@@ -145,7 +145,7 @@ test('of many refusals one is told at a time', async (t) => {
   }
 });
 
-test('who sends again whenever a refusal is told keeps nobody else from his turn', async (t) => {
+test('a program that sends again at each refusal does not stop others', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   t.teardown(() => world.close());
   const nowhere = { address: '127.0.0.1', port: 0 };
@@ -169,7 +169,7 @@ test('who sends again whenever a refusal is told keeps nobody else from his turn
   t.equal(told, before, 'a closed port is told nothing');
 });
 
-test('what onError throws is raised, and the next refusal is told', async (t) => {
+test('an exception of onError is raised, and the next refusal is reported', async (t) => {
   const world = new SimulatedWorld(1, noFaults);
   t.teardown(() => world.close());
   const port = world.loop.bindUdp(world.anyAddress, {
@@ -185,7 +185,7 @@ test('what onError throws is raised, and the next refusal is told', async (t) =>
   }
 });
 
-test('Unix senders without a name, or with one that is not text, can be heard but not answered', async (t) => {
+test('datagrams of Unix senders without a name, or with one that is not text, are delivered; sending to them fails', async (t) => {
   const loop = createEventLoop();
   t.teardown(() => loop.close());
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
@@ -224,7 +224,7 @@ test('Unix senders without a name, or with one that is not text, can be heard bu
   t.throws(() => server.send(Buffer.from('x'), { path: 42 as unknown as string }), TypeError);
 });
 
-test('a forged datagram from port 0 does not end a server that answers', async (t) => {
+test('a forged datagram from port 0 does not end a server that replies', async (t) => {
   const SOCK_RAW = 3;
   const IPPROTO_RAW = 255; // raw(7): the header is ours to write, and so is who sent it
   const fd = libc.socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);

@@ -61,7 +61,7 @@ class Place {
 
 const STREAMS = 50;
 
-test('a stall of any length: whose bytes lie in the kernel is heard, and nobody times out', async (t) => {
+test('a stall of any length: bytes that lie in the kernel are delivered, and no stream times out', async (t) => {
   for (let seed = 1; seed <= 40; seed++) {
     const heard = new Set<unknown>();
     let timeouts = 0;
@@ -83,7 +83,7 @@ test('a stall of any length: whose bytes lie in the kernel is heard, and nobody 
   }
 });
 
-test('who has sent nothing times out after the stall, no later than it would have without it', async (t) => {
+test('a stream whose peer has sent nothing times out after the stall, no later than without it', async (t) => {
   for (let seed = 1; seed <= 20; seed++) {
     const times: number[] = [];
     const place = new Place(seed, { onData: () => {}, onTimeout: () => void times.push(place.host.now()) });

@@ -58,7 +58,7 @@ test('the clock is read at every fourth event only', async (t) => {
   t.equal(reads(), 3);
 });
 
-test('before the first turn all time is spent: whoever is at work has not been given any', async (t) => {
+test('before the first turn all time is spent, because no turn has begun', async (t) => {
   const { budget } = world();
   t.ok(budget.isTimeSpent);
   t.notOk(budget.areBytesSpent);

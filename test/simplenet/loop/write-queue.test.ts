@@ -33,7 +33,7 @@ t.test('an empty queue offers nothing', async (t) => {
   t.same(drained(queue), []);
 });
 
-t.test('bytes leave in the order in which they came, from where they start', async (t) => {
+t.test('bytes leave in the order in which they came, from their start offset', async (t) => {
   const queue = new WriteQueue();
   queue.pushCopy(Buffer.from('xxone '), 2);
   queue.pushOwned(Buffer.from('xtwo '), 1);
@@ -133,7 +133,7 @@ t.test('bytes appended behind a chunk that is half sent', async (t) => {
   t.equal(text(queue), 'efgh');
 });
 
-t.test('drain stops at the first refusal and tells it', async (t) => {
+t.test('drain stops at the first error and returns it', async (t) => {
   const queue = new WriteQueue();
   // Large enough that each is a chunk of its own.
   for (const [letter, length] of [
@@ -244,7 +244,7 @@ t.test('bytes that were given away and taken back are not sent', async (t) => {
   t.notOk(isOffered);
 });
 
-t.test('shift takes the oldest bytes out, and nothing where there are none', async (t) => {
+t.test('shift removes the oldest bytes; from an empty queue it returns undefined', async (t) => {
   const queue = new WriteQueue();
   t.equal(queue.shift(), undefined);
   const given = Buffer.alloc(2_000, 'g');

@@ -88,7 +88,7 @@ t.test('a Unix client has no name', async (t) => {
   t.same(server.remoteAddress, { path: '' });
 });
 
-t.test('the kernel tells who is at the other end of a Unix socket', async (t) => {
+t.test('the kernel reports which process is at the other end of a Unix socket', async (t) => {
   const self = { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() };
   const [client, server] = connectedPair(t, { path: join(folder(t), 'socket') });
   t.same(server.peerCredentials, self);
@@ -101,7 +101,7 @@ t.test('the kernel tells who is at the other end of a Unix socket', async (t) =>
   t.throws(() => tcp.peerCredentials, { code: 'EBADF' });
 });
 
-t.test('`::` accepts IPv4 unless it is told not to', async (t) => {
+t.test('`::` accepts IPv4 unless ipv6Only is set', async (t) => {
   const both = closing(t, NetSocket.listenOn({ address: '::', port: 0 }, { ipv6Only: false }));
   const port = portOf(both.localAddress);
   const v4 = closing(t, NetSocket.connectTo({ address: '127.0.0.1', port }));
@@ -150,7 +150,7 @@ t.test('every socket closes on exec, and waits unless it was asked not to', asyn
   t.equal(flagsOf(client), abi.O_CLOEXEC);
 });
 
-t.test('a non-blocking socket answers EAGAIN', async (t) => {
+t.test('a non-blocking socket returns EAGAIN', async (t) => {
   const [client] = connectedPair(t);
   client.setNonBlocking(true);
   t.equal(client.tryRead(Buffer.alloc(8), 0, 8), -abi.EAGAIN);
@@ -160,7 +160,7 @@ t.test('a non-blocking socket answers EAGAIN', async (t) => {
   t.throws(() => listener.accept(), { code: 'EAGAIN', syscall: 'accept4' });
 });
 
-t.test('read and write use the part of the buffer that they are told', async (t) => {
+t.test('read and write use the given part of the buffer', async (t) => {
   const [client, server] = connectedPair(t);
   const buffer = Buffer.from('..........');
   client.writeAll(Buffer.from('abcdef'));
@@ -202,7 +202,7 @@ t.test('writeAll goes on until the last byte', async (t) => {
   t.equal(lengths.length, 4, 'no bytes, no call');
 });
 
-t.test('a peer that is gone is an error and never a signal', async (t) => {
+t.test('a write to a closed connection is an error and never a signal', async (t) => {
   const [client, server] = connectedPair(t);
   server.close();
   client.write(Buffer.from('first'));
@@ -249,7 +249,7 @@ t.test('shutdown goes three ways', async (t) => {
   t.throws(() => closing(t, NetSocket.openFor(LOOPBACK)).shutdown('write'), { code: 'ENOTCONN', syscall: 'shutdown' });
 });
 
-t.test('takeError tells once why a connection failed', async (t) => {
+t.test('takeError returns once why a connection failed', async (t) => {
   const listener = NetSocket.listenOn(LOOPBACK);
   const { localAddress } = listener;
   listener.close();
@@ -280,7 +280,7 @@ t.test('wait', async (t) => {
   t.throws(() => client.wait('readable', -1), { code: 'EBADF', syscall: 'poll' }, 'and not an endless wait');
 });
 
-t.test('waitEither tells what came first', async (t) => {
+t.test('waitEither returns what is possible first', async (t) => {
   const [client, server] = connectedPair(t);
   t.same(client.waitEither(1000), { readable: false, writable: true });
   server.write(Buffer.from('x'));
@@ -302,7 +302,7 @@ t.test('waitEither tells what came first', async (t) => {
   t.throws(() => client.waitEither(-1), { code: 'EBADF', syscall: 'poll' });
 });
 
-t.test('waitEither of a descriptor that is none, which poll(2) reports as an event', async (t) => {
+t.test('waitEither of an invalid descriptor, which poll(2) reports as an event', async (t) => {
   const socket = NetSocket.openFor(LOOPBACK);
   const { fd } = socket;
   socket.close();
@@ -325,7 +325,7 @@ function silentAddress(t: Test): SocketAddress {
   return localAddress;
 }
 
-t.test('connect waits no longer than it is told', async (t) => {
+t.test('connect waits no longer than its limit', async (t) => {
   const address = silentAddress(t);
   const before = openDescriptors();
   for (const nonBlocking of [false, true]) {
@@ -348,7 +348,7 @@ t.test('connect waits no longer than it is told', async (t) => {
   t.throws(() => socket.connect(address, 1), { code: 'EALREADY', syscall: 'connect' }, 'the attempt goes on');
 });
 
-t.test('connect with a limit: an answer within it counts, and one a millisecond later does not', async (t) => {
+t.test('connect with a limit: a response within it counts, and one a millisecond later does not', async (t) => {
   const listener = closing(t, NetSocket.listenOn(LOOPBACK));
   const address = listener.localAddress;
   /** A peer that answers after 30 ms. */
@@ -410,7 +410,7 @@ t.test('tryRead and tryWrite take the whole buffer, or what follows an offset', 
   t.equal(buffer.toString('latin1'), '45678901');
 });
 
-t.test('a closed socket answers EBADF, whatever is asked of it', async (t) => {
+t.test('every call on a closed socket returns EBADF', async (t) => {
   const [client] = connectedPair(t);
   client.close();
   const calls: Record<string, () => void> = {
@@ -431,7 +431,7 @@ t.test('a closed socket answers EBADF, whatever is asked of it', async (t) => {
   for (const [syscall, use] of Object.entries(calls)) t.throws(use, { name: 'SystemError', code: 'EBADF', syscall });
 });
 
-t.test('remoteAddress of nobody is ENOTCONN', async (t) => {
+t.test('remoteAddress without a peer is ENOTCONN', async (t) => {
   t.throws(() => closing(t, NetSocket.listenOn(LOOPBACK)).remoteAddress, { code: 'ENOTCONN', syscall: 'getpeername' });
 });
 
@@ -449,7 +449,7 @@ t.test('openFor, bind, listen and connect one by one', async (t) => {
   t.throws(() => client.connect(listener.localAddress), { code: 'EISCONN', syscall: 'connect' });
 });
 
-t.test('the backlog limits who may wait', async (t) => {
+t.test('the backlog limits how many connections may wait', async (t) => {
   // A Unix listener answers EAGAIN at once where a TCP listener drops the request in silence.
   const address = { path: join(folder(t), 'socket') };
   const listener = closing(t, NetSocket.listenOn(address, { backlog: 1 }));
@@ -480,7 +480,7 @@ function interrupted(times: number, names: readonly (keyof Libc)[]): { libc: Lib
   return { libc: table, calls };
 }
 
-t.test('a signal in the middle of a call is no event', async (t) => {
+t.test('a signal in the middle of a call has no effect', async (t) => {
   const { libc: table, calls } = interrupted(3, ['accept4', 'send', 'recv', 'poll']);
   const [client, server] = connectedPair(t, LOOPBACK, table);
   client.write(Buffer.from('hello'));
@@ -492,7 +492,7 @@ t.test('a signal in the middle of a call is no event', async (t) => {
   );
 });
 
-t.test('signals make no wait longer than it was told', async (t) => {
+t.test('signals do not make a wait longer than its limit', async (t) => {
   const [client] = connectedPair(t);
   const timeouts: number[] = [];
   const poll: Libc['poll'] = (fds, count, timeoutMs) => {
@@ -717,8 +717,8 @@ t.test('a path without its closing NUL, which others may bind, is read to its la
   t.same(socket.localAddress, { path: path.toString() });
 });
 
-/** What the kernel refuses: each makes one error that says what, where, and if it is known, what to do. */
-t.test('what the kernel refuses', async (t) => {
+/** Each error of the kernel becomes one SystemError that says what failed, where, and for common errors what to do. */
+t.test('errors of the kernel are thrown as SystemError', async (t) => {
   const root = folder(t);
   const listener = closing(t, NetSocket.listenOn(LOOPBACK));
   const taken = listener.localAddress;
@@ -792,7 +792,7 @@ t.test('what the kernel refuses', async (t) => {
   t.same(openDescriptors(), before);
 });
 
-t.test('listen that finds the port taken after all is told with the address', async (t) => {
+t.test('an error of listen, when the port is taken after all, names the address', async (t) => {
   // Both may bind, but with SO_REUSEADDR alone only one can listen.
   const before = openDescriptors();
   const first = NetSocket.openFor(LOOPBACK, { reuseAddress: true });
@@ -852,7 +852,7 @@ t.test('without privileges', async (t) => {
         '(ports below 1024 need root or CAP_NET_BIND_SERVICE) 0\n',
     );
   });
-  await t.test('a folder of somebody else', async (t) => {
+  await t.test('a folder of another user', async (t) => {
     const root = folder(t);
     chmodSync(root, process.getuid?.() === 0 ? 0o755 : 0o555);
     const path = join(root, 'socket');
@@ -896,7 +896,7 @@ t.test('takenBytes grows by what the peer takes', async (t) => {
   t.equal(writer.takenBytes(5), empty + 5);
 });
 
-t.test('takenBytes where the kernel does not know: what was sent counts', async (t) => {
+t.test('takenBytes counts what was sent if the kernel reports nothing', async (t) => {
   const refusing: Libc = { ...libc, getsockopt: () => -abi.EINVAL };
   const [client] = connectedPair(t, LOOPBACK, refusing);
   t.equal(client.takenBytes(7), 7);

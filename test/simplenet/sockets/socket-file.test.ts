@@ -92,7 +92,7 @@ for (const backend of backends) {
     }
   });
 
-  test(`a file on which nobody answers is removed; one on which somebody answers is not (${backend})`, {
+  test(`a stale file is removed; the file of a socket in use is not (${backend})`, {
     skip,
   }, async (t) => {
     const path = pathFor(t);
@@ -148,7 +148,7 @@ for (const backend of backends) {
 const listenAt = (path: string, table: Libc = libc) =>
   bindReplacingStale({ path }, table, () => NetSocket.listenOn({ path }, { libc: table }));
 
-test('what is no socket is never removed, nor a link to a socket', async (t) => {
+test('a file that is not a socket is never removed, nor a link to a socket', async (t) => {
   const path = pathFor(t);
   writeFileSync(path, 'precious');
   t.throws(() => listenAt(path), { code: 'EADDRINUSE' });
@@ -171,7 +171,7 @@ test('a name in the abstract namespace has no file, and is taken or free', async
   t.equal(SocketFile.of({ path: pathFor(t) }), null, 'nor has a path that is not bound');
 });
 
-test('a queue that is full is an answer, and so is a socket for datagrams', async (t) => {
+test('a socket with a full queue is in use, and so is a datagram socket', async (t) => {
   const path = pathFor(t);
   const full = NetSocket.listenOn({ path }, { backlog: 0 });
   const waiting = NetSocket.connectTo({ path }, { nonBlocking: true });
@@ -202,7 +202,7 @@ test('a server that has bound and does not listen yet keeps its path', async (t)
   slow.close();
 });
 
-test('a file that another server has put there meanwhile is put back', async (t) => {
+test('a file that another server has just put there is put back', async (t) => {
   const path = pathFor(t);
   leaveBehind(path);
   let faster: NetSocket | undefined;
@@ -222,7 +222,7 @@ test('a file that another server has put there meanwhile is put back', async (t)
   faster?.close();
 });
 
-test('a file that goes while it is looked at is no reason to fail', async (t) => {
+test('a file that disappears during the check does not make the start fail', async (t) => {
   const path = pathFor(t);
   for (const when of [1, 2]) {
     leaveBehind(path);

@@ -26,7 +26,7 @@ t.test('instructions are encoded as struct sock_filter', async (t) => {
   t.equal(encodeFilter([{ code: 0, jt: 255, jf: 255, k: -(2 ** 31) }]).toString('hex'), '0000ffff00000080');
 });
 
-t.test('what is no instruction is refused', async (t) => {
+t.test('an invalid instruction is refused', async (t) => {
   for (const wrong of [
     ...[-1, 0x1_0000, 1.5, Number.NaN, '6', undefined].map((code) => ({ code, k: 0 })),
     ...[-1, 256, 0.5, '1', null].flatMap((jump) => [
@@ -96,7 +96,7 @@ function group<S extends { localAddress: SocketAddress; close(): void }>(
   ];
 }
 
-t.test('attachReusePortFilter chooses who gets a datagram, whose payload begins at 0', async (t) => {
+t.test('attachReusePortFilter chooses the socket of a datagram, whose payload begins at 0', async (t) => {
   const program = [
     { code: abi.BPF_LD | abi.BPF_B | abi.BPF_ABS, k: 0 },
     { code: abi.BPF_RET | abi.BPF_A, k: 0 },
@@ -113,7 +113,7 @@ t.test('attachReusePortFilter chooses who gets a datagram, whose payload begins 
   }
 });
 
-t.test('attachReusePortFilter chooses who gets a connection, here by the port of the client', async (t) => {
+t.test('attachReusePortFilter chooses the listener of a connection, here by the port of the client', async (t) => {
   const program = [
     { code: abi.BPF_LD | abi.BPF_H | abi.BPF_ABS, k: abi.SKF_NET_OFF + 20 }, // behind an IPv4 header without options
     { code: abi.BPF_ALU | abi.BPF_MOD | abi.BPF_K, k: 3 },

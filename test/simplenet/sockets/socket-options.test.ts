@@ -96,7 +96,7 @@ t.test('lingerSeconds', async (t) => {
   t.equal(encodeLinger(2 ** 31 - 1).toString('hex'), '01000000ffffff7f');
 });
 
-t.test('options of a listener are inherited by what it accepts', async (t) => {
+t.test('accepted connections inherit the options of their listener', async (t) => {
   const options = {
     noDelay: true,
     keepAlive: { idleSeconds: 21, intervalSeconds: 22, probes: 23 },
@@ -111,7 +111,7 @@ t.test('options of a listener are inherited by what it accepts', async (t) => {
   t.equal(accepted.getOption(abi.IPPROTO_TCP, abi.TCP_USER_TIMEOUT), 999);
 });
 
-t.test('a listener may use its address again unless it is told otherwise', async (t) => {
+t.test('a listener may use its address again unless reuseAddress is false', async (t) => {
   const read = (socket: { getOption(level: number, option: number): number; close(): void }) =>
     closing(t, socket).getOption(abi.SOL_SOCKET, abi.SO_REUSEADDR);
   t.equal(read(NetSocket.listenOn(V4)), 1);
@@ -200,7 +200,7 @@ t.test('setOption and getOption', async (t) => {
   }
 });
 
-t.test('getOption of an option that has no value is no value of another option', async (t) => {
+t.test('getOption of an option without a value does not return the value of another option', async (t) => {
   const TCP_FASTOPEN_KEY = 33; // tcp(7); no bytes at all while there is no key
   const socket = closing(t, NetSocket.openFor(V4));
   socket.setOption(abi.SOL_SOCKET, abi.SO_RCVBUF, 10_000);

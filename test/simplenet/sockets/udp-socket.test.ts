@@ -60,7 +60,7 @@ t.test('datagrams keep their borders and their senders', async (t) => {
   }
 });
 
-t.test('lastSender is nobody’s object: a later datagram does not change it', async (t) => {
+t.test('lastSender returns an object that later datagrams do not change', async (t) => {
   const server = bound(t);
   const [first, second] = [bound(t), bound(t)];
   const buffer = Buffer.alloc(8);
@@ -80,7 +80,7 @@ t.test('an empty datagram is a datagram', async (t) => {
   t.same(server.receiveFrom(Buffer.alloc(8)), { length: 0, truncated: false, from: client.localAddress });
 });
 
-t.test('a datagram longer than the buffer is cut, and that is told', async (t) => {
+t.test('a datagram longer than the buffer is cut, and `truncated` reports it', async (t) => {
   const server = bound(t);
   const client = bound(t);
   const memory = Buffer.alloc(32, 0xa5);
@@ -171,7 +171,7 @@ t.test('the largest datagram, and one byte more', async (t) => {
   }
 });
 
-t.test('connected mode: one peer, and its errors are told', async (t) => {
+t.test('connected mode: one peer, and its errors are reported', async (t) => {
   const server = bound(t);
   const client = closing(t, UdpSocket.connectTo(server.localAddress));
   const buffer = Buffer.alloc(16);
@@ -214,7 +214,7 @@ t.test('connect can choose another peer', async (t) => {
   t.throws(() => client.connect({ address: '::1', port: 9 }), { name: 'SystemError', code: 'EAFNOSUPPORT' });
 });
 
-t.test('a non-blocking one answers EAGAIN', async (t) => {
+t.test('a non-blocking socket returns EAGAIN', async (t) => {
   const socket = closing(t, UdpSocket.bindTo(V4, { nonBlocking: true }));
   t.equal(socket.tryReceive(Buffer.alloc(8), 0), -abi.EAGAIN);
   t.throws(() => socket.receiveFrom(Buffer.alloc(8)), { code: 'EAGAIN', syscall: 'recvfrom' });
@@ -237,7 +237,7 @@ t.test('Unix datagrams', async (t) => {
   });
 });
 
-t.test('a signal in the middle of a call is no event', async (t) => {
+t.test('a signal in the middle of a call has no effect', async (t) => {
   const calls: string[] = [];
   const twice = (name: string) => calls.push(name) === 1 || calls.filter((call) => call === name).length === 1;
   const table: Libc = {
