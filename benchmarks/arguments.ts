@@ -1,5 +1,5 @@
 /**
- * Arguments: what the command line of the benchmark asks for, or one sentence about what is wrong with it.
+ * Arguments: parses the command line of the benchmark, or throws one sentence that says what is wrong.
  *
  * Next: bench.ts
  */
@@ -13,7 +13,7 @@ export interface BenchArguments {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** Null: wrk where it is installed. */
+  /** Null: wrk if it is installed, otherwise our own. */
   readonly load: LoadName | null;
   readonly output: string | null;
   readonly micro: boolean;
@@ -30,7 +30,7 @@ export interface Choices {
 export const DEFAULT_ROUNDS = 5;
 export const DEFAULT_SECONDS = 2;
 
-/** Fewer say nothing about how far to trust them. */
+/** Fewer rounds do not show how much they differ. */
 const LEAST_ROUNDS = 3;
 const MAX_ROUNDS = 101;
 const MAX_SECONDS = 600;
@@ -77,7 +77,7 @@ function parseOptions(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // One sentence; what parseArgs adds about positional arguments helps nobody here.
+    // Only the first sentence: parseArgs adds advice about positional arguments, and this program has none.
     throw new RangeError((error as Error).message.split('. ')[0] ?? '');
   }
 }

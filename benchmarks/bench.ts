@@ -1,8 +1,8 @@
 /**
  * bench: `npm run bench`, simplenet against others, side by side.
  *
- * For each workload the peers take turns, A B C A B C, each round in a fresh process: what disturbs the machine for a while
- * then disturbs all of them. What is measured, and how far it can be trusted, is told in README.md.
+ * For each workload the peers take turns, A B C A B C, each round in a fresh process. So a disturbance of the machine affects all of
+ * them. README.md says what is measured, and how far to trust it.
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,18 +35,18 @@ interface Entrant {
   readonly remarks: string[];
 }
 
-/** One line that is written over on a terminal, and one after the other in a log. */
+/** Prints a progress line: on a terminal it replaces the last one, in a log it follows it. */
 function progress(line: string): void {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
 }
 
-/** What stays. */
+/** Prints a line that stays. */
 function print(text: string): void {
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   console.log(text);
 }
 
-/** The peers that can be run here, and a line for each that cannot. */
+/** Returns the peers that can run here, and a line for each that cannot. */
 function prepare(names: readonly string[], temporaryFolder: string) {
   const ready: { peer: Peer; prepared: PreparedPeer }[] = [];
   const skipped: string[] = [];

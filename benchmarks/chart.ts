@@ -1,10 +1,9 @@
 /**
- * Chart: results as an SVG that a person reads at a glance: a group of bars for each workload, shorter is better.
+ * Chart: results as an SVG that can be read at a glance: a group of bars for each workload; shorter is better.
  *
- * Each group has its own scale, because an idle connection and a megabyte have none in common. The scale follows node:http: a
- * server that takes much longer gets a bar that is cut off, and the others stay apart. The chart is a card with a ground of
- * its own, so it can be read on light and dark pages, and it turns dark with the system. It has no script, no font of its
- * own and no link, so that any page may show it.
+ * Each group has its own scale, because an idle connection and a megabyte cannot share one. The scale follows node:http: the bar of a
+ * server that takes much longer is cut off, so that the other bars can still be compared. The chart has its own background, so it can be
+ * read on light and dark pages, and it turns dark with the system. It has no script, no font and no link, so every page can show it.
  *
  * Next: micro.ts
  */
@@ -26,10 +25,10 @@ const GROUP_GAP = 18;
 const HEAD_HEIGHT = 76;
 const FOOT_HEIGHT = 48;
 
-/** From so many groups on, they stand in two columns. */
+/** From this number of groups on, there are two columns. */
 const TWO_COLUMNS_FROM = 3;
 
-/** How many times node:http's bar the scale goes at most. */
+/** The scale ends at most at this multiple of the bar of node:http. */
 const MAX_OF_REFERENCE = 1.6;
 
 const REFERENCE = 'node';
@@ -70,7 +69,7 @@ function medianOf(result: PeerResult): number | null {
   return result.summary.figure?.median ?? null;
 }
 
-/** The value that a whole bar stands for. */
+/** Returns the value of a bar of full length. */
 export function scaleOf(workload: WorkloadResult): number {
   const medians = workload.peers.map(medianOf).filter((median) => median !== null);
   const reference = workload.peers.find(({ peer }) => peer === REFERENCE);
@@ -79,7 +78,7 @@ export function scaleOf(workload: WorkloadResult): number {
   return limit === null ? most : Math.min(most, Math.max(limit * MAX_OF_REFERENCE, ownOf(workload)));
 }
 
-/** Ours is never cut off: that would be flattery. */
+/** Our own bar is never cut off: that would hide a bad result. */
 function ownOf(workload: WorkloadResult): number {
   return Math.max(0, ...workload.peers.filter(isOurs).map((own) => medianOf(own) ?? 0));
 }

@@ -1,8 +1,7 @@
 /**
- * Children: every process that the benchmark starts, so that none outlives it.
+ * Children: all processes that the benchmark starts, so that none of them outlives it.
  *
- * They are ended by their process id and by nothing else: on a machine where somebody else runs a server of the same name,
- * a search by name would end that one as well.
+ * They are ended only by process id. A search by name would also end a server of another user with the same name.
  *
  * Next: site.ts
  */
@@ -12,17 +11,17 @@ import { once } from 'node:events';
 
 const running = new Set<ChildProcess>();
 
-/** Reads what it writes, and passes its complaints on. */
+/** Starts a process. Its standard output can be read, and its standard error is passed on. */
 export function startChild(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const [program = '', ...args] = command;
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   running.add(child);
   child.once('close', () => running.delete(child));
-  child.stdin?.on('error', () => {}); // it ended before it had read all: its end tells more
+  child.stdin?.on('error', () => {}); // it ended before it had read all input: its exit code is reported
   return child;
 }
 
-/** Everything it writes until it ends. Throws where it cannot be started, and where it fails. */
+/** Returns the whole output of a process. Throws if it cannot be started or fails. */
 export async function outputOf(command: readonly string[]): Promise<string> {
   const child = startChild(command);
   let output = '';
@@ -34,11 +33,11 @@ export async function outputOf(command: readonly string[]): Promise<string> {
   return output;
 }
 
-/** The first line it writes. Throws if it ends before, or takes too long. */
+/** Returns the first line that the process writes. Throws if it ends before, or takes too long. */
 export function firstLineOf(child: ChildProcess, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
-    const deadline = setTimeout(() => reject(new Error(`it said nothing for ${timeoutMs} ms`)), timeoutMs);
+    const deadline = setTimeout(() => reject(new Error(`it wrote no line within ${timeoutMs} ms`)), timeoutMs);
     child.stdout?.setEncoding('utf8').on('data', (more: string) => {
       text += more;
       if (!text.includes('\n')) return;

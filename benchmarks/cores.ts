@@ -1,8 +1,8 @@
 /**
  * Cores: one for the server, another one for the load, so that neither takes time from the other.
  *
- * Two hardware threads of one core share its units and disturb each other: they are chosen only where there is nothing else.
- * The first core takes most interrupts of a machine, so the server gets the last one.
+ * Two hardware threads of one core share its units and disturb each other. They are chosen only if no other core is allowed. The
+ * first core handles most interrupts of a machine, so the server gets the last one.
  *
  * Next: children.ts
  */
@@ -15,7 +15,7 @@ export interface Cores {
   readonly load: number;
 }
 
-/** The numbers in a list as the kernel writes it: `0-3,8`. */
+/** Returns the numbers of a list in the format of the kernel: `0-3,8`. */
 export function parseCpuList(list: string): number[] {
   return list
     .trim()
@@ -26,7 +26,7 @@ export function parseCpuList(list: string): number[] {
     });
 }
 
-/** Null where there are no two cores to choose, or no taskset to do it with: then the kernel decides. */
+/** Returns null if there are not two cores, or if taskset is missing: then the kernel decides. */
 export function chooseCores(): Cores | null {
   if (spawnSync('taskset', ['--version']).error !== undefined) return null;
   const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
@@ -42,7 +42,7 @@ function siblingsOf(cpu: number): number[] {
   try {
     return parseCpuList(readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8'));
   } catch {
-    return [cpu]; // containers may hide it; then no core is known to be a sibling
+    return [cpu]; // containers may hide it; then siblings are unknown
   }
 }
 

@@ -1,10 +1,9 @@
 /**
- * IdleMemory: what a connection costs that says nothing: most connections of most servers.
+ * IdleMemory: the memory of an idle connection, which most connections of most servers are.
  *
- * Clients on the other core connect, ask once each as a browser would, and fall silent. What the server's resident memory
- * has grown by is divided by their number. Both times garbage is collected first, where the server can be asked to: what a
- * request left behind is no matter of the connection. The kernel's own memory for a socket is not in it; it is the same for
- * all.
+ * Clients on the other core connect, send one request each as a browser would, and then nothing. The growth of the server's resident
+ * memory is divided by their number. If the server supports it, garbage is collected before both measurements, because the garbage of
+ * a request does not belong to the connection. The memory of the kernel for a socket is not included; it is the same for all servers.
  *
  * Next: results.ts
  */
@@ -17,7 +16,7 @@ import type { ServerProcess } from './server-process.ts';
 
 const CONNECTING_MS = 30_000;
 
-/** Bytes for each connection. */
+/** Returns bytes for each connection. */
 export async function idleBytes(server: ServerProcess, order: LoadOrder, cpu: number | undefined): Promise<number> {
   const before = await server.settledBytes();
   const program = join(import.meta.dirname, 'load/clients.js');

@@ -1,8 +1,8 @@
 /**
  * LoadGenerator: a program that plays the clients. Both generators implement this interface; choose-load.ts picks one.
  *
- * Both send the same bytes over as many connections, wait for the answers, and count. Their figures are not the same,
- * since a faster client fills a server better: the report says which one it was, and results of the two do not compare.
+ * Both send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
+ * faster client gives a server more to do. The report names the generator, and results of the two must not be compared.
  *
  * Next: wrk-load.ts
  */
@@ -17,15 +17,15 @@ export interface LoadOrder {
 }
 
 export interface LoadResult {
-  /** Answers that came completely. */
+  /** Complete responses. */
   readonly requests: number;
   readonly seconds: number;
-  /** Null where the generator cannot tell. */
+  /** Null if the generator cannot measure it. */
   readonly p50Us: number | null;
   readonly p99Us: number | null;
-  /** Connections that could not be made or broke, and answers that took too long. */
+  /** Connections that failed or broke, and responses that took too long. */
   readonly errors: number;
-  /** Answers whose status was another than 2xx. */
+  /** Responses with a status other than 2xx. */
   readonly refused: number;
 }
 

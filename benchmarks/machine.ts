@@ -1,5 +1,5 @@
 /**
- * Machine: where and of what a result was made, without which it is a rumour.
+ * Machine: the machine and the commit of a result. A result without them cannot be checked.
  *
  * Next: report.ts
  */
@@ -22,12 +22,12 @@ export function describeMachine(cores: Cores | null): Machine {
   };
 }
 
-/** The commit, and whether what ran was more than that. */
+/** Returns the commit, and whether the working tree has other changes. */
 export function describeCommit(): string {
   const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
   const commit = git('rev-parse', '--short=12', 'HEAD');
   if (commit.status !== 0) return 'unknown';
-  // The results of earlier runs are no change of what runs.
+  // Results of earlier runs do not change the program.
   const changes = git('status', '--porcelain', '--untracked-files=no', '--', '.', ':!benchmarks/results').stdout;
   return commit.stdout.trim() + (changes.trim() === '' ? '' : ', with uncommitted changes');
 }

@@ -1,11 +1,11 @@
 /**
- * micro: parts of the server by themselves, in this process and without a network.
+ * micro: times single parts of the server, in this process and without a network.
  *
- * Each figure is the median of several samples after a warm-up. They say how a part compares with itself of yesterday and with
- * llhttp, node:http's parser, here compiled to WebAssembly; they do not add up to the cost of a request.
+ * Each figure is the median of several samples after a warm-up. The figures compare a part with its earlier versions and with
+ * llhttp, the parser of node:http, here compiled to WebAssembly. They do not add up to the cost of a request.
  *
- * llhttp-wasm hands out strings of all fields, our parser offsets. So ours is measured twice: alone, as the server uses
- * it, and with every name and value cut into strings, which is llhttp's work.
+ * llhttp-wasm returns strings of all fields, our parser returns offsets. So ours is measured twice: alone, as the server uses
+ * it, and with each name and value cut into strings, as llhttp does it.
  *
  * Next: arguments.ts
  */
@@ -31,7 +31,7 @@ const WARM_UP_MS = 300;
 export interface MicroRow {
   readonly what: string;
   readonly nanoseconds: number;
-  /** Bytes that one call reads, where that means something. */
+  /** Bytes that one call reads, for a part that reads bytes. */
   readonly bytes: number | null;
 }
 
@@ -61,7 +61,7 @@ const smallHead = Buffer.from(
 const browserHead = (workloads.find(({ name }) => name === 'browser') ?? (workloads[0] as (typeof workloads)[0]))
   .request;
 
-/** What parsers have made, kept so that no optimiser finds out that nobody wants it. */
+/** Keeps results of parsers, so that the optimiser does not remove their work as unused. */
 export const sink: { value: unknown } = { value: null };
 
 function parseWith(parser: HeadParser, head: Buffer): void {
@@ -70,8 +70,8 @@ function parseWith(parser: HeadParser, head: Buffer): void {
 }
 
 /**
- * llhttp as a server uses it. The declared type is wrong: the wrapper looks the number up by this name, and takes a number for
- * HTTP_BOTH, which reads answers as well.
+ * llhttp as a server uses it. The declared type is wrong: the wrapper looks up the number by this name, and treats a number as
+ * HTTP_BOTH, which also reads responses.
  */
 export function llhttpForRequests(): ReturnType<typeof createParser> {
   return createParser('REQUEST' as unknown as number);
@@ -112,7 +112,7 @@ function parserRows(name: string, head: Buffer): MicroRow[] {
   return rows;
 }
 
-/** A head of about that size, in fields of a hundred bytes up to 64 of them, and longer ones above. */
+/** Returns a head of about that size: up to 64 fields of a hundred bytes, or 64 longer fields. */
 function headOfSize(bytes: number): Buffer {
   const line = 'GET /hello HTTP/1.1\r\nHost: localhost\r\n';
   const fields = Math.min(64, Math.max(1, Math.round(bytes / 100)));
@@ -146,10 +146,10 @@ function routerRows(): MicroRow[] {
   });
 }
 
-/** A client that takes everything at once. */
+/** The stream of a client that takes all bytes at once. */
 const nobody = { write: () => true, writeOwned: () => true } as unknown as Stream;
 
-/** A connection that only puts answers together. */
+/** A response output that only puts responses together. */
 class BufferSink implements ResponseOutput, ResponseOwner {
   readonly isClosed = false;
   readonly isOverfull = false;
@@ -247,7 +247,7 @@ export function measureMicro(progress: (line: string) => void): MicroGroup[] {
   ];
 }
 
-/** A table for a terminal, which is one for a Markdown file, too, when it is indented. */
+/** Returns a table for a terminal. Indented, it is also valid in Markdown. */
 export function microTable({ title, rows }: MicroGroup): string {
   const hasBytes = rows.some(({ bytes }) => bytes !== null);
   const cells = rows.map(({ what, nanoseconds, bytes }) => [

@@ -1,8 +1,8 @@
 /**
  * OwnLoad: load from a program of this repository, for machines without wrk.
  *
- * The program (load/clients.ts) stands on our own event loop, because clients on node:net would take three times the CPU
- * time of the server they are to fill. It runs in a process of its own, on the core for the load.
+ * The program (load/clients.ts) uses our own event loop: clients on node:net would take three times the CPU time of the server under
+ * load. It runs in a process of its own, on the core for the load.
  *
  * Next: choose-load.ts
  */

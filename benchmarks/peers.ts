@@ -1,8 +1,8 @@
 /**
- * Peers: who takes part, and how each is started.
+ * Peers: the servers that take part, and how each is started.
  *
  * A peer is a program that serves the site (site.ts), writes its port to standard output, and ends when its standard input
- * does. A peer that cannot run here is no error: it is left out, with a line that says why, or how to get it.
+ * ends. A peer that cannot run here is not an error: it is left out, with a line that says why, or how to get it.
  *
  * Next: server-process.ts
  */
@@ -21,9 +21,9 @@ export interface Peer {
   readonly title: string;
   /** It collects its garbage on SIGUSR2, as site.ts arranges. */
   readonly collectsOnRequest: boolean;
-  /** Names of workloads it does not serve. */
+  /** The names of the workloads that it does not serve. */
   readonly without: readonly string[];
-  /** The command that runs it. Throws MissingPeer where it cannot be run here. */
+  /** Returns the command that runs it. Throws MissingPeer if it cannot run here. */
   prepare(temporaryFolder: string): PreparedPeer;
 }
 
@@ -32,14 +32,14 @@ export interface PreparedPeer {
   readonly version: string;
 }
 
-/** Its message goes on after the title of the peer: that it is not installed and how to get it, or why it cannot run. */
+/** The message continues the title of the peer: "is not installed" and how to get it, or why it cannot run. */
 export class MissingPeer extends Error {}
 
 const nodeCommand = [process.execPath, '--expose-gc'];
 const NOT_INSTALLED = 'is not installed; get it with: npm --prefix benchmarks/peers ci';
 const NO_COMPILER = 'is not installed; get it with: apt-get install gcc libc6-dev';
 
-/** For a server that is to end at once. */
+/** For a server that must end at once. */
 const ATTEMPT_MS = 15_000;
 
 function packageVersion(folder: string): string {
@@ -88,12 +88,12 @@ function cServer(name: string, title: string, source: string): Peer {
   };
 }
 
-/** The kernel may be too old for io_uring or forbid it, and a container may too: only an attempt can tell. */
+/** The kernel may be too old for io_uring, or the kernel or a container may forbid it. Only an attempt shows that. */
 function onlyWithUring(peer: Peer): Peer {
   const prepare = (temporaryFolder: string) => {
     const prepared = peer.prepare(temporaryFolder);
     const [program = '', ...args] = prepared.command;
-    // Its standard input is at its end: a server that starts ends at once.
+    // Standard input is at its end, so a server that starts ends at once.
     const { status, stderr } = spawnSync(program, args, { input: '', encoding: 'utf8', timeout: ATTEMPT_MS });
     if (status === 0) return prepared;
     const refusal = /^.*\bio_uring_(?:setup|register)\b.*$/m.exec(stderr)?.[0];
@@ -109,7 +109,7 @@ const bun: Peer = {
   collectsOnRequest: true,
   without: [],
   prepare() {
-    // The program lies in a package of its own for each platform; the one called bun needs its install script to copy it.
+    // Each platform has a package of its own with the program; the package bun would need its install script to copy it.
     const builds = ['bun-linux-x64', 'bun-linux-x64-baseline', 'bun-linux-aarch64'].map((build) =>
       join(peersFolder, 'node_modules/@oven', build),
     );
@@ -134,7 +134,7 @@ export const peers: readonly Peer[] = [
   installedPeer('express', 'Express', 'express'),
 ];
 
-/** Against whom everything is measured. */
+/** The peer with which all others are compared. */
 export const REFERENCE = 'node';
 
 export const defaultPeers = ['simplenet', REFERENCE];

@@ -1,8 +1,8 @@
 /**
  * Report: results as text: tables for a terminal, and the same as Markdown.
  *
- * The first column of figures is what the benchmark is about: CPU time for each request, with the least and the most of all
- * rounds, and its ratio to node:http. How it reads at a glance is the chart's business.
+ * The first column of figures is the main result: CPU time for each request, with the least and the most of all rounds, and its ratio to
+ * node:http. chart.ts makes the drawing.
  *
  * Next: chart.ts
  */
@@ -12,7 +12,7 @@ import type { Spread } from './statistics.ts';
 
 const NONE = '–';
 
-/** On whichever event loop. */
+/** Whether the result is of simplenet, on either event loop. */
 export function isOurs({ peer }: PeerResult): boolean {
   return peer === 'simplenet' || peer === 'simplenet-uring';
 }
@@ -25,14 +25,14 @@ interface Column {
   cell(result: PeerResult): string;
 }
 
-/** Three digits are as much as the method can promise. */
+/** The method is not more exact than three digits. */
 export function formatNumber(value: number): string {
   if (value === 0) return '0';
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** 0.27: two digits behind the point, and one more where there would be only one that says something. */
+/** 0.27: two digits after the point, and a third if only one of the two were significant. */
 export function formatRatio(value: number): string {
   return value.toFixed(value < 0.1 ? 3 : 2);
 }
@@ -80,7 +80,7 @@ function remarksOf(workload: WorkloadResult): string[] {
   return workload.peers.flatMap(({ title, remarks }) => remarks.map((remark) => `${title}: ${remark}`));
 }
 
-/** Text in columns; the width of a character counts as one. */
+/** Returns text in columns, in which each character has the width one. */
 export function alignColumns(rows: readonly (readonly string[])[], alignments: readonly Alignment[]): string[] {
   const widths = alignments.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   return rows.map((row) =>
@@ -91,7 +91,7 @@ export function alignColumns(rows: readonly (readonly string[])[], alignments: r
   );
 }
 
-/** One workload, for a terminal. */
+/** Returns the table of a workload for a terminal. */
 export function tableOf(workload: WorkloadResult): string {
   const columns = columnsOf(workload);
   const rows = [
@@ -106,7 +106,7 @@ export function tableOf(workload: WorkloadResult): string {
   return [`${workload.workload}: ${workload.title}`, ...lines.map((line) => `  ${line}`), ...remarks].join('\n');
 }
 
-/** How it was measured, a line for each thing. */
+/** Returns lines that say how the results were measured. */
 export function circumstancesOf(results: Results): string[] {
   const { machine, rounds, seconds, warmUpSeconds } = results;
   const { cpu, cores, kernel, node, loadAverage } = machine;
@@ -133,7 +133,7 @@ function markdownTable(workload: WorkloadResult): string {
   return [`### ${workload.workload}: ${workload.title}\n`, ...lines, ...remarks].join('\n');
 }
 
-/** The same as Markdown, with a summary above it: a row for each workload. */
+/** Returns the report as Markdown, after a summary with a row for each workload. */
 export function markdownReport(results: Results): string {
   const versions = new Map(results.workloads.flatMap(({ peers }) => peers.map((peer) => [peer.title, peer.version])));
   const circumstances = [

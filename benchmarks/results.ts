@@ -1,12 +1,12 @@
 /**
- * Results: what a run of the benchmark found, in the form that latest.json keeps and the reports are made from.
+ * Results: the figures of a benchmark run, in the format of latest.json. The reports are made from them.
  *
  * Next: round.ts
  */
 
 import { ratios, type Spread, spreadOf } from './statistics.ts';
 
-/** One round of one peer. */
+/** The figures of one round of one peer. */
 export interface Round {
   /** What is compared: CPU microseconds for each request, or bytes for each idle connection. */
   readonly figure: number;
@@ -18,10 +18,10 @@ export interface Round {
   readonly refused: number;
 }
 
-/** What the rounds of a peer say together. Null where no round counted, or where there is nothing of the kind. */
+/** The rounds of a peer together. A figure is null if no round counts, or if the workload does not have it. */
 export interface Summary {
   readonly figure: Spread | null;
-  /** To node:http. Null also where that did not take part. */
+  /** The ratio to node:http. Null if node:http did not take part. */
   readonly ratio: Spread | null;
   readonly requestsPerSecond: Spread | null;
   readonly p50Us: Spread | null;
@@ -35,7 +35,7 @@ export interface PeerResult {
   readonly peer: string;
   readonly title: string;
   readonly version: string;
-  /** In their order; null for one that could not be completed. */
+  /** In order; null for a round that could not be completed. */
   readonly rounds: readonly (Round | null)[];
   readonly summary: Summary;
   /** Why rounds are missing. */
@@ -59,7 +59,7 @@ export interface Results {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly workloads: readonly WorkloadResult[];
-  /** Peers that did not take part, and how to get them. */
+  /** The peers that did not take part, and how to get them. */
   readonly skipped: readonly string[];
 }
 
@@ -73,7 +73,7 @@ export interface Machine {
   readonly pinning: string;
 }
 
-/** A round with errors does not count: a server that drops requests saves their cost. */
+/** A round with errors does not count, because a server that drops requests saves their cost. */
 export function counts(round: Round | null): round is Round {
   return round !== null && round.errors === 0 && round.refused === 0;
 }

@@ -1,5 +1,5 @@
 /**
- * Round: one peer, one workload, once: start it, check it, warm it up, load it, and divide what it cost by what it did.
+ * Round: one peer, one workload, once: start it, check it, warm it up, load it, and divide its CPU time by its requests.
  *
  * Next: machine.ts
  */
@@ -23,10 +23,10 @@ export interface Laboratory {
   readonly warmUpSeconds: number;
 }
 
-/** Many requests warm up what is then timed: the warm-up of the idle workload is that of hello. */
+/** Many requests warm up the server before it is timed. The idle workload is warmed up with the requests of hello. */
 const WARM_UP_CONNECTIONS = 64;
 
-/** Throws DifferentWork where the server does something else than it should: then its figures would mean nothing. */
+/** Throws DifferentWork if the responses of the server are wrong: then its figures could not be compared. */
 export class DifferentWork extends Error {}
 
 export async function runRound(
@@ -63,7 +63,7 @@ export async function runRound(
       p99Us,
       residentBytes: server.residentBytes(),
       errors,
-      // A round without a single answer is a failure, whatever the generator calls it.
+      // A round without a response is a failure, even if the generator reports no error.
       refused: requests === 0 ? Math.max(1, refused) : refused,
     };
   } finally {

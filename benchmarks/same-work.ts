@@ -2,9 +2,8 @@
  * SameWork: reads the responses of a peer before the peer is timed. A server that leaves out the Date, the type or half of the
  * body would win by doing less.
  *
- * The check talks to the server as the load does, with the bytes of the workload over a plain socket: two rounds of
- * requests on one connection, pipelined where the workload is, and looks at status, fields, body and what becomes of the
- * connection.
+ * The check sends the bytes of the workload over a TCP socket, as the load does: two rounds of requests on one connection, pipelined if
+ * the workload is. It checks status, fields and body, and whether the connection closes.
  *
  * Next: load.ts
  */
@@ -17,7 +16,7 @@ const TIMEOUT_MS = 5_000;
 const MAX_DATE_ERROR_MS = 5_000;
 const ROUNDS = 2;
 
-/** What is wrong with a response, in a few words; null for nothing. */
+/** Returns what is wrong with a response, in a few words, or null. */
 export function differenceOf(
   response: ResponseHead,
   body: Buffer,
@@ -40,7 +39,7 @@ export function differenceOf(
   return null;
 }
 
-/** Resolves with what is wrong, or with null if the server does the work. */
+/** Resolves with what is wrong with the server, or with null. */
 export function checkWork(port: number, workload: Workload): Promise<string | null> {
   const { request, expected, pipeline } = workload;
   const rounds = expected.closes ? 1 : ROUNDS;

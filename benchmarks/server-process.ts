@@ -1,8 +1,8 @@
 /**
- * ServerProcess: a peer while it runs, pinned to its core, and what it has cost so far.
+ * ServerProcess: a running peer, pinned to its core, and the CPU time that it has used so far.
  *
- * Each round gets a fresh one. What V8 decides to optimise differs from process to process; with one process for all
- * rounds, they would agree with each other and not with the next run of the benchmark.
+ * Each round gets a new process, because V8 optimises differently in each process. With one process for all rounds, the rounds would
+ * agree with each other, but not with the next run of the benchmark.
  *
  * Next: response-reader.ts
  */
@@ -16,7 +16,7 @@ import type { Peer } from './peers.ts';
 
 const START_MS = 15_000;
 
-/** How long the collector's helpers may take to give memory back. */
+/** The time that the helper threads of the garbage collector get to return memory. */
 const COLLECTION_MS = 300;
 
 export class ServerProcess {
@@ -35,7 +35,7 @@ export class ServerProcess {
     const child = startChild(pinned(command, cpu), { SITE: site, NODE_ENV: 'production' });
     try {
       const port = Number(await firstLineOf(child, START_MS));
-      if (!(port > 0)) throw new Error('it did not tell its port');
+      if (!(port > 0)) throw new Error('its first line is not its port');
       return new ServerProcess(child, port, peer.collectsOnRequest);
     } catch (error) {
       await endChild(child);
@@ -58,7 +58,7 @@ export class ServerProcess {
     return residentBytes(this.#pid);
   }
 
-  /** Memory without garbage, where the peer can be asked to collect it. */
+  /** Returns resident memory, after a garbage collection if the peer supports that. */
   async settledBytes(): Promise<number> {
     if (this.#collectsOnRequest) process.kill(this.#pid, 'SIGUSR2');
     await sleep(COLLECTION_MS);

@@ -1,8 +1,8 @@
 /**
- * Site: what every server of the benchmark serves, so that all do the same work.
+ * Site: the content of all servers of the benchmark, so that all do the same work.
  *
- * Texts, sizes, a hundred routes, and the record that they answer. Only how a server finds the route and writes the answer
- * is its own. The servers under peers/ import the compiled form of this file through the SITE variable.
+ * It has texts, sizes, a hundred routes, and the record that they send. Each server finds the route and writes the response in its own
+ * way. The servers under peers/ import the compiled form of this file through the SITE variable.
  *
  * Next: workloads.ts
  */
@@ -14,7 +14,7 @@ export const LARGE = Buffer.alloc(1024 * 1024, 'simplenet simplenet simplenet\n'
 export const STREAM_CHUNK = Buffer.alloc(1024, 'a line of a stream, and one more\n');
 export const STREAM_CHUNKS = 16;
 
-/** Clients of the idle workload are counted after they have been idle for a while: nobody may hang up on them. */
+/** Connections of the idle workload are measured after they have been idle for a while. No server may close them before. */
 export const IDLE_TIMEOUT_MS = 60_000;
 
 const RESOURCES = [
@@ -27,7 +27,7 @@ export type SiteMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 export interface SiteRoute {
   readonly method: SiteMethod;
-  /** In the way that all the routers here understand: `/api/orders/:id`. */
+  /** In the syntax of all routers here: `/api/orders/:id`. */
   readonly path: string;
   readonly resource: string;
 }
@@ -41,7 +41,7 @@ export const routes: readonly SiteRoute[] = RESOURCES.flatMap((resource) => [
   { method: 'GET', path: `/api/${resource}/:id/items/:item`, resource },
 ]);
 
-/** What a route answers, as JSON. */
+/** Returns the record that a route sends as JSON. */
 export function recordOf(resource: string, params: Readonly<Record<string, string | undefined>>): object {
   return {
     resource,
@@ -54,10 +54,10 @@ export function recordOf(resource: string, params: Readonly<Record<string, strin
   };
 }
 
-/** Tells the benchmark where to find the server, and ends the server when the benchmark is gone, however it ended. */
+/** Writes the port for the benchmark, and ends the server when the benchmark has ended in any way. */
 export function announce(port: number): void {
   process.stdout.write(`${port}\n`);
   process.stdin.on('end', () => process.exit(0)).resume();
-  // Before memory is compared, garbage is no matter of connections.
+  // Memory is compared without garbage, which does not belong to connections.
   process.on('SIGUSR2', () => globalThis.gc?.());
 }

@@ -1,8 +1,8 @@
 /**
- * Spread: what several rounds of one measurement say together.
+ * Spread: several rounds of one measurement together.
  *
- * A noisy machine disturbs some rounds and spares others, so the middle one is the figure, and the least and the most beside
- * it tell how far to trust it. There is no mean and no standard deviation: one disturbed round would move both.
+ * A noisy machine disturbs some rounds and not others. So the figure is the median, and the least and the most show how far to trust
+ * it. Mean and standard deviation are not used: one disturbed round would move both.
  *
  * Next: cpu-time.ts
  */
@@ -13,7 +13,7 @@ export interface Spread {
   readonly max: number;
 }
 
-/** Throws for no values at all: there is no middle of nothing. */
+/** Throws for an empty list, which has no median. */
 export function spreadOf(values: readonly number[]): Spread {
   if (values.length === 0) throw new RangeError('a spread needs at least one value');
   const sorted = [...values].sort((a, b) => a - b);
@@ -24,8 +24,8 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /**
- * How one series compares with another, round by round. Rounds of one number ran next to each other, so what slowed the
- * machine then slowed both, and the ratio forgives it. A round that is missing (null) on either side is left out.
+ * Returns the ratio of two series, round by round. Rounds with the same number ran one after the other, so a disturbance of the
+ * machine slowed both, and hardly changes their ratio. A round that is missing (null) on either side is left out.
  */
 export function ratios(values: readonly (number | null)[], reference: readonly (number | null)[]): number[] {
   const found: number[] = [];

@@ -1,8 +1,8 @@
 /**
- * Workloads: what is asked of each server, byte for byte, and what it must answer.
+ * Workloads: the requests to each server, byte for byte, and the expected responses.
  *
- * A workload is a request, how many connections send it how, and the answer that counts. The bytes are fixed, so every
- * load generator sends the same, and so that nothing has to be made up while a round is timed.
+ * A workload is a request, the number of connections, the way in which they send it, and the expected response. The bytes are fixed, so
+ * each load generator sends the same, and no request has to be made while a round is timed.
  *
  * Next: servers/simplenet.ts
  */
@@ -13,18 +13,18 @@ export interface ExpectedAnswer {
   readonly mediaType: string;
   readonly body: Buffer;
   readonly isChunked: boolean;
-  /** The connection ends with the answer. */
+  /** The connection closes after the response. */
   readonly closes: boolean;
 }
 
 export interface Workload {
   readonly name: string;
-  /** For the head of a table: what a reader has to know. */
+  /** The description in the head of a table. */
   readonly title: string;
   readonly request: Buffer;
   readonly expected: ExpectedAnswer;
   readonly connections: number;
-  /** Requests that a connection sends at once before it waits for their answers. */
+  /** Requests that a connection sends at once before it waits for their responses. */
   readonly pipeline: number;
   /** What is compared: CPU time for each request, or memory for each idle connection. */
   readonly figure: 'cpu' | 'memory';
@@ -45,7 +45,7 @@ function answer(mediaType: string, body: Buffer | string, differences: Partial<E
   return { mediaType, body: Buffer.from(body), isChunked: false, closes: false, ...differences };
 }
 
-/** What Chrome sends for a call of a web application, with a cookie that makes it a kilobyte altogether. */
+/** The head that Chrome sends for a call of a web application. A cookie makes it one kilobyte long. */
 function browserRequest(): Buffer {
   const fields = [
     'Connection: keep-alive',

@@ -1,8 +1,8 @@
 /**
- * WrkLoad: load from wrk, the program that most published figures come from.
+ * WrkLoad: load from wrk, the program behind most published figures.
  *
- * One thread, because it gets one core. It takes whole seconds only. Its script (load/wrk.lua) sends our bytes and tells the
- * result in one line; wrk's own table of rounded figures is not read.
+ * It runs one thread, because it gets one core, and takes whole seconds only. Its script (load/wrk.lua) sends our bytes and writes the
+ * result in one line. The table of rounded figures that wrk itself writes is not read.
  *
  * Next: own-load.ts
  */
@@ -24,12 +24,12 @@ export function isWrkInstalled(): boolean {
 }
 
 /**
- * From the line that load/wrk.lua writes. Of pipelined requests wrk knows no latencies: it measures the batch, and corrects
- * that with the interval between single answers.
+ * Parses the line that load/wrk.lua writes. wrk has no latencies of single pipelined requests: it measures the batch, and corrects
+ * that with the interval between single responses.
  */
 export function parseWrkOutput(output: string, pipeline = 1): LoadResult {
   const line = /^result requests=(\d+) us=(\d+) p50=(\d+) p99=(\d+) errors=(\d+) refused=(\d+)$/m.exec(output);
-  if (line === null) throw new Error(`wrk did not tell its result: ${output.trim()}`);
+  if (line === null) throw new Error(`wrk wrote no result line: ${output.trim()}`);
   const [requests, us, p50Us, p99Us, errors, refused] = line.slice(1).map(Number) as [
     number,
     number,

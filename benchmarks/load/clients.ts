@@ -1,10 +1,10 @@
 /**
  * Clients: the load generator that ships with the repository, and the one that holds idle connections.
  *
- * A program. It gets a LoadOrder as JSON, keeps that many connections busy for that long, writes a LoadResult as JSON and
- * ends. Each connection sends its batch, waits for all its answers, and sends the next; one whose
- * answer says `Connection: close` is made anew. With `holds` instead of seconds, each connection asks once, `held` is written when all have
- * their answer, and then they stay open without a byte until standard input ends.
+ * A program. It gets a LoadOrder as JSON, keeps its number of connections busy for its seconds, writes a LoadResult as JSON and ends. Each
+ * connection sends its batch, waits for all responses, and sends the next batch. After a response with `Connection: close` a new
+ * connection is made. With `holds` instead of seconds, each connection sends one request. When all have their response, the program writes
+ * `held`, and the connections stay open and idle until standard input ends.
  *
  * Next: ../idle-memory.ts
  */
@@ -23,7 +23,7 @@ export interface ClientsOrder extends LoadOrder {
 const SPARE_FILES = 100;
 const ANSWER_TIMEOUT_MS = 5_000;
 
-/** Connections being made at a time: more than a listener's queue holds would wait a second for their SYN to be repeated. */
+/** Connections that are made at a time. If the queue of a listener overflows, the next SYN is repeated only after a second. */
 const MAX_CONNECTING = 256;
 
 const CLOSES = /\r\nconnection:[ \t]*close/i;

@@ -1,7 +1,7 @@
 /**
- * Latencies: how long each of many answers took, in little memory: exact up to a millisecond, then within one per cent.
+ * Latencies: the times of many responses, in little memory: exact up to a millisecond, then within one per cent.
  *
- * Counters instead of a list, so that a round may have any number of answers and nothing grows while it is timed.
+ * It has counters instead of a list, so memory does not grow while a round is timed, for any number of responses.
  *
  * Next: clients.ts
  */
@@ -21,7 +21,7 @@ export class Latencies {
     this.#total++;
   }
 
-  /** The time within which that share of the answers came; 0 where there were none. */
+  /** Returns the time within which that share of the responses came; 0 without any response. */
   percentile(percent: number): number {
     let missing = Math.ceil((this.#total * percent) / 100);
     for (const [slot, count] of this.#counts.entries()) {

@@ -1,8 +1,8 @@
 /**
- * The site on node:http, with a router as a careful program would write it: a Map for paths without params, and for the
- * others a few patterns for each resource, so that no request is tried against a hundred of them.
+ * The site on node:http, with a router as a careful program would have: a Map for paths without params, and for the
+ * others a few patterns for each resource, so that a request is not compared with a hundred patterns.
  *
- * It does what node:http does well: writeHead with a complete list and one `end` for head and body, Content-Length known.
+ * It uses the fast ways of node:http: writeHead with a complete list, one `end` for head and body, and a known Content-Length.
  *
  * Next: ../peers.ts
  */
@@ -23,7 +23,7 @@ interface PatternRoute {
 
 const NO_PARAMS: Params = {};
 const staticRoutes = new Map<string, Handler>();
-/** By method and the first two segments. */
+/** The key is the method and the first two segments. */
 const patternRoutes = new Map<string, PatternRoute[]>();
 
 function add(method: string, path: string, handler: Handler): void {
@@ -37,7 +37,7 @@ function add(method: string, path: string, handler: Handler): void {
   patternRoutes.set(key, [...(patternRoutes.get(key) ?? []), { pattern, names, handler }]);
 }
 
-/** `/api/orders` of `/api/orders/4711`. */
+/** Returns `/api/orders` for `/api/orders/4711`. */
 function firstSegments(path: string): string {
   const end = path.indexOf('/', path.indexOf('/', 1) + 1);
   return end === -1 ? path : path.slice(0, end);

@@ -30,7 +30,7 @@ for (const { method, path, resource } of routes) {
 
 const { values } = parseArgs({ options: { backend: { type: 'string' } } });
 const timeouts = { idleMs: IDLE_TIMEOUT_MS };
-// serve refuses a name that it does not know.
+// serve throws for an unknown name.
 const backend = values.backend as ServeOptions['backend'];
 const { address } = serve(router, backend === undefined ? { timeouts } : { backend, timeouts });
 if ('port' in address) announce(address.port);

@@ -35,7 +35,7 @@ result requests=1000 us=2000000 p50=600 p99=1200 errors=1 refused=2
   const figures = { requests: 1000, seconds: 2, p50Us: 600, p99Us: 1200, errors: 1, refused: 2 };
   t.same(parseWrkOutput(output), figures);
   t.same(parseWrkOutput(output, 16), { ...figures, p50Us: null, p99Us: null });
-  t.throws(() => parseWrkOutput('unable to connect'), /wrk did not tell its result: unable to connect/);
+  t.throws(() => parseWrkOutput('unable to connect'), /wrk wrote no result line: unable to connect/);
 });
 
 test('latencies are exact below a millisecond and within one per cent above', async (t) => {
