@@ -1,10 +1,10 @@
 /**
- * A day on which everything goes wrong: connections that talk, stop, pause and leave at random, on a kernel that cuts,
- * interrupts, refuses and resets. Nothing in particular is expected to succeed. What must hold all the same:
+ * Chaos: connections that send, stop, pause and close at random, on a kernel that cuts, interrupts, refuses and resets. No single
+ * operation has to succeed. What must hold all the same:
  *
- * - Every stream is told of its end exactly once, and of nothing afterwards.
- * - What arrives is a beginning of what was sent: no byte is lost, doubled or out of place before the break.
- * - Where both sides were told that all went well, all of it arrived.
+ * - Every stream gets onClose exactly once, and no callback afterwards.
+ * - The received bytes are a prefix of the sent bytes: no byte is lost, doubled or out of order before the break.
+ * - If both sides ended without an error, all bytes have arrived.
  * - In the end no descriptor is left, and none was ever used after it was closed.
  */
 
@@ -19,7 +19,7 @@ const CLIENTS = 12;
 const MAX_BYTES = 30_000;
 const PATIENCE_MS = 60_000;
 
-/** One side of a connection: what it wants to say, and how far it has come. */
+/** One side of a connection: the bytes that it sends, and how many are sent. */
 class Talker {
   readonly recorder: Recorder;
   readonly speech: Buffer;
@@ -78,7 +78,10 @@ class Talker {
 
 function checkSpeech(speaker: Talker, hearer: Recorder): void {
   const heard = hearer.received;
-  assert.ok(heard.equals(speaker.speech.subarray(0, heard.length)), 'what arrived is a beginning of what was sent');
+  assert.ok(
+    heard.equals(speaker.speech.subarray(0, heard.length)),
+    'the received bytes are a prefix of the sent bytes',
+  );
   const wasFine = [speaker.recorder, hearer].every((side) => side.error === null && side.timeouts === 0);
   if (hearer.ends === 1 && wasFine && !speaker.hasLeft)
     assert.equal(heard.length, speaker.speech.length, 'all arrived');
@@ -108,7 +111,7 @@ export async function chaos(world: SimulatedWorld, seed: number): Promise<void> 
       talker.recorder.stream = stream;
       clients.push(talker);
     } catch (error) {
-      // No descriptor or no memory for it: the program is told at once, and nothing is left of the attempt.
+      // No descriptor or no memory: connect throws at once, and leaves nothing open.
       assert.match(String((error as { code?: string }).code), /EMFILE|ENOBUFS/);
       continue;
     }

@@ -1,6 +1,6 @@
 /**
- * The contract of the EventLoop seam (simplenet/loop/event-loop.ts), as scenarios that hold for every implementation of it,
- * on every kernel. Each gets a fresh world; what must hold at the end of all of them is checked by `World.close`.
+ * The contract of the EventLoop seam (simplenet/loop/event-loop.ts): scenarios that hold for every implementation, on every
+ * kernel. Each gets a fresh world; what must hold at the end of all of them is checked by `World.close`.
  */
 
 import assert from 'node:assert/strict';
@@ -15,7 +15,7 @@ type Scenario = (world: World) => Promise<void>;
 /** Kernel buffers that a test can fill. */
 const SMALL = 8_192;
 
-/** Bytes in which every place can be told from its neighbours. */
+/** Bytes that differ from their neighbours, so that a lost or moved byte is seen. */
 function pattern(length: number, salt = 0): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + salt) & 0xff;
@@ -189,7 +189,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.ok(accepted(server).received.equals(Buffer.concat(parts)));
   },
 
-  async 'an ended client still gets its answer'(world) {
+  async 'a client that has ended its side still gets its response'(world) {
     const answer = pattern(50_000);
     const server = new Server(world, {
       onEnd(stream) {
@@ -209,7 +209,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.ok(client.received.equals(answer));
   },
 
-  async 'an answer may come long after the peer has ended'(world) {
+  async 'a response may come long after the peer has ended its side'(world) {
     const server = new Server(world, { onEnd: () => {} });
     const client = connect(world, server, { onOpen: (stream) => stream.end() });
     await world.until(() => server.recorders[0]?.ends === 1, 'the server sees the end');
@@ -240,7 +240,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(accepted(server).error, null);
   },
 
-  async 'a program can ask whether bytes have arrived that it was not told of'(world) {
+  async 'hasInput returns whether bytes have arrived that onData has not delivered'(world) {
     const server = new Server(world);
     const client = connect(world, server);
     await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
@@ -262,7 +262,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(stream.hasInput(), false, 'closed');
   },
 
-  async 'a listener that closes when it is empty takes all that have connected, and nobody else'(world) {
+  async 'a listener that closes when it is empty accepts all that have connected, and no others'(world) {
     const server = new Server(world);
     const early = Array.from({ length: 5 }, () => connect(world, server));
     await world.until(() => early.every(({ opens }) => opens > 0), 'the connections stand');
@@ -282,7 +282,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await world.until(() => late.isClosed, 'the late one is refused');
     assert.equal(late.opens, 0);
     server.listener.closeWhenEmpty(20, () => closes++);
-    await world.until(() => closes === 2, 'the listener tells that it is closed');
+    await world.until(() => closes === 2, 'the listener reports that it is closed');
     await world.quiet();
     assert.equal(closes, 2, 'once for each call');
   },
@@ -342,7 +342,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client, reader]);
   },
 
-  async 'onDrain tells when all that was queued is sent, once for each time'(world) {
+  async 'onDrain is called when all queued bytes are sent, once for each time'(world) {
     const server = new Server(world, { onData: (stream) => stream.pause(), endsAtBreak: true });
     const client = connect(world, server);
     await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
@@ -395,7 +395,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client, reader]);
   },
 
-  async 'a refused connection is told by onClose alone'(world) {
+  async 'a refused connection is reported by onClose only'(world) {
     const server = new Server(world);
     const { listener } = server;
     listener.close();
@@ -422,7 +422,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(world.loop.openCount, 0);
   },
 
-  async 'abort tells the peer that something went wrong'(world) {
+  async 'after abort the peer gets an error'(world) {
     const server = new Server(world);
     const client = connect(world, server);
     await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
@@ -462,7 +462,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(reader.ends, 0);
   },
 
-  async 'a paused stream for which nothing waits learns at once that its connection breaks'(world) {
+  async 'a paused stream without waiting bytes ends at once when its connection breaks'(world) {
     const server = new Server(world);
     const client = connect(world, server);
     await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
@@ -511,7 +511,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(streamOf(client).queuedBytes, 0);
   },
 
-  async 'what is called on a stream that is gone changes nothing'(world) {
+  async 'calls on a closed stream change nothing'(world) {
     const server = new Server(world, echo);
     const client = connect(world, server, { onOpen: (stream) => stream.close(), onClose: (stream) => stream.resume() });
     await untilClosed(world, [client]);
@@ -533,7 +533,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(world.loop.openCount, openCount);
   },
 
-  async 'a stream paused by another one’s callback hears nothing of what the batch brings it'(world) {
+  async 'a stream paused by the callback of another one gets no data from the same batch'(world) {
     const server = new Server(world);
     const clients = [0, 1, 2, 3].map(() => connect(world, server));
     await world.until(() => server.recorders.length === 4 && clients.every((client) => client.opens > 0), 'they stand');
@@ -613,7 +613,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
       clients.push(client);
     }
     await untilClosed(world, clients);
-    assert.equal(clients.filter((client) => client.byteLength > 0).length, 1, 'only one of them was told of data');
+    assert.equal(clients.filter((client) => client.byteLength > 0).length, 1, 'only one of them got data');
     await world.quiet();
     await untilClosed(world, server.recorders);
   },
@@ -741,7 +741,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.deepEqual(errors, ['ETIMEDOUT']);
   },
 
-  async 'a peer that takes nothing of what is queued ends the stream, though it goes on sending'(world) {
+  async 'a peer that takes none of the queued bytes ends the stream, even if it goes on sending'(world) {
     const server = new Server(world);
     const client = connect(world, server);
     await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
@@ -805,7 +805,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(writer.error?.code, 'EFAULT');
     await untilClosed(world, [client, writer]);
     assert.deepEqual(world.raised, []);
-    assert.ok(client.error !== null, 'the peer learns that something is missing');
+    assert.ok(client.error !== null, 'the peer gets an error, because bytes are missing');
   },
 
   async 'a stream that has drained asks nothing of its peer'(world) {
@@ -825,15 +825,15 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     streamOf(writer).minimumProgress = null;
     await untilQueued(world, writer);
     await pass(world, writer, 500);
-    assert.equal(writer.isClosed, false, 'nor does one that was told to be patient');
+    assert.equal(writer.isClosed, false, 'nor does one without a minimum');
     streamOf(writer).minimumProgress = { everyMs: 50, bytes: 1_000_000 };
     await untilStuck(world, writer);
-    assert.equal(writer.error?.code, 'ETIMEDOUT', 'and it can be told otherwise again');
+    assert.equal(writer.error?.code, 'ETIMEDOUT', 'and the minimum can be set again');
     streamOf(client).resume();
     await untilClosed(world, [client, writer]);
   },
 
-  async 'what is queued before the connection stands is watched from there'(world) {
+  async 'bytes queued before the connection is established are watched from then on'(world) {
     const server = new Server(world, { onData: (stream) => stream.pause(), endsAtBreak: true });
     const client = connect(world, server);
     client.calling(() => {
@@ -1003,7 +1003,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     assert.equal(world.loop.openCount, 0);
   },
 
-  async 'a datagram that cannot be answered is told, and ends nothing'(world) {
+  async 'a datagram that cannot be sent is reported, and ends nothing'(world) {
     const nowhere = world.anyAddress; // where port 0 lets the kernel choose, to a sender it is nobody's
     const errors: SystemError[] = [];
     let isInSend = false;
@@ -1024,7 +1024,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     let answers = 0;
     const client = world.loop.bindUdp(world.anyAddress, { onMessage: () => void answers++ });
     for (let attempt = 0; answers < 3 || errors.length < 3; attempt++) {
-      assert.ok(attempt < 200, 'it answers and tells at last');
+      assert.ok(attempt < 200, 'it sends and reports at last');
       client.send(Buffer.from('hello'), server.address);
       await world.quiet();
     }
@@ -1041,7 +1041,7 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     client.close();
   },
 
-  async 'a turn that is asked for comes once, outside of the call, and is no drain'(world) {
+  async 'onTurn comes once for each awaitTurn, outside of the call, and without onDrain'(world) {
     const bytes = pattern(100_000);
     const server = new Server(world, {
       onData(stream) {
@@ -1066,7 +1066,9 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     await untilClosed(world, [client, ...server.recorders]);
   },
 
-  async 'a stream that asks for one turn after the other keeps nobody waiting, and gets none when it is closed'(world) {
+  async 'a stream that asks for one turn after the other does not delay others, and gets none when it is closed'(
+    world,
+  ) {
     let greedy: Stream | null = null;
     const server = new Server(world, {
       onData(stream, bytes) {

@@ -16,7 +16,7 @@ import type { World } from './world.ts';
 
 const PATIENCE_MS = 20_000;
 
-/** Loopback delivers within a system call; this is for the turns in which we hear of it. */
+/** Loopback delivers within a system call; the loop needs some turns until its callbacks run. */
 const QUIET_TURNS = 5;
 
 export const realLoops = { epoll: EpollLoop, io_uring: UringLoop } as const;
@@ -28,7 +28,7 @@ export class RealWorld implements World {
   readonly raised: unknown[] = [];
   readonly loop: EventLoop;
   readonly #openBefore = openDescriptors();
-  /** close(2) of a number that was not open: it could have been somebody else's. */
+  /** close(2) of a number that was not open: it could have been the number of another connection. */
   readonly #closedInVain: number[] = [];
 
   constructor(kind: keyof typeof realLoops = 'epoll', anyAddress: SocketAddress = { address: '127.0.0.1', port: 0 }) {

@@ -1,6 +1,6 @@
 /**
- * A stream handler that remembers what it was told, and complains at once about what no stream may do: a callback
- * within a call of the program, a second onClose, anything after it.
+ * A stream handler that records its callbacks, and records a complaint about each forbidden one: a callback within a call of the
+ * program, a second onClose, any callback after it.
  */
 
 import type { SystemError } from '../../simplenet/kernel/system-error.ts';

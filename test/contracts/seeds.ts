@@ -1,6 +1,6 @@
 /**
- * Running a scenario in many simulated worlds, one a seed. A seed that fails is named: SEED=n runs just that one, and
- * SEEDS=n runs so many.
+ * Runs a scenario in many simulated worlds, one for each seed. A seed that fails is printed: SEED=n runs only that one. SEEDS=n runs
+ * n of them.
  */
 
 import type { SimulatedFaults } from '../simulation/simulated-faults.ts';

@@ -1,8 +1,8 @@
 /**
  * The world that an event loop under test lives in: the real kernel or a simulated one.
  *
- * A contract is checked in both. What differs between them is only how one waits for something to happen and what there
- * is to look at in the end, so that is all this interface holds.
+ * A contract is checked in both. They differ only in how a test waits for an event and in what it can check at the end, so this
+ * interface holds nothing else.
  */
 
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';

@@ -1,5 +1,5 @@
 /**
- * Which loop a program gets, and what it is told where it cannot have it.
+ * Which loop a program gets, and the error if that loop is not available.
  *
  * Next: open-file-limit.test.ts
  */

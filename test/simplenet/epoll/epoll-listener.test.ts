@@ -1,5 +1,5 @@
 /**
- * A listener on the epoll loop that has no descriptor left, on the simulated kernel, whose answers a test can choose.
+ * A listener on the epoll loop that has no descriptor left, on the simulated kernel, whose results a test can choose.
  */
 
 import { test } from 'tap';

@@ -1,5 +1,5 @@
 /**
- * Streams on the epoll loop, on the simulated kernel, whose answers a test can choose.
+ * Streams on the epoll loop, on the simulated kernel, whose results a test can choose.
  *
  * Next: uring-stream.test.ts
  */

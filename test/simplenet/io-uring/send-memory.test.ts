@@ -1,5 +1,5 @@
 /**
- * Bytes on their way out: which pieces there are, and who has them.
+ * Memory for bytes to be sent: which pieces there are, and when they are reused.
  *
  * Next: uring-output.test.ts
  */

@@ -1,5 +1,5 @@
 /**
- * A listener on the io_uring loop, on the real kernel, with the answers that a test chooses for it.
+ * A listener on the io_uring loop, on the real kernel, with results of accept4(2) that a test chooses.
  *
  * Next: uring-loop.test.ts
  */

@@ -1,5 +1,5 @@
 /**
- * The bytes of one stream on their way out, with a ring that only writes down what it is asked to send.
+ * The output of one stream, with a ring that only records its sends.
  *
  * Next: uring-stream.test.ts
  */

@@ -1,5 +1,5 @@
 /**
- * A stream on the io_uring loop, on the real kernel: what was on its way when a program changed its mind.
+ * A stream on the io_uring loop, on the real kernel: requests that are in the kernel when a program pauses, closes or aborts.
  *
  * Next: uring-loop.test.ts
  */

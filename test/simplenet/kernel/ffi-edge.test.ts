@@ -2,7 +2,7 @@
  * The edge to C, under attack: no view, number or length cell makes a call read or write outside of its buffer, and a
  * descriptor that is closed touches nothing.
  *
- * The attacks are in break-out.ts, a program of its own: where one succeeds, the process may not live to tell.
+ * The attacks are in break-out.ts, a program of its own: if one succeeds, its process may crash.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
 /**
- * Interruption: a call cut short by a signal is made again, and a wait is no longer for it.
+ * Interruption: a call that a signal interrupts is made again, and its wait does not become longer.
  */
 
 import t from 'tap';

@@ -1,5 +1,5 @@
 /**
- * The table of system calls: what it refuses, what it writes where, and what it answers.
+ * The table of system calls: what it refuses, where it writes, and what it returns.
  *
  * A call through FFI that trusts its caller writes outside its buffers, so most of this file is about arguments that are
  * wrong. Each call has one row of good arguments; the tests spoil one argument after the other. The descriptor in all of

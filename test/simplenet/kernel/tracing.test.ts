@@ -1,6 +1,6 @@
 /**
- * Tracing. The formatters are tested on a table that answers whatever the test wants; that the lines tell the truth is
- * tested beside strace, call by call.
+ * Tracing. The formatters are tested on a table with results that the test chooses. Then the lines are compared with those of
+ * strace, call by call.
  */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

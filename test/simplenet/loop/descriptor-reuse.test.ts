@@ -1,6 +1,6 @@
 /**
- * A descriptor's number comes back: the kernel gives the lowest that is free. While events of its former life are still in
- * the batch it must not, and nothing of the old connection may reach the new one.
+ * The kernel reuses the lowest free descriptor number. That must not happen while the batch has events of the old descriptor: nothing
+ * of the old connection may reach the new one.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

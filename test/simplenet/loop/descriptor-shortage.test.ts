@@ -1,5 +1,5 @@
 /**
- * A server that has no descriptor left, on the real kernel and either loop: it does not spin, waiting clients are answered or
+ * A server that has no descriptor left, on the real kernel and either loop: it does not spin, waiting clients are served or
  * closed, and it recovers.
  *
  * Next: socket-loop.test.ts

@@ -1,6 +1,6 @@
 /**
- * The last moments of a listener, on both loops: those who have connected are taken, in portions and in spite of hunger; a filter
- * that the program has attached stays; and a queue that others share is left to them.
+ * A listener that closes when it is empty, on both loops: it accepts all that have connected, in portions and in spite of a descriptor
+ * shortage; a filter that the program has attached stays; and a queue that other processes share is left to them.
  */
 
 import { spawn } from 'node:child_process';

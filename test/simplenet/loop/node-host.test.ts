@@ -1,5 +1,5 @@
 /**
- * NodeHost: turns inside Node's loop. What would end or crash a process is tried in one of its own.
+ * NodeHost: turns inside Node's loop. Tests that would end or crash the process run in a child process.
  */
 
 import { once } from 'node:events';

@@ -1,6 +1,6 @@
 /**
- * A kernel that refuses, on either loop: for a while, and nothing is lost; always, and nothing spins; for good, and the programs on the loop
- * learn it.
+ * A kernel that refuses calls, on both loops. If it does so for a while, nothing is lost. If it does so always, nothing spins. If the
+ * loop itself is lost, every program on it gets the error.
  *
  * Next: ip-address.test.ts
  */

@@ -1,6 +1,6 @@
 /**
  * Listeners on either loop, on the real kernel, with a table whose accept4(2) fails in every way: no error of it ends the process,
- * an error that passes costs nobody a connection, an error that stays does not spin.
+ * an error that passes loses no connection, an error that stays does not spin.
  *
  * Next: starvation.test.ts
  */

@@ -1,5 +1,5 @@
 /**
- * The loop inside Node's, whichever of the two it is: how it lives beside everything else in the process, and in worker threads.
+ * The loop inside Node's, on both backends: beside all other work of the process, and in worker threads.
  *
  * Next: epoll-loop.test.ts
  */

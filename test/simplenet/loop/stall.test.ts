@@ -1,6 +1,6 @@
 /**
- * What a stall of the process does to deadlines, on the simulated kernel: whoever has sent something in time is heard, in every order
- * in which an alarm and the news can come, and also where a turn cannot deliver all of them.
+ * Deadlines and a stall of the process, on the simulated kernel: bytes that were sent in time are delivered, in every order in which
+ * an alarm and the news can come, and also if a turn cannot deliver all news.
  */
 
 import { test } from 'tap';

@@ -1,6 +1,6 @@
 /**
  * NetSocket: streams by blocking calls, both ends in this one thread. That works because the kernel completes a connection
- * on behalf of a listener before anybody calls accept.
+ * on behalf of a listener before the program calls accept.
  */
 
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

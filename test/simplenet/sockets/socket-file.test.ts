@@ -1,6 +1,6 @@
 /**
- * The file of a Unix socket: made by a listener or a port, gone with it, taken over from a process that has ended, and never from one
- * that lives.
+ * The file of a Unix socket: a listener or a port makes it and removes it. The file of a process that has ended is replaced, the file
+ * of a running one never.
  *
  * Next: epoll.test.ts
  */
