@@ -1,8 +1,8 @@
 /**
  * ByteQueue: the bytes of one direction of a connection, in order, with the boundaries of the sends forgotten.
  *
- * It copies on the way in, as the kernel does, so a program that reuses its buffer too early shows it. It has no limit:
- * who may put how much into it is the socket's decision.
+ * It copies the bytes, as the kernel does, so it is safe to reuse a buffer after a send. It has no limit: the socket decides how much
+ * may be put into it.
  *
  * Next: simulated-faults.ts
  */

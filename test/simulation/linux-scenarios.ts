@@ -1,9 +1,9 @@
 /**
- * Linux scenarios: short conversations with a kernel, each of which writes down what it was answered.
+ * Linux scenarios: short sequences of system calls. Each scenario records the results.
  *
- * same-as-linux.test.ts has both kernels, the real one and the simulated one, go through all of them and compares the
- * notes. So the simulated kernel is not what somebody believes Linux does. Notes hold only what cannot differ from one
- * machine to the next: no descriptor numbers, no ports, no buffer sizes.
+ * same-as-linux.test.ts runs all of them on the real kernel and on the simulated one, and compares the records. So the simulated
+ * kernel does what Linux does, and not what its author believes. A record holds only values that are equal on all machines: no
+ * descriptor numbers, no ports, no buffer sizes.
  *
  * Next: simulated-host.ts
  */

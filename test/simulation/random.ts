@@ -1,8 +1,7 @@
 /**
- * Random: chance that repeats itself.
+ * Random: numbers that look random, and are the same for the same seed.
  *
- * A simulation is only worth something if a failure found with one seed can be found again with it, so every choice of the
- * simulated world comes from here: the same seed gives the same numbers on every machine. It is mulberry32, a counter with
+ * A failure that was found with a seed must be found again with it, so every choice of the simulated world comes from here: the same seed gives the same numbers on every machine. It is mulberry32, a counter with
  * a good mixing function: 32 bits of state, far too little for secrets, and plenty for a few million choices.
  *
  * Next: byte-queue.ts

@@ -1,7 +1,7 @@
 /**
- * The simulated kernel beside the real one: both go through the same scenarios and must answer the same.
+ * The simulated kernel beside the real one: both run the same scenarios and must return the same results.
  *
- * A simulation that is wrong makes programs right for a world that does not exist. Where this test fails, Linux is right.
+ * A simulation that is wrong makes programs right for a world that does not exist. If this test fails, Linux is right.
  *
  * Here the tour of the simulation ends.
  */

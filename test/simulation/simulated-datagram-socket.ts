@@ -1,8 +1,8 @@
 /**
  * SimulatedDatagramSocket: UDP, and Unix datagrams, which differ in that a full queue makes the sender wait.
  *
- * A datagram arrives whole or not at all; one that meets a full queue is dropped. If nobody has the port, a connected
- * sender hears of it, at its next call, as ECONNREFUSED. Nothing is duplicated or reordered, though UDP may.
+ * A datagram arrives whole or not at all; one that meets a full queue is dropped. If no socket has the port, the next
+ * call of a connected sender returns ECONNREFUSED. Nothing is duplicated or reordered, though UDP may.
  *
  * Next: simulated-epoll.ts
  */

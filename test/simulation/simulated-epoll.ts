@@ -2,7 +2,7 @@
  * SimulatedEpoll: epoll(7), level-triggered.
  *
  * Like Linux it keeps a list of what is ready: each wait takes from its front and puts what it reported, if it is still
- * ready, at its back, so that with a small event buffer everybody gets a turn. What became ready since the last wait
+ * ready, at its back, so that with a small event buffer every descriptor is reported in time. What became ready since the last wait
  * joins in any order, as events arrive in any order. EPOLLET, EPOLLONESHOT and EPOLLEXCLUSIVE are not simulated and throw.
  *
  * Next: simulated-kernel.ts

@@ -1,9 +1,9 @@
 /**
- * SimulatedFaults: what may go wrong, and how often.
+ * SimulatedFaults: which faults happen, and how often.
  *
- * Each is a thing that Linux may do to any program and hardly ever does on a developer's machine. A probability counts for
- * one call, or for one connection in that call; at 0 the fault never happens, at 1 always. Nothing goes wrong that is not
- * named here: a simulation that also breaks things on its own teaches nobody anything.
+ * Linux may do each of them to any program, but rarely does on a developer's machine. A probability counts for one call, or for one
+ * connection in that call; at 0 the fault never happens, at 1 always. The simulation has no other faults, so a failure can be traced
+ * to one of these.
  *
  * Next: simulated-file.ts
  */

@@ -1,5 +1,5 @@
 /**
- * SimulatedFile: what a file descriptor stands for, the "open file description" of open(2).
+ * SimulatedFile: the object behind a file descriptor, the "open file description" of open(2).
  *
  * The fd table of the kernel holds these, and epoll asks them what they are ready for. There is no dup(2) in this world,
  * so one file has at most one descriptor, and closing that closes the file.

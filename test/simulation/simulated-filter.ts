@@ -1,5 +1,5 @@
 /**
- * SimulatedFilter: classic BPF over the bytes of a packet, as far as programs here use it. What it does not know it refuses loudly.
+ * SimulatedFilter: classic BPF over the bytes of a packet, as far as programs here use it. It throws for an instruction that it does not know.
  *
  * Next: simulated-tcp-socket.ts
  */

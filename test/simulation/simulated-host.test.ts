@@ -1,5 +1,5 @@
 /**
- * The simulated host by itself: what runs when, and what it says when nothing can.
+ * The simulated host by itself: the order of its callbacks, and its error when nothing can happen any more.
  *
  * Next: same-as-linux.test.ts
  */

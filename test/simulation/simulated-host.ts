@@ -2,7 +2,7 @@
  * SimulatedHost: the world of an event loop, with a clock that only runs when nothing else happens.
  *
  * Each `step` does one thing that a real world could do next, chosen by the seed: something arrives, a readable descriptor
- * is told, a due alarm goes off. Whatever order the seeds come up with, a program has to bear it. Callbacks of `soon` run
+ * is reported, a due alarm rings. A program must work in every order. Callbacks of `soon` run
  * before anything else, as they do in Node. When nothing else is left, time jumps to the next alarm, so hours cost
  * nothing; with `stepMs` each step takes some time as well, and alarms go off in the middle of things.
  *

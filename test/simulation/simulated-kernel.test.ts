@@ -1,7 +1,7 @@
 /**
  * The simulated kernel by itself: its accounts, its faults, its wire, and that the same seed gives the same world.
  *
- * What its sockets answer is compared with Linux in same-as-linux.test.ts and not repeated here.
+ * The results of its sockets are compared with Linux in same-as-linux.test.ts and not repeated here.
  *
  * Next: simulated-host.test.ts
  */

@@ -1,13 +1,13 @@
 /**
- * SimulatedKernel: a Linux in memory, for one program, that repeats itself exactly.
+ * SimulatedKernel: a Linux in memory, for one program, that does the same for the same seed.
  *
- * A real kernel is a bad tester: it hardly ever returns a short count, resets a connection or runs out of descriptors, and
+ * A real kernel is a bad tester: it rarely returns a short count, resets a connection or runs out of descriptors, and
  * never twice at the same moment. This one does so as often as its faults say, draws every choice from one seed, and
  * writes down each misuse at once: a descriptor closed twice, used after close, or never closed.
  *
  * `libc` is for the program under test. `peerLibc` is for the test itself, playing the other end: the same world and the
- * same descriptors, without the faults of single calls, and not counted. What it does not simulate it refuses with an
- * exception, and so is a call that would block for ever: there is one thread here, and nobody could wake it.
+ * same descriptors, without the faults of single calls, and not counted. A call that it does not simulate throws, and so
+ * does a call that would block without end: there is one thread here, and nothing could wake it.
  *
  * This file is the descriptor table, the accounts and the time. The calls are in simulated-libc.ts.
  *

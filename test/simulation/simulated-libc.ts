@@ -1,9 +1,9 @@
 /**
- * simulatedLibc: the calls of simplenet/kernel/libc.ts, answered by a simulated kernel.
+ * simulatedLibc: the calls of simplenet/kernel/libc.ts, made on a simulated kernel.
  *
- * Each call checks its arguments as the real table does, and an argument that would make that one throw throws here too,
- * after it was written down. Then the faults have their say, then the file. The order in which several things that are
- * wrong at once are found is that of Linux where it matters: accept4(2), for one, wants its descriptor first.
+ * Each call checks its arguments as the real table does, and an invalid argument throws here, too, after it was recorded as a
+ * misuse. Then a fault may happen; then the file does the call. If several arguments are wrong, the error is the one that Linux
+ * would return, where that matters: accept4(2), for example, checks its descriptor first.
  *
  * Next: linux-scenarios.ts
  */

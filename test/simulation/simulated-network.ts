@@ -1,9 +1,9 @@
 /**
  * SimulatedNetwork: one machine with a loopback interface and nothing else, and the names of Unix sockets.
  *
- * It knows which socket has which address: who may bind what, who gets a connection or a datagram, which port is free. The
- * machine owns 127.0.0.0/8 and ::1. Packets to 192.0.2.0/24, which RFC 5737 keeps for documentation, vanish without an
- * answer, so that a connect can time out; no other network can be reached. There is no TIME_WAIT: a port is free again
+ * It knows the address of each socket. So it decides whether a bind succeeds, which socket gets a connection or a datagram, and which port is free. The
+ * machine owns 127.0.0.0/8 and ::1. Packets to 192.0.2.0/24, which RFC 5737 keeps for documentation, vanish without a
+ * response, so that a connect can time out; no other network can be reached. There is no TIME_WAIT: a port is free again
  * when the last connection on it has ended at both ends.
  *
  * Next: simulated-socket.ts

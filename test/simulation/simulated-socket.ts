@@ -2,8 +2,8 @@
  * SimulatedSocket: what all sockets have, whatever their family and type: addresses, options, a pending error.
  *
  * Options that mean something here are the buffer sizes, SO_REUSEADDR, SO_REUSEPORT, SO_LINGER and IPV6_V6ONLY. All others
- * are remembered and change nothing. Every call answers -EAGAIN where it would have to wait: whether the caller waits is
- * not the socket's business.
+ * are remembered and change nothing. A call that would have to wait returns -EAGAIN, and the caller decides whether
+ * to wait.
  *
  * Next: simulated-stream-socket.ts
  */

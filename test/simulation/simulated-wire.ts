@@ -1,8 +1,7 @@
 /**
  * SimulatedWire: the distance between two sockets.
  *
- * Whoever has something under way is a lane, and within a lane everything arrives in order; between lanes there is no
- * order. Without the fault `delayedDelivery` things arrive within the call that sent them, as on a quiet loopback
+ * A sender with something under way is a lane. Within a lane everything arrives in order; between lanes there is no order. Without the fault `delayedDelivery` things arrive within the call that sent them, as on a quiet loopback
  * interface. With it they stay under way until `deliver`, which lets a part of one lane arrive. Nothing gets lost here.
  *
  * Next: simulated-network.ts
