@@ -6,9 +6,10 @@
  * Next: simulated-site.ts
  */
 
+import type { Framing } from '../../benchmarks/response-reader.ts';
 import { invalidRequests } from '../http/request/corpus.ts';
 import type { Random } from '../simulation/random.ts';
-import type { Deed, Exchange, ExpectedAnswer, Framing, WholeForm } from './exchange.ts';
+import type { Deed, Exchange, ExpectedAnswer, WholeForm } from './exchange.ts';
 
 const POOL_BYTES = 65_536;
 /** What contents are cut out of: bytes of all values, and printable ones. */

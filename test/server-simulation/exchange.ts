@@ -7,6 +7,7 @@
  * Next: setting.ts
  */
 
+import type { Framing } from '../../benchmarks/response-reader.ts';
 import type { InvalidRequest } from '../http/request/corpus.ts';
 
 /** What the handler does. */
@@ -48,8 +49,6 @@ export type Deed =
   | 'none';
 
 export type WholeForm = 'text' | 'unicode' | 'html' | 'json' | 'bytes' | 'end' | 'empty' | 'redirect';
-
-export type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 export interface ExpectedAnswer {
   readonly status: number;
