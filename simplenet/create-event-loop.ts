@@ -17,7 +17,7 @@ import { defaultLoopLimits, type LoopLimits } from './loop/loop-limits.ts';
 import { nodeHost } from './loop/node-host.ts';
 import './kernel/tracing.ts'; // reads SIMPLENET_TRACE when it is loaded
 
-/** Which interface of the kernel the loop uses. `auto` is epoll: ARCHITECTURE.md says why. */
+/** Which interface of the kernel the loop uses. `auto` is epoll: docs/epoll-and-io_uring.md says why. */
 export type Backend = 'epoll' | 'io_uring' | 'auto';
 
 export interface EventLoopOptions extends Partial<LoopLimits> {

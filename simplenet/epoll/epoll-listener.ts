@@ -1,5 +1,6 @@
 /**
- * EpollListener: a listening socket in the epoll set.
+ * EpollListener: a listening socket in the epoll set. It is non-blocking, or a client that disconnects in time could stop the whole
+ * thread in accept4(2): socket-listener.ts has the details.
  *
  * Next: epoll-loop.ts
  */

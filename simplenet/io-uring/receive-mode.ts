@@ -7,7 +7,10 @@
  * Next: held-input.ts
  */
 
+/** Half a buffer of the loop (64 KiB): requests are shorter, and a peer at full speed fills whole buffers. */
 const MULTISHOT_BELOW_BYTES = 32_768;
+
+/** Two buffers of the loop's sixteen are more than a fair share of one turn. */
 const SINGLE_FROM_BYTES = 131_072;
 
 export class ReceiveMode {

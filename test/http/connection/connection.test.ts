@@ -363,6 +363,25 @@ test('fail answers and reports from a callback as a throw would, once', async (t
   t.same(reported, [error, '/chosen', error, '/', error, '/']);
 });
 
+for (const [when, respond] of [
+  ['while its response is under way', (response: ResponseWriter) => void response.write('part')],
+  ['after its response', (response: ResponseWriter) => response.text('whole')],
+] as const) {
+  test(`an HttpError that is thrown ${when} cannot reach the client, so it is reported`, async (t) => {
+    const error = new HttpError(404, 'no such order');
+    const reported: unknown[] = [];
+    const handler: Handler = (_request, response) => {
+      respond(response);
+      throw error;
+    };
+    const server = serving(t, handler, { onError: (failure) => void reported.push(failure) });
+    const socket = dial(server);
+    socket.write(closing);
+    t.notMatch(await gather(socket), 'no such order');
+    t.same(reported, [error]);
+  });
+}
+
 test('a protocol that throws at its start is reported, and does not keep the connection', async (t) => {
   const reported: string[] = [];
   const onError = (error: unknown) => void reported.push((error as Error).message);
