@@ -113,7 +113,7 @@ test('silent connections are not waited for: each ends when its time is over', a
     await Promise.all([...silent, ...idle].map((client) => client.ended()));
     t.ok(
       silent.every(({ text }) => text === ''),
-      'who said nothing is told nothing',
+      'a client that sent nothing gets nothing',
     );
     t.ok(idle.every(({ answers, text }) => answers === 1 && text.endsWith('hello\n')));
     for (const client of [...silent, ...idle]) client.destroy();

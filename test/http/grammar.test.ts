@@ -131,8 +131,8 @@ test('lists of tokens: RFC 9110 section 5.6.1', async (t) => {
   t.same(tokensOf('Close, X-Y'), ['close', 'x-y']);
   t.same(tokensOf(',a ,,\tb\t, ,'), ['a', 'b'], 'empty members do not count');
   t.same(tokensOf(''), []);
-  t.same(tokensOf('a b'), ['a b'], 'two words are no token, and none that anybody asks for');
-  t.same(tokensOf('\xa0a'), ['\xa0a'], '0xa0 is no blank');
+  t.same(tokensOf('a b'), ['a b'], 'two words are not a token, and match no name');
+  t.same(tokensOf('\xa0a'), ['\xa0a'], '0xa0 is not a blank');
 });
 
 test('blanks are spaces and tabs, and nothing else', async (t) => {

@@ -30,7 +30,7 @@ test('a limit that does not exist is a typing error that would leave the default
   }
 });
 
-test('numbers of things are whole numbers: half a field is no limit', async (t) => {
+test('counts are whole numbers: half a field is not a limit', async (t) => {
   t.throws(() => limitsFrom({ fieldCount: 1.5 }), RangeError);
   t.throws(() => limitsFrom({ headBytes: 1.5 }), RangeError);
 });

@@ -89,7 +89,7 @@ test('a keep-alive request costs 1 recv and 1 send, and so do sixteen in a pipel
   socket.destroy();
 });
 
-test('answers leave in the order of their requests, whoever is ready first', async (t) => {
+test('responses leave in the order of their requests, in whatever order handlers complete them', async (t) => {
   const site = new Router();
   site.get('/async/:ms', async (request, response) => {
     await sleep(Number(request.params.ms));
@@ -150,7 +150,7 @@ test('a thousand connections, each killed at a random byte, leave nothing behind
   await until(() => server.connectionCount === 0);
   await until(() => begun === settled);
   t.ok(begun > 100, `${begun} handlers were called, and all have ended`);
-  t.same(errors, [], 'that clients leave is no error');
+  t.same(errors, [], 'a disconnect of a client is not an error');
   await server.close();
   t.equal(openSockets(), before);
 });
@@ -221,7 +221,7 @@ test('the signal is aborted when the client is gone, and only then', async (t) =
   t.same(seen, ['/gone']);
 });
 
-test('a handler that goes wrong touches no other connection, and is told to the log', async (t) => {
+test('an error of a handler affects no other connection, and is reported', async (t) => {
   const site = new Router();
   site.get('/throws', () => {
     throw new Error('thrown');
@@ -384,7 +384,7 @@ const ok = (body: string, fields = '') =>
 const undated = (text: string) => text.replace(/Date: [^\r]*\r\n/g, '');
 const CLOSE = 'Connection: close\r\n';
 
-test('a connection at rest may begin a request while the server stops, and hears that it is the last', async (t) => {
+test('an idle connection may begin a request while the server stops, and its response says that it is the last', async (t) => {
   const server = serve(hello);
   const [used, fresh, silent] = [dial(server), dial(server), dial(server)];
   used.write(get('/'));
@@ -611,7 +611,7 @@ test('an upgrade hands over the bare stream, with what came behind the request',
   t.match(await gather(plain), /^HTTP\/1\.1 426 /);
 });
 
-test('an answer that never begins ends with 503, one that nobody takes with the connection', async (t) => {
+test('a response that never begins becomes 503; a client that takes nothing loses its connection', async (t) => {
   const log: string[] = [];
   const server = serve(
     async (request, response) => {

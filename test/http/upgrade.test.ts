@@ -261,7 +261,7 @@ test('a handover adds no callback that the new handler lacks', (t) => {
   t.end();
 });
 
-test('the new handler hears everything as itself, and what it is asked is what it answers', (t) => {
+test('the callbacks of the new handler get it as this, and its properties are passed on', (t) => {
   class Protocol implements StreamHandler {
     readonly calls: string[] = [];
     endsAtBreak = false;
@@ -347,7 +347,7 @@ function toldTo(tell: (handover: Handover, stream: Stream) => void, hadPeerEnded
   return news;
 }
 
-test('a stream that has ended or is closed hears nothing before the loop shows which; then in order', (t) => {
+test('a stream that has ended or is closed gets no bytes before an event shows which; then it gets them in order', (t) => {
   t.same(
     toldTo(() => {}),
     [],
@@ -386,7 +386,7 @@ test('a new protocol that had the turn it asked for, and ended its side there, g
   t.end();
 });
 
-test('an end that had come is not told to who ends or closes the stream on the bytes before it', (t) => {
+test('an earlier end of the client is not delivered if the handler ends or closes the stream on the bytes before it', (t) => {
   const handover = new Handover({
     onData: (stream) => Object.assign(stream, { isEnded: true }),
     onEnd: () => t.fail('the end'),

@@ -16,7 +16,7 @@ const POOL_BYTES = 65_536;
 const anyBytes = Buffer.from(Array.from({ length: POOL_BYTES }, (_, i) => (i * 7 + (i >> 8)) & 0xff));
 const printable = Buffer.from(Array.from({ length: POOL_BYTES }, (_, i) => 0x20 + ((i * 11 + (i >> 7)) % 95)));
 
-const NOTHING = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
 
 /** More of them in the list is more of them in the day. */
 const simpleDeeds: readonly Deed[] = [
@@ -93,9 +93,9 @@ export class ExchangeMaker {
       status: 101,
       fields: ['Upgrade: echo', `X-Exchange: ${id}`],
       framing: 'none',
-      body: NOTHING,
+      body: NO_BYTES,
     };
-    const tunnel = deed === 'upgrade' ? anyBytes.subarray(id % 999, (id % 999) + this.#size(4_000)) : NOTHING;
+    const tunnel = deed === 'upgrade' ? anyBytes.subarray(id % 999, (id % 999) + this.#size(4_000)) : NO_BYTES;
     const sleepMs = random.chance(0.5) ? 0 : 1 + random.below(30);
     return { ...blank, id, index, deed, method: 'GET', target, wire, headBytes: wire.length, sleepMs, answer, tunnel };
   }
@@ -201,7 +201,7 @@ const blank: Exchange = {
   method: '',
   target: '',
   isHttp10: false,
-  wire: NOTHING,
+  wire: NO_BYTES,
   headBytes: 0,
   body: null,
   isChunked: false,
@@ -211,11 +211,11 @@ const blank: Exchange = {
   handlerCloses: false,
   invalid: null,
   form: 'text',
-  content: NOTHING,
+  content: NO_BYTES,
   pieces: [],
   sleepMs: 0,
   answer: null,
-  tunnel: NOTHING,
+  tunnel: NO_BYTES,
   firstSentAt: -1,
   headSentAt: -1,
   sentAt: -1,
@@ -256,9 +256,9 @@ function answerTo(exchange: Exchange): ExpectedAnswer | null {
       return null;
     case 'echo':
     case 'sip':
-      return withLength(200, [own, OCTETS], body ?? NOTHING);
+      return withLength(200, [own, OCTETS], body ?? NO_BYTES);
     case 'relay':
-      return streamed(exchange, [own], body ?? NOTHING, undefined);
+      return streamed(exchange, [own], body ?? NO_BYTES, undefined);
     case 'stream':
     case 'flood':
       return streamOf(exchange, own);
@@ -274,13 +274,13 @@ function withLength(status: number, fields: readonly string[], body: Buffer): Ex
 function answerOfRouter({ method, target }: Exchange): ExpectedAnswer {
   if (target.startsWith('/nowhere')) return plainAnswer(404, 'Not Found\n');
   const allow = 'Allow: OPTIONS, PUT';
-  if (method === 'OPTIONS') return { status: 204, fields: [allow], framing: 'none', body: NOTHING };
+  if (method === 'OPTIONS') return { status: 204, fields: [allow], framing: 'none', body: NO_BYTES };
   return plainAnswer(405, 'Method Not Allowed\n', [allow]);
 }
 
 function wholeOf({ form, content }: Exchange, own: string): ExpectedAnswer {
-  if (form === 'empty') return { status: 204, fields: [own], framing: 'none', body: NOTHING };
-  if (form === 'redirect') return withLength(302, [own, `Location: /plain/${content.length}`], NOTHING);
+  if (form === 'empty') return { status: 204, fields: [own], framing: 'none', body: NO_BYTES };
+  if (form === 'redirect') return withLength(302, [own, `Location: /plain/${content.length}`], NO_BYTES);
   const type = typeOfForm[form];
   if (form === 'bytes' || form === 'end') return withLength(200, [own, type], content);
   const text = textOf(form, content);

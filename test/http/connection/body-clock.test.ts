@@ -25,7 +25,7 @@ test('while the handler makes the client wait, the clock stands', async (t) => {
   t.equal(clock.nextCheckMs(100_000, 0), 100);
   clock.run(100_000);
   clock.run(100_050);
-  t.equal(clock.nextCheckMs(100_099, 0), 1, 'running on, and not anew');
+  t.equal(clock.nextCheckMs(100_099, 0), 1, 'the clock runs on, and does not start again');
   t.equal(clock.nextCheckMs(100_100, 0), 0);
 });
 

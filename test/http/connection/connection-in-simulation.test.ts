@@ -186,7 +186,7 @@ test('write() waits for what has not left yet, also within the turn of the reque
     { limits: { answerBufferBytes: 1_000 } },
   );
   await talk.say(get('/'));
-  t.equal(written, 0, 'nobody has read yet');
+  t.equal(written, 0, 'no byte has been read yet');
   const heard = await talk.hear();
   t.equal(written, 3);
   t.match(heard, /\r\n0\r\n\r\n$/);
@@ -204,7 +204,7 @@ test('what is queued of the answer before is not held against the first piece of
   t.match(await talk.hear(), /a piece\r\n0\r\n\r\n$/);
 });
 
-test('the last answer reaches a client that is still sending the body nobody wants', async (t) => {
+test('the last response reaches a client that is still sending a body that is dropped', async (t) => {
   const talk = new Conversation((_request, response) => response.status(403).text(`${MEDIUM}no\n`));
   await talk.say(post(100_000, 'Connection: close\r\n'));
   for (let i = 0; i < 5; i++) await talk.say('b'.repeat(1_000));
@@ -232,7 +232,7 @@ test('an answer that completes while the server stops reaches a client that has 
   await closed;
 });
 
-test('a stream that is closed as it is handed over hears of nothing but its end', async (t) => {
+test('a stream that is closed as it is handed over only gets onClose', async (t) => {
   const calls: string[] = [];
   const talk: Conversation = new Conversation(async (_request, response) => {
     await talk.sleep(100);
@@ -301,7 +301,7 @@ test('a client that drips its body and reads the answer slowly is not', async (t
   t.equal(talk.server.connectionCount, 1);
 });
 
-test('a client that may take for ever is asked nothing, and gets its answer', async (t) => {
+test('a client without a limit on its time gets its response', async (t) => {
   const timeouts = { writeMs: Number.POSITIVE_INFINITY };
   const talk = new Conversation((_request, response) => response.text(HUGE), { timeouts });
   await talk.say(get('/'));

@@ -191,7 +191,7 @@ test('what a handler returns does not matter unless it is a promise, and a log t
   t.equal(logged.length, 1);
 });
 
-test('that another client has gone is no reason to leave this one without an answer', async (t) => {
+test('the disconnect of another client does not cost this one its response', async (t) => {
   let listener: ResponseWriter | null = null;
   const server = serving(t, async (request, response) => {
     if (request.path === '/listen') {
@@ -241,7 +241,7 @@ test('an answer that is begun at once is judged by its progress', async (t) => {
   const watch = new Stopwatch();
   await until(() => server.connectionCount === 1);
   await until(() => server.connectionCount === 0);
-  t.ok(watch.stop().fairMs < 2_000, 'nobody takes anything: writeMs, not answerMs');
+  t.ok(watch.stop().fairMs < 2_000, 'the client takes nothing: writeMs counts, not answerMs');
   deaf.destroy();
 
   const patient = serving(t, handler, { timeouts: { answerMs: 60, writeMs: 5_000 } });
@@ -249,10 +249,10 @@ test('an answer that is begun at once is judged by its progress', async (t) => {
   steady.write(closing);
   steady.pause();
   setTimeout(() => steady.resume(), 200);
-  t.ok((await gather(steady)).length > 30_000_000, 'somebody does, slowly: answerMs does not matter');
+  t.ok((await gather(steady)).length > 30_000_000, 'the client takes bytes slowly: answerMs does not count');
 });
 
-test('an empty line behind a request is no beginning of another', async (t) => {
+test('an empty line after a request does not begin another', async (t) => {
   const server = serving(t, (_request, response) => response.text('hi'), { timeouts: { idleMs: 50, headerMs: 100 } });
   const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
   const ending = dial(server);
@@ -268,7 +268,7 @@ test('an empty line behind a request is no beginning of another', async (t) => {
   t.match(await gather(going), /^HTTP\/1\.1 200 OK[\s\S]*hi$/);
 });
 
-test('upgrade: not before the body has been read; an end that had come is told', async (t) => {
+test('upgrade: not before the body has been read; an earlier end of the client is delivered', async (t) => {
   const heard: string[] = [];
   const returned: boolean[] = [];
   let isBodyRead = false;
@@ -449,7 +449,7 @@ for (const [what, make] of Object.entries(thenables)) {
   });
 }
 
-test('a middleware that forgets to await next does not leave a rejection to nobody', async (t) => {
+test('a middleware that does not await next() leaves no unhandled rejection', async (t) => {
   const router = new Router();
   router.use(async (_request, _response, next) => {
     void next();
@@ -497,7 +497,7 @@ function counting(t: Test, kind: typeof ClientGoneError | typeof HttpError): { m
   return count;
 }
 
-test('a head that is none is refused without an error: a flood of them would pay for a stack each', async (t) => {
+test('a malformed head is refused without an error object, whose stack would make a flood expensive', async (t) => {
   const errors = counting(t, HttpError);
   const server = serving(t, () => {}, { timeouts: { headerMs: 20 } });
   const refusalOf = (text: string, isEnded: boolean) => {
@@ -512,7 +512,7 @@ test('a head that is none is refused without an error: a flood of them would pay
   t.equal(errors.made, 0);
 });
 
-test('a client that leaves while nobody waits for it costs no error', async (t) => {
+test('a disconnect for which no code waits makes no error object', async (t) => {
   const errors = counting(t, ClientGoneError);
   let isWaiting = false;
   const server = serving(t, async (request, response) => {
@@ -538,7 +538,7 @@ test('a client that leaves while nobody waits for it costs no error', async (t) 
   waiting.write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
   await until(() => isWaiting);
   await leave(waiting);
-  t.equal(errors.made, 1, 'the one who waits is told');
+  t.equal(errors.made, 1, 'the pending wait is rejected');
 });
 
 test('205 has no content', async (t) => {
@@ -599,7 +599,7 @@ test('an answer that is begun while the body waits has no deadline of its own: t
   t.notOk(stream.isEnded, 'should one come all the same, the answer goes on');
   stream.queuedBytes = 0;
   connection.onDrain();
-  t.equal(stream.deadlineMs, Number.POSITIVE_INFINITY, 'now it is up to the handler, which may be silent for ever');
+  t.equal(stream.deadlineMs, Number.POSITIVE_INFINITY, 'only the handler is waited for, without a limit');
 });
 
 test('an answer that turns out to be queued is waited for, before the connection is idle and before it ends', async (t) => {
@@ -698,7 +698,7 @@ test('a close of what is closed keeps no process alive', async (t) => {
   t.ok(Number(stdout) < 5_000, `it ended after ${stdout.trim()} ms`);
 });
 
-test('a second close may shorten the grace, and an endless grace is none', async (t) => {
+test('a second close may shorten the grace, and an infinite grace sets no alarm', async (t) => {
   const server = serving(t, () => new Promise(() => {}));
   const socket = dial(server);
   socket.write(closing);
@@ -817,7 +817,7 @@ test('a connection at rest does not end while the server stops if its next reque
   stream.hasInput = () => true;
   stream.passDeadline();
   t.notOk(stream.isEnded);
-  t.equal(stream.deadlineMs, home.idleGraceMs, 'it will be told soon');
+  t.equal(stream.deadlineMs, home.idleGraceMs, 'it closes within idleGraceMs');
   stream.hasInput = () => false;
   stream.passDeadline();
   t.ok(stream.isEnded);
@@ -825,7 +825,7 @@ test('a connection at rest does not end while the server stops if its next reque
   t.equal(stream.deadlineMs, defaultTimeouts.lingerMs);
 });
 
-test('whoever asks late: an answered request has no signal any more, and a client that has gone no upgrade', async (t) => {
+test('late calls: after the response the signal is never aborted, and after a disconnect upgrade returns false', async (t) => {
   const kept: { request: HttpRequest; response: ResponseWriter }[] = [];
   const stream = new SlowStream();
   const connection = new Connection(

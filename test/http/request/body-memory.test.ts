@@ -46,7 +46,7 @@ class World {
   }
 }
 
-test('nobody waits up to the limit; one byte more, and one body goes on alone', async (t) => {
+test('up to the limit no body waits; with one byte more, one body goes on alone', async (t) => {
   const world = new World();
   const { memory } = world;
   const a = world.account('a', LIMIT);
@@ -75,7 +75,7 @@ test('they go on in the order in which they came, as many as there is room for',
   const waiting = ['b', 'c', 'd'].map((name) => world.account(name));
   for (const account of waiting) t.ok(memory.mustWait(account));
   memory.complete(full);
-  t.same(world.resumed, ['b'], 'no room, but somebody must go on');
+  t.same(world.resumed, ['b'], 'there is no room, but one body must go on');
   memory.resize(full, LIMIT);
   memory.complete(full);
   t.same(world.resumed, ['b'], 'it is not the one any more');
@@ -98,7 +98,7 @@ test('room for one receive wakes one body, and another one goes on without room'
   t.equal(memory.waitingCount, 1);
 });
 
-test('who waits for too long is told, and waits no more', async (t) => {
+test('a body that waits for too long is refused, and waits no longer', async (t) => {
   const world = new World();
   const { memory } = world;
   memory.mustWait(world.account('full', LIMIT + 1));
@@ -126,7 +126,7 @@ test('the exemption passes to the one that has waited longest, and who had it wa
   memory.complete(b);
   t.same(world.resumed, ['b', 'c']);
   memory.complete(c);
-  t.same(world.resumed, ['b', 'c', 'drips'], 'and it goes on when nobody else waits');
+  t.same(world.resumed, ['b', 'c', 'drips'], 'and it goes on when no other body waits');
   t.notOk(memory.mustWait(drips));
   memory.close(drips);
   t.equal(world.rings.length, 0);
@@ -139,7 +139,7 @@ test('who has had the exemption for its time has it until another needs it, and 
   const drips = world.account('drips', LIMIT + 1);
   memory.mustWait(drips);
   world.ring();
-  t.notOk(memory.mustWait(drips), 'nobody needs it');
+  t.notOk(memory.mustWait(drips), 'no other body needs the exemption');
   const b = world.account('b');
   t.notOk(memory.mustWait(b), 'it waits for nothing');
   t.ok(memory.mustWait(drips));

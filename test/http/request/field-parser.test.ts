@@ -65,7 +65,7 @@ test('limits: as many as allowed, and one more', async (t) => {
   t.equal(parse('A: 12', 3, 4), -431);
 });
 
-test('what is no field', async (t) => {
+test('lines that are not fields', async (t) => {
   for (const text of [
     ' A: 1',
     'A : 1',

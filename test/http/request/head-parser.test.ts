@@ -224,11 +224,11 @@ test('reset: nothing of one head is left in the next, however the first one ende
   }
 });
 
-test('hasBegun tells silence from half a head', async (t) => {
+test('hasBegun distinguishes an idle connection from half a head', async (t) => {
   const parser = new HeadParser(defaultLimits);
   t.notOk(parser.hasBegun);
   parser.parse(Buffer.alloc(0), 0, 0);
-  t.notOk(parser.hasBegun, 'no byte is no beginning');
+  t.notOk(parser.hasBegun, 'without a byte no head has begun');
   parser.parse(bytesOf('G'), 0, 1);
   t.ok(parser.hasBegun);
 });
@@ -365,6 +365,6 @@ test('what is accepted is safe: no control byte is part of anything that a handl
   }
 });
 
-test('the outcomes that are no offsets have their numbers', async (t) => {
+test('the results that are not offsets have their numbers', async (t) => {
   t.same([INCOMPLETE, BAD_REQUEST, TOO_LARGE], [0, -400, -431]);
 });

@@ -48,7 +48,7 @@ test('blanks around a value are spaces and tabs; what looks like one is part of 
   t.equal(list('A: b:c\r\n\r\n').get('a'), 'b:c', 'the first colon ends the name');
 });
 
-test('it begins where it is told, and ends at the empty line or the end of the text', async (t) => {
+test('it begins at its offset, and ends at the empty line or the end of the text', async (t) => {
   t.same([...list('GET / HTTP/1.1\r\nA: 1\r\n\r\nB: 2\r\n', 16)], [['A', '1']]);
   t.same(
     [...list('A: 1\r\nB: 2\r\n')],

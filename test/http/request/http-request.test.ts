@@ -83,7 +83,7 @@ test('who asks', async (t) => {
   t.equal(get('/').signal, signal);
 });
 
-test('the signal is made by nobody but those who ask', async (t) => {
+test('the signal is made only when it is read', async (t) => {
   let asked = 0;
   const watching: RequestOrigin = {
     remoteAddress: origin.remoteAddress,

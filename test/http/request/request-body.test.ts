@@ -103,7 +103,7 @@ test('a reader that is early waits, and gets the bytes when they come', async (t
   t.same(source.take(), [], 'nothing is wanted of a body that is complete');
 });
 
-test('a reader that waits for the end is told of it', async (t) => {
+test('a pending read at the end resolves with null', async (t) => {
   const { body } = chunked();
   push(body, '1\r\na\r\n');
   t.equal(String(await body.read()), 'a');
@@ -119,7 +119,7 @@ test('one reader at a time', async (t) => {
   const first = body.read();
   await t.rejects(body.read(), { message: 'the body is being read already: await the earlier read() first' });
   push(body, 'ab');
-  t.equal(String(await first), 'ab', 'the first one is none the worse');
+  t.equal(String(await first), 'ab', 'the first read is not disturbed');
 });
 
 test('push takes what is body, and nothing behind it', async (t) => {
@@ -165,7 +165,7 @@ test('backpressure: pieces add up, and reading asks for more once, when there is
   push(body, 'xxxx');
   t.same(source.take(), ['enough'], '13 wait');
   push(body, 'x');
-  t.same(source.take(), ['enough'], 'who goes on regardless is told again');
+  t.same(source.take(), ['enough'], 'each further push pauses again');
   let left = 14;
   for (;;) {
     const wasFull = left >= 10;
@@ -228,7 +228,7 @@ test('text is UTF-8, also where a character comes in two pieces', async (t) => {
   t.equal(await text, '😀');
 });
 
-test('text that is no UTF-8 is refused with 400', async (t) => {
+test('text that is not UTF-8 is refused with 400', async (t) => {
   for (const bytes of [[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0x61, 0x80]]) {
     await t.rejects(complete(Buffer.from(bytes)).text(), { name: 'HttpError', status: 400 }, String(bytes));
   }
@@ -257,7 +257,7 @@ test('form', async (t) => {
   );
 });
 
-test('no body: there is nothing, and it can be read as often as one likes', async (t) => {
+test('no body: it is empty, and can be read any number of times', async (t) => {
   const { none } = RequestBody;
   t.ok(none.isComplete);
   for (let i = 0; i < 2; i++) {
@@ -265,7 +265,7 @@ test('no body: there is nothing, and it can be read as often as one likes', asyn
     t.equal((await none.bytes()).length, 0);
     t.equal(await none.read(), null);
     for await (const _ of none) t.fail('a piece of nothing');
-    await t.rejects(none.json(), { name: 'HttpError', status: 400 }, 'nothing is no JSON');
+    await t.rejects(none.json(), { name: 'HttpError', status: 400 }, 'an empty text is not JSON');
   }
   t.equal(none.push(Buffer.from('abc'), 1, 3), 1, 'and takes nothing');
   none.fail(new Error('gone'));
@@ -327,7 +327,7 @@ test('fail comes too late for a body that is complete', async (t) => {
   t.equal(await body.text(), 'abc');
 });
 
-test('a failure nobody waits for is no unhandled rejection', async (t) => {
+test('a failure without a pending read is not an unhandled rejection', async (t) => {
   const unhandled: unknown[] = [];
   const note = (error: unknown) => unhandled.push(error);
   process.on('unhandledRejection', note);
@@ -339,7 +339,7 @@ test('a failure nobody waits for is no unhandled rejection', async (t) => {
   t.same(unhandled, []);
 });
 
-test('bytes that are no body surface from push, and what came before them can be read', async (t) => {
+test('push throws for malformed bytes, and the bytes before them can be read', async (t) => {
   const { body } = chunked();
   t.throws(() => push(body, '2\r\nab\r\nx\r\n'), { name: 'HttpError', status: 400 });
   t.equal(String(await body.read()), 'ab');
@@ -364,7 +364,7 @@ test('discard: a reader never takes the rest of a body for all of it', async (t)
   await t.rejects(body.text(), Error, 'not even when it has come to its end');
 });
 
-test('discard: a reader that waits is not left waiting, nor told that this was the end', async (t) => {
+test('discard: a pending read is rejected, and does not resolve as at the end', async (t) => {
   const { body } = sized(6);
   push(body, 'ab');
   const reading = body.text();

@@ -79,7 +79,7 @@ test('many pieces are one write', async (t) => {
   t.same(writes, [['a', 'head \xe4\r\ntext \xc3\xa4bytes']]);
 });
 
-test('nothing is no write, and twice is once', async (t) => {
+test('an empty buffer writes nothing, and a second flush writes nothing', async (t) => {
   const { writes, output, a } = world();
   output.flush();
   output.latin1(a, '');
@@ -192,7 +192,7 @@ test('a head with its length: every length at the edge of its digits', async (t)
   const begin = Buffer.from('Content-Length: ');
   for (const length of [0, 1, 9, 10, 11, 99, 100, 999, 1_000, 65_536, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
     const { writes, output, a } = world();
-    output.latin1(a, 'x'.repeat(SIZE - 20)); // there is no room for it any more
+    output.latin1(a, 'x'.repeat(SIZE - 20)); // so that there is no room for the head
     output.headWithLength(a, begin, length);
     output.latin1(a, 'body');
     output.flush();

@@ -270,7 +270,7 @@ test('streaming: chunks to HTTP/1.1', async (t) => {
   t.equal(sink.text, `${head}5\r\nhello\r\n`, 'the head leaves with the first piece');
   t.equal(sink.handovers, 1);
   await response.write('');
-  t.equal(sink.text, `${head}5\r\nhello\r\n`, 'an empty piece would end it, and is none');
+  t.equal(sink.text, `${head}5\r\nhello\r\n`, 'an empty piece would end the body, and is not sent');
   await response.write(Buffer.alloc(26, 'x'));
   await response.write('ä');
   response.end();
@@ -319,7 +319,7 @@ test('streaming to HEAD: the head alone', async (t) => {
   await sized.response.header('Content-Length', 9).write('a');
   sized.response.end();
   t.equal(sized.sink.text, `HTTP/1.1 200 OK\r\n${DATE}Content-Length: 9\r\n\r\n`);
-  t.equal(sized.sink.breaks, 0, 'there is no body that could be too short');
+  t.equal(sized.sink.breaks, 0, 'there is no body, so it cannot be too short');
 });
 
 test('streaming where no body may be: the head alone', async (t) => {
@@ -386,7 +386,7 @@ test('write settles when the client has taken enough', async (t) => {
   t.ok(isDone);
 });
 
-test('write to a client that has gone: rejects for those who wait, and is no unhandled rejection for others', async (t) => {
+test('write to a client that has disconnected rejects, and is not an unhandled rejection', async (t) => {
   const unhandled: unknown[] = [];
   const note = (error: unknown) => unhandled.push(error);
   process.on('unhandledRejection', note);
@@ -406,7 +406,7 @@ test('write to a client that has gone: rejects for those who wait, and is no unh
   t.notOk(sink.text.includes('\r\nb\r\n'));
 });
 
-test('a client that has gone is no mistake of the handler: it may end as it meant to', async (t) => {
+test('a disconnect of the client is not an error of the handler: end() still works', async (t) => {
   const { sink, response } = exchange();
   sink.isClosed = true;
   sink.drain = Promise.reject(new Error('gone'));
@@ -503,7 +503,7 @@ test('injection: a redirect with a control character never leaves', async (t) =>
   }
 });
 
-test('injection: names that are no tokens', async (t) => {
+test('injection: names that are not tokens', async (t) => {
   const { sink, response } = exchange();
   for (const name of ['', ' X', 'X ', 'X:', 'X\t', 'X Y', 'X"', 'Ä', 'X\u212a', '(X)']) {
     t.throws(() => response.header(name, '1'), TypeError, JSON.stringify(name));
@@ -725,7 +725,7 @@ for (const [kind, value] of Object.entries(noBytes)) {
   });
 }
 
-test('undefined is no body, no piece and no text, but an end', (t) => {
+test('undefined is not a body, a piece or a text, but end() takes it', (t) => {
   for (const call of ['bytes', 'write', 'text', 'html'] as const) {
     const { sink, response } = exchange();
     t.throws(() => response[call](undefined as never), TypeError, call);
@@ -761,7 +761,7 @@ test('whatever a Uint8Array says about itself, its own bytes are sent and counte
   t.end();
 });
 
-test('upgrade: what the connection is told, and what it refuses', async (t) => {
+test('upgrade: which calls the exchange gets, and what is refused', async (t) => {
   const { sink, response } = exchange({ asksFor: 'websocket' });
   t.equal(
     response.header('Sec-WebSocket-Accept', 'x').upgrade('websocket', () => ({ onData() {} })),
@@ -775,7 +775,7 @@ test('upgrade: what the connection is told, and what it refuses', async (t) => {
 
 const other = () => ({ onData() {} });
 
-test('upgrade: a client that did not ask for it is told what to ask for (RFC 9110 section 15.5.22)', async (t) => {
+test('upgrade: a client that did not ask for the protocol gets 426 with its name (RFC 9110 section 15.5.22)', async (t) => {
   const upgradeRequired = (connection: string) =>
     `HTTP/1.1 426 Upgrade Required\r\n${DATE}${TEXT}Upgrade: x/1\r\nContent-Length: 34\r\nConnection: ${connection}\r\n\r\n` +
     'This resource is served over x/1.\n';
@@ -809,7 +809,7 @@ test('upgrade: a request whose body was not read is refused, and one whose clien
   t.equal(gone.response.upgrade('x', other), false, 'as often as it is asked');
 });
 
-test('upgrade: mistakes of the program throw, whoever the client is', async (t) => {
+test('upgrade: mistakes of the program throw for every client', async (t) => {
   for (const isClosed of [false, true]) {
     const { response, sink } = exchange({ asksFor: 'x', isClosed });
     for (const protocol of ['', 'a b', 'a,b', '/1', 'x/', 'x/1/2']) {

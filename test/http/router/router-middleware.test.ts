@@ -64,7 +64,7 @@ t.test('what has no route goes through it too', async (t) => {
     t.equal(taken(), 'a( )a', `${method} ${path}`);
   }
   t.throws(() => ask(router, 'GET', '/%'), { name: 'HttpError' });
-  t.equal(taken(), '', 'what is no path is below no prefix');
+  t.equal(taken(), '', 'a path that is not valid is below no prefix');
 });
 
 t.test('a middleware can answer itself, answer for others, and catch what they throw', async (t) => {
@@ -379,7 +379,7 @@ t.test('what is added to a mounted router later is there, at every depth', async
   t.throws(() => leaf.get('/taken', handler('no')), { message: "'/other/taken' already has a handler for GET" });
 });
 
-t.test('conflicts of a mount are told when mounting', async (t) => {
+t.test('conflicts of a mount throw when mounting', async (t) => {
   const { handler } = journal();
   const inner = new Router().get('/:id', handler('x'));
   t.throws(() => new Router().get('/a/:name', handler('y')).use('/a', inner), {

@@ -232,7 +232,7 @@ t.test('all: every method without its own handler', async (t) => {
   t.match(ask(router, 'POST', '/'), { body: 'post' });
 });
 
-t.test('CONNECT and TRACE reach nobody', async (t) => {
+t.test('CONNECT and TRACE reach no handler', async (t) => {
   const router = new Router().all('/*', nothing).all('/', nothing).get('/', nothing);
   for (const method of ['CONNECT', 'TRACE']) {
     for (const path of ['/', '/a', '*', 'example.com:443', '']) {
@@ -300,7 +300,7 @@ t.test('OPTIONS of the server', async (t) => {
   t.match(ask(new Router().options('/*', nothing), 'OPTIONS', '*'), { headers: { Allow: 'OPTIONS' } }, 'is no path');
 });
 
-t.test('mistakes are told at registration', async (t) => {
+t.test('mistakes throw at registration', async (t) => {
   const router = new Router();
   router.get('/a', nothing).get('/users/:id', nothing).all('/a', nothing).get('/files/*', nothing).get('/', nothing);
   t.throws(() => router.get('/a', nothing), { message: "'/a' already has a handler for GET" });
