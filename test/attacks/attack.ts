@@ -18,14 +18,14 @@ export interface AttackOptions {
   readonly size: 'short' | 'full';
 }
 
-/** The limit of a figure that is only told. */
+/** The limit of a figure that is only reported. */
 export const UNLIMITED: number = Number.POSITIVE_INFINITY;
 
 /** One measured figure and the limit that it must keep. */
 export interface Finding {
   readonly what: string;
   readonly value: number;
-  /** The largest value that is no harm; `UNLIMITED` for a figure that is only told. */
+  /** The largest harmless value; `UNLIMITED` for a figure that is only reported. */
   readonly atMost: number;
 }
 

@@ -2,7 +2,7 @@
  * Bodies that take more of the server than they cost their client: JSON and forms that hold the thread while they are parsed, and
  * a crowd of uploads that together are larger than the memory.
  *
- * The stall is the longest delay that a timer of 10 ms sees in the server. It is told only at full size: a test must not depend on
+ * The stall is the longest delay that a timer of 10 ms sees in the server. It is reported only at full size: a test must not depend on
  * how busy the machine is.
  */
 

@@ -1,4 +1,4 @@
-/** A stall that is longer than every deadline costs nobody his answer, on either loop. */
+/** A stall that is longer than every deadline costs no client its response, on either loop. */
 
 import { test } from 'tap';
 import { backends, missingBackend } from '../support/backends.ts';

@@ -74,7 +74,7 @@ interface Setting {
   readonly random: Random;
 }
 
-/** Asks, waits for the answers, thinks, and asks again, until the server has told it to close or has gone. */
+/** Sends requests, waits for the responses, pauses, and starts again, until a response says close or the connection ends. */
 class Client implements StreamHandler {
   isOver = false;
   readonly #setting: Setting;
@@ -196,7 +196,7 @@ async function stopOnce(host: string, backend: string, random: Random, tallies: 
 }
 
 export const attack: Attack = {
-  title: 'SIGTERM under load: requests that the kernel has received and nobody answers',
+  title: 'SIGTERM under load: requests that the kernel has received and that get no response',
 
   async run({ backend, size }): Promise<readonly Finding[]> {
     const { stops, requests } = sizes[size];

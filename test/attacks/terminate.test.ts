@@ -1,4 +1,4 @@
-/** A worker thread that ends, in whatever way, takes nobody with it and leaves nothing behind, on either loop. */
+/** The end of a worker thread, in any way, ends no other thread and leaves nothing open, on either loop. */
 
 import { test } from 'tap';
 import { backends, missingBackend } from '../support/backends.ts';

@@ -106,7 +106,7 @@ class Target {
 
   async #started(): Promise<ServerProcess> {
     if (this.#server !== null) return this.#server;
-    const server = await ServerProcess.start(this.#options, { nodeOptions: [] }); // nobody asks for its memory
+    const server = await ServerProcess.start(this.#options, { nodeOptions: [] }); // its memory is not measured
     server.child.on('error', () => {}); // asked for its state after its end
     this.#ended = new Promise((resolve) => server.child.once('close', () => resolve(false)));
     this.#server = server;
@@ -235,7 +235,7 @@ async function isReported(server: ServerProcess, message: string): Promise<boole
   return false;
 }
 
-/** Handlers whose rejection nobody would look at, beside the server: they are answered and reported like any other. */
+/** Handlers whose rejection no program code would handle: the server sends a response and reports them like any other. */
 async function tryHandlers(target: Target): Promise<number> {
   let wrong = 0;
   for (const [path, message] of [

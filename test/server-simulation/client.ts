@@ -48,7 +48,7 @@ export interface Temper {
   readonly leaving: Leaving;
   /** Stops sending at this byte of its whole script. */
   readonly sendsBytes: number;
-  /** Goes on sending when it has been told that the connection will close. */
+  /** Goes on sending after a response that says close. */
   readonly isRude: boolean;
   /** Sends a body without waiting for 100 Continue. */
   readonly isImpatient: boolean;
@@ -185,12 +185,12 @@ export class Client {
     return this.#stage === 'over';
   }
 
-  /** The kernel has broken the connection: whatever happens to it now is nobody's fault. */
+  /** The kernel has broken the connection: what happens to it now is not an error. */
   get wasBroken(): boolean {
     return this.#file?.wasBroken === true;
   }
 
-  /** What it waits for, for whoever has to find out why it waits for ever. */
+  /** What it waits for: shown if it waits without end. */
   describe(): string {
     const exchange = this.script[this.answered];
     return (

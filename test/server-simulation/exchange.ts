@@ -20,7 +20,7 @@ export type Deed =
   | 'callback'
   /** Piece by piece, waiting for the client. */
   | 'stream'
-  /** Piece by piece, waiting for nobody: more than is allowed. */
+  /** Piece by piece, without waiting: more than is allowed. */
   | 'flood'
   /** Reads the body whole and sends it back. */
   | 'echo'
@@ -32,7 +32,7 @@ export type Deed =
   | 'ignore'
   /** Reads one piece of the body, then answers. */
   | 'taste'
-  /** Never answers, until it hears that the client has gone. */
+  /** Sends no response until its signal says that the client has disconnected. */
   | 'never'
   /** Throws within the call; later; something meant for the client; in the middle of an answer. */
   | 'throw'

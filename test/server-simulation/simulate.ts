@@ -4,7 +4,7 @@
  *     npm run simulate -- --requests 1000000 --seed 1
  *     npm run simulate -- --seed 17 --days 1      # that day again, exactly
  *
- * A seed that fails is printed, and so is everything that has happened, so that nobody takes a quiet day for a proof.
+ * A seed that fails is printed, and so is everything that has happened, because a day without events proves nothing.
  *
  * Next: server-simulation.test.ts
  */

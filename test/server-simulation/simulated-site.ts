@@ -133,7 +133,7 @@ export class SimulatedSite {
     return new Promise((resolve) => this.#world.after(ms, resolve));
   }
 
-  /** From here on it says what the client will hear. */
+  /** From here on it decides what the client will receive. */
   #speaks(exchange: Exchange): void {
     exchange.wasStopping = this.#world.isStopping;
     exchange.answeredAt = this.#world.now();

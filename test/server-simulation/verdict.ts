@@ -167,7 +167,7 @@ function checkClose(
     exchange.index + 1 >= settings.requestsPerConnection;
   if (isLast) assert.ok(isClosing, `${shown} without ${CLOSE}`);
   else if (isClosing) {
-    // A router answers by itself: nobody has written down when. A stop may find requests behind this one, or not.
+    // A router responds by itself, at a time that is not recorded. A stop may find requests behind this one, or not.
     const mayStop = exchange.wasStopping !== false && world.stoppedAt >= 0;
     // An answer that begins before the body has come does not know that it will be read.
     const isEarly = exchange.deed === 'relay' && (exchange.body?.length ?? 0) > settings.discardBytes;
@@ -253,7 +253,7 @@ function excuseOfClient(client: Client, exchange: Exchange | undefined, world: C
   const before = client.script[client.answered - 1];
   const isUntouched = exchange === undefined || exchange.begunAt < 0;
   if (!isUntouched) return null;
-  // A client that is still sending what nobody reads is let go after a while.
+  // A client that still sends bytes that are dropped is disconnected after a while.
   if (before !== undefined && leavesBody(before, world.settings)) return 'left a body unread';
   const leftBody =
     before !== undefined && (before.deed === 'ignore' || before.deed === 'taste' || before.deed === 'reject');

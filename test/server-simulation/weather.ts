@@ -2,7 +2,7 @@
  * Weather: what the kernel does to the server, and when. It changes in the middle of things.
  *
  * Storms make one fault common for a while. In a famine there is no descriptor left: that is no chance of a single call, but
- * lasts, and ends by itself or when somebody closes something, as it is on Linux.
+ * lasts, and ends by itself or when a descriptor is closed, as on Linux.
  *
  * Next: server-world.ts
  */

@@ -24,7 +24,7 @@ const PATIENCE_MS = 30_000;
 /** Where reading stops, and with it the server if it minds its peer. */
 const MAX_BYTES = 2_000_000;
 
-/** How long a connection that may stay open is watched for bytes that nobody expects. */
+/** How long a connection that may stay open is watched for unexpected bytes. */
 const QUIET_MS = 30;
 
 /** The request after a case that must leave the connection open. */
@@ -114,7 +114,7 @@ class Connection {
     this.#changed = () => {};
   }
 
-  /** Sends, and does not mind if nobody listens: what the server says of that is what counts. */
+  /** Sends, and ignores a closed connection: only the reaction of the server is checked. */
   send(bytes: Buffer): void {
     if (this.error === null && !this.socket.writableEnded) this.socket.write(bytes);
   }

@@ -42,7 +42,7 @@ export type Ending =
   | { readonly kind: 'no 2xx' }
   /** Closed or reset after no answer, part of one or one: never a byte that could be taken for another. */
   | { readonly kind: 'one answer at most' }
-  /** The server has sent its FIN, and does not listen to the client for ever either. */
+  /** The server has sent its FIN, and stops reading from the client after a time. */
   | { readonly kind: 'reset in the end' };
 
 export type Step =
@@ -131,7 +131,7 @@ function sentText(line: string): string {
   return isOpen ? bytes : `${bytes}\r\n`;
 }
 
-/** The answer to a message that is refused: its status, and that this is the last one. The body is nobody's business. */
+/** The answer to a message that is refused: its status, and that this is the last one. The body is not compared. */
 function refusal(statuses: readonly string[], line: number): Answer {
   const known = statuses.map((status) => {
     const reason = REASONS[status];
@@ -549,7 +549,7 @@ export function readCorpus(): TranscriptFile[] {
   return names.sort().map((name) => parseTranscripts(basename(name), readFileSync(join(FOLDER, name), 'utf8')));
 }
 
-/** Every valid request of the corpus. Some are long: whoever cuts them at every pair of offsets may want to skip those. */
+/** Every valid request of the corpus. Some are long: a test that cuts them at each pair of offsets may skip those. */
 export function validRequests(): { title: string; bytes: Buffer }[] {
   const valid = readCorpus().flatMap((file) => file.cases.filter(isValid));
   return valid.flatMap((one) =>
