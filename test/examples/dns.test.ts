@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import * as dns from '../../examples/dns/message.ts';
+import { expectedOutput, printsAsInPage } from '../docs/pages.ts';
 import { startExample } from '../support/examples.ts';
 import { hasProgram, Program } from '../support/programs.ts';
 
@@ -22,7 +23,8 @@ t.test('dig', async (t) => {
   };
   t.equal(await dig('+short', 'www.example.test', 'A'), '192.0.2.80\n192.0.2.81\n');
   t.equal(await dig('+short', '+tcp', 'www.example.test', 'AAAA'), '2001:db8::80\n');
-  t.equal(await dig('+short', 'EXAMPLE.test', 'TXT'), '"A zone in a handful of lines."\n');
+  const inPage = expectedOutput('docs/examples.md', 'dig @127.0.0.1 -p 5300 +short example.test TXT');
+  t.equal(await dig('+short', 'EXAMPLE.test', 'TXT'), `${inPage}\n`);
   t.match(await dig('www.example.test', 'A'), /status: NOERROR[\s\S]*flags: qr aa rd; [\s\S]*udp: 1232/);
   t.match(await dig('www.example.test', 'TXT'), /status: NOERROR[\s\S]*ANSWER: 0/, 'a name without such records');
   t.match(await dig('nobody.example.test'), /status: NXDOMAIN/);
@@ -45,6 +47,10 @@ t.test('dns-lookup', async (t) => {
   const found = await lookUp('www.example.test', 'A', `127.0.0.1:${port}`);
   t.equal(found.stdout, 'www.example.test. 60 A 192.0.2.80\nwww.example.test. 60 A 192.0.2.81\n', found.stderr);
   const large = await lookUp('large.example.test', 'txt', `127.0.0.1:${port}`);
+  const command = 'npm run example -- dns-lookup';
+  t.ok(printsAsInPage(`${command} www.example.test A 127.0.0.1:5300`, found.stdout), 'as docs/examples.md says');
+  t.ok(printsAsInPage(`${command} large.example.test TXT 127.0.0.1:5300`, large.stdout), 'as docs/examples.md says');
+  t.ok(printsAsInPage('npm run example -- dns-server', started.stdout), 'as docs/examples.md says');
   const [first, ...lines] = large.stdout.trimEnd().split('\n');
   t.equal(first, 'the answer does not fit into a datagram: asking again over TCP');
   t.equal(lines.length, 50, large.stderr);
