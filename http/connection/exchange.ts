@@ -5,8 +5,11 @@
  * of the connection: it calls the connection to go on (`exchangeDone`), to refuse (`refuse`) or to break off (`cut`).
  *
  *     EXPECT --> BODY <--> FULL      the request body
- *        \        |        /
- *         +----> WHOLE <--+          the request is complete
+ *        |        | ^
+ *        v        | |
+ *     EXPECT_FULL --+                both at once: the client waits for `100 Continue`, and we for memory
+ *                 |
+ *               WHOLE                the request is complete
  *                 |
  *                DONE                the response is complete (from each state above: a handler need not read the body)
  *                 |
@@ -63,12 +66,14 @@ const EXPECT: State = 0;
 const BODY: State = 1;
 /** The body is incomplete, and the connection is not read: the queue of the body is full, or the body waits for memory. */
 const FULL: State = 2;
+/** As FULL, and the client waits for `100 Continue`. */
+const EXPECT_FULL: State = 3;
 /** The request is complete. */
-const WHOLE: State = 3;
+const WHOLE: State = 4;
 /** The response is complete. */
-const DONE: State = 4;
+const DONE: State = 5;
 /** The connection is closed. */
-const GONE: State = 5;
+const GONE: State = 6;
 
 /** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
@@ -166,7 +171,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** The pieces of a tick have been sent, so the response has begun. */
   piecesSent(): void {
-    if (this.#state === WHOLE || this.#state === FULL) this.#connection.deadline.none();
+    if (this.#state >= FULL && this.#state <= WHOLE) this.#connection.deadline.none();
   }
 
   /** The connection is closed. Returns whether the handler may be waiting for the client. */
@@ -213,7 +218,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   resumeReading(): void {
     const connection = this.#connection;
     if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    if (this.#state === EXPECT) this.#sendContinue();
+    if (this.#isContinueDue) this.#sendContinue();
     this.#state = BODY;
     connection.resumeReading();
     this.#clock?.run(connection.context.activeNow());
@@ -223,7 +228,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   pauseReading(): void {
     const connection = this.#connection;
     if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    this.#state = FULL;
+    this.#state = this.#isContinueDue ? EXPECT_FULL : FULL;
     connection.pauseReading();
     this.#clock?.stop(connection.context.activeNow());
     this.#waitForResponse();
@@ -246,7 +251,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
       connection.mayServeMore &&
       !isTooMuchLeft && // the rest of the body will not be read
       !(context.isStopping && this.#isLastKnown) &&
-      this.#state !== EXPECT // the client may send the body or its next request (RFC 9110 section 10.1.1)
+      !this.#isContinueDue // the client may send the body or its next request (RFC 9110 section 10.1.1)
     );
   }
 
@@ -355,6 +360,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const delayMs = clock.nextCheckMs(this.#connection.context.activeNow(), this.body.receivedBytes);
     if (delayMs > 0) this.#connection.deadline.forBody(delayMs);
     else this.bodyFailed(new HttpError(408, 'the body took too long'));
+  }
+
+  get #isContinueDue(): boolean {
+    return this.#state === EXPECT || this.#state === EXPECT_FULL;
   }
 
   #sendContinue(): void {

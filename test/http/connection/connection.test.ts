@@ -846,6 +846,33 @@ test('late calls: after the response the signal is never aborted, and after a di
   t.equal(second?.request.signal.aborted, true);
 });
 
+test('a client that waits for 100 Continue gets it when its body has waited for memory', async (t) => {
+  const context = new MemoryHome(
+    async (request, response) => response.text(`${(await request.bytes()).length} bytes`),
+    {
+      ...defaultLimits,
+      bodyMemoryBytes: 100,
+    },
+  );
+  const upload = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n';
+  const first = new MemoryStream(false); // one body is always read on
+  first.handler = new Connection(context, first);
+  first.handler.onData(first, Buffer.from(`${upload}\r\n${'b'.repeat(500)}`));
+  const second = new MemoryStream(false);
+  second.handler = new Connection(context, second);
+  second.handler.onData(second, Buffer.from(`${upload}Expect: 100-continue\r\n\r\n`));
+  await new Promise(setImmediate);
+  t.equal(context.bodyMemory.waitingCount, 1);
+  t.equal(second.sent.toString(), '');
+  first.handler.onData(first, Buffer.alloc(500, 'b'));
+  await new Promise(setImmediate);
+  t.match(first.sent.toString(), '1000 bytes');
+  t.equal(second.sent.toString(), 'HTTP/1.1 100 Continue\r\n\r\n');
+  second.handler.onData(second, Buffer.alloc(1_000, 'b'));
+  await new Promise(setImmediate);
+  t.match(second.sent.toString(), '1000 bytes');
+});
+
 test('no 100 Continue in the middle of an answer', async (t) => {
   const server = serving(t, async (request, response) => {
     await response.write('first ');
