@@ -28,7 +28,8 @@ export interface Limits {
   /** Fields of a form; 413 above. */
   readonly formFields: number;
   /**
-   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together. Each counts until its response begins.
+   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together. Each counts until it is complete and
+   * its response has begun.
    * Above it bodies wait for at most `bodyWaitMs`: see body-memory.ts.
    */
   readonly bodyMemoryBytes: number;
@@ -78,7 +79,7 @@ export const defaultLimits: Limits = {
 
 /** RFC 9110 section 15.5.9 defines 408. Single bytes of a request do not extend the time of its head or its body. */
 export interface Timeouts {
-  /** From the first byte of a head to its last; 408 after. */
+  /** From the first byte of a head to its last; 408 after. The first byte of a new connection must come in the same time, or it closes. */
   readonly headerMs: number;
   /** Between two requests; then the connection closes without a response, as clients expect. */
   readonly idleMs: number;
@@ -116,7 +117,7 @@ export const defaultTimeouts: Timeouts = {
   lingerMs: 2_000,
 };
 
-/** The defaults, replaced by what is given: whole numbers, or Infinity for no limit. */
+/** The defaults, replaced by what is given: whole numbers, or Infinity for no limit. `fieldCount` is at most MAX_FIELDS. */
 export function limitsFrom(given: Partial<Limits> = {}): Limits {
   const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
   const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');

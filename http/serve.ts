@@ -1,9 +1,9 @@
 /**
  * serve: a listening socket, the connections that it accepts, and their end. The only file in http/ that creates sockets.
  *
- * An option with a default sets the address, each limit and timeout, and the receiver of errors. One process can have several
- * servers. `close` stops a server with grace: it accepts no more connections, closes the idle ones, completes the responses under way,
- * and after a deadline ends the connections that are left.
+ * The address, each limit, each timeout and `onError` are options, and each has a default. One process can have several servers. `close`
+ * stops a server with grace: it accepts the connections that the kernel has completed and no more, gives idle connections `idleGraceMs`
+ * for a last request, completes the responses under way, and after a deadline ends the connections that are left.
  *
  * Next: index.ts
  */
@@ -82,7 +82,7 @@ const MAX_SPARE_PARSERS = 64;
 const MAX_SPARE_OUTPUTS = 64;
 
 /**
- * The servers of this thread. Responses of a turn lie in output buffers until the turn ends. A handler may write a response and
+ * The servers of this thread. Responses lie in output buffers until a connection has used its input. A handler may write a response and
  * call process.exit within that turn. So these buffers are flushed at exit, before the exit hooks of the loops, which pass the bytes on
  * to the kernel.
  */
@@ -158,7 +158,6 @@ export class Server implements ConnectionContext {
     return this.#loop.isTurnSpent;
   }
 
-  /** Connections that are open now. */
   get connectionCount(): number {
     return this.#connections.size;
   }
@@ -295,7 +294,7 @@ function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): Minim
 
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
-  // The loop does not limit a single write: `answerBufferBytes` limits what a response may have queued.
+  // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
   const backend = options.backend === undefined ? {} : { backend: options.backend };
   return new Server(source, options, () => createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
 }

@@ -1,7 +1,7 @@
 /**
  * createEventLoop: makes an event loop inside Node's own, with defaults that suit a server.
  *
- * There are two, and both behave alike: epoll-loop.ts, which runs on every Linux, and uring-loop.ts, which many containers
+ * There are two loops, and they behave alike: EpollLoop runs on every Linux; UringLoop needs io_uring, which many containers
  * forbid. Each loop has its own descriptors and buffers. One per thread is enough; more do no harm.
  *
  * Next: index.ts

@@ -1,8 +1,8 @@
 /**
  * BodyClock: whether a request body comes fast enough. The clock runs while the connection is read, and stops while it is paused.
  *
- * A client that sends a byte now and then could hold a connection without end. So two things are limited: the average rate over all
- * the time that the clock has run, and that time itself. A handler that reads slowly stops the clock, because the client cannot send then.
+ * A client that sends a byte now and then could hold a connection without end. So two things are limited: the average rate over the
+ * time that the clock has run beyond `bodyGraceMs`, and that time itself. A body of which nothing has come by then is too slow as well. A handler that reads slowly stops the clock, because the client cannot send then.
  *
  * Next: context-factory.ts
  */

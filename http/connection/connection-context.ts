@@ -37,7 +37,7 @@ export interface ConnectionContext {
   readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;
-  /** The server stops: the next response of each connection says that it is the last. */
+  /** The server stops: a response says that it is the last, unless a further request of its client is waiting. */
   readonly isStopping: boolean;
   /** While the server stops: how long an idle connection may still begin a request. */
   readonly idleGraceMs: number;

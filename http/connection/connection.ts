@@ -24,7 +24,7 @@ import { Incoming } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK, YIELD } from './phase.ts';
 
-/** How much is read and dropped while lingering. Then reading pauses and no RST is sent, which could destroy the response. */
+/** How much is read and dropped while lingering. Above it reading pauses, because close(2) would send an RST that destroys the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
 
 export class Connection implements StreamHandler, OpenConnection, ExchangeConnection {
@@ -90,7 +90,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       this.incoming.beginTurn();
       const used = this.#consume(bytes, 0, bytes.length);
       if (used < bytes.length) this.#keep(bytes.subarray(used));
-      this.#afterTurn();
+      this.#afterInput();
     } else {
       this.#keep(bytes);
       if (this.#phase === YIELD) return;
@@ -112,7 +112,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     switch (this.#phase) {
       case HEAD:
         if (!this.isIdle) this.refuse(400, 'the connection ended within a head');
-        else if (!this.#mustFlush()) stream.close();
+        else if (!this.#flushFirst()) stream.close();
         break;
       case WORK:
         this.#exchange?.clientEnded();
@@ -146,7 +146,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     switch (this.#phase) {
       case HEAD:
         if (!this.isIdle) this.refuse(408, 'the head took too long');
-        else if (this.#mustFlush()) break;
+        else if (this.#flushFirst()) break;
         else if (!this.context.isStopping) stream.close();
         else if (stream.hasInput())
           this.stop(); // the next request has arrived: `onData` gets it in this turn or the next
@@ -201,7 +201,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.stream.pause();
   }
 
-  /** While input is consumed it does nothing: `#afterTurn` resumes reading then. */
+  /** While input is consumed it does nothing: `#afterInput` resumes reading then. */
   resumeReading(): void {
     if (this.#isPaused && !this.isConsuming) this.#resume();
   }
@@ -284,7 +284,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     while (at < end) {
       if (this.#phase === HEAD) {
         if (this.stream.queuedBytes > 0) break; // no further request while the client has not taken its responses
-        if (this.#mustYield()) break;
+        if (this.#yieldIfShareSpent()) break;
         const used = this.#readHead(bytes, at, end);
         if (used === INCOMPLETE) break;
         at = used;
@@ -307,11 +307,11 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     const pending = this.incoming.pending as PendingInput;
     pending.start = this.#consume(pending.bytes, pending.start, pending.end);
     if (pending.byteLength === 0) this.incoming.pending = null;
-    this.#afterTurn();
+    this.#afterInput();
   }
 
-  /** Whether the next request has to wait. If it waits for another turn, that turn is asked for here. */
-  #mustYield(): boolean {
+  /** If the share of this connection is spent, its next request waits: for another turn, or until the output has left. */
+  #yieldIfShareSpent(): boolean {
     if (!this.incoming.isShareSpent) return false;
     this.context.output.flush();
     if (this.stream.queuedBytes > 0) return true; // `onDrain` goes on
@@ -320,7 +320,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     return true;
   }
 
-  /** Keeps a copy of bytes that cannot be used yet. While a request is at work, the amount is limited. */
+  /** Keeps a copy of bytes that cannot be used yet. In all phases but HEAD and UPGRADED the amount is limited. */
   #keep(bytes: Buffer): void {
     const { byteLength } = this.incoming.keep(bytes);
     const isLimited = this.#phase !== HEAD && this.#phase !== UPGRADED;
@@ -328,20 +328,20 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   /** All input that can be used has been used, and all output has been passed to the stream. */
-  #afterTurn(): void {
+  #afterInput(): void {
     const isToRead = this.#phase === DISCARD || (this.#phase === WORK && this.#exchange?.isReadingBody === true);
     if (this.#isPaused && isToRead) this.#resume(); // kept input is used up, and the body is incomplete
     if (this.#phase !== HEAD) return;
-    if (this.#mustFlush()) return;
+    if (this.#flushFirst()) return;
     if (this.#isPaused) this.#resume();
     if (this.#hasPeerEnded)
       this.stream.close(); // all complete requests have a response, and the rest of an incomplete one cannot come
-    // An incomplete head has its deadline already. While the server stops, the next request of a client must come within `idleGraceMs`.
+    // An incomplete head has its deadline already.
     else if (this.incoming.pending === null) this.deadline.forNextRequest();
   }
 
-  /** Whether the client must take its responses first. On io_uring a write can become queued after it has returned true. */
-  #mustFlush(): boolean {
+  /** If responses are queued, the client must take them first: phase FLUSH. On io_uring a write can become queued after it has returned true. */
+  #flushFirst(): boolean {
     if (this.stream.queuedBytes === 0) return false;
     this.#enter(FLUSH);
     this.deadline.none();
@@ -397,7 +397,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     if (this.isConsuming) return;
     this.context.output.flush();
     if (this.stream.queuedBytes === 0 && this.incoming.pending !== null) this.#consumePending();
-    else this.#afterTurn();
+    else this.#afterInput();
   }
 
   #resume(): void {
@@ -423,13 +423,13 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   /**
-   * Ends the connection after its last response, without lingering if the client has ended its side. A client that has sent its whole
-   * request and asked for the end may still send a CRLF: RST in reply cannot destroy a single response that fits in one segment.
+   * Ends the connection after its last response. It does not linger if the client has ended its side, or has sent its whole request, asked
+   * for the end, and got one response that fits in one segment: a late CRLF would cause an RST, which cannot destroy such a response.
    */
   #close(): void {
     this.#mustClose = true;
     this.context.output.flush();
-    if (this.#mustFlush()) return;
+    if (this.#flushFirst()) return;
     const isAnnounced = this.#exchange?.head.keepAlive === false && !this.#hasUnreadBody;
     const isExpected = this.#hasPeerEnded || (isAnnounced && this.incoming.requests === 1 && !this.outgoing.isLong);
     if (isExpected && this.incoming.pending === null) this.stream.close();

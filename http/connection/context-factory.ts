@@ -1,6 +1,6 @@
 /**
  * ContextFactory: an async context for each call of a handler, so that no request begins with the `AsyncLocalStorage` stores
- * of another. One callback of the loop handles all requests of a turn. Without a context for each, `enterWith(bob)` in one handler would
+ * of another. The handlers of all requests of a turn would run in the one async context of the loop. Then `enterWith(bob)` in one handler would
  * still be in force in the next one, and a session or a transaction would leak to another client.
  *
  * A context is an AsyncResource in whose scope the handler runs. All of them begin with the stores of the moment in which the

@@ -1,7 +1,7 @@
 /**
  * Deadline: how long a connection waits, and for what. A stream has one deadline; each method here replaces the earlier one.
  *
- * In each phase in which the client must send something it has a deadline, or it could hold its connection without end (slowloris).
+ * While the client must send something, the connection has a deadline. Otherwise the client could hold it without end (slowloris).
  * A client that must take a response has no deadline here: the stream limits that time itself (`minimumProgress`).
  *
  * Next: body-clock.ts
@@ -43,7 +43,7 @@ export class Deadline {
     this.#stream.setDeadline(this.#context.timeouts.answerMs);
   }
 
-  /** The client must end input that is read and dropped in time. */
+  /** Limits how long input is read and dropped. */
   forDiscarded(): void {
     this.#stream.setDeadline(this.#context.timeouts.lingerMs);
   }

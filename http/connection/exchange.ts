@@ -250,7 +250,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
       head.keepAlive &&
       connection.mayServeMore &&
       !isTooMuchLeft && // the rest of the body will not be read
-      !(context.isStopping && this.#isLastKnown) &&
+      !(context.isStopping && this.#isLastReceived) &&
       !this.#isContinueDue // the client may send the body or its next request (RFC 9110 section 10.1.1)
     );
   }
@@ -338,7 +338,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#connection.context.report(error, this.#request);
   }
 
-  /** The request is complete, or its body waits. Then only the begin of the response has a deadline. */
+  /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
   #waitForResponse(): void {
     if (this.response.hasBegun) this.#connection.deadline.none();
     else this.#connection.deadline.forResponse();
@@ -377,7 +377,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
    * While the server stops: whether no byte after this request has been received. RFC 9112 section 9.6: requests after a response with
    * `Connection: close` must not be processed. So of a pipeline that has been received only the last response says it.
    */
-  get #isLastKnown(): boolean {
+  get #isLastReceived(): boolean {
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }

@@ -6,7 +6,7 @@
  * handler of the stream meanwhile, and keeps them, so that the new handler gets all bytes in order.
  *
  * `isEnded` of a stream is true after `end` and after `close`. After `end` the stream still delivers what its client sends, after `close`
- * nothing. To find out which it was, this object asks for a turn: only a stream that is not closed gets one.
+ * nothing. So this object calls `awaitTurn` to find out: a closed stream gets no turn.
  *
  * The loop calls the handlers of all streams of a turn from one async context. A store that the handler of one stream sets there
  * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request.

@@ -15,7 +15,7 @@ import { RequestHead } from '../request/request-head.ts';
 import { latin1Of } from '../response/latin1.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
-/** A bit mask: within a pipeline the clock is read after each fourth request. */
+/** A bit mask: within a pipeline the clock is read after the first request and after each fourth. */
 const CLOCK_MASK = 3;
 
 export class Incoming {

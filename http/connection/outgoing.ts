@@ -33,7 +33,7 @@ export class Outgoing implements ResponseOutput {
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
   /** Called when the pieces of a tick have been sent and the response is not complete. */
-  readonly #onPieces: { piecesSent(): void };
+  readonly #exchanges: { piecesSent(): void };
   #pieces: OutputBuffer | null = null;
   #isStreaming = false;
   #isFlushScheduled = false;
@@ -42,7 +42,7 @@ export class Outgoing implements ResponseOutput {
   constructor(context: ConnectionContext, stream: Stream, onPieces: { piecesSent(): void }) {
     this.#context = context;
     this.#stream = stream;
-    this.#onPieces = onPieces;
+    this.#exchanges = onPieces;
   }
 
   /** More is queued than a handler that waits for the client can have written. */
@@ -94,7 +94,7 @@ export class Outgoing implements ResponseOutput {
     process.nextTick(() => {
       this.#isFlushScheduled = false;
       this.flushPieces();
-      if (this.#isStreaming) this.#onPieces.piecesSent();
+      if (this.#isStreaming) this.#exchanges.piecesSent();
     });
   }
 

@@ -1,7 +1,7 @@
 /**
  * Where a request's body ends: RFC 9112 section 6.3, in one function.
  *
- * If a proxy and this server disagree on the end of a body, they disagree on the begin of the next request. An attacker can then hide a
+ * If a proxy and this server disagree on the end of a body, they disagree on the beginning of the next request. An attacker can then hide a
  * request in a body: request smuggling. So each message with an unclear length is refused: Content-Length beside Transfer-Encoding, two
  * different lengths, a length that is not all decimal digits, an unknown transfer coding, and chunked that is not the last coding.
  *

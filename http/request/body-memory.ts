@@ -2,9 +2,9 @@
  * BodyMemory: how much memory all request bodies that are read whole may take together.
  *
  * `bodyBytes` limits one body. A thousand clients that each send a body of that size would still take a thousand times as much. So
- * each body that is read whole has an account here, until it is complete and its response has begun. Until then the time of the handler
- * is limited by `answerMs`. After that a slow client can extend the exchange, and must not keep the bodies of others waiting; the
- * response is limited by `answerBufferBytes`. A body that is read in pieces has no account, because `bodyBufferBytes` limits it.
+ * each body that is read whole has an account here, until it is complete and its response has begun. Before the response begins, `answerMs`
+ * limits the handler. After it, a slow client decides how long the exchange takes, so the body does not count any more, and
+ * `answerBufferBytes` limits what the response holds. A body that is read in pieces has no account, because `bodyBufferBytes` limits it.
  *
  * Above the limit a body waits: its connection is not read, and TCP stops the client. When memory comes free, the waiting bodies go
  * on, in order. One body may always go on above the limit (`#exempt`). Otherwise many half-read bodies could fill the memory and wait
@@ -114,8 +114,8 @@ export class BodyMemory {
     const before = this.#exempt;
     this.#endExemption();
     this.#exempt = account;
-    // It waits even if its client sends nothing more, because it holds memory that others wait for. Its alarm is set first and so rings
-    // first: otherwise two slow bodies could pass the exemption to each other without end.
+    // `before` waits even if its client sends nothing more, because it holds memory that others wait for. Its alarm is set before that of
+    // the new one, and rings first. In the other order two slow bodies could pass the exemption to each other without end.
     if (before !== null) this.#wait(before);
     this.#exemptAlarm = this.#after(this.#waitMs, () => {
       this.#isExemptOverdue = true;

@@ -3,7 +3,7 @@
  *
  * Most of a head is field values, and nearly all their bytes are allowed. So values are checked four bytes at a time: one
  * subtraction shows whether one of four bytes may be a control character (strlen of C uses the same trick). The head of a browser costs
- * half as much as byte by byte. Short runs are checked byte by byte, because finding the words would cost more.
+ * half as much as byte by byte. If few bytes are left they are checked byte by byte, because finding the words would cost more.
  *
  * The file is pure but for one cache: the word view of the memory that was used last.
  *
@@ -27,7 +27,7 @@ export function endOfRun(table: Uint8Array, bytes: Uint8Array, from: number, sto
 let lastMemory: ArrayBufferLike | null = null;
 let lastWords: Int32Array = new Int32Array(0);
 
-/** The words of the memory that holds the bytes, or null for a short run. */
+/** The words of the memory that holds the bytes, or null if few bytes are left. */
 export function wordsOf(bytes: Uint8Array, from: number, stop: number): Int32Array | null {
   if (stop - from < MIN_BYTES_FOR_WORDS) return null;
   const { buffer } = bytes;

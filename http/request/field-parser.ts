@@ -18,7 +18,7 @@ export const COMPLETE = 1;
 export const BAD_REQUEST = -400;
 export const TOO_LARGE = -431;
 
-/** The begin and end of the name, then the begin and end of the value. */
+/** The start and end of the name, then the start and end of the value. */
 export const OFFSETS_PER_FIELD = 4;
 
 /** The element that the next byte belongs to. */

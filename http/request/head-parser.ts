@@ -39,14 +39,14 @@ const LINE_LF: Phase = 5;
 const FIELDS: Phase = 6;
 
 export class HeadParser {
-  /** The begin of the request line, after any empty lines. */
+  /** The beginning of the request line, after any empty lines. */
   lineStart = 0;
   methodEnd = 0;
   targetStart = 0;
   targetEnd = 0;
   /** 0 for HTTP/1.0; 1 for HTTP/1.1 and each later 1.x, which an HTTP/1.1 server can read (RFC 9110 section 2.5). */
   minorVersion = 1;
-  /** The begin of the field lines. */
+  /** The beginning of the field lines. */
   fieldsAt = 0;
   readonly fields: FieldParser;
 

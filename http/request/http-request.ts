@@ -81,7 +81,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return 'path' in address ? address.path : address.address;
   }
 
-  /** The client's process, if it is connected over a Unix socket. Read it before any `await`: it is null after a disconnect. */
+  /** The client's process, if it is connected over a Unix socket. Read it before any `await`: reading it after a disconnect throws. */
   get peerCredentials(): PeerCredentials | null {
     return this.#origin.peerCredentials;
   }

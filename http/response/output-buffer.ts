@@ -3,7 +3,7 @@
  *
  * A second send for the body costs as much as three quarters of a request; sixteen sends for sixteen pipelined responses cost twelve
  * times one send. All connections of a server share one buffer. It holds bytes of one stream at a time: a write for another stream
- * sends them first. A connection flushes it before it returns to the loop or to its handler.
+ * sends them first. A connection flushes it when it has used the bytes that came.
  *
  * Next: checked-bytes.ts
  */

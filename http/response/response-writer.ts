@@ -2,9 +2,9 @@
  * ResponseWriter: turns the response of a handler into bytes that no reader can misunderstand.
  *
  * `status` and `header` prepare the head. Then either one call sends all (`text`, `json`, `html`, `bytes`, `redirect`, `empty`), or
- * `write` sends pieces and `end` completes the response. Only this file decides how the body is framed. A wrong Content-Length, or
- * a line end in a header value, would let a client read a response that the handler did not write (response splitting). Such
- * calls throw, and what they were given is not sent.
+ * `write` sends pieces and `end` completes the response. Only this file decides how the body of a handler is framed. A line end in a
+ * header value, or a body longer than its Content-Length, would let a client read a response that the handler did not write (response
+ * splitting). Such calls throw, and what they were given is not sent. A body that is too short ends in a cut.
  *
  * Next: refusal.ts
  */

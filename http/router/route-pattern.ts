@@ -11,7 +11,7 @@
  * Next: route-tree.ts
  */
 
-/** `'/users/:id/*'` -> `{ readonly id: string; readonly '*': string }`. A path that is not a literal has unknown names. */
+/** `'/users/:id/*'` -> `{ readonly id: string; readonly '*': string }`. If the type is `string` and not a literal, any name is allowed. */
 export type ParamsOf<Path extends string> = string extends Path
   ? Readonly<Record<string, string>>
   : { readonly [Name in NamesOf<Path>]: string };

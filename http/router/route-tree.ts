@@ -5,8 +5,8 @@
  * down a tree, and the names of a node are a Map, so a look-up takes one step for each segment of the path.
  *
  * At each node a name wins over a param, and a param over a wildcard. If a branch has no route for the method, the look-up goes back and
- * tries the next branch: a POST route for `/users/me` does not hide the GET route for `/users/:id`. Going back visits each node that
- * fits the path at most once. The routes limit how many there are, not the request.
+ * tries the next branch: a POST route for `/users/me` does not hide the GET route for `/users/:id`. A look-up visits each node
+ * that fits the path at most once. How many nodes fit depends on the registered routes; a request cannot add any.
  *
  * Two handlers for one method and pattern are refused, and so are two names for the param at one place.
  *
@@ -170,7 +170,7 @@ export class RouteTree {
     return params;
   }
 
-  /** `at` is the begin of a segment, or one past the end of the path after the last segment. */
+  /** `at` is the beginning of a segment, or one past the end of the path after the last segment. */
   #descend(node: Node, method: string, path: string, at: number, captured: number): Route | null {
     if (at > path.length) return node.resource === null ? null : node.resource.pick(method);
     const { names, param, rest } = node;

@@ -1,12 +1,12 @@
 /**
- * EpollStream: one connection on the epoll loop. It reads and writes when epoll reports that the socket is ready.
+ * EpollStream: one connection on the epoll loop. It reads when epoll reports that the socket is readable.
  *
  * Most of the cost of a server is here, so a stream makes few calls. Each report costs one recv(2), into the buffer of the loop,
  * and no second one that would return EAGAIN. A write calls send(2) at once and does not wait for EPOLLOUT. EPOLLOUT is watched
  * only while something is queued. An idle connection owns no buffer.
  *
- * A stream closes its descriptor and changes its interest when the turn ends (`settle`), not at once. socket-loop.ts says why. It also
- * makes pausing and resuming within one callback free of system calls.
+ * A stream closes its descriptor when the turn ends (`settle`): turn.ts says why. Its interest changes then, too, so pausing and resuming
+ * within one callback costs no system call.
  *
  * Next: epoll-listener.ts
  */

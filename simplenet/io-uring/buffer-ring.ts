@@ -27,8 +27,8 @@ import {
 } from '../kernel/abi.ts';
 import type { IoUring } from './io-uring.ts';
 
-const HALF_SIZE = 2;
-const ENTRY_HALVES = IO_URING_BUF_SIZE / HALF_SIZE;
+const SHORT_SIZE = 2;
+const ENTRY_SHORTS = IO_URING_BUF_SIZE / SHORT_SIZE;
 
 /** struct io_uring_buf { u64 addr @0; u32 len @8; u16 bid @12; }: offsets in units of two bytes. */
 const ENTRY = { address: 0, length: 4, id: 6 };
@@ -36,8 +36,8 @@ const ENTRY = { address: 0, length: 4, id: 6 };
 /** The ring's tail lies behind the fields of the first entry, in units of two bytes. */
 const TAIL_AT = 7;
 
-const HALF_BITS = 16;
-const HALF = 1 << HALF_BITS;
+const SHORT_BITS = 16;
+const SHORT_RANGE = 1 << SHORT_BITS;
 
 export class BufferRing {
   readonly group: number;
@@ -63,7 +63,7 @@ export class BufferRing {
     markAsUntransferable(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
     this.#register();
-    const offset = IORING_OFF_PBUF_RING + group * HALF;
+    const offset = IORING_OFF_PBUF_RING + group * SHORT_RANGE;
     this.#entries = new Uint16Array(ring.map(count * IO_URING_BUF_SIZE, offset));
     for (let id = 0; id < count; id++) {
       this.#ends.push(0);
@@ -79,7 +79,7 @@ export class BufferRing {
     return this.#memory.subarray(start, start + length);
   }
 
-  /** Ends the use of these bytes: the kernel may fill their buffer again once it is used up. */
+  /** These bytes are not needed any more. If the kernel will put nothing more into their buffer, the buffer goes back into the stock. */
   done(flags: number, length: number): void {
     const id = flags >>> IORING_CQE_BUFFER_SHIFT;
     if ((flags & IORING_CQE_F_BUF_MORE) !== 0) {
@@ -93,15 +93,15 @@ export class BufferRing {
   /** Puts a buffer back into the stock. The kernel sees that after `publish`. */
   #give(id: number): void {
     const entries = this.#entries;
-    const at = (this.#tail & (this.count - 1)) * ENTRY_HALVES;
-    this.#tail = (this.#tail + 1) % HALF;
+    const at = (this.#tail & (this.count - 1)) * ENTRY_SHORTS;
+    this.#tail = (this.#tail + 1) % SHORT_RANGE;
     let address = this.#address + id * this.bufferBytes;
     for (let i = 0; i < ENTRY.length; i++) {
-      entries[at + ENTRY.address + i] = address % HALF;
-      address = Math.floor(address / HALF);
+      entries[at + ENTRY.address + i] = address % SHORT_RANGE;
+      address = Math.floor(address / SHORT_RANGE);
     }
     entries[at + ENTRY.length] = this.bufferBytes;
-    entries[at + ENTRY.length + 1] = this.bufferBytes >>> HALF_BITS;
+    entries[at + ENTRY.length + 1] = this.bufferBytes >>> SHORT_BITS;
     entries[at + ENTRY.id] = id;
   }
 

@@ -113,7 +113,7 @@ const openRings = new Set<IoUring>();
 process.once('exit', () => {
   for (const ring of openRings) {
     ring.onExit?.();
-    /* c8 ignore next -- tap measures no coverage in workers; uring-loop.test.ts ends them. */
+    /* c8 ignore next -- tap measures no coverage in workers; socket-loop.test.ts ends them. */
     if (!isMainThread) ring.close();
   }
 });

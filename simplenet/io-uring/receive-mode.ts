@@ -18,7 +18,7 @@ export class ReceiveMode {
   #lastTurn = 0;
   #bytesInTurn = 0;
 
-  /** Chooses for the next receive, after so many bytes came in that turn. */
+  /** Chooses for the next receive, after one that brought `length` bytes in that turn. */
   choose(length: number, turn: number): void {
     this.#bytesInTurn = turn === this.#lastTurn ? this.#bytesInTurn + length : length;
     this.#lastTurn = turn;

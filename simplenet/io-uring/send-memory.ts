@@ -11,7 +11,7 @@
 import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
-/** Sizes are powers of two, so at least half of a piece is in use, even if a slow reader holds it for long. */
+/** Sizes are powers of two: one list of free pieces for each size. */
 const MIN_PIECE_BITS = 10;
 const MIN_PIECE_BYTES = 1 << MIN_PIECE_BITS;
 const SIZES = 7;

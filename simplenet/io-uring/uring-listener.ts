@@ -2,9 +2,9 @@
  * UringListener: a listening socket on the io_uring loop. The ring reports that connections wait, and accept4(2) accepts them.
  *
  * The ring could also accept each connection itself (IORING_ACCEPT_MULTISHOT). That saves nothing: it does not report the address of
- * the client, so each connection would need one more call. And it accepts too much. It takes a descriptor before there is a client,
- * so it fails whenever descriptors are short. It accepts without a limit per turn. If two processes share the socket, a busy one
- * accepts connections that an idle one could serve at once.
+ * the client, so each connection would need one more call. A multishot accept also takes a descriptor before there is a client, so it
+ * fails when descriptors are short. It has no limit per turn. If two processes share the socket, a busy one accepts connections that an
+ * idle one could serve at once.
  *
  * Next: uring-udp-port.ts
  */

@@ -1,10 +1,10 @@
 /**
  * UringOutput: the bytes of one stream on their way out, in the order in which they leave.
  *
- *     write       -> gathered pieces ---> the first piece -> one send at a time -> the kernel
- *     writeOwned  -> queue ------------->       (from the queue when no gathered piece is left)
+ *     gather -> gathered pieces ---> the first piece -> one send at a time -> the kernel
+ *     push   -> queue ------------->       (from the queue when no gathered piece is left)
  *
- * Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
+ * `gather` takes what is written, if the kernel is likely to have room, and `push` the rest. Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
  * the stream. Queued bytes may be dropped then. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
  *
  * The kernel reads the first piece from `send` to `sent`, so its memory stays where it is until then. Two sends at a time could
@@ -24,7 +24,7 @@ import { MAX_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 /** The result of a request is a signed 32-bit number, so one send must be shorter than 2 GiB. */
 const MAX_SENT_BYTES = 0x4000_0000;
 
-/** How much is gathered while the kernel has taken nothing. The buffer of a new socket is smaller; later it may hold megabytes. */
+/** How many gathered bytes may wait for the kernel. Above it `write` returns false, and the bytes are queued. */
 const MAX_GATHERED_BYTES = 128 * 1024;
 
 export class UringOutput {

@@ -33,7 +33,7 @@ import { UringOutput } from './uring-output.ts';
 const RECEIVE = 1;
 const SEND = 2;
 const CONNECT = 3;
-/** A poll for hang-ups and errors only, while there is no receive. */
+/** A poll for hang-ups and errors only. It begins when the stream stops receiving, and stands to the end. */
 const WATCH = 4;
 
 /** Output above this size waits for the second part of the turn, so that small responses go before the next share of large ones. */
@@ -52,12 +52,12 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   #requests = 0;
   #isReceiving = false;
   readonly #receiveMode = new ReceiveMode();
-  #isStoppingToReceive = false;
+  #isStoppingReceive = false;
   #isWatching = false;
   #isHangUpSeen = false;
   #hasBegunClosing = false;
   readonly #output = new UringOutput(this.context.sendMemory);
-  /** It is on the loop's list of streams to flush. */
+  /** The loop will flush this stream: at the end of the turn, or in the second part. */
   #isFlushRequested = false;
   /** It is on the loop's list of streams whose send has no result yet. */
   #isUnconfirmed = false;
@@ -114,7 +114,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     return this.context.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
-  /** If the loop closes while the stream is closing, `lingerMs` has become shorter. */
+  /** A loop that closes calls this also for streams that are closing already: `lingerMs` is finite then, so the deadline is set again. */
   override close(): void {
     super.close();
     if (this.#hasBegunClosing && this.#output.mustBeSent) this.#linger();
@@ -302,12 +302,12 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   }
 
   #received({ result, flags, hasMore }: Completion): void {
-    if (!hasMore) this.#isReceiving = this.#isStoppingToReceive = false;
+    if (!hasMore) this.#isReceiving = this.#isStoppingReceive = false;
     if ((flags & IORING_CQE_F_BUFFER) !== 0) this.#receivedInto(flags, result, hasMore);
     else if (this.isClosing) return;
     else if (result === 0) this.#endReceived();
     else if (result !== -ECANCELED && !isPassing(result)) this.#broken(result);
-    // It found no buffer, and retries now, ahead of streams that got one: those re-arm at the end of the turn. Not a refusal.
+    // No buffer was left in the stock. The stream asks again at once, ahead of streams that got one: they ask when the turn ends.
     else if (result === -ENOBUFS) this.#receiveOrWatch();
     else if (result !== -ECANCELED) this.callRefused();
     if (!this.#isReceiving) this.settleLater();
@@ -365,7 +365,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
       this.settleLater();
     }
     if (result <= 0 || (result & (EPOLLERR | EPOLLHUP)) === 0) return;
-    this.#isHangUpSeen = true; // the poll reports it once: the end of the receive under way looks at it
+    this.#isHangUpSeen = true; // the poll may not report it again: `#receiveOrWatch` reads this when the receive has ended
     if (!this.isClosing && !this.#isReceiving) this.#checkHangUp();
   }
 
@@ -396,8 +396,8 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   }
 
   #stopReceiving(): void {
-    if (this.#isStoppingToReceive) return;
-    this.#isStoppingToReceive = true;
+    if (this.#isStoppingReceive) return;
+    this.#isStoppingReceive = true;
     this.context.ring.cancel(this.socket.fd, RECEIVE);
   }
 

@@ -1,7 +1,8 @@
 /**
- * UringUdpPort: a UDP socket on the io_uring loop. The ring reports that datagrams wait, and recvfrom(2) receives them. It also returns
- * the sender of each; a multishot request would have to put the sender into the buffer of the datagram. So this is the port of the
- * epoll loop, with reports that come from a ring.
+ * UringUdpPort: a UDP socket on the io_uring loop. The ring reports that datagrams wait, and recvfrom(2) receives them.
+ *
+ * recvfrom(2) also returns the sender. A multishot request of the ring would put the sender into the buffer of the datagram, and each
+ * buffer would have to be taken apart. So only the report comes from the ring; all else is SocketUdpPort.
  *
  * Next: uring-loop.ts
  */

@@ -57,7 +57,7 @@ const RTLD_NODELETE = 0x1000;
  * Node unloads a worker's addons when the worker ends. After that libuv calls koffi once more, to free a handle, and the whole
  * process crashes (SIGSEGV). So koffi's code stays in memory once a worker has loaded it.
  */
-/* c8 ignore start -- tap measures no coverage in workers; node-host.test.ts and epoll-loop.test.ts end them in every way. */
+/* c8 ignore start -- tap measures no coverage in workers; node-host.test.ts and socket-loop.test.ts end them in every way. */
 function keepKoffiInMemory(): void {
   const compiled = Object.keys(require.cache).find((path) => path.endsWith('koffi.node'));
   const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)');

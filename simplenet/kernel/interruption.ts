@@ -1,8 +1,8 @@
 /**
  * Interruption: makes a call again when a signal has interrupted it, signal(7).
  *
- * A call that returns EINTR has done nothing, so it can be made again. Two calls must not be: close(2) and connect(2) take effect
- * all the same. A call with a time limit is made again with the rest of the time, or signals could make it wait without end.
+ * A call that returns EINTR has done nothing, so it can be made again. Two calls must not be, because they take effect all the
+ * same: close(2), and connect(2) of a TCP socket. A call with a time limit is made again with the rest of the time, or signals could make it wait without end.
  *
  * A call that keeps returning EINTR although there is no signal is not repeated without end: the caller gets EINTR.
  *
@@ -22,8 +22,8 @@ class Interruptions {
   #count = 0;
   #since = performance.now();
 
-  /** Counts an interruption. Returns whether it may come from a signal: a profiler may send a thousand a second, for hours. */
-  mayBeSignal(): boolean {
+  /** Counts an interruption, and returns whether it may come from a signal: a profiler may send a thousand a second, for hours. */
+  countAndJudge(): boolean {
     if (++this.#count < MAX_INTERRUPTIONS) return true;
     const now = performance.now();
     const tookMs = now - this.#since;
@@ -57,6 +57,6 @@ export function waitUninterrupted(timeoutMs: number, call: (leftMs: number) => n
 function callAgain(call: () => number): number {
   const interruptions = new Interruptions();
   let result = -EINTR;
-  while (result === -EINTR && interruptions.mayBeSignal()) result = call();
+  while (result === -EINTR && interruptions.countAndJudge()) result = call();
   return result;
 }

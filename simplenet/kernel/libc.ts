@@ -1,8 +1,8 @@
 /**
- * The system calls, as a table: every call to the kernel goes through the object `libc`.
+ * The system calls on sockets and loops, as a table: they all go through the object `libc`.
  *
- * The calls are those of C, with three differences. A failed call returns `-errno`, as the kernel itself does: C returns -1 and
- * needs a second look at errno, here one number is the whole result. A pointer is a typed array and an offset. Each argument is
+ * The calls are those of C, with three differences. A failed call returns `-errno`, as the kernel itself does. In C the
+ * result is -1, and the caller must read errno as well; here one number is the whole result. A pointer is a typed array and an offset. Each argument is
  * checked first (libc-checks.ts).
  *
  * Call it as `libc.recv(...)`, and never keep a function of it in a variable: tracing.ts replaces the entries of this table. Tests
@@ -51,7 +51,10 @@ import {
   valueResult,
 } from './libc-memory.ts';
 
-/** Every call returns a number >= 0, or -errno. Names and order of arguments are those of the man pages, section 2. */
+/**
+ * Every system call returns a number >= 0, or -errno. Its name and the order of its arguments are those of the man page; an offset follows
+ * each pointer.
+ */
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, addressLength: number): number;

@@ -27,7 +27,7 @@ export function thisLoop(): unknown {
   return currentEventLoop(currentIsolate());
 }
 
-/* c8 ignore start -- tap measures no coverage in workers; worker-threads.test.ts ends them in every way. */
+/* c8 ignore start -- tap measures no coverage in workers; socket-loop.test.ts and node-host.test.ts end them in every way. */
 class WorkerDescriptors {
   /** Node aborts the process when a hook is added twice. */
   readonly #hasHook: boolean[] = [];

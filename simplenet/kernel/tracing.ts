@@ -1,8 +1,8 @@
 /**
  * Tracing: writes each system call as a readable line. Use it beside strace, or where strace is not allowed.
  *
- *     recv(7, "GET / HTTP/1.1\r\nHost: local"..., 65536, 0) = 78
- *     accept4(5, 0.0.0.0:0, SOCK_NONBLOCK|SOCK_CLOEXEC) = -1 EAGAIN (resource temporarily unavailable)
+ *     recv(7, "GET / HTTP/1.1\r\nHost: localhost:"..., 65536, 0) = 78
+ *     accept4(5, NULL, SOCK_NONBLOCK|SOCK_CLOEXEC) = -1 EAGAIN (resource temporarily unavailable)
  *
  * `trace` replaces the entries of a table of calls by functions that also write a line. Stopping it puts the old entries back, so
  * tracing costs nothing while it is off. The environment variable SIMPLENET_TRACE switches it on at the start: `1` writes the

@@ -3,10 +3,11 @@
  *
  * A server sets a deadline at least twice per request, and nearly all deadlines are replaced before they pass, so a timer for each
  * would be wasted work. Here setting a deadline is an assignment and a comparison. One coarse alarm is set for the earliest
- * deadline, and checks all of them. It rings up to one tick late, and never early.
+ * deadline. It rings up to one tick late, and never early.
  *
  * The alarm itself ends no connection: the client may have sent its bytes in time, and they lie in the kernel because a handler held
- * the thread. So the alarm asks the loop to look at its sockets (`onDue`), and the loop calls `judge` afterwards. All times here
+ * the thread. So the alarm asks the loop to look at its sockets (`onDue`), and the loop calls `judge`,
+ * which checks all deadlines, afterwards. All times here
  * are active time (active-clock.ts).
  *
  * Next: turn-budget.ts

@@ -3,9 +3,9 @@
  *
  * When accept4(2) returns -EMFILE, the connection stays in the kernel's queue and the listener stays readable. A loop that tries
  * again at once would use a whole core and accept nothing. Here the listener rests for a moment, in which a descriptor may come
- * free. If none does, the loop turns waiting clients away, up to `acceptsPerTurn` after each rest: it closes its spare descriptor, and
- * accepts and closes one client after the other with the number that is free now. A client that is turned away need not wait until its
- * own time limit. Open connections go on as before.
+ * free. If none does, the loop turns waiting clients away, up to `acceptsPerTurn` after each rest: the loop closes its spare
+ * descriptor, and the listener accepts and closes one client after the other with the number that is free now. Such a client fails at
+ * once, and does not wait for its own timeout. Open connections go on as before.
  *
  * Next: socket-loop.ts
  */

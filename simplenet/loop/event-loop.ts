@@ -45,8 +45,8 @@ export interface Stream {
   readonly isEnded: boolean;
   /**
    * Sends the bytes, or the first `length` of them, in order. The caller may reuse them as soon as this returns. False: the kernel has
-   * no room, or the stream has used up its share of the turn; the rest is queued, and `onDrain` reports when it is sent. If a program
-   * goes on writing, its stream ends at `maxQueuedBytes` with ENOBUFS. `hasMore`: another write follows at once, so these bytes need
+   * no room, or the stream has used up its share of the turn; the rest is queued, and `onDrain` reports when it is sent. A
+   * further write while more than `maxQueuedBytes` is queued ends the stream with ENOBUFS. `hasMore`: another write follows at once, so these bytes need
    * no packet of their own.
    */
   write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
@@ -86,8 +86,8 @@ export interface Stream {
    */
   minimumProgress: MinimumProgress | null;
   /**
-   * Calls `onTurn` once, after other streams and Node's timers have had their turn. A program with much work does a part of it, calls
-   * this, and returns. `EventLoop.isTurnSpent` says when to do so.
+   * Calls `onTurn` once, after the news of this turn; in the next turn, if the second part of this one has begun. A program with much
+   * work does a part of it, calls this, and returns. `EventLoop.isTurnSpent` says when to do so.
    */
   awaitTurn(): void;
 }
@@ -171,7 +171,8 @@ export interface UdpHandler {
   onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
   /**
    * A datagram has failed: it was larger than the loop's receive buffer (recvfrom, EMSGSIZE), the kernel reports an error of an
-   * earlier one (recvfrom), or the kernel refused to send it (sendto, with the address it was for).
+   * earlier one (recvfrom), or the kernel refused to send it (sendto, with the address it was for). Or the loop has failed, and with
+   * it the port.
    */
   onError?(port: UdpPort, error: SystemError): void;
 }

@@ -30,7 +30,7 @@ export interface Host {
 }
 
 export interface Watch {
-  /** Whether the watch keeps the process alive; a new one does. */
+  /** Lets the watch keep the process alive, as a new watch does. `unref` undoes it. */
   ref(): void;
   unref(): void;
   /** Calls `onReadable` once, even if `fd` is not readable, after the other work that is ready now. */

@@ -5,15 +5,15 @@
  */
 
 export interface LoopLimits {
-  /** How many events are delivered in one turn, before Node's own loop goes on. */
+  /** How many events are delivered in one turn. Up to four turns may follow each other before Node's own loop goes on (node-host.ts). */
   readonly maxEventsPerTurn: number;
   /** How many connections one listener accepts in a turn. */
   readonly acceptsPerTurn: number;
   /** How many datagrams one UDP port receives in a turn. */
   readonly datagramsPerTurn: number;
   /**
-   * How long one part of a turn (turn-budget.ts) may take. The rest of the work waits until Node's loop has run once. A callback that
-   * takes longer is not interrupted.
+   * How long one part of a turn (turn-budget.ts) may take. The rest of the work waits for the next turn. A callback that takes longer is not
+   * interrupted.
    */
   readonly turnMs: number;
   /** How much all streams together send in one part of a turn: the kernel copies as much in some 5 ms. Small writes are sent even above it. */
@@ -32,7 +32,7 @@ export interface LoopLimits {
   readonly maxQueuedBytes: number;
   /** How late `onTimeout` may come. */
   readonly tickMs: number;
-  /** How long a listener rests when descriptors run out. */
+  /** How long a listener rests: without descriptors, or after too many failed calls of accept4(2). */
   readonly acceptRestMs: number;
   readonly connectTimeoutMs: number;
 }

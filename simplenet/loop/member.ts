@@ -1,8 +1,8 @@
 /**
  * Member: something with a descriptor on a loop, and LoopContext: what the loop offers its members.
  *
- * A member never closes its descriptor or changes what it waits for at once. It asks for `settle`, which the turn calls at its end:
- * turn.ts says why. The loops over epoll and over io_uring add to the context what their own members need.
+ * A member never closes its descriptor at once. It asks for `settle`, which the turn calls at its end: turn.ts says why. What a stream
+ * waits for changes then, too, so pausing and resuming within one callback costs no system call. The loops over epoll and over io_uring add to the context what their own members need.
  *
  * Next: descriptor-shortage.ts
  */
@@ -45,7 +45,7 @@ export interface ShortageContext {
   readonly spare: SpareDescriptor;
   readonly resting: Set<Resting>;
   readonly acceptsPerTurn: number;
-  /** How long a listener waits for a descriptor to come free. */
+  /** How long a listener rests: without descriptors, or after too many failed calls of accept4(2). */
   readonly acceptRestMs: number;
 }
 
@@ -58,9 +58,9 @@ export interface LoopContext extends ShortageContext {
   readonly datagramsPerTurn: number;
   /** One buffer for all datagrams and, on epoll, for the bytes of all streams. */
   readonly receiveBuffer: Buffer;
-  /** Its first `length` bytes. */
+  /** The first `length` bytes of `receiveBuffer`. */
   received(length: number): Buffer;
-  /** Removes the member with this descriptor from the loop. The descriptor is closed. */
+  /** Removes the member with this descriptor from the loop. Call it when the descriptor has been closed. */
   forget(fd: number): void;
   /** Puts an accepted connection on the loop. If it throws, the socket is closed. */
   addStream(socket: NetSocket, peer: Uint8Array): Stream;

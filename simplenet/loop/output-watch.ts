@@ -1,5 +1,6 @@
 /**
- * OutputWatch: checks whether the peer of a stream takes what is queued for it. A stream makes one when it first queues something.
+ * OutputWatch: checks whether the peer of a stream takes what is queued for it. A stream with a
+ * `minimumProgress` makes one when it first queues something.
  *
  * The stream itself cannot see that: the kernel reports room for more only when a third of its buffer is free again, and that
  * buffer may hold megabytes. A reader of 1 KB/s would look like one that reads nothing. So the watch asks the kernel how much the
@@ -34,8 +35,8 @@ const FIRST_LOOK_PART = 1 / 4;
 const MAX_SPANS_AHEAD = 3;
 
 /**
- * A kernel acknowledges less than this if its program reads nothing: its buffer begins with 128 KiB and grows only with what is read,
- * and SO_RCVBUF reaches 416 KiB.
+ * If the peer's kernel has acknowledged more than this, the peer's program has read something. A receive buffer begins with 128 KiB and
+ * grows only when the program reads; SO_RCVBUF allows up to 416 KiB.
  */
 const MAX_UNREAD_BYTES = 512 * 1024;
 

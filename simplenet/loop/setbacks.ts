@@ -10,7 +10,7 @@
 
 import { EAGAIN, EBADF, EBADR, EBUSY, EFAULT, EINTR, EINVAL, ENOBUFS, ENOMEM, ENOSYS } from '../kernel/abi.ts';
 
-/** Attempts in a row before the first pause. Two are rarely needed. */
+/** A call may be refused so many times in a row before the first pause. A second attempt is rarely needed. */
 export const MAX_ATTEMPTS_AT_ONCE = 16;
 
 export const MAX_PAUSE_MS = 256;
@@ -47,7 +47,6 @@ export class LoopSetbacks {
     return pauseMsAfter(++this.#attempts);
   }
 
-  /** The call has succeeded. */
   clear(): void {
     this.#attempts = 0;
   }

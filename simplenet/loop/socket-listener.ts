@@ -54,7 +54,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   /** Calls of accept4(2) without a connection, since the last connection. */
   #failedAccepts = 0;
   /** `closeWhenEmpty` was called. The alarm rings when the queue is to be emptied. */
-  #lastLook: Alarm | null = null;
+  #closingAlarm: Alarm | null = null;
   #onClosed: (() => void) | null = null;
 
   constructor(context: C, socket: NetSocket, setup: ListenerSetup) {
@@ -76,7 +76,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   close(): void {
     if (this.isClosing) return;
     this.isClosing = true;
-    this.#lastLook?.cancel();
+    this.#closingAlarm?.cancel();
     this.#shortage.cancel();
     this.context.turn.settleLater(this);
   }
@@ -161,7 +161,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   }
 
   #lookAgainIn(delayMs: number): void {
-    this.#lastLook = this.context.host.alarm(delayMs, () => this.context.turn.guard(this, () => this.#takeLast()));
+    this.#closingAlarm = this.context.host.alarm(delayMs, () => this.context.turn.guard(this, () => this.#takeLast()));
   }
 
   /** Accepts the connections that wait, and closes after the last one. */

@@ -171,12 +171,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   ref(): void {
     this.#isUnrefed = false;
-    this.#keepAlive();
+    this.#keepProcessAlive();
   }
 
   unref(): void {
     this.#isUnrefed = true;
-    this.#keepAlive();
+    this.#keepProcessAlive();
   }
 
   now(): number {
@@ -217,7 +217,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     assert(this.members[fd] !== undefined, 'a descriptor is closed once');
     this.members[fd] = undefined;
     this.#openCount--;
-    this.#keepAlive();
+    this.#keepProcessAlive();
     for (const listener of this.resting) listener.wake();
   }
 
@@ -269,7 +269,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected add<N extends M>(socket: Socket, member: N): N {
     this.members[socket.fd] = member;
     this.#openCount++;
-    this.#keepAlive();
+    this.#keepProcessAlive();
     return member;
   }
 
@@ -310,7 +310,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     if (this.members[socket.fd] !== undefined) throw new Error(`descriptor ${socket.fd} is on this loop already`);
   }
 
-  #keepAlive(): void {
+  #keepProcessAlive(): void {
     const isKeeping = this.#openCount > 0 && !this.#isUnrefed;
     if (isKeeping === this.#isKeepingAlive) return;
     this.#isKeepingAlive = isKeeping;

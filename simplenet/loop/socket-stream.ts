@@ -46,7 +46,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   #isTurnRequested = false;
   #isDisposed = false;
   /** Calls in a row that the kernel has refused (`isPassing`). */
-  #setbacks = 0;
+  #refusals = 0;
   #rest: Alarm | null = null;
   #minimumProgress: MinimumProgress | null = null;
   /** Null until something is queued. */
@@ -188,7 +188,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
 
   /** The kernel refused a call (`isPassing`). It is repeated when the kernel reports the socket, or after a rest. */
   protected callRefused(): void {
-    const restMs = pauseMsAfter(++this.#setbacks);
+    const restMs = pauseMsAfter(++this.#refusals);
     if (restMs === 0 || this.#rest !== null) return;
     this.#rest = this.context.host.alarm(restMs, () => {
       this.#rest = null;
@@ -197,12 +197,10 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     this.settleLater();
   }
 
-  /** A call has succeeded. */
   protected callSucceeded(): void {
-    this.#setbacks = 0;
+    this.#refusals = 0;
   }
 
-  /** A rest is over. */
   protected restEnded(): void {
     this.settleLater();
   }
@@ -247,7 +245,6 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     return true;
   }
 
-  /** The connection is established. */
   protected opened(): void {
     this.isConnecting = false;
     this.setDeadline(this.#delayOnceOpenMs);
@@ -265,7 +262,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     else this.settleLater();
   }
 
-  /** shutdown(2). If the peer has ended its side, close(2) follows at once and sends the same FIN. */
+  /** Sends FIN with shutdown(2). If the peer has ended its side, close(2) at the end of the turn sends the same FIN. */
   protected sendFin(): void {
     if (this.isPeerEnded) {
       this.finish(null);
@@ -277,9 +274,9 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   /**
-   * Handles POLLHUP or POLLERR while we do not read. Returns whether the stream has ended. It has not if bytes may still wait to be
-   * read: Linux keeps bytes that came before an RST, and recv(2) returns them before the error. A stream that has something to send
-   * ends, because send(2) would fail with the error, too.
+   * Handles POLLHUP or POLLERR while we do not read: ends the stream if its connection has ended, and returns whether it did. A stream that
+   * has nothing to send is not ended while bytes may wait: Linux keeps bytes that came before an RST, and recv(2) returns them
+   * before the error.
    */
   protected checkHangUp(): boolean {
     let error = 0;

@@ -18,7 +18,10 @@ export class SpareDescriptor {
     this.#held = new Descriptor(check('open', this.#open()), libc);
   }
 
-  /** Closes the spare descriptor, calls `use`, and opens it again. If another thread takes the number first, later calls free nothing until one of them can open it again. */
+  /**
+   * Closes the spare descriptor, calls `use`, and opens it again. If another thread takes the number first, there is no spare descriptor:
+   * the next calls have nothing to close, and each tries to open it afterwards.
+   */
   lend(use: () => void): void {
     this.#held.close();
     use();

@@ -45,7 +45,6 @@ export class TurnBudget {
     this.streamBytes = limits.sentBytesPerStream;
   }
 
-  /** Begins a part of a turn. */
   begin(now: number, isForNews: boolean): void {
     this.part++;
     this.isForNews = isForNews;
@@ -63,7 +62,7 @@ export class TurnBudget {
     return this.#sentBytes >= this.#turnBytes;
   }
 
-  /** Whether the time of this part has passed. Between turns, whether the time since the last part began has. */
+  /** Whether the time of this part has passed. Between turns it counts from the beginning of the last part. */
   get isTimeSpent(): boolean {
     if (!this.#isTimeSpent) this.#isTimeSpent = this.#host.now() - this.#startedAt >= this.#turnMs;
     return this.#isTimeSpent;

@@ -6,9 +6,9 @@
  *     endLook ----> deadlines are judged, if they are due and the news of every member were delivered
  *                   settle: descriptors are closed, and what the members wait for is changed
  *
- * This order makes a loop safe. No descriptor is closed before all news of the batch are delivered, so its number cannot be reused
- * while the batch has news of the old descriptor. (On io_uring such news may come in a later batch: there a stream also waits for
- * the last of its requests.) No callback runs inside a call that the program makes. An exception ends the member whose callback
+ * This order makes a loop safe. No descriptor is closed while a turn delivers news, so its number cannot be reused before news of the old
+ * descriptor are delivered. If a turn has no time for a whole batch, epoll-loop.ts keeps the rest by member, and a closed member
+ * ignores it. (On io_uring a stream also waits for the last of its requests.) No callback runs inside a call that the program makes. An exception ends the member whose callback
  * threw it, the host raises it, and the rest of the batch goes on.
  *
  * Between turns, `settle` runs as soon as the program's own code returns.
@@ -43,9 +43,7 @@ export interface Continuing extends TurnMember {
 export interface TurnOwner {
   /** Asks the host for another turn, soon. */
   turnSoon(): void;
-  /** All members have settled. */
   afterSettle(): void;
-  /** The turn is over. */
   turnEnded(): void;
 }
 
@@ -151,9 +149,9 @@ export class Turn {
   }
 
   /**
-   * Ends a turn that looked at the sockets. `isQuiet`: the kernel had no more news, so everything that was sent in time is delivered, and
-   * deadlines can be judged. A loop that is never quiet judges them after more than `looksForAll` looks: by then the news of every
-   * member were delivered. `looks` is 1, or less if there was no time for all news. Returns whether deadlines are still to be judged.
+   * Ends a turn that asked the kernel for news (a look). `isQuiet`: the kernel had nothing more, so deadlines can be judged now. A
+   * loop that is never quiet judges them when the sum of `looks` exceeds `looksForAll`, because every member has had its news by then.
+   * `looks` is 1, or less for a turn that delivered only a part of its news. Returns whether deadlines are still to be judged.
    */
   endLook(isQuiet: boolean, looks: number, looksForAll: number): boolean {
     if (this.deadlines.isDue) {
