@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServeOptions } from '../../http/index.ts';
-import { buildFolder, plainEnvironment } from './programs.ts';
+import { buildFolder, plainEnvironment, withoutTap } from './programs.ts';
 import type { TargetState } from './target-site.ts';
 
 /** How many descriptors a process has open, and how many of them are sockets. */
@@ -62,7 +62,10 @@ export class ServerProcess {
     const args = [...nodeOptions, join(buildFolder, `test/support/${site}.js`), JSON.stringify(options)];
     const limiting = ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...args];
     const [command, all] = openFiles === undefined ? [process.execPath, args] : ['sh', limiting];
-    const child = spawn(command, all, { env: plainEnvironment(), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    const child = spawn(...withoutTap(command, all), {
+      env: plainEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
     const stderr: string[] = [];
     child.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
     const ended = once(child, 'close').then(() => {

@@ -13,7 +13,7 @@ import type { AttackOptions } from '../attacks/attack.ts';
 import { CoreWaits } from './core-waits.ts';
 import type { CrowdPlan } from './crowd.ts';
 import type { FairFigures } from './fair-site.ts';
-import { buildFolder, plainEnvironment } from './programs.ts';
+import { buildFolder, plainEnvironment, withoutTap } from './programs.ts';
 import { RawClient } from './raw-client.ts';
 import { ServerProcess } from './server-process.ts';
 
@@ -109,7 +109,7 @@ export async function besiege(
   const server = await ServerProcess.start({ backend }, { site: 'fair-site', nodeOptions: [] });
   const crowdPlan: CrowdPlan = { ...plan, port: server.port };
   const args = [join(buildFolder, 'test/support/crowd.js'), JSON.stringify(crowdPlan)];
-  const crowd = spawn(process.execPath, args, {
+  const crowd = spawn(...withoutTap(process.execPath, args), {
     env: plainEnvironment(),
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
