@@ -158,25 +158,6 @@ for (const side of ['client', 'target'] as const) {
   });
 }
 
-test('wrong use is one line', async (t) => {
-  const usage = /^Usage: npm run example -- port-forward \[ADDRESS:\]PORT HOST:PORT\n$/;
-  const noAddress = /^'[^']*' is not an address such as [^\n]+\n$/;
-  for (const [args, message] of [
-    [[], usage],
-    [['8080'], usage],
-    [['8080', 'localhost:80', 'localhost:80'], usage],
-    [['8080', 'localhost'], noAddress],
-    [['a:b:1', '127.0.0.1:1'], noAddress],
-    [['0', '127.0.0.1:'], noAddress],
-    [['70000', '127.0.0.1:1'], noAddress],
-    [['0', '127.0.0.1:70000'], noAddress],
-  ] as const) {
-    const { code, stderr } = await runExample('port-forward', ...args).ends();
-    t.equal(code, 1, args.join(' '));
-    t.match(stderr, message);
-  }
-});
-
 test('to a path', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
   t.teardown(() => rmSync(folder, { recursive: true }));

@@ -101,18 +101,3 @@ test('a BPF program deals by the processor on which a connection arrives', async
   example.kill('SIGINT');
   t.equal((await example.ends()).code, 0);
 });
-
-test('wrong use is told', async (t) => {
-  for (const args of [
-    ['0', '0'],
-    ['0', '65'],
-    ['0', 'x'],
-    ['0', '2', 'luck'],
-    ['0', '2', 'toString'],
-  ]) {
-    const { code, stderr } = await startExample(t, 'reuseport', ...args).ends();
-    t.match([code, stderr], [1, /^Usage: [^\n]+\n$/], args.join(' '));
-  }
-  const { code, stderr } = await startExample(t, 'reuseport', '70000').ends();
-  t.same([code, stderr], [1, 'a port is an integer from 0 to 65535, not 70000\n']);
-});

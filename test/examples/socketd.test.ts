@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Test, test } from 'tap';
+import root, { type Test, test } from 'tap';
 import { MAX_SOCKETS } from '../../examples/socketd/client-sockets.ts';
 import { remoteLibc } from '../../examples/socketd/remote-libc.ts';
 import {
@@ -64,10 +64,10 @@ class RunningDaemon {
     return program;
   }
 
-  /** A table of calls, for a client in this process. */
-  client(): Libc {
+  /** A table of calls, for a client in this process that leaves when the test is over. */
+  client(t = this.#test): Libc {
     const socket = NetSocket.connectTo({ path: this.path });
-    this.#test.teardown(() => socket.close());
+    t.teardown(() => socket.close());
     return remoteLibc(socket);
   }
 
@@ -82,6 +82,9 @@ class RunningDaemon {
     this.#test.equal(this.sockets, count, `${count} sockets in the daemon`);
   }
 }
+
+/** For the tests of single calls. Those that count its sockets or end it have one of their own. */
+const shared = await RunningDaemon.start(root);
 
 async function waitingServer(daemon: RunningDaemon): Promise<[Program, string]> {
   const server = daemon.run('hello-server', '0');
@@ -142,7 +145,7 @@ test('a client that is killed leaves no socket behind', async (t) => {
 });
 
 test('a conversation by calls that wait, half closed at its end', async (t) => {
-  const libc = (await RunningDaemon.start(t)).client();
+  const libc = shared.client(t);
   const listener = NetSocket.listenOn(LOOPBACK, { libc, noDelay: true });
   const client = NetSocket.connectTo(listener.localAddress, { libc });
   const server = listener.accept();
@@ -169,7 +172,7 @@ test('a conversation by calls that wait, half closed at its end', async (t) => {
 });
 
 test('datagrams with their senders', async (t) => {
-  const libc = (await RunningDaemon.start(t)).client();
+  const libc = shared.client(t);
   const [here, there] = [UdpSocket.bindTo(LOOPBACK, { libc }), UdpSocket.bindTo(LOOPBACK, { libc })];
   here.sendTo(Buffer.from('a longer datagram'), there.localAddress);
   const buffer = Buffer.alloc(8);
@@ -179,8 +182,7 @@ test('datagrams with their senders', async (t) => {
 });
 
 test('errors arrive as the kernel says them', async (t) => {
-  const daemon = await RunningDaemon.start(t);
-  const [libc, other] = [daemon.client(), daemon.client()];
+  const [libc, other] = [shared.client(t), shared.client(t)];
   const listener = NetSocket.listenOn(LOOPBACK, { libc });
   const address = listener.localAddress;
   t.throws(() => NetSocket.listenOn(address, { libc: other }), { code: 'EADDRINUSE', port: portOf(address) });
@@ -201,7 +203,7 @@ test('a descriptor is its client’s only', async (t) => {
 });
 
 test('what could stop the daemon is refused', async (t) => {
-  const libc = (await RunningDaemon.start(t)).client();
+  const libc = shared.client(t);
   t.equal(libc.socket(abi.AF_UNIX, abi.SOCK_STREAM, 0), -EAFNOSUPPORT);
   t.equal(libc.socket(abi.AF_INET, 3, 0), -EPROTONOSUPPORT, 'SOCK_RAW');
   t.equal(libc.epoll_create1(0), -ENOSYS);
@@ -217,7 +219,7 @@ test('what could stop the daemon is refused', async (t) => {
 });
 
 test('no call touches bytes outside of its buffer', async (t) => {
-  const libc = (await RunningDaemon.start(t)).client();
+  const libc = shared.client(t);
   const { fd } = NetSocket.openFor(LOOPBACK, { libc });
   t.throws(() => libc.recv(fd, Buffer.alloc(4), 2, 3, 0), RangeError);
   t.throws(() => libc.send(fd, Buffer.alloc(4), -1, 3, 0), RangeError);
@@ -225,7 +227,7 @@ test('no call touches bytes outside of its buffer', async (t) => {
 });
 
 test(`a client has at most ${MAX_SOCKETS} sockets, and the lowest number that is free`, async (t) => {
-  const libc = (await RunningDaemon.start(t)).client();
+  const libc = shared.client(t);
   const numbers = Array.from({ length: MAX_SOCKETS }, () => libc.socket(abi.AF_INET, abi.SOCK_STREAM, 0));
   t.same(
     numbers,

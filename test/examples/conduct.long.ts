@@ -1,13 +1,13 @@
 /** How all examples behave: ended by a signal, started wrongly, started where somebody else is. */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { listenTcpAndUdp } from '../../examples/support/tcp-and-udp.ts';
 import { createEventLoop, portOf } from '../../simplenet/index.ts';
-import { runExample, startExample } from '../support/examples.ts';
-import { buildFolder, type Program } from '../support/programs.ts';
+import { startExample } from '../support/examples.ts';
+import type { Program } from '../support/programs.ts';
 
 /** Servers that take a port, and whether they wait in a system call, which a signal can only end with the process. */
 const servers: Readonly<Record<string, { readonly waits: boolean }>> = {
@@ -97,16 +97,5 @@ test('SIGINT and SIGTERM end every server, and nothing is left', async (t) => {
       t.same([outcome.code, outcome.signal, outcome.stderr], expected, `${args[0]}, ${signal}`);
     }
     t.same(readdirSync(folder), [], 'no file of a socket');
-  }
-});
-
-test('every example opens with an essay, whose first sentence the list shows', async (t) => {
-  const { stdout } = await runExample().ends();
-  const names = readdirSync(join(buildFolder, 'examples')).filter((file) => /^(?!run\.).*\.js$/.test(file));
-  for (const file of names) {
-    const source = join(buildFolder, '../examples', file.replace(/js$/, 'ts'));
-    t.ok(existsSync(source), `${file} is of this tree`);
-    t.match(readFileSync(source, 'utf8'), /^\/\*\*\n \* \S[^\n]+\n(?: \*[^\n]*\n)+ \*\/\n/, file);
-    t.match(stdout, new RegExp(`^  ${file.replace('.js', '')} +\\S.*\\.$`, 'm'));
   }
 });

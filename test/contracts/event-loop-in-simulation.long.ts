@@ -1,0 +1,5 @@
+/** Each scenario of the contract under five times as many seeds as in `npm test`. */
+
+process.env.SEEDS ??= '100';
+
+await import('./event-loop-in-simulation.test.ts');
