@@ -42,6 +42,11 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+export interface ProgramOptions extends SpawnOptions {
+  /** What it runs counts as covered. For what only a process of its own can run: how it ends, and its workers. */
+  readonly isCounted?: boolean;
+}
+
 /** A process whose output is gathered, and which is certainly gone when the test is. */
 export class Program {
   readonly child: ChildProcess;
@@ -49,8 +54,12 @@ export class Program {
   #stdout = '';
   #stderr = '';
 
-  constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
-    this.child = spawn(...withoutTap(command, args), { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+  constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
+    const { isCounted = false } = options;
+    this.child = spawn(...(isCounted ? ([command, args] as const) : withoutTap(command, args)), {
+      ...options,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;
     });
@@ -66,10 +75,10 @@ export class Program {
   }
 
   /** A module given as text; `build` in it stands for the URL of the compiled tree. */
-  static script(text: string, options: SpawnOptions & { readonly nodeOptions?: readonly string[] } = {}): Program {
+  static script(text: string, options: ProgramOptions & { readonly nodeOptions?: readonly string[] } = {}): Program {
     const source = `const build = ${JSON.stringify(`file://${buildFolder}`)};\n${text}`;
-    const { nodeOptions = [], ...spawnOptions } = options;
-    return new Program(process.execPath, [...nodeOptions, '--input-type=module', '-e', source], spawnOptions);
+    const { nodeOptions = [], ...others } = options;
+    return new Program(process.execPath, [...nodeOptions, '--input-type=module', '-e', source], others);
   }
 
   get stdout(): string {

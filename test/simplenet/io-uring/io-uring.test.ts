@@ -211,10 +211,13 @@ test('the bell rings when it is set, and not while it is silent', { skip }, asyn
 });
 
 test('a process that ends while its ring is open ends in peace', { skip }, async (t) => {
-  const program = Program.script(`
+  const program = Program.script(
+    `
     const { IoUring } = await import(build + '/simplenet/index.js');
     new IoUring();
-    process.exit(0);`);
+    process.exit(0);`,
+    { isCounted: true },
+  );
   t.match(await program.ends(), { code: 0, signal: null, stdout: '', stderr: '' });
 });
 

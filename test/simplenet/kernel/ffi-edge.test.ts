@@ -11,13 +11,12 @@ import t from 'tap';
 import * as abi from '../../../simplenet/kernel/abi.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
-import { withoutTap } from '../../support/programs.ts';
 import type { Outcome } from './break-out.ts';
 
 t.test('nothing breaks out', async (t) => {
   const program = join(import.meta.dirname, 'break-out.js');
   const env = { PATH: process.env.PATH };
-  const { status, signal, stdout, stderr } = spawnSync(...withoutTap(process.execPath, [program]), {
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [program], {
     encoding: 'utf8',
     env,
     timeout: 240_000,

@@ -18,7 +18,7 @@ import { Recorder } from '../../contracts/recorder.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
 import { connectedPair } from '../../support/connected-pair.ts';
 import { CountingLibc } from '../../support/counting-libc.ts';
-import { Program, plainEnvironment } from '../../support/programs.ts';
+import { Program, type ProgramOptions, plainEnvironment } from '../../support/programs.ts';
 import { until } from '../../support/waiting.ts';
 
 const anyPort: InternetAddress = { address: '127.0.0.1', port: 0 };
@@ -41,8 +41,8 @@ function exchange(client: Socket, message: string): Promise<string> {
 }
 
 /** A program whose loop is of that kind. */
-function script(backend: string, text: string): Program {
-  return Program.script(text, { env: { ...plainEnvironment(), SIMPLENET_BACKEND: backend } });
+function script(backend: string, text: string, options: ProgramOptions = {}): Program {
+  return Program.script(text, { env: { ...plainEnvironment(), SIMPLENET_BACKEND: backend }, ...options });
 }
 
 const throwing = `
@@ -131,7 +131,7 @@ for (const backend of backends) {
   });
 
   test(`an exception in a callback ends the process, as everywhere in Node (${backend})`, { skip }, async (t) => {
-    const { code, stderr } = await script(backend, `${throwing} talk('throw');`).ends();
+    const { code, stderr } = await script(backend, `${throwing} talk('throw');`, { isCounted: true }).ends();
     t.equal(code, 1);
     t.match(stderr, /a mistake in a callback[\s\S]*onData/, 'with the stack of where it was thrown');
   });
