@@ -147,3 +147,13 @@ test('bytes that the program gave away and took back cannot be sent', async (t) 
   t.equal(output.prepare(), -EFAULT);
   t.ok(output.isEmpty);
 });
+
+test('where nothing was written, or no byte, there is nothing to send', async (t) => {
+  const { output } = setup();
+  t.equal(output.nextBytes, 0);
+  t.equal(output.prepare(), 0);
+  output.push(bytes, 0, false);
+  t.equal(output.prepare(), 0);
+  t.equal(output.nextBytes, 0);
+  t.ok(output.isEmpty);
+});
