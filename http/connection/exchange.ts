@@ -277,8 +277,9 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
     if (error instanceof ClientGoneError && isOver) return; // a client may disconnect at any time
     const isForClient = error instanceof HttpError;
-    // An HttpError reaches the client, unless its response has begun: then only a report shows it.
-    if (!isForClient || error.status >= 500 || this.response.hasBegun) this.#report(error);
+    // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
+    const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
+    if (!isForClient || error.status >= 500 || isLost) this.#report(error);
     if (this.response.hasEnded || isOver) return;
     if (this.response.hasBegun) {
       this.#connection.cut();

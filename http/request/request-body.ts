@@ -174,6 +174,11 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#form());
   }
 
+  /** Whether reads of the body reject with this error. */
+  hasFailedWith(error: unknown): boolean {
+    return error === this.#error;
+  }
+
   async #read(): Promise<Buffer | null> {
     const wasFull = this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
     const chunk = this.#takeReady();
