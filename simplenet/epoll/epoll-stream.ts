@@ -231,10 +231,14 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     else if (this.hasEnded && !this.isFinSent) this.sendFin();
   }
 
-  /** The connection has ended, but bytes may still wait to be read. epoll would report that in each turn, even of a paused stream. */
+  /**
+   * The connection has ended, but bytes may still wait to be read. epoll would report that in each turn, even of a paused stream. The report may
+   * be from before `resume`, if a turn had no time for it: then `settle` puts the stream back, or nothing else would.
+   */
   #park(): void {
     this.#isParked = true;
     this.context.epoll.forget(this.socket.fd);
+    this.settleLater();
   }
 
   #applyInterest(): void {

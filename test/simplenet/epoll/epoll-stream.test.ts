@@ -7,7 +7,7 @@
 import { test } from 'tap';
 import type { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import type { EpollMember } from '../../../simplenet/epoll/epoll-member.ts';
-import { EAGAIN, ENOMEM, EPOLLOUT } from '../../../simplenet/kernel/abi.ts';
+import { EAGAIN, ENOMEM, EPOLLHUP, EPOLLOUT } from '../../../simplenet/kernel/abi.ts';
 import type { Stream } from '../../../simplenet/loop/event-loop.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { Recorder } from '../../contracts/recorder.ts';
@@ -129,6 +129,26 @@ test('a peer that is found stuck when its stream has just been closed is not res
   while (peer.read(buffer) > 0);
   t.pass('it reads to the end of what the kernel had, and no error');
   peer.close();
+  t.same(recorder.complaints, []);
+  await world.close();
+});
+
+test('a hang-up that is reported only after the stream was resumed does not keep it from reading', async (t) => {
+  const { world, stream, recorder, peer } = await simulated();
+  stream.pause();
+  await world.quiet();
+  const { epoll_wait } = world.kernel.libc;
+  world.kernel.libc.epoll_wait = () => 0; // no report comes but ours
+  stream.end();
+  peer.writeAll(Buffer.from('the last'));
+  peer.close();
+  const member = stream as unknown as EpollMember;
+  stream.resume();
+  await world.until(() => !member.needsSettle, 'it is watched for input again');
+  member.onEvents(EPOLLHUP, 0); // from the time of the pause: a turn without time had kept it
+  world.kernel.libc.epoll_wait = epoll_wait;
+  await world.until(() => recorder.isClosed, 'it ends');
+  t.equal(recorder.received.toString(), 'the last');
   t.same(recorder.complaints, []);
   await world.close();
 });
