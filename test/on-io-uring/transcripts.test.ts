@@ -6,5 +6,4 @@ import { onUring } from '../support/backends.ts';
 
 await onUring(async () => {
   await import('../transcripts/transcripts.test.ts');
-  await import('../transcripts/splits.test.ts');
 });
