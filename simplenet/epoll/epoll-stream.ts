@@ -232,8 +232,9 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   /**
-   * The connection has ended, but bytes may still wait to be read. epoll would report that in each turn, even of a paused stream. The report may
-   * be from before `resume`, if a turn had no time for it: then `settle` puts the stream back, or nothing else would.
+   * The connection has ended, but bytes may still wait to be read. epoll would report that in each turn, even of a paused stream.
+   *
+   * If a turn had no time for the report, it can be older than `resume`. `settle` then puts the stream back into the set; nothing else would.
    */
   #park(): void {
     this.#isParked = true;
