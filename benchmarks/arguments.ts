@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import type { LoadName } from './load.ts';
+import { type LoadName, loadNames } from './load.ts';
 
 export interface BenchArguments {
   readonly peers: readonly string[];
@@ -13,7 +13,13 @@ export interface BenchArguments {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** Null: wrk if it is installed, otherwise our own. */
+  /** The peer with which all are compared. Null if the default one does not take part. */
+  readonly reference: string | null;
+  /** Each round in a fresh process, instead of all servers alive at once. */
+  readonly isFresh: boolean;
+  /** Processes of each peer that are alive at once. */
+  readonly processes: number;
+  /** Null: the best one that can run here. */
   readonly load: LoadName | null;
   readonly output: string | null;
   readonly micro: boolean;
@@ -25,16 +31,18 @@ export interface Choices {
   readonly defaultPeers: readonly string[];
   readonly workloads: readonly string[];
   readonly defaultWorkloads: readonly string[];
+  readonly defaultReference: string;
 }
 
-export const DEFAULT_ROUNDS = 5;
-export const DEFAULT_SECONDS = 2;
+/** In slices, an even number: then both orders are measured equally often. */
+const SLICES = { rounds: 10, seconds: 1, warmUpSeconds: 2 };
+const FRESH = { rounds: 5, seconds: 2, warmUpSeconds: 1 };
 
 /** Fewer rounds do not show how much they differ. */
 const LEAST_ROUNDS = 3;
 const MAX_ROUNDS = 101;
 const MAX_SECONDS = 600;
-const WARM_UP_SECONDS = 1;
+const MAX_PROCESSES = 16;
 
 /** One short round: to see that everything works, not to measure. */
 const QUICK = { rounds: 1, seconds: 0.5, warmUpSeconds: 0.2 };
@@ -42,13 +50,18 @@ const QUICK = { rounds: 1, seconds: 0.5, warmUpSeconds: 0.2 };
 /** Throws RangeError with one sentence. */
 export function parseArguments(args: readonly string[], choices: Choices): BenchArguments {
   const { values } = parseOptions(args);
-  const { rounds, seconds, load = null, output = null, quick, micro, help } = values;
-  if (load !== null && load !== 'wrk' && load !== 'own') {
-    throw new RangeError(`--load is wrk or own, not '${load}'`);
-  }
-  const defaults = quick ? QUICK : { rounds: DEFAULT_ROUNDS, seconds: DEFAULT_SECONDS, warmUpSeconds: WARM_UP_SECONDS };
+  const { rounds, seconds, processes, load = null, output = null, fresh, quick, micro, help } = values;
+  if (load !== null && !isLoadName(load)) throw new RangeError(`--load is uring, wrk or own, not '${load}'`);
+  if (fresh && processes !== undefined)
+    throw new RangeError('--fresh has one process at a time, so --processes has no meaning');
+  const usual = fresh ? FRESH : SLICES;
+  const defaults = quick ? QUICK : usual;
+  const peers = namesIn('--peers', values.peers, choices.peers, choices.defaultPeers);
   return {
-    peers: namesIn('--peers', values.peers, choices.peers, choices.defaultPeers),
+    peers,
+    reference: referenceIn(values.reference, peers, choices.defaultReference),
+    isFresh: fresh,
+    processes: numberIn('--processes', processes, 1, MAX_PROCESSES, true) ?? 1,
     workloads: namesIn('--workload', values.workload, choices.workloads, quick ? ['hello'] : choices.defaultWorkloads),
     rounds: numberIn('--rounds', rounds, LEAST_ROUNDS, MAX_ROUNDS, true) ?? defaults.rounds,
     seconds: numberIn('--seconds', seconds, 0.1, MAX_SECONDS, false) ?? defaults.seconds,
@@ -69,6 +82,9 @@ function parseOptions(args: readonly string[]) {
         workload: { type: 'string' },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
+        fresh: { type: 'boolean', default: false },
+        processes: { type: 'string' },
+        reference: { type: 'string' },
         load: { type: 'string' },
         output: { type: 'string' },
         quick: { type: 'boolean', default: false },
@@ -97,6 +113,17 @@ function namesIn(
   return names;
 }
 
+function isLoadName(name: string): name is LoadName {
+  return (loadNames as readonly string[]).includes(name);
+}
+
+function referenceIn(given: string | undefined, peers: readonly string[], usual: string): string | null {
+  if (given === undefined) return peers.includes(usual) ? usual : null;
+  if (!peers.includes(given))
+    throw new RangeError(`--reference is one of --peers, ${peers.join(', ')}, not '${given}'`);
+  return given;
+}
+
 function numberIn(option: string, given: string | undefined, least: number, most: number, isWhole: boolean) {
   if (given === undefined) return undefined;
   const value = given.trim() === '' ? Number.NaN : Number(given);
@@ -112,9 +139,12 @@ export function usageOf(choices: Choices): string {
                     ${choices.peers.join(', ')}
   --workload LIST   what is asked of them, or all (${choices.defaultWorkloads.join(',')})
                     ${choices.workloads.join(', ')}
-  --rounds NUMBER   how often, at least ${LEAST_ROUNDS} (${DEFAULT_ROUNDS})
-  --seconds NUMBER  how long each round (${DEFAULT_SECONDS}); wrk takes whole seconds
-  --load NAME       wrk, or own: the generator of this repository (wrk where it is installed)
+  --reference NAME  the peer with which all are compared (${choices.defaultReference})
+  --rounds NUMBER   how often, at least ${LEAST_ROUNDS} (${SLICES.rounds}; ${FRESH.rounds} with --fresh)
+  --seconds NUMBER  how long each time (${SLICES.seconds}; ${FRESH.seconds} with --fresh); wrk takes whole seconds
+  --processes N     how many processes of each peer are alive at once (1)
+  --fresh           each round in a fresh process, instead of all servers alive at once
+  --load NAME       uring: C on io_uring; wrk; own: in TypeScript (the first of them that can run here)
   --output FOLDER   where latest.json, latest.md and latest.svg go (benchmarks/results)
   --quick           one short round, to see that it works
   --micro           parts of the server by themselves: parser, router, response head

@@ -1,24 +1,26 @@
 /**
  * bench: `npm run bench`, simplenet against others, side by side.
  *
- * For each workload the peers take turns, A B C A B C, each round in a fresh process. So a disturbance of the machine affects all of
- * them. README.md says what is measured, and how far to trust it.
+ * For each workload the peers take turns, as schedule.ts says. README.md says what is measured, and how far to trust it.
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BenchArguments, type Choices, parseArguments, usageOf } from './arguments.ts';
+import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
 import { endAllChildren } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
 import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
-import { defaultPeers, MissingPeer, type Peer, type PreparedPeer, peers, REFERENCE, root } from './peers.ts';
+import { DEFAULT_REFERENCE, defaultPeers, LIMIT, MissingPeer, type Peer, type PreparedPeer, peers } from './peers.ts';
 import { circumstancesOf, markdownReport, tableOf } from './report.ts';
-import { type PeerResult, type Results, type Round, summarize, type WorkloadResult } from './results.ts';
-import { DifferentWork, type Laboratory, runRound } from './round.ts';
+import { type PeerResult, type Results, summarize, type WorkloadResult } from './results.ts';
+import type { Laboratory } from './round.ts';
+import { type Entrant, runSchedule } from './schedule.ts';
+import { measureSyscalls } from './syscall-price.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
 
 const choices: Choices = {
@@ -26,14 +28,8 @@ const choices: Choices = {
   defaultPeers,
   workloads: workloads.map(({ name }) => name),
   defaultWorkloads,
+  defaultReference: DEFAULT_REFERENCE,
 };
-
-interface Entrant {
-  readonly peer: Peer;
-  readonly prepared: PreparedPeer;
-  readonly rounds: (Round | null)[];
-  readonly remarks: string[];
-}
 
 /** Prints a progress line: on a terminal it replaces the last one, in a log it follows it. */
 function progress(line: string): void {
@@ -61,9 +57,9 @@ function prepare(names: readonly string[], temporaryFolder: string) {
   return { ready, skipped };
 }
 
-function resultOf({ peer, prepared, rounds, remarks }: Entrant, reference: Entrant | undefined): PeerResult {
+function resultOf({ peer, prepared, rounds, remarks }: Entrant, references: readonly Entrant[]): PeerResult {
   const { name, title } = peer;
-  const summary = summarize(rounds, reference?.rounds ?? null);
+  const summary = summarize(rounds, Object.fromEntries(references.map((each) => [each.peer.name, each.rounds])));
   return { peer: name, title, version: prepared.version, rounds, summary, remarks };
 }
 
@@ -71,48 +67,42 @@ async function runWorkload(
   workload: Workload,
   ready: readonly { peer: Peer; prepared: PreparedPeer }[],
   laboratory: Laboratory,
-  rounds: number,
+  options: BenchArguments,
 ): Promise<WorkloadResult> {
   const entrants: Entrant[] = ready
     .filter(({ peer }) => !peer.without.includes(workload.name))
     .map((each) => ({ ...each, rounds: [], remarks: [] }));
-  const out = new Set<Entrant>();
-  for (let round = 1; round <= rounds; round++) {
-    for (const entrant of entrants) {
-      if (out.has(entrant)) continue;
-      progress(`${workload.name}, round ${round} of ${rounds}: ${entrant.peer.title}`);
-      try {
-        entrant.rounds.push(await runRound(laboratory, entrant.peer, entrant.prepared, workload));
-      } catch (error) {
-        entrant.rounds.push(null);
-        if (error instanceof DifferentWork) out.add(entrant);
-        const what = error instanceof DifferentWork ? 'does not do the same work' : `round ${round} failed`;
-        entrant.remarks.push(`${what}: ${(error as Error).message}`);
-      }
-    }
-  }
-  const reference = entrants.find(({ peer }) => peer.name === REFERENCE);
+  await runSchedule(options, laboratory, workload, entrants, progress);
+  const references = [...new Set([options.reference, LIMIT])].flatMap((name) =>
+    entrants.filter(({ peer }) => peer.name === name),
+  );
   const { name, title, figure } = workload;
   return {
     workload: name,
     title,
-    unit: figure === 'cpu' ? 'us' : 'bytes',
-    peers: entrants.map((entrant) => resultOf(entrant, reference)),
+    unit: ({ cpu: 'us', memory: 'bytes', p99: 'p99' } as const)[figure],
+    references: references.map(({ peer }) => ({ peer: peer.name, title: peer.title })),
+    peers: entrants.map((entrant) => resultOf(entrant, references)),
   };
 }
 
 async function bench(options: BenchArguments, temporaryFolder: string): Promise<void> {
   const cores = chooseCores();
-  const load = chooseLoad(options.load, cores?.load);
-  const { seconds, warmUpSeconds, rounds } = options;
+  const { load, reason } = chooseLoad(options.load, temporaryFolder, cores?.load);
+  const { seconds, warmUpSeconds, rounds, isFresh, processes } = options;
   const { ready, skipped } = prepare(options.peers, temporaryFolder);
+  const chosen = workloads.filter(({ name }) => options.workloads.includes(name));
+  for (const { name } of load.canPace ? [] : chosen.filter(({ rate }) => rate !== null)) {
+    skipped.push(`${name} needs the load generator on io_uring`);
+  }
+  if (reason !== null) print(`${reason}\n`);
   for (const line of skipped) print(`left out: ${line}\n`);
   const laboratory = { load, cores, temporaryFolder, seconds, warmUpSeconds };
-  const machine = describeMachine(cores);
+  const machine = { ...describeMachine(cores), syscalls: await measureSyscalls(temporaryFolder, cores?.server) };
   const commit = describeCommit();
   const found: WorkloadResult[] = [];
-  for (const workload of workloads.filter(({ name }) => options.workloads.includes(name))) {
-    found.push(await runWorkload(workload, ready, laboratory, rounds));
+  for (const workload of chosen.filter(({ rate }) => rate === null || load.canPace)) {
+    found.push(await runWorkload(workload, ready, laboratory, options));
     print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
   }
   const results: Results = {
@@ -120,7 +110,9 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
     command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
     commit,
     machine,
-    load: load.title,
+    load: reason === null ? load.title : `${load.title} (${reason})`,
+    isFresh,
+    processes,
     rounds,
     seconds,
     warmUpSeconds,

@@ -1,14 +1,14 @@
 /**
  * Chart: results as an SVG that can be read at a glance: a group of bars for each workload; shorter is better.
  *
- * Each group has its own scale, because an idle connection and a megabyte cannot share one. The scale follows node:http: the bar of a
+ * Each group has its own scale, because an idle connection and a megabyte cannot share one. The scale follows the reference: the bar of a
  * server that takes much longer is cut off, so that the other bars can still be compared. The chart has its own background, so it can be
  * read on light and dark pages, and it turns dark with the system. It has no script, no font and no link, so every page can show it.
  *
  * Next: micro.ts
  */
 
-import { formatNumber, formatRatio, isOurs } from './report.ts';
+import { formatNumber, formatRatio, formatTime, isOurs } from './report.ts';
 import type { PeerResult, Results, WorkloadResult } from './results.ts';
 
 const PADDING = 28;
@@ -28,10 +28,8 @@ const FOOT_HEIGHT = 48;
 /** From this number of groups on, there are two columns. */
 const TWO_COLUMNS_FROM = 3;
 
-/** The scale ends at most at this multiple of the bar of node:http. */
+/** The scale ends at most at this multiple of the bar of the reference. */
 const MAX_OF_REFERENCE = 1.6;
-
-const REFERENCE = 'node';
 
 const style = `
   text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; font-size: 12px; fill: #59636e }
@@ -69,10 +67,19 @@ function medianOf(result: PeerResult): number | null {
   return result.summary.figure?.median ?? null;
 }
 
+/** Returns the name of the peer with which all are compared, or null. */
+function referenceOf(workload: WorkloadResult): string | null {
+  return workload.references[0]?.peer ?? null;
+}
+
+function formatFigure(value: number, unit: WorkloadResult['unit']): string {
+  return unit === 'p99' ? formatTime(value) : `${formatNumber(value)} ${unit === 'us' ? 'µs' : 'B'}`;
+}
+
 /** Returns the value of a bar of full length. */
 export function scaleOf(workload: WorkloadResult): number {
   const medians = workload.peers.map(medianOf).filter((median) => median !== null);
-  const reference = workload.peers.find(({ peer }) => peer === REFERENCE);
+  const reference = workload.peers.find(({ peer }) => peer === referenceOf(workload));
   const most = Math.max(...medians, Number.MIN_VALUE);
   const limit = reference === undefined ? null : medianOf(reference);
   return limit === null ? most : Math.min(most, Math.max(limit * MAX_OF_REFERENCE, ownOf(workload)));
@@ -83,9 +90,11 @@ function ownOf(workload: WorkloadResult): number {
   return Math.max(0, ...workload.peers.filter(isOurs).map((own) => medianOf(own) ?? 0));
 }
 
-function bar(result: PeerResult, x: number, y: number, scale: number, unit: WorkloadResult['unit']): string {
-  const { figure, ratio } = result.summary;
-  const otherKind = result.peer === REFERENCE ? ' reference' : '';
+function bar(workload: WorkloadResult, result: PeerResult, x: number, y: number, scale: number): string {
+  const reference = referenceOf(workload);
+  const { figure, ratios } = result.summary;
+  const ratio = reference === null ? null : (ratios[reference] ?? null);
+  const otherKind = result.peer === reference ? ' reference' : '';
   const kind = isOurs(result) ? ' ours' : otherKind;
   const baseline = y + BAR_HEIGHT - 3;
   const parts = [textAt(x + LABEL_WIDTH - 10, baseline, kind.trim(), result.title, 'end')];
@@ -100,14 +109,14 @@ function bar(result: PeerResult, x: number, y: number, scale: number, unit: Work
   if (figure.median > scale) {
     const cut = left + width - 22;
     parts.push(`<path class="cut" d="M${cut} ${y + BAR_HEIGHT + 2}l6 -${BAR_HEIGHT + 4}"/>`);
-  } else if (figure.max > figure.min) {
+  } else if (figure.q3 > figure.q1) {
     const middle = y + BAR_HEIGHT / 2;
-    parts.push(`<path class="spread" d="M${left + widthOf(figure.min)} ${middle}H${left + widthOf(figure.max)}"/>`);
+    parts.push(`<path class="spread" d="M${left + widthOf(figure.q1)} ${middle}H${left + widthOf(figure.q3)}"/>`);
   }
-  const value = `${formatNumber(figure.median)} ${unit === 'us' ? 'µs' : 'B'}`;
+  const value = formatFigure(figure.median, workload.unit);
   const valueRight = x + COLUMN_WIDTH - RATIO_WIDTH;
   parts.push(textAt(valueRight, baseline, kind === ' ours' ? 'ours' : 'value', value, 'end'));
-  if (ratio !== null && result.peer !== REFERENCE) {
+  if (ratio !== null && result.peer !== reference) {
     parts.push(textAt(x + COLUMN_WIDTH, baseline, kind.trim(), `${formatRatio(ratio.median)} ×`, 'end'));
   }
   return parts.join('');
@@ -119,11 +128,17 @@ function groupHeight(workload: WorkloadResult): number {
 
 function group(workload: WorkloadResult, x: number, y: number): string {
   const scale = scaleOf(workload);
-  const rows = workload.peers.map((result, i) => bar(result, x, y + GROUP_HEAD + i * ROW_HEIGHT, scale, workload.unit));
+  const rows = workload.peers.map((result, i) => bar(workload, result, x, y + GROUP_HEAD + i * ROW_HEIGHT, scale));
   const head = [
     textAt(x, y + 14, 'group', workload.workload),
     textAt(x, y + 32, '', workload.title),
-    workload.unit === 'bytes' ? textAt(x + COLUMN_WIDTH, y + 14, '', 'memory, not CPU', 'end') : '',
+    textAt(
+      x + COLUMN_WIDTH,
+      y + 14,
+      '',
+      { us: '', bytes: 'memory, not CPU', p99: '99th percentile, not CPU' }[workload.unit],
+      'end',
+    ),
   ];
   return [...head, ...rows].filter(Boolean).join('\n');
 }
@@ -141,6 +156,7 @@ export function chartOf(results: Results): string {
     }
     y += Math.max(...row.map(groupHeight));
   }
+  const reference = workloads[0]?.references[0]?.title ?? 'no server';
   const height = y + FOOT_HEIGHT;
   const circumstances = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}`,
@@ -151,7 +167,7 @@ export function chartOf(results: Results): string {
 </style>
 <rect class="card" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="10"/>
 ${textAt(PADDING, PADDING + 18, 'title', 'Server CPU time for each request')}
-${textAt(PADDING, PADDING + 42, '', 'user + system time, shorter is better; × is the ratio to node:http; thin lines reach from the best to the worst round')}
+${textAt(PADDING, PADDING + 42, '', `user + system time, shorter is better; × is the ratio to ${reference}; thin lines reach from quartile to quartile`)}
 ${groups.join('\n')}
 ${circumstances.map((line, i) => textAt(PADDING, height - FOOT_HEIGHT + 10 + i * 18, '', line)).join('\n')}
 </svg>

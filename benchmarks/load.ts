@@ -1,10 +1,10 @@
 /**
- * LoadGenerator: a program that plays the clients. Both generators implement this interface; choose-load.ts picks one.
+ * LoadGenerator: a program that plays the clients. Three generators implement this interface; choose-load.ts picks one.
  *
- * Both send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
- * faster client gives a server more to do. The report names the generator, and results of the two must not be compared.
+ * All send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
+ * faster client gives a server more to do. The report names the generator, and results of different ones must not be compared.
  *
- * Next: wrk-load.ts
+ * Next: uring-load.ts
  */
 
 export interface LoadOrder {
@@ -14,24 +14,39 @@ export interface LoadOrder {
   readonly connections: number;
   readonly pipeline: number;
   readonly seconds: number;
+  /** Requests a second, evenly, however fast the responses come; null: the next request follows the response. */
+  readonly rate: number | null;
 }
 
 export interface LoadResult {
   /** Complete responses. */
   readonly requests: number;
   readonly seconds: number;
-  /** Null if the generator cannot measure it. */
+  /** A percentile is null if the generator cannot measure it. */
   readonly p50Us: number | null;
   readonly p99Us: number | null;
+  readonly p999Us: number | null;
   /** Connections that failed or broke, and responses that took too long. */
   readonly errors: number;
   /** Responses with a status other than 2xx. */
   readonly refused: number;
 }
 
-export interface LoadGenerator {
-  readonly title: string;
-  run(order: LoadOrder): Promise<LoadResult>;
+/** What the generator calls before its first request that counts, and after its last response. */
+export interface LoadWatch {
+  begin(): void;
+  end(): void;
 }
 
-export type LoadName = 'wrk' | 'own';
+export const noWatch: LoadWatch = { begin() {}, end() {} };
+
+export interface LoadGenerator {
+  readonly title: string;
+  /** It can send at a rate, and measure latency from the moment at which a request was due. */
+  readonly canPace: boolean;
+  run(order: LoadOrder, watch: LoadWatch): Promise<LoadResult>;
+}
+
+export const loadNames = ['uring', 'wrk', 'own'] as const;
+
+export type LoadName = (typeof loadNames)[number];

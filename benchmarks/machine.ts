@@ -6,11 +6,11 @@
 
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg, release } from 'node:os';
+import { root } from './c-programs.ts';
 import type { Cores } from './cores.ts';
-import { root } from './peers.ts';
 import type { Machine } from './results.ts';
 
-export function describeMachine(cores: Cores | null): Machine {
+export function describeMachine(cores: Cores | null): Omit<Machine, 'syscalls'> {
   const all = cpus();
   return {
     cpu: (all[0]?.model ?? 'unknown').replaceAll(/\s+/g, ' ').trim(),

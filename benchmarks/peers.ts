@@ -10,9 +10,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-/** The root of the repository: this file runs as build/benchmarks/peers.js. */
-export const root = join(import.meta.dirname, '../..');
+import { compileC, compilerVersion, NotCompiled, root } from './c-programs.ts';
 
 const peersFolder = join(root, 'benchmarks/peers');
 
@@ -37,7 +35,6 @@ export class MissingPeer extends Error {}
 
 const nodeCommand = [process.execPath, '--expose-gc'];
 const NOT_INSTALLED = 'is not installed; get it with: npm --prefix benchmarks/peers ci';
-const NO_COMPILER = 'is not installed; get it with: apt-get install gcc libc6-dev';
 
 /** For a server that must end at once. */
 const ATTEMPT_MS = 15_000;
@@ -47,7 +44,7 @@ function packageVersion(folder: string): string {
 }
 
 const ownVersion = () => packageVersion(root);
-const OWN_ON_URING = ['simplenet', '--backend', 'io_uring'];
+const onLoop = (backend: string) => ['simplenet', '--backend', backend];
 
 function nodeServer(name: string, title: string, version: () => string, args = [name]): Peer {
   const [program, ...options] = args;
@@ -78,12 +75,11 @@ function cServer(name: string, title: string, source: string): Peer {
     collectsOnRequest: false,
     without: ['browser', 'stream'],
     prepare(temporaryFolder) {
-      const program = join(temporaryFolder, source);
-      const path = join(root, `benchmarks/c/${source}.c`);
-      const compiled = spawnSync('cc', ['-O2', '-o', program, path], { encoding: 'utf8' });
-      if (compiled.error !== undefined) throw new MissingPeer(NO_COMPILER);
-      if (compiled.status !== 0) throw new Error(`cc does not compile ${path}: ${compiled.stderr}`);
-      return { command: [program], version: spawnSync('cc', ['-dumpfullversion'], { encoding: 'utf8' }).stdout.trim() };
+      try {
+        return { command: [compileC(source, temporaryFolder)], version: compilerVersion() };
+      } catch (error) {
+        throw error instanceof NotCompiled ? new MissingPeer(error.message) : error;
+      }
     },
   };
 }
@@ -123,8 +119,8 @@ const bun: Peer = {
 };
 
 export const peers: readonly Peer[] = [
-  nodeServer('simplenet', 'simplenet', ownVersion),
-  onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, OWN_ON_URING)),
+  nodeServer('simplenet', 'simplenet, epoll', ownVersion, onLoop('epoll')),
+  onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, onLoop('io_uring'))),
   nodeServer('node', 'node:http', () => process.version.slice(1)),
   cServer('c', 'C epoll', 'epoll-server'),
   onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),
@@ -134,7 +130,10 @@ export const peers: readonly Peer[] = [
   installedPeer('express', 'Express', 'express'),
 ];
 
-/** The peer with which all others are compared. */
-export const REFERENCE = 'node';
+/** The peer with which all others are compared, unless another one is chosen. */
+export const DEFAULT_REFERENCE = 'node';
 
-export const defaultPeers = ['simplenet', REFERENCE];
+/** As fast as this design can be: if it takes part, all others are compared with it as well. */
+export const LIMIT = 'c';
+
+export const defaultPeers = ['simplenet', 'simplenet-uring', DEFAULT_REFERENCE];

@@ -1,8 +1,8 @@
 /**
  * Report: results as text: tables for a terminal, and the same as Markdown.
  *
- * The first column of figures is the main result: CPU time for each request, with the least and the most of all rounds, and its ratio to
- * node:http. chart.ts makes the drawing.
+ * The first column of figures is the main result, with the quartiles of all rounds. Then come its ratios to the peers with which all are
+ * compared. chart.ts makes the drawing.
  *
  * Next: chart.ts
  */
@@ -38,6 +38,7 @@ export function formatRatio(value: number): string {
 }
 
 export function formatTime(microseconds: number): string {
+  if (microseconds < 10) return `${formatNumber(microseconds)} µs`;
   return microseconds < 1_000 ? `${Math.round(microseconds)} µs` : `${formatNumber(microseconds / 1_000)} ms`;
 }
 
@@ -51,29 +52,39 @@ function formatCount(value: number): string {
 
 function spreadCell(spread: Spread | null, format: (value: number) => string): string {
   if (spread === null) return NONE;
-  const { median, min, max } = spread;
-  return min === max ? format(median) : `${format(median)} (${format(min)}–${format(max)})`;
+  const { median, q1, q3 } = spread;
+  return q1 === q3 ? format(median) : `${format(median)} (${format(q1)}–${format(q3)})`;
 }
 
 function medianCell(spread: Spread | null, format: (value: number) => string): string {
   return spread === null ? NONE : format(spread.median);
 }
 
-function columnsOf(workload: WorkloadResult): readonly Column[] {
-  const figure = workload.unit === 'us' ? 'CPU µs/request' : 'bytes/connection';
-  const columns: Column[] = [
+const figures = {
+  us: { title: 'CPU µs/request', format: formatNumber },
+  bytes: { title: 'bytes/connection', format: formatNumber },
+  p99: { title: 'p99', format: formatTime },
+} as const;
+
+function columnsOf({ unit, references }: WorkloadResult): readonly Column[] {
+  const { title, format } = figures[unit];
+  const right = (title: string, cell: Column['cell']): Column => ({ title, align: 'right', cell });
+  const p50 = right('p50', ({ summary }) => medianCell(summary.p50Us, formatTime));
+  const p99 = right('p99', ({ summary }) => medianCell(summary.p99Us, formatTime));
+  const p999 = right('p99.9', ({ summary }) => medianCell(summary.p999Us, formatTime));
+  const rate = right('requests/s', ({ summary }) => medianCell(summary.requestsPerSecond, formatCount));
+  const cpu = right(figures.us.title, ({ summary }) => medianCell(summary.cpuUs, formatNumber));
+  return [
     { title: 'server', align: 'left', cell: (result) => result.title },
-    { title: figure, align: 'right', cell: ({ summary }) => spreadCell(summary.figure, formatNumber) },
-    { title: '× node:http', align: 'right', cell: ({ summary }) => spreadCell(summary.ratio, formatRatio) },
-    { title: 'requests/s', align: 'right', cell: ({ summary }) => spreadCell(summary.requestsPerSecond, formatCount) },
-    { title: 'p50', align: 'right', cell: ({ summary }) => medianCell(summary.p50Us, formatTime) },
-    { title: 'p99', align: 'right', cell: ({ summary }) => spreadCell(summary.p99Us, formatTime) },
-    { title: 'RSS', align: 'right', cell: ({ summary }) => medianCell(summary.residentBytes, formatMegabytes) },
-    { title: 'errors', align: 'right', cell: ({ summary }) => formatCount(summary.errors) },
-    { title: 'non-2xx', align: 'right', cell: ({ summary }) => formatCount(summary.refused) },
+    right(title, ({ summary }) => spreadCell(summary.figure, format)),
+    ...references.map(({ peer, title }) =>
+      right(`× ${title}`, ({ summary }) => spreadCell(summary.ratios[peer] ?? null, formatRatio)),
+    ),
+    ...{ us: [rate, p50, p99, p999], bytes: [], p99: [p50, p999, rate, cpu] }[unit],
+    right('RSS', ({ summary }) => medianCell(summary.residentBytes, formatMegabytes)),
+    right('errors', ({ summary }) => formatCount(summary.errors)),
+    right('non-2xx', ({ summary }) => formatCount(summary.refused)),
   ];
-  const ofLoad = ['requests/s', 'p50', 'p99'];
-  return workload.unit === 'us' ? columns : columns.filter(({ title }) => !ofLoad.includes(title));
 }
 
 function remarksOf(workload: WorkloadResult): string[] {
@@ -106,14 +117,30 @@ export function tableOf(workload: WorkloadResult): string {
   return [`${workload.workload}: ${workload.title}`, ...lines.map((line) => `  ${line}`), ...remarks].join('\n');
 }
 
+function scheduleLine({ isFresh, processes, rounds, seconds, warmUpSeconds }: Results): string {
+  if (isFresh) {
+    return `Rounds: ${rounds} of ${seconds} s, interleaved, each in a fresh process after ${warmUpSeconds} s of warm-up`;
+  }
+  const each = processes === 1 ? 'one process' : `${processes} processes`;
+  const warm = `${each} of each server, all alive, after ${warmUpSeconds} s of warm-up`;
+  return `Rounds: ${rounds} cycles of slices of ${seconds} s, the order turned round each time; ${warm}`;
+}
+
+function syscallLine({ syscalls }: Results['machine']): string {
+  if (typeof syscalls === 'string') return `Price of a system call: ${syscalls}`;
+  const prices = Object.entries(syscalls).map(([name, ns]) => `${name} ${formatTime(ns / 1_000)}`);
+  return `Price of a system call: ${prices.join(', ')}`;
+}
+
 /** Returns lines that say how the results were measured. */
 export function circumstancesOf(results: Results): string[] {
-  const { machine, rounds, seconds, warmUpSeconds } = results;
+  const { machine } = results;
   const { cpu, cores, kernel, node, loadAverage } = machine;
   return [
     `Machine: ${cpu}, ${cores} cores, ${kernel}, Node ${node}; load average before: ${loadAverage}`,
+    syscallLine(machine),
     `Load: ${results.load}; pinning: ${machine.pinning}`,
-    `Rounds: ${rounds} of ${seconds} s, interleaved, each in a fresh process after ${warmUpSeconds} s of warm-up`,
+    scheduleLine(results),
     `Date: ${results.date}; commit: ${results.commit}`,
     `Command: ${results.command}`,
   ];
@@ -143,7 +170,7 @@ export function markdownReport(results: Results): string {
   ];
   return `${[
     '## Benchmark',
-    'Medians of the rounds that counted, with the least and the most. Less CPU time is better; ratios are to node:http in the same round.',
+    'Medians of the rounds that counted, with their quartiles. Less is better; a ratio compares two servers in the same round.',
     '![CPU time for each request](latest.svg)',
     ...results.workloads.map(markdownTable),
     circumstances.map((line) => `- ${line}`).join('\n'),

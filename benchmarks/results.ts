@@ -8,11 +8,14 @@ import { ratios, type Spread, spreadOf } from './statistics.ts';
 
 /** The figures of one round of one peer. */
 export interface Round {
-  /** What is compared: CPU microseconds for each request, or bytes for each idle connection. */
+  /** What is compared, in the unit of the workload. */
   readonly figure: number;
+  /** CPU microseconds for each request. Null for idle connections. */
+  readonly cpuUs: number | null;
   readonly requestsPerSecond: number | null;
   readonly p50Us: number | null;
   readonly p99Us: number | null;
+  readonly p999Us: number | null;
   readonly residentBytes: number;
   readonly errors: number;
   readonly refused: number;
@@ -21,11 +24,13 @@ export interface Round {
 /** The rounds of a peer together. A figure is null if no round counts, or if the workload does not have it. */
 export interface Summary {
   readonly figure: Spread | null;
-  /** The ratio to node:http. Null if node:http did not take part. */
-  readonly ratio: Spread | null;
+  /** The ratio to each peer that all are compared with, by its name. */
+  readonly ratios: Readonly<Record<string, Spread | null>>;
+  readonly cpuUs: Spread | null;
   readonly requestsPerSecond: Spread | null;
   readonly p50Us: Spread | null;
   readonly p99Us: Spread | null;
+  readonly p999Us: Spread | null;
   readonly residentBytes: Spread | null;
   readonly errors: number;
   readonly refused: number;
@@ -42,10 +47,20 @@ export interface PeerResult {
   readonly remarks: readonly string[];
 }
 
+/** What the figure of a workload is: CPU microseconds for each request, bytes for each idle connection, or microseconds of latency. */
+export type Unit = 'us' | 'bytes' | 'p99';
+
+export interface Reference {
+  readonly peer: string;
+  readonly title: string;
+}
+
 export interface WorkloadResult {
   readonly workload: string;
   readonly title: string;
-  readonly unit: 'us' | 'bytes';
+  readonly unit: Unit;
+  /** The peers with which all are compared, the chosen one first. Only those that took part. */
+  readonly references: readonly Reference[];
   readonly peers: readonly PeerResult[];
 }
 
@@ -55,6 +70,10 @@ export interface Results {
   readonly commit: string;
   readonly machine: Machine;
   readonly load: string;
+  /** Whether each round had a fresh process, or all servers took turns. */
+  readonly isFresh: boolean;
+  /** Processes of each peer, if they took turns. */
+  readonly processes: number;
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
@@ -71,6 +90,8 @@ export interface Machine {
   /** Load average of one minute before the run: above 0.5, something else was running. */
   readonly loadAverage: number;
   readonly pinning: string;
+  /** What system calls cost, in nanoseconds, or why that was not measured. */
+  readonly syscalls: Readonly<Record<string, number>> | string;
 }
 
 /** A round with errors does not count, because a server that drops requests saves their cost. */
@@ -82,17 +103,27 @@ function figuresOf(rounds: readonly (Round | null)[]): (number | null)[] {
   return rounds.map((round) => (counts(round) ? round.figure : null));
 }
 
-export function summarize(rounds: readonly (Round | null)[], reference: readonly (Round | null)[] | null): Summary {
+export function summarize(
+  rounds: readonly (Round | null)[],
+  references: Readonly<Record<string, readonly (Round | null)[]>>,
+): Summary {
   const counted = rounds.filter(counts);
   const spread = (value: (round: Round) => number | null) =>
     spreadOrNull(counted.map(value).filter((each) => each !== null));
   const all = rounds.filter((round) => round !== null);
   return {
     figure: spread((round) => round.figure),
-    ratio: reference === null ? null : spreadOrNull(ratios(figuresOf(rounds), figuresOf(reference))),
+    ratios: Object.fromEntries(
+      Object.entries(references).map(([peer, base]) => [
+        peer,
+        spreadOrNull(ratios(figuresOf(rounds), figuresOf(base))),
+      ]),
+    ),
+    cpuUs: spread((round) => round.cpuUs),
     requestsPerSecond: spread((round) => round.requestsPerSecond),
     p50Us: spread((round) => round.p50Us),
     p99Us: spread((round) => round.p99Us),
+    p999Us: spread((round) => round.p999Us),
     residentBytes: spread((round) => round.residentBytes),
     errors: all.reduce((sum, round) => sum + round.errors, 0),
     refused: all.reduce((sum, round) => sum + round.refused, 0),

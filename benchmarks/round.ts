@@ -1,14 +1,16 @@
 /**
- * Round: one peer, one workload, once: start it, check it, warm it up, load it, and divide its CPU time by its requests.
+ * Round: one peer, one workload, once: load it, and divide its CPU time by its requests. Before the first round of a process, start it,
+ * check it and warm it up.
  *
- * Next: machine.ts
+ * Next: schedule.ts
  */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cores } from './cores.ts';
+import { type CpuReading, cpuBetween } from './cpu-time.ts';
 import { idleBytes } from './idle-memory.ts';
-import type { LoadGenerator } from './load.ts';
+import { type LoadGenerator, type LoadOrder, noWatch } from './load.ts';
 import type { Peer, PreparedPeer } from './peers.ts';
 import type { Round } from './results.ts';
 import { checkWork } from './same-work.ts';
@@ -29,44 +31,55 @@ const WARM_UP_CONNECTIONS = 64;
 /** Throws DifferentWork if the responses of the server are wrong: then its figures could not be compared. */
 export class DifferentWork extends Error {}
 
-export async function runRound(
+function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload): LoadOrder {
+  const { connections, pipeline, rate } = workload;
+  const requestFile = join(laboratory.temporaryFolder, `${workload.name}.request`);
+  writeFileSync(requestFile, workload.request);
+  return { port: server.port, requestFile, connections, pipeline, rate, seconds: laboratory.seconds };
+}
+
+/** Returns the server, checked and warm. A paced workload is warmed up without a rate, because more requests warm up more. */
+export async function startServer(
   laboratory: Laboratory,
   peer: Peer,
   prepared: PreparedPeer,
   workload: Workload,
-): Promise<Round> {
-  const { load, cores, temporaryFolder, seconds, warmUpSeconds } = laboratory;
-  const requestFile = join(temporaryFolder, `${workload.name}.request`);
-  writeFileSync(requestFile, workload.request);
+): Promise<ServerProcess> {
+  const { load, cores, warmUpSeconds } = laboratory;
   const server = await ServerProcess.start(peer, prepared.command, cores?.server);
   try {
     const difference = await checkWork(server.port, workload);
     if (difference !== null) throw new DifferentWork(difference);
-    const { pipeline } = workload;
-    const order = { port: server.port, requestFile, connections: workload.connections, pipeline, seconds };
-    const isIdle = workload.figure === 'memory';
-    const warmUpConnections = isIdle ? WARM_UP_CONNECTIONS : workload.connections;
-    await load.run({ ...order, connections: warmUpConnections, seconds: warmUpSeconds });
-    if (isIdle) {
-      const figure = await idleBytes(server, order, cores?.load);
-      const residentBytes = server.residentBytes();
-      return { figure, requestsPerSecond: null, p50Us: null, p99Us: null, residentBytes, errors: 0, refused: 0 };
-    }
-    const before = server.cpuMicroseconds();
-    const result = await load.run(order);
-    const spent = server.cpuMicroseconds() - before;
-    const { requests, p50Us, p99Us, errors, refused } = result;
-    return {
-      figure: spent / Math.max(1, requests),
-      requestsPerSecond: requests / result.seconds,
-      p50Us,
-      p99Us,
-      residentBytes: server.residentBytes(),
-      errors,
-      // A round without a response is a failure, even if the generator reports no error.
-      refused: requests === 0 ? Math.max(1, refused) : refused,
-    };
-  } finally {
+    const order = { ...orderFor(laboratory, server, workload), rate: null, seconds: warmUpSeconds };
+    const connections = workload.figure === 'memory' ? WARM_UP_CONNECTIONS : workload.connections;
+    await load.run({ ...order, connections }, noWatch);
+    return server;
+  } catch (error) {
     await server.stop();
+    throw error;
   }
+}
+
+export async function runRound(laboratory: Laboratory, server: ServerProcess, workload: Workload): Promise<Round> {
+  const order = orderFor(laboratory, server, workload);
+  if (workload.figure === 'memory') {
+    const figure = await idleBytes(server, order, laboratory.cores?.load);
+    const none = { cpuUs: null, requestsPerSecond: null, p50Us: null, p99Us: null, p999Us: null };
+    return { figure, ...none, residentBytes: server.residentBytes(), errors: 0, refused: 0 };
+  }
+  const readings: CpuReading[] = [];
+  const read = () => void readings.push(server.readCpu());
+  const { requests, seconds, refused, ...figures } = await laboratory.load.run(order, { begin: read, end: read });
+  const [before, after] = readings as [CpuReading, CpuReading];
+  const cpuUs = cpuBetween(before, after) / Math.max(1, requests);
+  return {
+    ...figures,
+    // Without a response there is no percentile, and the round does not count.
+    figure: workload.figure === 'cpu' ? cpuUs : (figures.p99Us ?? 0),
+    cpuUs,
+    requestsPerSecond: requests / seconds,
+    residentBytes: server.residentBytes(),
+    // A round without a response is a failure, even if the generator reports no error.
+    refused: requests === 0 ? Math.max(1, refused) : refused,
+  };
 }

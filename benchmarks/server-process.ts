@@ -1,9 +1,6 @@
 /**
  * ServerProcess: a running peer, pinned to its core, and the CPU time that it has used so far.
  *
- * Each round gets a new process, because V8 optimises differently in each process. With one process for all rounds, the rounds would
- * agree with each other, but not with the next run of the benchmark.
- *
  * Next: response-reader.ts
  */
 
@@ -11,7 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endChild, firstLineOf, startChild } from './children.ts';
 import { pinned } from './cores.ts';
-import { cpuMicroseconds, residentBytes } from './cpu-time.ts';
+import { type CpuReading, readCpu, residentBytes } from './cpu-time.ts';
 import type { Peer } from './peers.ts';
 
 const START_MS = 15_000;
@@ -50,8 +47,8 @@ export class ServerProcess {
     return this.#child.pid;
   }
 
-  cpuMicroseconds(): number {
-    return cpuMicroseconds(this.#pid);
+  readCpu(): CpuReading {
+    return readCpu(this.#pid);
   }
 
   residentBytes(): number {

@@ -26,14 +26,18 @@ export interface Workload {
   readonly connections: number;
   /** Requests that a connection sends at once before it waits for their responses. */
   readonly pipeline: number;
-  /** What is compared: CPU time for each request, or memory for each idle connection. */
-  readonly figure: 'cpu' | 'memory';
+  /** Requests a second, evenly over all connections, whether the server keeps up or not. Null: as many as the server can take. */
+  readonly rate: number | null;
+  /** What is compared: CPU time for each request, memory for each idle connection, or the 99th percentile of latency. */
+  readonly figure: 'cpu' | 'memory' | 'p99';
 }
 
 const CONNECTIONS = 64;
 const PIPELINE = 16;
 const POST_BYTES = 65_536;
 const IDLE_CONNECTIONS = 10_000;
+/** Well below what the slowest peer can take on one core. */
+const PACE = 10_000;
 const BROWSER_HEAD_BYTES = 1_024;
 
 function request(line: string, fields: readonly string[] = [], body: Buffer = Buffer.alloc(0)): Buffer {
@@ -72,6 +76,7 @@ const hello = {
   expected: answer('text/plain', HELLO),
   connections: CONNECTIONS,
   pipeline: 1,
+  rate: null,
   figure: 'cpu',
 } as const;
 
@@ -124,6 +129,21 @@ export const workloads: readonly Workload[] = [
     title: 'memory of each of 10,000 idle connections',
     connections: IDLE_CONNECTIONS,
     figure: 'memory',
+  },
+  {
+    ...hello,
+    name: 'paced-64',
+    title: 'latency of a GET at 10,000 requests a second, 64 connections',
+    rate: PACE,
+    figure: 'p99',
+  },
+  {
+    ...hello,
+    name: 'paced-512',
+    title: 'latency of a GET at 10,000 requests a second, 512 connections',
+    connections: 512,
+    rate: PACE,
+    figure: 'p99',
   },
 ];
 

@@ -3,7 +3,7 @@
  *
  * One thread and one system call for each turn of its loop: io_uring_enter hands over what is to be done (SQEs) and waits for
  * what is done (CQEs). A connection is accepted and read without being asked for again (multishot), into buffers that the
- * kernel takes from a common ring. No liburing: what a ring is can be read here.
+ * kernel takes from a common stock. ring.h shows what a ring is.
  *
  * A descriptor is closed only when nothing is under way on it. So no completion ever comes late and meets the next connection
  * that got the same number, and buffers of a send live as long as it does.
@@ -14,30 +14,17 @@
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
-#include <linux/io_uring.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MOST_FDS = 65536, MOST_SQES = 1024, MOST_CQES = 8192, OUTPUT_BYTES = 4096, LARGE_BYTES = 1 << 20 };
-enum { BUFFERS = 16, BUFFER_BYTES = 65536 };
+#include "ring.h"
 
-/* Linux 6.12, newer than many a header. Flags of a ring of buffers stand where 6.1 has padding. A buffer is then used up bit by
- * bit: short requests share the cache lines of one, and a large one still comes in few pieces. */
-enum { PBUF_RING_INCREMENTAL = 2, CQE_BUFFER_MORE = 1 << 4 };
+enum { MOST_FDS = 65536, OUTPUT_BYTES = 4096, LARGE_BYTES = 1 << 20 };
 
-/* What a completion is about; its user_data is this, and the descriptor. */
 enum operation { ACCEPTED, RECEIVED, SENT, FAILED, INPUT_ENDED };
 
 struct connection {
@@ -55,16 +42,6 @@ static char date_line[64];
 static time_t date_of;
 static char *free_outputs; /* a list: the last one used is still in the cache */
 
-static int ring_fd;
-static struct io_uring_sqe *sqes;
-static struct io_uring_cqe *cqes;
-static unsigned *sq_head, *sq_tail, *cq_head, *cq_tail, sq_mask, cq_mask, sqes_made, unsubmitted;
-
-static struct io_uring_buf_ring *buffer_ring;
-static char buffers[BUFFERS][BUFFER_BYTES];
-static size_t used_bytes[BUFFERS];
-static uint16_t buffers_given;
-
 static void refresh_date(void) {
   time_t now = time(NULL);
   if (now == date_of) return;
@@ -74,77 +51,19 @@ static void refresh_date(void) {
   strftime(date_line, sizeof date_line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
 }
 
-/* The ring. */
-
-/* Without a least, completions are not waited for, and none are made: those of other tasks are deferred until we ask. */
-static void submit(unsigned least) {
-  __atomic_store_n(sq_tail, sqes_made, __ATOMIC_RELEASE); /* the kernel sees whole SQEs only */
-  unsigned flags = least > 0 ? IORING_ENTER_GETEVENTS : 0;
-  long submitted = syscall(SYS_io_uring_enter, ring_fd, unsubmitted, least, flags, NULL, 0);
-  if (submitted > 0) unsubmitted -= (unsigned)submitted;
-  else if (submitted < 0 && errno != EINTR && errno != EAGAIN) perror("io_uring_enter"), exit(1);
-}
-
-static void make_room_for(unsigned count) {
-  while (sqes_made + count - __atomic_load_n(sq_head, __ATOMIC_ACQUIRE) > sq_mask + 1) submit(0);
-}
-
-static struct io_uring_sqe *sqe_for(int fd, unsigned opcode, enum operation operation) {
-  make_room_for(1);
-  struct io_uring_sqe *sqe = &sqes[sqes_made++ & sq_mask];
-  unsubmitted++;
-  *sqe = (struct io_uring_sqe){.opcode = (uint8_t)opcode, .fd = fd, .user_data = (uint64_t)operation << 32 | (unsigned)fd};
-  return sqe;
-}
-
-static void give_buffer(unsigned id) {
-  struct io_uring_buf *buffer = &buffer_ring->bufs[buffers_given++ & (BUFFERS - 1)];
-  buffer->addr = (uint64_t)buffers[id]; /* field by field: the ring's tail lies in the first one's padding */
-  buffer->len = BUFFER_BYTES;
-  buffer->bid = (uint16_t)id;
-  __atomic_store_n(&buffer_ring->tail, buffers_given, __ATOMIC_RELEASE);
-  used_bytes[id] = 0;
-}
-
-static bool create_ring(void) {
-  /* Work is done when we wait for it, not in between, and by nobody else: it is the largest gain of all flags. */
-  struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE};
-  p.cq_entries = MOST_CQES;
-  ring_fd = (int)syscall(SYS_io_uring_setup, MOST_SQES, &p);
-  if (ring_fd < 0) return perror("io_uring_setup"), false;
-  size_t sq_bytes = p.sq_off.array + p.sq_entries * sizeof(unsigned);
-  size_t cq_bytes = p.cq_off.cqes + p.cq_entries * sizeof *cqes, sqes_bytes = p.sq_entries * sizeof *sqes;
-  int access = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_POPULATE;
-  char *rings = mmap(NULL, sq_bytes > cq_bytes ? sq_bytes : cq_bytes, access, flags, ring_fd, IORING_OFF_SQ_RING);
-  sqes = mmap(NULL, sqes_bytes, access, flags, ring_fd, IORING_OFF_SQES);
-  buffer_ring = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (rings == MAP_FAILED || sqes == MAP_FAILED || buffer_ring == MAP_FAILED) return perror("mmap"), false;
-  sq_head = (unsigned *)(rings + p.sq_off.head), sq_tail = (unsigned *)(rings + p.sq_off.tail);
-  cq_head = (unsigned *)(rings + p.cq_off.head), cq_tail = (unsigned *)(rings + p.cq_off.tail);
-  cqes = (struct io_uring_cqe *)(rings + p.cq_off.cqes);
-  sq_mask = p.sq_entries - 1, cq_mask = p.cq_entries - 1;
-  for (unsigned i = 0; i <= sq_mask; i++) ((unsigned *)(rings + p.sq_off.array))[i] = i; /* always in their order */
-
-  struct io_uring_buf_reg ring = {.ring_addr = (uint64_t)buffer_ring, .ring_entries = BUFFERS, .pad = PBUF_RING_INCREMENTAL};
-  if (syscall(SYS_io_uring_register, ring_fd, IORING_REGISTER_PBUF_RING, &ring, 1) < 0) {
-    return perror("io_uring_register"), false;
-  }
-  for (unsigned id = 0; id < BUFFERS; id++) give_buffer(id);
-  return true;
-}
+/* What a completion is about: its user_data. */
+static uint64_t about(enum operation operation, int fd) { return (uint64_t)operation << 32 | (unsigned)fd; }
 
 /* A connection. */
 
 static void start_receiving(int fd, bool again_and_again) {
-  struct io_uring_sqe *sqe = sqe_for(fd, IORING_OP_RECV, RECEIVED);
-  sqe->flags = IOSQE_BUFFER_SELECT;
-  if (again_and_again) sqe->ioprio = IORING_RECV_MULTISHOT;
+  start_receiving_on(fd, again_and_again, about(RECEIVED, fd));
   connections[fd].receives = true;
 }
 
 /* MSG_WAITALL: the kernel goes on after a short send until all is sent, and there is one completion. */
 static struct io_uring_sqe *send_whole(int fd, const char *bytes, size_t length) {
-  struct io_uring_sqe *sqe = sqe_for(fd, IORING_OP_SEND, SENT);
+  struct io_uring_sqe *sqe = sqe_for(fd, IORING_OP_SEND, about(SENT, fd));
   sqe->addr = (uint64_t)bytes;
   sqe->len = (unsigned)length;
   sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
@@ -161,13 +80,13 @@ static void go_on(int fd) {
   } else if (c->receives) {
     if (c->is_shut) return;
     c->is_shut = true;
-    struct io_uring_sqe *sqe = sqe_for(fd, IORING_OP_SHUTDOWN, FAILED); /* ends the receiving, and that brings us here again */
+    struct io_uring_sqe *sqe = sqe_for(fd, IORING_OP_SHUTDOWN, about(FAILED, fd)); /* ends the receiving, and that brings us here again */
     sqe->len = SHUT_RDWR;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
   } else {
     free(c->pending);
     *c = (struct connection){0};
-    sqe_for(fd, IORING_OP_CLOSE, FAILED)->flags = IOSQE_CQE_SKIP_SUCCESS;
+    sqe_for(fd, IORING_OP_CLOSE, about(FAILED, fd))->flags = IOSQE_CQE_SKIP_SUCCESS;
   }
 }
 
@@ -254,10 +173,8 @@ static void on_received(int fd, int result, unsigned flags) {
   struct connection *c = &connections[fd];
   c->receives = flags & IORING_CQE_F_MORE;
   if (result > 0) {
-    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
-    char *bytes = buffers[id] + used_bytes[id];
+    char *bytes = received_bytes(flags);
     size_t length = (size_t)result;
-    used_bytes[id] += length;
     if (c->pending != NULL || c->sends > 0) {
       keep(c, bytes, length);
       if (c->sends == 0) answer_pending(fd);
@@ -265,7 +182,7 @@ static void on_received(int fd, int result, unsigned flags) {
       size_t used = answer_some(fd, bytes, length);
       keep(c, bytes + used, length - used);
     }
-    if (!(flags & CQE_BUFFER_MORE)) give_buffer(id);
+    done_with(flags, length);
   } else if (result != -ENOBUFS) {
     c->ends = true;
   }
@@ -286,7 +203,7 @@ static void on_sent(int fd, int result) {
 }
 
 static void start_accepting(int listener) {
-  struct io_uring_sqe *sqe = sqe_for(listener, IORING_OP_ACCEPT, ACCEPTED);
+  struct io_uring_sqe *sqe = sqe_for(listener, IORING_OP_ACCEPT, about(ACCEPTED, listener));
   sqe->ioprio = IORING_ACCEPT_MULTISHOT;
   sqe->accept_flags = SOCK_CLOEXEC;
 }
@@ -315,9 +232,9 @@ int main(void) {
   fflush(stdout);
 
   start_accepting(listener);
-  sqe_for(STDIN_FILENO, IORING_OP_POLL_ADD, INPUT_ENDED)->poll32_events = POLLIN;
+  sqe_for(STDIN_FILENO, IORING_OP_POLL_ADD, about(INPUT_ENDED, STDIN_FILENO))->poll32_events = POLLIN;
   for (;;) {
-    submit(1);
+    enter(1, true);
     refresh_date();
     unsigned head = *cq_head, tail = __atomic_load_n(cq_tail, __ATOMIC_ACQUIRE);
     for (; head != tail; head++) {

@@ -111,8 +111,12 @@ async function drive(): Promise<LoadResult> {
   await sleep(order.seconds * 1_000);
   isOver = true;
   const seconds = (performance.now() - start) / 1_000;
-  const [p50Us, p99Us] = [latencies.percentile(50), latencies.percentile(99)];
-  return { requests, seconds, p50Us, p99Us, errors, refused };
+  const [p50Us, p99Us, p999Us] = [50, 99, 99.9].map((percent) => latencies.percentile(percent)) as [
+    number,
+    number,
+    number,
+  ];
+  return { requests, seconds, p50Us, p99Us, p999Us, errors, refused };
 }
 
 async function hold(): Promise<void> {

@@ -16,8 +16,8 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    "result requests=%d us=%d p50=%d p99=%d errors=%d refused=%d\n",
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    "result requests=%d us=%d p50=%d p99=%d p999=%d errors=%d refused=%d\n",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
     errors.connect + errors.read + errors.write + errors.timeout, errors.status
   ))
 end

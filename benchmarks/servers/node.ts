@@ -4,7 +4,7 @@
  *
  * It uses the fast ways of node:http: writeHead with a complete list, one `end` for head and body, and a known Content-Length.
  *
- * Next: ../peers.ts
+ * Next: ../c-programs.ts
  */
 
 import { once } from 'node:events';

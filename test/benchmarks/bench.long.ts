@@ -17,20 +17,20 @@ const bench = (tmp: string, ...args: string[]) =>
     env: { PATH, HOME, TMPDIR: tmp },
   });
 
-test('a quick run measures both servers and writes what it found', async (t) => {
+test('a quick run measures three servers and writes what it found', async (t) => {
   const output = t.testdir();
   const run = bench(t.testdirName, '--quick', '--load', 'own', '--seconds', '0.3', '--output', output);
   t.teardown(() => run.kill('SIGTERM'));
   const { code, stdout, stderr } = await run.ends();
   t.equal(code, 0, stderr);
-  t.match(stdout, /simplenet +[\d.]+ +[\d.]+ /);
-  t.match(stderr, 'hello, round 1 of 1: node:http');
+  t.match(stdout, /simplenet, epoll +[\d.]+ +[\d.]+ /);
+  t.match(stderr, 'hello, cycle 1 of 1: node:http');
   const results = JSON.parse(readFileSync(join(output, 'latest.json'), 'utf8')) as Results;
   t.match(results, { load: /our own generator/, rounds: 1, seconds: 0.3, machine: { node: process.version } });
   const [hello] = results.workloads;
   t.same(
     hello?.peers.map(({ peer }) => peer),
-    ['simplenet', 'node'],
+    ['simplenet', 'simplenet-uring', 'node'],
   );
   for (const { rounds, summary, remarks } of hello?.peers ?? []) {
     t.same(remarks, []);

@@ -2,7 +2,14 @@
 
 import { test } from 'tap';
 import { parseCpuList } from '../../benchmarks/cores.ts';
-import { cpuMicroseconds, parseCpuMicroseconds, parseResidentBytes, residentBytes } from '../../benchmarks/cpu-time.ts';
+import {
+  cpuBetween,
+  parseCpuMicroseconds,
+  parseResidentBytes,
+  parseThreadMicroseconds,
+  readCpu,
+  residentBytes,
+} from '../../benchmarks/cpu-time.ts';
 import { Latencies } from '../../benchmarks/load/latencies.ts';
 import { fieldOf, type ResponseHead, ResponseReader } from '../../benchmarks/response-reader.ts';
 import { differenceOf } from '../../benchmarks/same-work.ts';
@@ -13,7 +20,27 @@ test('CPU time is user and system time, also of children, whatever the program i
   const stat = '4711 (a) b (node) S 1 4711 4711 0 -1 4194304 100 200 0 0 150 50 7 3 20 0 11 0 12345 1000 2000 0 0';
   t.equal(parseCpuMicroseconds(stat), (150 + 50 + 7 + 3) * 10_000);
   t.throws(() => parseCpuMicroseconds('nonsense'), TypeError);
-  t.ok(cpuMicroseconds(process.pid) > 0);
+});
+
+test('the time of a thread is read in nanoseconds', async (t) => {
+  t.equal(parseThreadMicroseconds('1234567 89 10\n'), 1_234.567);
+  t.throws(() => parseThreadMicroseconds('no schedstat'), TypeError);
+  const before = readCpu(process.pid);
+  for (const until = performance.now() + 20; performance.now() < until; );
+  const spent = cpuBetween(before, readCpu(process.pid));
+  t.ok(spent > 5_000, `${spent} us of 20 ms`);
+});
+
+test('threads count in nanoseconds, and ticks only if a thread has ended', async (t) => {
+  const reading = (ticksUs: number, threads: Record<number, number>) => {
+    return { ticksUs, threadsUs: new Map(Object.entries(threads).map(([thread, us]) => [Number(thread), us])) };
+  };
+  const before = reading(100_000, { 1: 80_000, 2: 20_000 });
+  t.equal(cpuBetween(before, reading(150_000, { 1: 120_000.5, 2: 25_000, 3: 7 })), 45_007.5, 'a new one counts from 0');
+  t.equal(cpuBetween(before, reading(150_000, { 1: 120_000 })), 40_000, 'an ended one adds nothing');
+  t.equal(cpuBetween(before, reading(170_000, { 1: 120_000 })), 40_000, 'the ticks may be wrong by that much');
+  t.equal(cpuBetween(before, reading(180_000, { 1: 120_000 })), 80_000, 'here the ended one has used the rest');
+  t.equal(cpuBetween(reading(0, { 1: 0 }), reading(500_000, { 1: 0 })), 500_000, 'a kernel without schedstat');
 });
 
 test('resident memory is VmRSS', async (t) => {
@@ -30,11 +57,11 @@ test('lists of cores are read as the kernel writes them', async (t) => {
 test("the line of wrk's script is read, and its latencies of pipelines are not believed", async (t) => {
   const output = `Running 2s test @ http://127.0.0.1:1
   64 connections
-result requests=1000 us=2000000 p50=600 p99=1200 errors=1 refused=2
+result requests=1000 us=2000000 p50=600 p99=1200 p999=1900 errors=1 refused=2
 `;
-  const figures = { requests: 1000, seconds: 2, p50Us: 600, p99Us: 1200, errors: 1, refused: 2 };
+  const figures = { requests: 1000, seconds: 2, p50Us: 600, p99Us: 1200, p999Us: 1900, errors: 1, refused: 2 };
   t.same(parseWrkOutput(output), figures);
-  t.same(parseWrkOutput(output, 16), { ...figures, p50Us: null, p99Us: null });
+  t.same(parseWrkOutput(output, 16), { ...figures, p50Us: null, p99Us: null, p999Us: null });
   t.throws(() => parseWrkOutput('unable to connect'), /wrk wrote no result line: unable to connect/);
 });
 

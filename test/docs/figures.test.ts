@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import type { Results } from '../../benchmarks/results.ts';
+import type { Results, Summary } from '../../benchmarks/results.ts';
+import type { Spread } from '../../benchmarks/statistics.ts';
 import { root, textOf } from './pages.ts';
 
 function resultsOf(path: string): Results {
@@ -14,6 +15,11 @@ function peerOf(results: Results, workload: string, peer: string) {
   const found = results.workloads.find((each) => each.workload === workload)?.peers.find((each) => each.peer === peer);
   if (found === undefined) throw new Error(`no ${peer} in ${workload}`);
   return found.summary;
+}
+
+/** The ratio to node:http. A run that was recorded before there was a choice has it in a field of its own. */
+function ratioOf(summary: Summary & { readonly ratio?: Spread }): number {
+  return (summary.ratio ?? summary.ratios.node)?.median ?? 0;
 }
 
 /** As exact as the text is: `7.1` may be 7.05 to 7.15, `1,372` from 1371.5. */
@@ -55,7 +61,7 @@ test('the table of the README', async (t) => {
       const { figure } = peerOf(latest, workload, peer);
       t.ok(isRounded(cell, (figure?.median ?? 0) / unit), `${name}, ${peer}: ${cell}`);
     }
-    t.ok(isRounded(ratio, peerOf(latest, workload, 'simplenet').ratio?.median ?? 0), `${name}: ${ratio}`);
+    t.ok(isRounded(ratio, ratioOf(peerOf(latest, workload, 'simplenet'))), `${name}: ${ratio}`);
   }
 });
 

@@ -1,0 +1,28 @@
+/**
+ * CPrograms: the programs under c/, which are compiled when they are needed. They have no dependency but libc and the kernel's headers.
+ *
+ * Next: peers.ts
+ */
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+/** The root of the repository: this file runs as build/benchmarks/c-programs.js. */
+export const root = join(import.meta.dirname, '../..');
+
+/** The message continues the name of the program: how to get the compiler, or what it says. */
+export class NotCompiled extends Error {}
+
+/** Returns the path of the program that `c/NAME.c` becomes. Throws NotCompiled. */
+export function compileC(name: string, folder: string): string {
+  const program = join(folder, name);
+  const path = join(root, `benchmarks/c/${name}.c`);
+  const { error, status, stderr } = spawnSync('cc', ['-O2', '-o', program, path], { encoding: 'utf8' });
+  if (error !== undefined) throw new NotCompiled('needs a C compiler; get it with: apt-get install gcc libc6-dev');
+  if (status !== 0) throw new NotCompiled(`is not compiled by cc: ${/^.*\berror: .*$/m.exec(stderr)?.[0] ?? stderr}`);
+  return program;
+}
+
+export function compilerVersion(): string {
+  return spawnSync('cc', ['-dumpfullversion'], { encoding: 'utf8' }).stdout.trim();
+}
