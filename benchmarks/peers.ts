@@ -8,7 +8,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileC, compilerVersion, NotCompiled, root } from './c-programs.ts';
 
@@ -118,6 +118,46 @@ const bun: Peer = {
   },
 };
 
+const UWS_PACKAGE = 'node_modules/@trufflesuite/uws-js-unofficial';
+
+/** The package has one binary for each version of Node, and none for the newer ones. */
+const uws: Peer = {
+  name: 'uws',
+  title: 'uWebSockets.js',
+  collectsOnRequest: true,
+  without: ['connection'],
+  prepare() {
+    const folder = join(peersFolder, UWS_PACKAGE);
+    if (!existsSync(folder)) throw new MissingPeer(NOT_INSTALLED);
+    const binary = join(folder, `binaries/uws_linux_${process.arch}_${process.versions.modules}.node`);
+    const attempt = ['-e', `require(${JSON.stringify(binary)})`];
+    if (spawnSync(process.execPath, attempt, { timeout: ATTEMPT_MS }).status !== 0) {
+      throw new MissingPeer(
+        `cannot run: its package has no binary that Node ${process.version} on ${process.arch} can load`,
+      );
+    }
+    return { command: [...nodeCommand, join(peersFolder, 'uws.mjs'), binary], version: packageVersion(folder) };
+  },
+};
+
+/**
+ * nginx has no handlers: it sends a fixed text, and a file for the large response. It does not read the body of a request to which it
+ * sends a fixed response, so it cannot echo.
+ */
+const nginx: Peer = {
+  name: 'nginx',
+  title: 'nginx',
+  collectsOnRequest: false,
+  without: ['browser', 'post', 'stream'],
+  prepare(temporaryFolder) {
+    const { error, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' });
+    if (error !== undefined) throw new MissingPeer('is not installed; get it with: apt-get install nginx');
+    const folder = mkdtempSync(join(temporaryFolder, 'nginx-'));
+    const command = [process.execPath, join(peersFolder, 'nginx.mjs'), folder];
+    return { command, version: /\d+\.\d+\.\d+/.exec(stderr)?.[0] ?? 'unknown' };
+  },
+};
+
 export const peers: readonly Peer[] = [
   nodeServer('simplenet', 'simplenet, epoll', ownVersion, onLoop('epoll')),
   onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, onLoop('io_uring'))),
@@ -125,6 +165,8 @@ export const peers: readonly Peer[] = [
   cServer('c', 'C epoll', 'epoll-server'),
   onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),
   bun,
+  uws,
+  nginx,
   installedPeer('fastify', 'Fastify', 'fastify'),
   installedPeer('hono', 'Hono', 'hono'),
   installedPeer('express', 'Express', 'express'),

@@ -8,7 +8,7 @@ import type { Results } from '../../benchmarks/results.ts';
 import { checkWork } from '../../benchmarks/same-work.ts';
 import { ServerProcess } from '../../benchmarks/server-process.ts';
 import { workloads } from '../../benchmarks/workloads.ts';
-import { buildFolder, missing, Program } from '../support/programs.ts';
+import { buildFolder, Program } from '../support/programs.ts';
 
 // tap's hooks would run in every server as well, and be measured with it.
 const { PATH = '', HOME = '' } = process.env;
@@ -40,8 +40,8 @@ test('a quick run measures three servers and writes what it found', async (t) =>
   t.same(readdirSync(output).sort(), ['latest.json', 'latest.md', 'latest.svg'], 'and leaves nothing else behind');
 });
 
-for (const peer of peers.filter(({ name }) => ['c', 'c-uring'].includes(name))) {
-  test(`${peer.title} does the work of all its workloads`, { skip: missing('cc') }, async (t) => {
+for (const peer of peers.filter(({ name }) => ['c', 'c-uring', 'uws', 'nginx'].includes(name))) {
+  test(`${peer.title} does the work of all its workloads`, async (t) => {
     const prepared = preparedOrReason(peer, t.testdir());
     if (typeof prepared === 'string') return void t.pass(`skipped: ${peer.title} ${prepared}`);
     const server = await ServerProcess.start(peer, prepared.command, undefined);
@@ -62,9 +62,9 @@ function preparedOrReason(peer: Peer, folder: string) {
 }
 
 test('a wrong flag is one sentence', async (t) => {
-  const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'nginx').ends();
+  const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'netty').ends();
   t.same([code, stdout], [1, '']);
-  t.match(stderr, /^--peers knows all, simplenet, simplenet-uring, node, [^\n]*, but not 'nginx'\n$/);
+  t.match(stderr, /^--peers knows all, simplenet, simplenet-uring, node, [^\n]*, but not 'netty'\n$/);
 });
 
 test('a signal ends the run, its children and its temporary folder', async (t) => {
