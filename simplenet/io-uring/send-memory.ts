@@ -19,8 +19,8 @@ const SIZES = 7;
 /** Longer writes are not copied into a piece. */
 export const MAX_PIECE_BYTES = MIN_PIECE_BYTES << (SIZES - 1);
 
-/** How much memory of free pieces is kept for each size. */
-const MAX_SPARE_BYTES = 512 * 1024;
+/** How much memory of free pieces is kept for each size: 64 of 32 KiB. Making such a piece costs more than to send it. */
+const MAX_SPARE_BYTES = 2 * 1024 * 1024;
 
 /** Bytes to be sent: from `start` to `end`, counted from `address`. */
 export class Piece {
