@@ -182,6 +182,10 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.bytes(nobody, bytes);
   }
 
+  chunk(bytes: Uint8Array): void {
+    this.#output.chunk(nobody, bytes);
+  }
+
   beginStream(): void {}
 
   pieceWritten(): void {}

@@ -10,6 +10,7 @@
 
 import type { Stream } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
+import { markHandled } from '../promises.ts';
 import { MAX_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseOutput } from '../response/response-writer.ts';
 import type { ConnectionContext } from './connection-context.ts';
@@ -19,6 +20,9 @@ import type { ConnectionContext } from './connection-context.ts';
  * part of a larger response after close(2). If the client then sends a byte, the kernel replies with RST, which destroys that part.
  */
 const MAX_SEGMENT_BYTES = 1_200;
+
+/** What a write returns if its handler need not wait. It is shared: a promise for each piece would cost as much as copying the piece. */
+const drained = Promise.resolve();
 
 interface Writer {
   resolve(): void;
@@ -82,31 +86,43 @@ export class Outgoing implements ResponseOutput {
     this.#buffer.bytes(this.#stream, bytes);
   }
 
+  chunk(bytes: Uint8Array): void {
+    if (this.isClosed) return;
+    this.isLong = true;
+    this.#buffer.chunk(this.#stream, bytes);
+  }
+
   beginStream(): void {
     this.#isStreaming = true;
     this.isLong = true;
   }
 
-  /** Sends gathered pieces in a nextTick. It runs after the code that runs now (if that is a microtask, after all microtasks). */
+  /**
+   * Sends gathered pieces in a nextTick that a microtask schedules. So it runs after all microtasks, and the pieces of a handler that awaits each
+   * write leave in one send. A nextTick that is scheduled here would often run before the microtasks: after the first piece.
+   */
   pieceWritten(): void {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
-    process.nextTick(() => {
-      this.#isFlushScheduled = false;
-      this.flushPieces();
-      if (this.#isStreaming) this.#exchanges.piecesSent();
-    });
+    drained.then(() => process.nextTick(() => this.#flushScheduled()));
+  }
+
+  #flushScheduled(): void {
+    this.#isFlushScheduled = false;
+    this.flushPieces();
+    if (this.#isStreaming) this.#exchanges.piecesSent();
   }
 
   waitForDrain(): Promise<void> {
-    if (this.isClosed) return Promise.reject(new ClientGoneError());
+    if (this.isClosed) return markHandled(Promise.reject(new ClientGoneError()));
     // Gathered bytes may be queued later. So a handler also waits if more is gathered than may be queued.
     const gathered = this.#pieces?.byteLength ?? 0;
-    if (this.#stream.queuedBytes === 0 && gathered <= this.#context.limits.answerBufferBytes) return Promise.resolve();
-    return new Promise((resolve, reject) => {
+    if (this.#stream.queuedBytes === 0 && gathered <= this.#context.limits.answerBufferBytes) return drained;
+    const promise = new Promise<void>((resolve, reject) => {
       this.#writers ??= [];
       this.#writers.push({ resolve, reject });
     });
+    return markHandled(promise);
   }
 
   resumeWriters(): void {

@@ -18,6 +18,11 @@ const MAX_COPIED_BYTES = 16_384;
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
 export const MAX_BYTES_PER_UNIT = 3;
 
+/** The size of a copied chunk has four hexadecimal digits at most, and the two line ends have four bytes. */
+const MAX_SIZE_BITS = 12;
+const MAX_CHUNK_FRAME = 8;
+const HEX_DIGITS = '0123456789abcdef';
+
 const END_OF_HEAD = '\r\n\r\n';
 const DIGIT_0 = 0x30;
 /** The digits of Number.MAX_SAFE_INTEGER. */
@@ -58,6 +63,29 @@ export class OutputBuffer {
     }
     this.#buffer.set(bytes, this.#length);
     this.#length += bytes.byteLength;
+  }
+
+  /** Adds bytes as a chunk (RFC 9112 section 7.1). Writes the digits of a short one itself: a string for its size would cost as much as its bytes. */
+  chunk(stream: Stream, bytes: Uint8Array): void {
+    const { byteLength } = bytes;
+    if (byteLength > MAX_COPIED_BYTES || !this.#makeRoom(stream, byteLength + MAX_CHUNK_FRAME)) {
+      this.latin1(stream, `${byteLength.toString(16)}\r\n`);
+      this.bytes(stream, bytes);
+      this.latin1(stream, '\r\n');
+      return;
+    }
+    const buffer = this.#buffer;
+    let at = this.#length;
+    for (let bits = MAX_SIZE_BITS; bits >= 0; bits -= 4) {
+      if (byteLength >>> bits > 0) buffer[at++] = HEX_DIGITS.charCodeAt((byteLength >>> bits) & 0xf);
+    }
+    buffer[at] = CR;
+    buffer[at + 1] = LF;
+    buffer.set(bytes, at + 2);
+    at += byteLength + 2;
+    buffer[at] = CR;
+    buffer[at + 1] = LF;
+    this.#length = at + 2;
   }
 
   /** Adds a head of HeadCache, then the length and the empty line that it lacks. */

@@ -28,9 +28,11 @@ export interface ResponseOutput {
   utf8(text: string): void;
   /** Writes bytes that the caller does not change afterwards. */
   bytes(bytes: Uint8Array): void;
+  /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
+  chunk(bytes: Uint8Array): void;
   /** Called after each piece of a stream. The pieces of one tick leave together. */
   pieceWritten(): void;
-  /** Resolves when the client has taken what is queued, so that more can be written; rejects when the connection closes. */
+  /** Resolves when the client has taken what is queued, so that more can be written; rejects when the connection closes. It is marked as handled. */
   waitForDrain(): Promise<void>;
 }
 
@@ -182,7 +184,7 @@ export class ResponseWriter {
   write(chunk: string | Uint8Array): Promise<void> {
     this.#mustNotHaveEnded('write');
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : checkedBytes(chunk, 'write()');
-    if (this.#output.isClosed) return markHandled(this.#output.waitForDrain());
+    if (this.#output.isClosed) return this.#output.waitForDrain();
     // Before the first piece, only earlier responses of a pipeline can be queued. They do not count.
     if (this.#hasBegun && this.#output.isOverfull) {
       this.#owner.abortResponse();
@@ -192,7 +194,7 @@ export class ResponseWriter {
     if (!this.#hasBegun) this.#beginStream();
     this.#writeChunk(bytes);
     this.#output.pieceWritten();
-    return markHandled(this.#output.waitForDrain());
+    return this.#output.waitForDrain();
   }
 
   /**
@@ -330,9 +332,8 @@ export class ResponseWriter {
   #writeChunk(bytes: Uint8Array): void {
     this.#writtenBytes += bytes.byteLength;
     if (!this.#mayHaveBody() || bytes.byteLength === 0) return; // an empty chunk would end the body
-    if (this.#framing === 'chunked') this.#output.latin1(`${bytes.byteLength.toString(16)}\r\n`);
-    this.#output.bytes(bytes);
-    if (this.#framing === 'chunked') this.#output.latin1('\r\n');
+    if (this.#framing === 'chunked') this.#output.chunk(bytes);
+    else this.#output.bytes(bytes);
   }
 
   #headOf(framing: Framing, byteLength: number, contentType: string | null): string {

@@ -208,3 +208,25 @@ test('the buffer is used again: what was written before is not sent again', asyn
   output.flush();
   t.equal(received(writes, 'b'), 'b');
 });
+
+test('a chunk has its size in hexadecimal digits, and large chunks are not copied', async (t) => {
+  for (const byteLength of [1, 15, 16, 255, 256, 4_095, 4_096, 16_384, 16_385, 70_000]) {
+    const { writes, output, a } = world(65_536);
+    const bytes = Buffer.alloc(byteLength, 'x');
+    output.latin1(a, 'head ');
+    output.chunk(a, bytes);
+    output.chunk(a, Buffer.from('end'));
+    output.flush();
+    const expected = `head ${byteLength.toString(16)}\r\n${bytes.toString()}\r\n3\r\nend\r\n`;
+    t.equal(received(writes, 'a'), expected, `${byteLength} bytes`);
+    t.equal(a.owned.includes(bytes), byteLength > 16_384, `${byteLength} bytes are copied, or not`);
+  }
+});
+
+test('a chunk that is longer than the whole buffer is sent in order', async (t) => {
+  const { writes, output, a } = world();
+  output.latin1(a, 'head ');
+  output.chunk(a, Buffer.alloc(SIZE, 'x'));
+  output.flush();
+  t.equal(received(writes, 'a'), `head 3e8\r\n${'x'.repeat(SIZE)}\r\n`);
+});

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
+import { markHandled } from '../../../http/promises.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../../../http/response/response-writer.ts';
 import { statusLine } from '../../../http/status.ts';
 import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
@@ -57,6 +58,12 @@ class Sink implements ResponseOutput, ResponseOwner {
     this.#pieces.push(Buffer.from(bytes));
   }
 
+  chunk(bytes: Uint8Array): void {
+    this.latin1(`${bytes.byteLength.toString(16)}\r\n`);
+    this.bytes(bytes);
+    this.latin1('\r\n');
+  }
+
   beginStream(): void {}
 
   pieceWritten(): void {
@@ -64,7 +71,7 @@ class Sink implements ResponseOutput, ResponseOwner {
   }
 
   waitForDrain(): Promise<void> {
-    return this.drain;
+    return markHandled(this.drain);
   }
 
   responseCompleted(): void {
