@@ -36,6 +36,12 @@ const ENTRY = { address: 0, length: 4, id: 6 };
 /** The ring's tail lies behind the fields of the first entry, in units of two bytes. */
 const TAIL_AT = 7;
 
+/**
+ * Received bytes up to this length are copied behind the buffers, always to the same place. Requests often have equal lengths, and then
+ * the last view is reused. That saves 220 bytes of garbage for each request.
+ */
+const MAX_COPIED_BYTES = 1_024;
+
 const SHORT_BITS = 16;
 const SHORT_RANGE = 1 << SHORT_BITS;
 
@@ -48,6 +54,8 @@ export class BufferRing {
   readonly #address: number;
   /** For each buffer, the offset at which the kernel will put the next bytes. */
   readonly #ends: number[] = [];
+  /** The last view of copied bytes. */
+  #view: Buffer;
   readonly #entries: Uint16Array<ArrayBuffer>;
   #tail = 0;
 
@@ -58,7 +66,8 @@ export class BufferRing {
     this.count = count;
     this.bufferBytes = bufferBytes;
     // Memory of its own: in Node's pool of small buffers it would lie beside bytes of other code.
-    this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes);
+    this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes + MAX_COPIED_BYTES);
+    this.#view = this.#memory.subarray(count * bufferBytes);
     // A program could transfer it with postMessage, and its memory could be freed while the kernel writes into it.
     markAsUntransferable(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
@@ -76,7 +85,11 @@ export class BufferRing {
   received(flags: number, length: number): Buffer {
     const id = flags >>> IORING_CQE_BUFFER_SHIFT;
     const start = id * this.bufferBytes + (this.#ends[id] as number);
-    return this.#memory.subarray(start, start + length);
+    if (length > MAX_COPIED_BYTES) return this.#memory.subarray(start, start + length);
+    const copyAt = this.count * this.bufferBytes;
+    this.#memory.copyWithin(copyAt, start, start + length);
+    if (this.#view.length !== length) this.#view = this.#memory.subarray(copyAt, copyAt + length);
+    return this.#view;
   }
 
   /** These bytes are not needed any more. If the kernel will put nothing more into their buffer, the buffer goes back into the stock. */

@@ -151,11 +151,21 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   override afterSettle(): void {
     const { ring } = this;
     if (ring.isClosed) return;
-    for (const stream of this.#toFlush.splice(0)) this.turn.guard(stream, () => stream.flush());
+    for (let i = 0; i < this.#toFlush.length; i++) this.#flush(this.#toFlush[i] as UringStream);
+    this.#toFlush.length = 0;
     if (ring.unsubmitted === 0 || this.isPausing) return;
     this.#submit();
     // The kernel was short of memory and has not taken all requests. No event will report that it can, so an alarm tries again.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
+  }
+
+  /** `turn.guard` would do the same, with a closure for each response. */
+  #flush(stream: UringStream): void {
+    try {
+      stream.flush();
+    } catch (error) {
+      this.turn.callbackThrew(stream, error);
+    }
   }
 
   /**
