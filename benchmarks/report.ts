@@ -128,7 +128,7 @@ function scheduleLine({ isFresh, processes, rounds, seconds, warmUpSeconds }: Re
 
 function syscallLine({ syscalls }: Results['machine']): string {
   if (typeof syscalls === 'string') return `Price of a system call: ${syscalls}`;
-  const prices = Object.entries(syscalls).map(([name, ns]) => `${name} ${formatTime(ns / 1_000)}`);
+  const prices = Object.entries(syscalls).map(([name, ns]) => `${name} ${formatCount(ns)} ns`);
   return `Price of a system call: ${prices.join(', ')}`;
 }
 

@@ -5,6 +5,9 @@
  * It finds the end of a head, looks at the path, and knows nothing of HTTP beyond that: it must not see the open internet.
  * It serves /hello (also pipelined and with Connection: close), /large and /echo; not the routes and not the stream.
  *
+ * A request must fit into a buffer, so that it is received in place. A large body is sent from where it lies. What the kernel does not take
+ * of it is copied only if its bytes do not stay.
+ *
  * Build: cc -O2 -o epoll-server epoll-server.c. It writes its port to standard output and ends when standard input does.
  */
 
@@ -22,24 +25,43 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_FDS = 65536, MOST_EVENTS = 256, RECEIVE_BYTES = 65536, SEND_BYTES = 1 << 20, LARGE_BYTES = 1 << 20 };
+enum { MOST_FDS = 65536, MOST_EVENTS = 256, REQUEST_BYTES = 1 << 18, SEND_BYTES = 1 << 20, LARGE_BYTES = 1 << 20 };
+
+/* A body from this size on is not copied behind its head: from here on, the copy costs more than a second part of the message. */
+enum { COPIED_BYTES = 8192 };
 
 struct connection {
-  char *pending; /* an unfinished request, or NULL */
+  char *pending; /* an unfinished request, in a buffer of REQUEST_BYTES, or NULL */
   size_t pending_bytes;
-  char *unsent; /* what the kernel had no room for, or NULL */
-  size_t unsent_bytes, unsent_at;
+  const char *unsent; /* what the kernel had no room for */
+  size_t unsent_bytes;
+  char *unsent_memory; /* holds it, or NULL if its bytes stay anyway */
   bool closes;
 };
 
 static struct connection connections[MOST_FDS];
-static char receive_buffer[RECEIVE_BYTES];
+static char *spare_buffer; /* for the next receive that does not continue a request */
+static char *free_buffers; /* a list: each begins with the address of the next one */
 static char *output;
 static size_t output_bytes;
-static char large[LARGE_BYTES];
+static char large[LARGE_BYTES] __attribute__((aligned(4096)));
 static char date_line[64];
 static time_t date_of;
 static int epoll_fd;
+
+/* Buffers are kept: malloc(3) would return memory of this size to the kernel, and get it again page by page. */
+static char *take_buffer(void) {
+  char *buffer = free_buffers;
+  if (buffer == NULL) return malloc(REQUEST_BYTES);
+  memcpy(&free_buffers, buffer, sizeof free_buffers);
+  return buffer;
+}
+
+static void give_buffer_back(char *buffer) {
+  if (buffer == NULL) return;
+  memcpy(buffer, &free_buffers, sizeof free_buffers);
+  free_buffers = buffer;
+}
 
 static void refresh_date(void) {
   time_t now = time(NULL);
@@ -51,43 +73,56 @@ static void refresh_date(void) {
 }
 
 static void drop(int fd) {
-  free(connections[fd].pending);
-  free(connections[fd].unsent);
+  give_buffer_back(connections[fd].pending);
+  free(connections[fd].unsent_memory);
   memset(&connections[fd], 0, sizeof connections[fd]);
   close(fd);
 }
 
-/* Sends what is there, keeps what the kernel does not take. Answers false if the connection is gone. */
-static bool send_or_keep(int fd, const char *bytes, size_t length) {
-  struct connection *c = &connections[fd];
-  size_t at = 0;
-  while (c->unsent == NULL && at < length) {
-    ssize_t sent = send(fd, bytes + at, length - at, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN) return drop(fd), false;
-    if (sent < 0) break;
-    at += (size_t)sent;
-  }
-  if (at == length) return true;
-  size_t rest = length - at;
-  c->unsent = realloc(c->unsent, c->unsent_bytes + rest);
-  memcpy(c->unsent + c->unsent_bytes, bytes + at, rest);
-  c->unsent_bytes += rest;
-  struct epoll_event event = {.events = EPOLLOUT, .data.fd = fd};
+static void watch(int fd, unsigned events) {
+  struct epoll_event event = {.events = events, .data.fd = fd};
   epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event);
+}
+
+/* Sends the output and a body behind it, and keeps what the kernel does not take. Returns false if the connection is gone. */
+static bool send_or_keep(int fd, const char *body, size_t body_bytes, bool body_stays) {
+  struct connection *c = &connections[fd];
+  size_t head_bytes = output_bytes, length = head_bytes + body_bytes, at = 0;
+  output_bytes = 0;
+  if (c->unsent_bytes == 0) {
+    struct iovec parts[] = {{output, head_bytes}, {(char *)body, body_bytes}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent = body_bytes == 0 ? send(fd, output, head_bytes, MSG_NOSIGNAL) : sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) return drop(fd), false;
+    if (sent > 0) at = (size_t)sent;
+    if (at == length) return true;
+    watch(fd, EPOLLOUT);
+  }
+  size_t head_rest = at < head_bytes ? head_bytes - at : 0, body_rest = length - at - head_rest;
+  if (body_stays && head_rest == 0 && c->unsent_bytes == 0) {
+    c->unsent = body + (body_bytes - body_rest);
+  } else {
+    char *memory = malloc(c->unsent_bytes + head_rest + body_rest), *to = memory;
+    if (c->unsent_bytes > 0) to = mempcpy(to, c->unsent, c->unsent_bytes);
+    to = mempcpy(to, output + head_bytes - head_rest, head_rest);
+    if (body_rest > 0) memcpy(to, body + (body_bytes - body_rest), body_rest);
+    free(c->unsent_memory);
+    c->unsent = c->unsent_memory = memory;
+  }
+  c->unsent_bytes += head_rest + body_rest;
   return true;
 }
 
-static bool flush(int fd) {
-  size_t length = output_bytes;
-  output_bytes = 0;
-  return length == 0 || send_or_keep(fd, output, length);
-}
+static bool flush(int fd) { return output_bytes == 0 || send_or_keep(fd, NULL, 0, true); }
 
-static bool answer(int fd, const char *type, const char *body, size_t length) {
-  if (output_bytes + length + 512 > SEND_BYTES && !flush(fd)) return false;
+static bool answer(int fd, const char *type, const char *body, size_t length, bool body_stays) {
+  if (output_bytes + COPIED_BYTES + 512 > SEND_BYTES && !flush(fd)) return false;
   output_bytes += (size_t)sprintf(output + output_bytes, "HTTP/1.1 200 OK\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
                                   date_line, type, length, connections[fd].closes ? "Connection: close\r\n" : "");
-  if (length > RECEIVE_BYTES) return flush(fd) && send_or_keep(fd, body, length);
+  /* The head of /large is sent before, although it costs a call: the kernel copies whole pages, and behind a head they would lie askew.
+   * That is 11 % of a response of 1 MB. */
+  if (body_stays && length >= COPIED_BYTES && !flush(fd)) return false;
+  if (length >= COPIED_BYTES) return send_or_keep(fd, body, length, body_stays);
   memcpy(output + output_bytes, body, length);
   output_bytes += length;
   return true;
@@ -103,14 +138,14 @@ static ssize_t answer_all(int fd, char *bytes, size_t length) {
     connections[fd].closes = memmem(start, head, "Connection: close", 17) != NULL;
     bool alive;
     if (memcmp(start, "GET /hello ", 11) == 0) {
-      alive = answer(fd, "text/plain; charset=utf-8", "Hello, world!\n", 14);
+      alive = answer(fd, "text/plain; charset=utf-8", "Hello, world!\n", 14, true);
     } else if (memcmp(start, "GET /large ", 11) == 0) {
-      alive = answer(fd, "application/octet-stream", large, LARGE_BYTES);
+      alive = answer(fd, "application/octet-stream", large, LARGE_BYTES, true);
     } else if (memcmp(start, "POST /echo ", 11) == 0) {
       char *field = memmem(start, head, "Content-Length: ", 16);
       size_t body = field == NULL ? 0 : strtoul(field + 16, NULL, 10);
       if (length - at < head + body) break;
-      alive = answer(fd, "application/octet-stream", start + head, body);
+      alive = answer(fd, "application/octet-stream", start + head, body, false);
       head += body;
     } else {
       drop(fd);
@@ -121,53 +156,42 @@ static ssize_t answer_all(int fd, char *bytes, size_t length) {
     at += head;
   }
   if (!flush(fd)) return -1;
-  if (connections[fd].closes && at > 0 && connections[fd].unsent == NULL) return drop(fd), -1;
+  if (connections[fd].closes && at > 0 && connections[fd].unsent_bytes == 0) return drop(fd), -1;
   return (ssize_t)at;
 }
 
 static void on_readable(int fd) {
   struct connection *c = &connections[fd];
-  ssize_t received = recv(fd, receive_buffer, RECEIVE_BYTES, 0);
+  if (spare_buffer == NULL) spare_buffer = take_buffer();
+  char *bytes = c->pending == NULL ? spare_buffer : c->pending;
+  ssize_t received = recv(fd, bytes + c->pending_bytes, REQUEST_BYTES - c->pending_bytes, 0);
   if (received < 0 && errno == EAGAIN) return;
-  if (received <= 0) return drop(fd);
-  char *bytes = receive_buffer;
-  size_t length = (size_t)received;
-  if (c->pending != NULL) {
-    c->pending = realloc(c->pending, c->pending_bytes + length);
-    memcpy(c->pending + c->pending_bytes, receive_buffer, length);
-    bytes = c->pending;
-    length = c->pending_bytes += length;
-  }
+  if (received <= 0) return drop(fd); /* also if a request does not fit */
+  size_t length = c->pending_bytes + (size_t)received;
   ssize_t used = answer_all(fd, bytes, length);
   if (used < 0) return;
-  size_t rest = length - (size_t)used;
-  if (c->pending != NULL) {
-    memmove(c->pending, c->pending + used, rest);
-    c->pending_bytes = rest;
-    if (rest == 0) {
-      free(c->pending);
-      c->pending = NULL;
-    }
-  } else if (rest > 0) {
-    c->pending = malloc(rest);
-    memcpy(c->pending, bytes + used, rest);
-    c->pending_bytes = rest;
+  c->pending_bytes = length - (size_t)used;
+  if (c->pending_bytes == 0) {
+    give_buffer_back(c->pending);
+    c->pending = NULL;
+    return;
   }
+  if (used > 0) memmove(bytes, bytes + used, c->pending_bytes);
+  if (c->pending == NULL) c->pending = bytes, spare_buffer = NULL;
 }
 
 static void on_writable(int fd) {
   struct connection *c = &connections[fd];
-  ssize_t sent = send(fd, c->unsent + c->unsent_at, c->unsent_bytes - c->unsent_at, MSG_NOSIGNAL);
+  ssize_t sent = send(fd, c->unsent, c->unsent_bytes, MSG_NOSIGNAL);
   if (sent < 0 && errno == EAGAIN) return;
   if (sent < 0) return drop(fd);
-  c->unsent_at += (size_t)sent;
-  if (c->unsent_at < c->unsent_bytes) return;
-  free(c->unsent);
-  c->unsent = NULL;
-  c->unsent_at = c->unsent_bytes = 0;
+  c->unsent += sent;
+  c->unsent_bytes -= (size_t)sent;
+  if (c->unsent_bytes > 0) return;
+  free(c->unsent_memory);
+  c->unsent_memory = NULL;
   if (c->closes) return drop(fd);
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-  epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event);
+  watch(fd, EPOLLIN);
 }
 
 static void accept_all(int listener) {

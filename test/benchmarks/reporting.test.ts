@@ -38,6 +38,33 @@ test('idle memory is told in bytes, and without requests', async (t) => {
   t.notMatch(table, /requests\/s|p99/);
 });
 
+test('latency is compared in time, and beside it stands what it costs', async (t) => {
+  const table = tableOf(workloadResult([{ peer: 'node', title: 'node:http', rounds: [round(1_280)] }], 'p99'));
+  t.match(table, /^ {2}server +p99 +× node:http +p50 +p99\.9 +requests\/s +CPU µs\/request +RSS/m);
+  t.match(table, /node:http +1\.28 ms +1\.00 +640 µs/);
+});
+
+test('C on epoll has a column of ratios of its own', async (t) => {
+  const c = { peer: 'c', title: 'C epoll', rounds: [round(4)] };
+  const table = tableOf(workloadResult([{ peer: 'node', title: 'node:http', rounds: [round(32)] }, c]));
+  t.match(table, /× node:http +× C epoll/);
+  t.match(table, /node:http +32\.0 +1\.00 +8\.00 /);
+  t.match(table, /C epoll +4\.00 +0\.13 +1\.00 /);
+});
+
+test('the circumstances say how peers took turns, and what system calls cost', async (t) => {
+  const results = resultsOf(sampleWorkload);
+  const lines = (differences: Partial<typeof results>) => circumstancesOf({ ...results, ...differences }).join('\n');
+  t.match(lines({}), 'getppid 70 ns, recv 1,270 ns');
+  t.match(
+    lines({}),
+    'cycles of slices of 2 s, the order turned round each time; one process of each server, all alive',
+  );
+  t.match(lines({ processes: 3 }), '3 processes of each server');
+  t.match(lines({ isFresh: true }), 'each in a fresh process after 1 s');
+  t.match(lines({ machine: { ...results.machine, syscalls: 'not measured' } }), 'Price of a system call: not measured');
+});
+
 test('the Markdown holds all tables, and where they come from', async (t) => {
   const markdown = markdownReport(resultsOf(sampleWorkload));
   t.match(markdown, '| **simplenet** | 8.40 (8.20–8.70) | 0.27 (0.26–0.28) |');

@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import { counts, summarize } from '../../benchmarks/results.ts';
+import { orderOf } from '../../benchmarks/schedule.ts';
 import { ratios, spreadOf } from '../../benchmarks/statistics.ts';
 import { round } from './results-samples.ts';
 
@@ -17,6 +18,16 @@ test('ratios are made round by round, and missing rounds have none', async (t) =
   t.same(ratios([1, null, 3], [2, 4, null]), [0.5]);
   t.same(ratios([1, 2], [2]), [0.5]);
   t.same(ratios([1], [0]), []);
+});
+
+test('the order of the peers turns round with each cycle', async (t) => {
+  t.same(
+    [orderOf(['a', 'b', 'c'], 0), orderOf(['a', 'b', 'c'], 1)],
+    [
+      ['a', 'b', 'c'],
+      ['c', 'b', 'a'],
+    ],
+  );
 });
 
 test('a round with errors is counted among the errors and nowhere else', async (t) => {
