@@ -68,7 +68,7 @@ export class FieldParser {
     let phase = this.#phase;
     let result = INCOMPLETE;
     const words = wordsOf(bytes, at, stop);
-    const wordsBefore = words === null ? 0 : bytes.byteOffset;
+    const offset = words === null ? 0 : bytes.byteOffset;
     while (at < stop) {
       if (phase === FIELD) {
         if (bytes[at] === CR) {
@@ -96,7 +96,7 @@ export class FieldParser {
         phase = VALUE;
       }
       if (phase === VALUE) {
-        at = endOfValue(bytes, words, wordsBefore, at, stop);
+        at = endOfValue(bytes, words, offset, at, stop);
         if (at === stop) break;
         if (bytes[at] !== CR) return BAD_REQUEST;
         offsets[slot + 3] = trimEnd(bytes, start + (offsets[slot + 2] as number), at) - start;

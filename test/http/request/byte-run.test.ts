@@ -21,6 +21,11 @@ test('short ranges have no words, long ones those of their memory', async (t) =>
   t.equal(wordsOf(bytes, 0, 64)?.buffer, bytes.buffer);
   const other = Buffer.alloc(LONG);
   t.equal(wordsOf(other, 0, LONG)?.buffer, other.buffer, 'of the memory that is asked about, not of the last one');
+  t.equal(
+    wordsOf(other, 0, LONG),
+    wordsOf(other.subarray(1), 0, LONG - 1),
+    'the same ones for another view of the memory',
+  );
 });
 
 test('every byte at every place, in memory that begins anywhere', async (t) => {
@@ -38,6 +43,8 @@ test('every byte at every place, in memory that begins anywhere', async (t) => {
           const expected = isValueByte[byte] === 1 ? LONG : at;
           if (endOfValue(bytes, words, offset, from, LONG) !== expected) wrong++;
           if (endOfValue(bytes, null, offset, from, LONG) !== expected) wrong++;
+          bytes.fill(0xff, from, at);
+          if (endOfValue(bytes, words, offset, from, LONG) !== expected) wrong++;
           compared++;
         }
       }
@@ -47,6 +54,24 @@ test('every byte at every place, in memory that begins anywhere', async (t) => {
   t.equal(compared, OFFSETS * OFFSETS * 3 * OFFSETS * 256);
 });
 
+test('every pair of bytes beside each other, of which one may borrow from the other or carry into it', async (t) => {
+  let wrong = 0;
+  const bytes = new Uint8Array(LONG).fill(0x41);
+  const words = wordsOf(bytes, 0, LONG);
+  for (let at = 0; at < OFFSETS; at++) {
+    for (let first = 0; first < 256; first++) {
+      for (let second = 0; second < 256; second++) {
+        bytes[at] = first;
+        bytes[at + 1] = second;
+        if (endOfValue(bytes, words, 0, 0, LONG) !== endOfRun(isValueByte, bytes, 0, LONG)) wrong++;
+      }
+    }
+    bytes[at] = 0x41;
+    bytes[at + 1] = 0x41;
+  }
+  t.equal(wrong, 0);
+});
+
 test('what lies before and behind the range is not looked at', async (t) => {
   let wrong = 0;
   for (const poison of [0x0d, 0x00, 0x7f]) {
@@ -54,7 +79,7 @@ test('what lies before and behind the range is not looked at', async (t) => {
       for (let stop = from; stop < from + 3 * OFFSETS; stop++) {
         const bytes = new Uint8Array(LONG).fill(poison);
         bytes.fill(0xe4, from, stop);
-        if (endOfValue(bytes, new Int32Array(bytes.buffer), 0, from, stop) !== stop) wrong++;
+        if (endOfValue(bytes, new DataView(bytes.buffer), 0, from, stop) !== stop) wrong++;
       }
     }
   }
