@@ -14,6 +14,7 @@ import { isFieldValue, isProtocol, isToken, tokensOf } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
 import { hasNoBody, isFinalStatus, statusLine } from '../status.ts';
 import { checkedBytes } from './checked-bytes.ts';
+import { utf8Length } from './latin1.ts';
 
 /** What a response asks of the output of its connection. */
 export interface ResponseOutput {
@@ -284,7 +285,7 @@ export class ResponseWriter {
     this.#mustNotHaveBegun(caller);
     // Bytes have a `length` too. They would be counted for Content-Length and not written, and the client would get older memory.
     if (typeof body !== 'string') throw new TypeError(`${caller}() takes a string, not ${typeof body}`);
-    const byteLength = Buffer.byteLength(body);
+    const byteLength = utf8Length(body);
     this.#beginWhole(byteLength, contentType);
     if (this.#mayHaveBody()) {
       if (byteLength === body.length) this.#output.latin1(body);
