@@ -58,7 +58,7 @@ const callsKoffi: Readonly<Record<string, string>> = {
   'simplenet/kernel/libc-memory.ts': 'asks for addresses',
   'simplenet/kernel/libc.ts': 'asks for addresses, and views mapped memory',
   'simplenet/kernel/this-thread.ts': 'declares the hooks that clean up after a worker',
-  'simplenet/loop/node-host.ts': 'polls, and declares functions of libuv',
+  'simplenet/loop/libuv.ts': 'polls, and declares functions of libuv',
 };
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */

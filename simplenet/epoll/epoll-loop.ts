@@ -42,6 +42,9 @@ process.once('exit', () => {
   for (const loop of openLoops) loop.flushLast();
 });
 
+/** The number of no descriptor. */
+const NO_FD = -1;
+
 /** A turn with at least this many events is followed by another: during it, new events have probably come. */
 const EVENTS_FOR_ANOTHER_TURN = 4;
 
@@ -56,6 +59,11 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
    * the last ones would wait without end.
    */
   #leftover: { readonly member: EpollMember; readonly events: number }[] = [];
+
+  /** A turn has left something to do, for which no event will come. */
+  #isMoreToDo = false;
+  #guestFd = NO_FD;
+  #isGuestReady = false;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
@@ -129,10 +137,43 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   /** Nothing to do: close(2) removes the sockets from the epoll set. */
   protected override abandon(): void {}
 
-  /** epoll_wait(2). Returns 0 if the kernel refuses the call. */
-  #wait(): number {
+  // For the host.
+
+  override get isGuestReady(): boolean {
+    return this.#isGuestReady;
+  }
+
+  override admitGuest(fd: number): boolean {
     try {
-      const count = this.epoll.wait(0);
+      this.epoll.add(fd, EPOLLIN);
+    } catch (error) {
+      if (error instanceof SystemError) return false;
+      throw error;
+    }
+    this.#guestFd = fd;
+    return true;
+  }
+
+  override dismissGuest(): void {
+    this.epoll.forget(this.#guestFd);
+    this.#guestFd = NO_FD;
+  }
+
+  override waitForTurn(waitMs: number): boolean {
+    const isAtWork = this.#isMoreToDo;
+    const count = this.#takeTurn(isAtWork ? 0 : waitMs);
+    return isAtWork || count > (this.#isGuestReady ? 1 : 0);
+  }
+
+  #runTurn(): boolean {
+    const count = this.#takeTurn(0);
+    return this.#isMoreToDo || (count >= EVENTS_FOR_ANOTHER_TURN && !this.isClosed);
+  }
+
+  /** epoll_wait(2). Returns 0 if the kernel refuses the call. */
+  #wait(waitMs: number): number {
+    try {
+      const count = this.epoll.wait(waitMs);
       this.callSucceeded();
       return count;
     } catch (error) {
@@ -142,8 +183,10 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     }
   }
 
-  #runTurn(): boolean {
-    const count = this.#leftover.length > 0 ? 0 : this.#wait();
+  /** Returns how many events epoll has reported. */
+  #takeTurn(waitMs: number): number {
+    this.#isGuestReady = false;
+    const count = this.#leftover.length > 0 ? 0 : this.#wait(waitMs);
     this.turn.begin();
     const isWhole = this.#leftover.length === 0;
     const delivered = isWhole ? this.#deliver(count) : this.#deliverLeftover();
@@ -151,15 +194,19 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     const isCut = this.#leftover.length > 0;
     const isQuiet = isWhole && !isCut && count < this.membersPerLook && !this.isPausing;
     const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : delivered);
-    if (isCut || this.turn.hasContinuing) return true;
-    return (count >= EVENTS_FOR_ANOTHER_TURN || isStillDue) && !this.isClosed;
+    this.#isMoreToDo = isCut || this.turn.hasContinuing || (isStillDue && !this.isClosed);
+    return count;
   }
 
   /** Returns how many events were delivered. Keeps the others, if there was no time for all. */
   #deliver(count: number): number {
     for (let i = 0; i < count; i++) {
-      const member = this.members[this.epoll.fdOf(i)];
-      if (member === undefined) continue;
+      const fd = this.epoll.fdOf(i);
+      const member = this.members[fd];
+      if (member === undefined) {
+        if (fd === this.#guestFd) this.#isGuestReady = true;
+        continue;
+      }
       this.#dispatch(member, this.epoll.eventsOf(i));
       if (!this.budget.isSpentByEvent()) continue;
       this.#keepLeftover(i + 1, count);
@@ -170,8 +217,10 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   #keepLeftover(from: number, to: number): void {
     for (let i = from; i < to; i++) {
-      const member = this.members[this.epoll.fdOf(i)];
+      const fd = this.epoll.fdOf(i);
+      const member = this.members[fd];
       if (member !== undefined) this.#leftover.push({ member, events: this.epoll.eventsOf(i) });
+      else if (fd === this.#guestFd) this.#isGuestReady = true;
     }
   }
 

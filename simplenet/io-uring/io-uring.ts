@@ -25,6 +25,7 @@ import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   EINVAL,
+  ETIME,
   IO_URING_OP_SUPPORTED,
   IO_URING_PARAMS_SIZE,
   IO_URING_PROBE_HEAD_SIZE,
@@ -261,17 +262,21 @@ export class IoUring extends Descriptor {
     if (!isPassing(result)) check('io_uring_enter', result);
   }
 
-  /** As `submit`, but returns 0 or -errno. Requests that the kernel has not taken stay, and the next call hands them over. */
-  trySubmit(minComplete = 0): number {
+  /**
+   * As `submit`, but returns 0 or -errno, and waits for `maxWaitMs` at most; -1 is without limit. Requests that the kernel has not taken
+   * stay, and the next call hands them over.
+   */
+  trySubmit(minComplete = 0, maxWaitMs = -1): number {
     if (this.isClosed) return 0;
     for (;;) {
       const before = this.unsubmitted;
       this.freeTaken();
       Atomics.store(this.#ring, this.#submissionTailAt, this.#tail);
-      const result = this.libc.io_uring_enter(this.fd, before - this.#spilled, minComplete, IORING_ENTER_GETEVENTS);
+      const count = before - this.#spilled;
+      const result = this.libc.io_uring_enter(this.fd, count, minComplete, IORING_ENTER_GETEVENTS, maxWaitMs);
       this.#submitted = Atomics.load(this.#ring, this.#submissionHeadAt);
       this.#refill();
-      if (result < 0) return result;
+      if (result < 0) return result === -ETIME ? 0 : result;
       // Submissions that did not fit are in the ring now. Goes on for as long as the kernel takes some.
       if (this.unsubmitted === 0 || this.unsubmitted === before || before <= this.#submissionMask + 1) return 0;
     }

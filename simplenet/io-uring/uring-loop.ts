@@ -9,6 +9,7 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
+import { POLLIN } from '../kernel/abi.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
@@ -51,6 +52,10 @@ const RETRY_MS = 1;
 /** The number of the stock of buffers. Each ring has one stock. */
 const BUFFER_GROUP = 0;
 
+/** The number of no descriptor, and the tag of the request that waits for the guest. */
+const NO_FD = -1;
+const GUEST_TAG = 0;
+
 /** The memory of rings that the kernel refused. The kernel may still use it, so it is kept until the process ends. */
 const abandoned: unknown[] = [];
 
@@ -64,6 +69,11 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
   #retry: Alarm | null = null;
+  /** A turn has left something to do. */
+  #isMoreToDo = false;
+  #guestFd = NO_FD;
+  #isGuestAwaited = false;
+  #isGuestReady = false;
   /** Streams to flush at the end of the turn. */
   readonly #toFlush: UringStream[] = [];
   /** Streams with a send in flight whose result is still unknown. Each is here once. */
@@ -153,8 +163,14 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     if (ring.isClosed) return;
     for (let i = 0; i < this.#toFlush.length; i++) this.#flush(this.#toFlush[i] as UringStream);
     this.#toFlush.length = 0;
-    if (ring.unsubmitted === 0 || this.isPausing) return;
-    this.#submit();
+    if (this.#guestFd !== NO_FD) return; // the call that waits hands them over
+    this.#submitAll();
+  }
+
+  #submitAll(waitMs = 0): void {
+    const { ring } = this;
+    if ((ring.unsubmitted === 0 && waitMs === 0) || this.isPausing) return;
+    this.#submit(waitMs);
     // The kernel was short of memory and has not taken all requests. No event will report that it can, so an alarm tries again.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());
   }
@@ -192,8 +208,8 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   }
 
   /** io_uring_enter(2). */
-  #submit(): void {
-    const result = this.ring.trySubmit();
+  #submit(waitMs = 0): void {
+    const result = this.ring.trySubmit(waitMs === 0 ? 0 : 1, waitMs);
     if (result === 0) this.callSucceeded();
     else this.callRefused('io_uring_enter', result);
   }
@@ -208,19 +224,57 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     this.ring.close();
   }
 
+  // For the host.
+
+  override get isGuestReady(): boolean {
+    return this.#isGuestReady;
+  }
+
+  override admitGuest(fd: number): boolean {
+    this.ring.silenceBell();
+    this.#guestFd = fd;
+    return true;
+  }
+
+  override dismissGuest(): void {
+    if (this.#isGuestAwaited) this.ring.cancel(this.#guestFd, GUEST_TAG);
+    this.#isGuestAwaited = false;
+    this.#guestFd = NO_FD;
+    this.#submitAll();
+  }
+
+  override waitForTurn(waitMs: number): boolean {
+    const { ring } = this;
+    if (!this.#isGuestAwaited) ring.poll(this.#guestFd, GUEST_TAG, POLLIN);
+    this.#isGuestAwaited = true;
+    this.#isGuestReady = false;
+    const isAtWork = this.#isMoreToDo;
+    this.#submitAll(isAtWork ? 0 : waitMs);
+    const count = this.#takeTurn();
+    return isAtWork || count > (this.#isGuestReady ? 1 : 0);
+  }
+
   /** Returns whether there is, or may be, more to do. If not, the loop sleeps until the bell rings. */
   #runTurn(): boolean {
     const { ring } = this;
     ring.silenceBell();
+    const count = this.#takeTurn();
+    if (ring.isClosed || this.isPausing) return false;
+    if (count > 0 || this.#isMoreToDo) return true;
+    ring.setBell();
+    return ring.hasNews;
+  }
+
+  /** Returns how many completions it has delivered. */
+  #takeTurn(): number {
+    const { ring } = this;
     this.turn.begin();
     const count = this.#deliver();
     this.turn.continueStreams();
     const isCut = ring.hasNews && count < this.membersPerLook;
     this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
-    if (ring.isClosed || this.isPausing) return false;
-    if (count > 0 || ring.hasNews || this.turn.hasContinuing) return true;
-    ring.setBell();
-    return ring.hasNews;
+    this.#isMoreToDo = ring.hasNews || this.turn.hasContinuing;
+    return count;
   }
 
   #deliver(): number {
@@ -245,12 +299,20 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   #dispatch(): void {
     const { completion } = this.ring;
     const member = this.members[completion.fd];
-    if (member === undefined) return; // a cancellation: no member has its descriptor
+    if (member === undefined) {
+      if (completion.fd === this.#guestFd) this.#guestCompleted();
+      return; // otherwise a cancellation: no member has its descriptor
+    }
     try {
       member.onCompletion(completion);
     } catch (error) {
       this.turn.callbackThrew(member, error);
     }
+  }
+
+  #guestCompleted(): void {
+    this.#isGuestAwaited = false;
+    this.#isGuestReady = true;
   }
 
   /** All completions have been delivered. A send that is still in flight found no room in the kernel. */

@@ -190,6 +190,10 @@ export const IORING_SQ_CQ_OVERFLOW = 1 << 1;
 export const IORING_SQ_TASKRUN = 1 << 2;
 export const IORING_CQ_EVENTFD_DISABLED = 1 << 0;
 export const IORING_ENTER_GETEVENTS = 1 << 0;
+export const IORING_ENTER_EXT_ARG = 1 << 3;
+/** struct io_uring_getevents_arg, and the struct __kernel_timespec that it points to. */
+export const IO_URING_GETEVENTS_ARG_SIZE = 24;
+export const KERNEL_TIMESPEC_SIZE = 16;
 
 /** struct io_uring_sqe and io_uring_cqe; ring-layout.ts has their fields. */
 export const IO_URING_SQE_SIZE = 64;
@@ -280,6 +284,7 @@ export const ENETUNREACH = 101;
 export const ECONNABORTED = 103;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ETIME = 62;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EALREADY = 114;

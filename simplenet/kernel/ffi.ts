@@ -3,7 +3,7 @@
  *
  * koffi checks almost nothing: it does not compare a length with its buffer, and it cuts fd 1.5 to 1. A wrong argument writes into
  * memory that is not ours. So only five other files use it, and each can be checked by reading it. libc-functions, libc-memory and libc
- * are the table of system calls, which checks every argument; all other files call `libc`. this-thread and loop/node-host have to
+ * are the table of system calls, which checks every argument; all other files call `libc`. this-thread and loop/libuv have to
  * give C functions to Node itself, where JavaScript may not run. test/architecture.test.ts holds the list.
  *
  * koffi's compiled part is an optional package, which a package manager may skip. koffi's own error does not say so;

@@ -6,7 +6,7 @@
  * Next: libc.ts
  */
 
-import { SOCK_FILTER_SIZE, SOCK_FPROG_SIZE } from './abi.ts';
+import { IO_URING_GETEVENTS_ARG_SIZE, KERNEL_TIMESPEC_SIZE, SOCK_FILTER_SIZE, SOCK_FPROG_SIZE } from './abi.ts';
 import { koffi } from './ffi.ts';
 import { intrinsicBuffer, intrinsicByteLength, intrinsicByteOffset } from './intrinsic-bytes.ts';
 import { checkRange } from './libc-checks.ts';
@@ -46,6 +46,24 @@ export function makeFprog(program: Uint8Array, programLength: number): Uint8Arra
   struct.setUint16(0, programLength / SOCK_FILTER_SIZE, true);
   struct.setBigUint64(8, koffi.address(memory) + BigInt(SOCK_FPROG_SIZE), true);
   return memory;
+}
+
+let waitStruct: { readonly bytes: Uint8Array; readonly time: BigInt64Array } | null = null;
+
+/** A struct io_uring_getevents_arg with its struct __kernel_timespec right behind it, as in `makeFprog`. It is reused. */
+export function waitLimit(ms: number): Uint8Array {
+  waitStruct ??= makeWaitStruct();
+  waitStruct.time[0] = BigInt(Math.floor(ms / 1_000));
+  waitStruct.time[1] = BigInt((ms % 1_000) * 1_000_000);
+  return waitStruct.bytes;
+}
+
+function makeWaitStruct() {
+  const memory = new ArrayBuffer(IO_URING_GETEVENTS_ARG_SIZE + KERNEL_TIMESPEC_SIZE);
+  const bytes = new Uint8Array(memory);
+  const time = new BigInt64Array(memory, IO_URING_GETEVENTS_ARG_SIZE);
+  new DataView(memory).setBigUint64(16, koffi.address(bytes) + BigInt(IO_URING_GETEVENTS_ARG_SIZE), true);
+  return { bytes, time };
 }
 
 /** C's `buf + offset`, as a view and not as an address: the view keeps the memory alive during the call. */

@@ -13,7 +13,9 @@
 
 import {
   EINVAL,
+  IO_URING_GETEVENTS_ARG_SIZE,
   IO_URING_PARAMS_SIZE,
+  IORING_ENTER_EXT_ARG,
   MAP_POPULATE,
   MAP_SHARED,
   POLLFD_SIZE,
@@ -49,6 +51,7 @@ import {
   pointer,
   storeValueResult,
   valueResult,
+  waitLimit,
 } from './libc-memory.ts';
 
 /**
@@ -113,7 +116,8 @@ export interface Libc {
   mmap(mapping: Mapping, length: number, fd: number, offset: number): number;
   munmap(mapping: Mapping): number;
   io_uring_setup(entries: number, params: Uint8Array): number;
-  io_uring_enter(ringFd: number, toSubmit: number, minComplete: number, flags: number): number;
+  /** Waits for `maxWaitMs` at most (IORING_ENTER_EXT_ARG), and then returns -ETIME if it has submitted nothing. -1 waits without limit. */
+  io_uring_enter(ringFd: number, toSubmit: number, minComplete: number, flags: number, maxWaitMs?: number): number;
   io_uring_register(ringFd: number, operation: number, argument: Uint8Array, count: number): number;
 }
 
@@ -326,12 +330,16 @@ export const libc: Libc = {
     checkRange(params, 0, IO_URING_PARAMS_SIZE);
     return resultOrErrno(c.io_uring_setup(SYS_IO_URING_SETUP, entries, params));
   },
-  io_uring_enter(ringFd, toSubmit, minComplete, flags) {
+  io_uring_enter(ringFd, toSubmit, minComplete, flags, maxWaitMs = -1) {
     checkFd(ringFd);
     checkInteger(toSubmit, 'toSubmit');
     checkInteger(minComplete, 'minComplete');
     checkInteger(flags, 'flags');
-    return resultOrErrno(c.io_uring_enter(SYS_IO_URING_ENTER, ringFd, toSubmit, minComplete, flags, null, 0));
+    checkInteger(maxWaitMs, 'maxWaitMs');
+    const limit = maxWaitMs < 0 || minComplete === 0 ? null : waitLimit(maxWaitMs);
+    const how = limit === null ? flags : flags | IORING_ENTER_EXT_ARG;
+    const size = limit === null ? 0 : IO_URING_GETEVENTS_ARG_SIZE;
+    return resultOrErrno(c.io_uring_enter(SYS_IO_URING_ENTER, ringFd, toSubmit, minComplete, how, limit, size));
   },
   io_uring_register(ringFd, operation, argument, count) {
     checkFd(ringFd);

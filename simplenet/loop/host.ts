@@ -8,7 +8,7 @@
  * Host and `nodeHost` are public, so that a program can build a loop for bare descriptors from Epoll and `watch`. So the interface of
  * EventLoop needs no method for descriptors.
  *
- * Next: node-host.ts
+ * Next: libuv.ts
  */
 
 export interface Host {
@@ -18,15 +18,30 @@ export interface Host {
   wallNow(): number;
   /**
    * Calls `onReadable` for as long as `fd`, the descriptor of an Epoll or a bell, is readable. If it returns true, it is called once
-   * more even if `fd` is not readable: at once, or after the other work of Node's loop.
+   * more even if `fd` is not readable: at once, or after the other work of Node's loop. A host may let a loop that is a `HostingLoop`
+   * take turns by itself instead, for as long as there is traffic.
    */
-  watch(fd: number, onReadable: () => boolean): Watch;
+  watch(fd: number, onReadable: () => boolean, loop?: HostingLoop): Watch;
   /** Calls back once, not before `delayMs` have passed. It does not keep the process alive, unless `keepsAlive` is set. */
   alarm(delayMs: number, callback: () => void, keepsAlive?: boolean): Alarm;
   /** Calls back soon, after the code that runs now has returned. */
   soon(callback: () => void): void;
   /** Reports an uncaught exception. The caller goes on, so other connections are not affected. */
   raise(error: unknown): void;
+}
+
+/**
+ * An event loop that can change roles with its host: it waits in the kernel for its own descriptors, and for one of the host, its guest.
+ * One wait is then enough for both.
+ */
+export interface HostingLoop {
+  /** From now on a wait also ends when `fd` is readable. Returns false if the kernel refuses that. */
+  admitGuest(fd: number): boolean;
+  dismissGuest(): void;
+  /** Whether the last wait found the guest readable. */
+  readonly isGuestReady: boolean;
+  /** Waits for news, at most `waitMs`, and takes a turn. Does not wait if the last turn left something to do. Returns whether the turn had anything to do. */
+  waitForTurn(waitMs: number): boolean;
 }
 
 export interface Watch {

@@ -5,37 +5,29 @@
  * So Node's loop (libuv) watches one descriptor for us, beside its timers, promises, fs and fetch, and they do not delay each
  * other. A turn starts in two steps, and neither calls JavaScript at a moment when it must not run:
  *
- *     libuv finds the descriptor readable   C      libuv's own uv_handle_set_data(handle, status) leaves a mark in the handle
+ *     libuv finds the descriptor readable   C      it leaves a mark (libuv.ts)
  *     Node runs its immediates              JS     `#round` looks at the mark, and takes a turn if there is one
- *
- * koffi.node.poll creates that watch (uv_poll), and would call a JavaScript function directly. We replace that callback by the C
- * function as soon as the watch exists, because it has three faults:
- * - koffi calls it without a callback scope. A microtask queued there runs right after the callback on Node 20 to 24, but some
- *   2,800 callbacks later on Node 26. Until then the descriptor stays readable, and a request costs 1.5 ms of CPU.
- * - In a worker that is being terminated no JavaScript must run. koffi calls it all the same, and V8 aborts the whole process.
- * - It is not cheaper: without it a single request took 2 to 7 % less CPU, and with 64 connections there was no difference.
  *
  * The immediate is `unref`ed: it does not keep the process alive, and does not stop libuv from sleeping. Node runs it at the end of
  * each round of libuv's loop, whatever ended the sleep.
  *
- * koffi.node.poll has more traps, so no other file uses it:
- * - The handle closes without notice when it is garbage-collected, so we keep a reference.
- * - Using a closed handle crashes the process, so every method checks first.
- * - A second watch on one descriptor aborts the process, and so does a watch on a regular file. Only epoll descriptors and bells
- *   come here, each once.
+ * While there is traffic, the two loops change roles. libuv stops watching our descriptor, and our loop watches libuv's: it has one, which is
+ * readable while libuv has an event. So one system call waits for both, and a lone request costs three calls on epoll instead of
+ * five. `#host` takes one turn after the other, and returns to libuv when its descriptor is readable or its next timer is due:
+ *
+ *     #round -> #host: +-> waits for news of either loop, takes a turn
+ *                      |   runs what process.nextTick and promises have queued, as Node does after each callback
+ *                      +-- nothing for libuv to do?  otherwise it returns, libuv goes round once, and `#round` calls it again
+ *
+ * One loop in each thread can be in that role, as only one wait at a time is possible. Others are hosted meanwhile.
  *
  * Next: active-clock.ts
  */
 
 import { clearImmediate, setImmediate } from 'node:timers';
-import { koffi } from '../kernel/ffi.ts';
 import { SystemError } from '../kernel/system-error.ts';
-import { thisLoop } from '../kernel/this-thread.ts';
-import type { Alarm, Host, Watch } from './host.ts';
-
-type PollHandle = ReturnType<typeof koffi.node.poll>;
-
-const watches = new Map<number, NodeWatch>();
+import type { Alarm, Host, HostingLoop, Watch } from './host.ts';
+import { DescriptorWatch, NodeLoop, runQueued } from './libuv.ts';
 
 /** `settled.then` is the cheapest way to queue a microtask: queueMicrotask makes an async resource each time. */
 const settled = Promise.resolve();
@@ -52,43 +44,15 @@ const MAX_TURNS = 4;
 /** And for how long they may: Node's timers wait for all of them. */
 const MAX_TURNS_MS = 5;
 
-/** uv.h: the types of handles, events and errors. */
-const UV_POLL = 8;
-const UV_READABLE = 1;
+/** A pause of this length ends the traffic. */
+const IDLE_MS = 20;
 
-/** The value of a mark until libuv sets it. A status is never positive. */
-const NO_NEWS = 1;
+/** The loops change roles in this turn of the traffic. To change there and back costs four system calls. */
+const TURNS_BEFORE_HOSTING = 8;
 
-const symbols = koffi.load(null);
-const uv = {
-  walk: symbols.func('uv_walk', 'void', ['void *', koffi.pointer(koffi.proto('void', ['void *', 'void *'])), 'void *']),
-  handleType: symbols.func('uv_handle_get_type', 'int', ['void *']),
-  fileno: symbols.func('uv_fileno', 'int', ['void *', 'void *']),
-  pollStart: symbols.func('uv_poll_start', 'int', ['void *', 'int', 'void *']),
-  /** Its arguments are (handle, data). libuv calls it as a uv_poll_cb, with (handle, status, events), so `data` becomes the status. */
-  setData: symbols.symbol('uv_handle_set_data'),
-};
-
-/** Finds the handle that koffi has made for a descriptor. */
-function handleOf(fd: number): unknown {
-  let found: unknown;
-  const fileno = new Int32Array(1);
-  const look = (handle: unknown) => {
-    if (uv.handleType(handle) === UV_POLL && uv.fileno(handle, fileno) === 0 && fileno[0] === fd) found = handle;
-  };
-  uv.walk(thisLoop(), look, null);
-  return found;
-}
-
-/** Replaces koffi's callback: from now on libuv leaves a mark and calls no JavaScript. Returns a view of the mark. */
-function markInstead(fd: number): Int32Array {
-  const handle = handleOf(fd);
-  // `data` is the first field of every handle. koffi keeps a pointer for its callback there, which is not called any more.
-  const mark = new Int32Array(koffi.view(handle, Int32Array.BYTES_PER_ELEMENT));
-  mark[0] = NO_NEWS;
-  uv.pollStart(handle, UV_READABLE, uv.setData);
-  return mark;
-}
+/** Node's loop in this thread, and the watch that waits for it at the moment. */
+const nodeLoop = new NodeLoop();
+let hosting: NodeWatch | null = null;
 
 /**
  * Sleeps until the mark has news or `turnSoon` was called, and then takes turns:
@@ -97,47 +61,59 @@ function markInstead(fd: number): Int32Array {
  *       ^                                             |    ^
  *       |                                             |    +--- it returns true, fewer than MAX_TURNS in a row: a microtask
  *       +--- Node's loop goes round once, `#round` <--+ --- it returns true, and others have waited long enough: `turnSoon`
+ *
+ * After TURNS_BEFORE_HOSTING turns without a pause of IDLE_MS it hosts Node's loop, until there is such a pause.
  */
 class NodeWatch implements Watch {
-  readonly #fd: number;
   readonly #onReadable: () => boolean;
-  readonly #mark: Int32Array;
-  /** Null after `close`. */
-  #handle: PollHandle | null;
+  readonly #descriptor: DescriptorWatch;
+  /** Null if the loop cannot host another. */
+  #loop: HostingLoop | null;
   /** Runs at the end of the next round of libuv's loop. */
   #next: NodeJS.Immediate;
   /** The next round takes a turn, whatever the mark says. */
   #isTurnWanted = false;
+  #isClosed = false;
+  #isKeepingAlive = true;
   #turnsInRow = 0;
   #rowStartedAt = 0;
+  /** The turns of the present traffic before the loops changed roles, and when the last news came. */
+  #turnsOfTraffic = 0;
+  #lastNewsAt = 0;
+  /** While the roles are changed, the stopped watch does not keep the process alive. */
+  #keepAlive: NodeJS.Timeout | null = null;
 
-  constructor(fd: number, onReadable: () => boolean) {
-    if (watches.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
-    this.#fd = fd;
+  constructor(fd: number, onReadable: () => boolean, loop: HostingLoop | null) {
+    this.#descriptor = new DescriptorWatch(fd);
     this.#onReadable = onReadable;
-    this.#handle = koffi.node.poll(fd, { readable: true }, () => {});
-    this.#mark = markInstead(fd);
+    this.#loop = runQueued === undefined ? null : loop;
     this.#next = setImmediate(this.#round).unref();
-    watches.set(fd, this);
   }
 
   readonly #round = (): void => {
     this.#next = setImmediate(this.#round).unref(); // first, so that it does not inherit the async context of the turn
-    const status = this.#mark[0] as number;
-    if (status === NO_NEWS && !this.#isTurnWanted) return;
-    this.#mark[0] = NO_NEWS;
+    if (hosting === this) {
+      this.#host(this.#loop as HostingLoop);
+      return;
+    }
+    const status = this.#descriptor.takeMark();
+    if (status === null && !this.#isTurnWanted) return;
     this.#isTurnWanted = false;
-    if (status < 0) {
+    if (status !== null && status < 0) {
       nodeHost.raise(new SystemError('uv_poll', status));
       return;
     }
-    this.#turnsInRow = 0;
     this.#rowStartedAt = performance.now();
+    if (status !== null && this.#startHosting()) {
+      this.#host(this.#loop as HostingLoop);
+      return;
+    }
+    this.#turnsInRow = 0;
     this.#takeTurn();
   };
 
   readonly #takeTurn = (): void => {
-    if (this.#handle === null) return;
+    if (this.#isClosed) return;
     try {
       if (!this.#onReadable()) return;
     } catch (error) {
@@ -149,33 +125,87 @@ class NodeWatch implements Watch {
     else this.turnSoon();
   };
 
+  /** Changes the roles, if there has been traffic for long enough. Returns whether they are changed. */
+  #startHosting(): boolean {
+    const isTraffic = this.#rowStartedAt - this.#lastNewsAt < IDLE_MS;
+    this.#lastNewsAt = this.#rowStartedAt;
+    this.#turnsOfTraffic = isTraffic ? this.#turnsOfTraffic + 1 : 1;
+    if (this.#turnsOfTraffic < TURNS_BEFORE_HOSTING || this.#loop === null) return false;
+    if (hosting !== null || !this.#isKeepingAlive) return false;
+    this.#descriptor.stop(); // first: two epoll descriptors cannot watch each other
+    if (!this.#loop.admitGuest(nodeLoop.fd)) {
+      this.#loop = null;
+      this.#descriptor.start();
+      return false;
+    }
+    this.#keepAlive = setTimeout(() => {}, MAX_TIMER_MS);
+    hosting = this;
+    return true;
+  }
+
+  #stopHosting(): void {
+    if (hosting !== this) return;
+    hosting = null;
+    this.#loop?.dismissGuest();
+    this.#descriptor.start();
+    if (this.#keepAlive !== null) clearTimeout(this.#keepAlive);
+    this.turnSoon(); // for news since the last wait
+  }
+
+  /** Takes turns, and waits between them, until libuv has something to do. */
+  #host(loop: HostingLoop): void {
+    try {
+      while (this.#hostTurn(loop)) {}
+    } finally {
+      if (hosting === this) this.#next.ref(); // libuv polls, and does not sleep
+    }
+  }
+
+  /** Returns whether libuv has nothing to do, so another turn can follow. */
+  #hostTurn(loop: HostingLoop): boolean {
+    const sleepMs = nodeLoop.sleepMs();
+    const waitMs = this.#isTurnWanted ? 0 : sleepMs < 0 ? IDLE_MS : Math.min(sleepMs, IDLE_MS);
+    this.#isTurnWanted = false;
+    try {
+      if (loop.waitForTurn(waitMs)) this.#lastNewsAt = performance.now();
+      else if (performance.now() - this.#lastNewsAt >= IDLE_MS) this.#stopHosting();
+    } catch (error) {
+      nodeHost.raise(error);
+    }
+    runQueued?.();
+    return sleepMs !== 0 && hosting === this && !loop.isGuestReady;
+  }
+
   turnSoon(): void {
-    if (this.#handle === null) return;
+    if (this.#isClosed) return;
     this.#isTurnWanted = true;
-    this.#next.ref(); // libuv polls, and does not sleep
+    if (hosting !== this) this.#next.ref(); // libuv polls, and does not sleep
   }
 
   ref(): void {
-    this.#handle?.ref();
+    this.#isKeepingAlive = true;
+    if (!this.#isClosed) this.#descriptor.ref();
   }
 
   unref(): void {
-    this.#handle?.unref();
+    this.#isKeepingAlive = false;
+    if (!this.#isClosed) this.#descriptor.unref();
+    this.#stopHosting(); // it keeps the process alive
   }
 
   close(): void {
-    if (this.#handle === null) return;
+    if (this.#isClosed) return;
+    this.#stopHosting();
+    this.#isClosed = true;
     clearImmediate(this.#next);
-    this.#handle.close();
-    this.#handle = null;
-    watches.delete(this.#fd);
+    this.#descriptor.close();
   }
 }
 
 export const nodeHost: Host = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
-  watch: (fd, onReadable) => new NodeWatch(fd, onReadable),
+  watch: (fd, onReadable, loop) => new NodeWatch(fd, onReadable, loop ?? null),
   alarm(delayMs, callback, keepsAlive = false): Alarm {
     const startedAt = performance.now();
     const ring = () => {

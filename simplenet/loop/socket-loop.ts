@@ -28,7 +28,7 @@ import type {
   UdpHandler,
   UdpPort,
 } from './event-loop.ts';
-import type { Alarm, Host, Watch } from './host.ts';
+import type { Alarm, Host, HostingLoop, Watch } from './host.ts';
 import type { LoopLimits } from './loop-limits.ts';
 import type { ListenerSetup, LoopContext, Member, Resting } from './member.ts';
 import { LoopSetbacks } from './setbacks.ts';
@@ -51,7 +51,7 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
-export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext, TurnOwner {
+export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext, TurnOwner, HostingLoop {
   readonly host: Host;
   readonly turn: Turn;
   readonly deadlines: Deadlines;
@@ -114,6 +114,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   /** How many members with news one turn can deliver to. */
   protected abstract readonly membersPerLook: number;
   abstract afterSettle(): void;
+  abstract admitGuest(fd: number): boolean;
+  abstract dismissGuest(): void;
+  abstract readonly isGuestReady: boolean;
+  abstract waitForTurn(waitMs: number): boolean;
   /** Frees what the loop itself has. The loop is closed, and its last member has left it. */
   protected abstract dispose(): void;
   /** The kernel refuses the loop. Takes back or keeps what the kernel may still use, before the members end. */
@@ -246,7 +250,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected watch(fd: number, onReadable: () => boolean): void {
     this.#watchedFd = fd;
     this.#onReadable = onReadable;
-    this.#watch = this.host.watch(fd, onReadable);
+    this.#watch = this.host.watch(fd, onReadable, this);
     this.#watch.unref();
   }
 
