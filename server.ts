@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Router, type Server, serve } from './http/index.ts';
-import { type Backend, trace } from './simplenet/index.ts';
+import { type Backend, backendAdvice, trace } from './simplenet/index.ts';
 
 const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
@@ -119,6 +119,8 @@ function main(): void {
   curl ${server.url}/hello/world
   curl -T package.json ${server.url}/upload
   curl -N ${server.url}/slow`);
+  const advice = backendAdvice(backend);
+  if (advice !== null) console.log(`\n${advice}`);
 }
 
 try {

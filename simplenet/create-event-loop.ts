@@ -4,7 +4,7 @@
  * There are two loops, and they behave alike: EpollLoop runs on every Linux; UringLoop needs io_uring, which many containers
  * forbid. Each loop has its own descriptors and buffers. One per thread is enough; more do no harm.
  *
- * Next: index.ts
+ * Next: backend-advice.ts
  */
 
 import { readFileSync } from 'node:fs';

@@ -10,6 +10,7 @@
  * Next: ../http/grammar.ts
  */
 
+export { backendAdvice } from './backend-advice.ts';
 export { type Backend, createEventLoop, type EventLoopOptions } from './create-event-loop.ts';
 export { Epoll } from './epoll/epoll.ts';
 export { IoUring, type IoUringOptions } from './io-uring/io-uring.ts';

@@ -25,7 +25,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/epoll': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/io-uring': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
+  'simplenet/backend-advice.ts': [
+    'simplenet/create-event-loop.ts',
+    'simplenet/epoll',
+    'simplenet/io-uring',
+    'simplenet/kernel',
+  ],
   [SOCKETS_DOOR]: [
+    'simplenet/backend-advice.ts',
     'simplenet/create-event-loop.ts',
     'simplenet/epoll',
     'simplenet/io-uring',

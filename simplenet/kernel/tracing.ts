@@ -42,6 +42,10 @@ export function trace(options: TraceOptions = {}): () => void {
   };
 }
 
+export function isTraced(table: Libc): boolean {
+  return writersOf.has(table);
+}
+
 function startTracing(table: Libc): Set<LineWriter> {
   const writers = new Set<LineWriter>();
   writersOf.set(table, writers);
