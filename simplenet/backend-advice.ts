@@ -17,17 +17,21 @@ import { isTraced } from './kernel/tracing.ts';
 /** From this price on, io_uring is clearly cheaper for many connections. */
 const DEAR_US = 0.5;
 
+interface Clock {
+  now(): number;
+}
+
 const CALLS = 100;
 const BATCHES = 9;
 
 /** The price of a cheap system call in microseconds: an epoll_wait(2) that finds nothing. Takes a millisecond or two. */
-export function priceOfSystemCall(libc: Libc = processLibc, now = () => performance.now()): number {
+export function priceOfSystemCall(libc: Libc = processLibc, clock: Clock = performance): number {
   const epoll = new Epoll({ libc, maxEvents: 1 });
   let leastMs = Number.POSITIVE_INFINITY;
   for (let batch = 0; batch < BATCHES; batch++) {
-    const startedAt = now();
+    const startedAt = clock.now();
     for (let i = 0; i < CALLS; i++) epoll.wait(0);
-    leastMs = Math.min(leastMs, now() - startedAt); // whatever else runs can only add to it
+    leastMs = Math.min(leastMs, clock.now() - startedAt); // whatever else runs can only add to it
   }
   epoll.close();
   return (leastMs * 1_000) / CALLS;
@@ -44,13 +48,9 @@ function isUringAllowed(libc: Libc): boolean {
 }
 
 /** One sentence if the other event loop would be cheaper here, or null. */
-export function backendAdvice(
-  backend: Backend,
-  libc: Libc = processLibc,
-  now = () => performance.now(),
-): string | null {
+export function backendAdvice(backend: Backend, libc: Libc = processLibc, clock: Clock = performance): string | null {
   if (isTraced(libc)) return null; // the calls would be written, and cost what writing costs
-  const priceUs = priceOfSystemCall(libc, now);
+  const priceUs = priceOfSystemCall(libc, clock);
   const price = `A system call costs ${priceUs.toFixed(1)} us here`;
   if (backend === 'io_uring') {
     return priceUs < DEAR_US ? `${price}: with few connections, the epoll backend would be cheaper.` : null;

@@ -87,7 +87,6 @@ export class Outgoing implements ResponseOutput {
   }
 
   chunk(bytes: Uint8Array): void {
-    if (this.isClosed) return;
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);
   }

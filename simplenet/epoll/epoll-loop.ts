@@ -144,12 +144,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   }
 
   override admitGuest(fd: number): boolean {
-    try {
-      this.epoll.add(fd, EPOLLIN);
-    } catch (error) {
-      if (error instanceof SystemError) return false;
-      throw error;
-    }
+    if (!this.epoll.tryAdd(fd, EPOLLIN)) return false;
     this.#guestFd = fd;
     return true;
   }

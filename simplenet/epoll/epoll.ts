@@ -49,6 +49,11 @@ export class Epoll extends Descriptor {
     this.#control(EPOLL_CTL_ADD, fd, events);
   }
 
+  /** As `add`, but returns false if the kernel refuses. */
+  tryAdd(fd: number, events: number): boolean {
+    return this.#tryControl(EPOLL_CTL_ADD, fd, events) === 0;
+  }
+
   modify(fd: number, events: number): void {
     this.#control(EPOLL_CTL_MOD, fd, events);
   }

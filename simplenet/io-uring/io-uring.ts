@@ -24,6 +24,7 @@ import { isMainThread } from 'node:worker_threads';
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
+  EINTR,
   EINVAL,
   ETIME,
   IO_URING_OP_SUPPORTED,
@@ -114,8 +115,10 @@ const openRings = new Set<IoUring>();
 process.once('exit', () => {
   for (const ring of openRings) {
     ring.onExit?.();
-    /* c8 ignore next -- tap measures no coverage in workers; socket-loop.test.ts ends them. */
-    if (!isMainThread) ring.close();
+    if (isMainThread) continue;
+    /* c8 ignore next 2 -- tap measures no coverage in workers; socket-loop.test.ts ends them. */
+    ring.onThreadEnd?.();
+    ring.close();
   }
 });
 
@@ -130,6 +133,8 @@ export class IoUring extends Descriptor {
 
   /** Called when the process or the worker is about to end, if the ring is still open. */
   onExit: (() => void) | null = null;
+  /** Called before the ring is closed because its worker ends. */
+  onThreadEnd: (() => void) | null = null;
 
   readonly #mappings: Mapping[] = [];
   readonly #bellCount = Buffer.alloc(EVENT_COUNT_SIZE);
@@ -263,8 +268,8 @@ export class IoUring extends Descriptor {
   }
 
   /**
-   * As `submit`, but returns 0 or -errno, and waits for `maxWaitMs` at most; -1 is without limit. Requests that the kernel has not taken
-   * stay, and the next call hands them over.
+   * As `submit`, but returns 0 or -errno, and waits for `maxWaitMs` at most; -1 is without limit. A signal ends the wait. Requests that the
+   * kernel has not taken stay, and the next call hands them over.
    */
   trySubmit(minComplete = 0, maxWaitMs = -1): number {
     if (this.isClosed) return 0;
@@ -276,7 +281,8 @@ export class IoUring extends Descriptor {
       const result = this.libc.io_uring_enter(this.fd, count, minComplete, IORING_ENTER_GETEVENTS, maxWaitMs);
       this.#submitted = Atomics.load(this.#ring, this.#submissionHeadAt);
       this.#refill();
-      if (result < 0) return result === -ETIME ? 0 : result;
+      if (minComplete > 0 && (result === -ETIME || result === -EINTR)) return 0;
+      if (result < 0) return result;
       // Submissions that did not fit are in the ring now. Goes on for as long as the kernel takes some.
       if (this.unsubmitted === 0 || this.unsubmitted === before || before <= this.#submissionMask + 1) return 0;
     }

@@ -48,21 +48,25 @@ export function makeFprog(program: Uint8Array, programLength: number): Uint8Arra
   return memory;
 }
 
-let waitStruct: { readonly bytes: Uint8Array; readonly time: BigInt64Array } | null = null;
+/** Where the address `ts` lies in struct io_uring_getevents_arg. */
+const TS_OFFSET = 16;
 
-/** A struct io_uring_getevents_arg with its struct __kernel_timespec right behind it, as in `makeFprog`. It is reused. */
+let waitStruct: { readonly bytes: Uint8Array; readonly time: Uint32Array } | null = null;
+
+/** A struct io_uring_getevents_arg with its struct __kernel_timespec right behind it, as in `makeFprog`. The next call changes it. */
 export function waitLimit(ms: number): Uint8Array {
   waitStruct ??= makeWaitStruct();
-  waitStruct.time[0] = BigInt(Math.floor(ms / 1_000));
-  waitStruct.time[1] = BigInt((ms % 1_000) * 1_000_000);
-  return waitStruct.bytes;
+  const { bytes, time } = waitStruct;
+  time[0] = Math.floor(ms / 1_000); // the lower halves of two 64-bit numbers
+  time[2] = (ms % 1_000) * 1_000_000;
+  return bytes;
 }
 
 function makeWaitStruct() {
   const memory = new ArrayBuffer(IO_URING_GETEVENTS_ARG_SIZE + KERNEL_TIMESPEC_SIZE);
   const bytes = new Uint8Array(memory);
-  const time = new BigInt64Array(memory, IO_URING_GETEVENTS_ARG_SIZE);
-  new DataView(memory).setBigUint64(16, koffi.address(bytes) + BigInt(IO_URING_GETEVENTS_ARG_SIZE), true);
+  const time = new Uint32Array(memory, IO_URING_GETEVENTS_ARG_SIZE);
+  new DataView(memory).setBigUint64(TS_OFFSET, koffi.address(bytes) + BigInt(IO_URING_GETEVENTS_ARG_SIZE), true);
   return { bytes, time };
 }
 

@@ -100,14 +100,19 @@ export const formatters: Formatters = {
   ],
   munmap: () => ['{memory}'],
   io_uring_setup: ([entries]) => [entries, '{params}'],
-  io_uring_enter: ([fd, submitted, least, how]) => [
-    fd,
-    submitted,
-    least,
-    flags(how, ['IORING_ENTER_GETEVENTS']),
-    'NULL',
-    0,
-  ],
+  io_uring_enter: ([fd, submitted, least, how, maxWaitMs = -1]) => {
+    const isLimited = maxWaitMs >= 0 && least > 0;
+    const names = flags(how, ['IORING_ENTER_GETEVENTS']);
+    if (!isLimited) return [fd, submitted, least, names, 'NULL', 0];
+    return [
+      fd,
+      submitted,
+      least,
+      `${names}|IORING_ENTER_EXT_ARG`,
+      `{ts=${maxWaitMs} ms}`,
+      abi.IO_URING_GETEVENTS_ARG_SIZE,
+    ];
+  },
   io_uring_register: ([fd, operation, , count]) => [fd, symbol(operation, 'IORING_REGISTER_'), '{argument}', count],
 };
 

@@ -11,7 +11,7 @@
  *
  * koffi.node.poll has more traps, so no other file uses it:
  * - The handle closes without notice when it is garbage-collected, so we keep a reference.
- * - Using a closed handle crashes the process, so every method checks first.
+ * - Using a closed handle crashes the process, so node-host.ts checks first.
  * - A second watch on one descriptor aborts the process, and so does a watch on a regular file. Only epoll descriptors and bells
  *   come here, each once.
  *
@@ -63,7 +63,6 @@ export class DescriptorWatch {
   /** koffi's reference to the handle, and the handle itself (uv_poll_t). */
   readonly #reference: PollHandle;
   readonly #handle: unknown;
-  #isClosed = false;
 
   constructor(fd: number) {
     if (watched.has(fd)) throw new Error(`descriptor ${fd} is being watched already`);
@@ -77,7 +76,7 @@ export class DescriptorWatch {
     watched.add(fd);
   }
 
-  /** Takes the mark away. Returns whether there was one. Throws -errno, if libuv could not watch the descriptor */
+  /** Takes the mark away. Returns null if there was none, 0 if the descriptor is readable, and -errno if libuv cannot watch it. */
   takeMark(): number | null {
     const status = this.#mark[0] as number;
     if (status === NO_NEWS) return null;
@@ -87,25 +86,24 @@ export class DescriptorWatch {
 
   /** From now on libuv leaves marks. */
   start(): void {
-    if (!this.#isClosed) uv.pollStart(this.#handle, UV_READABLE, uv.setData);
+    uv.pollStart(this.#handle, UV_READABLE, uv.setData);
   }
 
   /** No mark follows until `start`. A stopped watch does not keep the process alive. */
   stop(): void {
-    if (!this.#isClosed) uv.pollStop(this.#handle);
+    uv.pollStop(this.#handle);
   }
 
   ref(): void {
-    if (!this.#isClosed) this.#reference.ref();
+    this.#reference.ref();
   }
 
   unref(): void {
-    if (!this.#isClosed) this.#reference.unref();
+    this.#reference.unref();
   }
 
+  /** No other method may be called afterwards: using a closed handle crashes the process. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
     this.#reference.close();
     watched.delete(this.#fd);
   }
@@ -117,7 +115,7 @@ export class NodeLoop {
   /** It is readable while libuv has an event to deliver. */
   readonly fd = uv.backendFd(this.#loop);
 
-  /** How long libuv would sleep now if it got no event. 0: something else is to be done. -1: without limit. */
+  /** How long libuv would sleep now if it got no event: until its next timer. 0: something else is to be done. -1: it has no timer. */
   sleepMs(): number {
     uv.updateTime(this.#loop);
     return uv.backendTimeout(this.#loop);

@@ -67,8 +67,8 @@ let hosting: NodeWatch | null = null;
 class NodeWatch implements Watch {
   readonly #onReadable: () => boolean;
   readonly #descriptor: DescriptorWatch;
-  /** Null if the loop cannot host another. */
-  #loop: HostingLoop | null;
+  /** Undefined if the loop cannot host another. */
+  #loop: HostingLoop | undefined;
   /** Runs at the end of the next round of libuv's loop. */
   #next: NodeJS.Immediate;
   /** The next round takes a turn, whatever the mark says. */
@@ -80,13 +80,13 @@ class NodeWatch implements Watch {
   /** The turns of the present traffic before the loops changed roles, and when the last news came. */
   #turnsOfTraffic = 0;
   #lastNewsAt = 0;
-  /** While the roles are changed, the stopped watch does not keep the process alive. */
-  #keepAlive: NodeJS.Timeout | null = null;
+  /** While the roles are changed, the stopped watch does not keep the process alive. So libuv always has a timer then. */
+  #keepAlive: NodeJS.Timeout | undefined;
 
-  constructor(fd: number, onReadable: () => boolean, loop: HostingLoop | null) {
+  constructor(fd: number, onReadable: () => boolean, loop: HostingLoop | undefined) {
     this.#descriptor = new DescriptorWatch(fd);
     this.#onReadable = onReadable;
-    this.#loop = runQueued === undefined ? null : loop;
+    this.#loop = runQueued && loop;
     this.#next = setImmediate(this.#round).unref();
   }
 
@@ -130,11 +130,11 @@ class NodeWatch implements Watch {
     const isTraffic = this.#rowStartedAt - this.#lastNewsAt < IDLE_MS;
     this.#lastNewsAt = this.#rowStartedAt;
     this.#turnsOfTraffic = isTraffic ? this.#turnsOfTraffic + 1 : 1;
-    if (this.#turnsOfTraffic < TURNS_BEFORE_HOSTING || this.#loop === null) return false;
+    if (this.#turnsOfTraffic < TURNS_BEFORE_HOSTING || this.#loop === undefined) return false;
     if (hosting !== null || !this.#isKeepingAlive) return false;
     this.#descriptor.stop(); // first: two epoll descriptors cannot watch each other
     if (!this.#loop.admitGuest(nodeLoop.fd)) {
-      this.#loop = null;
+      this.#loop = undefined;
       this.#descriptor.start();
       return false;
     }
@@ -148,7 +148,7 @@ class NodeWatch implements Watch {
     hosting = null;
     this.#loop?.dismissGuest();
     this.#descriptor.start();
-    if (this.#keepAlive !== null) clearTimeout(this.#keepAlive);
+    clearTimeout(this.#keepAlive);
     this.turnSoon(); // for news since the last wait
   }
 
@@ -164,15 +164,11 @@ class NodeWatch implements Watch {
   /** Returns whether libuv has nothing to do, so another turn can follow. */
   #hostTurn(loop: HostingLoop): boolean {
     const sleepMs = nodeLoop.sleepMs();
-    const waitMs = this.#isTurnWanted ? 0 : sleepMs < 0 ? IDLE_MS : Math.min(sleepMs, IDLE_MS);
+    const waitMs = this.#isTurnWanted ? 0 : Math.min(sleepMs, IDLE_MS);
     this.#isTurnWanted = false;
-    try {
-      if (loop.waitForTurn(waitMs)) this.#lastNewsAt = performance.now();
-      else if (performance.now() - this.#lastNewsAt >= IDLE_MS) this.#stopHosting();
-    } catch (error) {
-      nodeHost.raise(error);
-    }
-    runQueued?.();
+    if (loop.waitForTurn(waitMs)) this.#lastNewsAt = performance.now();
+    else if (performance.now() - this.#lastNewsAt >= IDLE_MS) this.#stopHosting();
+    (runQueued as () => void)();
     return sleepMs !== 0 && hosting === this && !loop.isGuestReady;
   }
 
@@ -205,7 +201,7 @@ class NodeWatch implements Watch {
 export const nodeHost: Host = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
-  watch: (fd, onReadable, loop) => new NodeWatch(fd, onReadable, loop ?? null),
+  watch: (fd, onReadable, loop) => new NodeWatch(fd, onReadable, loop),
   alarm(delayMs, callback, keepsAlive = false): Alarm {
     const startedAt = performance.now();
     const ring = () => {

@@ -254,6 +254,13 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     this.#watch.unref();
   }
 
+  /* c8 ignore start -- tap measures no coverage in workers; uring-loop.test.ts ends them. */
+  /** The host calls the loop no more. */
+  protected stopWatching(): void {
+    this.#watch?.close();
+  }
+  /* c8 ignore stop */
+
   protected get isPausing(): boolean {
     return this.#pause !== null;
   }

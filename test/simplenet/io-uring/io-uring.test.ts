@@ -21,9 +21,11 @@ import {
   EPERM,
   EPOLLIN,
   EPOLLOUT,
+  ETIME,
   IORING_REGISTER_PROBE,
 } from '../../../simplenet/kernel/abi.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
+import { waitLimit } from '../../../simplenet/kernel/libc-memory.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { noUring } from '../../support/backends.ts';
 import { connectedPair } from '../../support/connected-pair.ts';
@@ -141,6 +143,36 @@ test('requests that wait for room keep their addresses', { skip }, async (t) => 
   for (let at = 0; at < 30; at += 3) t.same(nextOf(ring, ours.fd), [at, 3]);
   const room = Buffer.alloc(40);
   t.equal(room.toString('latin1', 0, theirs.read(room)), bytes.toString());
+});
+
+test('a wait ends after its time, and when a signal interrupts it: neither is an error', { skip }, async (t) => {
+  const table = { ...libc };
+  const ring = open(t, { libc: table });
+  const startedAt = performance.now();
+  t.equal(ring.trySubmit(1, 30), 0);
+  t.ok(performance.now() - startedAt >= 29);
+  const { ours, theirs } = connectedPair(t);
+  ring.poll(ours.fd, 1, EPOLLIN);
+  ring.poll(theirs.fd, 2, EPOLLOUT);
+  t.equal(ring.trySubmit(1, 600_000), 0, 'or when there is a completion');
+  t.same(next(ring), [2, EPOLLOUT]);
+  for (const result of [-EINTR, -ETIME]) {
+    table.io_uring_enter = () => result;
+    t.equal(ring.trySubmit(1, 30), 0);
+    t.equal(ring.trySubmit(), result, 'without a wait it is one');
+  }
+  table.io_uring_enter = libc.io_uring_enter;
+});
+
+test('the time is a struct __kernel_timespec', async (t) => {
+  const timeOf = (ms: number) => {
+    const { buffer } = waitLimit(ms);
+    const struct = new DataView(buffer);
+    return [struct.getBigInt64(24, true), struct.getBigInt64(32, true)];
+  };
+  t.same(timeOf(20), [0n, 20_000_000n]);
+  t.same(timeOf(2_999), [2n, 999_000_000n]);
+  t.same(timeOf(0), [0n, 0n]);
 });
 
 test('a ring that is closed takes nothing, and does not fail', { skip }, async (t) => {

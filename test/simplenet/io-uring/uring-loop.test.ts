@@ -17,6 +17,7 @@ import { nodeHost } from '../../../simplenet/loop/node-host.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { Random } from '../../simulation/random.ts';
 import { noUring } from '../../support/backends.ts';
+import { LIBRARY, runProgram } from '../../support/child-program.ts';
 import { CountingLibc } from '../../support/counting-libc.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
 import { mistakes, POISON, poison } from '../../support/poison.ts';
@@ -314,4 +315,20 @@ test('the budget of system calls: two for a message, however many connections th
   t.equal(peers[0]?.tryRead(room, 0, 10), -EAGAIN);
   for (const peer of peers) peer.close();
   await closed(loop);
+});
+
+test('a worker that ends right after it has made a loop does not affect the process', { skip }, async (t) => {
+  const child = runProgram(
+    `import { Worker } from 'node:worker_threads';
+     const source = \`import('${new URL('index.js', LIBRARY).href}').then(({ createEventLoop }) => {
+       createEventLoop({ backend: 'io_uring' }).listen({ address: '127.0.0.1', port: 0 }, () => ({ onData: () => {} }));
+       process.exit();
+     })\`;
+     for (let i = 0; i < 3; i++) {
+       const worker = new Worker(source, { eval: true, execArgv: [] });
+       await new Promise((resolve) => worker.once('exit', resolve));
+     }
+     console.log('alive');`,
+  );
+  t.same([child.status, child.signal, child.stdout], [0, null, 'alive\n'], child.stderr);
 });

@@ -94,6 +94,8 @@ const expressions: Readonly<Record<string, string>> = {
   IO_URING_PROBE_OP_SIZE: 'sizeof(struct io_uring_probe_op)',
   IO_URING_BUF_REG_SIZE: 'sizeof(struct io_uring_buf_reg)',
   IO_URING_BUF_SIZE: 'sizeof(struct io_uring_buf)',
+  IO_URING_GETEVENTS_ARG_SIZE: 'sizeof(struct io_uring_getevents_arg)',
+  KERNEL_TIMESPEC_SIZE: 'sizeof(struct __kernel_timespec)',
   SYS_IO_URING_SETUP: 'SYS_io_uring_setup',
   SYS_IO_URING_ENTER: 'SYS_io_uring_enter',
   SYS_IO_URING_REGISTER: 'SYS_io_uring_register',

@@ -310,6 +310,12 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
       2,
       'io_uring_enter(7, 2, 0, IORING_ENTER_GETEVENTS, NULL, 0) = 2',
     ),
+    row(
+      'io_uring_enter',
+      [7, 0, 1, abi.IORING_ENTER_GETEVENTS, 20],
+      -abi.ETIME,
+      'io_uring_enter(7, 0, 1, IORING_ENTER_GETEVENTS|IORING_ENTER_EXT_ARG, {ts=20 ms}, 24) = -1 ETIME (error 62)',
+    ),
   ],
   io_uring_register: [
     row(
