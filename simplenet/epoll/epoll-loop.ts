@@ -14,7 +14,7 @@ import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../lo
 import type { Host } from '../loop/host.ts';
 import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
 import type { ListenerSetup } from '../loop/member.ts';
-import { closingOnError, handlerToCome, SocketLoop } from '../loop/socket-loop.ts';
+import { closingOnError, handlerToCome, NO_GUEST, SocketLoop } from '../loop/socket-loop.ts';
 import { SocketUdpPort } from '../loop/socket-udp-port.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { Socket } from '../sockets/socket.ts';
@@ -42,9 +42,6 @@ process.once('exit', () => {
   for (const loop of openLoops) loop.flushLast();
 });
 
-/** The number of no descriptor. */
-const NO_FD = -1;
-
 /** A turn with at least this many events is followed by another: during it, new events have probably come. */
 const EVENTS_FOR_ANOTHER_TURN = 4;
 
@@ -62,8 +59,6 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   /** A turn has left something to do, for which no event will come. */
   #isMoreToDo = false;
-  #guestFd = NO_FD;
-  #isGuestReady = false;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
@@ -139,25 +134,21 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   // For the host.
 
-  override get isGuestReady(): boolean {
-    return this.#isGuestReady;
-  }
-
   override admitGuest(fd: number): boolean {
     if (!this.epoll.tryAdd(fd, EPOLLIN)) return false;
-    this.#guestFd = fd;
+    this.guestFd = fd;
     return true;
   }
 
   override dismissGuest(): void {
-    this.epoll.forget(this.#guestFd);
-    this.#guestFd = NO_FD;
+    this.epoll.forget(this.guestFd);
+    this.guestFd = NO_GUEST;
   }
 
   override waitForTurn(waitMs: number): boolean {
     const isAtWork = this.#isMoreToDo;
     const count = this.#takeTurn(isAtWork ? 0 : waitMs);
-    return isAtWork || count > (this.#isGuestReady ? 1 : 0);
+    return isAtWork || count > (this.isGuestReady ? 1 : 0);
   }
 
   #runTurn(): boolean {
@@ -180,7 +171,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   /** Returns how many events epoll has reported. */
   #takeTurn(waitMs: number): number {
-    this.#isGuestReady = false;
+    this.isGuestReady = false;
     const count = this.#leftover.length > 0 ? 0 : this.#wait(waitMs);
     this.turn.begin();
     const isWhole = this.#leftover.length === 0;
@@ -199,7 +190,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
       const fd = this.epoll.fdOf(i);
       const member = this.members[fd];
       if (member === undefined) {
-        if (fd === this.#guestFd) this.#isGuestReady = true;
+        if (fd === this.guestFd) this.isGuestReady = true;
         continue;
       }
       this.#dispatch(member, this.epoll.eventsOf(i));
@@ -215,7 +206,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
       const fd = this.epoll.fdOf(i);
       const member = this.members[fd];
       if (member !== undefined) this.#leftover.push({ member, events: this.epoll.eventsOf(i) });
-      else if (fd === this.#guestFd) this.#isGuestReady = true;
+      else if (fd === this.guestFd) this.isGuestReady = true;
     }
   }
 

@@ -16,7 +16,7 @@ import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../lo
 import type { Alarm, Host } from '../loop/host.ts';
 import { defaultLoopLimits, type LoopLimits } from '../loop/loop-limits.ts';
 import type { ListenerSetup } from '../loop/member.ts';
-import { handlerToCome, SocketLoop } from '../loop/socket-loop.ts';
+import { handlerToCome, NO_GUEST, SocketLoop } from '../loop/socket-loop.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
@@ -52,8 +52,7 @@ const RETRY_MS = 1;
 /** The number of the stock of buffers. Each ring has one stock. */
 const BUFFER_GROUP = 0;
 
-/** The number of no descriptor, and the tag of the request that waits for the guest. */
-const NO_FD = -1;
+/** The tag of the request that waits for the guest. */
 const GUEST_TAG = 0;
 
 /** The memory of rings that the kernel refused. The kernel may still use it, so it is kept until the process ends. */
@@ -71,9 +70,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   #retry: Alarm | null = null;
   /** A turn has left something to do. */
   #isMoreToDo = false;
-  #guestFd = NO_FD;
   #isGuestAwaited = false;
-  #isGuestReady = false;
   /** Streams to flush at the end of the turn. */
   readonly #toFlush: UringStream[] = [];
   /** Streams with a send in flight whose result is still unknown. Each is here once. */
@@ -166,7 +163,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     if (ring.isClosed) return;
     for (let i = 0; i < this.#toFlush.length; i++) this.#flush(this.#toFlush[i] as UringStream);
     this.#toFlush.length = 0;
-    if (this.#guestFd !== NO_FD) return; // the call that waits hands them over
+    if (this.guestFd !== NO_GUEST) return; // the call that waits hands them over
     this.#submitAll();
   }
 
@@ -230,32 +227,28 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
 
   // For the host.
 
-  override get isGuestReady(): boolean {
-    return this.#isGuestReady;
-  }
-
   override admitGuest(fd: number): boolean {
     this.ring.silenceBell();
-    this.#guestFd = fd;
+    this.guestFd = fd;
     return true;
   }
 
   override dismissGuest(): void {
-    if (this.#isGuestAwaited) this.ring.cancel(this.#guestFd, GUEST_TAG);
+    if (this.#isGuestAwaited) this.ring.cancel(this.guestFd, GUEST_TAG);
     this.#isGuestAwaited = false;
-    this.#guestFd = NO_FD;
+    this.guestFd = NO_GUEST;
     this.#submitAll();
   }
 
   override waitForTurn(waitMs: number): boolean {
     const { ring } = this;
-    if (!this.#isGuestAwaited) ring.poll(this.#guestFd, GUEST_TAG, POLLIN);
+    if (!this.#isGuestAwaited) ring.poll(this.guestFd, GUEST_TAG, POLLIN);
     this.#isGuestAwaited = true;
-    this.#isGuestReady = false;
+    this.isGuestReady = false;
     const isAtWork = this.#isMoreToDo;
     this.#submitAll(isAtWork ? 0 : waitMs);
     const count = this.#takeTurn();
-    return isAtWork || count > (this.#isGuestReady ? 1 : 0);
+    return isAtWork || count > (this.isGuestReady ? 1 : 0);
   }
 
   /** Returns whether there is, or may be, more to do. If not, the loop sleeps until the bell rings. */
@@ -304,7 +297,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     const { completion } = this.ring;
     const member = this.members[completion.fd];
     if (member === undefined) {
-      if (completion.fd === this.#guestFd) this.#guestCompleted();
+      if (completion.fd === this.guestFd) this.#guestCompleted();
       return; // otherwise a cancellation: no member has its descriptor
     }
     try {
@@ -316,7 +309,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
 
   #guestCompleted(): void {
     this.#isGuestAwaited = false;
-    this.#isGuestReady = true;
+    this.isGuestReady = true;
   }
 
   /** All completions have been delivered. A send that is still in flight found no room in the kernel. */

@@ -40,7 +40,10 @@ export interface HostingLoop {
   dismissGuest(): void;
   /** Whether the last wait found the guest readable. */
   readonly isGuestReady: boolean;
-  /** Waits for news, at most `waitMs`, and takes a turn. Does not wait if the last turn left something to do. Returns whether the turn had anything to do. */
+  /**
+   * Waits for news, at most `waitMs`, and takes a turn. Does not wait if the last turn left something to do. Returns whether there was
+   * anything to do.
+   */
   waitForTurn(waitMs: number): boolean;
 }
 

@@ -5,7 +5,7 @@
  */
 
 export interface LoopLimits {
-  /** How many events are delivered in one turn. Up to four turns may follow each other before Node's own loop goes on (node-host.ts). */
+  /** How many events are delivered in one turn. node-host.ts says when Node's own loop goes on. */
   readonly maxEventsPerTurn: number;
   /** How many connections one listener accepts in a turn. */
   readonly acceptsPerTurn: number;

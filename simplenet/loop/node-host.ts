@@ -13,7 +13,7 @@
  *
  * While there is traffic, the two loops change roles. libuv stops watching our descriptor, and our loop watches libuv's: it has one, which is
  * readable while libuv has an event. So one system call waits for both, and a lone request costs three calls on epoll instead of
- * five. `#host` takes one turn after the other, and returns to libuv when its descriptor is readable or its next timer is due:
+ * four. `#host` takes one turn after the other, and returns to libuv when its descriptor is readable or its next timer is due:
  *
  *     #round -> #host: +-> waits for news of either loop, takes a turn
  *                      |   runs what process.nextTick and promises have queued, as Node does after each callback

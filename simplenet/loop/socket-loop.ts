@@ -51,6 +51,9 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
+/** The number of no descriptor. */
+export const NO_GUEST = -1;
+
 export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext, TurnOwner, HostingLoop {
   readonly host: Host;
   readonly turn: Turn;
@@ -62,6 +65,9 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   readonly datagramsPerTurn: number;
   readonly resting = new Set<Resting>();
 
+  isGuestReady = false;
+  /** The descriptor of the host while this loop waits for it too, or NO_GUEST. */
+  protected guestFd = NO_GUEST;
   protected readonly libc: Libc;
   /** The index is the descriptor. Descriptors are small numbers that the kernel reuses, so the list stays short. */
   protected readonly members: (M | undefined)[] = [];
@@ -116,7 +122,6 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   abstract afterSettle(): void;
   abstract admitGuest(fd: number): boolean;
   abstract dismissGuest(): void;
-  abstract readonly isGuestReady: boolean;
   abstract waitForTurn(waitMs: number): boolean;
   /** Frees what the loop itself has. The loop is closed, and its last member has left it. */
   protected abstract dispose(): void;
