@@ -24,6 +24,7 @@ import { Epoll } from './epoll.ts';
 import { EpollListener } from './epoll-listener.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
 import { EpollStream } from './epoll-stream.ts';
+import { SendBatch } from './send-batch.ts';
 
 /** connect(2). Returns an error and does not throw it, because `onClose` reports all failures of a connection. */
 function tryConnect(socket: NetSocket, address: SocketAddress): SystemError | null {
@@ -47,6 +48,7 @@ const EVENTS_FOR_ANOTHER_TURN = 4;
 
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly epoll: Epoll;
+  readonly batch = new SendBatch();
   readonly receiveBuffer: Buffer;
   protected override readonly membersPerLook: number;
   #view: Buffer;
@@ -75,6 +77,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   /** At the end of the process or the worker: sends what the streams still have, as far as the kernel has room. */
   flushLast(): void {
+    this.batch.send();
     for (const member of this.members) if (member instanceof EpollStream) member.flushLast();
   }
 
@@ -175,7 +178,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     const count = this.#leftover.length > 0 ? 0 : this.#wait(waitMs);
     this.turn.begin();
     const isWhole = this.#leftover.length === 0;
+    if (count > 1 || !isWhole) this.batch.open(); // a lone response leaves at once
     const delivered = isWhole ? this.#deliver(count) : this.#deliverLeftover();
+    this.batch.close();
     this.turn.continueStreams();
     const isCut = this.#leftover.length > 0;
     const isQuiet = isWhole && !isCut && count < this.membersPerLook && !this.isPausing;

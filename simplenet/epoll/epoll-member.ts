@@ -6,6 +6,7 @@
 
 import type { LoopContext, Member } from '../loop/member.ts';
 import type { Epoll } from './epoll.ts';
+import type { SendBatch } from './send-batch.ts';
 
 export interface EpollMember extends Member {
   /** epoll has reported the mask `events` in the turn with the number `turn`. */
@@ -14,4 +15,5 @@ export interface EpollMember extends Member {
 
 export interface EpollContext extends LoopContext {
   readonly epoll: Epoll;
+  readonly batch: SendBatch;
 }

@@ -2,8 +2,8 @@
  * EpollStream: one connection on the epoll loop. It reads when epoll reports that the socket is readable.
  *
  * Most of the cost of a server is here, so a stream makes few calls. Each report costs one recv(2), into the buffer of the loop,
- * and no second one that would return EAGAIN. A write calls send(2) at once and does not wait for EPOLLOUT. EPOLLOUT is watched
- * only while something is queued. An idle connection owns no buffer.
+ * and no second one that would return EAGAIN. A short write goes to the batch of the turn (send-batch.ts); any
+ * other one calls send(2) at once. Neither waits for EPOLLOUT, which is watched only while something is queued. An idle connection owns no buffer.
  *
  * A stream closes its descriptor when the turn ends (`settle`): turn.ts says why. Its interest changes then, too, so pausing and resuming
  * within one callback costs no system call.
@@ -22,6 +22,7 @@ import { WriteQueue } from '../loop/write-queue.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import { NO_EVENTS } from './epoll.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
+import type { BatchedSender } from './send-batch.ts';
 
 /** Writes up to this size are sent even if the byte budget of the turn is spent: queueing them would cost more. */
 const MAX_SMALL_BYTES = 16_384;
@@ -29,7 +30,7 @@ const MAX_SMALL_BYTES = 16_384;
 /** Owned bytes above this size wait for the second part of the turn, so that other clients get their responses first. */
 const MAX_BYTES_AMONG_NEWS = 65_536;
 
-export class EpollStream extends SocketStream<EpollContext> implements EpollMember {
+export class EpollStream extends SocketStream<EpollContext> implements EpollMember, BatchedSender {
   /** Another process may share the socket. Then close(2) alone does not remove it from the epoll set. */
   readonly #isAdopted: boolean;
   #queue: WriteQueue | null = null;
@@ -42,6 +43,11 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   /** The last part of a turn in which the stream sent something, and how much it sent then. */
   #part = 0;
   #sentInPart = 0;
+  /** Where in the batch of the turn a write of this stream lies, and how long it is; 0 if there is none. */
+  #gatheredAt = 0;
+  #gatheredBytes = 0;
+  /** How many bytes at the head of the queue come from the batch. The program counts them as sent, so they leave even after `close`. */
+  #acceptedBytes = 0;
 
   /** `socket` is in the epoll set with the mask `interest`. EPOLLOUT in it means that the socket is connecting. */
   constructor(
@@ -62,7 +68,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   protected get isSending(): boolean {
-    return this.queuedBytes > 0;
+    return this.queuedBytes > 0 || this.#gatheredBytes > 0;
   }
 
   write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
@@ -82,16 +88,22 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     this.connectWithin(timeoutMs);
   }
 
+  override lose(error: SystemError): void {
+    super.lose(error);
+    this.dropOutput();
+    this.settleLater(); // it may be lingering
+  }
+
   onEvents(events: number): void {
-    if (this.isClosing) return;
+    if (this.isClosing) {
+      if (this.#acceptedBytes > 0) this.#roomReported();
+      return;
+    }
     if (this.isConnecting) {
       this.#connectEnded();
       return;
     }
-    if ((events & EPOLLOUT) !== 0) {
-      this.#hasNoRoom = false;
-      this.context.turn.awaitTurn(this);
-    }
+    if ((events & EPOLLOUT) !== 0) this.#roomReported();
     if ((events & EPOLLIN) !== 0) {
       if (!this.isPaused) this.#receive(); // paused in this turn: `settle` will change the interest
     } else if ((events & (EPOLLERR | EPOLLHUP)) !== 0 && !this.checkHangUp()) {
@@ -100,30 +112,52 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   override onTurn(): void {
-    if (this.isClosing) return;
+    if (this.isClosing && this.#acceptedBytes === 0) return;
     if (!this.#hasNoRoom && !this.isConnecting) this.#drain();
     super.onTurn();
   }
 
   /** At the end of the process: sends as much of the queue as the kernel has room for. Calls no callback. */
   flushLast(): void {
-    if (this.isClosing || this.isConnecting) return;
-    this.#queue?.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0));
+    if ((this.isClosing && this.#acceptedBytes === 0) || this.isConnecting) return;
+    this.#sendQueued(Number.POSITIVE_INFINITY);
+    if (this.isClosing) this.settleLater(); // it has lingered
   }
 
   settle(): void {
-    if (!this.isClosing) {
+    if (this.isClosing && !this.isLingering && this.#acceptedBytes > 0) this.#beginLingering();
+    if (!this.isClosing || this.#acceptedBytes > 0) {
       this.#applyInterest();
-      if (!this.isClosing) return;
+      if (!this.isClosing || this.#acceptedBytes > 0) return;
     }
     if (this.#isAdopted && !this.#isParked) this.context.epoll.forget(this.socket.fd);
     this.#queue = null;
     this.dispose();
   }
 
+  /** The batch of the turn is sent. */
+  sendGathered(batch: Uint8Array): void {
+    const length = this.#gatheredBytes;
+    if (length === 0) return;
+    this.#gatheredBytes = 0;
+    const end = this.#gatheredAt + length;
+    const max = this.#allowance(length);
+    const sent = max === 0 ? 0 : this.#send(batch, this.#gatheredAt, max, 0);
+    if (sent < 0) {
+      this.fail('send', sent);
+    } else if (sent < length) {
+      this.#acceptedBytes = length - sent;
+      this.#enqueue(batch, this.#gatheredAt + sent, end, false);
+    } else if (this.hasEnded && !this.isFinSent && !this.isClosing) this.sendFin();
+  }
+
   #write(bytes: Uint8Array, length: number, isOwned: boolean, flags: number): boolean {
     if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
+    if (this.#gatheredBytes > 0) {
+      this.sendGathered(this.context.batch.bytes); // first, to keep the order
+      if (this.isClosing) return false;
+    } else if (flags === 0 && !this.isConnecting && this.queuedBytes === 0 && this.#gather(bytes, length)) return true;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
       const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
@@ -138,14 +172,32 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.fail('send', -ENOBUFS);
       return false;
     }
+    this.#enqueue(bytes, sent, length, isOwned);
+    return false;
+  }
+
+  #gather(bytes: Uint8Array, length: number): boolean {
+    const at = this.context.batch.add(this, bytes, length);
+    if (at < 0) return false;
+    this.#gatheredAt = at;
+    this.#gatheredBytes = length;
+    return true;
+  }
+
+  #enqueue(bytes: Uint8Array, start: number, end: number, isOwned: boolean): void {
     this.#queue ??= new WriteQueue();
     if (isOwned) {
       markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
-      this.#queue.pushOwned(bytes, sent, length);
-    } else this.#queue.pushCopy(bytes, sent, length);
+      this.#queue.pushOwned(bytes, start, end);
+    } else this.#queue.pushCopy(bytes, start, end);
     this.outputQueued();
     this.#continueLater();
-    return false;
+  }
+
+  /** epoll has reported room, or an error that the next send will return. */
+  #roomReported(): void {
+    this.#hasNoRoom = false;
+    this.context.turn.awaitTurn(this);
   }
 
   /** Something is queued. Sends more of it after EPOLLOUT if the kernel has no room, else in this stream's next share of a turn. */
@@ -191,27 +243,51 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     else this.fail('recv', length);
   }
 
+  /** Sends from the queue. Returns 0, or -errno. */
+  #sendQueued(maxBytes: number): number {
+    const before = this.queuedBytes;
+    const result = this.#queue?.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), maxBytes) ?? 0;
+    const sent = before - this.queuedBytes;
+    this.#acceptedBytes = Math.max(0, this.#acceptedBytes - sent);
+    this.outputSent(sent);
+    return result;
+  }
+
   #drain(): void {
-    const queue = this.#queue;
-    if (queue === null || queue.byteLength === 0) return;
-    const before = queue.byteLength;
+    const before = this.queuedBytes;
+    if (before === 0) return;
     const max = this.#allowance(before);
-    const result = queue.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), max);
-    this.outputSent(before - queue.byteLength);
+    const result = this.#sendQueued(max);
     if (result < 0) {
       this.isAborted = true; // with RST the peer knows that bytes are missing
+      this.dropOutput();
       this.fail('send', result);
+      this.settleLater(); // it may be lingering
       return;
     }
-    if (queue.byteLength < before) this.callSucceeded();
+    if (this.queuedBytes < before) this.callSucceeded();
     else if (max > 0) this.callRefused();
-    if (queue.byteLength > 0) {
+    if (this.queuedBytes > 0) {
       this.#continueLater();
       return;
     }
     this.settleLater();
+    if (this.isClosing) return;
     if (this.hasEnded) this.sendFin();
     else this.handler.onDrain?.(this);
+  }
+
+  /** The program has closed the stream. Only what it counts as sent is still sent. */
+  #beginLingering(): void {
+    if (this.isAborted || this.error !== null) this.dropOutput();
+    else {
+      this.#queue?.truncate(this.#acceptedBytes);
+      this.linger();
+    }
+  }
+
+  protected override dropOutput(): void {
+    this.#acceptedBytes = 0;
   }
 
   /** The connection attempt has ended: it failed, or the connection is open. */
@@ -228,7 +304,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     this.opened();
     if (this.isClosing) return;
     if (this.queuedBytes > 0) this.#drain();
-    else if (this.hasEnded && !this.isFinSent) this.sendFin();
+    else if (this.hasEnded && !this.isFinSent && !this.isSending) this.sendFin();
   }
 
   /**
@@ -246,9 +322,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     if (this.isConnecting) return;
     // While something is queued, EPOLLOUT stays in the mask: the kernel's buffer will soon be full again.
     const watchesOut = this.queuedBytes > 0 && (this.#hasNoRoom || (this.#interest & EPOLLOUT) !== 0);
-    const wanted = this.isResting
-      ? NO_EVENTS
-      : (this.isPaused || this.isPeerEnded ? NO_EVENTS : EPOLLIN) | (watchesOut ? EPOLLOUT : NO_EVENTS);
+    const watchesIn = !this.isPaused && !this.isPeerEnded && !this.isClosing;
+    const wanted = this.isResting ? NO_EVENTS : (watchesIn ? EPOLLIN : NO_EVENTS) | (watchesOut ? EPOLLOUT : NO_EVENTS);
     if (this.#isParked ? wanted === NO_EVENTS : wanted === this.#interest) return;
     try {
       if (this.#isParked) this.context.epoll.add(this.socket.fd, wanted);
@@ -256,6 +331,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.#isParked = false;
       this.#interest = wanted;
     } catch (error) {
+      this.#acceptedBytes = 0;
       this.finish(error as SystemError); // epoll_ctl(2): ENOMEM, or ENOSPC if the user has too many watches
     }
   }

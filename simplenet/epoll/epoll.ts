@@ -5,7 +5,7 @@
  * interrupted, gets another report. Edge-triggered epoll reports new bytes once, so each reader must read until EAGAIN, and a
  * reader that stops earlier may wait without end. It was not measurably faster here.
  *
- * Next: epoll-member.ts
+ * Next: send-batch.ts
  */
 
 import {

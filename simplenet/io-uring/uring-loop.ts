@@ -43,9 +43,6 @@ export const defaultRingSizes: RingSizes = {
   receiveBufferBytes: 65_536,
 };
 
-/** How long a stream that still has something to send may keep a closed loop open. */
-const CLOSED_LOOP_LINGER_MS = 1_000;
-
 /** When to hand over requests again that the kernel has not taken. */
 const RETRY_MS = 1;
 
@@ -108,10 +105,6 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
 
   received(length: number): Buffer {
     return this.receiveBuffer.subarray(0, length);
-  }
-
-  get lingerMs(): number {
-    return this.isClosed ? CLOSED_LOOP_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
   requestFlush(stream: UringStream): void {

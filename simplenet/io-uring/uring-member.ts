@@ -26,8 +26,6 @@ export interface UringContext extends LoopContext {
   readonly ring: IoUring;
   readonly buffers: BufferRing;
   readonly sendMemory: SendMemory;
-  /** How long a closed stream may go on sending, even to a peer that takes its bytes fast enough. */
-  readonly lingerMs: number;
   /** Calls `flush` when this turn ends, or soon if there is none. */
   requestFlush(stream: UringSender): void;
   /** Calls `checkSends` when the completions of the next turn are all delivered. */

@@ -20,7 +20,6 @@ import { markAsUntransferable } from 'node:worker_threads';
 import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
-import type { MinimumProgress } from '../loop/event-loop.ts';
 import { isPassing } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
 import { HeldInput } from './held-input.ts';
@@ -41,12 +40,6 @@ const MAX_SMALL_BYTES = 16_384;
 
 /** Owned bytes up to this size are copied: that costs less than a piece of their own. */
 const MAX_COPIED_BYTES = 8_192;
-
-/**
- * The minimum progress of a closed stream whose program has set none. The kernel would try for longer, but here the stream holds
- * memory of ours.
- */
-const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
 export class UringStream extends SocketStream<UringContext> implements UringSender {
   #requests = 0;
@@ -114,26 +107,9 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     return this.context.ring.hasSuccessOf(this.socket.fd, RECEIVE) || super.hasInput();
   }
 
-  /** A loop that closes calls this also for streams that are closing already: `lingerMs` is finite then, so the deadline is set again. */
-  override close(): void {
-    super.close();
-    if (this.#hasBegunClosing && this.#output.mustBeSent) this.#linger();
-  }
-
   override abort(): void {
     this.isAborted = true; // also while it is closing: it may still be sending, and then ends with RST
     super.abort();
-    if (this.#hasBegunClosing) this.#abandonOutput();
-  }
-
-  override onDeadline(): void {
-    if (this.#hasBegunClosing) this.#abandonOutput();
-    else super.onDeadline();
-  }
-
-  override onPeerStuck(): void {
-    if (this.#hasBegunClosing) this.#abandonOutput();
-    else super.onPeerStuck();
   }
 
   override lose(error: SystemError): void {
@@ -418,26 +394,15 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
     this.#output.dropQueue();
     if (this.isAborted) {
-      if (!this.flushLast()) this.#dropOutput();
-    } else if (this.error !== null || !this.#output.mustBeSent) this.#dropOutput();
-    else this.#linger();
+      if (!this.flushLast()) this.dropOutput();
+    } else if (this.error !== null || !this.#output.mustBeSent) this.dropOutput();
+    else {
+      this.#output.countsAsQueued = true; // OutputWatch watches what counts as queued
+      this.linger();
+    }
   }
 
-  /** Gathered bytes are sent for as long as the peer takes them, and for `lingerMs` at most. */
-  #linger(): void {
-    const { deadlines, lingerMs } = this.context;
-    deadlines.set(this, Math.min(this.deadlineAt, this.context.turn.activeNow() + lingerMs));
-    this.#output.countsAsQueued = true; // OutputWatch watches what counts as queued
-    this.watchOutput(this.minimumProgress ?? MIN_PROGRESS);
-  }
-
-  #abandonOutput(): void {
-    this.isAborted = true;
-    this.#dropOutput();
-    this.settleLater();
-  }
-
-  #dropOutput(): void {
+  protected override dropOutput(): void {
     if (this.#output.isInKernel) this.context.ring.cancel(this.socket.fd, SEND);
     this.#output.drop();
   }

@@ -39,7 +39,10 @@ export interface Stream {
   readonly peerCredentials: PeerCredentials | null;
   /** Its methods are called for this stream. A program may replace it at any time, for example to upgrade the protocol. */
   handler: StreamHandler;
-  /** Written bytes that the kernel has not taken. On io_uring, bytes for which `write` returned true count from the next turn on. */
+  /**
+   * Written bytes that the kernel has not taken. Bytes for which `write` returned true may count later: from the end of the turn on epoll,
+   * from the next turn on io_uring.
+   */
   readonly queuedBytes: number;
   /** True after `end`, and once the stream is closing. After `end` a further `write` throws; after `close` it is ignored. */
   readonly isEnded: boolean;
@@ -69,8 +72,8 @@ export interface Stream {
   /** Sends what is queued, then FIN. The peer may go on sending. When it has ended its side as well, the stream closes. */
   end(): void;
   /**
-   * Closes both directions now. Bytes for which `write` returned true are sent; all others are dropped. On io_uring `queuedBytes`
-   * may count some of the bytes that are sent.
+   * Closes both directions now. Bytes for which `write` returned true are sent; all others are dropped. `queuedBytes` may count
+   * some of the bytes that are sent.
    */
   close(): void;
   /** Closes now with RST, so that the peer gets an error and not a normal end. */
@@ -101,8 +104,8 @@ export interface StreamHandler {
   /** The peer has ended its side. Without this method, the stream ends ours, too. */
   onEnd?(stream: Stream): void;
   /**
-   * The kernel has taken all that was queued. On io_uring this may come although no `write` returned false, because `write` does not
-   * know yet whether the kernel has room.
+   * The kernel has taken all that was queued. This may come although no `write` returned false, because `write` does not always know yet
+   * whether the kernel has room.
    */
   onDrain?(stream: Stream): void;
   /** The turn for which the program called `awaitTurn`. */

@@ -55,6 +55,8 @@ export interface LoopContext extends ShortageContext {
   readonly deadlines: Deadlines;
   readonly budget: TurnBudget;
   readonly maxQueuedBytes: number;
+  /** How long a closed stream may go on sending, even to a peer that takes its bytes fast enough. */
+  readonly lingerMs: number;
   readonly datagramsPerTurn: number;
   /** One buffer for all datagrams and, on epoll, for the bytes of all streams. */
   readonly receiveBuffer: Buffer;

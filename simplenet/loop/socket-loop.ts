@@ -51,6 +51,9 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
+/** How long a stream that still has something to send may keep a closed loop open. */
+const CLOSED_LOOP_LINGER_MS = 1_000;
+
 /** The number of no descriptor. */
 export const NO_GUEST = -1;
 
@@ -220,6 +223,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   get spare(): SpareDescriptor {
     return this.#spare as SpareDescriptor; // only listeners read it, and `#openListener` makes it
+  }
+
+  get lingerMs(): number {
+    return this.#isClosed ? CLOSED_LOOP_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
   forget(fd: number): void {

@@ -21,6 +21,12 @@ import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
 import type { Continuing } from './turn.ts';
 
+/**
+ * The minimum progress of a lingering stream whose program has set none. The kernel would try for longer, but here the stream holds
+ * memory of ours.
+ */
+const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
+
 export abstract class SocketStream<C extends LoopContext> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
@@ -38,6 +44,8 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   /** The stream has ended; `settle` will close the socket. */
   protected isClosing = false;
   protected isAborted = false;
+  /** The stream is closing, and sends first what the program counts as sent. */
+  protected isLingering = false;
   protected error: SystemError | null = null;
   /** A struct sockaddr until `remoteAddress` decodes it. Most programs never read it. */
   #peer: SocketAddress | Uint8Array;
@@ -109,13 +117,16 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (!this.isConnecting && !this.isSending) this.sendFin();
   }
 
+  /** A loop that closes calls this for lingering streams, too: `lingerMs` is finite then, so the deadline is set again. */
   close(): void {
     this.finish(null);
+    if (this.isLingering) this.linger();
   }
 
   abort(): void {
     if (!this.isClosing) this.isAborted = true;
     this.finish(null);
+    if (this.isLingering) this.#abandonOutput();
   }
 
   setDeadline(delayMs: number): void {
@@ -141,6 +152,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   onPeerStuck(): void {
+    if (this.isLingering) this.#abandonOutput();
     if (this.isClosing) return;
     this.isAborted = true;
     this.fail('send', -ETIMEDOUT);
@@ -163,6 +175,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   onDeadline(): void {
+    if (this.isLingering) this.#abandonOutput();
     if (this.isClosing) return;
     if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
     else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
@@ -219,6 +232,25 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     this.#outputWatch ??= new OutputWatch(this, this.context.deadlines, minimum);
     this.#outputWatch.start(this.context.turn.activeNow());
   }
+
+  /** Goes on sending what the program counts as sent, for as long as the peer takes it, and for `lingerMs` at most. */
+  protected linger(): void {
+    const { deadlines, lingerMs, turn } = this.context;
+    if (!this.isLingering) deadlines.set(this, Number.POSITIVE_INFINITY); // the program's deadline does not count any more
+    this.isLingering = true;
+    deadlines.set(this, Math.min(this.deadlineAt, turn.activeNow() + lingerMs));
+    this.watchOutput(this.#minimumProgress ?? MIN_PROGRESS);
+  }
+
+  /** Nothing more is sent, and the stream ends with RST: bytes are missing. */
+  #abandonOutput(): void {
+    this.isAborted = true;
+    this.dropOutput();
+    this.settleLater();
+  }
+
+  /** Forgets all that is to be sent. */
+  protected abstract dropOutput(): void;
 
   /** The kernel has taken `bytes` more bytes. */
   protected outputSent(bytes: number): void {

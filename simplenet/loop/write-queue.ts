@@ -98,6 +98,19 @@ export class WriteQueue {
     return chunk;
   }
 
+  /** Keeps the first `byteLength` bytes. */
+  truncate(byteLength: number): void {
+    let left = byteLength;
+    let at = this.#head;
+    for (; left > 0; at++) {
+      const chunk = this.#chunks[at] as Chunk;
+      chunk.end = Math.min(chunk.end, chunk.start + left);
+      left -= chunk.end - chunk.start;
+    }
+    this.#chunks.length = at;
+    this.#byteLength = byteLength;
+  }
+
   clear(): void {
     this.#chunks.length = 0;
     this.#head = 0;

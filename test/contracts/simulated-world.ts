@@ -4,7 +4,7 @@
 
 import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
-import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
+import { defaultLoopLimits, type LoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
@@ -21,7 +21,7 @@ export class SimulatedWorld implements World {
   readonly host: SimulatedHost;
   readonly loop: EpollLoop;
 
-  constructor(seed: number, faults: Partial<SimulatedFaults>) {
+  constructor(seed: number, faults: Partial<SimulatedFaults>, loopLimits: Partial<LoopLimits> = {}) {
     this.kernel = new SimulatedKernel({ seed, faults });
     this.host = new SimulatedHost(this.kernel, { seed });
     const limits = {
@@ -30,6 +30,7 @@ export class SimulatedWorld implements World {
       tickMs: this.tickMs,
       receiveBufferBytes: 4_096,
       maxEventsPerTurn: 4,
+      ...loopLimits,
     };
     this.loop = new EpollLoop(this.kernel.libc, this.host, limits);
   }

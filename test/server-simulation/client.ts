@@ -371,6 +371,7 @@ export class Client {
       const exchange = this.script[this.#current] as Exchange;
       const count = Math.min(left, exchange.wire.length - this.#offset);
       if (exchange.firstSentAt < 0) exchange.firstSentAt = now;
+      if (exchange.lineSentAt < 0 && this.#offset + count > exchange.emptyBytes) exchange.lineSentAt = now;
       if (exchange.headSentAt < 0 && this.#offset + count >= exchange.headBytes) exchange.headSentAt = now;
       if (this.#offset + count === exchange.wire.length) {
         exchange.sentAt = now;

@@ -72,6 +72,8 @@ export interface Exchange {
   /** The whole request, of which the first `headBytes` are the head. */
   readonly wire: Buffer;
   readonly headBytes: number;
+  /** How many bytes of the head are empty lines before the request line. */
+  readonly emptyBytes: number;
   /** Its content, as the handler must see it; null if there is none. */
   readonly body: Buffer | null;
   readonly isChunked: boolean;
@@ -95,6 +97,8 @@ export interface Exchange {
 
   // What has happened, in simulated milliseconds; -1 for not yet.
   firstSentAt: number;
+  /** When the first byte behind the empty lines was sent: empty lines do not begin a request. */
+  lineSentAt: number;
   headSentAt: number;
   sentAt: number;
   begunAt: number;

@@ -253,6 +253,8 @@ function excuseOfClient(client: Client, exchange: Exchange | undefined, world: C
   const before = client.script[client.answered - 1];
   const isUntouched = exchange === undefined || exchange.begunAt < 0;
   if (!isUntouched) return null;
+  // A response to HEAD is complete with its head, and its handler may still write too much behind it.
+  if (before?.method === 'HEAD' && before.deed === 'flood') return 'the handler flooded';
   // A client that still sends bytes that are dropped is disconnected after a while.
   if (before !== undefined && leavesBody(before, world.settings)) return 'left a body unread';
   const leftBody =
@@ -266,7 +268,7 @@ function excuseOfClient(client: Client, exchange: Exchange | undefined, world: C
   if (client.hasHalfClosed && isUnfinished) return 'half-closed, all answered';
   if (before === undefined) return now - client.connectedAt >= headerMs ? 'never asked' : null;
   const idleSince = before.answeredAt >= 0 ? before.answeredAt : before.firstSentAt;
-  const isLateStart = exchange === undefined || exchange.firstSentAt < 0 || exchange.firstSentAt - idleSince >= idleMs;
+  const isLateStart = exchange === undefined || exchange.lineSentAt < 0 || exchange.lineSentAt - idleSince >= idleMs;
   if (now - idleSince >= idleMs && (isLateStart || world.isLenient)) return 'idle for too long';
   return null;
 }

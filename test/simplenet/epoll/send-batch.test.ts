@@ -1,0 +1,382 @@
+/**
+ * The batch of a turn: short writes of several streams that are sent together, on the simulated kernel.
+ *
+ * Next: epoll-stream.test.ts
+ */
+
+import { test } from 'tap';
+import type { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
+import { type BatchedSender, SendBatch } from '../../../simplenet/epoll/send-batch.ts';
+import { EAGAIN, ENOMEM, EPIPE } from '../../../simplenet/kernel/abi.ts';
+import { SystemError } from '../../../simplenet/kernel/system-error.ts';
+import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
+import type { LoopLimits } from '../../../simplenet/loop/loop-limits.ts';
+import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
+import { Recorder } from '../../contracts/recorder.ts';
+import { SimulatedWorld } from '../../contracts/simulated-world.ts';
+import { noFaults } from '../../simulation/simulated-faults.ts';
+
+const MAX_WRITE_BYTES = 2_048;
+const BATCH_BYTES = 65_536;
+
+class Sender implements BatchedSender {
+  readonly sent: string[] = [];
+  at = 0;
+  readonly #length: number;
+
+  constructor(length: number) {
+    this.#length = length;
+  }
+
+  sendGathered(bytes: Buffer): void {
+    this.sent.push(bytes.toString('latin1', this.at, this.at + this.#length));
+  }
+}
+
+test('a closed batch takes nothing, and an open one takes short writes', (t) => {
+  const batch = new SendBatch();
+  const sender = new Sender(3);
+  const bytes = Buffer.from('abcdef');
+  t.equal(batch.add(sender, bytes, 3), -1);
+  batch.open();
+  sender.at = batch.add(sender, bytes, 3);
+  t.equal(sender.at, 0);
+  bytes.fill('x');
+  const whole = new Sender(6);
+  whole.at = batch.add(whole, bytes, 6);
+  t.equal(whole.at, 3);
+  batch.close();
+  t.same([sender.sent, whole.sent], [['abc'], ['xxxxxx']], 'it has copied them');
+  batch.close();
+  t.equal(sender.sent.length, 1, 'once');
+  t.equal(batch.add(sender, bytes, 3), -1);
+  t.end();
+});
+
+test('the limits of a batch', (t) => {
+  const batch = new SendBatch();
+  batch.open();
+  const bytes = Buffer.alloc(MAX_WRITE_BYTES + 1, 'b');
+  t.equal(batch.add(new Sender(0), bytes, MAX_WRITE_BYTES + 1), -1, 'a longer write is sent at once');
+  const first = new Sender(MAX_WRITE_BYTES);
+  for (let at = 0; at < BATCH_BYTES; at += MAX_WRITE_BYTES) t.equal(batch.add(first, bytes, MAX_WRITE_BYTES), at);
+  t.equal(first.sent.length, 0);
+  t.equal(batch.add(new Sender(1), bytes, 1), 0, 'a full batch is sent first');
+  t.equal(first.sent.length, BATCH_BYTES / MAX_WRITE_BYTES);
+  t.end();
+});
+
+interface Connection {
+  readonly stream: Stream;
+  readonly recorder: Recorder;
+  readonly peer: NetSocket;
+}
+
+/** Three connections on the simulated kernel. `reaction` is what each does with data. */
+async function crowd(
+  reaction: Partial<StreamHandler>,
+  limits: Partial<LoopLimits> = {},
+): Promise<{ world: SimulatedWorld; connections: Connection[] }> {
+  const world = new SimulatedWorld(1, noFaults, limits);
+  const recorders: Recorder[] = [];
+  const listener = world.loop.listen(world.anyAddress, (stream) => {
+    const recorder = new Recorder(reaction);
+    recorder.stream = stream;
+    recorders.push(recorder);
+    return recorder;
+  });
+  const connections: Connection[] = [];
+  for (let i = 0; i < 3; i++) {
+    const peer = NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc });
+    await world.until(() => recorders.length === i + 1, 'it is accepted');
+    const recorder = recorders[i] as Recorder;
+    peer.setNonBlocking(true); // `arrived` reads until nothing is left
+    connections.push({ stream: recorder.stream as Stream, recorder, peer });
+  }
+  await world.quiet();
+  return { world, connections };
+}
+
+/** Every peer sends, and the loop takes its turn. */
+async function allSend(world: SimulatedWorld, connections: readonly Connection[]): Promise<void> {
+  const before = connections.map(({ recorder }) => recorder.byteLength);
+  for (const { peer } of connections) peer.writeAll(Buffer.from('?'));
+  await world.until(() => connections.every(({ recorder }, i) => recorder.byteLength > (before[i] as number)), 'heard');
+}
+
+/** All that has arrived at the peer; `ends` whether its end has come, too. */
+function arrived(peer: NetSocket): { text: string; ends: boolean } {
+  const buffer = Buffer.alloc(200_000);
+  let text = '';
+  for (;;) {
+    const length = peer.tryRead(buffer, 0, buffer.length);
+    if (length <= 0) return { text, ends: length === 0 };
+    text += buffer.toString('latin1', 0, length);
+  }
+}
+
+async function end(world: SimulatedWorld, connections: readonly Connection[]): Promise<string[]> {
+  for (const { peer } of connections) peer.close();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'all end');
+  await world.close();
+  return connections.flatMap(({ recorder }) => recorder.complaints);
+}
+
+/** Replaces send(2), and returns a function that restores it. */
+function refusing(world: SimulatedWorld, result: number): () => void {
+  const { libc } = world.kernel;
+  const { send } = libc;
+  libc.send = () => result;
+  return () => {
+    libc.send = send;
+  };
+}
+
+test('the responses of a turn are sent when all its news are delivered', async (t) => {
+  const calls: string[] = [];
+  const { world, connections } = await crowd({ onData: (stream) => t.equal(stream.write(Buffer.from('!')), true) });
+  const { libc } = world.kernel;
+  const { recv, send } = libc;
+  libc.recv = (...args) => {
+    calls.push('recv');
+    return recv(...args);
+  };
+  libc.send = (...args) => {
+    calls.push('send');
+    return send(...args);
+  };
+  await allSend(world, connections);
+  t.same(calls, ['recv', 'recv', 'recv', 'send', 'send', 'send']);
+  for (const { peer } of connections) t.equal(arrived(peer).text, '!');
+  calls.length = 0;
+  await allSend(world, connections.slice(0, 1));
+  t.same(calls, ['recv', 'send']);
+  Object.assign(libc, { recv, send });
+  t.same(await end(world, connections), []);
+});
+
+test('a second write, an end and a large write keep the order', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('a'));
+      stream.write(Buffer.from('b'));
+      stream.write(Buffer.from('c'));
+      stream.writeOwned(Buffer.alloc(MAX_WRITE_BYTES + 1, 'd'));
+      stream.write(Buffer.from('e'));
+      stream.end();
+    },
+  });
+  await allSend(world, connections);
+  await world.quiet();
+  for (const { peer } of connections) {
+    t.same(arrived(peer), { text: `abc${'d'.repeat(MAX_WRITE_BYTES + 1)}e`, ends: true });
+  }
+  t.same(await end(world, connections), []);
+});
+
+test('end() after a write that is in the batch sends FIN behind it', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('bye'));
+      stream.end();
+    },
+  });
+  await allSend(world, connections);
+  for (const { peer } of connections) t.same(arrived(peer), { text: 'bye', ends: true });
+  t.same(await end(world, connections), []);
+});
+
+test('what close() finds in the batch is sent, though the kernel has no room at first', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('bye'));
+      stream.close();
+      stream.write(Buffer.from('dropped'));
+    },
+  });
+  const restore = refusing(world, -EAGAIN);
+  await allSend(world, connections);
+  restore();
+  t.ok(
+    connections.every(({ recorder }) => !recorder.isClosed),
+    'they keep their descriptors',
+  );
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they close when they have sent it');
+  for (const { peer, recorder } of connections) {
+    t.same(arrived(peer), { text: 'bye', ends: true });
+    t.equal(recorder.error, null);
+    t.equal(recorder.drains, 0, 'no callback but onClose');
+  }
+  t.same(await end(world, connections), []);
+});
+
+test('bytes for which write returned false are dropped by close(), and those of the batch before them are not', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      t.equal(stream.write(Buffer.from('kept')), true);
+      t.equal(stream.write(Buffer.alloc(40_000, 'd')), false);
+      t.equal(stream.writeOwned(Buffer.alloc(40_000, 'd')), false);
+      stream.close();
+    },
+  });
+  const restore = refusing(world, -EAGAIN);
+  await allSend(world, connections);
+  restore();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they close');
+  for (const { peer } of connections) t.same(arrived(peer), { text: 'kept', ends: true });
+  t.same(await end(world, connections), []);
+});
+
+test('a write of the batch that finds no room counts as queued, and onDrain follows', async (t) => {
+  const { world, connections } = await crowd({ onData: (stream) => stream.write(Buffer.from('later')) });
+  const restore = refusing(world, -EAGAIN);
+  await allSend(world, connections);
+  for (const { stream } of connections) t.equal(stream.queuedBytes, 5);
+  restore();
+  await world.until(() => connections.every(({ recorder }) => recorder.drains === 1), 'it drains');
+  for (const { peer } of connections) t.equal(arrived(peer).text, 'later');
+  t.same(await end(world, connections), []);
+});
+
+test('a stream that has spent its share of the turn queues its write of the batch', async (t) => {
+  const onData = (stream: Stream) => {
+    t.equal(stream.write(Buffer.from('a')), true);
+    t.equal(stream.write(Buffer.from('b')), true);
+    t.equal(stream.write(Buffer.from('c')), true);
+  };
+  const { world, connections } = await crowd({ onData }, { sentBytesPerStream: 2 });
+  await allSend(world, connections);
+  await world.until(() => connections.every(({ recorder }) => recorder.drains === 1), 'it is sent in the next share');
+  for (const { peer } of connections) t.equal(arrived(peer).text, 'abc');
+  t.same(await end(world, connections), []);
+});
+
+test('an error of a send of the batch ends its stream', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('1'));
+    },
+  });
+  const restore = refusing(world, -EPIPE);
+  await allSend(world, connections);
+  restore();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
+  for (const { recorder } of connections) t.match(recorder.error, { code: 'EPIPE', syscall: 'send' });
+  t.same(await end(world, connections), []);
+});
+
+test('an error of the write before it ends the stream, and nothing overtakes', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('1'));
+      t.equal(stream.write(Buffer.from('2')), false);
+    },
+  });
+  const restore = refusing(world, -EPIPE);
+  await allSend(world, connections);
+  restore();
+  for (const { recorder, peer } of connections) {
+    t.match(recorder.error, { code: 'EPIPE' });
+    t.equal(arrived(peer).text, '');
+  }
+  t.same(await end(world, connections), []);
+});
+
+/** Three streams that the program has closed, and whose bytes the kernel does not take. */
+async function lingering(): Promise<{ world: SimulatedWorld; connections: Connection[]; restore: () => void }> {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('bye'));
+      stream.close();
+    },
+  });
+  const restore = refusing(world, -ENOMEM);
+  await allSend(world, connections);
+  return { world, connections, restore };
+}
+
+test('a closing stream that still sends can be aborted', async (t) => {
+  const { world, connections, restore } = await lingering();
+  for (const { stream } of connections) stream.abort();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
+  restore();
+  const buffer = Buffer.alloc(10);
+  for (const { peer } of connections) t.throws(() => peer.read(buffer), { code: 'ECONNRESET' });
+  t.same(await end(world, connections), []);
+});
+
+test('a closing stream whose peer takes nothing ends with RST', async (t) => {
+  const { world, connections, restore } = await lingering();
+  const begin = world.now();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
+  restore();
+  t.ok(world.now() - begin >= 30_000, 'not before its time');
+  const buffer = Buffer.alloc(10);
+  for (const { peer, recorder } of connections) {
+    t.equal(recorder.error, null);
+    t.throws(() => peer.read(buffer), { code: 'ECONNRESET' });
+  }
+  t.same(await end(world, connections), []);
+});
+
+test('a closed loop waits for what is still to be sent, but not for long', async (t) => {
+  const { world, connections, restore } = await lingering();
+  const begin = world.now();
+  world.loop.close();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
+  restore();
+  t.ok(world.now() - begin >= 1_000 && world.now() - begin < 1_200);
+  t.same(await end(world, connections), []);
+});
+
+test('a closing stream that still sends ends with its loop', async (t) => {
+  const { world, connections, restore } = await lingering();
+  const [first, second] = connections as [Connection, Connection, Connection];
+  (first.stream as unknown as { lose(error: SystemError): void }).lose(new SystemError('epoll_wait', -ENOMEM));
+  await world.until(() => first.recorder.isClosed, 'it ends');
+  restore();
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'the others send their bytes');
+  t.equal(arrived(second.peer).text, 'bye');
+  t.same(await end(world, connections), []);
+});
+
+test('a closing stream that epoll cannot watch any more is closed', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('bye'));
+      stream.close();
+    },
+  });
+  const { libc } = world.kernel;
+  const { epoll_ctl } = libc;
+  libc.epoll_ctl = () => -ENOMEM;
+  const restore = refusing(world, -EAGAIN);
+  await allSend(world, connections);
+  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
+  restore();
+  libc.epoll_ctl = epoll_ctl;
+  t.same(await end(world, connections), []);
+});
+
+test('when the process ends within a turn, the batch is sent', async (t) => {
+  let heard = 0;
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('last'));
+      if (++heard < 3) return;
+      (world.loop as EpollLoop).flushLast();
+      for (const { peer } of connections) t.equal(arrived(peer).text, 'last');
+    },
+  });
+  await allSend(world, connections);
+  t.equal(heard, 3);
+  t.same(await end(world, connections), []);
+});
+
+test('when the process ends, closing streams send what is in their queue', async (t) => {
+  const { world, connections, restore } = await lingering();
+  restore();
+  (world.loop as EpollLoop).flushLast();
+  for (const { peer } of connections) t.equal(arrived(peer).text, 'bye');
+  t.same(await end(world, connections), []);
+});
