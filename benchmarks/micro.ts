@@ -153,6 +153,7 @@ const nobody = { write: () => true, writeOwned: () => true } as unknown as Strea
 class BufferSink implements ResponseOutput, ResponseOwner {
   readonly isClosed = false;
   readonly isOverfull = false;
+  readonly answerBufferBytes = 65_536;
   readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
   readonly #headCache = new HeadCache(() => this.dateLine());
@@ -193,6 +194,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   lastChunk(trailerLines: string): void {
     this.latin1(`0\r\n${trailerLines}\r\n`);
   }
+
+  sendInformational(): void {}
 
   beginStream(): void {}
 

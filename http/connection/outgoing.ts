@@ -54,6 +54,10 @@ export class Outgoing implements ResponseOutput {
     return this.#stream.queuedBytes > this.#context.limits.answerBufferBytes;
   }
 
+  get answerBufferBytes(): number {
+    return this.#context.limits.answerBufferBytes;
+  }
+
   get hasWriters(): boolean {
     return this.#writers !== null;
   }
