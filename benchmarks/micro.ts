@@ -153,6 +153,7 @@ const nobody = { write: () => true, writeOwned: () => true } as unknown as Strea
 class BufferSink implements ResponseOutput, ResponseOwner {
   readonly isClosed = false;
   readonly isOverfull = false;
+  readonly answerBufferBytes = 65_536;
   readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
   readonly #headCache = new HeadCache(() => this.dateLine());
@@ -170,6 +171,10 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.headWithLength(nobody, this.#headCache.get(status, contentType), contentLength);
   }
 
+  head(text: string): void {
+    this.latin1(text);
+  }
+
   latin1(text: string): void {
     this.#output.latin1(nobody, text);
   }
@@ -185,6 +190,12 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   chunk(bytes: Uint8Array): void {
     this.#output.chunk(nobody, bytes);
   }
+
+  lastChunk(trailerLines: string): void {
+    this.latin1(`0\r\n${trailerLines}\r\n`);
+  }
+
+  sendInformational(): void {}
 
   beginStream(): void {}
 

@@ -42,12 +42,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   [GROUND]: [],
   'http/request': [GROUND, SOCKETS_DOOR],
-  'http/response': [GROUND, SOCKETS_DOOR],
+  'http/content': [GROUND],
+  'http/response': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/handler.ts': ['http/request', 'http/response'],
   'http/router': [GROUND, 'http/handler.ts'],
   'http/connection': [GROUND, 'http/handler.ts', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [GROUND, 'http/handler.ts', 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
-  [HTTP_DOOR]: [GROUND, 'http/handler.ts', 'http/router', 'http/request', 'http/response', 'http/serve.ts'],
+  [HTTP_DOOR]: [GROUND, 'http/content', 'http/handler.ts', 'http/router', 'http/request', 'http/response', 'http/serve.ts'],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 

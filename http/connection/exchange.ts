@@ -178,11 +178,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   close(): boolean {
     this.#state = GONE;
     this.body.release();
-    return this.#abort !== null || !this.body.isComplete;
+    return this.#abort !== null || !this.body.isComplete || this.response.isSending;
   }
 
-  /** Aborts the signal and rejects the pending read of the body. */
+  /** Aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
   fail(reason: ClientGoneError): void {
+    this.response.connectionClosed(reason);
     this.#abort?.(reason);
     this.body.fail(reason);
   }
@@ -255,6 +256,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     );
   }
 
+  sendInformational(head: string): void {
+    const { outgoing, isConsuming } = this.#connection;
+    outgoing.head(head);
+    if (!isConsuming) outgoing.flush();
+  }
+
   beginStream(): void {
     this.#connection.outgoing.beginStream();
     this.body.responseBegun();
@@ -274,6 +281,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   handlerFailed(error: unknown): void {
+    if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
     if (error instanceof ClientGoneError && isOver) return; // a client may disconnect at any time
     const isForClient = error instanceof HttpError;
@@ -315,7 +323,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
       this.handlerFailed(error);
       return;
     }
-    if (!response.hasEnded && !this.#connection.outgoing.isClosed) {
+    if (this.#state < DONE && !this.#connection.outgoing.isClosed) {
       if (this.#state === BODY) this.#checkBody();
       else this.#waitForResponse();
     }
@@ -329,7 +337,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
   #handlerReturned(): void {
     const { response } = this;
-    if (response.hasEnded || this.#connection.outgoing.isClosed) return;
+    if (response.hasEnded || response.isSending || this.#connection.outgoing.isClosed) return;
     if (!response.hasBegun || response.hasPromisedLength) {
       this.handlerFailed(new Error('the handler ended before its response was complete'));
     }

@@ -54,6 +54,10 @@ export class Outgoing implements ResponseOutput {
     return this.#stream.queuedBytes > this.#context.limits.answerBufferBytes;
   }
 
+  get answerBufferBytes(): number {
+    return this.#context.limits.answerBufferBytes;
+  }
+
   get hasWriters(): boolean {
     return this.#writers !== null;
   }
@@ -66,6 +70,10 @@ export class Outgoing implements ResponseOutput {
     if (this.isClosed) return;
     const begin = this.#context.headCache.get(status, contentType);
     this.#buffer.headWithLength(this.#stream, begin, contentLength);
+  }
+
+  head(text: string): void {
+    this.latin1(text);
   }
 
   latin1(text: string): void {
@@ -89,6 +97,10 @@ export class Outgoing implements ResponseOutput {
   chunk(bytes: Uint8Array): void {
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);
+  }
+
+  lastChunk(trailerLines: string): void {
+    this.latin1(`0\r\n${trailerLines}\r\n`);
   }
 
   beginStream(): void {

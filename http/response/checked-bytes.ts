@@ -6,7 +6,7 @@
  * other requests. A subclass or a property can also return a wrong length. So the getters of the engine are called here: no object can
  * override them. They also work for arrays of another realm, for which `instanceof` is false.
  *
- * Next: response-writer.ts
+ * Next: response-fields.ts
  */
 
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;

@@ -1,181 +1,126 @@
 /**
  * ResponseWriter: turns the response of a handler into bytes that no reader can misunderstand.
  *
- * `status` and `header` prepare the head. Then either one call sends all (`text`, `json`, `html`, `bytes`, `redirect`, `empty`), or
- * `write` sends pieces and `end` completes the response. Only this file decides how the body of a handler is framed. A line end in a
+ * `status` and `header` prepare the head. Then either one call sends all (`text`, `json`, `html`, `bytes`, `body`, `redirect`, `empty`), or
+ * `write` sends pieces and `end` completes the response. Only this room decides how the body of a handler is framed. A line end in a
  * header value, or a body longer than its Content-Length, would let a client read a response that the handler did not write (response
  * splitting). Such calls throw, and what they were given is not sent. A body that is too short ends in a cut.
+ *
+ * The parts are in files of their own: prepared-head.ts has status and fields, streamed-body.ts a body in pieces, response-hooks.ts what few need.
  *
  * Next: refusal.ts
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
-import { isFieldValue, isProtocol, isToken, tokensOf } from '../grammar.ts';
+import { isProtocol } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
-import { hasNoBody, isFinalStatus, statusLine } from '../status.ts';
+import { hasNoBody } from '../status.ts';
+import { type BodyStage, discardStages } from './body-transform.ts';
 import { checkedBytes } from './checked-bytes.ts';
 import { utf8Length } from './latin1.ts';
+import { type BodyPieces, PieceSource } from './piece-source.ts';
+import { PreparedHead } from './prepared-head.ts';
+import type { FieldValue } from './response-fields.ts';
+import { asciiLocation, type Framing, headOf, informationalHead, RESET_CONTENT } from './response-head.ts';
+import type { ResponseHooks } from './response-hooks.ts';
+import type { ResponseOutput, ResponseOwner } from './response-output.ts';
+import { StreamedBody, wrongLength } from './streamed-body.ts';
 
-/** What a response asks of the output of its connection. */
-export interface ResponseOutput {
-  /** The client has disconnected or the connection is ending: what is written now is dropped. That is not an error of the program. */
-  readonly isClosed: boolean;
-  /** More is queued than a handler that waits for the client can have written. */
-  readonly isOverfull: boolean;
-  dateLine(): string;
-  /** Writes the head of a response without fields of its own, for a connection that stays open. */
-  cachedHead(status: number, contentType: string, contentLength: number): void;
-  latin1(text: string): void;
-  utf8(text: string): void;
-  /** Writes bytes that the caller does not change afterwards. */
-  bytes(bytes: Uint8Array): void;
-  /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
-  chunk(bytes: Uint8Array): void;
-  /** Called after each piece of a stream. The pieces of one tick leave together. */
-  pieceWritten(): void;
-  /** Resolves when the client has taken what is queued, so that more can be written; rejects when the connection closes. It is marked as handled. */
-  waitForDrain(): Promise<void>;
-}
+export type { ResponseOutput, ResponseOwner } from './response-output.ts';
 
-/** What a response asks of the exchange that it belongs to. */
-export interface ResponseOwner {
-  /** Whether the connection can stay open after this response. Called once, before the head is made. */
-  canKeepAlive(): boolean;
-  /** Called before the first byte of a response that comes in pieces. */
-  beginStream(): void;
-  responseCompleted(): void;
-  /** Breaks off a response whose body does not fit its head. */
-  abortResponse(): void;
-  /** Reports an error of the handler, and sends its response if none has begun. */
-  handlerFailed(error: unknown): void;
-  /** Whether the client has asked for this protocol, in a way that lets the server switch to it. */
-  hasAskedFor(protocol: string): boolean;
-  /** The request has no body, or its handler has read all of it. */
-  readonly isRequestRead: boolean;
-  /** Sends a 101 with these field lines, and hands the stream over to another protocol. */
-  upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
-}
+const EMPTY = new Uint8Array(0);
+const NO_STAGES: readonly BodyStage[] = [];
 
-type Framing = 'length' | 'chunked' | 'close' | 'none';
-
-const DEFAULT_STATUS = 200;
-
-/** RFC 9110 section 15.3.6: a response without content, whose Content-Length is 0. */
-const RESET_CONTENT = 205;
-
-export class ResponseWriter {
+/**
+ * The response to one request: the second argument of a handler.
+ *
+ * ```ts
+ * const handler: Handler = async (_request, response) => {
+ *   response.status(201).header('Location', '/orders/7').cookie('seen', '1');
+ *   await response.body(createReadStream('order.json'));
+ * };
+ * ```
+ */
+export class ResponseWriter extends PreparedHead {
   readonly #owner: ResponseOwner;
   readonly #output: ResponseOutput;
   readonly #isToHead: boolean;
   readonly #minorVersion: number;
-  #status = DEFAULT_STATUS;
-  #isStatusChosen = false;
-  /** Pairs of the lower-case name and the line with its CRLF. */
-  #headers: [name: string, line: string][] | null = null;
-  #trailers = '';
-  #declaredLength = -1;
-  #writtenBytes = 0;
-  #framing: Framing = 'none';
-  #isClosing = false;
-  #hasBegun = false;
-  #hasEnded = false;
+  /** Set from the head of a response on that comes in pieces. */
+  #body: StreamedBody | null = null;
 
   constructor(owner: ResponseOwner, output: ResponseOutput, isToHead: boolean, minorVersion: number) {
+    super();
     this.#owner = owner;
     this.#output = output;
     this.#isToHead = isToHead;
     this.#minorVersion = minorVersion;
   }
 
-  /** The head has been written: status and headers cannot change any more. */
-  get hasBegun(): boolean {
-    return this.#hasBegun;
-  }
-
-  get hasEnded(): boolean {
-    return this.#hasEnded;
-  }
-
-  /** The handler has set a Content-Length. */
+  /** The end of the body can be told by its Content-Length. */
   get hasPromisedLength(): boolean {
-    return this.#declaredLength >= 0;
+    return this.declaredLength >= 0 && (this.#body === null || this.#body.framing === 'length');
   }
 
-  /** The connection closes after this response. */
-  get isClosing(): boolean {
-    return this.#isClosing;
-  }
-
-  status(code: number): this {
-    this.#mustNotHaveBegun('status');
-    if (!isFinalStatus(code)) throw new RangeError(`a status must be an integer from 200 to 599, not ${String(code)}`);
-    this.#status = code;
-    this.#isStatusChosen = true;
-    return this;
-  }
-
-  /** Sets a field, and replaces an earlier one of that name. Set-Cookie is added instead, because a response may have several. */
-  header(name: string, value: string | number): this {
-    this.#mustNotHaveBegun('header');
-    const text = String(value);
-    const lower = checkField(name, text);
-    if (lower === 'transfer-encoding') throw new Error('Transfer-Encoding is set by the server: use write() to stream');
-    if (lower === 'connection' && tokensOf(text).includes('close')) this.#isClosing = true;
-    if (lower === 'connection' || lower === 'keep-alive') return this; // the server writes these fields
-    if (lower === 'content-length') this.#declareLength(text);
-    else this.#set(lower, `${name}: ${text}\r\n`);
-    return this;
-  }
-
-  /** Adds a field after a chunked body. Browsers ignore such fields, other programs may read them. */
-  trailer(name: string, value: string | number): this {
-    this.#mustNotHaveEnded('trailer');
-    const text = String(value);
-    const lower = checkField(name, text);
-    // RFC 9110 section 6.5.1: a field that frames or routes a message must come before its body.
-    if (['transfer-encoding', 'content-length', 'host', 'trailer', 'connection'].includes(lower)) {
-      throw new Error(`${name} cannot be a trailer`);
-    }
-    this.#trailers += `${name}: ${text}\r\n`;
-    return this;
+  /**
+   * Sends an informational response before the final one, such as 103 with Link fields. Returns false if it was not sent, because the
+   * client speaks HTTP/1.0, which has none, or has gone, or has not taken what is queued for it.
+   */
+  informational(status: number, headers: Readonly<Record<string, FieldValue>> = {}): boolean {
+    this.mustNotHaveBegun('informational');
+    const head = informationalHead(status, headers);
+    if (this.#minorVersion === 0 || this.#output.isClosed || this.#output.isOverfull) return false;
+    this.#owner.sendInformational(head);
+    return true;
   }
 
   text(body: string): void {
-    this.#send('text', body, 'text/plain; charset=utf-8');
+    this.#sendText('text', body, 'text/plain; charset=utf-8');
   }
 
   html(body: string): void {
-    this.#send('html', body, 'text/html; charset=utf-8');
+    this.#sendText('html', body, 'text/html; charset=utf-8');
   }
 
   json(value: unknown): void {
     const body = JSON.stringify(value);
     if (body === undefined) throw new TypeError(`json() takes a value that JSON can represent, not ${typeof value}`);
-    this.#send('json', body, 'application/json');
+    this.#sendText('json', body, 'application/json');
   }
 
   /** Sends the bytes. The program must not change them afterwards: a large body is not copied, and no promise says when it is sent. */
   bytes(body: Uint8Array): void {
-    this.#mustNotHaveBegun('bytes');
-    const bytes = checkedBytes(body, 'bytes()');
-    this.#beginWhole(bytes.byteLength, 'application/octet-stream');
-    if (this.#mayHaveBody()) this.#output.bytes(bytes);
-    this.#complete();
+    this.#sendBytes('bytes', body, 'application/octet-stream');
+  }
+
+  /**
+   * Sends a body to which no Content-Type is added, except that of a Blob. A string or bytes are sent at once, as `text` and `bytes` do it.
+   *
+   * Of a stream, an AsyncIterable or a Blob each piece is written when the client has taken the one before, and the response ends with the
+   * source. The promise resolves then. If the source fails, a client that has got the head is cut off, and another gets 500; the error is
+   * reported, and the promise rejects. If the client leaves, the source is cancelled. `write('')` sends the head before the first piece.
+   */
+  body(body: string | Uint8Array): void;
+  body(body: BodyPieces): Promise<void>;
+  body(body: string | Uint8Array | BodyPieces): Promise<void> | void;
+  body(body: string | Uint8Array | BodyPieces): Promise<void> | void {
+    if (typeof body === 'string') return this.#sendText('body', body, null);
+    this.mustBeOpen('body');
+    const source = PieceSource.of(body);
+    return source === null ? this.#sendBytes('body', body as Uint8Array, null) : markHandled(this.#sendSource(source));
   }
 
   redirect(location: string, status = 302): void {
     this.header('Location', asciiLocation(location)).status(status);
-    this.#beginWhole(0, null);
-    this.#complete();
+    this.#sendBytes('redirect', EMPTY, null);
   }
 
   /** Sends a response without a body: 204 unless another status is set or given. */
   empty(status?: number): void {
-    this.#mustNotHaveBegun('empty');
+    this.mustNotHaveBegun('empty');
     if (status !== undefined) this.status(status);
-    else if (!this.#isStatusChosen) this.#status = 204;
-    this.#beginWhole(0, null);
-    this.#complete();
+    else if (!this.isStatusChosen) this.code = 204;
+    this.#sendBytes('empty', EMPTY, null);
   }
 
   /**
@@ -183,19 +128,8 @@ export class ResponseWriter {
    * and what was written has been sent or copied. It rejects if the client has disconnected.
    */
   write(chunk: string | Uint8Array): Promise<void> {
-    this.#mustNotHaveEnded('write');
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : checkedBytes(chunk, 'write()');
-    if (this.#output.isClosed) return this.#output.waitForDrain();
-    // Before the first piece, only earlier responses of a pipeline can be queued. They do not count.
-    if (this.#hasBegun && this.#output.isOverfull) {
-      this.#owner.abortResponse();
-      return markHandled(Promise.reject(new Error('too much is queued for the client: await each write()')));
-    }
-    this.#checkLength(bytes.byteLength);
-    if (!this.#hasBegun) this.#beginStream();
-    this.#writeChunk(bytes);
-    this.#output.pieceWritten();
-    return this.#output.waitForDrain();
+    this.mustBeOpen('write');
+    return this.#write(typeof chunk === 'string' ? Buffer.from(chunk) : checkedBytes(chunk, 'write()'));
   }
 
   /**
@@ -203,25 +137,20 @@ export class ResponseWriter {
    * Without any `write`, that piece is the whole body.
    */
   end(chunk?: string | Uint8Array): void {
-    this.#mustNotHaveEnded('end');
+    this.mustBeOpen('end');
     const piece = chunk === undefined || typeof chunk === 'string' ? chunk : checkedBytes(chunk, 'end()');
     if (this.#output.isClosed) {
-      this.#hasEnded = true;
+      this.ended = true;
       return;
     }
-    if (!this.#hasBegun && this.#trailers === '') {
-      this.#endWhole(piece);
+    if (!this.begun && (this.hooks === null || this.hooks.trailers === '')) {
+      if (piece === undefined && hasNoBody(this.code)) this.empty(this.code);
+      else if (typeof piece === 'string') this.text(piece);
+      else this.bytes(piece ?? EMPTY);
       return;
     }
     if (piece !== undefined) void this.write(piece);
-    else if (!this.#hasBegun) this.#beginStream();
-    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#output.latin1(`0\r\n${this.#trailers}\r\n`);
-    if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
-      this.#hasEnded = true;
-      this.#owner.abortResponse();
-      throw new Error(`Content-Length is ${this.#declaredLength}, but only ${this.#writtenBytes} bytes were written`);
-    }
-    this.#complete();
+    this.#endPieces();
   }
 
   /**
@@ -238,12 +167,12 @@ export class ResponseWriter {
    * of a client makes this throw, so a timer may call it.
    */
   upgrade(protocol: string, createHandler: (stream: Stream) => StreamHandler): boolean {
-    this.#mustNotHaveBegun('upgrade');
+    this.mustNotHaveBegun('upgrade');
     if (!isProtocol(protocol))
       throw new TypeError(`a protocol must be a name such as websocket or x/1, not '${protocol}'`);
     if (this.#output.isClosed) return false;
     if (!this.#owner.hasAskedFor(protocol)) {
-      this.restart(); // the prepared status and headers were for the 101
+      this.restart(); // the prepared status was for the 101
       this.status(426).header('Upgrade', protocol).text(`This resource is served over ${protocol}.\n`);
       return false;
     }
@@ -254,37 +183,46 @@ export class ResponseWriter {
       return false;
     }
     let fields = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
-    for (const [, line] of this.#headers ?? []) fields += line;
-    this.#hasBegun = true;
-    this.#hasEnded = true;
+    for (const [, line] of this.fields ?? []) fields += line;
+    this.begun = true;
+    this.ended = true;
     this.#owner.upgrade(fields, createHandler);
     return true;
   }
+
+  // For the connection and the router.
 
   /** Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback. */
   fail(error: unknown): void {
     this.#owner.handlerFailed(error);
   }
 
-  /** Resets status and headers, so that an error response can be sent instead. For the connection. */
-  restart(): void {
-    this.#status = DEFAULT_STATUS;
-    this.#isStatusChosen = false;
-    this.#headers = null;
-    this.#trailers = '';
-    this.#declaredLength = -1;
+  /** A stream or a transform completes the response by itself, and waits for the client. */
+  get isSending(): boolean {
+    return this.#body?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
   }
 
-  #endWhole(chunk: string | Uint8Array | undefined): void {
-    if (chunk === undefined && hasNoBody(this.#status)) this.empty(this.#status);
-    else if (typeof chunk === 'string') this.text(chunk);
-    else this.bytes(chunk ?? new Uint8Array(0));
+  /** Whether the response has reported this error already. */
+  hasFailedWith(error: unknown): boolean {
+    return this.hooks?.hasFailedWith(error) === true;
   }
 
-  #send(caller: string, body: string, contentType: string): void {
-    this.#mustNotHaveBegun(caller);
+  /** The connection is closed: cancels what is being sent. */
+  connectionClosed(reason: Error): void {
+    this.hooks?.source?.cancel(reason);
+    this.#body?.destroy(reason);
+  }
+
+  // Whole bodies.
+
+  #sendText(caller: string, body: string, contentType: string | null): void {
+    this.mustNotHaveBegun(caller);
     // Bytes have a `length` too. They would be counted for Content-Length and not written, and the client would get older memory.
     if (typeof body !== 'string') throw new TypeError(`${caller}() takes a string, not ${typeof body}`);
+    if (this.hooks?.isHooked) {
+      this.#sendHooked(Buffer.from(body), contentType, this.hooks);
+      return;
+    }
     const byteLength = utf8Length(body);
     this.#beginWhole(byteLength, contentType);
     if (this.#mayHaveBody()) {
@@ -294,140 +232,196 @@ export class ResponseWriter {
     this.#complete();
   }
 
+  #sendBytes(caller: string, body: Uint8Array, contentType: string | null): void {
+    this.mustNotHaveBegun(caller);
+    const bytes = checkedBytes(body, `${caller}()`);
+    if (this.hooks?.isHooked) this.#sendHooked(bytes, contentType, this.hooks);
+    else this.#sendWhole(bytes, contentType);
+  }
+
+  #sendWhole(bytes: Uint8Array, contentType: string | null): void {
+    this.#beginWhole(bytes.byteLength, contentType);
+    if (bytes.byteLength > 0 && this.#mayHaveBody()) this.#output.bytes(bytes);
+    this.#complete();
+  }
+
+  /** Sends a whole body after the callbacks of middleware, and through their transforms. */
+  #sendHooked(bytes: Uint8Array, contentType: string | null, hooks: ResponseHooks): void {
+    const stages = this.#runHooks(bytes, contentType, hooks);
+    if (stages === null) return;
+    if (stages.length === 0) {
+      this.#sendWhole(bytes, hooks.impliedType);
+      return;
+    }
+    this.#checkWhole(bytes.byteLength, stages);
+    const body = this.#startPieces(stages);
+    this.ended = true;
+    body.sendWhole(bytes, hooks.trailers);
+  }
+
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#decideClosing();
-    if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.#status, contentType, byteLength);
-    else this.#output.latin1(this.#headOf('length', byteLength, contentType));
-    this.#hasBegun = true;
+    if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.code, contentType, byteLength);
+    else {
+      this.#checkWhole(byteLength, NO_STAGES);
+      // A response to HEAD may declare the length of the GET response.
+      this.#output.head(
+        this.#headOf('length', this.declaredLength < 0 ? byteLength : this.declaredLength, contentType),
+      );
+    }
+    this.begun = true;
   }
 
   /** Whether the head is status, Date, Content-Type and Content-Length alone, as that of most responses. */
   #canUseHeadCache(): boolean {
     return (
-      this.#headers === null &&
-      this.#declaredLength < 0 &&
-      !this.#isClosing &&
-      this.#trailers === '' &&
-      this.#status !== RESET_CONTENT &&
-      !hasNoBody(this.#status) &&
+      this.fields === null &&
+      this.hooks === null &&
+      this.declaredLength < 0 &&
+      !this.closes &&
+      this.code !== RESET_CONTENT &&
+      !hasNoBody(this.code) &&
       this.#minorVersion > 0
     );
   }
 
-  #decideClosing(): void {
-    if (!this.#isClosing && !this.#owner.canKeepAlive()) this.#isClosing = true;
+  #checkWhole(byteLength: number, stages: readonly BodyStage[]): void {
+    if (this.declaredLength < 0 || byteLength === this.declaredLength || !this.#mayHaveBody()) return;
+    discardStages(stages);
+    this.closes = true; // what the handler sends next may be wrong as well
+    throw new Error(`Content-Length is ${this.declaredLength}, but the body has ${byteLength} bytes`);
   }
 
-  /** RFC 9112 section 6.1: HTTP/1.0 does not have chunks. There the end of the connection ends the body. */
-  #beginStream(): void {
-    if (this.#declaredLength >= 0 || this.#status === RESET_CONTENT) this.#framing = 'length';
-    else this.#framing = this.#minorVersion === 0 ? 'close' : 'chunked';
-    if (this.#framing === 'close') this.#isClosing = true;
+  // Bodies in pieces.
+
+  #write(bytes: Uint8Array): Promise<void> {
+    if (this.#output.isClosed) return this.#output.waitForDrain();
+    if (this.#body !== null) return this.#body.write(bytes);
+    const body = this.#beginPieces(bytes.byteLength);
+    return body === null ? markHandled(Promise.reject(this.hooks?.failure)) : body.writeFirst(bytes);
+  }
+
+  #endPieces(): void {
+    if (this.ended) return; // a callback of middleware has failed at the first piece, and the error response is complete
+    if (this.#output.isClosed) {
+      this.ended = true;
+      return;
+    }
+    const body = this.#body ?? this.#beginPieces(0);
+    if (body === null) return;
+    this.ended = true;
+    body.end(this.hooks?.trailers ?? '');
+  }
+
+  /** Returns null if a callback of middleware has failed. */
+  #beginPieces(firstBytes: number): StreamedBody | null {
+    const { hooks } = this;
+    const stages = hooks?.isHooked ? this.#runHooks(null, null, hooks) : NO_STAGES;
+    if (stages === null) return null;
+    if (this.declaredLength < 0 || firstBytes <= this.declaredLength) return this.#startPieces(stages);
+    discardStages(stages);
+    this.closes = true; // what the handler sends next may be wrong as well
+    throw wrongLength(this.declaredLength, firstBytes);
+  }
+
+  /** Writes the head. RFC 9112 section 6.1: HTTP/1.0 does not have chunks. There the end of the connection ends the body. */
+  #startPieces(stages: readonly BodyStage[]): StreamedBody {
+    const isLengthKnown = stages.length === 0 && (this.declaredLength >= 0 || this.code === RESET_CONTENT);
+    const unknown: Framing = this.#minorVersion === 0 ? 'close' : 'chunked';
+    const framing = isLengthKnown ? 'length' : unknown;
+    if (framing === 'close') this.closes = true;
     this.#decideClosing();
-    const head = this.#headOf(this.#framing, this.#declaredLength, null);
+    const head = this.#headOf(framing, this.declaredLength, null);
     this.#owner.beginStream();
-    this.#output.latin1(head);
-    this.#hasBegun = true;
+    this.#output.head(head);
+    this.begun = true;
+    const body = new StreamedBody(this.#owner, this.#output, framing, this.#mayHaveBody(), this.declaredLength);
+    if (stages.length > 0) body.transformBy(stages, (error) => this.#fail(error));
+    this.#body = body;
+    return body;
   }
 
-  #writeChunk(bytes: Uint8Array): void {
-    this.#writtenBytes += bytes.byteLength;
-    if (!this.#mayHaveBody() || bytes.byteLength === 0) return; // an empty chunk would end the body
-    if (this.#framing === 'chunked') this.#output.chunk(bytes);
-    else this.#output.bytes(bytes);
+  async #sendSource(source: PieceSource): Promise<void> {
+    const hooks = this.hooked;
+    if (!this.begun) {
+      if (source.type !== '' && this.getHeader('content-type') === null) this.header('Content-Type', source.type);
+      if (this.declaredLength < 0) this.declaredLength = source.byteLength;
+    }
+    hooks.source = source;
+    try {
+      while (this.#mayHaveBody()) {
+        const piece = await source.next();
+        if (piece === null) break;
+        await this.#write(piece);
+      }
+      if (!this.#mayHaveBody()) source.cancel(new Error('this response has no body'));
+      if (this.#output.isClosed) await this.#output.waitForDrain(); // rejects
+      this.#endPieces();
+      hooks.source = null;
+    } catch (error) {
+      if (hooks.source === source) {
+        hooks.source = null;
+        source.cancel(error);
+        this.#fail(error);
+      }
+      throw error;
+    }
+  }
+
+  // Both.
+
+  /** Calls the callbacks of middleware, and returns the transforms for the body; null if an error response was sent instead. */
+  #runHooks(body: Uint8Array | null, contentType: string | null, hooks: ResponseHooks): readonly BodyStage[] | null {
+    hooks.impliedType = contentType;
+    try {
+      hooks.callBeforeHead(body);
+      const isEmpty = body !== null && body.byteLength === 0;
+      if (hasNoBody(this.code) || this.code === RESET_CONTENT) return NO_STAGES;
+      if (!isEmpty) return hooks.createStages(body);
+      // A handler may answer HEAD with the length of the GET response alone.
+      return this.#isToHead && this.declaredLength > 0 ? hooks.createStages(null) : NO_STAGES;
+    } catch (error) {
+      this.#fail(error);
+      return null;
+    }
+  }
+
+  /** The response has failed by itself: in a callback, in the stream that it sends, or in a transform. */
+  #fail(error: unknown): void {
+    if (this.#output.isClosed) return;
+    const wasBegun = this.begun;
+    this.#owner.handlerFailed(error);
+    this.hooked.fail(error);
+    if (wasBegun) this.#owner.abortResponse(); // the handler may have given all of the response already
+  }
+
+  #decideClosing(): void {
+    if (!this.closes && !this.#owner.canKeepAlive()) this.closes = true;
   }
 
   #headOf(framing: Framing, byteLength: number, contentType: string | null): string {
-    const status = this.#status;
-    if (framing === 'length' && this.#declaredLength >= 0 && byteLength !== this.#declaredLength) {
-      if (this.#mayHaveBody()) {
-        this.#isClosing = true;
-        throw new Error(`Content-Length is ${this.#declaredLength}, but the body has ${byteLength} bytes`);
-      }
-      byteLength = this.#declaredLength; // a response to HEAD may declare the length of the GET response
-    }
-    if (status === RESET_CONTENT) byteLength = 0; // also if a length was declared: the client would wait for a body
-    if (framing === 'length' && this.#trailers !== '') {
+    if (framing === 'length' && this.hooks !== null && this.hooks.trailers !== '') {
       throw new Error('trailers need a chunked response: use write() and end(), without Content-Length');
     }
-    let head = statusLine(status);
-    if (this.#headers === null) {
-      head += this.#output.dateLine();
-      if (contentType !== null && !hasNoBody(status)) head += `Content-Type: ${contentType}\r\n`;
-    } else {
-      if (!has(this.#headers, 'date')) head += this.#output.dateLine();
-      if (contentType !== null && !hasNoBody(status) && !has(this.#headers, 'content-type')) {
-        head += `Content-Type: ${contentType}\r\n`;
-      }
-      for (const [, line] of this.#headers) head += line;
-    }
-    // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole 200 response.
-    if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
-    if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
-    let connection = '';
-    if (this.#isClosing) connection = 'close';
-    else if (this.#minorVersion === 0) connection = 'keep-alive';
-    // RFC 9110 section 7.8: Connection must name Upgrade too, so that a proxy does not pass it on.
-    if (this.#headers !== null && has(this.#headers, 'upgrade'))
-      connection += connection === '' ? 'Upgrade' : ', Upgrade';
-    if (connection !== '') head += `Connection: ${connection}\r\n`;
-    return `${head}\r\n`;
+    return headOf({
+      status: this.code,
+      reason: this.hooks === null ? null : this.hooks.reason,
+      fields: this.fields,
+      framing,
+      byteLength: this.code === RESET_CONTENT ? 0 : byteLength, // also if a length was declared: the client would wait for a body
+      contentType,
+      minorVersion: this.#minorVersion,
+      isClosing: this.closes,
+      dateLine: this.#output.dateLine(),
+    });
   }
 
   #mayHaveBody(): boolean {
-    return !this.#isToHead && !hasNoBody(this.#status) && this.#status !== RESET_CONTENT;
+    return !this.#isToHead && !hasNoBody(this.code) && this.code !== RESET_CONTENT;
   }
 
   #complete(): void {
-    this.#hasEnded = true;
+    this.ended = true;
     this.#owner.responseCompleted();
   }
-
-  #checkLength(more: number): void {
-    if (this.#declaredLength < 0 || this.#writtenBytes + more <= this.#declaredLength) return;
-    if (this.#hasBegun) this.#owner.abortResponse();
-    this.#isClosing = true; // the rest of this response may be wrong as well
-    throw new Error(
-      `Content-Length is ${this.#declaredLength}, but the body would have ${this.#writtenBytes + more} bytes`,
-    );
-  }
-
-  #declareLength(text: string): void {
-    if (!/^\d{1,15}$/.test(text)) throw new RangeError(`Content-Length must be a number of bytes, not '${text}'`);
-    this.#declaredLength = Number(text);
-  }
-
-  #set(lower: string, line: string): void {
-    this.#headers ??= [];
-    const at = lower === 'set-cookie' ? -1 : this.#headers.findIndex(([name]) => name === lower);
-    if (at === -1) this.#headers.push([lower, line]);
-    else this.#headers[at] = [lower, line];
-  }
-
-  #mustNotHaveBegun(caller: string): void {
-    this.#mustNotHaveEnded(caller);
-    if (this.#hasBegun) throw new Error(`${caller}() was called after the response had begun`);
-  }
-
-  #mustNotHaveEnded(caller: string): void {
-    if (this.#hasEnded) throw new Error(`${caller}() was called after the response had ended`);
-  }
-}
-
-function has(headers: readonly [name: string, line: string][], lower: string): boolean {
-  return headers.some(([name]) => name === lower);
-}
-
-/** Throws if the field cannot be sent. Returns its name in lower case. */
-function checkField(name: string, value: string): string {
-  if (!isToken(name)) throw new TypeError(`'${name}' is not a valid header name`);
-  if (!isFieldValue(value)) throw new TypeError(`the value of ${name} has a character that a header must not contain`);
-  return name.toLowerCase();
-}
-
-/** Location must be ASCII, so other characters are percent-encoded. */
-function asciiLocation(location: string): string {
-  // Encoding would hide a line end as %0D%0A. It is a mistake, as in every field.
-  if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect has a control character');
-  return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
 }

@@ -6,130 +6,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
-import { markHandled } from '../../../http/promises.ts';
-import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../../../http/response/response-writer.ts';
-import { statusLine } from '../../../http/status.ts';
-import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
-
-const DATE = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
-
-/** A connection that keeps what it is given. */
-class Sink implements ResponseOutput, ResponseOwner {
-  isClosed = false;
-  isOverfull = false;
-  isHeadRequest = false;
-  minorVersion = 1;
-  mayPersist = true;
-  asksFor: string | null = null;
-  isRequestRead = true;
-  timesAsked = 0;
-  handovers = 0;
-  completions = 0;
-  breaks = 0;
-  readonly failures: unknown[] = [];
-  upgrades: string[] = [];
-  drain: Promise<void> = Promise.resolve();
-  readonly #pieces: Buffer[] = [];
-
-  canKeepAlive(): boolean {
-    this.timesAsked++;
-    return this.mayPersist;
-  }
-
-  dateLine(): string {
-    return DATE;
-  }
-
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
-    this.latin1(`${statusLine(status)}${DATE}${fields}\r\n`);
-  }
-
-  latin1(text: string): void {
-    if (/[^\x00-\xff]/.test(text)) throw new Error(`not latin1: ${text}`);
-    this.#pieces.push(Buffer.from(text, 'latin1'));
-  }
-
-  utf8(text: string): void {
-    this.#pieces.push(Buffer.from(text));
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#pieces.push(Buffer.from(bytes));
-  }
-
-  chunk(bytes: Uint8Array): void {
-    this.latin1(`${bytes.byteLength.toString(16)}\r\n`);
-    this.bytes(bytes);
-    this.latin1('\r\n');
-  }
-
-  beginStream(): void {}
-
-  pieceWritten(): void {
-    this.handovers++;
-  }
-
-  waitForDrain(): Promise<void> {
-    return markHandled(this.drain);
-  }
-
-  responseCompleted(): void {
-    this.completions++;
-  }
-
-  hasAskedFor(protocol: string): boolean {
-    return protocol === this.asksFor;
-  }
-
-  upgrade(fields: string, _createHandler: (stream: Stream) => StreamHandler): void {
-    this.upgrades.push(fields);
-  }
-
-  handlerFailed(error: unknown): void {
-    this.failures.push(error);
-  }
-
-  abortResponse(): void {
-    this.breaks++;
-  }
-
-  get sent(): Buffer {
-    return Buffer.concat(this.#pieces);
-  }
-
-  get text(): string {
-    return this.sent.toString('latin1');
-  }
-}
-
-interface Request {
-  readonly isHeadRequest?: boolean;
-  readonly minorVersion?: number;
-  readonly mayPersist?: boolean;
-  readonly asksFor?: string;
-  readonly isRequestRead?: boolean;
-  readonly isClosed?: boolean;
-}
-
-function responseTo(sink: Sink): ResponseWriter {
-  return new ResponseWriter(sink, sink, sink.isHeadRequest, sink.minorVersion);
-}
-
-function exchange(request: Request = {}): { sink: Sink; response: ResponseWriter } {
-  const sink = Object.assign(new Sink(), request);
-  return { sink, response: responseTo(sink) };
-}
-
-/** The bytes of an answer, as latin1 text. */
-function answer(give: (response: ResponseWriter) => unknown, request: Request = {}): string {
-  const { sink, response } = exchange(request);
-  give(response);
-  return sink.text;
-}
-
-const TEXT = 'Content-Type: text/plain; charset=utf-8\r\n';
-const BYTES = 'Content-Type: application/octet-stream\r\n';
+import type { ResponseWriter } from '../../../http/response/response-writer.ts';
+import { answer, BYTES, DATE, exchange, responseTo, Sink, TEXT } from './response-sink.ts';
 
 const answers: [title: string, give: (response: ResponseWriter) => unknown, expected: string][] = [
   ['text', (r) => r.text('hello'), `200 OK\r\n${DATE}${TEXT}Content-Length: 5\r\n\r\nhello`],
@@ -247,6 +125,11 @@ for (const [title, give, expected] of answers) {
     t.equal(sink.text, `HTTP/1.1 ${expected}`);
     t.equal(sink.completions, 1, 'completed once');
     t.ok(response.hasBegun && response.hasEnded);
+    t.same(
+      sink.heads,
+      [sink.text.slice(0, sink.text.indexOf('\r\n\r\n') + 4)],
+      'the output can tell the head from the body',
+    );
     const head = (text: string) => text.slice(0, text.indexOf('\r\n\r\n') + 4);
     t.equal(answer(give, { isHeadRequest: true }), `HTTP/1.1 ${head(expected)}`, 'to HEAD: the same head, no body');
     const closing = answer(give, { mayPersist: false });
@@ -784,9 +667,10 @@ const other = () => ({ onData() {} });
 
 test('upgrade: a client that did not ask for the protocol gets 426 with its name (RFC 9110 section 15.5.22)', async (t) => {
   const upgradeRequired = (connection: string) =>
-    `HTTP/1.1 426 Upgrade Required\r\n${DATE}${TEXT}Upgrade: x/1\r\nContent-Length: 34\r\nConnection: ${connection}\r\n\r\n` +
+    `HTTP/1.1 426 Upgrade Required\r\n${DATE}${TEXT}X: 1\r\nUpgrade: x/1\r\nContent-Length: 34\r\nConnection: ${connection}\r\n\r\n` +
     'This resource is served over x/1.\n';
-  const give = (r: ResponseWriter) => t.equal(r.status(201).header('X', '1').upgrade('x/1', other), false);
+  const give = (r: ResponseWriter) =>
+    t.equal(r.status(201).header('X', '1').header('Sec-WebSocket-Accept', 'x').upgrade('x/1', other), false);
   t.equal(answer(give), upgradeRequired('Upgrade'));
   t.equal(answer(give, { mayPersist: false }), upgradeRequired('close, Upgrade'));
   t.equal(answer(give, { minorVersion: 0 }), upgradeRequired('keep-alive, Upgrade'));
@@ -804,10 +688,10 @@ test('an answer that names Upgrade names it in Connection, too (RFC 9110 section
 
 test('upgrade: a request whose body was not read is refused, and one whose client has gone is left', async (t) => {
   const unread = exchange({ asksFor: 'x', isRequestRead: false });
-  t.equal(unread.response.header('X', '1').upgrade('x', other), false);
+  t.equal(unread.response.header('ETag', '"1"').upgrade('x', other), false);
   t.match(
     unread.sink.text,
-    /^HTTP\/1\.1 400 Bad Request\r\n(?!X:)[\s\S]*A request for x must not have a body here\.\n$/,
+    /^HTTP\/1\.1 400 Bad Request\r\n(?!ETag:)[\s\S]*A request for x must not have a body here\.\n$/,
   );
   t.equal(unread.sink.completions, 1);
   const gone = exchange({ isClosed: true });
@@ -829,12 +713,21 @@ test('upgrade: mistakes of the program throw for every client', async (t) => {
   t.throws(() => begun.response.upgrade('x', other), /after the response had begun/);
 });
 
-test('restart: nothing that was prepared is left', async (t) => {
+test('restart: what describes a body goes, what middleware has set stays', async (t) => {
   const { sink, response } = exchange();
-  response.status(201).header('X', '1').header('Content-Length', 99).trailer('Y', '2');
+  response.status(201, 'Made').header('Content-Length', 99).trailer('Y', '2').header('X-Request-Id', '7');
+  for (const name of ['Content-Type', 'content-encoding', 'ETag', 'Last-Modified', 'Cache-Control', 'Expires']) {
+    response.header(name, 'x');
+  }
+  response.header('Vary', 'Origin').header('Content-Security-Policy', "default-src 'self'").cookie('a', 'b');
   response.restart();
   response.end('x');
-  t.equal(sink.text, `HTTP/1.1 200 OK\r\n${DATE}${TEXT}Content-Length: 1\r\n\r\nx`);
+  const kept = `X-Request-Id: 7\r\nVary: Origin\r\nContent-Security-Policy: default-src 'self'\r\nSet-Cookie: a=b; Path=/; HttpOnly; SameSite=Lax\r\n`;
+  t.equal(sink.text, `HTTP/1.1 200 OK\r\n${DATE}${TEXT}${kept}Content-Length: 1\r\n\r\nx`);
+  const other = exchange();
+  other.response.header('ETag', '"x"').restart();
+  other.response.text('x');
+  t.equal(other.sink.text, `HTTP/1.1 200 OK\r\n${DATE}${TEXT}Content-Length: 1\r\n\r\nx`, 'none is left');
 });
 
 /** What node:http makes of raw bytes that a server sent. */
