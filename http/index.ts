@@ -7,9 +7,11 @@
 export type { Handler, Middleware, Next } from './handler.ts';
 export { HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
+export type { FormPart } from './request/form-part.ts';
 export { HeaderList } from './request/header-list.ts';
-export type { HttpRequest } from './request/http-request.ts';
+export type { HttpRequest, MultipartOptions } from './request/http-request.ts';
 export type { RequestBody } from './request/request-body.ts';
+export { type RequestState, StateKey } from './request/request-state.ts';
 export type { ResponseWriter } from './response/response-writer.ts';
 export { Router } from './router/router.ts';
 export { type CloseOptions, type HandlerSource, type ServeOptions, type Server, serve } from './serve.ts';
