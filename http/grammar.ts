@@ -47,16 +47,14 @@ export function isFieldValue(text: string): boolean {
 
 const REG_NAME = /^(?:[\w\-.~!$&'()*+,;=]|%[0-9a-f]{2})+(?::\d*)?$/i;
 const IPV6_LITERAL = /^\[[0-9a-f:.]+\](?::\d*)?$/i;
-const MAX_PORT = 65_535;
 
 /**
  * RFC 9112 section 3.2: uri-host [ ":" port ]. An empty host is refused: it does not name a site, and an http URI with an empty
- * host is invalid (RFC 9110 section 4.2.1).
+ * host is invalid (RFC 9110 section 4.2.1). So is a host that no URL can have, such as `999.999.999.999` or port 65536: programs make a
+ * URL of it (`request.url`), and would throw at what a client has sent.
  */
 export function isHost(text: string): boolean {
-  if (!REG_NAME.test(text) && !(IPV6_LITERAL.test(text) && URL.canParse(`http://${text}`))) return false;
-  const port = /:(\d+)$/.exec(text)?.[1];
-  return port === undefined || Number(port) <= MAX_PORT;
+  return (REG_NAME.test(text) || IPV6_LITERAL.test(text)) && URL.canParse(`http://${text}`);
 }
 
 /** Returns the text without the spaces and tabs around it. String.trim also removes other characters, such as 0xa0. */

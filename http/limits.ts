@@ -27,9 +27,19 @@ export interface Limits {
   readonly formBytes: number;
   /** Fields of a form; 413 above. */
   readonly formFields: number;
+  /** A multipart body that `formData()` reads; 413 above. `multipart()` reads bodies of any size in pieces. */
+  readonly formDataBytes: number;
+  /** Parts of a multipart body; 413 above. Each takes several objects, however few bytes it has. */
+  readonly partCount: number;
+  /** The content of one part; 413 above. `multipart({ partBytes })` sets it for one body. */
+  readonly partBytes: number;
+  /** The name of a part, and its file name; 413 above. Linux allows 255 bytes for a file name. */
+  readonly partNameBytes: number;
+  /** The field lines of one part; 413 above. Clients send two or three lines. */
+  readonly partHeaderBytes: number;
   /**
-   * All bodies that are read whole (`bytes`, `text`, `json`, `form`), of all connections together. Each counts until it is complete and
-   * its response has begun.
+   * All bodies, and parts of bodies, that are read whole, of all connections together. Each counts until it is complete and its response
+   * has begun.
    * Above it bodies wait for at most `bodyWaitMs`: see body-memory.ts.
    */
   readonly bodyMemoryBytes: number;
@@ -57,6 +67,9 @@ export interface Limits {
   readonly connections: number;
 }
 
+/** The limits of a multipart body. */
+export type MultipartLimits = Pick<Limits, 'partCount' | 'partBytes' | 'partNameBytes' | 'partHeaderBytes'>;
+
 export const defaultLimits: Limits = {
   requestLineBytes: 8_192,
   headBytes: 32_768,
@@ -66,6 +79,11 @@ export const defaultLimits: Limits = {
   jsonDepth: 128,
   formBytes: 1024 * 1024,
   formFields: 1_000,
+  formDataBytes: 16 * 1024 * 1024,
+  partCount: 1_000,
+  partBytes: 16 * 1024 * 1024,
+  partNameBytes: 1_024,
+  partHeaderBytes: 8_192,
   bodyMemoryBytes: 256 * 1024 * 1024,
   chunkExtensionBytes: 16_384,
   trailerBytes: 8_192,
@@ -117,14 +135,21 @@ export const defaultTimeouts: Timeouts = {
   lingerMs: 2_000,
 };
 
+const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
+
 /** The defaults, replaced by what is given: whole numbers, or Infinity for no limit. `fieldCount` is at most MAX_FIELDS. */
 export function limitsFrom(given: Partial<Limits> = {}): Limits {
-  const isCount = (value: number) => Number.isInteger(value) || value === Number.POSITIVE_INFINITY;
   const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');
   if (limits.fieldCount > MAX_FIELDS) {
     throw new RangeError(`fieldCount must be at most ${MAX_FIELDS}, not ${limits.fieldCount}`);
   }
   return limits;
+}
+
+/** The limits of the server, replaced by what is given for one body. */
+export function multipartLimitsFrom(limits: Limits, given: Partial<MultipartLimits>): MultipartLimits {
+  const { partCount, partBytes, partNameBytes, partHeaderBytes } = limits;
+  return withDefaults({ partCount, partBytes, partNameBytes, partHeaderBytes }, given, isCount, 'a whole number');
 }
 
 /** The defaults, replaced by what is given: numbers, or Infinity for no limit. */
@@ -135,7 +160,7 @@ export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
 /** A parser allocates the offsets of all fields in advance. */
 const MAX_FIELDS = 100_000;
 
-function withDefaults<T extends Limits | Timeouts>(
+function withDefaults<T extends Limits | MultipartLimits | Timeouts>(
   defaults: T,
   given: Partial<T>,
   isAllowed: (value: number) => boolean,

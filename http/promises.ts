@@ -18,6 +18,13 @@ export function markHandled<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
+/** Returns the generator, whose `next` marks each promise. */
+export function markNextHandled<T>(generator: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+  const next = generator.next.bind(generator);
+  generator.next = () => markHandled(next());
+  return generator;
+}
+
 /** Returns a promise for a value that has a `then`, and null for all other values. Throws what a getter of `then` throws. */
 export function promiseOf(value: unknown): Promise<void> | null {
   if (value === undefined || value === null) return null; // what most handlers return

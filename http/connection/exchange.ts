@@ -194,6 +194,18 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.#connection.stream.remoteAddress;
   }
 
+  get localAddress(): SocketAddress {
+    return this.#connection.stream.localAddress;
+  }
+
+  get clientAddress(): SocketAddress {
+    return this.remoteAddress;
+  }
+
+  get scheme(): string {
+    return 'http';
+  }
+
   get peerCredentials(): PeerCredentials | null {
     return this.#connection.stream.peerCredentials;
   }

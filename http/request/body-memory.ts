@@ -4,7 +4,8 @@
  * `bodyBytes` limits one body. A thousand clients that each send a body of that size would still take a thousand times as much. So
  * each body that is read whole has an account here, until it is complete and its response has begun. Before the response begins, `answerMs`
  * limits the handler. After it, a slow client decides how long the exchange takes, so the body does not count any more, and
- * `answerBufferBytes` limits what the response holds. A body that is read in pieces has no account, because `bodyBufferBytes` limits it.
+ * `answerBufferBytes` limits what the response holds. A body that is read in pieces has no account, because `bodyBufferBytes` limits it;
+ * the parts of a multipart body that are read whole count in the account of their body.
  *
  * Above the limit a body waits: its connection is not read, and TCP stops the client. When memory comes free, the waiting bodies go
  * on, in order. One body may always go on above the limit (`#exempt`). Otherwise many half-read bodies could fill the memory and wait
@@ -15,7 +16,7 @@
  * `bodyWaitMs` at most. So the limit can be exceeded by two `bodyBytes`, and by one receive for each connection. Room for a declared
  * length counts as soon as it is reserved, although the kernel gives it no memory until it is filled.
  *
- * Next: json-nesting.ts
+ * Next: ../content/utf8.ts
  */
 
 import type { Alarm } from '../../simplenet/index.ts';

@@ -1,22 +1,43 @@
 /**
  * HttpRequest: a request, for the handler.
  *
- * The query, the headers and the signal are made when they are first read. They stay valid as long as the program holds the request,
+ * The query, the headers, the cookies and the signal are made when they are first read. They stay valid as long as the program holds the request,
  * also after the response.
  *
  * Next: ../content/set-cookie.ts
  */
 
 import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
+import { type MediaType, parseMediaType } from '../content/content-types.ts';
+import { parseCookies } from '../content/cookies.ts';
+import { HttpError } from '../http-error.ts';
+import type { MultipartLimits } from '../limits.ts';
+import { markHandled } from '../promises.ts';
+import type { FormPart } from './form-part.ts';
 import { HeaderList } from './header-list.ts';
-import type { RequestBody } from './request-body.ts';
+import { MULTIPART, type RequestBody, URLENCODED } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
+import { RequestState } from './request-state.ts';
 
 /** What a request asks of the exchange that it belongs to. */
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
+  readonly localAddress: SocketAddress;
+  /** The remote address, unless a trusted proxy has named another one. */
+  readonly clientAddress: SocketAddress;
+  /** 'http', unless the connection, or a trusted proxy, says that the client has used TLS. */
+  readonly scheme: string;
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
+}
+
+/** The limits of `request.multipart(options)`; without them those of the server count. */
+export type MultipartOptions = Partial<MultipartLimits>;
+
+/** What most requests never need. */
+interface Extras {
+  cookies: ReadonlyMap<string, string> | null;
+  state: RequestState | null;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -27,6 +48,8 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly path: string;
   /** The parts of the path that match the parameters of the route, decoded. Set by the router. */
   params: Params = NO_PARAMS as Params;
+  /** The pattern of the route that matched, such as `/users/:id`; null if none did. Set by the router, before any middleware runs. */
+  route: string | null = null;
   /** The body as an async iterable of buffers; empty for a request without one. */
   readonly body: RequestBody;
 
@@ -35,6 +58,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   #headers: HeaderList | null = null;
   #query: URLSearchParams | null = null;
   #signal: AbortSignal | null = null;
+  #extras: Extras | null = null;
 
   constructor(head: RequestHead, body: RequestBody, origin: RequestOrigin) {
     this.method = head.method;
@@ -59,6 +83,30 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#head.authority;
   }
 
+  /** 'http', until the server itself speaks TLS. */
+  get scheme(): string {
+    return this.#origin.scheme;
+  }
+
+  /**
+   * The absolute URL of the request, as a string that `new URL` accepts: `http://example.org:8080/a?b=c`. It is not normalised: the path is
+   * as it was received. For `OPTIONS *` it ends after the host (RFC 9112 section 3.3). A client of HTTP/1.0 may send no Host. Then the
+   * host is the local address, and must be read before any `await`, as `localAddress`.
+   */
+  get url(): string {
+    const { target, isAbsolute, path, search } = this.#head;
+    const origin = `${this.scheme}://${this.authority || hostOf(this.#origin.localAddress)}`;
+    if (path === '*') return origin;
+    if (!isAbsolute) return origin + target;
+    return search === '' ? origin + path : `${origin}${path}?${search}`;
+  }
+
+  /** The query with its `?`, as it was received; '' without one. */
+  get search(): string {
+    const { search } = this.#head;
+    return search === '' ? '' : `?${search}`;
+  }
+
   get query(): URLSearchParams {
     this.#query ??= new URLSearchParams(`?${this.#head.search}`);
     return this.#query;
@@ -77,8 +125,47 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 
   /** The client's address, or the path of its Unix socket. */
   get remoteAddress(): string {
+    return textOf(this.#origin.remoteAddress);
+  }
+
+  /** The client's port; null for a Unix socket. */
+  get remotePort(): number | null {
     const address = this.#origin.remoteAddress;
-    return 'path' in address ? address.path : address.address;
+    return 'path' in address ? null : address.port;
+  }
+
+  /** The address of the server at which the client has connected, or the path of its Unix socket. Read it before any `await`. */
+  get localAddress(): string {
+    return textOf(this.#origin.localAddress);
+  }
+
+  /** The address of the client: the remote address, until a trusted proxy can name another one. */
+  get clientAddress(): string {
+    return textOf(this.#origin.clientAddress);
+  }
+
+  /**
+   * The cookies of the request, by name. If a name comes twice, the first one counts. Values are percent-decoded, as `response.cookie`
+   * encodes them. A client can send any cookie, so do not trust them more than other input.
+   *
+   *     const session = request.cookies.get('session');
+   */
+  get cookies(): ReadonlyMap<string, string> {
+    const extras = this.#demandExtras();
+    extras.cookies ??= parseCookies(this.headers.getAll('cookie').join('; '));
+    return extras.cookies;
+  }
+
+  /** What middleware leaves for the handlers behind it, under keys that carry the type: see request-state.ts. */
+  get state(): RequestState {
+    const extras = this.#demandExtras();
+    extras.state ??= new RequestState();
+    return extras.state;
+  }
+
+  #demandExtras(): Extras {
+    this.#extras ??= { cookies: null, state: null };
+    return this.#extras;
   }
 
   /** The client's process, if it is connected over a Unix socket. Read it before any `await`: reading it after a disconnect throws. */
@@ -107,11 +194,69 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.body.bytes();
   }
 
+  /** The body as an ArrayBuffer. */
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return markHandled(this.body.bytes().then(arrayBufferOf));
+  }
+
+  /** The body as a Blob, whose type is the Content-Type. */
+  blob(): Promise<Blob> {
+    const type = this.headers.get('content-type') ?? '';
+    return markHandled(this.body.bytes().then((bytes) => new Blob([bytes], { type })));
+  }
+
+  /** Parses a form that comes as application/x-www-form-urlencoded. For multipart/form-data use `formData` or `multipart`. */
   form(): Promise<URLSearchParams> {
-    return this.body.form();
+    if (this.#mediaType?.essence !== MULTIPART) return this.body.form();
+    const message = `form() reads ${URLENCODED}: for ${MULTIPART} use formData() or multipart()`;
+    return markHandled(Promise.reject(new HttpError(415, message)));
+  }
+
+  /**
+   * Reads a form whole, urlencoded or multipart: fields are strings, and files are `File` objects in memory. 415 for other types.
+   *
+   *     const form = await request.formData();
+   *     const photo = form.get('photo'); // a File
+   */
+  formData(): Promise<FormData> {
+    return this.body.formData(this.#mediaType);
+  }
+
+  /**
+   * The parts of a multipart/form-data body, while they arrive. A part can be read until the next one is asked for; what is not read is
+   * skipped. Leaving the loop cancels the body. It throws 415 for other types.
+   *
+   *     for await (const part of request.multipart({ partCount: 10 })) {
+   *       console.log(part.name, part.filename, (await part.bytes()).length);
+   *     }
+   */
+  multipart(options: MultipartOptions = {}): AsyncGenerator<FormPart, void, undefined> {
+    return this.body.multipart(this.#mediaType, options);
+  }
+
+  get #mediaType(): MediaType | null {
+    return parseMediaType(this.headers.get('content-type') ?? '');
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
     return this.body[Symbol.asyncIterator]();
   }
+}
+
+function textOf(address: SocketAddress): string {
+  return 'path' in address ? address.path : address.address;
+}
+
+/** The host and port of an address, for a URL. */
+function hostOf(address: SocketAddress): string {
+  if ('path' in address) return 'localhost';
+  const host = address.address.includes(':') ? `[${address.address}]` : address.address;
+  return `${host}:${address.port}`;
+}
+
+/** The memory of a body belongs to its one reader, so it is not copied if it is filled. */
+function arrayBufferOf(bytes: Buffer): ArrayBuffer {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const isWhole = byteOffset === 0 && buffer.byteLength === byteLength;
+  return (isWhole ? buffer : buffer.slice(byteOffset, byteOffset + byteLength)) as ArrayBuffer;
 }

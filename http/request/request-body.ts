@@ -8,17 +8,24 @@
  * Every promise that a handler gets from here is marked as handled (promises.ts). The private methods return promises that are not
  * marked yet.
  *
- * Next: http-request.ts
+ * Next: request-state.ts
  */
 
+import type { MediaType } from '../content/content-types.ts';
+import { formDataOf } from '../content/form-data.ts';
+import { parseForm } from '../content/form-fields.ts';
+import { describeJsonFault } from '../content/json-fault.ts';
+import { nestsDeeperThan } from '../content/json-nesting.ts';
+import { boundaryOf, MultipartParser } from '../content/multipart.ts';
+import { decodeUtf8 } from '../content/utf8.ts';
 import { HttpError } from '../http-error.ts';
-import { defaultLimits, type Limits } from '../limits.ts';
-import { markHandled } from '../promises.ts';
+import { defaultLimits, type Limits, type MultipartLimits, multipartLimitsFrom } from '../limits.ts';
+import { markHandled, markNextHandled } from '../promises.ts';
 import type { BodyDecoder } from './body-decoder.ts';
 import { type BodyAccount, BodyMemory } from './body-memory.ts';
-import { hasMoreFieldsThan } from './form-fields.ts';
+import type { FormPart } from './form-part.ts';
 import type { HeaderList } from './header-list.ts';
-import { nestsDeeperThan } from './json-nesting.ts';
+import { MultipartReader } from './multipart-reader.ts';
 import { PendingInput } from './pending-input.ts';
 
 /** What a body asks of the exchange that it belongs to. */
@@ -66,7 +73,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   /** The largest body that the reading method accepts, and the message for a larger one. */
   #maxBytes = Number.POSITIVE_INFINITY;
   #tooLarge = '';
-  /** Only while the body is read whole: see body-memory.ts. */
+  /** Only while the body, or a part of it, is read whole: see body-memory.ts. */
   #account: BodyAccount | null = null;
   #hasResponseBegun = false;
   #isDiscarded = false;
@@ -149,10 +156,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    const chunks = this.#chunks();
-    const next = chunks.next.bind(chunks);
-    chunks.next = () => markHandled(next());
-    return chunks;
+    return markNextHandled(this.#chunks());
   }
 
   bytes(): Promise<Buffer> {
@@ -174,6 +178,39 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#form());
   }
 
+  /**
+   * The rest of the body is not wanted. What waits is dropped, the client is stopped, and reads reject with the reason. After the response
+   * up to `discardBytes` of the rest are read and dropped; if there is more, the connection closes.
+   */
+  cancel(reason: Error = new Error('the body has been cancelled')): void {
+    if (this.#decoder === null) return;
+    this.#isTaken = true;
+    this.#isDiscarded = true;
+    this.#waiting = null;
+    this.#error ??= reason;
+    this.release();
+    this.#settleRead();
+    if (!this.isComplete) this.#source.pauseReading();
+  }
+
+  // For the request, which knows the type of the body.
+
+  formData(type: MediaType | null): Promise<FormData> {
+    return markHandled(this.#formData(type));
+  }
+
+  multipart(type: MediaType | null, limits: Partial<MultipartLimits>): AsyncGenerator<FormPart, void, undefined> {
+    if (type?.essence !== MULTIPART) throw new HttpError(415, `multipart() reads ${MULTIPART} alone`);
+    const parser = new MultipartParser(boundaryOf(type), multipartLimitsFrom(this.#source.limits, limits));
+    return markNextHandled(this.#parts(new MultipartReader(this, parser)));
+  }
+
+  /** A reader in pieces keeps so many bytes more. They count in BodyMemory as those of a body that is read whole. */
+  keep(byteLength: number): void {
+    this.#account ??= this.#createAccount();
+    if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, this.#account.bytes + byteLength);
+  }
+
   /** Whether reads of the body reject with this error. */
   hasFailedWith(error: unknown): boolean {
     return error === this.#error;
@@ -183,7 +220,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     const wasFull = this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
     const chunk = this.#takeReady();
     if (chunk !== null) {
-      if (wasFull && !this.isComplete) this.#source.resumeReading();
+      if (wasFull && !this.isComplete && !this.#mustPause()) this.#source.resumeReading();
       return chunk;
     }
     if (this.#error !== null) throw this.#error;
@@ -191,7 +228,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     if (this.#reader !== null) throw new Error('the body is being read already: await the earlier read() first');
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
-      if (this.#isGathering && this.#mustPause()) this.#source.pauseReading();
+      if (this.#mustPause()) this.#source.pauseReading();
       else this.#source.resumeReading();
     });
   }
@@ -216,12 +253,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   async #text(maxBytes: number, what: string): Promise<string> {
-    const bytes = await this.#gather(maxBytes, what);
-    try {
-      return strictUtf8.decode(bytes);
-    } catch (cause) {
-      throw new HttpError(400, 'the body is not valid UTF-8', { cause });
-    }
+    return decodeUtf8(await this.#gather(maxBytes, what), 'the body');
   }
 
   async #json(): Promise<unknown> {
@@ -232,15 +264,30 @@ export class RequestBody implements AsyncIterable<Buffer> {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw new HttpError(400, 'the body is not valid JSON', { cause });
+      throw new HttpError(400, `the body is not valid JSON: ${describeJsonFault(text)}`, { cause });
     }
   }
 
   async #form(): Promise<URLSearchParams> {
     const { formBytes, formFields } = this.#source.limits;
-    const text = await this.#text(formBytes, 'a form');
-    if (hasMoreFieldsThan(text, formFields)) throw new HttpError(413, `a form of more than ${formFields} fields`);
-    return new URLSearchParams(text);
+    return parseForm(await this.#text(formBytes, 'a form'), formFields);
+  }
+
+  async #formData(type: MediaType | null): Promise<FormData> {
+    const { limits } = this.#source;
+    if (type?.essence === MULTIPART) {
+      const boundary = boundaryOf(type);
+      return formDataOf(await this.#gather(limits.formDataBytes, 'a multipart form'), boundary, limits);
+    }
+    if (type?.essence !== URLENCODED) throw new HttpError(415, `formData() reads ${MULTIPART} and ${URLENCODED}`);
+    const form = new FormData();
+    for (const [name, value] of await this.#form()) form.append(name, value);
+    return form;
+  }
+
+  async *#parts(reader: MultipartReader): AsyncGenerator<FormPart, void, undefined> {
+    this.#takeOnce();
+    yield* reader.parts();
   }
 
   #takeOnce(): void {
@@ -263,7 +310,9 @@ export class RequestBody implements AsyncIterable<Buffer> {
     }
     if (this.#waiting !== null) this.#waiting.append(bytes, from, to);
     else this.#waiting = this.#startWaiting(bytes.subarray(from, to), left);
-    if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
+    if (this.#isGathering && this.#account !== null) {
+      this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
+    }
   }
 
   #startWaiting(first: Buffer, left: number): PendingInput {
@@ -281,20 +330,25 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #openAccount(left: number): void {
     const waiting = this.#waiting;
     waiting?.expectAll(waiting.byteLength + left);
-    if (this.#isReleased || (this.#hasResponseBegun && this.isComplete)) return;
-    this.#account = {
+    this.#account = this.#createAccount();
+    if (this.#account !== null) this.#source.bodyMemory.resize(this.#account, waiting?.capacity ?? 0);
+  }
+
+  /** Returns null if the body does not count any more. */
+  #createAccount(): BodyAccount | null {
+    if (this.#isReleased || (this.#hasResponseBegun && this.isComplete)) return null;
+    return {
       bytes: 0,
       alarm: null,
       onRoom: () => this.#source.resumeReading(),
       onLate: () => this.#source.refuseBody(new HttpError(503, 'the memory for request bodies is used up')),
     };
-    this.#source.bodyMemory.resize(this.#account, waiting?.capacity ?? 0);
   }
 
   /** Whether the connection must not be read: the queue is full, or the body waits for memory. */
   #mustPause(): boolean {
-    if (this.#account !== null) return this.#source.bodyMemory.mustWait(this.#account);
-    return !this.#isGathering && this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
+    if (!this.#isGathering && this.#waitingBytes >= this.#source.limits.bodyBufferBytes) return true;
+    return this.#account !== null && this.#source.bodyMemory.mustWait(this.#account);
   }
 
   #completed(): void {
@@ -327,4 +381,5 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 }
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
+export const MULTIPART = 'multipart/form-data';
+export const URLENCODED = 'application/x-www-form-urlencoded';

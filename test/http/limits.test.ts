@@ -1,7 +1,7 @@
 /** Limits: their defaults, and what may take their place. */
 
 import { test } from 'tap';
-import { defaultLimits, defaultTimeouts, limitsFrom, timeoutsFrom } from '../../http/limits.ts';
+import { defaultLimits, defaultTimeouts, limitsFrom, multipartLimitsFrom, timeoutsFrom } from '../../http/limits.ts';
 
 test('nothing given: the defaults, as a copy', async (t) => {
   t.same(limitsFrom(), defaultLimits);
@@ -15,6 +15,16 @@ test('what is given takes its place, and nothing else changes', async (t) => {
   const given = { bodyBytes: undefined } as unknown as { bodyBytes: number };
   t.equal(limitsFrom(given).bodyBytes, defaultLimits.bodyBytes, 'undefined is not given');
   t.equal(defaultLimits.fieldCount, 100, 'the defaults stay what they are');
+});
+
+test('the limits of one multipart body: those of the server, and what is given', async (t) => {
+  const server = limitsFrom({ partCount: 7 });
+  const { partBytes, partNameBytes, partHeaderBytes } = defaultLimits;
+  t.same(multipartLimitsFrom(server, {}), { partCount: 7, partBytes, partNameBytes, partHeaderBytes });
+  t.equal(multipartLimitsFrom(server, { partBytes: Number.POSITIVE_INFINITY }).partBytes, Number.POSITIVE_INFINITY);
+  t.throws(() => multipartLimitsFrom(server, { partCount: 1.5 }), RangeError);
+  const other = { formBytes: 1 } as object;
+  t.throws(() => multipartLimitsFrom(server, other), { name: 'RangeError', message: /unknown limit 'formBytes'/ });
 });
 
 test('no limit can be switched off by mistake', async (t) => {

@@ -240,7 +240,14 @@ test('json', async (t) => {
   for (const text of ['{', '{a:1}', "'a'", 'undefined', '1 2']) {
     await t.rejects(complete(text).json(), { name: 'HttpError', status: 400 }, text);
   }
-  await t.rejects(complete(Buffer.of(0x22, 0xff, 0x22)).json(), { name: 'HttpError', status: 400 }, 'no UTF-8');
+  await t.rejects(complete(Buffer.of(0x22, 0xff, 0x22)).json(), {
+    status: 400,
+    message: 'the body is not valid UTF-8, at byte 1',
+  });
+  await t.rejects(complete('{\n "a": secret}').json(), {
+    status: 400,
+    message: 'the body is not valid JSON: unexpected character at line 2, column 7',
+  });
   const polluted = (await complete('{"__proto__":{"x":1}}').json()) as { x?: unknown };
   t.equal(polluted.x, undefined, 'a __proto__ in it is a name like any other');
 });
@@ -271,6 +278,38 @@ test('no body: it is empty, and can be read any number of times', async (t) => {
   none.fail(new Error('gone'));
   t.equal(await none.text(), '', 'nor does it fail: it is shared by all requests');
   t.equal(none.trailers, null);
+});
+
+test('cancel: what waits is dropped, the client is stopped, and readers learn of it', async (t) => {
+  const { body, source } = sized(100, 10);
+  push(body, 'abc');
+  body.cancel();
+  t.same(source.take(), ['enough']);
+  await t.rejects(body.read(), { message: 'the body has been cancelled' });
+  await t.rejects(body.text(), { message: /read already/ });
+  t.equal(push(body, 'x'.repeat(50)), 50, 'what comes all the same is dropped');
+  t.same(source.take(), []);
+  body.fail(new Error('gone'));
+  await t.rejects(body.read(), { message: 'the body has been cancelled' }, 'the first error stays');
+});
+
+test('cancel: a pending read is rejected, with the reason if there is one', async (t) => {
+  const { body } = sized(5);
+  const reading = body.bytes();
+  const reason = new Error('enough of it');
+  body.cancel(reason);
+  await t.rejects(reading, reason);
+  t.ok(body.hasFailedWith(reason));
+});
+
+test('cancel: a body that is complete, and none', async (t) => {
+  const { body, source } = sized(3);
+  push(body, 'abc');
+  body.cancel();
+  t.same(source.take(), [], 'there is nobody to stop');
+  await t.rejects(body.read(), { message: 'the body has been cancelled' }, 'it does not look empty');
+  RequestBody.none.cancel();
+  t.equal(await RequestBody.none.text(), '', 'which all requests without a body share');
 });
 
 test('a second reading is an error, whichever way', async (t) => {
@@ -561,4 +600,48 @@ test('memory: where it is used up a body is not even asked for', async (t) => {
   t.same(second.source.take(), ['wanted']);
   push(second.body, Buffer.alloc(20_000));
   t.equal((await read).length, 20_000);
+});
+
+test('memory: what a reader in pieces keeps counts, and makes it wait', async (t) => {
+  const { source, body } = sized(100, 50, { bodyMemoryBytes: 10 });
+  const { bodyMemory } = source;
+  const other = sized(100, 50, {}, bodyMemory);
+  other.body.keep(11);
+  const exempt = other.body.read();
+  t.same(other.source.take(), ['wanted'], 'one body goes on');
+  const read = body.read();
+  push(body, 'x'.repeat(10));
+  await read;
+  body.keep(4);
+  body.keep(6);
+  t.equal(bodyMemory.usedBytes, 21);
+  source.take();
+  const next = body.read();
+  t.same(source.take(), ['enough'], 'the other waits');
+  other.body.cancel();
+  await t.rejects(exempt);
+  t.equal(bodyMemory.usedBytes, 10);
+  t.same(source.take(), ['wanted'], 'until there is room');
+  push(body, 'x'.repeat(50));
+  await next;
+  body.keep(1);
+  push(body, 'x'.repeat(40));
+  body.responseBegun();
+  t.equal(bodyMemory.usedBytes, 0, 'it is complete, and its response has begun');
+  body.keep(5);
+  t.equal(bodyMemory.usedBytes, 0);
+});
+
+test('memory: a full queue is not read on while its reader must wait for memory', async (t) => {
+  const { source, body } = sized(100, 10, { bodyMemoryBytes: 10 });
+  const other = sized(100, 50, {}, source.bodyMemory);
+  other.body.keep(11);
+  void other.body.read();
+  body.keep(1);
+  push(body, 'x'.repeat(10));
+  t.same(source.take(), ['enough']);
+  t.equal((await body.read())?.length, 10);
+  t.same(source.take(), [], 'it is not resumed');
+  other.body.release();
+  t.same(source.take(), ['wanted']);
 });

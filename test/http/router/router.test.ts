@@ -398,3 +398,21 @@ t.test('going back costs what the routes allow, however long the path', async (t
   });
   t.ok(tookMs < 2_000, `${tookMs} ms`);
 });
+
+t.test('route: the pattern that matched, also for middleware, with the prefix of a mounted router', async (t) => {
+  const seen: (string | null)[] = [];
+  const inner = new Router<{ id: string }>();
+  inner.get('/posts/:post', (request, response) => response.text(`${request.route}`));
+  const router = new Router();
+  router.use((request, _response, next) => {
+    seen.push(request.route);
+    return next();
+  });
+  router.use('/users/:id', inner);
+  router.all('/files/*path', (request, response) => response.text(`${request.route}`));
+  t.equal(ask(router, 'GET', '/users/1/posts/2').body, '/users/:id/posts/:post');
+  t.equal(ask(router, 'PUT', '/files/a/b').body, '/files/*path');
+  ask(router, 'GET', '/none');
+  ask(router, 'POST', '/users/1/posts/2');
+  t.same(seen, ['/users/:id/posts/:post', '/files/*path', null, null]);
+});

@@ -4,7 +4,7 @@
  * JSON.parse survives a million open brackets. A handler may not: code that walks the value recurses once for each level, and so does
  * JSON.stringify. So the text is scanned first. The scan reads only brackets and strings; JSON.parse checks the rest of the grammar.
  *
- * Next: form-fields.ts
+ * Next: json-fault.ts
  */
 
 const QUOTE = 0x22;

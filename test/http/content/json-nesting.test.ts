@@ -6,7 +6,7 @@
 
 import fc from 'fast-check';
 import { test } from 'tap';
-import { nestsDeeperThan } from '../../../http/request/json-nesting.ts';
+import { nestsDeeperThan } from '../../../http/content/json-nesting.ts';
 
 function depthOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;

@@ -1,0 +1,57 @@
+/**
+ * RequestState: what middleware leaves in a request for the handlers behind it: the user, a session, a database transaction.
+ *
+ * A key carries the type of its value. So the compiler knows what `get` returns, and two libraries cannot use the same name by mistake, as
+ * they could with fields of one object. `get` may return undefined, because the compiler cannot know which middleware has run.
+ *
+ * Next: http-request.ts
+ */
+
+/**
+ * Names a value of `request.state`, and its type. Make one for each value, outside of handlers.
+ *
+ *     const USER = new StateKey<User>('user');
+ *     router.use('/account', async (request, response, next) => {
+ *       request.state.set(USER, await userOf(request));
+ *       await next();
+ *     });
+ *     router.get('/account', (request, response) => response.json(request.state.require(USER)));
+ */
+export class StateKey<T> {
+  /** For messages. Two keys of one name are two keys. */
+  readonly name: string;
+  /** Never set: it makes keys of different types different for the compiler. */
+  declare protected readonly type: (value: T) => T;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+export class RequestState {
+  readonly #values = new Map<unknown, unknown>();
+
+  set<T>(key: StateKey<T>, value: T): this {
+    this.#values.set(key, value);
+    return this;
+  }
+
+  /** Returns the value, or undefined if none is set. */
+  get<T>(key: StateKey<T>): T | undefined {
+    return this.#values.get(key) as T | undefined;
+  }
+
+  /** Returns the value. Throws if none is set: then the middleware that sets it does not cover the route. */
+  require<T>(key: StateKey<T>): T {
+    if (!this.has(key)) throw new Error(`no '${key.name}' in request.state: does its middleware cover this route?`);
+    return this.get(key) as T;
+  }
+
+  has<T>(key: StateKey<T>): boolean {
+    return this.#values.has(key);
+  }
+
+  delete<T>(key: StateKey<T>): boolean {
+    return this.#values.delete(key);
+  }
+}
