@@ -12,4 +12,5 @@ export type { HttpRequest } from './request/http-request.ts';
 export type { RequestBody } from './request/request-body.ts';
 export type { ResponseWriter } from './response/response-writer.ts';
 export { Router } from './router/router.ts';
-export { type CloseOptions, type HandlerSource, type ServeOptions, type Server, serve } from './serve.ts';
+export { type CloseOptions, type HandlerSource, type Server, serve } from './serve.ts';
+export type { ServeOptions } from './serve-options.ts';

@@ -17,7 +17,7 @@ import type {
   SocketAddress,
   SystemError,
 } from '../simplenet/index.ts';
-import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
@@ -29,33 +29,7 @@ import type { HttpRequest } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
-
-export interface ServeOptions {
-  /** An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. */
-  readonly host?: string;
-  /** 0, the default, is any free port: `url` and `address` of the server say which. */
-  readonly port?: number;
-  /**
-   * A Unix socket instead of host and port. The server removes the file when it stops. When it starts, it also removes the file of an
-   * earlier server that does not listen any more. A path that begins with NUL is in the abstract namespace, and has no file.
-   */
-  readonly path?: string;
-  /** A listening socket that is open already, for example from systemd. */
-  readonly fd?: number;
-  readonly limits?: Partial<Limits>;
-  readonly timeouts?: Partial<Timeouts>;
-  /**
-   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
-   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
-   */
-  readonly onError?: (error: unknown, request: HttpRequest | null) => void;
-  /** Stops the server, with grace, when it is aborted. */
-  readonly signal?: AbortSignal;
-  /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
-  readonly backend?: Backend;
-  /** Socket options, and the `control` hook that gets the socket before it is bound. */
-  readonly socket?: ListenOptions;
-}
+import { checkServeOptions, described, type ListenPlace, listenPlaceOf, type ServeOptions } from './serve-options.ts';
 
 /** A handler, or an object that has one, such as a Router. */
 export type HandlerSource = Handler | { handle: Handler };
@@ -70,7 +44,6 @@ export interface CloseOptions {
   readonly idleGraceMs?: number;
 }
 
-const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
@@ -122,7 +95,9 @@ export class Server implements ConnectionContext {
 
   /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
-    this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
+    this.handler = handlerOf(source);
+    checkServeOptions(options);
+    const place = listenPlaceOf(options);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
@@ -132,7 +107,7 @@ export class Server implements ConnectionContext {
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#loop = createLoop();
     try {
-      this.#listener = this.#listen(options);
+      this.#listener = this.#listen(place, options.socket);
     } catch (error) {
       this.#loop.close();
       throw error;
@@ -144,6 +119,11 @@ export class Server implements ConnectionContext {
     const { signal } = options;
     if (signal?.aborted === true) void this.close();
     else if (signal !== undefined) this.#stopWith(signal);
+  }
+
+  /** The port on which it listens; null on a Unix socket. */
+  get port(): number | null {
+    return 'port' in this.address ? this.address.port : null;
   }
 
   get isStopping(): boolean {
@@ -220,7 +200,7 @@ export class Server implements ConnectionContext {
     this.#checkEmpty();
   }
 
-  #listen(options: ServeOptions): Listener {
+  #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
@@ -232,16 +212,10 @@ export class Server implements ConnectionContext {
       this.createContext().runInAsyncScope(this.report, this, error, null);
       void this.close();
     };
-    if (options.fd !== undefined) {
-      return this.#loop.adoptListener(NetSocket.adopt(options.fd), onConnection, { onFailure });
-    }
-    if (options.path !== undefined) {
-      return this.#loop.listen({ path: options.path }, onConnection, { ...options.socket, onFailure });
-    }
-    const host = options.host ?? DEFAULT_HOST;
-    const address = host === 'localhost' ? DEFAULT_HOST : host; // RFC 6761 section 6.3: it is always loopback
-    const socket = { noDelay: true, ...(address === '::' ? { ipv6Only: false } : {}), ...options.socket, onFailure };
-    return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onConnection, { onFailure });
+    if ('path' in place) return this.#loop.listen(place, onConnection, { ...socket, onFailure });
+    const dualStack = place.address === '::' ? { ipv6Only: false } : {};
+    return this.#loop.listen(place, onConnection, { noDelay: true, ...dualStack, ...socket, onFailure });
   }
 
   async #stop(idleGraceMs: number): Promise<void> {
@@ -286,6 +260,15 @@ export class Server implements ConnectionContext {
   }
 }
 
+/** Checked, because a program may pass what an import has not found, or an application of another library. */
+function handlerOf(source: HandlerSource): Handler {
+  if (typeof source === 'function') return source;
+  if (typeof source?.handle === 'function') return (request, response) => source.handle(request, response);
+  throw new TypeError(
+    `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router; not ${described(source)}`,
+  );
+}
+
 /** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
@@ -294,9 +277,11 @@ function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): Minim
 
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
-  // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
-  const backend = options.backend === undefined ? {} : { backend: options.backend };
-  return new Server(source, options, () => createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
+  return new Server(source, options, () => {
+    const backend = options.backend === undefined ? {} : { backend: options.backend };
+    // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
+    return createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
+  });
 }
 
 function urlOf(address: SocketAddress): string {

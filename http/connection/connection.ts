@@ -7,7 +7,7 @@
  *
  * phase.ts has the phases, exchange.ts the work of a handler, incoming.ts unused input, outgoing.ts output, deadline.ts the waits.
  *
- * Next: ../serve.ts
+ * Next: ../serve-options.ts
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
