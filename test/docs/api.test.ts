@@ -90,7 +90,9 @@ function defaultOf(option: string): string {
 }
 
 test('the other defaults are true', async (t) => {
-  const source = ['http/serve-options.ts', 'http/serve.ts'].map((file) => readFileSync(join(root, file), 'utf8')).join();
+  const source = ['http/serve-options.ts', 'http/serve.ts']
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join();
   const constant = (name: string) => /= (.*);/.exec(source.slice(source.indexOf(`const ${name} =`)))?.[1];
   t.equal(`'${defaultOf('host')}'`, constant('DEFAULT_HOST'));
   t.equal(amountOf(defaultOf('graceMs')), Number(constant('DEFAULT_GRACE_MS')?.replaceAll('_', '')));

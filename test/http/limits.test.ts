@@ -34,7 +34,9 @@ test('the error names what is nearest, or all', async (t) => {
   const wrong = (name: string) => ({ [name]: 5 });
   t.throws(() => limitsFrom(wrong('bodyByte')), new RangeError("unknown limit 'bodyByte': did you mean 'bodyBytes'?"));
   t.throws(() => timeoutsFrom(wrong('idle')), new RangeError("unknown timeout 'idle': did you mean 'idleMs'?"));
-  t.throws(() => timeoutsFrom(wrong('zzzzzz')), { message: /^unknown timeout 'zzzzzz': use one of headerMs, idleMs, / });
+  t.throws(() => timeoutsFrom(wrong('zzzzzz')), {
+    message: /^unknown timeout 'zzzzzz': use one of headerMs, idleMs, /,
+  });
 });
 
 test('counts are whole numbers: half a field is not a limit', async (t) => {

@@ -33,7 +33,19 @@ test('an unknown name is an error that names the nearest option', async (t) => {
 });
 
 test('all names, with undefined for each, are as nothing', async (t) => {
-  const names = ['host', 'hostname', 'port', 'path', 'fd', 'limits', 'timeouts', 'onError', 'signal', 'backend', 'socket'];
+  const names = [
+    'host',
+    'hostname',
+    'port',
+    'path',
+    'fd',
+    'limits',
+    'timeouts',
+    'onError',
+    'signal',
+    'backend',
+    'socket',
+  ];
   const place = placeOf(Object.fromEntries(names.map((name) => [name, undefined])));
   t.same(place, { address: '127.0.0.1', port: 0 });
   t.same(placeOf({}), { address: '127.0.0.1', port: 0 });
@@ -56,7 +68,8 @@ test('values of a type that an option does not have', async (t) => {
     [{ signal: { aborted: false } }, 'signal must be an AbortSignal, not an object'],
   ];
   for (const [options, message] of cases) t.throws(check(options), new TypeError(message), message);
-  for (const fd of [-1, 1.5, Number.NaN]) t.throws(check({ fd }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
+  for (const fd of [-1, 1.5, Number.NaN])
+    t.throws(check({ fd }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
   const port = 'serve(handler, 8080)';
   t.throws(check(8080), new TypeError('the options of serve must be an object such as { port: 8080 }, not 8080'), port);
   t.throws(check(null), TypeError);
