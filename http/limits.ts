@@ -55,7 +55,7 @@ export interface Limits {
    * more than sixteen. A higher limit would save little, and one client could delay all others.
    */
   readonly requestsPerTurn: number;
-  /** Open connections; a further one is closed at once. */
+  /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
   readonly connections: number;
 }
 

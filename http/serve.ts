@@ -21,6 +21,7 @@ import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
 import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { Eviction } from './connection/eviction.ts';
 import type { Handler } from './handler.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -83,6 +84,7 @@ export class Server implements ConnectionContext {
   readonly #loop: EventLoop;
   readonly #listener: Listener;
   readonly #connections = new Set<OpenConnection>();
+  readonly #eviction = new Eviction(this.#connections);
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
@@ -204,18 +206,25 @@ export class Server implements ConnectionContext {
     const onConnection: OnConnection = (stream) => {
       this.#lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
-      this.#connections.add(connection);
-      if (this.#connections.size > this.limits.connections) stream.close();
+      if (this.#connections.size < this.limits.connections || this.#makeRoom()) this.#connections.add(connection);
+      else stream.close();
       return connection;
     };
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(this.report, this, error, null);
       void this.close();
     };
-    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onConnection, { onFailure });
-    if ('path' in place) return this.#loop.listen(place, onConnection, { ...socket, onFailure });
+    const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onConnection, callbacks);
+    if ('path' in place) return this.#loop.listen(place, onConnection, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
-    return this.#loop.listen(place, onConnection, { noDelay: true, ...dualStack, ...socket, onFailure });
+    return this.#loop.listen(place, onConnection, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+  }
+
+  /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
+  #makeRoom(): boolean {
+    const closed = this.isStopping ? null : this.#eviction.closeLongestIdle();
+    return closed !== null && this.#connections.delete(closed);
   }
 
   async #stop(idleGraceMs: number): Promise<void> {

@@ -17,6 +17,10 @@ import type { OutputBuffer } from '../response/output-buffer.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
+  /** Since when no byte of a request has come, in active time. Infinity while a request or its response is under way. */
+  readonly idleSince: number;
+  /** Closes an idle connection, unless a request has arrived that is not read yet. Returns whether it has closed it. */
+  closeIfSilent(): boolean;
   /** Ends the connection soon if no request is under way. */
   stop(): void;
   /** Ends the connection now. */

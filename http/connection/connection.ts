@@ -76,6 +76,20 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     return this.#phase === HEAD && this.incoming.isIdle;
   }
 
+  get idleSince(): number {
+    const { incoming, stream } = this;
+    // An incomplete head has the deadline of a head, even if only empty lines have come.
+    const isWaiting = this.#phase === HEAD && !incoming.isHeadIncomplete && incoming.pending === null;
+    if (!isWaiting || stream.isEnded || stream.queuedBytes > 0) return Number.POSITIVE_INFINITY;
+    return this.deadline.idleSince(incoming.requests === 0);
+  }
+
+  closeIfSilent(): boolean {
+    if (this.stream.hasInput()) return false;
+    this.stream.close();
+    return true;
+  }
+
   flush(): void {
     this.outgoing.flushPieces();
   }

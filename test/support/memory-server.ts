@@ -84,6 +84,10 @@ export class MemoryStream implements Stream {
     this.deadlineMs = delayMs;
   }
 
+  get deadlineAt(): number {
+    return this.deadlineMs;
+  }
+
   awaitTurn(): void {
     this.wantsTurn = true;
   }
