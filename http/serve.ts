@@ -75,6 +75,7 @@ export class Server implements ConnectionContext {
   readonly headCache = new HeadCache(() => this.dateLine());
   /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
   readonly createContext: ContextFactory = createContextFactory();
+  readonly keepAliveLine: string;
   readonly bodyMemory: BodyMemory;
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
@@ -102,6 +103,7 @@ export class Server implements ConnectionContext {
     const place = listenPlaceOf(options);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
+    this.keepAliveLine = keepAliveLineOf(this.timeouts);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
@@ -282,6 +284,15 @@ function handlerOf(source: HandlerSource): Handler {
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
+}
+
+/**
+ * Clients that are told can leave a connection before the server closes it, so that no request of theirs meets the end. In whole seconds,
+ * as RFC 2068 section 19.7.1 and all clients have it.
+ */
+function keepAliveLineOf({ idleMs }: Timeouts): string {
+  const seconds = Math.floor(idleMs / 1_000);
+  return seconds >= 1 && Number.isFinite(seconds) ? `Keep-Alive: timeout=${seconds}\r\n` : '';
 }
 
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */

@@ -3,7 +3,8 @@
  *
  * Clients keep idle connections open for a minute or more. At `limits.connections`, or without descriptors, a new client with a request
  * is worth more than one that may never ask again. A new connection on which nothing has come yet is idle as well, since it was accepted:
- * otherwise silent clients could fill the server and keep all others out. A connection with a request under way is never closed here.
+ * otherwise silent clients could fill the server and keep all others out. A connection with a request under way, or with a response that
+ * may not have arrived yet, is never closed here.
  *
  * A list in the order of idleness would cost two changes for each request. So requests cost nothing here, and a search does the work:
  * it looks at all connections and keeps those that have been idle for longest, in order. They stay the longest idle ones: whatever
@@ -56,19 +57,26 @@ export class Eviction {
     }
   }
 
+  /** One pass. The list is cut to its longest idle half whenever it is full, and then only what has been idle for longer is added. */
   #search(): void {
     this.#callsSinceSearch = 0;
-    const since = new Float64Array(this.#connections.size);
-    let count = 0;
-    for (const { idleSince } of this.#connections)
-      if (idleSince !== Number.POSITIVE_INFINITY) since[count++] = idleSince;
-    const last = since.subarray(0, count).sort()[Math.min(count, MAX_CANDIDATES) - 1];
-    if (last === undefined) return;
+    const found: Candidate[] = [];
+    let limit = Number.POSITIVE_INFINITY;
     for (const connection of this.#connections) {
       const { idleSince } = connection;
-      if (idleSince <= last && this.#candidates.length < MAX_CANDIDATES)
-        this.#candidates.push({ connection, idleSince });
+      if (idleSince >= limit) continue;
+      found.push({ connection, idleSince });
+      if (found.length < 2 * MAX_CANDIDATES) continue;
+      keepLongestIdle(found);
+      limit = (found.at(-1) as Candidate).idleSince;
     }
-    this.#candidates.sort((a, b) => b.idleSince - a.idleSince);
+    keepLongestIdle(found);
+    this.#candidates = found.reverse();
   }
+}
+
+/** Sorts the list, the longest idle one first, and cuts it to MAX_CANDIDATES. */
+function keepLongestIdle(found: Candidate[]): void {
+  found.sort((a, b) => a.idleSince - b.idleSince);
+  if (found.length > MAX_CANDIDATES) found.length = MAX_CANDIDATES;
 }

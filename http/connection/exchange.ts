@@ -255,6 +255,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     );
   }
 
+  get keepAliveLine(): string {
+    return this.head.asksKeepAlive ? this.#connection.context.keepAliveLine : '';
+  }
+
   beginStream(): void {
     this.#connection.outgoing.beginStream();
     this.body.responseBegun();

@@ -23,8 +23,8 @@ export interface ResponseOutput {
   /** More is queued than a handler that waits for the client can have written. */
   readonly isOverfull: boolean;
   dateLine(): string;
-  /** Writes the head of a response without fields of its own, for a connection that stays open. */
-  cachedHead(status: number, contentType: string, contentLength: number): void;
+  /** Writes the head of a response without fields of its own, for a connection that stays open. `keepAliveLine` is that of the owner. */
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void;
   latin1(text: string): void;
   utf8(text: string): void;
   /** Writes bytes that the caller does not change afterwards. */
@@ -41,6 +41,8 @@ export interface ResponseOutput {
 export interface ResponseOwner {
   /** Whether the connection can stay open after this response. Called once, before the head is made. */
   canKeepAlive(): boolean;
+  /** The line `Keep-Alive: ...` if the client asks to keep the connection alive, as old clients do, else ''. */
+  readonly keepAliveLine: string;
   /** Called before the first byte of a response that comes in pieces. */
   beginStream(): void;
   responseCompleted(): void;
@@ -296,8 +298,9 @@ export class ResponseWriter {
 
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#decideClosing();
-    if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.#status, contentType, byteLength);
-    else this.#output.latin1(this.#headOf('length', byteLength, contentType));
+    if (contentType !== null && this.#canUseHeadCache()) {
+      this.#output.cachedHead(this.#status, contentType, byteLength, this.#owner.keepAliveLine);
+    } else this.#output.latin1(this.#headOf('length', byteLength, contentType));
     this.#hasBegun = true;
   }
 
@@ -364,13 +367,14 @@ export class ResponseWriter {
     // RFC 9110 section 8.6: no Content-Length in 204; in 304 it would have to be that of the whole 200 response.
     if (framing === 'length' && !hasNoBody(status)) head += `Content-Length: ${byteLength}\r\n`;
     if (framing === 'chunked' && !hasNoBody(status)) head += 'Transfer-Encoding: chunked\r\n';
+    const keepAliveLine = this.#isClosing ? '' : this.#owner.keepAliveLine;
     let connection = '';
     if (this.#isClosing) connection = 'close';
-    else if (this.#minorVersion === 0) connection = 'keep-alive';
+    else if (this.#minorVersion === 0 || keepAliveLine !== '') connection = 'keep-alive';
     // RFC 9110 section 7.8: Connection must name Upgrade too, so that a proxy does not pass it on.
     if (this.#headers !== null && has(this.#headers, 'upgrade'))
       connection += connection === '' ? 'Upgrade' : ', Upgrade';
-    if (connection !== '') head += `Connection: ${connection}\r\n`;
+    if (connection !== '') head += `Connection: ${connection}\r\n${keepAliveLine}`;
     return `${head}\r\n`;
   }
 

@@ -681,6 +681,26 @@ test('limits on requests per connection and on connections', async (t) => {
   first.destroy();
 });
 
+test('a client that asks is told how long an idle connection stays, in whole seconds', async (t) => {
+  const cases: [number, string][] = [
+    [75_000, 'Connection: keep-alive\r\nKeep-Alive: timeout=75\r\n'],
+    [2_999, 'Connection: keep-alive\r\nKeep-Alive: timeout=2\r\n'],
+    [1_000, 'Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n'],
+    [999, ''],
+    [Number.POSITIVE_INFINITY, ''],
+  ];
+  for (const [idleMs, fields] of cases) {
+    const server = serve(hello, { timeouts: { idleMs } });
+    t.teardown(() => server.close());
+    for (const value of ['keep-alive', 'Keep-Alive', 'x, keep-alive']) {
+      const socket = dial(server);
+      socket.end(get('/').replace('\r\n\r\n', `\r\nConnection: ${value}\r\n\r\n`));
+      const [head = ''] = (await gather(socket)).split('\r\n\r\n');
+      t.equal(`${head}\r\n`.replace(/^[\s\S]*?charset=utf-8\r\n/, ''), `${fields}Content-Length: 6\r\n`, `${idleMs}`);
+    }
+  }
+});
+
 test('a listening socket that others have opened, and one end for all of it: await using', async (t) => {
   const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
   const port = portOf(socket.localAddress);

@@ -20,6 +20,7 @@ class Sink implements ResponseOutput, ResponseOwner {
   isHeadRequest = false;
   minorVersion = 1;
   mayPersist = true;
+  keepAliveLine = '';
   asksFor: string | null = null;
   isRequestRead = true;
   timesAsked = 0;
@@ -40,8 +41,9 @@ class Sink implements ResponseOutput, ResponseOwner {
     return DATE;
   }
 
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
+    const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
+    const fields = `Content-Type: ${contentType}\r\n${connection}Content-Length: ${contentLength}\r\n`;
     this.latin1(`${statusLine(status)}${DATE}${fields}\r\n`);
   }
 
@@ -107,6 +109,7 @@ interface Request {
   readonly isHeadRequest?: boolean;
   readonly minorVersion?: number;
   readonly mayPersist?: boolean;
+  readonly keepAliveLine?: string;
   readonly asksFor?: string;
   readonly isRequestRead?: boolean;
   readonly isClosed?: boolean;
@@ -302,6 +305,38 @@ test('streaming: the end of the connection ends it for HTTP/1.0', async (t) => {
   response.end();
   t.equal(sink.text, `HTTP/1.1 200 OK\r\n${DATE}Connection: close\r\n\r\nab`);
   t.ok(response.isClosing);
+});
+
+test('a client that asks to keep the connection alive is told how long, in every kind of head', async (t) => {
+  const keepAliveLine = 'Keep-Alive: timeout=75\r\n';
+  const gives: ((response: ResponseWriter) => unknown)[] = [
+    (r) => r.text('a'),
+    (r) => r.header('X', '1').text('a'),
+    (r) => r.empty(),
+    (r) => r.redirect('/'),
+    (r) => r.write('a'),
+  ];
+  for (const give of gives) {
+    t.match(answer(give, { keepAliveLine }), /\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n/);
+    t.notMatch(answer(give), /keep-alive/i, 'and no other');
+    const closing = answer(give, { keepAliveLine, mayPersist: false });
+    t.match(closing, /\r\nConnection: close\r\n/);
+    t.notMatch(closing, /keep-alive/i, 'nor one whose connection closes');
+  }
+  const old = { minorVersion: 0, keepAliveLine };
+  t.match(
+    answer((r) => r.text('a'), old),
+    /\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n\r\na$/,
+  );
+  t.match(
+    answer((r) => r.write('a'), old),
+    /Connection: close\r\n\r\na$/,
+    'a body that the end of the connection ends',
+  );
+  t.match(
+    answer((r) => r.header('Upgrade', 'x').text('a'), { keepAliveLine }),
+    /Connection: keep-alive, Upgrade\r\nKeep-Alive: timeout=75\r\n\r\na$/,
+  );
 });
 
 test('streaming: with a length there are no chunks', async (t) => {
