@@ -72,7 +72,7 @@ site.all('/request', (request, response) => {
 
 interface Settings {
   readonly host: string;
-  readonly port: number;
+  readonly port: string;
   readonly backend: Backend;
   readonly trace: boolean;
   readonly help: boolean;
@@ -81,16 +81,15 @@ interface Settings {
 function settings(): Settings {
   const { values } = parseArgs({
     options: {
-      host: { type: 'string', default: process.env.HOST ?? '127.0.0.1' },
-      port: { type: 'string', default: process.env.PORT ?? '8080' },
-      backend: { type: 'string', default: process.env.SIMPLENET_BACKEND ?? 'auto' },
+      host: { type: 'string', default: process.env.HOST || '127.0.0.1' },
+      port: { type: 'string', default: process.env.PORT || '8080' },
+      backend: { type: 'string', default: process.env.SIMPLENET_BACKEND || 'auto' },
       trace: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
-  const { host, port, backend, trace, help } = values as Omit<Settings, 'port'> & { port: string };
-  if (!/^\d+$/.test(port)) throw new RangeError(`the port must be a number from 0 to 65535, not '${port}'`);
-  return { host, port: Number(port), backend, trace, help };
+  if (values.port === '') throw new RangeError('--port is empty'); // `serve` would choose any free port
+  return values as Settings;
 }
 
 /**
@@ -128,5 +127,6 @@ try {
 } catch (error) {
   // Only the first sentence: parseArgs adds advice about positional arguments, and this program has none.
   console.error((error as Error).message.split('. ')[0]);
+  if ((error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')) console.error(`\n${usage}`);
   process.exitCode = 1;
 }

@@ -159,6 +159,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   readonly #headCache = new HeadCache(() => this.dateLine());
   readonly #drained = Promise.resolve();
 
+  readonly keepAliveLine = '';
+
   canKeepAlive(): boolean {
     return true;
   }
@@ -167,8 +169,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     return 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
   }
 
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    this.#output.headWithLength(nobody, this.#headCache.get(status, contentType), contentLength);
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
+    this.#output.headWithLength(nobody, this.#headCache.get(status, contentType, keepAliveLine), contentLength);
   }
 
   head(text: string): void {

@@ -19,4 +19,5 @@ export type { FieldValue } from './response/response-fields.ts';
 export type { BeforeHead, TransformFactory } from './response/response-hooks.ts';
 export type { ResponseWriter } from './response/response-writer.ts';
 export { Router } from './router/router.ts';
-export { type CloseOptions, type HandlerSource, type ServeOptions, type Server, serve } from './serve.ts';
+export { type CloseOptions, type HandlerSource, type Server, serve } from './serve.ts';
+export type { ServeOptions } from './serve-options.ts';

@@ -7,6 +7,8 @@
  * Next: http-error.ts
  */
 
+import { adviceFor } from './nearest-name.ts';
+
 export interface Limits {
   /** Method, target and version together; 414 above. Many other programs do not accept longer URLs either. */
   readonly requestLineBytes: number;
@@ -63,7 +65,7 @@ export interface Limits {
    * more than sixteen. A higher limit would save little, and one client could delay all others.
    */
   readonly requestsPerTurn: number;
-  /** Open connections; a further one is closed at once. */
+  /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
   readonly connections: number;
 }
 
@@ -99,7 +101,10 @@ export const defaultLimits: Limits = {
 export interface Timeouts {
   /** From the first byte of a head to its last; 408 after. The first byte of a new connection must come in the same time, or it closes. */
   readonly headerMs: number;
-  /** Between two requests; then the connection closes without a response, as clients expect. */
+  /**
+   * Between two requests; then the connection closes without a response, as clients expect. Longer than load balancers and proxies keep
+   * an idle connection (most of them 60 s), so that they close first. If the server closed first, it could meet their next request.
+   */
   readonly idleMs: number;
   /** How long a body may take before its rate is checked. */
   readonly bodyGraceMs: number;
@@ -124,7 +129,7 @@ export interface Timeouts {
 
 export const defaultTimeouts: Timeouts = {
   headerMs: 10_000,
-  idleMs: 5_000,
+  idleMs: 75_000,
   bodyGraceMs: 5_000,
   bodyMinBytesPerSecond: 240,
   bodyMs: 300_000,
@@ -139,7 +144,7 @@ const isCount = (value: number) => Number.isInteger(value) || value === Number.P
 
 /** The defaults, replaced by what is given: whole numbers, or Infinity for no limit. `fieldCount` is at most MAX_FIELDS. */
 export function limitsFrom(given: Partial<Limits> = {}): Limits {
-  const limits = withDefaults(defaultLimits, given, isCount, 'a whole number');
+  const limits = withDefaults('limit', defaultLimits, given, isCount, 'a whole number');
   if (limits.fieldCount > MAX_FIELDS) {
     throw new RangeError(`fieldCount must be at most ${MAX_FIELDS}, not ${limits.fieldCount}`);
   }
@@ -149,18 +154,25 @@ export function limitsFrom(given: Partial<Limits> = {}): Limits {
 /** The limits of the server, replaced by what is given for one body. */
 export function multipartLimitsFrom(limits: Limits, given: Partial<MultipartLimits>): MultipartLimits {
   const { partCount, partBytes, partNameBytes, partHeaderBytes } = limits;
-  return withDefaults({ partCount, partBytes, partNameBytes, partHeaderBytes }, given, isCount, 'a whole number');
+  return withDefaults(
+    'limit',
+    { partCount, partBytes, partNameBytes, partHeaderBytes },
+    given,
+    isCount,
+    'a whole number',
+  );
 }
 
 /** The defaults, replaced by what is given: numbers, or Infinity for no limit. */
 export function timeoutsFrom(given: Partial<Timeouts> = {}): Timeouts {
-  return withDefaults(defaultTimeouts, given, () => true, 'a number');
+  return withDefaults('timeout', defaultTimeouts, given, () => true, 'a number');
 }
 
 /** A parser allocates the offsets of all fields in advance. */
 const MAX_FIELDS = 100_000;
 
 function withDefaults<T extends Limits | MultipartLimits | Timeouts>(
+  what: string,
   defaults: T,
   given: Partial<T>,
   isAllowed: (value: number) => boolean,
@@ -169,7 +181,7 @@ function withDefaults<T extends Limits | MultipartLimits | Timeouts>(
   const merged: Record<string, unknown> = { ...defaults };
   for (const [name, value] of Object.entries(given) as [string, unknown][]) {
     if (!Object.hasOwn(defaults, name)) {
-      throw new RangeError(`unknown limit '${name}': use one of ${Object.keys(defaults).join(', ')}`);
+      throw new RangeError(`unknown ${what} '${name}': ${adviceFor(name, Object.keys(defaults))}`);
     }
     if (value === undefined) continue;
     if (typeof value !== 'number' || !(value > 0) || !isAllowed(value)) {

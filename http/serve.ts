@@ -5,6 +5,8 @@
  * stops a server with grace: it accepts the connections that the kernel has completed and no more, gives idle connections `idleGraceMs`
  * for a last request, completes the responses under way, and after a deadline ends the connections that are left.
  *
+ * What a server offers its connections (ConnectionContext) is marked as internal: it is not in the types that programs get.
+ *
  * Next: index.ts
  */
 
@@ -17,10 +19,11 @@ import type {
   SocketAddress,
   SystemError,
 } from '../simplenet/index.ts';
-import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
-import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
+import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { Eviction } from './connection/eviction.ts';
 import type { Handler } from './handler.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -29,33 +32,7 @@ import type { HttpRequest } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
-
-export interface ServeOptions {
-  /** An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. */
-  readonly host?: string;
-  /** 0, the default, is any free port: `url` and `address` of the server say which. */
-  readonly port?: number;
-  /**
-   * A Unix socket instead of host and port. The server removes the file when it stops. When it starts, it also removes the file of an
-   * earlier server that does not listen any more. A path that begins with NUL is in the abstract namespace, and has no file.
-   */
-  readonly path?: string;
-  /** A listening socket that is open already, for example from systemd. */
-  readonly fd?: number;
-  readonly limits?: Partial<Limits>;
-  readonly timeouts?: Partial<Timeouts>;
-  /**
-   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
-   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
-   */
-  readonly onError?: (error: unknown, request: HttpRequest | null) => void;
-  /** Stops the server, with grace, when it is aborted. */
-  readonly signal?: AbortSignal;
-  /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
-  readonly backend?: Backend;
-  /** Socket options, and the `control` hook that gets the socket before it is bound. */
-  readonly socket?: ListenOptions;
-}
+import { checkServeOptions, described, type ListenPlace, listenPlaceOf, type ServeOptions } from './serve-options.ts';
 
 /** A handler, or an object that has one, such as a Router. */
 export type HandlerSource = Handler | { handle: Handler };
@@ -70,7 +47,6 @@ export interface CloseOptions {
   readonly idleGraceMs?: number;
 }
 
-const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
@@ -92,15 +68,24 @@ function flushAll(): void {
   for (const server of servers) server.flush();
 }
 
-export class Server implements ConnectionContext {
+export class Server {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  /** @internal */
   readonly minimumProgress: MinimumProgress | null;
+  /** @internal */
   readonly output = new OutputBuffer(OUTPUT_BYTES);
+  /** @internal */
   readonly headCache = new HeadCache(() => this.dateLine());
-  /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
+  /**
+   * Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with.
+   * @internal
+   */
   readonly createContext: ContextFactory = createContextFactory();
+  /** @internal */
+  readonly keepAliveLine: string;
+  /** @internal */
   readonly bodyMemory: BodyMemory;
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
@@ -110,6 +95,7 @@ export class Server implements ConnectionContext {
   readonly #loop: EventLoop;
   readonly #listener: Listener;
   readonly #connections = new Set<OpenConnection>();
+  readonly #eviction = new Eviction(this.#connections);
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
@@ -120,11 +106,17 @@ export class Server implements ConnectionContext {
   #whenEmpty: (() => void) | null = null;
   #forgetSignal = () => {};
 
-  /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
+  /**
+   * `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop.
+   * @internal
+   */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
-    this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
+    this.handler = handlerOf(source);
+    checkServeOptions(options);
+    const place = listenPlaceOf(options);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
+    this.keepAliveLine = keepAliveLineOf(this.timeouts);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
@@ -132,7 +124,7 @@ export class Server implements ConnectionContext {
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#loop = createLoop();
     try {
-      this.#listener = this.#listen(options);
+      this.#listener = this.#listen(place, options.socket);
     } catch (error) {
       this.#loop.close();
       throw error;
@@ -146,14 +138,21 @@ export class Server implements ConnectionContext {
     else if (signal !== undefined) this.#stopWith(signal);
   }
 
+  /** The port on which it listens; null on a Unix socket. */
+  get port(): number | null {
+    return 'port' in this.address ? this.address.port : null;
+  }
+
   get isStopping(): boolean {
     return this.#closed !== null;
   }
 
+  /** @internal */
   get idleGraceMs(): number {
     return this.#idleGraceMs;
   }
 
+  /** @internal */
   get isTurnSpent(): boolean {
     return this.#loop.isTurnSpent;
   }
@@ -181,32 +180,39 @@ export class Server implements ConnectionContext {
 
   // Called by the connections.
 
+  /** @internal */
   activeNow(): number {
     return this.#loop.activeNow();
   }
 
+  /** @internal */
   dateLine(): string {
     return this.#date.line(this.#loop.now());
   }
 
+  /** @internal */
   borrowParser(): HeadParser {
     const parser = this.#parsers.pop() ?? new HeadParser(this.limits);
     parser.reset();
     return parser;
   }
 
+  /** @internal */
   returnParser(parser: HeadParser): void {
     if (this.#parsers.length < MAX_SPARE_PARSERS) this.#parsers.push(parser);
   }
 
+  /** @internal */
   borrowOutput(): OutputBuffer {
     return this.#outputs.pop() ?? new OutputBuffer(OUTPUT_BYTES);
   }
 
+  /** @internal */
   returnOutput(output: OutputBuffer): void {
     if (this.#outputs.length < MAX_SPARE_OUTPUTS) this.#outputs.push(output);
   }
 
+  /** @internal */
   report(error: unknown, request: HttpRequest | null): void {
     try {
       this.#onError(error, request);
@@ -215,33 +221,35 @@ export class Server implements ConnectionContext {
     }
   }
 
+  /** @internal */
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#checkEmpty();
   }
 
-  #listen(options: ServeOptions): Listener {
+  #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
-      this.#connections.add(connection);
-      if (this.#connections.size > this.limits.connections) stream.close();
+      if (this.#connections.size < this.limits.connections || this.#makeRoom()) this.#connections.add(connection);
+      else stream.close();
       return connection;
     };
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(this.report, this, error, null);
       void this.close();
     };
-    if (options.fd !== undefined) {
-      return this.#loop.adoptListener(NetSocket.adopt(options.fd), onConnection, { onFailure });
-    }
-    if (options.path !== undefined) {
-      return this.#loop.listen({ path: options.path }, onConnection, { ...options.socket, onFailure });
-    }
-    const host = options.host ?? DEFAULT_HOST;
-    const address = host === 'localhost' ? DEFAULT_HOST : host; // RFC 6761 section 6.3: it is always loopback
-    const socket = { noDelay: true, ...(address === '::' ? { ipv6Only: false } : {}), ...options.socket, onFailure };
-    return this.#loop.listen({ address, port: options.port ?? 0 }, onConnection, socket);
+    const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onConnection, callbacks);
+    if ('path' in place) return this.#loop.listen(place, onConnection, { ...socket, ...callbacks });
+    const dualStack = place.address === '::' ? { ipv6Only: false } : {};
+    return this.#loop.listen(place, onConnection, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+  }
+
+  /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
+  #makeRoom(): boolean {
+    const closed = this.isStopping ? null : this.#eviction.closeLongestIdle();
+    return closed !== null && this.#connections.delete(closed);
   }
 
   async #stop(idleGraceMs: number): Promise<void> {
@@ -286,17 +294,37 @@ export class Server implements ConnectionContext {
   }
 }
 
+/** Checked, because a program may pass what an import has not found, or an application of another library. */
+function handlerOf(source: HandlerSource): Handler {
+  if (typeof source === 'function') return source;
+  if (typeof source?.handle === 'function') return (request, response) => source.handle(request, response);
+  throw new TypeError(
+    `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router; not ${described(source)}`,
+  );
+}
+
 /** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
 }
 
+/**
+ * Clients that are told can leave a connection before the server closes it, so that no request of theirs meets the end. In whole seconds,
+ * as RFC 2068 section 19.7.1 and all clients have it.
+ */
+function keepAliveLineOf({ idleMs }: Timeouts): string {
+  const seconds = Math.floor(idleMs / 1_000);
+  return seconds >= 1 && Number.isFinite(seconds) ? `Keep-Alive: timeout=${seconds}\r\n` : '';
+}
+
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
-  // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
-  const backend = options.backend === undefined ? {} : { backend: options.backend };
-  return new Server(source, options, () => createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER }));
+  return new Server(source, options, () => {
+    const backend = options.backend === undefined ? {} : { backend: options.backend };
+    // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
+    return createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
+  });
 }
 
 function urlOf(address: SocketAddress): string {

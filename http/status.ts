@@ -1,7 +1,7 @@
 /**
  * Status codes: their reason phrases, and which of them carry no body. RFC 9110 section 15.
  *
- * Next: limits.ts
+ * Next: nearest-name.ts
  */
 
 const reasons: Readonly<Record<number, string>> = {

@@ -14,7 +14,9 @@ const SOCKETS_DOOR = 'simplenet/index.ts';
 const HTTP_DOOR = 'http/index.ts';
 
 /** The files of http/ that stand on nothing but each other. All of http/ may import them. */
-const groundFiles = ['grammar', 'status', 'limits', 'http-error', 'promises'].map((name) => `http/${name}.ts`);
+const groundFiles = ['grammar', 'status', 'nearest-name', 'limits', 'http-error', 'promises'].map(
+  (name) => `http/${name}.ts`,
+);
 const GROUND = 'the ground of http/';
 
 /** Room -> the rooms that its files may import. A room is a folder, or a file that has its own place. A file may import its own room. */
@@ -47,8 +49,26 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/handler.ts': ['http/request', 'http/response'],
   'http/router': [GROUND, 'http/handler.ts'],
   'http/connection': [GROUND, 'http/handler.ts', 'http/request', 'http/response', SOCKETS_DOOR],
-  'http/serve.ts': [GROUND, 'http/handler.ts', 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
-  [HTTP_DOOR]: [GROUND, 'http/content', 'http/handler.ts', 'http/router', 'http/request', 'http/response', 'http/serve.ts'],
+  'http/serve-options.ts': [GROUND, 'http/request', SOCKETS_DOOR],
+  'http/serve.ts': [
+    GROUND,
+    'http/handler.ts',
+    'http/connection',
+    'http/request',
+    'http/response',
+    'http/serve-options.ts',
+    SOCKETS_DOOR,
+  ],
+  [HTTP_DOOR]: [
+    GROUND,
+    'http/content',
+    'http/handler.ts',
+    'http/router',
+    'http/request',
+    'http/response',
+    'http/serve-options.ts',
+    'http/serve.ts',
+  ],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 

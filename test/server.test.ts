@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
 
+/** What `--help` prints. */
+const USAGE_LINES = 6;
+
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   new Program(process.execPath, [join(buildFolder, 'server.js'), ...args], { env: { ...process.env, ...env } });
 
@@ -59,6 +62,12 @@ test('the curl lines that it prints work', async (t) => {
   t.match((await curl(['-i', '-X', 'DELETE', url])).stdout, /^HTTP\/1\.1 405 [\s\S]*Allow: GET, HEAD, OPTIONS\r\n/);
 });
 
+test('[::1] is an address, and an empty variable of the environment is as if absent', async (t) => {
+  const server = start(['--host', '[::1]', '--port', '0'], { SIMPLENET_BACKEND: '', HOST: '' });
+  t.teardown(() => server.kill());
+  await server.prints(/Listening on http:\/\/\[::1\]:\d+\. /);
+});
+
 test('the environment says host and port too', async (t) => {
   const server = start([], { HOST: '::1', PORT: '0' });
   t.teardown(() => server.kill());
@@ -75,10 +84,11 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--prot', '1'], {}, /^Unknown option '--prot'$/],
     [['--port'], {}, /^Option '--port <value>' argument missing$/],
     [['extra'], {}, /^Unexpected argument 'extra'/],
-    [['--port', 'http'], {}, /^the port must be a number from 0 to 65535, not 'http'$/],
-    [['--port', ''], {}, /^the port must be a number from 0 to 65535, not ''$/],
-    [['--port', '65536'], {}, /^a port is an integer from 0 to 65535, not 65536$/],
-    [[], { PORT: '-1' }, /^the port must be a number/],
+    [['--port', 'http'], {}, /^port must be a whole number from 0 to 65535, not 'http'$/],
+    [['--port', ''], {}, /^--port is empty$/],
+    [['--port', '65536'], {}, /^port must be a whole number from 0 to 65535, not '65536'$/],
+    [[], { PORT: '-1' }, /^port must be a whole number from 0 to 65535, not '-1'$/],
+    [['--backend', 'kqueue'], {}, /^a backend is one of epoll, auto, io_uring, not 'kqueue'$/],
     [['--host', 'example.org', '--port', '0'], {}, /^'example\.org' is not an IPv4 or IPv6 address/],
     [['--host', '192.0.2.1', '--port', '0'], {}, /^bind EADDRNOTAVAIL: .* 192\.0\.2\.1:0 \(no network interface/],
     [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
@@ -88,8 +98,10 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     const [args, , pattern] = cases[i] as (typeof cases)[number];
     t.equal(code, 1, args.join(' '));
     t.equal(stdout, '');
-    t.match(stderr.trimEnd(), pattern);
-    t.equal(stderr.trimEnd().split('\n').length, 1, 'one line');
+    const [sentence = '', ...rest] = stderr.trimEnd().split('\n');
+    t.match(sentence, pattern);
+    // Who mistypes an option sees which there are. All other mistakes are one line.
+    t.equal(rest.length, /option|argument/i.test(sentence) ? USAGE_LINES + 1 : 0, sentence);
   }
 });
 

@@ -17,6 +17,10 @@ import type { OutputBuffer } from '../response/output-buffer.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
+  /** Since when no byte of a request has come, in active time. Infinity while a request or its response is under way. */
+  readonly idleSince: number;
+  /** Closes an idle connection, unless a request lies unread in the kernel or a response may still be on its way. Returns whether it did. */
+  closeIfSilent(): boolean;
   /** Ends the connection soon if no request is under way. */
   stop(): void;
   /** Ends the connection now. */
@@ -37,6 +41,8 @@ export interface ConnectionContext {
   readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;
+  /** The line `Keep-Alive: timeout=...`, for clients that ask; '' if idle connections do not close by time. */
+  readonly keepAliveLine: string;
   /** The server stops: a response says that it is the last, unless a further request of its client is waiting. */
   readonly isStopping: boolean;
   /** While the server stops: how long an idle connection may still begin a request. */

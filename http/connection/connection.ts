@@ -7,7 +7,7 @@
  *
  * phase.ts has the phases, exchange.ts the work of a handler, incoming.ts unused input, outgoing.ts output, deadline.ts the waits.
  *
- * Next: ../serve.ts
+ * Next: ../serve-options.ts
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
@@ -26,6 +26,12 @@ import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, 
 
 /** How much is read and dropped while lingering. Above it reading pauses, because close(2) would send an RST that destroys the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
+
+/**
+ * A connection that had a response does not make room for another before this time, in which the response arrives. Less than a listener
+ * rests without descriptors (`acceptRestMs`), so that it finds a connection to close afterwards.
+ */
+const MIN_IDLE_MS = 50;
 
 export class Connection implements StreamHandler, OpenConnection, ExchangeConnection {
   readonly stream: Stream;
@@ -74,6 +80,22 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   /** Between two requests, and no byte of the next has come. Empty lines do not count. */
   get isIdle(): boolean {
     return this.#phase === HEAD && this.incoming.isIdle;
+  }
+
+  get idleSince(): number {
+    const { incoming, stream } = this;
+    // An incomplete head has the deadline of a head, even if only empty lines have come.
+    const isWaiting = this.#phase === HEAD && !incoming.isHeadIncomplete && incoming.pending === null;
+    if (!isWaiting || stream.isEnded || stream.queuedBytes > 0) return Number.POSITIVE_INFINITY;
+    return this.deadline.idleSince(incoming.requests === 0);
+  }
+
+  /** If a request arrives after close(2), the kernel sends RST, which destroys a response on its way. So that gets time to arrive. */
+  closeIfSilent(): boolean {
+    const isDelivered = this.incoming.requests === 0 || this.context.activeNow() - this.idleSince >= MIN_IDLE_MS;
+    if (!isDelivered || this.stream.hasInput()) return false;
+    this.stream.close();
+    return true;
   }
 
   flush(): void {

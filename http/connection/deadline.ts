@@ -13,6 +13,12 @@ import type { ConnectionContext } from './connection-context.ts';
 /** RST destroys bytes that have not arrived. If a response can only be ended by RST, the responses before it get this long to arrive. */
 const DELIVERY_MS = 100;
 
+/**
+ * Stands for Infinity, so that `idleSince` can be computed from the deadline: 3,000 years. Beside so large a number the clock still has a
+ * resolution of 0.02 ms.
+ */
+const ENDLESS_MS = 1e14;
+
 export class Deadline {
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
@@ -24,13 +30,22 @@ export class Deadline {
 
   /** A head must be complete in time. */
   forHead(): void {
-    this.#stream.setDeadline(this.#context.timeouts.headerMs);
+    this.#stream.setDeadline(Math.min(this.#context.timeouts.headerMs, ENDLESS_MS));
   }
 
   /** The next request must begin in time. */
   forNextRequest(): void {
     const { isStopping, idleGraceMs, timeouts } = this.#context;
-    this.#stream.setDeadline(isStopping ? idleGraceMs : timeouts.idleMs);
+    this.#stream.setDeadline(isStopping ? idleGraceMs : Math.min(timeouts.idleMs, ENDLESS_MS));
+  }
+
+  /**
+   * Since when the client has been idle, in active time. The deadline says it, so that no request has to store it. Only for a
+   * connection that waits for a request, while the server does not stop. `isNew`: it waits for its first one.
+   */
+  idleSince(isNew: boolean): number {
+    const { headerMs, idleMs } = this.#context.timeouts;
+    return this.#stream.deadlineAt - Math.min(isNew ? headerMs : idleMs, ENDLESS_MS);
   }
 
   /** The rate of the body is to be checked again. */

@@ -268,6 +268,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     );
   }
 
+  get keepAliveLine(): string {
+    return this.head.asksKeepAlive ? this.#connection.context.keepAliveLine : '';
+  }
+
   sendInformational(head: string): void {
     const { outgoing, isConsuming } = this.#connection;
     outgoing.head(head);

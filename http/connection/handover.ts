@@ -11,7 +11,7 @@
  * The loop calls the handlers of all streams of a turn from one async context. A store that the handler of one stream sets there
  * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request.
  *
- * Next: connection.ts
+ * Next: eviction.ts
  */
 
 import { AsyncResource } from 'node:async_hooks';

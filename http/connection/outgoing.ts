@@ -66,9 +66,9 @@ export class Outgoing implements ResponseOutput {
     return this.#context.dateLine();
   }
 
-  cachedHead(status: number, contentType: string, contentLength: number): void {
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
     if (this.isClosed) return;
-    const begin = this.#context.headCache.get(status, contentType);
+    const begin = this.#context.headCache.get(status, contentType, keepAliveLine);
     this.#buffer.headWithLength(this.#stream, begin, contentLength);
   }
 

@@ -60,6 +60,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   #signal: AbortSignal | null = null;
   #extras: Extras | null = null;
 
+  /** @internal */
   constructor(head: RequestHead, body: RequestBody, origin: RequestOrigin) {
     this.method = head.method;
     this.path = head.path;

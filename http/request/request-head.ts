@@ -49,7 +49,10 @@ export class RequestHead {
   isAbsolute = false;
   /** A length, NO_BODY or CHUNKED. */
   framing = NO_BODY;
-  keepAlive: boolean;
+  /** RFC 9112 section 9.3: `close` takes precedence. HTTP/1.0 persists only if the client asks for it. */
+  keepAlive = true;
+  /** Connection names keep-alive, which HTTP/1.1 clients need not do. */
+  asksKeepAlive = false;
   /** The client waits for `100 Continue` before it sends the body. */
   expectsContinue = false;
   /** Connection names Upgrade. */
@@ -66,7 +69,6 @@ export class RequestHead {
     this.method = text.slice(parser.lineStart, parser.methodEnd);
     this.target = text.slice(parser.targetStart, parser.targetEnd);
     this.minorVersion = parser.minorVersion;
-    this.keepAlive = parser.minorVersion > 0;
     this.path = this.target;
     this.#readFields(parser, bodyBytes);
     this.#readTarget();
@@ -92,7 +94,9 @@ export class RequestHead {
           this.#readHost(value);
           break;
         case 'connection':
-          if (value !== 'keep-alive' || this.minorVersion === 0) connection += `,${value}`; // keep-alive is the default of 1.1
+          if (value === 'keep-alive')
+            this.asksKeepAlive = true; // as most clients that say it write it
+          else connection += `,${value}`;
           break;
         case 'content-length':
           contentLengths = [...(contentLengths ?? []), value];
@@ -105,6 +109,7 @@ export class RequestHead {
       }
     }
     if (connection !== '') this.#readConnection(tokensOf(connection));
+    if (this.minorVersion === 0 && !this.asksKeepAlive) this.keepAlive = false;
     if (hosts === 0 && this.minorVersion > 0) throw new HttpError(400, 'Host is missing');
     if (contentLengths === null && transferEncodings === null) return;
     const framing: Framing = framingOf(contentLengths ?? [], transferEncodings ?? [], this.minorVersion, bodyBytes);
@@ -130,8 +135,7 @@ export class RequestHead {
   }
 
   #readConnection(tokens: readonly string[]): void {
-    // RFC 9112 section 9.3: close takes precedence. HTTP/1.0 persists only if the client asks for it.
-    if (this.minorVersion === 0) this.keepAlive = tokens.includes('keep-alive');
+    if (tokens.includes('keep-alive')) this.asksKeepAlive = true;
     if (tokens.includes('close')) this.keepAlive = false;
     if (tokens.includes('upgrade') && this.minorVersion > 0) this.hasConnectionUpgrade = true;
   }

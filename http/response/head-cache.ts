@@ -8,6 +8,9 @@
  *     Content-Type: text/plain; charset=utf-8
  *     Content-Length:
  *
+ * A client that asks to keep the connection alive (`Connection: keep-alive`) is told so, and for how long, in two more lines before the
+ * length.
+ *
  * Only the length and the empty line are missing. Kept as bytes, these lines cost one copy. As text they would be concatenated, flattened
  * and encoded for each response, which costs eight times as much.
  *
@@ -22,27 +25,32 @@ export class HeadCache {
   #dateLine = '';
   /** By status, then by content type. It stays small: the response writer has four content types. */
   #heads: Map<string, Uint8Array>[] = [];
+  /** The same with the lines about keep-alive. */
+  #keepAliveHeads: Map<string, Uint8Array>[] = [];
 
   /** `dateLine` returns the line `Date: ...` of this moment. */
   constructor(dateLine: () => string) {
     this.#currentDateLine = dateLine;
   }
 
-  /** Returns the head up to and including `Content-Length: `. */
-  get(status: number, contentType: string): Uint8Array {
+  /** Returns the head up to and including `Content-Length: `. `keepAliveLine` is '', or the one `Keep-Alive` line of the server. */
+  get(status: number, contentType: string, keepAliveLine = ''): Uint8Array {
     const dateLine = this.#currentDateLine();
     if (dateLine !== this.#dateLine) {
       this.#dateLine = dateLine;
       this.#heads = [];
+      this.#keepAliveHeads = [];
     }
-    return this.#heads[status]?.get(contentType) ?? this.#make(status, contentType);
+    const heads = keepAliveLine === '' ? this.#heads : this.#keepAliveHeads;
+    return heads[status]?.get(contentType) ?? this.#make(heads, status, contentType, keepAliveLine);
   }
 
-  #make(status: number, contentType: string): Uint8Array {
-    const text = `${statusLine(status)}${this.#dateLine}Content-Type: ${contentType}\r\nContent-Length: `;
+  #make(heads: Map<string, Uint8Array>[], status: number, contentType: string, keepAliveLine: string): Uint8Array {
+    const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
+    const text = `${statusLine(status)}${this.#dateLine}Content-Type: ${contentType}\r\n${connection}Content-Length: `;
     const head = Buffer.from(text, 'latin1');
-    this.#heads[status] ??= new Map();
-    this.#heads[status].set(contentType, head);
+    heads[status] ??= new Map();
+    heads[status].set(contentType, head);
     return head;
   }
 }

@@ -183,6 +183,7 @@ export abstract class PreparedHead {
   /**
    * Prepares an error response in place of the one that was prepared. Fields that middleware has set stay, such as CORS, a request id or
    * a cookie. What described the body goes: Content-*, ETag, Last-Modified, Cache-Control and Expires.
+   * @internal
    */
   restart(): void {
     this.code = DEFAULT_STATUS;

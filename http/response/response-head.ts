@@ -25,6 +25,8 @@ export interface HeadParts {
   readonly contentType: string | null;
   readonly minorVersion: number;
   readonly isClosing: boolean;
+  /** The line `Keep-Alive: ...` for a client that asks for it, else ''. */
+  readonly keepAliveLine: string;
   readonly dateLine: string;
 }
 
@@ -45,10 +47,10 @@ export function headOf(parts: HeadParts): string {
   if (framing === 'chunked' && !isBodiless) head += 'Transfer-Encoding: chunked\r\n';
   let connection = '';
   if (parts.isClosing) connection = 'close';
-  else if (parts.minorVersion === 0) connection = 'keep-alive';
+  else if (parts.minorVersion === 0 || parts.keepAliveLine !== '') connection = 'keep-alive';
   // RFC 9110 section 7.8: Connection must name Upgrade too, so that a proxy does not pass it on.
   if (fields !== null && hasField(fields, 'upgrade')) connection += connection === '' ? 'Upgrade' : ', Upgrade';
-  if (connection !== '') head += `Connection: ${connection}\r\n`;
+  if (connection !== '') head += `Connection: ${connection}\r\n${parts.keepAliveLine}`;
   return `${head}\r\n`;
 }
 

@@ -18,8 +18,8 @@ export interface ResponseOutput {
   /** How much may wait in a transform: as much as may be queued for the client (limits.ts). */
   readonly answerBufferBytes: number;
   dateLine(): string;
-  /** Writes the head of a response without fields of its own, for a connection that stays open. */
-  cachedHead(status: number, contentType: string, contentLength: number): void;
+  /** Writes the head of a response without fields of its own, for a connection that stays open. `keepAliveLine` is that of the owner. */
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void;
   /** Writes a head that is not in the cache, with its empty line. `latin1`, `utf8`, `bytes` and `chunk` write a body only. */
   head(text: string): void;
   latin1(text: string): void;
@@ -40,6 +40,8 @@ export interface ResponseOutput {
 export interface ResponseOwner {
   /** Whether the connection can stay open after this response. Called once, before the head is made. */
   canKeepAlive(): boolean;
+  /** The line `Keep-Alive: ...` if the client asks to keep the connection alive, as old clients do, else ''. */
+  readonly keepAliveLine: string;
   /** Sends the head of an informational response now. The deadline of the final one goes on. */
   sendInformational(head: string): void;
   /** Called before the first byte of a response that comes in pieces. */

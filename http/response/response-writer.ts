@@ -49,6 +49,7 @@ export class ResponseWriter extends PreparedHead {
   /** Set from the head of a response on that comes in pieces. */
   #body: StreamedBody | null = null;
 
+  /** @internal */
   constructor(owner: ResponseOwner, output: ResponseOutput, isToHead: boolean, minorVersion: number) {
     super();
     this.#owner = owner;
@@ -192,22 +193,34 @@ export class ResponseWriter extends PreparedHead {
 
   // For the connection and the router.
 
-  /** Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback. */
+  /**
+   * Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback.
+   * @internal
+   */
   fail(error: unknown): void {
     this.#owner.handlerFailed(error);
   }
 
-  /** A stream or a transform completes the response by itself, and waits for the client. */
+  /**
+   * A stream or a transform completes the response by itself, and waits for the client.
+   * @internal
+   */
   get isSending(): boolean {
     return this.#body?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
   }
 
-  /** Whether the response has reported this error already. */
+  /**
+   * Whether the response has reported this error already.
+   * @internal
+   */
   hasFailedWith(error: unknown): boolean {
     return this.hooks?.hasFailedWith(error) === true;
   }
 
-  /** The connection is closed: cancels what is being sent. */
+  /**
+   * The connection is closed: cancels what is being sent.
+   * @internal
+   */
   connectionClosed(reason: Error): void {
     this.hooks?.source?.cancel(reason);
     this.#body?.destroy(reason);
@@ -261,8 +274,9 @@ export class ResponseWriter extends PreparedHead {
 
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#decideClosing();
-    if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.code, contentType, byteLength);
-    else {
+    if (contentType !== null && this.#canUseHeadCache()) {
+      this.#output.cachedHead(this.code, contentType, byteLength, this.#owner.keepAliveLine);
+    } else {
       this.#checkWhole(byteLength, NO_STAGES);
       // A response to HEAD may declare the length of the GET response.
       this.#output.head(
@@ -412,6 +426,7 @@ export class ResponseWriter extends PreparedHead {
       contentType,
       minorVersion: this.#minorVersion,
       isClosing: this.closes,
+      keepAliveLine: this.closes ? '' : this.#owner.keepAliveLine,
       dateLine: this.#output.dateLine(),
     });
   }

@@ -5,7 +5,8 @@
  * again at once would use a whole core and accept nothing. Here the listener rests for a moment, in which a descriptor may come
  * free. If none does, the loop turns waiting clients away, up to `acceptsPerTurn` after each rest: the loop closes its spare
  * descriptor, and the listener accepts and closes one client after the other with the number that is free now. Such a client fails at
- * once, and does not wait for its own timeout. Open connections go on as before.
+ * once, and does not wait for its own timeout. Open connections go on as before. Before all that the program is asked (`onShortage`): an
+ * HTTP server closes its longest idle connection, and the listener goes on when its descriptor is free.
  *
  * Next: socket-loop.ts
  */
@@ -39,10 +40,13 @@ export class DescriptorShortage implements Resting {
     return this.#rest !== null;
   }
 
-  /** Begins a rest because no descriptor was left. The listener must not accept until `onEnd`. */
-  begin(): void {
+  /**
+   * Begins a rest because no descriptor was left. The listener must not accept until `onEnd`. `isEnding`: the program closes something, so
+   * a descriptor comes free soon.
+   */
+  begin(isEnding: boolean): void {
     const { host, spare, resting, acceptRestMs } = this.#context;
-    if (host.now() - this.#restFailedAt < acceptRestMs) spare.lend(() => this.#turnAway());
+    if (!isEnding && host.now() - this.#restFailedAt < acceptRestMs) spare.lend(() => this.#turnAway());
     resting.add(this);
     this.#rest = host.alarm(acceptRestMs, () => {
       this.#restFailedAt = host.now();

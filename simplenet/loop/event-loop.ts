@@ -83,6 +83,8 @@ export interface Stream {
    * of the turn. If it is set before `onOpen`, it counts from `onOpen`.
    */
   setDeadline(delayMs: number): void;
+  /** When the deadline passes, by `EventLoop.activeNow`; Infinity if there is none. */
+  readonly deadlineAt: number;
   /**
    * While something is queued, the stream ends with RST and ETIMEDOUT if the peer takes less than this. Bytes count when the peer's
    * kernel acknowledges them. Null, the default, sets no minimum. Setting it starts the count from the beginning.
@@ -142,6 +144,12 @@ export interface Listener {
 export type OnConnection = (stream: Stream) => StreamHandler;
 
 export interface AdoptListenerOptions {
+  /**
+   * No descriptor, or no memory, is left for the next connection (accept4, EMFILE). A program may close what it can do without, and return
+   * true: the listener goes on as soon as a descriptor is free. Without this method, or if it returns false, it also rests
+   * for `acceptRestMs`, and then turns the waiting clients away.
+   */
+  readonly onShortage?: () => boolean;
   /**
    * The listener has closed because of an error that does not pass: another process that shares the socket has shut it down (accept4,
    * EINVAL), or the kernel refuses the loop itself (epoll_wait, io_uring_enter). Without this method the error becomes an uncaught

@@ -33,6 +33,7 @@ export interface Resting {
 export interface ListenerSetup {
   readonly onConnection: OnConnection;
   readonly onFailure: ((error: SystemError) => void) | undefined;
+  readonly onShortage: (() => boolean) | undefined;
   /** Another process may share the socket, and go on listening. */
   readonly isShared: boolean;
   /** The file of a Unix socket that this loop has bound. It is removed when the socket is closed. */

@@ -198,6 +198,16 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
 
   #beginShortage(): void {
     this.stopAccepting();
-    this.#shortage.begin();
+    this.#shortage.begin(this.#askProgram());
+  }
+
+  /** Whether the program closes something. If `onShortage` throws, it is as if it were not there. */
+  #askProgram(): boolean {
+    try {
+      return this.setup.onShortage?.() === true;
+    } catch (error) {
+      this.context.host.raise(error);
+      return false;
+    }
   }
 }

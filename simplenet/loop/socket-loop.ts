@@ -139,11 +139,11 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
     this.#requireOpen();
-    const { onFailure, ...socketOptions } = options;
+    const { onFailure, onShortage, ...socketOptions } = options;
     const setup = { ...socketOptions, libc: this.libc, nonBlocking: true };
     const socket = bindReplacingStale(address, this.libc, () => NetSocket.listenOn(address, setup));
     const file = SocketFile.of(address);
-    const open = () => this.#openListener(socket, { onConnection, onFailure, isShared: false, file });
+    const open = () => this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: false, file });
     return closingOnError(socket, open, file);
   }
 
@@ -153,8 +153,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0)
       throw new TypeError('the socket does not listen: call listen first');
     socket.setNonBlocking(true);
-    const { onFailure } = options;
-    return this.#openListener(socket, { onConnection, onFailure, isShared: true, file: null });
+    const { onFailure, onShortage } = options;
+    return this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: true, file: null });
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {

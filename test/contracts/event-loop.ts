@@ -716,8 +716,13 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     const [moved, taken, plain] = [0, 1, 2].map(() => connect(world, server)) as [Recorder, Recorder, Recorder];
     await world.until(() => [moved, taken, plain].every((client) => client.opens > 0), 'the connections stand');
     const setAt = world.now();
+    assert.equal(streamOf(moved).deadlineAt, Number.POSITIVE_INFINITY);
+    const activeAt = world.loop.activeNow();
     streamOf(moved).setDeadline(20);
+    assert.ok(streamOf(moved).deadlineAt >= activeAt + 20);
+    assert.ok(streamOf(moved).deadlineAt <= world.loop.activeNow() + 20);
     streamOf(moved).setDeadline(150);
+    assert.ok(streamOf(moved).deadlineAt >= activeAt + 150);
     streamOf(taken).setDeadline(20);
     streamOf(taken).setDeadline(Number.POSITIVE_INFINITY);
     streamOf(plain).setDeadline(20);

@@ -40,6 +40,15 @@ test('a limit that does not exist is a typing error that would leave the default
   }
 });
 
+test('the error names what is nearest, or all', async (t) => {
+  const wrong = (name: string) => ({ [name]: 5 });
+  t.throws(() => limitsFrom(wrong('bodyByte')), new RangeError("unknown limit 'bodyByte': did you mean 'bodyBytes'?"));
+  t.throws(() => timeoutsFrom(wrong('idle')), new RangeError("unknown timeout 'idle': did you mean 'idleMs'?"));
+  t.throws(() => timeoutsFrom(wrong('zzzzzz')), {
+    message: /^unknown timeout 'zzzzzz': use one of headerMs, idleMs, /,
+  });
+});
+
 test('counts are whole numbers: half a field is not a limit', async (t) => {
   t.throws(() => limitsFrom({ fieldCount: 1.5 }), RangeError);
   t.throws(() => limitsFrom({ headBytes: 1.5 }), RangeError);
@@ -51,7 +60,7 @@ test('every limit is there, and is one', async (t) => {
     t.match(name, /(Bytes|Count|Fields|Depth|Connection|connections|Turn|Ms|PerSecond)$/, 'units last');
   }
   t.ok(defaultTimeouts.headerMs <= 10_000, 'the header within 10 s');
-  t.equal(defaultTimeouts.idleMs, 5_000);
+  t.equal(defaultTimeouts.idleMs, 75_000, 'longer than the 60 s of most load balancers');
 });
 
 test('as many fields as a parser has room for, and one more', async (t) => {

@@ -7,7 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'tap';
 import { Connection } from '../../http/connection/connection.ts';
 import { type Handler, serve } from '../../http/index.ts';
-import { defaultLimits, type Limits } from '../../http/limits.ts';
+import { defaultLimits, defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { portOf } from '../../simplenet/index.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
@@ -134,7 +134,7 @@ test('a deadline that passes while requests wait for us is not held against the 
   stream.takeTurn();
   t.equal(answers(), SHARE + 1);
   t.ok(connection.isIdle);
-  t.equal(stream.deadlineMs, 5_000, 'and now it is idle');
+  t.equal(stream.deadlineMs, defaultTimeouts.idleMs, 'and now it is idle');
 });
 
 test('part of a request that is left when the turn comes has its deadline', async (t) => {

@@ -298,11 +298,14 @@ test('where it listens', async (t) => {
     [{ host: '::1' }, /^http:\/\/\[::1\]:\d+$/],
     [{ host: '0.0.0.0' }, /^http:\/\/127\.0\.0\.1:\d+$/],
     [{ host: '::' }, /^http:\/\/\[::1\]:\d+$/],
+    [{ hostname: '[::1]', port: '0' }, /^http:\/\/\[::1\]:\d+$/],
+    [{ host: '', port: '' }, /^http:\/\/127\.0\.0\.1:\d+$/],
     [{ path: `\0simplenet-${process.pid}` }, /^unix:@simplenet-\d+$/],
   ];
   for (const [options, url] of ways) {
     const server = serve(hello, options);
     t.match(server.url, url);
+    t.equal(server.port, 'path' in server.address ? null : portOf(server.address));
     if (server.url.startsWith('http')) t.equal(await (await fetch(server.url)).text(), 'hello\n');
     await server.close();
   }
@@ -347,10 +350,31 @@ test('a server that cannot listen says why, and leaves nothing', async (t) => {
   const port = portOf(busy.address);
   const before = openSockets();
   t.throws(() => serve(hello, { port }), { code: 'EADDRINUSE', syscall: 'bind', port });
-  t.throws(() => serve(hello, { port: 70_000 }), /a port is an integer from 0 to 65535/);
+  t.throws(() => serve(hello, { port: 70_000 }), /port must be a whole number from 0 to 65535/);
   t.throws(() => serve(hello, { host: 'nowhere.example' }), /is not an IPv4 or IPv6 address/);
   t.throws(() => serve(hello, { limits: { headBytes: 0 } }), /headBytes must be a whole number > 0/);
-  t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /unknown limit 'idle': use one of headerMs/);
+  t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /unknown timeout 'idle': did you mean 'idleMs'/);
+  t.throws(() => serve(hello, { prot: port } as object), /unknown option 'prot' of serve: did you mean 'port'/);
+  t.throws(() => serve(hello, { port, path: '/run/x' }), /only one of fd, path, or host and port/);
+  await sleep(1);
+  t.equal(openSockets(), before);
+});
+
+test('without a handler it fails at once, and says what it needs', async (t) => {
+  const before = openSockets();
+  const cases: [unknown, string][] = [
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [{ port: 8080 }, 'an object'],
+    [{ handle: 'GET /' }, 'an object'],
+    ['/', "'/'"],
+  ];
+  for (const [source, text] of cases) {
+    t.throws(() => serve(source as Router), {
+      name: 'TypeError',
+      message: `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router; not ${text}`,
+    });
+  }
   await sleep(1);
   t.equal(openSockets(), before);
 });
@@ -655,6 +679,26 @@ test('limits on requests per connection and on connections', async (t) => {
   const second = dial(server);
   t.equal(await gather(second), '');
   first.destroy();
+});
+
+test('a client that asks is told how long an idle connection stays, in whole seconds', async (t) => {
+  const cases: [number, string][] = [
+    [75_000, 'Connection: keep-alive\r\nKeep-Alive: timeout=75\r\n'],
+    [2_999, 'Connection: keep-alive\r\nKeep-Alive: timeout=2\r\n'],
+    [1_000, 'Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n'],
+    [999, ''],
+    [Number.POSITIVE_INFINITY, ''],
+  ];
+  for (const [idleMs, fields] of cases) {
+    const server = serve(hello, { timeouts: { idleMs } });
+    t.teardown(() => server.close());
+    for (const value of ['keep-alive', 'Keep-Alive', 'x, keep-alive']) {
+      const socket = dial(server);
+      socket.end(get('/').replace('\r\n\r\n', `\r\nConnection: ${value}\r\n\r\n`));
+      const [head = ''] = (await gather(socket)).split('\r\n\r\n');
+      t.equal(`${head}\r\n`.replace(/^[\s\S]*?charset=utf-8\r\n/, ''), `${fields}Content-Length: 6\r\n`, `${idleMs}`);
+    }
+  }
 });
 
 test('a listening socket that others have opened, and one end for all of it: await using', async (t) => {

@@ -68,6 +68,8 @@ export interface ClientWorld {
   count(what: string, more?: number): void;
   /** Whether the server has closed the connection with that port without ever reading from it, for want of descriptors. */
   wasTurnedAway(port: number): boolean;
+  /** Whether the connection with that port closed when room was needed for another. */
+  wasEvicted(port: number): boolean;
   connected(client: Client): void;
   ended(client: Client): void;
 }

@@ -42,6 +42,7 @@ happenings.push(
   ...['after the last answer', 'broken by the kernel', 'half-closed, all answered', 'idle for too long'].map(ends),
   ...['left a body unread', 'left a body unfinished', 'never asked', 'read too slowly', 'the grace is over'].map(ends),
   ...['the handler broke its answer', 'the handler flooded', 'the server stops', 'turned away', 'upgraded'].map(ends),
+  ends('made room for another'),
 );
 
 function answers(kind: string): string {

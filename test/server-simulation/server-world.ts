@@ -14,7 +14,7 @@ import assert from 'node:assert/strict';
 import type { HttpRequest } from '../../http/index.ts';
 import { Server } from '../../http/serve.ts';
 import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
-import { EPOLL_CTL_ADD } from '../../simplenet/kernel/abi.ts';
+import { EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLL_CTL_ADD } from '../../simplenet/kernel/abi.ts';
 import type { Libc } from '../../simplenet/kernel/libc.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type { Listener, OnConnection, Stream } from '../../simplenet/loop/event-loop.ts';
@@ -93,9 +93,13 @@ class WatchedServer extends Server {
   }
 }
 
+/** What accept4(2) returns when the server makes room. */
+const shortages: readonly number[] = [EMFILE, ENFILE, ENOBUFS, ENOMEM];
+
 interface Accepted {
   readonly port: number;
-  readonly isTooMany: boolean;
+  /** When it was accepted, if the server was full then; else -1. */
+  readonly fullAt: number;
   isWatched: boolean;
   readBytes: number;
 }
@@ -120,6 +124,9 @@ export class ServerWorld implements ClientWorld, SiteWorld {
   readonly #byPort = new Map<number, Client>();
   readonly #accepted = new Map<number, Accepted>();
   readonly #turnedAway = new Set<number>();
+  readonly #evicted = new Set<number>();
+  /** When the server last needed room for another connection. */
+  #pressedAt = Number.NEGATIVE_INFINITY;
   #opened = 0;
   #over = 0;
   #unsettled = 0;
@@ -213,6 +220,10 @@ export class ServerWorld implements ClientWorld, SiteWorld {
 
   wasTurnedAway(port: number): boolean {
     return this.#turnedAway.has(port);
+  }
+
+  wasEvicted(port: number): boolean {
+    return this.#evicted.has(port);
   }
 
   connected(client: Client): void {
@@ -378,10 +389,11 @@ export class ServerWorld implements ClientWorld, SiteWorld {
       ...watching,
       accept4: (fd, address, length, flags) => {
         const result = accept4(fd, address, length, flags);
+        const isFull = this.#server.connectionCount >= this.#setting.limits.connections;
+        if (isFull || shortages.includes(-result)) this.#pressedAt = this.now();
         if (result >= 0 && address !== null) {
           const port = (address[2] as number) * 256 + (address[3] as number);
-          const isTooMany = this.#server.connectionCount >= this.#setting.limits.connections;
-          this.#accepted.set(result, { port, isTooMany, isWatched: false, readBytes: 0 });
+          this.#accepted.set(result, { port, fullAt: isFull ? this.now() : -1, isWatched: false, readBytes: 0 });
         }
         return result;
       },
@@ -402,13 +414,21 @@ export class ServerWorld implements ClientWorld, SiteWorld {
       close: (fd) => {
         const accepted = this.#accepted.get(fd);
         this.#accepted.delete(fd);
-        if (accepted !== undefined && (accepted.isTooMany || !accepted.isWatched)) {
-          this.#turnedAway.add(accepted.port);
-          this.count(accepted.isTooMany ? 'turned away: too many' : 'turned away: no descriptor');
-        }
+        if (accepted !== undefined) this.#judgeClose(accepted);
         return close(fd);
       },
     };
+  }
+
+  /** A connection that closes right after another has come, or could not, is taken to have made room for that. */
+  #judgeClose({ port, fullAt, isWatched, readBytes }: Accepted): void {
+    const isTooMany = fullAt >= 0 && readBytes === 0 && this.now() - fullAt < this.settings.tickMs;
+    if (isTooMany || !isWatched) {
+      this.#turnedAway.add(port);
+      this.count(isTooMany ? 'turned away: too many' : 'turned away: no descriptor');
+    } else if (this.now() - this.#pressedAt < this.settings.tickMs) {
+      this.#evicted.add(port);
+    }
   }
 
   #checkReadAhead({ port, readBytes }: Accepted): void {

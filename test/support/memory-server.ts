@@ -84,6 +84,10 @@ export class MemoryStream implements Stream {
     this.deadlineMs = delayMs;
   }
 
+  get deadlineAt(): number {
+    return this.deadlineMs;
+  }
+
   awaitTurn(): void {
     this.wantsTurn = true;
   }
@@ -117,6 +121,7 @@ export class MemoryHome implements ConnectionContext {
   readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly headCache = new HeadCache(() => this.dateLine());
+  readonly keepAliveLine = 'Keep-Alive: timeout=75\r\n';
   readonly bodyMemory: BodyMemory;
   isStopping = false;
   readonly createContext = createContextFactory();
@@ -136,8 +141,11 @@ export class MemoryHome implements ConnectionContext {
     });
   }
 
+  /** What a test says that the time is, or null for the true time. */
+  nowMs: number | null = null;
+
   activeNow(): number {
-    return performance.now();
+    return this.nowMs ?? performance.now();
   }
 
   dateLine(): string {

@@ -4,8 +4,8 @@
  */
 
 import { test } from 'tap';
-import type { Handler } from '../../../http/index.ts';
-import { type ServeOptions, Server } from '../../../http/serve.ts';
+import type { Handler, ServeOptions } from '../../../http/index.ts';
+import { Server } from '../../../http/serve.ts';
 import { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { AF_INET, MSG_DONTWAIT, SHUT_WR, SOCK_NONBLOCK, SOCK_STREAM } from '../../../simplenet/kernel/abi.ts';
 import { encodeSocketAddress } from '../../../simplenet/kernel/socket-address.ts';

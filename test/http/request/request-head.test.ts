@@ -229,6 +229,19 @@ test('Connection: a list of tokens, in any case and in any number of fields', as
   t.equal(keepAlive('1.0', 'keep-alive', 'close'), false, 'close wins');
 });
 
+test('asks for keep-alive: only if Connection names it', async (t) => {
+  const asks = (fields: string, version = '1.1') => get(`Host: a\r\n${fields}`, '/', version).asksKeepAlive;
+  for (const version of ['1.0', '1.1']) {
+    for (const value of ['keep-alive', 'Keep-Alive', 'x,keep-alive', 'keep-alive, close']) {
+      t.equal(asks(`Connection: ${value}\r\n`, version), true, value);
+    }
+    t.equal(asks('Connection: x\r\nConnection: keep-alive\r\n', version), true);
+    for (const fields of ['', 'Connection: x\r\n', 'Connection: keep-alived\r\n', 'Keep-Alive: timeout=5\r\n']) {
+      t.equal(asks(fields, version), false, fields);
+    }
+  }
+});
+
 test('Upgrade: wanted where Connection names it, and not by HTTP/1.0', async (t) => {
   t.equal(get('Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: x\r\n').hasConnectionUpgrade, true);
   t.equal(get('Host: a\r\nUpgrade: x\r\n').hasConnectionUpgrade, false);

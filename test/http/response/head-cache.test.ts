@@ -22,13 +22,28 @@ test('status line, Date, Content-Type, and where the length is to stand', async 
   );
 });
 
+test('for a client that asks to keep the connection alive, two more lines, beside those for others', async (t) => {
+  const heads = new HeadCache(() => first);
+  const line = 'Keep-Alive: timeout=5\r\n';
+  const plain = heads.get(200, 'a/b');
+  const asked = heads.get(200, 'a/b', line);
+  t.equal(
+    text(asked),
+    `HTTP/1.1 200 OK\r\n${first}Content-Type: a/b\r\nConnection: keep-alive\r\n${line}Content-Length: `,
+  );
+  t.equal(heads.get(200, 'a/b', line), asked);
+  t.equal(heads.get(200, 'a/b'), plain);
+});
+
 test('each is made once while the second lasts', async (t) => {
   let line = first;
   const heads = new HeadCache(() => line);
   const pairs = [200, 201, 404].flatMap((status) => ['text/plain', 'text/html'].map((type) => [status, type] as const));
   const before = pairs.map(([status, type]) => heads.get(status, type));
+  const asked = heads.get(200, 'text/html', 'Keep-Alive: timeout=5\r\n');
   for (const [i, [status, type]] of pairs.entries()) t.equal(heads.get(status, type), before[i]);
   line = second;
+  t.equal(text(heads.get(200, 'text/html', 'Keep-Alive: timeout=5\r\n')), text(asked).replace(':37', ':38'));
   for (const [i, [status, type]] of pairs.entries()) {
     t.equal(text(heads.get(status, type)), text(before[i] as Uint8Array).replace(':37', ':38'));
   }

@@ -16,6 +16,7 @@ class FakeStream implements Stream {
   handler: StreamHandler = { onData() {} };
   queuedBytes = 0;
   readonly minimumProgress = null;
+  readonly deadlineAt = Number.POSITIVE_INFINITY;
   isEnded = false;
   readonly owned: Uint8Array[] = [];
   readonly #name: string;

@@ -15,6 +15,7 @@ export class Sink implements ResponseOutput, ResponseOwner {
   isHeadRequest = false;
   minorVersion = 1;
   mayPersist = true;
+  keepAliveLine = '';
   asksFor: string | null = null;
   isRequestRead = true;
   timesAsked = 0;
@@ -37,8 +38,9 @@ export class Sink implements ResponseOutput, ResponseOwner {
     return DATE;
   }
 
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
+  cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
+    const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
+    const fields = `Content-Type: ${contentType}\r\n${connection}Content-Length: ${contentLength}\r\n`;
     this.head(`${statusLine(status)}${DATE}${fields}\r\n`);
   }
 
@@ -118,6 +120,7 @@ export interface Request {
   readonly isHeadRequest?: boolean;
   readonly minorVersion?: number;
   readonly mayPersist?: boolean;
+  readonly keepAliveLine?: string;
   readonly asksFor?: string;
   readonly isRequestRead?: boolean;
   readonly isClosed?: boolean;

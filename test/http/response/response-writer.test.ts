@@ -187,6 +187,38 @@ test('streaming: the end of the connection ends it for HTTP/1.0', async (t) => {
   t.ok(response.isClosing);
 });
 
+test('a client that asks to keep the connection alive is told how long, in every kind of head', async (t) => {
+  const keepAliveLine = 'Keep-Alive: timeout=75\r\n';
+  const gives: ((response: ResponseWriter) => unknown)[] = [
+    (r) => r.text('a'),
+    (r) => r.header('X', '1').text('a'),
+    (r) => r.empty(),
+    (r) => r.redirect('/'),
+    (r) => r.write('a'),
+  ];
+  for (const give of gives) {
+    t.match(answer(give, { keepAliveLine }), /\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n/);
+    t.notMatch(answer(give), /keep-alive/i, 'and no other');
+    const closing = answer(give, { keepAliveLine, mayPersist: false });
+    t.match(closing, /\r\nConnection: close\r\n/);
+    t.notMatch(closing, /keep-alive/i, 'nor one whose connection closes');
+  }
+  const old = { minorVersion: 0, keepAliveLine };
+  t.match(
+    answer((r) => r.text('a'), old),
+    /\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n\r\na$/,
+  );
+  t.match(
+    answer((r) => r.write('a'), old),
+    /Connection: close\r\n\r\na$/,
+    'a body that the end of the connection ends',
+  );
+  t.match(
+    answer((r) => r.header('Upgrade', 'x').text('a'), { keepAliveLine }),
+    /Connection: keep-alive, Upgrade\r\nKeep-Alive: timeout=75\r\n\r\na$/,
+  );
+});
+
 test('streaming: with a length there are no chunks', async (t) => {
   for (const minorVersion of [0, 1]) {
     const { sink, response } = exchange({ minorVersion });

@@ -13,6 +13,7 @@ import {
   EINTR,
   EINVAL,
   EIO,
+  EMFILE,
   ENOTSOCK,
   EPERM,
   EPROTO,
@@ -21,7 +22,7 @@ import {
 import { type Libc, libc } from '../../../simplenet/kernel/libc.ts';
 import type { SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import type { SystemError } from '../../../simplenet/kernel/system-error.ts';
-import type { EventLoop, ListenerOptions } from '../../../simplenet/loop/event-loop.ts';
+import type { EventLoop, ListenerOptions, Stream } from '../../../simplenet/loop/event-loop.ts';
 import type { Host } from '../../../simplenet/loop/host.ts';
 import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
 import { nodeHost } from '../../../simplenet/loop/node-host.ts';
@@ -111,6 +112,42 @@ for (const backend of backends) {
     }
     t.same(answers, []);
     t.same(raised, []);
+  });
+
+  test(`without a descriptor the program is asked, and what it closes ends the rest (${backend})`, {
+    skip,
+  }, async (t) => {
+    const { loop, answers, calls, connect, raised } = scene(t, backend);
+    const streams: Stream[] = [];
+    let asked = 0;
+    const onConnection = (stream: Stream) => {
+      streams.push(stream);
+      return new Recorder();
+    };
+    const { address } = loop.listen({ address: '127.0.0.1', port: 0 }, onConnection, {
+      onShortage() {
+        if (++asked === 2) throw new Error('a mistake in onShortage');
+        streams[0]?.close();
+        return true;
+      },
+    });
+    connect(address);
+    await until(() => streams.length === 1);
+    answers.push(-EMFILE);
+    connect(address);
+    await until(() => streams.length === 2);
+    t.equal(asked, 1);
+    t.equal(calls.rests, 1);
+    t.ok(streams[0]?.isEnded);
+    answers.push(-EMFILE);
+    connect(address);
+    await until(() => streams.length === 3);
+    t.equal(asked, 2);
+    t.match(
+      raised.splice(0),
+      [{ message: 'a mistake in onShortage' }],
+      'the listener rests as if nobody had been asked',
+    );
   });
 
   for (const errno of endOfListener) {

@@ -1,0 +1,211 @@
+/**
+ * ServeOptions: what a program can tell `serve`, and the check of it. Pure: it opens nothing and looks up no name.
+ *
+ * Options come from people, from the environment and from JSON, so each name and each value is checked before a socket exists. An unknown
+ * name would leave a default in force without a word, and a server would listen where nobody expects it. The error names the option
+ * that is nearest (nearest-name.ts), also if it belongs into `limits`, `timeouts` or `socket`.
+ *
+ * An empty text is as if absent in `host` and `port`, because a shell passes an unset variable like that. Text that is almost a number
+ * (`' 80'`, `'0x50'`, `'80/tcp'`) is refused.
+ *
+ * Next: serve.ts
+ */
+
+import type { Backend, ListenOptions } from '../simplenet/index.ts';
+import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
+import { adviceFor } from './nearest-name.ts';
+import type { HttpRequest } from './request/http-request.ts';
+
+/**
+ * The options of `serve`. Each may be undefined, which is as if absent.
+ *
+ * ```ts
+ * import { type ServeOptions, serve } from 'simplenet/http';
+ *
+ * const options: ServeOptions = {
+ *   host: '::', // IPv6 and IPv4
+ *   port: process.env.PORT ?? 8080,
+ *   limits: { bodyBytes: 64 * 1024 ** 2 },
+ *   timeouts: { answerMs: 30_000 },
+ *   onError: (error, request) => console.error(request?.path, error),
+ * };
+ * serve((_request, response) => response.text('hello\n'), options);
+ * ```
+ */
+export interface ServeOptions {
+  /**
+   * An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. An IPv6 address
+   * may stand in brackets, as in a URL: `[::1]`.
+   */
+  readonly host?: string | undefined;
+  /** Another name for `host`. */
+  readonly hostname?: string | undefined;
+  /** A number, or its digits as text. 0, the default, is any free port: `url`, `port` and `address` of the server say which. */
+  readonly port?: number | string | undefined;
+  /**
+   * A Unix socket instead of host and port. The server removes the file when it stops. When it starts, it also removes the file of an
+   * earlier server that does not listen any more. A path that begins with NUL is in the abstract namespace, and has no file.
+   */
+  readonly path?: string | undefined;
+  /** A listening socket that is open already, for example from systemd. */
+  readonly fd?: number | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+  readonly timeouts?: Partial<Timeouts> | undefined;
+  /**
+   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
+   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
+   */
+  readonly onError?: ((error: unknown, request: HttpRequest | null) => void) | undefined;
+  /** Stops the server, with grace, when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+  /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
+  readonly backend?: Backend | undefined;
+  /** Socket options, and the `control` hook that gets the socket before it is bound. */
+  readonly socket?: ListenOptions | undefined;
+}
+
+/** What to listen on: a socket that is open, a Unix path, or an IP address and a port. */
+export type ListenPlace =
+  | { readonly fd: number }
+  | { readonly path: string }
+  | { readonly address: string; readonly port: number };
+
+type Check = (value: unknown, name: string) => void;
+
+/** By option: throws if its value has the wrong type. What a value means is checked where it is used. */
+const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
+  host: mustBeText,
+  hostname: mustBeText,
+  port: (value) => void portFrom(value),
+  path: mustBeText,
+  fd: (value) => {
+    if (typeof value !== 'number') throw new TypeError(`fd must be a number, not ${described(value)}`);
+    if (!Number.isInteger(value) || value < 0) throw new RangeError(`fd must be an integer >= 0, not ${value}`);
+  },
+  limits: mustBeObject,
+  timeouts: mustBeObject,
+  onError: mustBeFunction,
+  signal: (value) => {
+    const signal = value as Partial<AbortSignal> | null;
+    if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
+      throw new TypeError(`signal must be an AbortSignal, not ${described(value)}`);
+    }
+  },
+  backend: mustBeText,
+  socket: (value, name) => {
+    mustBeObject(value, name);
+    for (const given of Object.keys(value as object)) {
+      if (!Object.hasOwn(socketNames, given)) {
+        throw new RangeError(`unknown socket option '${given}': ${adviceFor(given, Object.keys(socketNames))}`);
+      }
+    }
+  },
+};
+
+/** The compiler compares it with the interface. */
+const socketNames: { readonly [Name in keyof Required<ListenOptions>]: true } = {
+  reuseAddress: true,
+  reusePort: true,
+  ipv6Only: true,
+  noDelay: true,
+  keepAlive: true,
+  deferAcceptSeconds: true,
+  fastOpenQueue: true,
+  sendBufferBytes: true,
+  receiveBufferBytes: true,
+  lingerSeconds: true,
+  userTimeoutMs: true,
+  broadcast: true,
+  control: true,
+  backlog: true,
+};
+
+/** Options that are objects themselves, with the names in them. */
+const sections: Readonly<Record<string, object>> = {
+  limits: defaultLimits,
+  timeouts: defaultTimeouts,
+  socket: socketNames,
+};
+
+/** Throws RangeError for an unknown name and TypeError for a value of the wrong type, before anything is opened. */
+export function checkServeOptions(options: ServeOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`the options of serve must be an object such as { port: 8080 }, not ${described(options)}`);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(checks, name)) throw new RangeError(`unknown option '${name}' of serve: ${adviceOn(name)}`);
+    if (value !== undefined) checks[name as keyof ServeOptions](value, name);
+  }
+}
+
+/** Names the section if the option is in one of them. */
+function adviceOn(name: string): string {
+  for (const [section, names] of Object.entries(sections)) {
+    if (Object.hasOwn(names, name)) return `it belongs into ${section}: { ${section}: { ${name}: ... } }`;
+  }
+  return adviceFor(name, Object.keys(checks));
+}
+
+const DEFAULT_HOST = '127.0.0.1';
+
+const MAX_PORT = 65_535;
+
+/** What these options, which have been checked, say to listen on. */
+export function listenPlaceOf(options: ServeOptions): ListenPlace {
+  const { fd, path } = options;
+  const host = hostFrom(options);
+  const port = portFrom(options.port);
+  const hasAddress = host !== null || port !== null;
+  if ((fd !== undefined && (path !== undefined || hasAddress)) || (path !== undefined && hasAddress)) {
+    throw new RangeError('only one of fd, path, or host and port says where to listen');
+  }
+  if (fd !== undefined) return { fd };
+  if (path !== undefined) return { path };
+  return { address: host ?? DEFAULT_HOST, port: port ?? 0 };
+}
+
+/** The address to listen on, or null if none is given. */
+function hostFrom({ host = '', hostname = '' }: ServeOptions): string | null {
+  if (host !== '' && hostname !== '' && host !== hostname) {
+    throw new RangeError(`host and hostname are one option, but they are '${host}' and '${hostname}'`);
+  }
+  const given = host === '' ? hostname : host;
+  if (given === '') return null;
+  if (given.toLowerCase() === 'localhost') return DEFAULT_HOST; // RFC 6761 section 6.3: it is always loopback
+  return /^\[(.*:.*)\]$/.exec(given)?.[1] ?? given;
+}
+
+/** The port, or null if none is given. */
+function portFrom(value: unknown): number | null {
+  if (value === undefined || value === '') return null;
+  if (typeof value !== 'number' && typeof value !== 'string') {
+    throw new TypeError(`port must be a number, or its digits as text, not ${described(value)}`);
+  }
+  const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
+  if (typeof port === 'string' || !Number.isInteger(port) || port < 0 || port > MAX_PORT) {
+    throw new RangeError(`port must be a whole number from 0 to ${MAX_PORT}, not ${described(value)}`);
+  }
+  return port;
+}
+
+function mustBeText(value: unknown, name: string): void {
+  if (typeof value !== 'string') throw new TypeError(`${name} must be a string, not ${described(value)}`);
+}
+
+function mustBeObject(value: unknown, name: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError(`${name} must be an object, not ${described(value)}`);
+  }
+}
+
+function mustBeFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw new TypeError(`${name} must be a function, not ${described(value)}`);
+}
+
+/** A value as an error message shows it. */
+export function described(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}

@@ -1,0 +1,148 @@
+/** What `serve` can be told, and what it says about a mistake. */
+
+import { test } from 'tap';
+import { checkServeOptions, listenPlaceOf, type ServeOptions } from '../../http/serve-options.ts';
+
+/** As a program without types gives them. */
+const check = (options: unknown) => () => checkServeOptions(options as ServeOptions);
+const placeOf = (options: unknown) => {
+  checkServeOptions(options as ServeOptions);
+  return listenPlaceOf(options as ServeOptions);
+};
+
+test('an unknown name is an error that names the nearest option', async (t) => {
+  const cases: [string, string][] = [
+    ['prot', "did you mean 'port'?"],
+    ['Host', "did you mean 'host'?"],
+    ['hostName', "did you mean 'hostname'?"],
+    ['timeout', "did you mean 'timeouts'?"],
+    ['bodyBytes', 'it belongs into limits: { limits: { bodyBytes: ... } }'],
+    ['idleMs', 'it belongs into timeouts: { timeouts: { idleMs: ... } }'],
+    ['reusePort', 'it belongs into socket: { socket: { reusePort: ... } }'],
+  ];
+  for (const [name, advice] of cases) {
+    t.throws(check({ [name]: 1 }), new RangeError(`unknown option '${name}' of serve: ${advice}`));
+    t.throws(check({ [name]: undefined }), RangeError, 'even if it has no value');
+  }
+  t.throws(check({ compression: true }), { message: /: use one of host, hostname, port, path, fd, limits, / });
+  t.throws(check({ toString: 1 }), RangeError);
+  t.throws(
+    check({ socket: { noDelays: true } }),
+    new RangeError("unknown socket option 'noDelays': did you mean 'noDelay'?"),
+  );
+});
+
+test('all names, with undefined for each, are as nothing', async (t) => {
+  const names = [
+    'host',
+    'hostname',
+    'port',
+    'path',
+    'fd',
+    'limits',
+    'timeouts',
+    'onError',
+    'signal',
+    'backend',
+    'socket',
+  ];
+  const place = placeOf(Object.fromEntries(names.map((name) => [name, undefined])));
+  t.same(place, { address: '127.0.0.1', port: 0 });
+  t.same(placeOf({}), { address: '127.0.0.1', port: 0 });
+});
+
+test('values of a type that an option does not have', async (t) => {
+  const cases: [object, string][] = [
+    [{ host: 5 }, 'host must be a string, not 5'],
+    [{ hostname: null }, 'hostname must be a string, not null'],
+    [{ path: ['a'] }, 'path must be a string, not an array'],
+    [{ backend: true }, 'backend must be a string, not true'],
+    [{ fd: '3' }, "fd must be a number, not '3'"],
+    [{ limits: 5 }, 'limits must be an object, not 5'],
+    [{ limits: null }, 'limits must be an object, not null'],
+    [{ timeouts: [] }, 'timeouts must be an object, not an array'],
+    [{ socket: 'noDelay' }, "socket must be an object, not 'noDelay'"],
+    [{ onError: {} }, 'onError must be a function, not an object'],
+    [{ signal: {} }, 'signal must be an AbortSignal, not an object'],
+    [{ signal: null }, 'signal must be an AbortSignal, not null'],
+    [{ signal: { aborted: false } }, 'signal must be an AbortSignal, not an object'],
+  ];
+  for (const [options, message] of cases) t.throws(check(options), new TypeError(message), message);
+  for (const fd of [-1, 1.5, Number.NaN])
+    t.throws(check({ fd }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
+  const port = 'serve(handler, 8080)';
+  t.throws(check(8080), new TypeError('the options of serve must be an object such as { port: 8080 }, not 8080'), port);
+  t.throws(check(null), TypeError);
+  const right = { fd: 0, limits: {}, timeouts: {}, socket: { backlog: 1 }, onError: () => {}, backend: 'epoll' };
+  t.doesNotThrow(check({ ...right, signal: new AbortController().signal }));
+});
+
+test('a port is a number, or its digits', async (t) => {
+  const cases: [unknown, number][] = [
+    [undefined, 0],
+    ['', 0],
+    [0, 0],
+    ['0', 0],
+    [3000, 3000],
+    ['3000', 3000],
+    [65_535, 65_535],
+    ['65535', 65_535],
+  ];
+  for (const [given, port] of cases) t.same(placeOf({ port: given }), { address: '127.0.0.1', port }, String(given));
+  for (const wrong of [-1, 65_536, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.throws(check({ port: wrong }), new RangeError(`port must be a whole number from 0 to 65535, not ${wrong}`));
+  }
+  for (const wrong of [' 80', '80 ', '+80', '-1', '0x50', '8e1', '1.5', '65536', '000080', '80/tcp', 'http', ' ']) {
+    t.throws(check({ port: wrong }), new RangeError(`port must be a whole number from 0 to 65535, not '${wrong}'`));
+  }
+  const types: [unknown, string][] = [
+    [true, 'true'],
+    [null, 'null'],
+    [80n, '80'],
+    [[80], 'an array'],
+    [{}, 'an object'],
+    [() => 80, 'a function'],
+  ];
+  for (const [wrong, text] of types) {
+    t.throws(check({ port: wrong }), new TypeError(`port must be a number, or its digits as text, not ${text}`));
+  }
+});
+
+test('a host is an address, with or without brackets, or localhost; hostname is the same option', async (t) => {
+  const cases: [object, string][] = [
+    [{ host: '0.0.0.0' }, '0.0.0.0'],
+    [{ hostname: '0.0.0.0' }, '0.0.0.0'],
+    [{ host: '', hostname: '::1' }, '::1'],
+    [{ host: '::1', hostname: '' }, '::1'],
+    [{ host: '::1', hostname: '::1' }, '::1'],
+    [{ host: '[::1]' }, '::1'],
+    [{ host: '[::]' }, '::'],
+    [{ host: '[fe80::1%2]' }, 'fe80::1%2'],
+    [{ host: 'localhost' }, '127.0.0.1'],
+    [{ hostname: 'LocalHost' }, '127.0.0.1'],
+    [{ host: '' }, '127.0.0.1'],
+    [{ host: '[127.0.0.1]' }, '[127.0.0.1]'], // the socket refuses it: brackets are for IPv6
+  ];
+  for (const [options, address] of cases) t.same(placeOf(options), { address, port: 0 }, JSON.stringify(options));
+  t.throws(
+    () => placeOf({ host: '::1', hostname: '::' }),
+    new RangeError("host and hostname are one option, but they are '::1' and '::'"),
+  );
+});
+
+test('a path, a descriptor, or an address: one of them', async (t) => {
+  t.same(placeOf({ path: '/run/a' }), { path: '/run/a' });
+  t.same(placeOf({ path: '/run/a', host: '', port: '' }), { path: '/run/a' });
+  t.same(placeOf({ path: '' }), { path: '' }, 'an empty path is not as if absent: the socket refuses it');
+  t.same(placeOf({ fd: 0 }), { fd: 0 });
+  const several = [
+    { path: 'a', port: 1 },
+    { path: 'a', host: '::' },
+    { fd: 3, port: 0 },
+    { fd: 3, path: 'a' },
+    { fd: 3, hostname: '::' },
+  ];
+  for (const options of several) {
+    t.throws(() => placeOf(options), new RangeError('only one of fd, path, or host and port says where to listen'));
+  }
+});
