@@ -5,11 +5,18 @@
  */
 
 export type { Handler, Middleware, Next } from './handler.ts';
-export { HttpError } from './http-error.ts';
+export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export { HeaderList } from './request/header-list.ts';
 export type { HttpRequest } from './request/http-request.ts';
 export type { RequestBody } from './request/request-body.ts';
 export type { ResponseWriter } from './response/response-writer.ts';
 export { Router } from './router/router.ts';
-export { type CloseOptions, type HandlerSource, type ServeOptions, type Server, serve } from './serve.ts';
+export {
+  type CloseOptions,
+  type HalfClose,
+  type HandlerSource,
+  type ServeOptions,
+  type Server,
+  serve,
+} from './serve.ts';

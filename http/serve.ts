@@ -19,8 +19,9 @@ import type {
 } from '../simplenet/index.ts';
 import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
-import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
+import type { ConnectionContext, HalfClose, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -29,6 +30,8 @@ import type { HttpRequest } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
+
+export type { HalfClose };
 
 export interface ServeOptions {
   /** An IP address; the default is 127.0.0.1. `::` takes IPv4 as well. `localhost` is 127.0.0.1; no other name is accepted. */
@@ -49,6 +52,11 @@ export interface ServeOptions {
    * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
    */
   readonly onError?: (error: unknown, request: HttpRequest | null) => void;
+  /**
+   * What a client means that ends its side (FIN) while it waits for a response. `abort`, the default: it has left, so `request.signal` is
+   * aborted. The response can still be sent. `serve`: it waits for its response, as `printf ... | nc` does, so nothing happens.
+   */
+  readonly halfClose?: HalfClose;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
@@ -96,6 +104,7 @@ export class Server implements ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  readonly halfClose: HalfClose;
   readonly minimumProgress: MinimumProgress | null;
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly headCache = new HeadCache(() => this.dateLine());
@@ -118,6 +127,7 @@ export class Server implements ConnectionContext {
   #isListening = true;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
+  #closing: AbortController | null = null;
   #forgetSignal = () => {};
 
   /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
@@ -125,6 +135,7 @@ export class Server implements ConnectionContext {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
+    this.halfClose = halfCloseFrom(options.halfClose);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
@@ -158,11 +169,29 @@ export class Server implements ConnectionContext {
     return this.#loop.isTurnSpent;
   }
 
+  /** Open connections, with those that have been upgraded to another protocol. */
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** Stops with grace. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`. */
+  /**
+   * Aborted when the server begins to stop. For work that belongs to the server and not to one request: a handler uses
+   * `request.closing`.
+   *
+   *     server.closing.addEventListener('abort', () => clearInterval(timer));
+   */
+  get closing(): AbortSignal {
+    if (this.#closing === null) {
+      this.#closing = new AbortController();
+      if (this.isStopping) this.#closing.abort(closingError());
+    }
+    return this.#closing.signal;
+  }
+
+  /**
+   * Stops with grace. Responses under way and upgraded streams are told (`request.closing`), and may end by themselves until `graceMs` has
+   * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
+   */
   close(options: CloseOptions = {}): Promise<void> {
     this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
     this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
@@ -253,6 +282,7 @@ export class Server implements ConnectionContext {
       this.#checkEmpty();
     });
     await null; // `close` has stored this promise now, so `isStopping` is true
+    this.#closing?.abort(closingError());
     for (const connection of this.#connections) connection.stop();
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
@@ -290,6 +320,11 @@ export class Server implements ConnectionContext {
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
+}
+
+function halfCloseFrom(given: unknown): HalfClose {
+  if (given === undefined || given === 'abort' || given === 'serve') return given ?? 'abort';
+  throw new TypeError(`halfClose must be 'abort' or 'serve', not ${String(given)}`);
 }
 
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */

@@ -17,7 +17,7 @@ import type { OutputBuffer } from '../response/output-buffer.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
-  /** Ends the connection soon if no request is under way. */
+  /** The server stops. Ends the connection soon if no request is under way; else tells the handler (`request.closing`). */
   stop(): void;
   /** Ends the connection now. */
   endNow(): void;
@@ -25,10 +25,18 @@ export interface OpenConnection {
   flush(): void;
 }
 
+/**
+ * What a client means that ends its side while it waits for a response. `abort`: it has left, as most have, so the signal of the request
+ * is aborted. `serve`: it waits for its response, so nothing happens.
+ */
+export type HalfClose = 'abort' | 'serve';
+
 export interface ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  /** Whether the FIN of a client aborts the signal of the request at work. */
+  readonly halfClose: HalfClose;
   /** How fast a client must take what is queued for it. */
   readonly minimumProgress: MinimumProgress | null;
   /** Gathers the responses of a turn, for one connection after the other. */
@@ -55,6 +63,6 @@ export interface ConnectionContext {
   createContext(): AsyncResource;
   /** Calls `onError` of the program, in the async context of the caller. */
   report(error: unknown, request: HttpRequest | null): void;
-  /** Removes a connection that is closed, or whose stream has been handed over. */
+  /** Removes a connection that is closed. One whose stream has been handed over counts until that stream is closed. */
   forget(connection: OpenConnection): void;
 }

@@ -59,14 +59,18 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   // For the server.
 
-  /** A request at work goes on. An idle connection ends unless its next request comes within `idleGraceMs`. */
+  /**
+   * A request at work goes on, and so does another protocol; both are told. An idle connection ends unless its next request comes within
+   * `idleGraceMs`.
+   */
   stop(): void {
     if (this.isIdle) this.deadline.forNextRequest();
+    else if (this.#phase === WORK || this.#phase === UPGRADED) this.#exchange?.serverStops();
   }
 
   /** A connection whose responses are complete is closed without RST, which could destroy them on their way. */
   endNow(): void {
-    const isComplete = this.isIdle || this.#phase === LINGER;
+    const isComplete = this.isIdle || this.#phase === LINGER || this.#phase === UPGRADED;
     if (isComplete && this.stream.queuedBytes === 0) this.stream.close();
     else this.stream.abort();
   }
@@ -173,10 +177,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   onClose(_stream: Stream, error: Error | null): void {
     const exchange = this.#exchange;
-    this.#enter(CLOSED);
-    this.incoming.drop();
-    this.outgoing.isClosed = true;
-    this.context.forget(this);
+    this.#closed();
     const isAwaited = exchange?.close() === true;
     // Usually no code waits for the client. Then no error is made: its stack takes longer than all the rest of this method.
     if (!isAwaited && !this.outgoing.hasWriters) return;
@@ -186,6 +187,10 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   // For the exchange and its output.
+
+  get hasPeerEnded(): boolean {
+    return this.#hasPeerEnded;
+  }
 
   get mayServeMore(): boolean {
     return !this.#mustClose && this.incoming.requests < this.context.limits.requestsPerConnection;
@@ -260,8 +265,11 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.outgoing.flush();
     this.outgoing.isClosed = true;
     this.#enter(UPGRADED);
-    this.context.forget(this);
     this.deadline.none();
+    // The program may replace the handler of the stream at any time, so a callback of a handler cannot tell.
+    stream.whenClosed(() => {
+      if (this.#phase === UPGRADED) this.#closed();
+    });
     stream.minimumProgress = null;
     if (this.#isPaused) stream.resume();
     Handover.begin(stream, createHandler, () => {
@@ -275,6 +283,13 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   #enter(phase: Phase): void {
     this.#phase = step(this.#phase, phase);
+  }
+
+  #closed(): void {
+    this.#enter(CLOSED);
+    this.incoming.drop();
+    this.outgoing.isClosed = true;
+    this.context.forget(this);
   }
 
   /** Works through bytes[start..end) as far as possible, and returns the offset after the bytes that it has used. */

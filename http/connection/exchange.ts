@@ -15,13 +15,12 @@
  *                 |
  *                GONE                the connection is closed (from any state)
  *
- * Next: handover.ts
+ * Next: signals.ts
  */
 
-import { AsyncResource } from 'node:async_hooks';
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { namesProtocol } from '../grammar.ts';
-import { ClientGoneError, HttpError } from '../http-error.ts';
+import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import type { Limits } from '../limits.ts';
 import { promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
@@ -36,6 +35,7 @@ import { BodyClock } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
 import type { Outgoing } from './outgoing.ts';
+import { closingError, Signals } from './signals.ts';
 
 /** What an exchange asks of its connection. */
 export interface ExchangeConnection {
@@ -45,6 +45,8 @@ export interface ExchangeConnection {
   readonly deadline: Deadline;
   /** The connection is working through received bytes. It sends what is written meanwhile at the end. */
   readonly isConsuming: boolean;
+  /** The client has ended its side. */
+  readonly hasPeerEnded: boolean;
   /** Neither an earlier response nor `requestsPerConnection` ends the connection now. */
   readonly mayServeMore: boolean;
   /** Whether bytes after this request have come. `unusedBytes` of the bytes that are being consumed come after it. */
@@ -75,6 +77,9 @@ const DONE: State = 5;
 /** The connection is closed. */
 const GONE: State = 6;
 
+/** nginx uses this status in its logs for a request whose client has left. */
+const CLIENT_CLOSED_REQUEST = 499;
+
 /** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
@@ -87,8 +92,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   readonly #clock: BodyClock | null = null;
   readonly #bytesAfterHead: number;
   #state: State;
-  /** Aborts the signal of the request, in the async context in which it was first asked for. */
-  #abort: ((reason: Error) => void) | null = null;
+  /** The signals of the request, from the moment when one of them is first read. */
+  #signals: Signals | null = null;
 
   /** `bytesAfterHead` received bytes follow the head. */
   constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
@@ -153,6 +158,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The client has ended its side. */
   clientEnded(): void {
     if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(clientEndedError());
+  }
+
+  /** The server stops. */
+  serverStops(): void {
+    this.#signals?.abortClosing();
   }
 
   /** The rest of the body will not be read, so the handler cannot get it. */
@@ -178,12 +189,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   close(): boolean {
     this.#state = GONE;
     this.body.release();
-    return this.#abort !== null || !this.body.isComplete;
+    return this.#signals?.awaitsClient === true || !this.body.isComplete;
   }
 
   /** Aborts the signal and rejects the pending read of the body. */
   fail(reason: ClientGoneError): void {
-    this.#abort?.(reason);
+    this.#signals?.abortGone(reason);
     this.body.fail(reason);
   }
 
@@ -199,10 +210,19 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** The signal of a request whose response is complete is never aborted. */
   createSignal(): AbortSignal {
-    if (this.#state === GONE) return AbortSignal.abort(new ClientGoneError());
-    const controller = new AbortController();
-    if (this.#state !== DONE) this.#abort = AsyncResource.bind((reason: Error) => controller.abort(reason));
-    return controller.signal;
+    if (this.#state === GONE) return AbortSignal.abort(abortErrorOf(new ClientGoneError()));
+    if (this.#state === DONE) return new AbortController().signal;
+    this.#signals ??= new Signals();
+    const signal = this.#signals.forGone();
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(clientEndedError());
+    return signal;
+  }
+
+  /** It lives as long as the exchange, or as the stream that the exchange has handed over. */
+  createClosingSignal(): AbortSignal {
+    if (this.#connection.context.isStopping) return AbortSignal.abort(closingError());
+    this.#signals ??= new Signals();
+    return this.#signals.forClosing();
   }
 
   // For the body.
@@ -264,7 +284,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const connection = this.#connection;
     if (connection.outgoing.isClosed) return;
     this.#state = DONE;
-    this.#abort = null; // the signal is not aborted after the response
+    this.#signals = null; // neither signal is aborted after the response
     this.body.release();
     connection.exchangeDone(this);
   }
@@ -275,7 +295,11 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   handlerFailed(error: unknown): void {
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
-    if (error instanceof ClientGoneError && isOver) return; // a client may disconnect at any time
+    if (isOver && isClientGone(error)) return; // a client may disconnect at any time
+    if (!isOver && this.#signals?.isAboutClient(error) === true) {
+      this.#giveUp();
+      return;
+    }
     const isForClient = error instanceof HttpError;
     // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
     const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
@@ -288,6 +312,13 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const status = isForClient ? error.status : 500;
     this.response.restart();
     this.response.status(status).text(`${isForClient ? error.message : reasonOf(500)}\n`);
+  }
+
+  /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
+  #giveUp(): void {
+    if (this.response.hasEnded) return;
+    if (this.response.hasBegun) this.#connection.cut();
+    else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
@@ -339,6 +370,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#connection.context.report(error, this.#request);
   }
 
+  get #endMeansGone(): boolean {
+    return this.#connection.context.halfClose === 'abort';
+  }
+
   /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
   #waitForResponse(): void {
     if (this.response.hasBegun) this.#connection.deadline.none();
@@ -382,6 +417,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
+}
+
+function clientEndedError(): ClientGoneError {
+  return new ClientGoneError(undefined, 'the client has ended its side of the connection');
 }
 
 function decoderOf(framing: number, limits: Limits): BodyDecoder | null {

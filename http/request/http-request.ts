@@ -17,6 +17,7 @@ export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
+  createClosingSignal(): AbortSignal;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -35,6 +36,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   #headers: HeaderList | null = null;
   #query: URLSearchParams | null = null;
   #signal: AbortSignal | null = null;
+  #closing: AbortSignal | null = null;
 
   constructor(head: RequestHead, body: RequestBody, origin: RequestOrigin) {
     this.method = head.method;
@@ -87,12 +89,29 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   /**
-   * Aborted if the connection closes before the response is complete, and never otherwise: a client that only ends its own side still
-   * reads. The listeners run in the async context in which the signal was first read.
+   * Aborted if the client leaves before the response is complete: the connection breaks, or the client ends its side (FIN). Its reason is
+   * a DOMException named AbortError, whose `cause` is a ClientGoneError. After a FIN the response can still be sent: a client that
+   * has ended only its own side gets it (`halfClose` of `serve`). It may be aborted already when it is first read. After the response the signal is never aborted. The listeners run in the async context in
+   * which the signal was first read.
+   *
+   *     const answer = await fetch(model, { body: await request.text(), method: 'POST', signal: request.signal });
    */
   get signal(): AbortSignal {
     this.#signal ??= this.#origin.createSignal();
     return this.#signal;
+  }
+
+  /**
+   * Aborted when the server begins to stop, if this response is not complete by then. A response without an end, such as a stream of events, ends
+   * itself then; a stream that has been upgraded says goodbye in its protocol. Otherwise both end with the grace of `close`. The
+   * listeners run in the async context in which this was first read.
+   *
+   *     while (!request.closing.aborted) await response.write(await nextEvent(request.closing));
+   *     response.end();
+   */
+  get closing(): AbortSignal {
+    this.#closing ??= this.#origin.createClosingSignal();
+    return this.#closing;
   }
 
   text(): Promise<string> {

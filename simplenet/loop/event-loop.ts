@@ -90,6 +90,11 @@ export interface Stream {
    * work does a part of it, calls this, and returns. `EventLoop.isTurnSpent` says when to do so.
    */
   awaitTurn(): void;
+  /**
+   * Calls back once, after `onClose` of the handler that the stream has at its end. For a program that must know about the end of a stream whose handler other
+   * code may replace. If the stream has closed already, the callback comes soon.
+   */
+  whenClosed(callback: () => void): void;
 }
 
 /** The callbacks of a program for a stream. Only onData is required. */

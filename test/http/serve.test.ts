@@ -200,17 +200,20 @@ test('a slow reader of 50 MB holds little memory', async (t) => {
   await until(() => server.connectionCount === 0);
 });
 
-test('the signal is aborted when the client is gone, and only then', async (t) => {
+test("with halfClose 'serve' the signal is aborted when the client is gone, and only then", async (t) => {
   const called: string[] = [];
   const seen: string[] = [];
-  const server = serve(async (request, response) => {
-    called.push(request.path);
-    request.signal.addEventListener('abort', () => seen.push(request.path));
-    // This answer would be complete before a client that has no core for a while could leave.
-    if (request.path === '/gone') await once(request.signal, 'abort');
-    else await sleep(30);
-    response.text('ok');
-  });
+  const server = serve(
+    async (request, response) => {
+      called.push(request.path);
+      request.signal.addEventListener('abort', () => seen.push(request.path));
+      // This answer would be complete before a client that has no core for a while could leave.
+      if (request.path === '/gone') await once(request.signal, 'abort');
+      else await sleep(30);
+      response.text('ok');
+    },
+    { halfClose: 'serve' },
+  );
   t.teardown(() => server.close());
   const halfClosed = dial(server);
   halfClosed.end(get('/half-closed'));

@@ -31,6 +31,8 @@ export class MemoryStream implements Stream {
   sentBytes = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
   minimumProgress: MinimumProgress | null = null;
+  /** What `whenClosed` was given. */
+  closed: () => void = () => {};
   readonly #sent: Buffer[] = [];
   readonly #isSlow: boolean;
 
@@ -88,6 +90,10 @@ export class MemoryStream implements Stream {
     this.wantsTurn = true;
   }
 
+  whenClosed(callback: () => void): void {
+    this.closed = callback;
+  }
+
   /** Others have had their turn. */
   takeTurn(): void {
     if (!this.wantsTurn || this.isClosed) return;
@@ -114,6 +120,7 @@ export class MemoryHome implements ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
+  halfClose: 'abort' | 'serve' = 'abort';
   readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly headCache = new HeadCache(() => this.dateLine());

@@ -14,6 +14,7 @@ const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
   peerCredentials: null,
   createSignal: () => signal,
+  createClosingSignal: () => signal,
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -88,6 +89,7 @@ test('the signal is made only when it is read', async (t) => {
   const watching: RequestOrigin = {
     remoteAddress: origin.remoteAddress,
     peerCredentials: null,
+    createClosingSignal: () => signal,
     createSignal() {
       asked++;
       return signal;
