@@ -170,6 +170,10 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.headWithLength(nobody, this.#headCache.get(status, contentType), contentLength);
   }
 
+  head(text: string): void {
+    this.latin1(text);
+  }
+
   latin1(text: string): void {
     this.#output.latin1(nobody, text);
   }
@@ -184,6 +188,10 @@ class BufferSink implements ResponseOutput, ResponseOwner {
 
   chunk(bytes: Uint8Array): void {
     this.#output.chunk(nobody, bytes);
+  }
+
+  lastChunk(trailerLines: string): void {
+    this.latin1(`0\r\n${trailerLines}\r\n`);
   }
 
   beginStream(): void {}

@@ -68,6 +68,10 @@ export class Outgoing implements ResponseOutput {
     this.#buffer.headWithLength(this.#stream, begin, contentLength);
   }
 
+  head(text: string): void {
+    this.latin1(text);
+  }
+
   latin1(text: string): void {
     if (this.isClosed) return;
     if (text.length > MAX_SEGMENT_BYTES) this.isLong = true;
@@ -89,6 +93,10 @@ export class Outgoing implements ResponseOutput {
   chunk(bytes: Uint8Array): void {
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);
+  }
+
+  lastChunk(trailerLines: string): void {
+    this.latin1(`0\r\n${trailerLines}\r\n`);
   }
 
   beginStream(): void {

@@ -25,12 +25,16 @@ export interface ResponseOutput {
   dateLine(): string;
   /** Writes the head of a response without fields of its own, for a connection that stays open. */
   cachedHead(status: number, contentType: string, contentLength: number): void;
+  /** Writes a head that is not in the cache, with its empty line. `latin1`, `utf8`, `bytes` and `chunk` write a body only. */
+  head(text: string): void;
   latin1(text: string): void;
   utf8(text: string): void;
   /** Writes bytes that the caller does not change afterwards. */
   bytes(bytes: Uint8Array): void;
   /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
   chunk(bytes: Uint8Array): void;
+  /** Writes the end of a chunked body. `trailerLines` are field lines, each with its CRLF. */
+  lastChunk(trailerLines: string): void;
   /** Called after each piece of a stream. The pieces of one tick leave together. */
   pieceWritten(): void;
   /** Resolves when the client has taken what is queued, so that more can be written; rejects when the connection closes. It is marked as handled. */
@@ -215,7 +219,7 @@ export class ResponseWriter {
     }
     if (piece !== undefined) void this.write(piece);
     else if (!this.#hasBegun) this.#beginStream();
-    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#output.latin1(`0\r\n${this.#trailers}\r\n`);
+    if (this.#framing === 'chunked' && this.#mayHaveBody()) this.#output.lastChunk(this.#trailers);
     if (this.#framing === 'length' && this.#writtenBytes !== this.#declaredLength && this.#mayHaveBody()) {
       this.#hasEnded = true;
       this.#owner.abortResponse();
@@ -297,7 +301,7 @@ export class ResponseWriter {
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#decideClosing();
     if (contentType !== null && this.#canUseHeadCache()) this.#output.cachedHead(this.#status, contentType, byteLength);
-    else this.#output.latin1(this.#headOf('length', byteLength, contentType));
+    else this.#output.head(this.#headOf('length', byteLength, contentType));
     this.#hasBegun = true;
   }
 
@@ -326,7 +330,7 @@ export class ResponseWriter {
     this.#decideClosing();
     const head = this.#headOf(this.#framing, this.#declaredLength, null);
     this.#owner.beginStream();
-    this.#output.latin1(head);
+    this.#output.head(head);
     this.#hasBegun = true;
   }
 

@@ -28,6 +28,7 @@ class Sink implements ResponseOutput, ResponseOwner {
   breaks = 0;
   readonly failures: unknown[] = [];
   upgrades: string[] = [];
+  readonly heads: string[] = [];
   drain: Promise<void> = Promise.resolve();
   readonly #pieces: Buffer[] = [];
 
@@ -42,7 +43,12 @@ class Sink implements ResponseOutput, ResponseOwner {
 
   cachedHead(status: number, contentType: string, contentLength: number): void {
     const fields = `Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n`;
-    this.latin1(`${statusLine(status)}${DATE}${fields}\r\n`);
+    this.head(`${statusLine(status)}${DATE}${fields}\r\n`);
+  }
+
+  head(text: string): void {
+    this.heads.push(text);
+    this.latin1(text);
   }
 
   latin1(text: string): void {
@@ -62,6 +68,10 @@ class Sink implements ResponseOutput, ResponseOwner {
     this.latin1(`${bytes.byteLength.toString(16)}\r\n`);
     this.bytes(bytes);
     this.latin1('\r\n');
+  }
+
+  lastChunk(trailerLines: string): void {
+    this.latin1(`0\r\n${trailerLines}\r\n`);
   }
 
   beginStream(): void {}
@@ -247,6 +257,11 @@ for (const [title, give, expected] of answers) {
     t.equal(sink.text, `HTTP/1.1 ${expected}`);
     t.equal(sink.completions, 1, 'completed once');
     t.ok(response.hasBegun && response.hasEnded);
+    t.same(
+      sink.heads,
+      [sink.text.slice(0, sink.text.indexOf('\r\n\r\n') + 4)],
+      'the output can tell the head from the body',
+    );
     const head = (text: string) => text.slice(0, text.indexOf('\r\n\r\n') + 4);
     t.equal(answer(give, { isHeadRequest: true }), `HTTP/1.1 ${head(expected)}`, 'to HEAD: the same head, no body');
     const closing = answer(give, { mayPersist: false });
