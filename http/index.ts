@@ -8,7 +8,7 @@ export type { Handler, Middleware, Next } from './handler.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export { HeaderList } from './request/header-list.ts';
-export type { HttpRequest } from './request/http-request.ts';
+export type { HttpRequest, Outcome } from './request/http-request.ts';
 export type { RequestBody } from './request/request-body.ts';
 export type { ResponseWriter } from './response/response-writer.ts';
 export { Router } from './router/router.ts';

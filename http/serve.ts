@@ -8,6 +8,7 @@
  * Next: index.ts
  */
 
+import { channel } from 'node:diagnostics_channel';
 import type {
   EventLoop,
   Listener,
@@ -26,7 +27,7 @@ import type { Handler } from './handler.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
-import type { HttpRequest } from './request/http-request.ts';
+import type { HttpRequest, Outcome } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
@@ -59,6 +60,11 @@ export interface ServeOptions {
   readonly halfClose?: HalfClose;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal;
+  /**
+   * Called when an answer is over, also one that no handler gave: the kernel has all of it, or its client has gone. Without it, and without a
+   * subscriber of the channels `simplenet:http:start` and `simplenet:http:done` (node:diagnostics_channel), nothing is counted.
+   */
+  readonly onDone?: (outcome: Outcome) => void;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
@@ -77,6 +83,11 @@ export interface CloseOptions {
    */
   readonly idleGraceMs?: number;
 }
+
+/** Published with `{ request, server }` when a handler is about to be called. */
+const startChannel = channel('simplenet:http:start');
+/** Published with an Outcome when an answer is over. */
+const doneChannel = channel('simplenet:http:done');
 
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_GRACE_MS = 10_000;
@@ -122,6 +133,7 @@ export class Server implements ConnectionContext {
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
+  readonly #onDone: ((outcome: Outcome) => void) | null;
   #lastConnectionAt = Number.NEGATIVE_INFINITY;
   #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
   #isListening = true;
@@ -141,6 +153,7 @@ export class Server implements ConnectionContext {
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? ((error) => console.error(error));
+    this.#onDone = options.onDone ?? null;
     this.#loop = createLoop();
     try {
       this.#listener = this.#listen(options);
@@ -242,6 +255,34 @@ export class Server implements ConnectionContext {
     } catch (failure) {
       console.error(error, failure); // an error in `onError` must not change the response
     }
+  }
+
+  get observes(): boolean {
+    return this.#onDone !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
+  }
+
+  exactNow(): number {
+    return this.#loop.exactNow();
+  }
+
+  wallNow(): number {
+    return this.#loop.wallNow();
+  }
+
+  answerBegins(request: HttpRequest): void {
+    if (startChannel.hasSubscribers) startChannel.publish({ request, server: this });
+  }
+
+  /** The answer may end in the turn of another request, so this begins with the stores of `serve`. */
+  answerDone(outcome: Outcome): void {
+    this.createContext().runInAsyncScope(() => {
+      try {
+        this.#onDone?.(outcome);
+      } catch (error) {
+        this.report(error, outcome.request);
+      }
+      if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
+    });
   }
 
   forget(connection: OpenConnection): void {

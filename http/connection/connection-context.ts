@@ -11,7 +11,7 @@ import type { Handler } from '../handler.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
-import type { HttpRequest } from '../request/http-request.ts';
+import type { HttpRequest, Outcome } from '../request/http-request.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
 
@@ -63,6 +63,15 @@ export interface ConnectionContext {
   createContext(): AsyncResource;
   /** Calls `onError` of the program, in the async context of the caller. */
   report(error: unknown, request: HttpRequest | null): void;
+  /** Code of the program wants to know what becomes of answers. Asked once for each request. */
+  readonly observes: boolean;
+  /** A clock that never goes back, read at this moment. */
+  exactNow(): number;
+  wallNow(): number;
+  /** A handler is about to be called. Only called if the server observes. */
+  answerBegins(request: HttpRequest): void;
+  /** Calls `onDone` of the program. */
+  answerDone(outcome: Outcome): void;
   /** Removes a connection that is closed. One whose stream has been handed over counts until that stream is closed. */
   forget(connection: OpenConnection): void;
 }

@@ -26,7 +26,7 @@ import { promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
 import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
-import { HttpRequest, type RequestOrigin } from '../request/http-request.ts';
+import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
@@ -34,6 +34,7 @@ import { reasonOf } from '../status.ts';
 import { BodyClock } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
+import { Meter } from './meter.ts';
 import type { Outgoing } from './outgoing.ts';
 import { closingError, Signals } from './signals.ts';
 
@@ -59,6 +60,8 @@ export interface ExchangeConnection {
   /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
   handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
+  /** Counts what is written from now on, up to the end of this answer. */
+  measure(exchange: Exchange): Meter;
 }
 
 type State = number;
@@ -88,12 +91,14 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   readonly response: ResponseWriter;
   readonly body: RequestBody;
   readonly #connection: ExchangeConnection;
-  readonly #request: HttpRequest;
+  readonly request: HttpRequest;
   readonly #clock: BodyClock | null = null;
   readonly #bytesAfterHead: number;
   #state: State;
   /** The signals of the request, from the moment when one of them is first read. */
   #signals: Signals | null = null;
+  /** Null unless code of the program wants to know what becomes of the answer. */
+  #meter: Meter | null = null;
 
   /** `bytesAfterHead` received bytes follow the head. */
   constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
@@ -103,8 +108,9 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.head = head;
     this.body = body;
     this.#bytesAfterHead = bytesAfterHead;
-    this.#request = new HttpRequest(head, body, this);
+    this.request = new HttpRequest(head, body, this);
     this.response = new ResponseWriter(this, connection.outgoing, head.method === 'HEAD', head.minorVersion);
+    if (connection.context.observes) this.#meter = connection.measure(this);
     if (body.isComplete) {
       this.#state = WHOLE;
       return;
@@ -169,6 +175,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The rest of the body will not be read, so the handler cannot get it. */
   bodyFailed(error: HttpError): void {
     const connection = this.#connection;
+    this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
     else connection.refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
     this.body.fail(error);
@@ -223,6 +230,16 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     if (this.#connection.context.isStopping) return AbortSignal.abort(closingError());
     this.#signals ??= new Signals();
     return this.#signals.forClosing();
+  }
+
+  outcome(): Promise<Outcome> {
+    if (this.#meter !== null) return this.#meter.outcome;
+    const connection = this.#connection;
+    if (this.#state >= DONE || connection.outgoing.isClosed) {
+      return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
+    }
+    this.#meter = connection.measure(this);
+    return this.#meter.outcome;
   }
 
   // For the body.
@@ -296,6 +313,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   handlerFailed(error: unknown): void {
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
+    this.#meter?.fail(error);
     if (!isOver && this.#signals?.isAboutClient(error) === true) {
       this.#giveUp();
       return;
@@ -323,7 +341,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
   hasAskedFor(protocol: string): boolean {
-    return this.head.hasConnectionUpgrade && namesProtocol(this.#request.headers.get('upgrade') ?? '', protocol);
+    return this.head.hasConnectionUpgrade && namesProtocol(this.request.headers.get('upgrade') ?? '', protocol);
   }
 
   get isRequestRead(): boolean {
@@ -339,9 +357,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   #callHandler(): void {
     const { response } = this;
+    if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
     let result: Promise<void> | null;
     try {
-      result = promiseOf(this.#connection.context.handler(this.#request, response));
+      result = promiseOf(this.#connection.context.handler(this.request, response));
     } catch (error) {
       this.handlerFailed(error);
       return;
@@ -367,7 +386,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   #report(error: unknown): void {
-    this.#connection.context.report(error, this.#request);
+    this.#connection.context.report(error, this.request);
   }
 
   get #endMeansGone(): boolean {
@@ -384,6 +403,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const { context } = this.#connection;
     if (this.response.hasBegun) return; // no deadline any more
     const error = new Error(`no response began within ${context.timeouts.answerMs} ms (answerMs)`);
+    this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
     context.createContext().runInAsyncScope(this.#report, this, error);
     this.#connection.refuse(503, reasonOf(503));

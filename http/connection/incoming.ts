@@ -4,7 +4,7 @@
  * Nearly every head comes in one piece, and is parsed in the receive buffer. Only an incomplete head is kept, with its parser, which
  * continues at the same byte later. The number of requests that may begin in a turn is limited; the bytes after them are kept, too.
  *
- * Next: outgoing.ts
+ * Next: answer-log.ts
  */
 
 import type { HttpError } from '../http-error.ts';

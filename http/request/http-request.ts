@@ -18,6 +18,7 @@ export interface RequestOrigin {
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
+  outcome(): Promise<Outcome>;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -28,6 +29,8 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly path: string;
   /** The parts of the path that match the parameters of the route, decoded. Set by the router. */
   params: Params = NO_PARAMS as Params;
+  /** The pattern of the route that matched, such as `/users/:id`; null if none did. Set by the router, before any middleware runs. */
+  route: string | null = null;
   /** The body as an async iterable of buffers; empty for a request without one. */
   readonly body: RequestBody;
 
@@ -114,6 +117,16 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#closing;
   }
 
+  /**
+   * Resolves with the outcome when the answer is over; it never rejects. Read it before the response begins: without an `onDone` of the server, bytes and times count
+   * from that moment.
+   *
+   *     void request.done.then(({ status, durationMs }) => console.log(request.path, status, durationMs));
+   */
+  get done(): Promise<Outcome> {
+    return this.#origin.outcome();
+  }
+
   text(): Promise<string> {
     return this.body.text();
   }
@@ -133,4 +146,35 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   [Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
     return this.body[Symbol.asyncIterator]();
   }
+}
+
+/**
+ * What became of an answer, also of one that no handler gave (400, 408, 414, 431).
+ *
+ *     serve(site, { onDone: ({ method, path, status, durationMs }) => console.log(method, path, status, durationMs) });
+ */
+export interface Outcome {
+  /** '' if the head of the request could not be read. */
+  readonly method: string;
+  readonly path: string;
+  /** The pattern of the route that matched, such as `/users/:id`, or null. */
+  readonly route: string | null;
+  /** The status that was sent; 0 if no response began. */
+  readonly status: number;
+  /** The head of the request, and as much of its content as was received. 0 if the head could not be read. */
+  readonly bytesIn: number;
+  /** All bytes of the answer: its heads, its content and the frames of its chunks. */
+  readonly bytesOut: number;
+  /** When the head of the request was complete, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** From then to the head of the response; null if no response began. */
+  readonly firstByteMs: number | null;
+  /** From then to the end: the kernel has all bytes of the response, or the client has gone. */
+  readonly durationMs: number;
+  /** The client left before it had the whole response. */
+  readonly clientGone: boolean;
+  /** What the handler threw, or why the request was refused; null if all went well, or if a handler of errors has answered. */
+  readonly error: unknown;
+  /** null if the head of the request could not be read. */
+  readonly request: HttpRequest | null;
 }

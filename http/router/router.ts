@@ -180,9 +180,11 @@ export class Router<Inherited = NoParams> {
     const route = this.#tree.find(request.method, path);
     if (route === null) {
       request.params = NO_PARAMS;
+      request.route = null;
       return this.#handleWithoutRoute(request, path, response);
     }
     request.params = this.#paramsOf(route);
+    request.route = route.pattern.text;
     if (route.composedOf !== this.#layers.length) this.#compose(route);
     return route.composed(request, response);
   };

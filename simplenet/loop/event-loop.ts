@@ -206,6 +206,8 @@ export interface EventLoop {
   unref(): void;
   /** Milliseconds on a clock that never goes back. The value stays the same within a turn. */
   now(): number;
+  /** As `now`, but read at this moment, so it also changes within a turn. */
+  exactNow(): number;
   /** As `now`, without the time in which the process was stalled (active-clock.ts). Deadlines count from it. */
   activeNow(): number;
   /** Whether the turn has used up its time (`turnMs`). A program with more to do then calls `awaitTurn`. Reading this reads the clock. */

@@ -10,6 +10,7 @@ import type { Handler } from '../../http/handler.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { BodyMemory } from '../../http/request/body-memory.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
+import type { Outcome } from '../../http/request/http-request.ts';
 import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
@@ -131,6 +132,8 @@ export class MemoryHome implements ConnectionContext {
   isTurnSpent = false;
   /** Ends the wait of the body that waits for memory: no time passes here, so it is for a test to say. */
   endWait: () => void = () => {};
+  observes = false;
+  readonly outcomes: Outcome[] = [];
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 
@@ -168,4 +171,18 @@ export class MemoryHome implements ConnectionContext {
   }
 
   forget(): void {}
+
+  exactNow(): number {
+    return performance.now();
+  }
+
+  wallNow(): number {
+    return Date.now();
+  }
+
+  answerBegins(): void {}
+
+  answerDone(outcome: Outcome): void {
+    this.outcomes.push(outcome);
+  }
 }

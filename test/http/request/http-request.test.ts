@@ -10,11 +10,13 @@ import { type BodySource, RequestBody } from '../../../http/request/request-body
 import { RequestHead } from '../../../http/request/request-head.ts';
 
 const signal = AbortSignal.timeout(60_000);
+const outcome = new Promise<never>(() => {});
 const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
   peerCredentials: null,
   createSignal: () => signal,
   createClosingSignal: () => signal,
+  outcome: () => outcome,
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -90,6 +92,7 @@ test('the signal is made only when it is read', async (t) => {
     remoteAddress: origin.remoteAddress,
     peerCredentials: null,
     createClosingSignal: () => signal,
+    outcome: () => outcome,
     createSignal() {
       asked++;
       return signal;
