@@ -22,15 +22,20 @@ import { type Backend, createEventLoop, NetSocket } from '../simplenet/index.ts'
 import { Connection } from './connection/connection.ts';
 import type { ConnectionContext, HalfClose, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { errorLine } from './connection/error-line.ts';
 import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
+import { HttpError } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
+import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
+import type { ResponseWriter } from './response/response-writer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 
 export type { HalfClose };
 
@@ -49,10 +54,12 @@ export interface ServeOptions {
   readonly limits?: Partial<Limits>;
   readonly timeouts?: Partial<Timeouts>;
   /**
-   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
-   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
+   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. It may answer: `response` is null only if
+   * it is too late for that. Its status is set, headers of middleware are kept. Without an answer of its own the client gets the default one, after the promise
+   * if there is one. Called without a request for an error that ends this server, which then closes itself with grace. The default writes the
+   * request, the place and the error to standard error.
    */
-  readonly onError?: (error: unknown, request: HttpRequest | null) => void;
+  readonly onError?: OnError;
   /**
    * What a client means that ends its side (FIN) while it waits for a response. `abort`, the default: it has left, so `request.signal` is
    * aborted. The response can still be sent. `serve`: it waits for its response, as `printf ... | nc` does, so nothing happens.
@@ -71,8 +78,16 @@ export interface ServeOptions {
   readonly socket?: ListenOptions;
 }
 
-/** A handler, or an object that has one, such as a Router. */
-export type HandlerSource = Handler | { handle: Handler };
+/** What it returns is not looked at, but for a promise. */
+export type OnError = (error: unknown, request: HttpRequest | null, response: ResponseWriter | null) => unknown;
+
+/**
+ * A handler, or an object that has one, such as a Router. `limitsFor` returns the limits of a route, which can be larger than those of the server. It is
+ * only asked for a body whose declared length is above `bodyBytes`.
+ */
+export type HandlerSource =
+  | Handler
+  | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null };
 
 export interface CloseOptions {
   /** How long responses under way may take; the default is 10 s. */
@@ -132,7 +147,10 @@ export class Server implements ConnectionContext {
   readonly #connections = new Set<OpenConnection>();
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
-  readonly #onError: (error: unknown, request: HttpRequest | null) => void;
+  readonly #onError: OnError;
+  readonly #limitsFor: (method: string, path: string) => RouteLimits | null;
+  /** The limits in force for each set of limits that a route has. */
+  readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
   #lastConnectionAt = Number.NEGATIVE_INFINITY;
   #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
@@ -145,6 +163,8 @@ export class Server implements ConnectionContext {
   /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
     this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
+    this.#limitsFor = (method, path) =>
+      typeof source === 'function' ? null : (source.limitsFor?.(method, path) ?? null);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.halfClose = halfCloseFrom(options.halfClose);
@@ -152,7 +172,7 @@ export class Server implements ConnectionContext {
       this.#loop.after(delayMs, callback),
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
-    this.#onError = options.onError ?? ((error) => console.error(error));
+    this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
     this.#loop = createLoop();
     try {
@@ -249,11 +269,16 @@ export class Server implements ConnectionContext {
     if (this.#outputs.length < MAX_SPARE_OUTPUTS) this.#outputs.push(output);
   }
 
-  report(error: unknown, request: HttpRequest | null): void {
+  report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean> {
+    const failed = (failure: unknown) => {
+      console.error(error, failure); // both, because neither has been handled
+      return false;
+    };
     try {
-      this.#onError(error, request);
+      const result = promiseOf(this.#onError(error, request, response));
+      return result === null ? true : result.then(() => true, failed);
     } catch (failure) {
-      console.error(error, failure); // an error in `onError` must not change the response
+      return failed(failure);
     }
   }
 
@@ -279,10 +304,29 @@ export class Server implements ConnectionContext {
       try {
         this.#onDone?.(outcome);
       } catch (error) {
-        this.report(error, outcome.request);
+        void this.report(error, outcome.request, null);
       }
       if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
     });
+  }
+
+  /** A path that cannot be decoded has no route. */
+  routeLimits(method: string, path: string): RouteLimits | null {
+    try {
+      return this.#limitsFor(method, path);
+    } catch (error) {
+      if (error instanceof HttpError) return null;
+      throw error;
+    }
+  }
+
+  limitsWith(route: RouteLimits): LimitsInForce {
+    let inForce = this.#limitsWith.get(route);
+    if (inForce === undefined) {
+      inForce = withRouteLimits(this, route);
+      this.#limitsWith.set(route, inForce);
+    }
+    return inForce;
   }
 
   forget(connection: OpenConnection): void {
@@ -299,7 +343,7 @@ export class Server implements ConnectionContext {
       return connection;
     };
     const onFailure = (error: SystemError) => {
-      this.createContext().runInAsyncScope(this.report, this, error, null);
+      this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
     if (options.fd !== undefined) {
@@ -361,6 +405,11 @@ export class Server implements ConnectionContext {
 function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
+}
+
+function logError(error: unknown, request: HttpRequest | null): void {
+  if (request === null) console.error(error);
+  else console.error('%s:', errorLine(error, request), error);
 }
 
 function halfCloseFrom(given: unknown): HalfClose {

@@ -14,7 +14,9 @@ const SOCKETS_DOOR = 'simplenet/index.ts';
 const HTTP_DOOR = 'http/index.ts';
 
 /** The files of http/ that stand on nothing but each other. All of http/ may import them. */
-const groundFiles = ['grammar', 'status', 'limits', 'http-error', 'promises'].map((name) => `http/${name}.ts`);
+const groundFiles = ['grammar', 'status', 'limits', 'route-limits', 'http-error', 'promises'].map(
+  (name) => `http/${name}.ts`,
+);
 const GROUND = 'the ground of http/';
 
 /** Room -> the rooms that its files may import. A room is a folder, or a file that has its own place. A file may import its own room. */
@@ -41,11 +43,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'simplenet/kernel',
   ],
   [GROUND]: [],
+  'http/content': [GROUND],
   'http/request': [GROUND, SOCKETS_DOOR],
   'http/response': [GROUND, SOCKETS_DOOR],
   'http/handler.ts': ['http/request', 'http/response'],
-  'http/router': [GROUND, 'http/handler.ts'],
-  'http/connection': [GROUND, 'http/handler.ts', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/error-answer.ts': [GROUND, 'http/content', 'http/handler.ts'],
+  'http/router': [GROUND, 'http/handler.ts', 'http/error-answer.ts'],
+  'http/connection': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [GROUND, 'http/handler.ts', 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
   [HTTP_DOOR]: [GROUND, 'http/handler.ts', 'http/router', 'http/request', 'http/response', 'http/serve.ts'],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],

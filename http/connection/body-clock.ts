@@ -15,13 +15,17 @@ const CHECK_MS = 1_000;
 const SECOND_MS = 1_000;
 
 export class BodyClock {
-  readonly #timeouts: Timeouts;
+  #timeouts: Timeouts;
   /** How long it had run at the last stop. */
   #ranMs = 0;
   /** When it was started; -1 while it is stopped. */
   #runsSince = -1;
 
   constructor(timeouts: Timeouts) {
+    this.#timeouts = timeouts;
+  }
+
+  useTimeouts(timeouts: Timeouts): void {
     this.#timeouts = timeouts;
   }
 

@@ -14,6 +14,8 @@ import type { HeadParser } from '../request/head-parser.ts';
 import type { HttpRequest, Outcome } from '../request/http-request.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
+import type { ResponseWriter } from '../response/response-writer.ts';
+import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
@@ -61,8 +63,11 @@ export interface ConnectionContext {
   returnOutput(output: OutputBuffer): void;
   /** Creates an async context, in which code of the program is called for one request. */
   createContext(): AsyncResource;
-  /** Calls `onError` of the program, in the async context of the caller. */
-  report(error: unknown, request: HttpRequest | null): void;
+  /**
+   * Calls `onError` of the program, in the async context of the caller. It may answer if it gets the response. Returns false, at once or
+   * later, if `onError` itself fails. The promise never rejects.
+   */
+  report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean>;
   /** Code of the program wants to know what becomes of answers. Asked once for each request. */
   readonly observes: boolean;
   /** A clock that never goes back, read at this moment. */
@@ -72,6 +77,10 @@ export interface ConnectionContext {
   answerBegins(request: HttpRequest): void;
   /** Calls `onDone` of the program. */
   answerDone(outcome: Outcome): void;
+  /** Returns the limits of the route of a request, if its handler is a router and knows some; else null. */
+  routeLimits(method: string, path: string): RouteLimits | null;
+  /** Returns the limits of the server, replaced by those of a route. */
+  limitsWith(route: RouteLimits): LimitsInForce;
   /** Removes a connection that is closed. One whose stream has been handed over counts until that stream is closed. */
   forget(connection: OpenConnection): void;
 }

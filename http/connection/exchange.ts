@@ -19,10 +19,11 @@
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
-import type { Limits } from '../limits.ts';
-import { promiseOf } from '../promises.ts';
+import type { Limits, Timeouts } from '../limits.ts';
+import { mistakenReturn, promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
 import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
@@ -30,6 +31,7 @@ import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-r
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
 import { BodyClock } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
@@ -99,6 +101,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   #signals: Signals | null = null;
   /** Null unless code of the program wants to know what becomes of the answer. */
   #meter: Meter | null = null;
+  /** Null while the limits of the server are in force. */
+  #ownLimits: LimitsInForce | null = null;
 
   /** `bytesAfterHead` received bytes follow the head. */
   constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
@@ -124,6 +128,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
+    if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
+      this.#connection.refuse(413, tooLarge(this.limits));
+      return;
+    }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
   }
 
@@ -242,10 +250,26 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.#meter.outcome;
   }
 
+  applyLimits(route: RouteLimits): void {
+    const { context } = this.#connection;
+    const inForce = this.#ownLimits === null ? context.limitsWith(route) : withRouteLimits(this.#ownLimits, route);
+    this.#ownLimits = inForce;
+    this.body.useLimits(inForce.limits);
+    this.#clock?.useTimeouts(inForce.timeouts);
+    if (this.#state >= DONE || this.#connection.outgoing.isClosed) return;
+    if (this.head.framing > inForce.limits.bodyBytes) throw new HttpError(413, tooLarge(inForce.limits));
+    if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
+  }
+
+  #isAllowedByRoute(): boolean {
+    const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
+    return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
+  }
+
   // For the body.
 
   get limits(): Limits {
-    return this.#connection.context.limits;
+    return (this.#ownLimits ?? this.#connection.context).limits;
   }
 
   get bodyMemory(): BodyMemory {
@@ -321,15 +345,34 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const isForClient = error instanceof HttpError;
     // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
     const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
-    if (!isForClient || error.status >= 500 || isLost) this.#report(error);
-    if (this.response.hasEnded || isOver) return;
-    if (this.response.hasBegun) {
-      this.#connection.cut();
+    const isToReport = !isForClient || error.status >= 500 || isLost;
+    if (isOver || this.response.hasBegun) {
+      if (isToReport) void this.#report(error, null);
+      if (!isOver && !this.response.hasEnded) this.#connection.cut();
       return;
     }
-    const status = isForClient ? error.status : 500;
     this.response.restart();
-    this.response.status(status).text(`${isForClient ? error.message : reasonOf(500)}\n`);
+    this.response.status(isForClient ? error.status : 500);
+    const reported = isToReport ? this.#report(error, this.response) : true;
+    if (typeof reported === 'boolean') {
+      this.#answerError(error, reported);
+      return;
+    }
+    this.#waitForResponse();
+    void reported.then((isReported) => this.#answerError(error, isReported));
+  }
+
+  /** Answers an error that no code of the program has answered. `isReported` is false if `onError` itself has failed. */
+  #answerError(error: unknown, isReported: boolean): void {
+    const { response } = this;
+    if (response.hasEnded || this.#connection.outgoing.isClosed) return;
+    if (response.hasBegun) {
+      if (!isReported) this.#connection.cut(); // otherwise a callback of `onError` completes it
+      return;
+    }
+    response.restart();
+    const [status, message] = error instanceof HttpError ? [error.status, error.message] : [500, reasonOf(500)];
+    answerError(this.request, response, status, message);
   }
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
@@ -358,35 +401,46 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   #callHandler(): void {
     const { response } = this;
     if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
-    let result: Promise<void> | null;
+    let value: unknown;
+    let result: Promise<unknown> | null;
     try {
-      result = promiseOf(this.#connection.context.handler(this.request, response));
+      value = this.#connection.context.handler(this.request, response);
+      result = promiseOf(value);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
+    if (value !== undefined && result === null) this.#takeReturned(value);
     if (!response.hasEnded && !this.#connection.outgoing.isClosed) {
       if (this.#state === BODY) this.#checkBody();
       else this.#waitForResponse();
     }
     if (result === null) return; // the response is complete, or a callback will complete it
     result.then(
-      () => this.#handlerReturned(),
+      (returned: unknown) => this.#handlerReturned(returned),
       (error: unknown) => this.handlerFailed(error),
     );
   }
 
   /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
-  #handlerReturned(): void {
+  #handlerReturned(value: unknown): void {
     const { response } = this;
+    if (value !== undefined) this.#takeReturned(value);
     if (response.hasEnded || this.#connection.outgoing.isClosed) return;
     if (!response.hasBegun || response.hasPromisedLength) {
       this.handlerFailed(new Error('the handler ended before its response was complete'));
     }
   }
 
-  #report(error: unknown): void {
-    this.#connection.context.report(error, this.request);
+  /** Called with what a handler has returned, at once or by its promise. A handler sends its response itself, so a value is a mistake. */
+  #takeReturned(value: unknown): void {
+    if (this.response.hasBegun || this.#connection.outgoing.isClosed) return;
+    const mistake = mistakenReturn(value);
+    if (mistake !== null) this.handlerFailed(mistake);
+  }
+
+  #report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
+    return this.#connection.context.report(error, this.request, response);
   }
 
   get #endMeansGone(): boolean {
@@ -396,16 +450,20 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
   #waitForResponse(): void {
     if (this.response.hasBegun) this.#connection.deadline.none();
-    else this.#connection.deadline.forResponse();
+    else this.#connection.deadline.forResponse(this.#timeouts.answerMs);
+  }
+
+  get #timeouts(): Timeouts {
+    return (this.#ownLimits ?? this.#connection.context).timeouts;
   }
 
   #responseIsLate(): void {
     const { context } = this.#connection;
     if (this.response.hasBegun) return; // no deadline any more
-    const error = new Error(`no response began within ${context.timeouts.answerMs} ms (answerMs)`);
+    const error = new Error(`no response began within ${this.#timeouts.answerMs} ms (answerMs)`);
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
-    context.createContext().runInAsyncScope(this.#report, this, error);
+    context.createContext().runInAsyncScope(() => this.#report(error, null));
     this.#connection.refuse(503, reasonOf(503));
   }
 
@@ -441,6 +499,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
 function clientEndedError(): ClientGoneError {
   return new ClientGoneError(undefined, 'the client has ended its side of the connection');
+}
+
+function tooLarge({ bodyBytes }: Limits): string {
+  return `a body of more than ${bodyBytes} bytes`;
 }
 
 function decoderOf(framing: number, limits: Limits): BodyDecoder | null {

@@ -18,6 +18,9 @@ import type { ConnectionContext } from './connection-context.ts';
 /** A bit mask: within a pipeline the clock is read after the first request and after each fourth. */
 const CLOCK_MASK = 3;
 
+/** The exchange judges a declared length, when the route and its limits are known. */
+const MAX_DECLARED_BYTES = Number.MAX_SAFE_INTEGER;
+
 export class Incoming {
   /** How many requests have begun. */
   requests = 0;
@@ -86,7 +89,7 @@ export class Incoming {
 
   #checkRules(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
     try {
-      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, this.#context.limits.bodyBytes);
+      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, MAX_DECLARED_BYTES);
       return end;
     } catch (error) {
       const { status, message } = error as HttpError;

@@ -5,7 +5,7 @@
  * response that comes in pieces gets a buffer of its own until the end of the tick: pieces that a handler writes without waiting leave
  * in one send.
  *
- * Next: exchange.ts
+ * Next: error-line.ts
  */
 
 import type { Stream } from '../../simplenet/index.ts';

@@ -8,6 +8,7 @@
  */
 
 import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
+import type { RouteLimits } from '../route-limits.ts';
 import { HeaderList } from './header-list.ts';
 import type { RequestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
@@ -19,6 +20,7 @@ export interface RequestOrigin {
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
   outcome(): Promise<Outcome>;
+  applyLimits(limits: RouteLimits): void;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -125,6 +127,11 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    */
   get done(): Promise<Outcome> {
     return this.#origin.outcome();
+  }
+
+  /** Puts limits in force for this request. For `limit()` and the router. Throws HttpError 413 if the declared length of the body is above them. */
+  applyLimits(limits: RouteLimits): void {
+    this.#origin.applyLimits(limits);
   }
 
   text(): Promise<string> {

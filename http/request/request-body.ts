@@ -115,6 +115,11 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return at;
   }
 
+  /** The limits have been replaced by those of a route. */
+  useLimits(limits: Limits): void {
+    this.#decoder?.useLimits(limits);
+  }
+
   /** No more bytes will come: the client has disconnected, or the body is malformed. */
   fail(error: Error): void {
     if (this.isComplete || this.#error !== null) return;

@@ -11,7 +11,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
-import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
+import {
+  type Handler,
+  HttpError,
+  type HttpRequest,
+  Router,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../../http/index.ts';
 import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
@@ -116,8 +124,8 @@ test('a thousand connections, each killed at a random byte, leave nothing behind
   let settled = 0;
   const site = new Router();
   const counted =
-    (handler: (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => Promise<void>) =>
-    async (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => {
+    (handler: (request: HttpRequest, response: Parameters<Handler>[1]) => Promise<void>) =>
+    async (request: HttpRequest, response: Parameters<Handler>[1]) => {
       begun++;
       await handler(request, response).finally(() => settled++);
     };

@@ -13,6 +13,7 @@ import { HeadParser } from '../../http/request/head-parser.ts';
 import type { Outcome } from '../../http/request/http-request.ts';
 import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../../http/route-limits.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -166,8 +167,9 @@ export class MemoryHome implements ConnectionContext {
 
   returnOutput(): void {}
 
-  report(error: unknown): void {
+  report(error: unknown): boolean {
     this.reported.push(error);
+    return true;
   }
 
   forget(): void {}
@@ -178,6 +180,14 @@ export class MemoryHome implements ConnectionContext {
 
   wallNow(): number {
     return Date.now();
+  }
+
+  routeLimits(): null {
+    return null;
+  }
+
+  limitsWith(route: RouteLimits): LimitsInForce {
+    return withRouteLimits(this, route);
   }
 
   answerBegins(): void {}

@@ -17,6 +17,7 @@ const origin: RequestOrigin = {
   createSignal: () => signal,
   createClosingSignal: () => signal,
   outcome: () => outcome,
+  applyLimits: () => {},
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -93,6 +94,7 @@ test('the signal is made only when it is read', async (t) => {
     peerCredentials: null,
     createClosingSignal: () => signal,
     outcome: () => outcome,
+    applyLimits: () => {},
     createSignal() {
       asked++;
       return signal;
