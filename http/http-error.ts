@@ -22,11 +22,42 @@ export class HttpError extends Error {
   }
 }
 
-/** Rejects pending waits when the client disconnects. It is not an error of the program, so it is not logged. */
+/**
+ * Rejects pending waits when the client disconnects. It is not an error of the program, so it is not logged. Its `cause` is the error of
+ * the connection, for example a SystemError with the code ECONNRESET; without one the client has closed the connection.
+ *
+ *     try {
+ *       await response.write(piece);
+ *     } catch (error) {
+ *       if (error instanceof ClientGoneError) releaseWhatTheClientWaitedFor();
+ *       throw error; // the server expects it and reports nothing
+ *     }
+ */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError';
 
-  constructor(options?: ErrorOptions) {
-    super('the client has gone', options);
+  constructor(options?: ErrorOptions, message = 'the client has gone') {
+    super(message, options);
   }
+}
+
+/** Returns the reason for an aborted signal: an AbortError, as `fetch` and Node's own functions have it. Its `cause` says how the client went. */
+export function abortErrorOf(cause: ClientGoneError): DOMException {
+  return new DOMException(cause.message, { name: 'AbortError', cause });
+}
+
+/** How many causes are followed. A chain of causes may be a circle. */
+const MAX_CAUSES = 8;
+
+/**
+ * Whether a client that has gone is the reason for an error: any client, or the one that `own` is about. Functions that get a signal throw
+ * its reason, or an error of their own whose `cause` is the reason.
+ */
+export function isClientGone(error: unknown, own: ClientGoneError | null = null): boolean {
+  let current = error;
+  for (let i = 0; i < MAX_CAUSES && current instanceof Error; i++) {
+    if (current instanceof ClientGoneError && (own === null || current === own)) return true;
+    current = current.cause;
+  }
+  return false;
 }

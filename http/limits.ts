@@ -4,7 +4,7 @@
  * Without limits one client could take all memory or hold connections without end. `serve` can set each limit here. A request that
  * exceeds a limit gets a response with the status named below, or its connection ends: no part of it is dropped silently.
  *
- * Next: http-error.ts
+ * Next: route-limits.ts
  */
 
 import { adviceFor } from './nearest-name.ts';

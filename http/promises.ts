@@ -7,7 +7,7 @@
  *
  * In the other direction a handler may return any value: a promise of another realm, or a query builder with a `then`.
  *
- * Next: request/byte-run.ts
+ * Next: content/accept.ts
  */
 
 const ignore = () => {};
@@ -31,4 +31,22 @@ export function promiseOf(value: unknown): Promise<void> | null {
   return typeof (value as PromiseLike<unknown>).then === 'function'
     ? Promise.resolve(value as PromiseLike<void>)
     : null;
+}
+
+/**
+ * What is wrong with a value that a handler has returned without a response; null for values that say nothing. Other frameworks send what a
+ * handler returns. Here the client would wait until `answerMs` has passed. A timer, an emitter, a number or a boolean is no mistake: an arrow
+ * function returns what its one call returns, and a callback may send the response later.
+ */
+export function mistakenReturn(value: unknown): TypeError | null {
+  if (typeof value === 'string') return mistake('a string', 'text() or response.html()');
+  if (typeof value !== 'object' || value === null) return null;
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return mistake('bytes', 'bytes()');
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (Array.isArray(value)) return mistake('an array', 'json()');
+  return prototype === Object.prototype || prototype === null ? mistake('an object', 'json()') : null;
+}
+
+function mistake(what: string, method: string): TypeError {
+  return new TypeError(`a handler returned ${what}, which is not sent: call response.${method}`);
 }

@@ -12,9 +12,28 @@
  */
 
 import type { Backend, ListenOptions } from '../simplenet/index.ts';
+import type { HalfClose } from './connection/connection-context.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor } from './nearest-name.ts';
-import type { HttpRequest } from './request/http-request.ts';
+import type { HttpRequest, Outcome } from './request/http-request.ts';
+import type { ResponseWriter } from './response/response-writer.ts';
+
+export type { HalfClose };
+
+/**
+ * Is told of errors, and may answer. What it returns is not looked at, but for a promise.
+ *
+ * ```ts
+ * import { type OnError, serve } from 'simplenet/http';
+ *
+ * const onError: OnError = (error, request, response) => {
+ *   console.error(request?.path, error);
+ *   response?.json({ error: 'see the log' });
+ * };
+ * serve((_request, response) => response.text('hello\n'), { onError });
+ * ```
+ */
+export type OnError = (error: unknown, request: HttpRequest | null, response: ResponseWriter | null) => unknown;
 
 /**
  * The options of `serve`. Each may be undefined, which is as if absent.
@@ -52,12 +71,24 @@ export interface ServeOptions {
   readonly limits?: Partial<Limits> | undefined;
   readonly timeouts?: Partial<Timeouts> | undefined;
   /**
-   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. Called without a request for
-   * an error that ends this server, which then closes itself with grace. The default writes the error to standard error.
+   * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. It may answer: `response` is null only if
+   * it is too late for that. Its status is set, headers of middleware are kept. Without an answer of its own the client gets the default one, after the promise
+   * if there is one. Called without a request for an error that ends this server, which then closes itself with grace. The default writes the
+   * request, the place and the error to standard error.
    */
-  readonly onError?: ((error: unknown, request: HttpRequest | null) => void) | undefined;
+  readonly onError?: OnError | undefined;
+  /**
+   * What a client means that ends its side (FIN) while it waits for a response. `abort`, the default: it has left, so `request.signal` is
+   * aborted. The response can still be sent. `serve`: it waits for its response, as `printf ... | nc` does, so nothing happens.
+   */
+  readonly halfClose?: HalfClose | undefined;
   /** Stops the server, with grace, when it is aborted. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called when an answer is over, also one that no handler gave: the kernel has all of it, or its client has gone. Without it, and without a
+   * subscriber of the channels `simplenet:http:start` and `simplenet:http:done` (node:diagnostics_channel), nothing is counted.
+   */
+  readonly onDone?: ((outcome: Outcome) => void) | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
@@ -85,6 +116,8 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
   limits: mustBeObject,
   timeouts: mustBeObject,
   onError: mustBeFunction,
+  halfClose: (value) => void halfCloseFrom(value),
+  onDone: mustBeFunction,
   signal: (value) => {
     const signal = value as Partial<AbortSignal> | null;
     if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
@@ -208,4 +241,10 @@ export function described(value: unknown): string {
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'function') return 'a function';
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+/** Returns what an end of the client means. Throws if it is not one of the two. */
+export function halfCloseFrom(given: unknown): HalfClose {
+  if (given === undefined || given === 'abort' || given === 'serve') return given ?? 'abort';
+  throw new TypeError(`halfClose must be 'abort' or 'serve', not ${String(given)}`);
 }

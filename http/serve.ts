@@ -10,6 +10,7 @@
  * Next: index.ts
  */
 
+import { channel } from 'node:diagnostics_channel';
 import type {
   EventLoop,
   Listener,
@@ -21,21 +22,39 @@ import type {
 } from '../simplenet/index.ts';
 import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
-import type { OpenConnection } from './connection/connection-context.ts';
+import type { HalfClose, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
+import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
+import { HttpError } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
+import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
-import type { HttpRequest } from './request/http-request.ts';
+import type { HttpRequest, Outcome } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
-import { checkServeOptions, described, type ListenPlace, listenPlaceOf, type ServeOptions } from './serve-options.ts';
-
-/** A handler, or an object that has one, such as a Router. */
-export type HandlerSource = Handler | { handle: Handler };
+import type { ResponseWriter } from './response/response-writer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
+import {
+  checkServeOptions,
+  described,
+  halfCloseFrom,
+  type ListenPlace,
+  listenPlaceOf,
+  type OnError,
+  type ServeOptions,
+} from './serve-options.ts';
+/**
+ * A handler, or an object that has one, such as a Router. `limitsFor` returns the limits of a route, which can be larger than those of the server. It is
+ * only asked for a body whose declared length is above `bodyBytes`.
+ */
+export type HandlerSource =
+  | Handler
+  | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null };
 
 export interface CloseOptions {
   /** How long responses under way may take; the default is 10 s. */
@@ -46,6 +65,11 @@ export interface CloseOptions {
    */
   readonly idleGraceMs?: number;
 }
+
+/** Published with `{ request, server }` when a handler is about to be called. */
+const startChannel = channel('simplenet:http:start');
+/** Published with an Outcome when an answer is over. */
+const doneChannel = channel('simplenet:http:done');
 
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
@@ -73,6 +97,8 @@ export class Server {
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** @internal */
+  readonly halfClose: HalfClose;
+  /** @internal */
   readonly minimumProgress: MinimumProgress | null;
   /** @internal */
   readonly output = new OutputBuffer(OUTPUT_BYTES);
@@ -98,12 +124,17 @@ export class Server {
   readonly #eviction = new Eviction(this.#connections);
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
-  readonly #onError: (error: unknown, request: HttpRequest | null) => void;
+  readonly #onError: OnError;
+  readonly #limitsFor: (method: string, path: string) => RouteLimits | null;
+  /** The limits in force for each set of limits that a route has. */
+  readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
+  readonly #onDone: ((outcome: Outcome) => void) | null;
   #lastConnectionAt = Number.NEGATIVE_INFINITY;
   #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
   #isListening = true;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
+  #closing: AbortController | null = null;
   #forgetSignal = () => {};
 
   /**
@@ -114,14 +145,18 @@ export class Server {
     this.handler = handlerOf(source);
     checkServeOptions(options);
     const place = listenPlaceOf(options);
+    this.#limitsFor = (method, path) =>
+      typeof source === 'function' ? null : (source.limitsFor?.(method, path) ?? null);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
+    this.halfClose = halfCloseFrom(options.halfClose);
     this.keepAliveLine = keepAliveLineOf(this.timeouts);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
-    this.#onError = options.onError ?? ((error) => console.error(error));
+    this.#onError = options.onError ?? logError;
+    this.#onDone = options.onDone ?? null;
     this.#loop = createLoop();
     try {
       this.#listener = this.#listen(place, options.socket);
@@ -157,11 +192,29 @@ export class Server {
     return this.#loop.isTurnSpent;
   }
 
+  /** Open connections, with those that have been upgraded to another protocol. */
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** Stops with grace. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`. */
+  /**
+   * Aborted when the server begins to stop. For work that belongs to the server and not to one request: a handler uses
+   * `request.closing`.
+   *
+   *     server.closing.addEventListener('abort', () => clearInterval(timer));
+   */
+  get closing(): AbortSignal {
+    if (this.#closing === null) {
+      this.#closing = new AbortController();
+      if (this.isStopping) this.#closing.abort(closingError());
+    }
+    return this.#closing.signal;
+  }
+
+  /**
+   * Stops with grace. Responses under way and upgraded streams are told (`request.closing`), and may end by themselves until `graceMs` has
+   * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
+   */
   close(options: CloseOptions = {}): Promise<void> {
     this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
     this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
@@ -213,12 +266,75 @@ export class Server {
   }
 
   /** @internal */
-  report(error: unknown, request: HttpRequest | null): void {
+  report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean> {
+    const failed = (failure: unknown) => {
+      console.error(error, failure); // both, because neither has been handled
+      return false;
+    };
     try {
-      this.#onError(error, request);
+      const result = promiseOf(this.#onError(error, request, response));
+      return result === null ? true : result.then(() => true, failed);
     } catch (failure) {
-      console.error(error, failure); // an error in `onError` must not change the response
+      return failed(failure);
     }
+  }
+
+  /** @internal */
+  get observes(): boolean {
+    return this.#onDone !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
+  }
+
+  /** @internal */
+  exactNow(): number {
+    return this.#loop.exactNow();
+  }
+
+  /** @internal */
+  wallNow(): number {
+    return this.#loop.wallNow();
+  }
+
+  /** @internal */
+  answerBegins(request: HttpRequest): void {
+    if (startChannel.hasSubscribers) startChannel.publish({ request, server: this });
+  }
+
+  /**
+   * The answer may end in the turn of another request, so this begins with the stores of `serve`.
+   * @internal
+   */
+  answerDone(outcome: Outcome): void {
+    this.createContext().runInAsyncScope(() => {
+      try {
+        this.#onDone?.(outcome);
+      } catch (error) {
+        void this.report(error, outcome.request, null);
+      }
+      if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
+    });
+  }
+
+  /**
+   * A path that cannot be decoded has no route.
+   * @internal
+   */
+  routeLimits(method: string, path: string): RouteLimits | null {
+    try {
+      return this.#limitsFor(method, path);
+    } catch (error) {
+      if (error instanceof HttpError) return null;
+      throw error;
+    }
+  }
+
+  /** @internal */
+  limitsWith(route: RouteLimits): LimitsInForce {
+    let inForce = this.#limitsWith.get(route);
+    if (inForce === undefined) {
+      inForce = withRouteLimits(this, route);
+      this.#limitsWith.set(route, inForce);
+    }
+    return inForce;
   }
 
   /** @internal */
@@ -236,7 +352,7 @@ export class Server {
       return connection;
     };
     const onFailure = (error: SystemError) => {
-      this.createContext().runInAsyncScope(this.report, this, error, null);
+      this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
     const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
@@ -261,6 +377,7 @@ export class Server {
       this.#checkEmpty();
     });
     await null; // `close` has stored this promise now, so `isStopping` is true
+    this.#closing?.abort(closingError());
     for (const connection of this.#connections) connection.stop();
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
@@ -316,6 +433,11 @@ function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): Minim
 function keepAliveLineOf({ idleMs }: Timeouts): string {
   const seconds = Math.floor(idleMs / 1_000);
   return seconds >= 1 && Number.isFinite(seconds) ? `Keep-Alive: timeout=${seconds}\r\n` : '';
+}
+
+function logError(error: unknown, request: HttpRequest | null): void {
+  if (request === null) console.error(error);
+  else console.error('%s:', errorLine(error, request), error);
 }
 
 /** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */

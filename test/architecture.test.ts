@@ -14,7 +14,7 @@ const SOCKETS_DOOR = 'simplenet/index.ts';
 const HTTP_DOOR = 'http/index.ts';
 
 /** The files of http/ that stand on nothing but each other. All of http/ may import them. */
-const groundFiles = ['grammar', 'status', 'nearest-name', 'limits', 'http-error', 'promises'].map(
+const groundFiles = ['grammar', 'status', 'nearest-name', 'limits', 'route-limits', 'http-error', 'promises'].map(
   (name) => `http/${name}.ts`,
 );
 const GROUND = 'the ground of http/';
@@ -47,9 +47,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/request': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/response': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/handler.ts': ['http/request', 'http/response'],
-  'http/router': [GROUND, 'http/handler.ts'],
-  'http/connection': [GROUND, 'http/handler.ts', 'http/request', 'http/response', SOCKETS_DOOR],
-  'http/serve-options.ts': [GROUND, 'http/request', SOCKETS_DOOR],
+  'http/error-answer.ts': [GROUND, 'http/content', 'http/handler.ts'],
+  'http/router': [GROUND, 'http/handler.ts', 'http/error-answer.ts'],
+  'http/connection': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/serve-options.ts': [GROUND, 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [
     GROUND,
     'http/handler.ts',

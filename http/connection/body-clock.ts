@@ -4,7 +4,7 @@
  * A client that sends a byte now and then could hold a connection without end. So two things are limited: the average rate over the
  * time that the clock has run beyond `bodyGraceMs`, and that time itself. A body of which nothing has come by then is too slow as well. A handler that reads slowly stops the clock, because the client cannot send then.
  *
- * Next: context-factory.ts
+ * Next: meter.ts
  */
 
 import type { Timeouts } from '../limits.ts';
@@ -15,13 +15,17 @@ const CHECK_MS = 1_000;
 const SECOND_MS = 1_000;
 
 export class BodyClock {
-  readonly #timeouts: Timeouts;
+  #timeouts: Timeouts;
   /** How long it had run at the last stop. */
   #ranMs = 0;
   /** When it was started; -1 while it is stopped. */
   #runsSince = -1;
 
   constructor(timeouts: Timeouts) {
+    this.#timeouts = timeouts;
+  }
+
+  useTimeouts(timeouts: Timeouts): void {
     this.#timeouts = timeouts;
   }
 

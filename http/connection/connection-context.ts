@@ -11,9 +11,11 @@ import type { Handler } from '../handler.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
-import type { HttpRequest } from '../request/http-request.ts';
+import type { HttpRequest, Outcome } from '../request/http-request.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
+import type { ResponseWriter } from '../response/response-writer.ts';
+import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
@@ -21,7 +23,7 @@ export interface OpenConnection {
   readonly idleSince: number;
   /** Closes an idle connection, unless a request lies unread in the kernel or a response may still be on its way. Returns whether it did. */
   closeIfSilent(): boolean;
-  /** Ends the connection soon if no request is under way. */
+  /** The server stops. Ends the connection soon if no request is under way; else tells the handler (`request.closing`). */
   stop(): void;
   /** Ends the connection now. */
   endNow(): void;
@@ -29,10 +31,18 @@ export interface OpenConnection {
   flush(): void;
 }
 
+/**
+ * What a client means that ends its side while it waits for a response. `abort`: it has left, as most have, so the signal of the request
+ * is aborted. `serve`: it waits for its response, so nothing happens.
+ */
+export type HalfClose = 'abort' | 'serve';
+
 export interface ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  /** Whether the FIN of a client aborts the signal of the request at work. */
+  readonly halfClose: HalfClose;
   /** How fast a client must take what is queued for it. */
   readonly minimumProgress: MinimumProgress | null;
   /** Gathers the responses of a turn, for one connection after the other. */
@@ -59,8 +69,24 @@ export interface ConnectionContext {
   returnOutput(output: OutputBuffer): void;
   /** Creates an async context, in which code of the program is called for one request. */
   createContext(): AsyncResource;
-  /** Calls `onError` of the program, in the async context of the caller. */
-  report(error: unknown, request: HttpRequest | null): void;
-  /** Removes a connection that is closed, or whose stream has been handed over. */
+  /**
+   * Calls `onError` of the program, in the async context of the caller. It may answer if it gets the response. Returns false, at once or
+   * later, if `onError` itself fails. The promise never rejects.
+   */
+  report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean>;
+  /** Code of the program wants to know what becomes of answers. Asked once for each request. */
+  readonly observes: boolean;
+  /** A clock that never goes back, read at this moment. */
+  exactNow(): number;
+  wallNow(): number;
+  /** A handler is about to be called. Only called if the server observes. */
+  answerBegins(request: HttpRequest): void;
+  /** Calls `onDone` of the program. */
+  answerDone(outcome: Outcome): void;
+  /** Returns the limits of the route of a request, if its handler is a router and knows some; else null. */
+  routeLimits(method: string, path: string): RouteLimits | null;
+  /** Returns the limits of the server, replaced by those of a route. */
+  limitsWith(route: RouteLimits): LimitsInForce;
+  /** Removes a connection that is closed. One whose stream has been handed over counts until that stream is closed. */
   forget(connection: OpenConnection): void;
 }

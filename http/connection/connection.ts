@@ -11,16 +11,18 @@
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
-import { ClientGoneError } from '../http-error.ts';
+import { ClientGoneError, HttpError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
 import type { PendingInput } from '../request/pending-input.ts';
 import { refusalOf } from '../response/refusal.ts';
 import { statusLine } from '../status.ts';
+import { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
 import { Exchange, type ExchangeConnection } from './exchange.ts';
 import { Handover } from './handover.ts';
 import { Incoming } from './incoming.ts';
+import { Meter } from './meter.ts';
 import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK, YIELD } from './phase.ts';
 
@@ -65,14 +67,18 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   // For the server.
 
-  /** A request at work goes on. An idle connection ends unless its next request comes within `idleGraceMs`. */
+  /**
+   * A request at work goes on, and so does another protocol; both are told. An idle connection ends unless its next request comes within
+   * `idleGraceMs`.
+   */
   stop(): void {
     if (this.isIdle) this.deadline.forNextRequest();
+    else if (this.#phase === WORK || this.#phase === UPGRADED) this.#exchange?.serverStops();
   }
 
   /** A connection whose responses are complete is closed without RST, which could destroy them on their way. */
   endNow(): void {
-    const isComplete = this.isIdle || this.#phase === LINGER;
+    const isComplete = this.isIdle || this.#phase === LINGER || this.#phase === UPGRADED;
     if (isComplete && this.stream.queuedBytes === 0) this.stream.close();
     else this.stream.abort();
   }
@@ -156,6 +162,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   onDrain(): void {
     this.incoming.beginTurn();
+    this.#reportTaken();
     this.outgoing.resumeWriters();
     if (this.#phase === CUT) this.#endCut();
     if (this.#phase !== FLUSH) return;
@@ -195,10 +202,8 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   onClose(_stream: Stream, error: Error | null): void {
     const exchange = this.#exchange;
-    this.#enter(CLOSED);
-    this.incoming.drop();
-    this.outgoing.isClosed = true;
-    this.context.forget(this);
+    this.#closed();
+    this.outgoing.log?.closed(error !== null || this.#hasPeerEnded);
     const isAwaited = exchange?.close() === true;
     // Usually no code waits for the client. Then no error is made: its stack takes longer than all the rest of this method.
     if (!isAwaited && !this.outgoing.hasWriters) return;
@@ -208,6 +213,10 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   // For the exchange and its output.
+
+  get hasPeerEnded(): boolean {
+    return this.#hasPeerEnded;
+  }
 
   get mayServeMore(): boolean {
     return !this.#mustClose && this.incoming.requests < this.context.limits.requestsPerConnection;
@@ -235,6 +244,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   /** The response is complete. The rest of the body is read and dropped for a while, so that the connection can be used again. */
   exchangeDone({ body, response }: Exchange): void {
     this.outgoing.endResponse();
+    this.outgoing.log?.written();
     if (response.isClosing) this.#mustClose = true;
     if (body.isComplete) {
       this.#next();
@@ -249,13 +259,17 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.#enter(DISCARD);
     this.#dropped = 0;
     this.resumeReading();
-    if (!this.isConsuming) this.context.output.flush();
+    if (!this.isConsuming) this.#flush();
     this.deadline.forDiscarded();
   }
 
   refuse(status: number, message: string, fields = ''): void {
+    if (this.#exchange === null && this.context.observes) this.#measure(null);
     const isHeadRequest = this.#exchange?.head.method === 'HEAD';
-    this.outgoing.latin1(refusalOf(status, this.context.dateLine(), message, fields, isHeadRequest));
+    const { log } = this.outgoing;
+    log?.fail(new HttpError(status, message));
+    this.outgoing.head(refusalOf(status, this.context.dateLine(), message, fields, isHeadRequest));
+    log?.written();
     this.#linger();
   }
 
@@ -263,6 +277,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   cut(): void {
     if (this.outgoing.isClosed) return;
     this.outgoing.flush();
+    this.outgoing.log?.written();
     if (this.incoming.requests === 1 && this.#isCutDetectable) {
       this.stream.abort();
       return;
@@ -278,12 +293,17 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void {
     const { stream } = this;
-    this.outgoing.latin1(`${statusLine(101)}${fields}\r\n`);
+    this.outgoing.head(`${statusLine(101)}${fields}\r\n`);
     this.outgoing.flush();
+    this.outgoing.log?.written();
+    this.outgoing.log?.taken(); // the stream reports to the other protocol from now on
     this.outgoing.isClosed = true;
     this.#enter(UPGRADED);
-    this.context.forget(this);
     this.deadline.none();
+    // The program may replace the handler of the stream at any time, so a callback of a handler cannot tell.
+    stream.whenClosed(() => {
+      if (this.#phase === UPGRADED) this.#closed();
+    });
     stream.minimumProgress = null;
     if (this.#isPaused) stream.resume();
     Handover.begin(stream, createHandler, () => {
@@ -293,10 +313,21 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     });
   }
 
+  measure(exchange: Exchange): Meter {
+    return this.#measure(exchange);
+  }
+
   // The state machine.
 
   #enter(phase: Phase): void {
     this.#phase = step(this.#phase, phase);
+  }
+
+  #closed(): void {
+    this.#enter(CLOSED);
+    this.incoming.drop();
+    this.outgoing.isClosed = true;
+    this.context.forget(this);
   }
 
   /** Works through bytes[start..end) as far as possible, and returns the offset after the bytes that it has used. */
@@ -321,7 +352,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       }
     }
     this.isConsuming = false;
-    this.context.output.flush();
+    this.#flush();
     return at;
   }
 
@@ -417,9 +448,26 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     this.#hasUnreadBody = false;
     this.#enter(HEAD);
     if (this.isConsuming) return;
-    this.context.output.flush();
+    this.#flush();
     if (this.stream.queuedBytes === 0 && this.incoming.pending !== null) this.#consumePending();
     else this.#afterInput();
+  }
+
+  #flush(): void {
+    this.context.output.flush();
+    if (!this.isConsuming) this.#reportTaken();
+  }
+
+  #reportTaken(): void {
+    const { log } = this.outgoing;
+    if (log !== null && this.stream.queuedBytes === 0) log.taken();
+  }
+
+  #measure(exchange: Exchange | null): Meter {
+    const meter = new Meter(exchange, this.context);
+    this.outgoing.log ??= new AnswerLog((outcome) => this.context.answerDone(outcome));
+    this.outgoing.log.measure(meter);
+    return meter;
   }
 
   #resume(): void {
@@ -450,7 +498,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
    */
   #close(): void {
     this.#mustClose = true;
-    this.context.output.flush();
+    this.#flush();
     if (this.#flushFirst()) return;
     const isAnnounced = this.#exchange?.head.keepAlive === false && !this.#hasUnreadBody;
     const isExpected = this.#hasPeerEnded || (isAnnounced && this.incoming.requests === 1 && !this.outgoing.isLong);
@@ -459,7 +507,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   #linger(): void {
-    this.context.output.flush();
+    this.#flush();
     this.outgoing.isClosed = true;
     this.#enter(LINGER);
     this.#dropped = 0;

@@ -54,8 +54,8 @@ export class Deadline {
   }
 
   /** The handler must begin its response in time. */
-  forResponse(): void {
-    this.#stream.setDeadline(this.#context.timeouts.answerMs);
+  forResponse(answerMs: number): void {
+    this.#stream.setDeadline(answerMs);
   }
 
   /** Limits how long input is read and dropped. */

@@ -15,27 +15,30 @@
  *                 |
  *                GONE                the connection is closed (from any state)
  *
- * Next: handover.ts
+ * Next: signals.ts
  */
 
-import { AsyncResource } from 'node:async_hooks';
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
-import { ClientGoneError, HttpError } from '../http-error.ts';
-import type { Limits } from '../limits.ts';
-import { promiseOf } from '../promises.ts';
+import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
+import type { Limits, Timeouts } from '../limits.ts';
+import { mistakenReturn, promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
 import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
-import { HttpRequest, type RequestOrigin } from '../request/http-request.ts';
+import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
 import { BodyClock } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
+import { Meter } from './meter.ts';
 import type { Outgoing } from './outgoing.ts';
+import { closingError, Signals } from './signals.ts';
 
 /** What an exchange asks of its connection. */
 export interface ExchangeConnection {
@@ -45,6 +48,8 @@ export interface ExchangeConnection {
   readonly deadline: Deadline;
   /** The connection is working through received bytes. It sends what is written meanwhile at the end. */
   readonly isConsuming: boolean;
+  /** The client has ended its side. */
+  readonly hasPeerEnded: boolean;
   /** Neither an earlier response nor `requestsPerConnection` ends the connection now. */
   readonly mayServeMore: boolean;
   /** Whether bytes after this request have come. `unusedBytes` of the bytes that are being consumed come after it. */
@@ -57,6 +62,8 @@ export interface ExchangeConnection {
   /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
   handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
+  /** Counts what is written from now on, up to the end of this answer. */
+  measure(exchange: Exchange): Meter;
 }
 
 type State = number;
@@ -75,6 +82,9 @@ const DONE: State = 5;
 /** The connection is closed. */
 const GONE: State = 6;
 
+/** nginx uses this status in its logs for a request whose client has left. */
+const CLIENT_CLOSED_REQUEST = 499;
+
 /** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
@@ -83,12 +93,16 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   readonly response: ResponseWriter;
   readonly body: RequestBody;
   readonly #connection: ExchangeConnection;
-  readonly #request: HttpRequest;
+  readonly request: HttpRequest;
   readonly #clock: BodyClock | null = null;
   readonly #bytesAfterHead: number;
   #state: State;
-  /** Aborts the signal of the request, in the async context in which it was first asked for. */
-  #abort: ((reason: Error) => void) | null = null;
+  /** The signals of the request, from the moment when one of them is first read. */
+  #signals: Signals | null = null;
+  /** Null unless code of the program wants to know what becomes of the answer. */
+  #meter: Meter | null = null;
+  /** Null while the limits of the server are in force. */
+  #ownLimits: LimitsInForce | null = null;
 
   /** `bytesAfterHead` received bytes follow the head. */
   constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
@@ -98,8 +112,9 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.head = head;
     this.body = body;
     this.#bytesAfterHead = bytesAfterHead;
-    this.#request = new HttpRequest(head, body, this);
+    this.request = new HttpRequest(head, body, this);
     this.response = new ResponseWriter(this, connection.outgoing, head.method === 'HEAD', head.minorVersion);
+    if (connection.context.observes) this.#meter = connection.measure(this);
     if (body.isComplete) {
       this.#state = WHOLE;
       return;
@@ -113,6 +128,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
+    if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
+      this.#connection.refuse(413, tooLarge(this.limits));
+      return;
+    }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
   }
 
@@ -153,11 +172,18 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The client has ended its side. */
   clientEnded(): void {
     if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(clientEndedError());
+  }
+
+  /** The server stops. */
+  serverStops(): void {
+    this.#signals?.abortClosing();
   }
 
   /** The rest of the body will not be read, so the handler cannot get it. */
   bodyFailed(error: HttpError): void {
     const connection = this.#connection;
+    this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
     else connection.refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
     this.body.fail(error);
@@ -178,13 +204,13 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   close(): boolean {
     this.#state = GONE;
     this.body.release();
-    return this.#abort !== null || !this.body.isComplete || this.response.isSending;
+    return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
   }
 
   /** Aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
   fail(reason: ClientGoneError): void {
     this.response.connectionClosed(reason);
-    this.#abort?.(reason);
+    this.#signals?.abortGone(reason);
     this.body.fail(reason);
   }
 
@@ -212,16 +238,51 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** The signal of a request whose response is complete is never aborted. */
   createSignal(): AbortSignal {
-    if (this.#state === GONE) return AbortSignal.abort(new ClientGoneError());
-    const controller = new AbortController();
-    if (this.#state !== DONE) this.#abort = AsyncResource.bind((reason: Error) => controller.abort(reason));
-    return controller.signal;
+    if (this.#state === GONE) return AbortSignal.abort(abortErrorOf(new ClientGoneError()));
+    if (this.#state === DONE) return new AbortController().signal;
+    this.#signals ??= new Signals();
+    const signal = this.#signals.forGone();
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(clientEndedError());
+    return signal;
+  }
+
+  /** It lives as long as the exchange, or as the stream that the exchange has handed over. */
+  createClosingSignal(): AbortSignal {
+    if (this.#connection.context.isStopping) return AbortSignal.abort(closingError());
+    this.#signals ??= new Signals();
+    return this.#signals.forClosing();
+  }
+
+  outcome(): Promise<Outcome> {
+    if (this.#meter !== null) return this.#meter.outcome;
+    const connection = this.#connection;
+    if (this.#state >= DONE || connection.outgoing.isClosed) {
+      return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
+    }
+    this.#meter = connection.measure(this);
+    return this.#meter.outcome;
+  }
+
+  applyLimits(route: RouteLimits): void {
+    const { context } = this.#connection;
+    const inForce = this.#ownLimits === null ? context.limitsWith(route) : withRouteLimits(this.#ownLimits, route);
+    this.#ownLimits = inForce;
+    this.body.useLimits(inForce.limits);
+    this.#clock?.useTimeouts(inForce.timeouts);
+    if (this.#state >= DONE || this.#connection.outgoing.isClosed) return;
+    if (this.head.framing > inForce.limits.bodyBytes) throw new HttpError(413, tooLarge(inForce.limits));
+    if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
+  }
+
+  #isAllowedByRoute(): boolean {
+    const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
+    return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
   }
 
   // For the body.
 
   get limits(): Limits {
-    return this.#connection.context.limits;
+    return (this.#ownLimits ?? this.#connection.context).limits;
   }
 
   get bodyMemory(): BodyMemory {
@@ -287,7 +348,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const connection = this.#connection;
     if (connection.outgoing.isClosed) return;
     this.#state = DONE;
-    this.#abort = null; // the signal is not aborted after the response
+    this.#signals = null; // neither signal is aborted after the response
     this.body.release();
     connection.exchangeDone(this);
   }
@@ -299,24 +360,55 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   handlerFailed(error: unknown): void {
     if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
     const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
-    if (error instanceof ClientGoneError && isOver) return; // a client may disconnect at any time
+    if (isOver && isClientGone(error)) return; // a client may disconnect at any time
+    this.#meter?.fail(error);
+    if (!isOver && this.#signals?.isAboutClient(error) === true) {
+      this.#giveUp();
+      return;
+    }
     const isForClient = error instanceof HttpError;
     // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
     const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
-    if (!isForClient || error.status >= 500 || isLost) this.#report(error);
-    if (this.response.hasEnded || isOver) return;
-    if (this.response.hasBegun) {
-      this.#connection.cut();
+    const isToReport = !isForClient || error.status >= 500 || isLost;
+    if (isOver || this.response.hasBegun) {
+      if (isToReport) void this.#report(error, null);
+      if (!isOver && !this.response.hasEnded) this.#connection.cut();
       return;
     }
-    const status = isForClient ? error.status : 500;
     this.response.restart();
-    this.response.status(status).text(`${isForClient ? error.message : reasonOf(500)}\n`);
+    this.response.status(isForClient ? error.status : 500);
+    const reported = isToReport ? this.#report(error, this.response) : true;
+    if (typeof reported === 'boolean') {
+      this.#answerError(error, reported);
+      return;
+    }
+    this.#waitForResponse();
+    void reported.then((isReported) => this.#answerError(error, isReported));
+  }
+
+  /** Answers an error that no code of the program has answered. `isReported` is false if `onError` itself has failed. */
+  #answerError(error: unknown, isReported: boolean): void {
+    const { response } = this;
+    if (response.hasEnded || this.#connection.outgoing.isClosed) return;
+    if (response.hasBegun) {
+      if (!isReported) this.#connection.cut(); // otherwise a callback of `onError` completes it
+      return;
+    }
+    response.restart();
+    const [status, message] = error instanceof HttpError ? [error.status, error.message] : [500, reasonOf(500)];
+    answerError(this.request, response, status, message);
+  }
+
+  /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
+  #giveUp(): void {
+    if (this.response.hasEnded) return;
+    if (this.response.hasBegun) this.#connection.cut();
+    else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
   hasAskedFor(protocol: string): boolean {
-    return this.head.hasConnectionUpgrade && namesProtocol(this.#request.headers.get('upgrade') ?? '', protocol);
+    return this.head.hasConnectionUpgrade && namesProtocol(this.request.headers.get('upgrade') ?? '', protocol);
   }
 
   get isRequestRead(): boolean {
@@ -332,49 +424,70 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   #callHandler(): void {
     const { response } = this;
-    let result: Promise<void> | null;
+    if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
+    let value: unknown;
+    let result: Promise<unknown> | null;
     try {
-      result = promiseOf(this.#connection.context.handler(this.#request, response));
+      value = this.#connection.context.handler(this.request, response);
+      result = promiseOf(value);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
+    if (value !== undefined && result === null) this.#takeReturned(value);
     if (this.#state < DONE && !this.#connection.outgoing.isClosed) {
       if (this.#state === BODY) this.#checkBody();
       else this.#waitForResponse();
     }
     if (result === null) return; // the response is complete, or a callback will complete it
     result.then(
-      () => this.#handlerReturned(),
+      (returned: unknown) => this.#handlerReturned(returned),
       (error: unknown) => this.handlerFailed(error),
     );
   }
 
   /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
-  #handlerReturned(): void {
+  #handlerReturned(value: unknown): void {
     const { response } = this;
+    if (value !== undefined) this.#takeReturned(value);
     if (response.hasEnded || response.isSending || this.#connection.outgoing.isClosed) return;
     if (!response.hasBegun || response.hasPromisedLength) {
       this.handlerFailed(new Error('the handler ended before its response was complete'));
     }
   }
 
-  #report(error: unknown): void {
-    this.#connection.context.report(error, this.#request);
+  /** Called with what a handler has returned, at once or by its promise. A handler sends its response itself, so a value is a mistake. */
+  #takeReturned(value: unknown): void {
+    if (this.response.hasBegun || this.#connection.outgoing.isClosed) return;
+    const mistake = mistakenReturn(value);
+    if (mistake !== null) this.handlerFailed(mistake);
+  }
+
+  #report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
+    return this.#connection.context.report(error, this.request, response);
+  }
+
+  get #endMeansGone(): boolean {
+    return this.#connection.context.halfClose === 'abort';
   }
 
   /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
   #waitForResponse(): void {
     if (this.response.hasBegun) this.#connection.deadline.none();
-    else this.#connection.deadline.forResponse();
+    else this.#connection.deadline.forResponse(this.#timeouts.answerMs);
+  }
+
+  get #timeouts(): Timeouts {
+    return (this.#ownLimits ?? this.#connection.context).timeouts;
   }
 
   #responseIsLate(): void {
     const { context } = this.#connection;
     if (this.response.hasBegun) return; // no deadline any more
-    const error = new Error(`no response began within ${context.timeouts.answerMs} ms (answerMs)`);
+    const error = new Error(`no response began within ${this.#timeouts.answerMs} ms (answerMs)`);
+    this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
-    context.createContext().runInAsyncScope(this.#report, this, error);
+    context.createContext().runInAsyncScope(() => this.#report(error, null));
     this.#connection.refuse(503, reasonOf(503));
   }
 
@@ -406,6 +519,14 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
+}
+
+function clientEndedError(): ClientGoneError {
+  return new ClientGoneError(undefined, 'the client has ended its side of the connection');
+}
+
+function tooLarge({ bodyBytes }: Limits): string {
+  return `a body of more than ${bodyBytes} bytes`;
 }
 
 function decoderOf(framing: number, limits: Limits): BodyDecoder | null {

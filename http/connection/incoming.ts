@@ -4,7 +4,7 @@
  * Nearly every head comes in one piece, and is parsed in the receive buffer. Only an incomplete head is kept, with its parser, which
  * continues at the same byte later. The number of requests that may begin in a turn is limited; the bytes after them are kept, too.
  *
- * Next: outgoing.ts
+ * Next: answer-log.ts
  */
 
 import type { HttpError } from '../http-error.ts';
@@ -17,6 +17,9 @@ import type { ConnectionContext } from './connection-context.ts';
 
 /** A bit mask: within a pipeline the clock is read after the first request and after each fourth. */
 const CLOCK_MASK = 3;
+
+/** The exchange judges a declared length, when the route and its limits are known. */
+const MAX_DECLARED_BYTES = Number.MAX_SAFE_INTEGER;
 
 export class Incoming {
   /** How many requests have begun. */
@@ -86,7 +89,7 @@ export class Incoming {
 
   #checkRules(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
     try {
-      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, this.#context.limits.bodyBytes);
+      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, MAX_DECLARED_BYTES);
       return end;
     } catch (error) {
       const { status, message } = error as HttpError;

@@ -5,14 +5,16 @@
  * response that comes in pieces gets a buffer of its own until the end of the tick: pieces that a handler writes without waiting leave
  * in one send.
  *
- * Next: exchange.ts
+ * Next: error-line.ts
  */
 
 import type { Stream } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
+import { utf8Length } from '../response/latin1.ts';
 import { MAX_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseOutput } from '../response/response-writer.ts';
+import type { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
 /**
@@ -24,6 +26,19 @@ const MAX_SEGMENT_BYTES = 1_200;
 /** What a write returns if its handler need not wait. It is shared: a promise for each piece would cost as much as copying the piece. */
 const drained = Promise.resolve();
 
+/** CRLF and the empty line. */
+const END_OF_HEAD_BYTES = 4;
+
+/** Behind the size of a chunk and behind its bytes. */
+const CHUNK_CRLF_BYTES = 4;
+
+/** Where the status stands in a status line: `HTTP/1.1 200 OK`. */
+const STATUS_AT = 'HTTP/1.1 '.length;
+
+function statusOf(head: string): number {
+  return Number(head.slice(STATUS_AT, STATUS_AT + 3));
+}
+
 interface Writer {
   resolve(): void;
   reject(error: Error): void;
@@ -34,6 +49,8 @@ export class Outgoing implements ResponseOutput {
   isClosed = false;
   /** A response may have been longer than one segment. */
   isLong = false;
+  /** What is written is counted for its outcome; null if no answer of this connection was measured. */
+  log: AnswerLog | null = null;
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
   /** Called when the pieces of a tick have been sent and the response is not complete. */
@@ -70,33 +87,41 @@ export class Outgoing implements ResponseOutput {
     if (this.isClosed) return;
     const begin = this.#context.headCache.get(status, contentType, keepAliveLine);
     this.#buffer.headWithLength(this.#stream, begin, contentLength);
+    if (this.log === null) return;
+    this.log.begin(status);
+    this.log.count(begin.byteLength + String(contentLength).length + END_OF_HEAD_BYTES);
   }
 
   head(text: string): void {
     this.latin1(text);
+    if (this.log !== null && !this.isClosed) this.log.begin(statusOf(text));
   }
 
   latin1(text: string): void {
     if (this.isClosed) return;
     if (text.length > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.latin1(this.#stream, text);
+    this.log?.count(text.length);
   }
 
   utf8(text: string): void {
     if (this.isClosed) return;
     if (text.length * MAX_BYTES_PER_UNIT > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.utf8(this.#stream, text);
+    if (this.log !== null) this.log.count(utf8Length(text));
   }
 
   bytes(bytes: Uint8Array): void {
     if (this.isClosed) return;
     if (bytes.byteLength > MAX_SEGMENT_BYTES) this.isLong = true;
     this.#buffer.bytes(this.#stream, bytes);
+    this.log?.count(bytes.byteLength);
   }
 
   chunk(bytes: Uint8Array): void {
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);
+    if (this.log !== null) this.log.count(bytes.byteLength + bytes.byteLength.toString(16).length + CHUNK_CRLF_BYTES);
   }
 
   lastChunk(trailerLines: string): void {

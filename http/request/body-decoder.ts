@@ -23,6 +23,8 @@ export interface BodyDecoder {
   /** How many bytes of the body are still to come; 0 if that is unknown. */
   readonly left: number;
   readonly trailers: HeaderList;
+  /** Replaces the limits for what is still to come. */
+  useLimits(limits: Limits): void;
   /** Throws HttpError for a malformed body. Then the place of the next request is unknown. */
   decode(bytes: Buffer, start: number, end: number, onBody: OnBody): number;
 }
@@ -39,6 +41,8 @@ export class LengthDecoder implements BodyDecoder {
   get isDone(): boolean {
     return this.left === 0;
   }
+
+  useLimits(): void {} // its length is known, and was judged
 
   decode(_bytes: Buffer, start: number, end: number, onBody: OnBody): number {
     const to = Math.min(end, start + this.left);
@@ -79,7 +83,7 @@ const malformed = (what: string) => new HttpError(400, `malformed chunked body: 
 
 export class ChunkedDecoder implements BodyDecoder {
   readonly left = 0;
-  readonly #limits: Limits;
+  #limits: Limits;
   #phase = SIZE;
   #size = 0;
   #sizeDigits = 0;
@@ -95,6 +99,10 @@ export class ChunkedDecoder implements BodyDecoder {
 
   get isDone(): boolean {
     return this.#phase === DONE;
+  }
+
+  useLimits(limits: Limits): void {
+    this.#limits = limits;
   }
 
   get trailers(): HeaderList {

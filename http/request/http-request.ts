@@ -13,6 +13,7 @@ import { parseCookies } from '../content/cookies.ts';
 import { HttpError } from '../http-error.ts';
 import type { MultipartLimits } from '../limits.ts';
 import { markHandled } from '../promises.ts';
+import type { RouteLimits } from '../route-limits.ts';
 import type { FormPart } from './form-part.ts';
 import { HeaderList } from './header-list.ts';
 import { MULTIPART, type RequestBody, URLENCODED } from './request-body.ts';
@@ -29,6 +30,9 @@ export interface RequestOrigin {
   readonly scheme: string;
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
+  createClosingSignal(): AbortSignal;
+  outcome(): Promise<Outcome>;
+  applyLimits(limits: RouteLimits): void;
 }
 
 /** The limits of `request.multipart(options)`; without them those of the server count. */
@@ -58,6 +62,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   #headers: HeaderList | null = null;
   #query: URLSearchParams | null = null;
   #signal: AbortSignal | null = null;
+  #closing: AbortSignal | null = null;
   #extras: Extras | null = null;
 
   /** @internal */
@@ -175,12 +180,44 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   /**
-   * Aborted if the connection closes before the response is complete, and never otherwise: a client that only ends its own side still
-   * reads. The listeners run in the async context in which the signal was first read.
+   * Aborted if the client leaves before the response is complete: the connection breaks, or the client ends its side (FIN). Its reason is
+   * a DOMException named AbortError, whose `cause` is a ClientGoneError. After a FIN the response can still be sent: a client that
+   * has ended only its own side gets it (`halfClose` of `serve`). It may be aborted already when it is first read. After the response the signal is never aborted. The listeners run in the async context in
+   * which the signal was first read.
+   *
+   *     const answer = await fetch(model, { body: await request.text(), method: 'POST', signal: request.signal });
    */
   get signal(): AbortSignal {
     this.#signal ??= this.#origin.createSignal();
     return this.#signal;
+  }
+
+  /**
+   * Aborted when the server begins to stop, if this response is not complete by then. A response without an end, such as a stream of events, ends
+   * itself then; a stream that has been upgraded says goodbye in its protocol. Otherwise both end with the grace of `close`. The
+   * listeners run in the async context in which this was first read.
+   *
+   *     while (!request.closing.aborted) await response.write(await nextEvent(request.closing));
+   *     response.end();
+   */
+  get closing(): AbortSignal {
+    this.#closing ??= this.#origin.createClosingSignal();
+    return this.#closing;
+  }
+
+  /**
+   * Resolves with the outcome when the answer is over; it never rejects. Read it before the response begins: without an `onDone` of the server, bytes and times count
+   * from that moment.
+   *
+   *     void request.done.then(({ status, durationMs }) => console.log(request.path, status, durationMs));
+   */
+  get done(): Promise<Outcome> {
+    return this.#origin.outcome();
+  }
+
+  /** Puts limits in force for this request. For `limit()` and the router. Throws HttpError 413 if the declared length of the body is above them. */
+  applyLimits(limits: RouteLimits): void {
+    this.#origin.applyLimits(limits);
   }
 
   text(): Promise<string> {
@@ -242,6 +279,37 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   [Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
     return this.body[Symbol.asyncIterator]();
   }
+}
+
+/**
+ * What became of an answer, also of one that no handler gave (400, 408, 414, 431).
+ *
+ *     serve(site, { onDone: ({ method, path, status, durationMs }) => console.log(method, path, status, durationMs) });
+ */
+export interface Outcome {
+  /** '' if the head of the request could not be read. */
+  readonly method: string;
+  readonly path: string;
+  /** The pattern of the route that matched, such as `/users/:id`, or null. */
+  readonly route: string | null;
+  /** The status that was sent; 0 if no response began. */
+  readonly status: number;
+  /** The head of the request, and as much of its content as was received. 0 if the head could not be read. */
+  readonly bytesIn: number;
+  /** All bytes of the answer: its heads, its content and the frames of its chunks. */
+  readonly bytesOut: number;
+  /** When the head of the request was complete, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** From then to the head of the response; null if no response began. */
+  readonly firstByteMs: number | null;
+  /** From then to the end: the kernel has all bytes of the response, or the client has gone. */
+  readonly durationMs: number;
+  /** The client left before it had the whole response. */
+  readonly clientGone: boolean;
+  /** What the handler threw, or why the request was refused; null if all went well, or if a handler of errors has answered. */
+  readonly error: unknown;
+  /** null if the head of the request could not be read. */
+  readonly request: HttpRequest | null;
 }
 
 function textOf(address: SocketAddress): string {

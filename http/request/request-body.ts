@@ -132,6 +132,14 @@ export class RequestBody implements AsyncIterable<Buffer> {
   }
 
   /**
+   * The limits have been replaced by those of a route.
+   * @internal
+   */
+  useLimits(limits: Limits): void {
+    this.#decoder?.useLimits(limits);
+  }
+
+  /**
    * No more bytes will come: the client has disconnected, or the body is malformed.
    * @internal
    */

@@ -157,8 +157,8 @@ export class ResponseWriter extends PreparedHead {
   /**
    * Sends 101 and hands the stream over: `createHandler` gets it and returns its new handler. That handler first gets the bytes that the
    * client has sent after its request. HTTP has received them already, so they come even if `createHandler` pauses the stream; later
-   * bytes wait in the kernel then. From now on HTTP does not manage the stream: it has no deadline, and `close` of the server does not
-   * wait for it.
+   * bytes wait in the kernel then. From now on HTTP does not manage the stream: it has no deadline. `close` of the server
+   * tells it (`request.closing`), waits for it, and ends it when the grace ends.
    *
    * The callbacks of the new handler run in an async context of their own, which begins with the stores of the request. A handler that the
    * program sets later (`stream.handler`) does not: all such handlers of a loop share one context.

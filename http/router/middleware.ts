@@ -15,8 +15,9 @@
  * Next: router.ts
  */
 
-import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
-import { markHandled, promiseOf } from '../promises.ts';
+import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { HttpError, isClientGone } from '../http-error.ts';
+import { markHandled, mistakenReturn, promiseOf } from '../promises.ts';
 import { decodedName, decodePath } from './path.ts';
 import { type RoutePattern, sharesParams } from './route-pattern.ts';
 import type { Layer } from './route-tree.ts';
@@ -24,6 +25,8 @@ import type { Layer } from './route-tree.ts';
 /** Returns the handler inside its middleware. `route` is the pattern that matched, or null if none did: then there are no params. */
 export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
   return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
+    if (typeof middleware !== 'function')
+      return middleware.onError === null ? inner : caught(middleware.onError, inner);
     const hasItsParams = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
     return onion(hasItsParams ? middleware : withParamsOf(prefix, middleware), inner);
   }, handler);
@@ -32,37 +35,44 @@ export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePat
 function onion(middleware: Middleware, inner: Handler): Handler {
   return (request, response) => {
     let isCalled = false;
-    let pending: Promise<void> | null = null;
+    let pending: Promise<unknown> | null = null;
+    /** What the inner handler has returned: the exchange looks at it. */
+    let result: unknown;
     /** The middleware has returned and its promise is settled, so a later call of next() comes from a callback. */
     let isOver = false;
     const next = () => {
       if (isCalled) throw new Error('a middleware called next() twice');
       isCalled = true;
       if (isOver) return runLate(inner, request, response);
-      pending = promiseOf(inner(request, response));
+      result = inner(request, response);
+      pending = promiseOf(result);
       if (pending !== null) markHandled(pending); // `both` awaits it later
-      return pending ?? undefined;
+      return (pending ?? result) as void | Promise<void>;
     };
-    const done = promiseOf(middleware(request, response, next));
+    const own: unknown = middleware(request, response, next);
+    const done = promiseOf(own);
     if (done === null || done === pending) {
       isOver = true;
-      return pending ?? undefined;
+      return (pending ?? own ?? result) as void | Promise<void>;
     }
     // Awaits the handler too: a middleware may not await next(), and the exchange must not end before its handler.
-    const both = async () => {
+    const both = async (): Promise<unknown> => {
+      let value: unknown;
       try {
-        await done;
+        value = await done;
       } finally {
         isOver = true;
       }
       try {
-        await pending;
+        const inside = await (pending ?? result);
+        value ??= inside;
       } catch (error) {
-        // The middleware may have caught this error and sent a response.
-        if (!response.hasBegun) throw error;
+        // The middleware may have caught this error and sent a response, or returned one.
+        if (!response.hasBegun && value === undefined) throw error;
       }
+      return value;
     };
-    return both();
+    return both() as Promise<void>;
   };
 }
 
@@ -72,7 +82,9 @@ function onion(middleware: Middleware, inner: Handler): Handler {
  */
 async function runLate(inner: Handler, request: HttpRequest, response: ResponseWriter): Promise<void> {
   try {
-    await inner(request, response);
+    const value: unknown = await inner(request, response);
+    const mistake = response.hasBegun ? null : mistakenReturn(value);
+    if (mistake !== null) throw mistake;
   } catch (error) {
     response.fail(error);
   }
@@ -90,13 +102,43 @@ function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware 
     request.params = own;
     return middleware(request, response, () => {
       request.params = ofRoute;
-      const done = promiseOf(next());
+      const result: unknown = next();
+      const done = promiseOf(result);
       const restore = () => {
         request.params = own;
       };
       if (done === null) restore();
       else done.then(restore, restore); // `finally` would return a second promise that rejects, with no handler
-      return done ?? undefined;
+      return (done ?? result) as void | Promise<void>;
     });
+  };
+}
+
+/**
+ * Calls a handler of errors for what is thrown inside. An error that it does not answer goes on, and so does one that it throws itself. A
+ * client that has gone gets no answer.
+ */
+function caught(onError: ErrorHandler, inner: Handler): Handler {
+  return (request, response) => {
+    const answer = (error: unknown): void | Promise<void> => {
+      if (response.hasBegun || isClientGone(error)) throw error;
+      response.restart();
+      response.status(error instanceof HttpError ? error.status : 500);
+      const result: unknown = onError(error, request, response);
+      const done = promiseOf(result);
+      const check = (value: unknown): unknown => {
+        if (value === undefined && !response.hasBegun) throw error;
+        return value;
+      };
+      return (done === null ? check(result) : done.then(check)) as void | Promise<void>;
+    };
+    let result: unknown;
+    try {
+      result = inner(request, response);
+    } catch (error) {
+      return answer(error);
+    }
+    const done = promiseOf(result);
+    return (done === null ? result : done.then(undefined, answer)) as void | Promise<void>;
   };
 }

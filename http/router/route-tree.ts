@@ -10,10 +10,11 @@
  *
  * Two handlers for one method and pattern are refused, and so are two names for the param at one place.
  *
- * Next: middleware.ts
+ * Next: limit.ts
  */
 
-import type { Handler, Middleware } from '../handler.ts';
+import type { ErrorHandler, Handler, Middleware } from '../handler.ts';
+import type { RouteLimits } from '../route-limits.ts';
 import { decodedName } from './path.ts';
 import type { RoutePattern, Segment } from './route-pattern.ts';
 
@@ -21,22 +22,30 @@ import type { RoutePattern, Segment } from './route-pattern.ts';
 export class Route {
   readonly pattern: RoutePattern;
   readonly handler: Handler;
+  /** The limits among its options, or null. */
+  readonly ownLimits: RouteLimits | null;
   /** The handler inside its middleware. Only the router sets this and the next field. */
   composed: Handler;
-  /** How many layers the router had when it made `composed`. */
+  /** The version of the router when it made `composed`. */
   composedOf = 0;
 
-  constructor(pattern: RoutePattern, handler: Handler) {
+  constructor(pattern: RoutePattern, handler: Handler, ownLimits: RouteLimits | null) {
     this.pattern = pattern;
     this.handler = handler;
+    this.ownLimits = ownLimits;
     this.composed = handler;
   }
 }
 
-/** A middleware and the prefix of its paths. */
+/** Where the errors of a router are answered. Each router has one, around all of its own middleware, and most leave it empty. */
+export interface ErrorSlot {
+  onError: ErrorHandler | null;
+}
+
+/** A middleware, or the place of a handler of errors, and the prefix of its paths. */
 export interface Layer {
   readonly prefix: RoutePattern;
-  readonly middleware: Middleware;
+  readonly middleware: Middleware | ErrorSlot;
   /** The index in the order of registration. */
   readonly order: number;
 }
@@ -53,13 +62,13 @@ export class Resource {
     this.pattern = pattern;
   }
 
-  add(method: string, handler: Handler): void {
+  add(method: string, handler: Handler, limits: RouteLimits | null): void {
     if (this.#routes.has(method)) {
       throw new TypeError(
         `'${this.pattern.text}' already has a handler for ${method === ALL ? 'all methods' : method}`,
       );
     }
-    this.#routes.set(method, new Route(this.pattern, handler));
+    this.#routes.set(method, new Route(this.pattern, handler, limits));
   }
 
   pick(method: string): Route | null {
@@ -93,10 +102,21 @@ interface Node {
   /** The wildcard. */
   rest: Resource | null;
   layers: Layer[] | null;
+  /** For paths below this node that no route has. */
+  notFound: Handler | null;
 }
 
 function emptyNode(): Node {
-  return { names: null, param: null, paramName: '', paramFrom: '', resource: null, rest: null, layers: null };
+  return {
+    names: null,
+    param: null,
+    paramName: '',
+    paramFrom: '',
+    resource: null,
+    rest: null,
+    layers: null,
+    notFound: null,
+  };
 }
 
 export class RouteTree {
@@ -106,12 +126,12 @@ export class RouteTree {
   /** The values of the params of the last `find`, as cut from the decoded path. Values after those of the found route are older. */
   readonly #values: string[] = [];
 
-  addRoute(pattern: RoutePattern, method: string, handler: Handler): void {
+  addRoute(pattern: RoutePattern, method: string, handler: Handler, limits: RouteLimits | null): void {
     const node = this.#nodeOf(pattern);
     const last = pattern.segments.at(-1) as Segment;
     if (last.kind !== 'wildcard') {
       node.resource ??= new Resource(pattern);
-      node.resource.add(method, handler);
+      node.resource.add(method, handler, limits);
       if (pattern.names.length === 0) this.#resourceOfText.set(pattern.text, node.resource);
       return;
     }
@@ -119,13 +139,19 @@ export class RouteTree {
     const first = node.rest.pattern;
     if (first.names.at(-1) !== last.name)
       throw conflictingNames(pattern, last.name, first.text, first.names.at(-1) as string);
-    node.rest.add(method, handler);
+    node.rest.add(method, handler, limits);
   }
 
   addLayer(layer: Layer): void {
     const node = this.#nodeOf(layer.prefix);
     node.layers ??= [];
     node.layers.push(layer);
+  }
+
+  addNotFound(prefix: RoutePattern, handler: Handler): void {
+    const node = this.#nodeOf(prefix);
+    if (node.notFound !== null) throw new TypeError(`'${prefix.text || '/'}' already has a handler for unknown paths`);
+    node.notFound = handler;
   }
 
   /** The node of a pattern, without its wildcard. */
@@ -197,12 +223,21 @@ export class RouteTree {
     return route;
   }
 
-  /** Returns all resources and layers that fit a decoded path, for any method. For 404, 405 and OPTIONS. */
-  survey(path: string): { resources: Resource[]; layers: Layer[] } {
+  /**
+   * Returns all resources and layers that fit a decoded path, for any method. For 404, 405 and OPTIONS. `notFound` is that of the longest
+   * prefix, and of two with the same length that with the name.
+   */
+  survey(path: string): { resources: Resource[]; layers: Layer[]; notFound: Handler | null } {
     const resources: Resource[] = [];
     const layers: Layer[] = [];
+    let { notFound } = this.#root;
+    let notFoundAt = 1;
     const visit = (node: Node, at: number): void => {
       if (node.layers !== null) layers.push(...node.layers);
+      if (node.notFound !== null && at > notFoundAt) {
+        notFound = node.notFound;
+        notFoundAt = at;
+      }
       if (at > path.length) {
         if (node.resource !== null) resources.push(node.resource);
         return;
@@ -217,7 +252,7 @@ export class RouteTree {
     // `OPTIONS *` is about the server and not about a resource, so it has only the layers for all paths.
     if (path.startsWith('/')) visit(this.#root, 1);
     else if (this.#root.layers !== null) layers.push(...this.#root.layers);
-    return { resources, layers: layers.sort((a, b) => a.order - b.order) };
+    return { resources, layers: layers.sort((a, b) => a.order - b.order), notFound };
   }
 }
 

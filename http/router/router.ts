@@ -13,8 +13,8 @@
  *     router.use('/users/:id', posts);
  *
  * A router makes one Handler, `router.handle`, of many. A name wins over a param, and a param over a wildcard; the order of registration
- * does not matter. HEAD follows from GET. The registered methods decide the responses to OPTIONS and 405. To replace the default
- * 404, add a route: `router.all('/*', ...)`.
+ * does not matter. HEAD follows from GET. The registered methods decide the responses to OPTIONS and 405. `notFound` replaces the default
+ * 404, and `onError` answers errors.
  *
  * Middleware is an onion (middleware.ts): each calls the next with `next()`, works before and after that call, and may respond itself. It
  * is called for all paths below its prefix: also for routes that were registered earlier, and for 404 and 405. The path decides which
@@ -29,7 +29,11 @@
  * Next: ../connection/phase.ts
  */
 
-import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { answerError } from '../error-answer.ts';
+import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { type RouteLimits, routeLimitsFrom } from '../route-limits.ts';
+import { reasonOf } from '../status.ts';
+import { limitsIn, withLimits } from './limit.ts';
 import { wrap } from './middleware.ts';
 import { decodePath } from './path.ts';
 import {
@@ -40,7 +44,7 @@ import {
   parsePrefix,
   type RoutePattern,
 } from './route-pattern.ts';
-import { ALL, isNeverRouted, type Layer, type Route, RouteTree } from './route-tree.ts';
+import { ALL, type ErrorSlot, isNeverRouted, type Layer, type Route, RouteTree } from './route-tree.ts';
 
 type NoParams = Record<never, string>;
 
@@ -62,8 +66,22 @@ interface Mountable<Params> {
 }
 
 type Registration =
-  | { readonly pattern: RoutePattern; readonly method: string; readonly handler: Handler }
-  | { readonly pattern: RoutePattern; readonly middleware: Middleware };
+  | {
+      readonly pattern: RoutePattern;
+      readonly method: string;
+      readonly handler: Handler;
+      readonly limits: RouteLimits | null;
+    }
+  | { readonly pattern: RoutePattern; readonly middleware: Middleware | ErrorSlot }
+  | { readonly pattern: RoutePattern; readonly notFound: Handler };
+
+export interface RouteOptions {
+  /** Replaces limits and timeouts of the server for this route. */
+  readonly limits?: RouteLimits;
+}
+
+/** What stands behind the path of a route. */
+type RouteArguments<Params> = [handler: Handler<Params>] | [options: RouteOptions, handler: Handler<Params>];
 
 /** `Inherited` are the params of the prefix that the router will be mounted at. */
 export class Router<Inherited = NoParams> {
@@ -72,49 +90,57 @@ export class Router<Inherited = NoParams> {
   readonly #registered: Registration[] = [];
   readonly #mounts: { readonly router: Router; readonly prefix: RoutePattern }[] = [];
   readonly #methods = new Set<string>();
+  readonly #errors: ErrorSlot = { onError: null };
+  /** Changes with each registration, also in a mounted router. Then routes are composed again. */
+  #version = 0;
 
-  get<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('GET', path, handler);
+  constructor() {
+    this.#add({ pattern: parsePrefix('/'), middleware: this.#errors }); // around all middleware that follows
   }
 
-  post<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('POST', path, handler);
+  get<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('GET', path, given);
   }
 
-  put<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('PUT', path, handler);
+  post<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('POST', path, given);
   }
 
-  patch<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('PATCH', path, handler);
+  put<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('PUT', path, given);
   }
 
-  delete<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('DELETE', path, handler);
+  patch<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('PATCH', path, given);
+  }
+
+  delete<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('DELETE', path, given);
   }
 
   /** Only needed if HEAD must differ from GET: a GET route also handles HEAD. */
-  head<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('HEAD', path, handler);
+  head<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('HEAD', path, given);
   }
 
   /** Only needed if OPTIONS must send more than `Allow`, which the router sends by itself. */
-  options<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route('OPTIONS', path, handler);
+  options<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route('OPTIONS', path, given);
   }
 
   /** For each method without a handler of its own, also for unknown methods; never for CONNECT and TRACE. */
-  all<Path extends string>(path: Path, handler: Handler<ParamsOf<Path> & Inherited>): this {
-    return this.#route(ALL, path, handler);
+  all<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
+    return this.#route(ALL, path, given);
   }
 
-  #route(method: string, path: string, handler: Handler<never>): this {
+  #route(method: string, path: string, given: RouteArguments<never>): this {
     const pattern = parsePattern(path);
+    const [options, handler] = given.length === 2 ? given : [{}, given[0]];
     if (typeof handler !== 'function') {
       throw new TypeError(`the handler of '${path}' must be a function, not ${String(handler)}`);
     }
     // The pattern makes sure that the params exist. The compiler cannot check that through the tree.
-    this.#add({ pattern, method, handler: handler as Handler });
+    this.#add({ pattern, method, handler: handler as Handler, limits: limitsAmong(options, path) });
     return this;
   }
 
@@ -138,6 +164,40 @@ export class Router<Inherited = NoParams> {
     return this;
   }
 
+  /**
+   * Answers paths that no route has, below the prefix at which the router is mounted; the longest prefix wins. The status is 404 already. It runs inside
+   * the middleware for the path. Without it the client gets a line of text, or JSON if it prefers that.
+   *
+   *     router.notFound((request, response) => response.html(`<h1>${escaped(request.path)} is not here</h1>`));
+   */
+  notFound(handler: Handler<Inherited>): this {
+    if (typeof handler !== 'function') throw new TypeError(`notFound() takes a function, not ${String(handler)}`);
+    this.#add({ pattern: parsePrefix('/'), notFound: handler as Handler<never> as Handler });
+    return this;
+  }
+
+  /**
+   * Answers errors that the handlers and the middleware of this router throw, and those of the routers mounted in it. An error that it
+   * answers is not reported to `onError` of the server. If it begins no response, or throws, the error goes on: to the router in which this one is
+   * mounted, and then to the server.
+   *
+   *     router.onError((error, request, response) => {
+   *       if (error instanceof ValidationError) response.status(422).json({ problems: error.problems });
+   *     });
+   */
+  onError(handler: ErrorHandler<Inherited>): this {
+    if (typeof handler !== 'function') throw new TypeError(`onError() takes a function, not ${String(handler)}`);
+    if (this.#errors.onError !== null) throw new TypeError('this router already has a handler of errors');
+    this.#errors.onError = handler as ErrorHandler<never> as ErrorHandler;
+    this.#changed();
+    return this;
+  }
+
+  #changed(): void {
+    this.#version++;
+    for (const { router } of this.#mounts) router.#changed();
+  }
+
   #mount(prefix: RoutePattern, router: Router): void {
     if (this.#isWithin(router)) throw new TypeError(`a router cannot be mounted in itself, at '${prefix.text || '/'}'`);
     for (const registration of router.#registered) this.#add(below(prefix, registration));
@@ -154,11 +214,14 @@ export class Router<Inherited = NoParams> {
       const layer = { prefix: pattern, middleware: registration.middleware, order: this.#layers.length };
       this.#tree.addLayer(layer);
       this.#layers.push(layer);
+    } else if ('notFound' in registration) {
+      this.#tree.addNotFound(pattern, registration.notFound);
     } else {
-      this.#tree.addRoute(pattern, registration.method, registration.handler);
+      this.#tree.addRoute(pattern, registration.method, registration.handler, registration.limits);
       this.#methods.add(registration.method);
     }
     this.#registered.push(registration);
+    this.#version++;
     for (const { router, prefix } of this.#mounts) router.#add(below(prefix, registration));
   }
 
@@ -185,29 +248,42 @@ export class Router<Inherited = NoParams> {
     }
     request.params = this.#paramsOf(route);
     request.route = route.pattern.text;
-    if (route.composedOf !== this.#layers.length) this.#compose(route);
+    if (route.composedOf !== this.#version) this.#compose(route);
     return route.composed(request, response);
   };
 
+  /** Returns the limits for a method and a path as received: those of its route, and of each `limit` that covers it. */
+  limitsFor(method: string, path: string): RouteLimits | null {
+    const decoded = decodePath(path);
+    const route = this.#tree.find(method, decoded);
+    return route === null ? null : limitsIn(this.#tree.survey(decoded).layers, route.ownLimits);
+  }
+
   #compose(route: Route): void {
-    const covers = this.#layers.map((layer) => coverage(layer.prefix, route.pattern));
+    const layers = this.#layers.filter(
+      ({ middleware }) => typeof middleware === 'function' || middleware.onError !== null,
+    );
+    const covers = layers.map((layer) => coverage(layer.prefix, route.pattern));
     if (covers.includes('some')) {
       // The path decides which middleware is called. That is rare: a guard on a name where the route has a param.
       route.composed = (request, response) => {
         const { layers } = this.#tree.survey(decodePath(request.path));
-        return wrap(layers, route.handler, route.pattern)(request, response);
+        return wrapRoute(layers, route)(request, response);
       };
     } else {
-      const layers = this.#layers.filter((_, i) => covers[i] === 'all');
-      route.composed = wrap(layers, route.handler, route.pattern);
+      const outer = layers.filter((_, i) => covers[i] === 'all');
+      route.composed = wrapRoute(outer, route);
     }
-    route.composedOf = this.#layers.length;
+    route.composedOf = this.#version;
   }
 
   #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): void | Promise<void> {
-    const { resources, layers } = this.#tree.survey(path);
+    const { resources, layers, notFound } = this.#tree.survey(path);
     const { method } = request;
     let handler: Handler = handleNotFound;
+    if (notFound !== null) {
+      handler = (given, writer) => notFound(given, writer.status(404));
+    }
     if (isNeverRouted(method)) handler = handleNotImplemented;
     else if (path === '*' && method === 'OPTIONS') handler = optionsHandler(this.#methods);
     else if (resources.length > 0) {
@@ -218,22 +294,35 @@ export class Router<Inherited = NoParams> {
   }
 }
 
+function wrapRoute(layers: readonly Layer[], route: Route): Handler {
+  const limits = limitsIn(layers, route.ownLimits);
+  return wrap(limits === null ? layers : withLimits(layers, limits), route.handler, route.pattern);
+}
+
+function limitsAmong(options: RouteOptions, path: string): RouteLimits | null {
+  for (const name of Object.keys(options)) {
+    if (name !== 'limits')
+      throw new TypeError(`the route '${path}' has the unknown option '${name}'; limits is the only one`);
+  }
+  return options.limits === undefined ? null : routeLimitsFrom(options.limits);
+}
+
 function below(prefix: RoutePattern, registration: Registration): Registration {
   return { ...registration, pattern: joinPatterns(prefix, registration.pattern) };
 }
 
-function handleNotFound(_request: HttpRequest, response: ResponseWriter): void {
-  response.status(404).text('Not Found\n');
+function handleNotFound(request: HttpRequest, response: ResponseWriter): void {
+  answerError(request, response, 404, reasonOf(404));
 }
 
 /** RFC 9110 section 15.6.2: for a method that no resource of this server supports. */
-function handleNotImplemented(_request: HttpRequest, response: ResponseWriter): void {
-  response.status(501).text('Not Implemented\n');
+function handleNotImplemented(request: HttpRequest, response: ResponseWriter): void {
+  answerError(request, response, 501, reasonOf(501));
 }
 
 /** RFC 9110 section 15.5.6: the response lists the supported methods. */
 function methodNotAllowedHandler(methods: Iterable<string>): Handler {
-  return (_request, response) => response.status(405).header('Allow', allow(methods)).text('Method Not Allowed\n');
+  return (request, response) => answerError(request, response.header('Allow', allow(methods)), 405, reasonOf(405));
 }
 
 /** RFC 9110 section 9.3.7. */

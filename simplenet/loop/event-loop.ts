@@ -95,6 +95,11 @@ export interface Stream {
    * work does a part of it, calls this, and returns. `EventLoop.isTurnSpent` says when to do so.
    */
   awaitTurn(): void;
+  /**
+   * Calls back once, after `onClose` of the handler that the stream has at its end. For a program that must know about the end of a stream whose handler other
+   * code may replace. If the stream has closed already, the callback comes soon.
+   */
+  whenClosed(callback: () => void): void;
 }
 
 /** The callbacks of a program for a stream. Only onData is required. */
@@ -212,6 +217,8 @@ export interface EventLoop {
   unref(): void;
   /** Milliseconds on a clock that never goes back. The value stays the same within a turn. */
   now(): number;
+  /** As `now`, but read at this moment, so it also changes within a turn. */
+  exactNow(): number;
   /** As `now`, without the time in which the process was stalled (active-clock.ts). Deadlines count from it. */
   activeNow(): number;
   /** Whether the turn has used up its time (`turnMs`). A program with more to do then calls `awaitTurn`. Reading this reads the clock. */

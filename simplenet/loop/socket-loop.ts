@@ -203,6 +203,10 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     return this.budget.isTimeSpent;
   }
 
+  exactNow(): number {
+    return this.host.now();
+  }
+
   wallNow(): number {
     return this.host.wallNow();
   }

@@ -27,6 +27,9 @@ import type { Continuing } from './turn.ts';
  */
 const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
 
+/** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
+const callbacksAtEnd = new WeakMap<object, () => void>();
+
 export abstract class SocketStream<C extends LoopContext> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
   deadlineAt = Number.POSITIVE_INFINITY;
@@ -162,6 +165,19 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (this.isClosing) return;
     this.#isTurnRequested = true;
     this.context.turn.awaitTurn(this);
+  }
+
+  whenClosed(callback: () => void): void {
+    if (this.#isDisposed) {
+      queueMicrotask(callback);
+      return;
+    }
+    const earlier = callbacksAtEnd.get(this);
+    const both = () => {
+      earlier?.();
+      callback();
+    };
+    callbacksAtEnd.set(this, both);
   }
 
   onTurn(): void {
@@ -348,6 +364,10 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (this.isAborted) this.socket.reset();
     else this.socket.close();
     this.context.forget(fd);
-    this.handler.onClose?.(this, this.error);
+    try {
+      this.handler.onClose?.(this, this.error);
+    } finally {
+      callbacksAtEnd.get(this)?.();
+    }
   }
 }

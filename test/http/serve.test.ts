@@ -11,7 +11,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
-import { HttpError, type HttpRequest, Router, type ServeOptions, type Server, serve } from '../../http/index.ts';
+import {
+  type Handler,
+  HttpError,
+  type HttpRequest,
+  Router,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../../http/index.ts';
 import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
@@ -116,8 +124,8 @@ test('a thousand connections, each killed at a random byte, leave nothing behind
   let settled = 0;
   const site = new Router();
   const counted =
-    (handler: (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => Promise<void>) =>
-    async (request: HttpRequest, response: Parameters<Parameters<Router['get']>[1]>[1]) => {
+    (handler: (request: HttpRequest, response: Parameters<Handler>[1]) => Promise<void>) =>
+    async (request: HttpRequest, response: Parameters<Handler>[1]) => {
       begun++;
       await handler(request, response).finally(() => settled++);
     };
@@ -200,17 +208,20 @@ test('a slow reader of 50 MB holds little memory', async (t) => {
   await until(() => server.connectionCount === 0);
 });
 
-test('the signal is aborted when the client is gone, and only then', async (t) => {
+test("with halfClose 'serve' the signal is aborted when the client is gone, and only then", async (t) => {
   const called: string[] = [];
   const seen: string[] = [];
-  const server = serve(async (request, response) => {
-    called.push(request.path);
-    request.signal.addEventListener('abort', () => seen.push(request.path));
-    // This answer would be complete before a client that has no core for a while could leave.
-    if (request.path === '/gone') await once(request.signal, 'abort');
-    else await sleep(30);
-    response.text('ok');
-  });
+  const server = serve(
+    async (request, response) => {
+      called.push(request.path);
+      request.signal.addEventListener('abort', () => seen.push(request.path));
+      // This answer would be complete before a client that has no core for a while could leave.
+      if (request.path === '/gone') await once(request.signal, 'abort');
+      else await sleep(30);
+      response.text('ok');
+    },
+    { halfClose: 'serve' },
+  );
   t.teardown(() => server.close());
   const halfClosed = dial(server);
   halfClosed.end(get('/half-closed'));

@@ -239,6 +239,7 @@ export class SimulatedSite {
 
   #wait(request: HttpRequest): Promise<void> {
     const { signal } = request;
+    if (signal.aborted) return Promise.reject(signal.reason); // the client had ended its side before its request began
     return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   }
 

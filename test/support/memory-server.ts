@@ -10,8 +10,10 @@ import type { Handler } from '../../http/handler.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { BodyMemory } from '../../http/request/body-memory.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
+import type { Outcome } from '../../http/request/http-request.ts';
 import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
+import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../../http/route-limits.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -31,6 +33,8 @@ export class MemoryStream implements Stream {
   sentBytes = 0;
   deadlineMs = Number.POSITIVE_INFINITY;
   minimumProgress: MinimumProgress | null = null;
+  /** What `whenClosed` was given. */
+  closed: () => void = () => {};
   readonly #sent: Buffer[] = [];
   readonly #isSlow: boolean;
 
@@ -92,6 +96,10 @@ export class MemoryStream implements Stream {
     this.wantsTurn = true;
   }
 
+  whenClosed(callback: () => void): void {
+    this.closed = callback;
+  }
+
   /** Others have had their turn. */
   takeTurn(): void {
     if (!this.wantsTurn || this.isClosed) return;
@@ -118,6 +126,7 @@ export class MemoryHome implements ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
+  halfClose: 'abort' | 'serve' = 'abort';
   readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly headCache = new HeadCache(() => this.dateLine());
@@ -129,6 +138,8 @@ export class MemoryHome implements ConnectionContext {
   isTurnSpent = false;
   /** Ends the wait of the body that waits for memory: no time passes here, so it is for a test to say. */
   endWait: () => void = () => {};
+  observes = false;
+  readonly outcomes: Outcome[] = [];
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
 
@@ -164,9 +175,32 @@ export class MemoryHome implements ConnectionContext {
 
   returnOutput(): void {}
 
-  report(error: unknown): void {
+  report(error: unknown): boolean {
     this.reported.push(error);
+    return true;
   }
 
   forget(): void {}
+
+  exactNow(): number {
+    return performance.now();
+  }
+
+  wallNow(): number {
+    return Date.now();
+  }
+
+  routeLimits(): null {
+    return null;
+  }
+
+  limitsWith(route: RouteLimits): LimitsInForce {
+    return withRouteLimits(this, route);
+  }
+
+  answerBegins(): void {}
+
+  answerDone(outcome: Outcome): void {
+    this.outcomes.push(outcome);
+  }
 }

@@ -680,7 +680,7 @@ test('an answer that is cut waits for those before it, and ends with RST when th
     await response.write('half');
     throw new Error('halfway');
   });
-  home.report = () => {};
+  home.report = () => true;
   const connection = new Connection(home, stream);
   stream.handler = connection;
   const old = (path: string) => `GET ${path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`;

@@ -13,6 +13,7 @@ import { RequestHead } from '../../../http/request/request-head.ts';
 import { StateKey } from '../../../http/request/request-state.ts';
 
 const signal = AbortSignal.timeout(60_000);
+const outcome = new Promise<never>(() => {});
 const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
   localAddress: { address: '192.0.2.1', port: 8080 },
@@ -20,6 +21,9 @@ const origin: RequestOrigin = {
   scheme: 'http',
   peerCredentials: null,
   createSignal: () => signal,
+  createClosingSignal: () => signal,
+  outcome: () => outcome,
+  applyLimits: () => {},
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {

@@ -53,6 +53,8 @@ class FakeStream implements Stream {
   abort(): void {}
   setDeadline(): void {}
   awaitTurn(): void {}
+
+  whenClosed(): void {}
 }
 
 function world(size = SIZE) {

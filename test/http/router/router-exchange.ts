@@ -42,13 +42,19 @@ export function exchange(method: string, path: string) {
     empty() {
       answer.body = '';
     },
+    restart() {
+      answer.headers = {};
+    },
+    json(value: unknown) {
+      answer.body = JSON.stringify(value);
+    },
     fail(error: unknown) {
       answer.failure = error;
     },
   };
   return {
     answer,
-    request: { method, path, params: {} } as unknown as HttpRequest,
+    request: { method, path, params: {}, headers: new Headers() } as unknown as HttpRequest,
     response: response as unknown as ResponseWriter,
   };
 }

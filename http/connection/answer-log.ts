@@ -1,0 +1,67 @@
+/**
+ * AnswerLog: the answers of a connection that are measured: the one at work, and those that its client has still to take.
+ *
+ * An answer is done when the kernel has taken its last byte, not when its handler has written it: a client may leave in the middle of a long
+ * download. No request begins while something is queued for the client, so the answers that wait are at most those of one turn
+ * (`requestsPerTurn`).
+ *
+ * A connection makes this object when its first answer is measured.
+ *
+ * Next: outgoing.ts
+ */
+
+import type { Outcome } from '../request/http-request.ts';
+import type { Meter } from './meter.ts';
+
+const SWITCHING_PROTOCOLS = 101;
+
+export class AnswerLog {
+  readonly #report: (outcome: Outcome) => void;
+  #current: Meter | null = null;
+  #written: Meter[] = [];
+
+  constructor(report: (outcome: Outcome) => void) {
+    this.#report = report;
+  }
+
+  measure(meter: Meter): void {
+    this.#current = meter;
+  }
+
+  /** A head is written. Informational heads (1xx) come before the response, but for 101, which is one. */
+  begin(status: number): void {
+    if (status >= 200 || status === SWITCHING_PROTOCOLS) this.#current?.begin(status);
+  }
+
+  count(byteLength: number): void {
+    this.#current?.count(byteLength);
+  }
+
+  fail(error: unknown): void {
+    this.#current?.fail(error);
+  }
+
+  /** The answer at work is written, or has broken off. */
+  written(): void {
+    if (this.#current === null) return;
+    this.#written.push(this.#current);
+    this.#current = null;
+  }
+
+  /** The kernel has taken all that was written. */
+  taken(): void {
+    if (this.#written.length > 0) this.#endAll(false);
+  }
+
+  /** The connection is closed. Answers that were not taken are lost, and so is the one at work. */
+  closed(clientGone: boolean): void {
+    this.written();
+    this.#endAll(clientGone);
+  }
+
+  #endAll(clientGone: boolean): void {
+    const ended = this.#written;
+    this.#written = [];
+    for (const meter of ended) this.#report(meter.end(clientGone));
+  }
+}

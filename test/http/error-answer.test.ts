@@ -1,0 +1,214 @@
+/**
+ * Errors that answer: by the server's `onError`, by a router's, by default; and values that handlers return by mistake.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { errorLine } from '../../http/connection/error-line.ts';
+import {
+  type Handler,
+  HttpError,
+  type HttpRequest,
+  type ResponseWriter,
+  Router,
+  type ServeOptions,
+  serve,
+} from '../../http/index.ts';
+import { portOf } from '../../simplenet/kernel/socket-address.ts';
+import { RawClient } from '../support/raw-client.ts';
+
+async function asked(
+  t: Test,
+  site: Handler | Router,
+  options: ServeOptions = {},
+  fields = '',
+  path = '/',
+): Promise<string> {
+  const server = serve(site, { onError: () => {}, ...options });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const client = new RawClient(portOf(server.address));
+  client.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${fields}\r\n`);
+  await client.ended();
+  client.socket.destroy();
+  return client.text;
+}
+
+const throws: Handler = () => {
+  throw new Error('secret');
+};
+
+test('onError answers at once, later, or not at all', async (t) => {
+  const at = await asked(t, throws, { onError: (_error, _request, response) => response?.text('sorry') });
+  t.match(at, /^HTTP\/1\.1 500 [\s\S]*sorry$/);
+  const later = await asked(t, throws, {
+    onError: async (_error, _request, response) => {
+      await sleep(5);
+      response?.status(503).text('later');
+    },
+  });
+  t.match(later, /^HTTP\/1\.1 503 [\s\S]*later$/);
+  const none = await asked(t, throws, { onError: async (_error, _request, response) => void response?.status(200) });
+  t.match(none, /^HTTP\/1\.1 500 [\s\S]*Internal Server Error\n$/);
+  const piecewise = await asked(t, throws, {
+    onError: (_error, _request, response) => {
+      void response?.write('a');
+      setTimeout(() => response?.end('b'), 5);
+    },
+  });
+  t.match(piecewise, /1\r\na\r\n1\r\nb\r\n0\r\n\r\n$/);
+  const status = await asked(
+    t,
+    () => {
+      throw new HttpError(502, 'the backend is down');
+    },
+    { onError: (_error, _request, response) => response?.text('by the status of the error') },
+  );
+  t.match(status, /^HTTP\/1\.1 502 [\s\S]*by the status of the error$/);
+});
+
+test('an onError that fails leaves the default answer, and a response that it has begun is cut', async (t) => {
+  const printed: unknown[][] = [];
+  t.intercept(console, 'error', { value: (...all: unknown[]) => printed.push(all) });
+  const boom = new Error('boom');
+  const options: ServeOptions[] = [
+    {
+      onError() {
+        throw boom;
+      },
+    },
+    { onError: () => Promise.reject(boom) },
+  ];
+  for (const each of options) t.match(await asked(t, throws, each), /^HTTP\/1\.1 500 [\s\S]*Internal Server Error\n$/);
+  const cut = await asked(t, throws, {
+    onError: async (_error, _request, response) => {
+      await response?.write('half');
+      throw boom;
+    },
+  });
+  t.notMatch(cut, /\r\n0\r\n/);
+  t.same(
+    printed.map((all) => all[1]),
+    [boom, boom, boom],
+  );
+});
+
+test('onError gets no response where it is too late for one', async (t) => {
+  const seen: unknown[] = [];
+  const onError: ServeOptions['onError'] = (_error, _request, response) => seen.push(response);
+  await asked(
+    t,
+    async (_request, response) => {
+      await response.write('half');
+      throw new Error('boom');
+    },
+    { onError },
+  );
+  await asked(t, () => {}, { onError, timeouts: { answerMs: 20 } });
+  await asked(
+    t,
+    (_request, response) => {
+      response.text('whole');
+      throw new Error('boom');
+    },
+    { onError },
+  );
+  t.same(seen, [null, null, null]);
+});
+
+test('a client that prefers JSON gets its errors as JSON', async (t) => {
+  const router = new Router();
+  router.get('/known', () => {
+    throw new HttpError(409, 'a "conflict"');
+  });
+  router.post('/post', () => {});
+  const ask = (path: string, accept: string) => asked(t, router, {}, `Accept: ${accept}\r\n`, path);
+  t.match(
+    await ask('/known', 'application/json'),
+    /Content-Type: application\/json\r\n[\s\S]*\{"status":409,"title":"Conflict","detail":"a \\"conflict\\""\}$/,
+  );
+  t.match(await ask('/none', 'application/json'), /^HTTP\/1\.1 404 [\s\S]*\{"status":404,"title":"Not Found"\}$/);
+  t.match(await ask('/none', 'application/problem+json'), /Content-Type: application\/problem\+json\r\n[\s\S]*\}$/);
+  t.match(await ask('/none', '*/*'), /text\/plain[\s\S]*Not Found\n$/);
+  t.match(await ask('/none', 'image/png'), /text\/plain[\s\S]*Not Found\n$/);
+  t.match(await ask('/post', 'application/json'), /^HTTP\/1\.1 405 [\s\S]*Allow: OPTIONS, POST\r\n[\s\S]*"status":405/);
+  t.match(
+    await asked(t, throws, {}, 'Accept: application/json\r\n'),
+    /\{"status":500,"title":"Internal Server Error"\}$/,
+  );
+});
+
+const mistakes: readonly (readonly [value: unknown, advice: RegExp])[] = [
+  ['hello', /returned a string.*response\.text\(\)/],
+  [{ a: 1 }, /returned an object.*response\.json\(\)/],
+  [Object.create(null), /returned an object/],
+  [[1], /returned an array.*response\.json\(\)/],
+  [Buffer.from('x'), /returned bytes.*response\.bytes\(\)/],
+  [new ArrayBuffer(1), /returned bytes/],
+];
+for (const [value, advice] of mistakes) {
+  test(`a handler that returns a value is told at once what to do: ${String(advice)}`, async (t) => {
+    const handler = (() => value) as Handler;
+    const router = new Router();
+    router.use((_request, _response, next) => next());
+    router.use(async (_request, _response, next) => void (await next()));
+    router.get('/', handler);
+    const later = new Router();
+    later.use((_request, _response, next) => void setTimeout(next, 1));
+    later.get('/', handler);
+    const sites = {
+      'at once': handler,
+      later: (async () => value) as Handler,
+      'in middleware': router,
+      'after a timer': later,
+    };
+    for (const [how, site] of Object.entries(sites)) {
+      const errors: unknown[] = [];
+      t.match(await asked(t, site, { onError: (error) => errors.push(error) }), /^HTTP\/1\.1 500 /, how);
+      t.equal(errors.length, 1, how);
+      t.ok(errors[0] instanceof TypeError);
+      t.match(String(errors[0]), advice);
+    }
+  });
+}
+
+test('values that say nothing are no mistake, and none is after a response', async (t) => {
+  for (const value of [null, 1, true, new Set(), new Date(), Symbol('x')]) {
+    const handler = ((_request: HttpRequest, response: ResponseWriter) => {
+      setTimeout(() => response.text('later'), 1);
+      return value;
+    }) as unknown as Handler;
+    t.match(await asked(t, handler), /later$/);
+  }
+  const afterwards = ((_request: HttpRequest, response: ResponseWriter) => {
+    response.text('sent');
+    return { a: 1 };
+  }) as unknown as Handler;
+  t.match(await asked(t, afterwards), /sent$/);
+});
+
+test('the default log names the method, the path and the place in the program', async (t) => {
+  const printed: unknown[][] = [];
+  t.intercept(console, 'error', { value: (...all: unknown[]) => printed.push(all) });
+  const server = serve(throws);
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const client = new RawClient(portOf(server.address)).write('GET /a%20b HTTP/1.1\r\nHost: x\r\n\r\n');
+  await client.until(() => client.answers === 1, 'the answer');
+  client.socket.destroy();
+  t.equal(printed[0]?.[0], '%s:');
+  t.match(printed[0]?.[1], /^GET \/a%20b failed at .*error-answer\.test\.[jt]s:\d+:\d+$/);
+  t.match(printed[0]?.[2], { message: 'secret' });
+  const request = (path: string) => ({ method: 'GET', path }) as HttpRequest;
+  t.equal(errorLine('no error', request('/')), 'GET / failed');
+  t.equal(errorLine(new Error('x'), request('/\u009b2J\u0085')).split(' failed')[0], 'GET /%C2%9B2J%C2%85');
+  const long = errorLine(null, request(`/${'a'.repeat(300)}`));
+  t.equal(long, `GET /${'a'.repeat(199)}... failed`);
+  t.equal(errorLine(null, request(`/${'a'.repeat(199)}`)), `GET /${'a'.repeat(199)} failed`);
+  const stack = (lines: string) => Object.assign(new Error('x'), { stack: `Error: x\n${lines}` });
+  t.equal(
+    errorLine(stack('    at node:internal/x:1:1\n    at async load (file:///app/a.ts:1:2)'), request('/')),
+    'GET / failed at file:///app/a.ts:1:2',
+  );
+  t.equal(errorLine(stack('    at async file:///app/a.ts:1:2'), request('/')), 'GET / failed at file:///app/a.ts:1:2');
+  t.equal(errorLine(stack('    at node:internal/x:1:1'), request('/')), 'GET / failed');
+  t.equal(errorLine(Object.assign(new Error('x'), { stack: undefined }), request('/')), 'GET / failed');
+});
