@@ -303,10 +303,6 @@ export class ResponseWriter extends PreparedHead {
 
   #endPieces(): void {
     if (this.ended) return; // a callback of middleware has failed at the first piece, and the error response is complete
-    if (this.#output.isClosed) {
-      this.ended = true;
-      return;
-    }
     const body = this.#body ?? this.#beginPieces(0);
     if (body === null) return;
     this.ended = true;

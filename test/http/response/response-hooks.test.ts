@@ -3,6 +3,7 @@
 import { PassThrough, Transform } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'tap';
+import { markHandled } from '../../../http/promises.ts';
 import type { ResponseWriter } from '../../../http/response/response-writer.ts';
 import { until } from '../../support/waiting.ts';
 import { answer, DATE, exchange, responseTo, Sink, TEXT } from './response-sink.ts';
@@ -379,4 +380,32 @@ test('transformBody: a transform may yield strings', async (t) => {
   response.text('x');
   await until(() => sink.completions === 1);
   t.match(sink.text, /\r\n2\r\n\xc3\xa4\r\n0/);
+});
+
+test('transformBody: what a transform yields after the client has left is dropped', async (t) => {
+  const { sink, response } = exchange();
+  let done: (error: Error | null, piece?: string) => void = () => {};
+  const stage = new Transform({
+    transform: (_piece, _encoding, callback) => {
+      done = callback;
+    },
+  });
+  await response.transformBody(() => stage).write('a');
+  await nextTurn();
+  const before = sink.text;
+  sink.isClosed = true;
+  sink.drain = markHandled(Promise.reject(new Error('gone')));
+  done(null, 'late');
+  await until(() => stage.destroyed);
+  t.equal(sink.text, before);
+  t.same([sink.failures, sink.completions], [[], 0]);
+  sink.isClosed = false;
+  await t.rejects(response.write('b'), { message: 'gone' });
+});
+
+test('transformBody: a write to a transform that is being destroyed rejects', async (t) => {
+  const { response } = exchange();
+  await response.transformBody(() => new PassThrough()).write('a');
+  response.connectionClosed(new Error('gone'));
+  await t.rejects(response.write('b'), { name: 'ClientGoneError' });
 });
