@@ -48,7 +48,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/router': [GROUND, 'http/handler.ts'],
   'http/connection': [GROUND, 'http/handler.ts', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [GROUND, 'http/handler.ts', 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
-  [HTTP_DOOR]: [GROUND, 'http/content', 'http/handler.ts', 'http/router', 'http/request', 'http/response', 'http/serve.ts'],
+  [HTTP_DOOR]: [
+    GROUND,
+    'http/content',
+    'http/handler.ts',
+    'http/router',
+    'http/request',
+    'http/response',
+    'http/serve.ts',
+  ],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 
