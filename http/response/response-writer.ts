@@ -267,7 +267,7 @@ export class ResponseWriter extends PreparedHead {
       return;
     }
     this.#checkWhole(bytes.byteLength, stages);
-    const body = this.#startPieces(stages);
+    const body = this.#startPieces(stages, hooks.impliedType);
     this.ended = true;
     body.sendWhole(bytes, hooks.trailers);
   }
@@ -317,10 +317,6 @@ export class ResponseWriter extends PreparedHead {
 
   #endPieces(): void {
     if (this.ended) return; // a callback of middleware has failed at the first piece, and the error response is complete
-    if (this.#output.isClosed) {
-      this.ended = true;
-      return;
-    }
     const body = this.#body ?? this.#beginPieces(0);
     if (body === null) return;
     this.ended = true;
@@ -332,20 +328,20 @@ export class ResponseWriter extends PreparedHead {
     const { hooks } = this;
     const stages = hooks?.isHooked ? this.#runHooks(null, null, hooks) : NO_STAGES;
     if (stages === null) return null;
-    if (this.declaredLength < 0 || firstBytes <= this.declaredLength) return this.#startPieces(stages);
+    if (this.declaredLength < 0 || firstBytes <= this.declaredLength) return this.#startPieces(stages, null);
     discardStages(stages);
     this.closes = true; // what the handler sends next may be wrong as well
     throw wrongLength(this.declaredLength, firstBytes);
   }
 
   /** Writes the head. RFC 9112 section 6.1: HTTP/1.0 does not have chunks. There the end of the connection ends the body. */
-  #startPieces(stages: readonly BodyStage[]): StreamedBody {
+  #startPieces(stages: readonly BodyStage[], contentType: string | null): StreamedBody {
     const isLengthKnown = stages.length === 0 && (this.declaredLength >= 0 || this.code === RESET_CONTENT);
     const unknown: Framing = this.#minorVersion === 0 ? 'close' : 'chunked';
     const framing = isLengthKnown ? 'length' : unknown;
     if (framing === 'close') this.closes = true;
     this.#decideClosing();
-    const head = this.#headOf(framing, this.declaredLength, null);
+    const head = this.#headOf(framing, this.declaredLength, contentType);
     this.#owner.beginStream();
     this.#output.head(head);
     this.begun = true;

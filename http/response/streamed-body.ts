@@ -113,7 +113,6 @@ export class StreamedBody implements TransformOutput {
   }
 
   #complete(): void {
-    if (this.#output.isClosed) return;
     if (this.framing === 'chunked' && this.#isSent) this.#output.lastChunk(this.#trailers);
     this.#owner.responseCompleted();
   }
