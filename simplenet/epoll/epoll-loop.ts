@@ -48,13 +48,13 @@ const EVENTS_FOR_ANOTHER_TURN = 4;
 
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly epoll: Epoll;
-  readonly batch = new SendBatch();
+  readonly batch = new SendBatch((sender, error) => this.turn.callbackThrew(sender, error));
   readonly receiveBuffer: Buffer;
   protected override readonly membersPerLook: number;
   #view: Buffer;
   /**
-   * The events of a batch for which a turn had no time. They are kept by member, because a descriptor may have another owner in the
-   * next turn. They are delivered before epoll_wait(2) is called again: it would report the first descriptors of the batch again, and
+   * The events for which a turn had no time. They are kept by member, because a descriptor may have another owner in the
+   * next turn. They are delivered before epoll_wait(2) is called again: it would report the first descriptors again, and
    * the last ones would wait without end.
    */
   #leftover: { readonly member: EpollMember; readonly events: number }[] = [];
@@ -77,7 +77,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   /** At the end of the process or the worker: sends what the streams still have, as far as the kernel has room. */
   flushLast(): void {
-    this.batch.send();
+    this.batch.close(); // for good: a listener of 'exit' may still write
     for (const member of this.members) if (member instanceof EpollStream) member.flushLast();
   }
 
@@ -178,7 +178,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     const count = this.#leftover.length > 0 ? 0 : this.#wait(waitMs);
     this.turn.begin();
     const isWhole = this.#leftover.length === 0;
-    if (count > 1 || !isWhole) this.batch.open(); // a lone response leaves at once
+    if (count > 1 || !isWhole) this.batch.open(); // with one event there is nothing to gather
     const delivered = isWhole ? this.#deliver(count) : this.#deliverLeftover();
     this.batch.close();
     this.turn.continueStreams();

@@ -90,8 +90,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
 
   override lose(error: SystemError): void {
     super.lose(error);
-    this.dropOutput();
-    this.settleLater(); // it may be lingering
+    if (this.isLingering) this.abandonOutput();
+    else this.dropOutput();
   }
 
   onEvents(events: number): void {
@@ -331,8 +331,9 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.#isParked = false;
       this.#interest = wanted;
     } catch (error) {
-      this.#acceptedBytes = 0;
-      this.finish(error as SystemError); // epoll_ctl(2): ENOMEM, or ENOSPC if the user has too many watches
+      // epoll_ctl(2): ENOMEM, or ENOSPC if the user has too many watches
+      if (this.isLingering) this.abandonOutput();
+      else this.finish(error as SystemError);
     }
   }
 }

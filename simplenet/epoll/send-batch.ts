@@ -8,20 +8,22 @@
  * bytes does not change. The program counts the bytes as sent. If the kernel then has no room for them, the stream queues them, and keeps
  * its descriptor until they are sent, even if the program has closed it.
  *
- * The batch does not wait: it is open only while a turn delivers the news of several members. A slow callback of one member delays the
- * responses of those before it, as it delays those behind it; `turnMs` bounds how many.
+ * The batch is open only while a turn delivers several news. A slow callback delays the responses before it, as it delays those behind it;
+ * `turnMs` bounds how many. A program that blocks its thread until a peer has received something waits without end.
  *
  * Next: epoll-member.ts
  */
+
+import type { TurnMember } from '../loop/turn.ts';
 
 const BATCH_BYTES = 65_536;
 
 /** Copying more would cost as much as the batch saves. */
 const MAX_WRITE_BYTES = 2_048;
 
-/** A stream that has a write in the batch. */
-export interface BatchedSender {
-  /** Sends the write, unless the stream has done so already. It lies in `bytes` from `start` on. */
+/** A stream that has a write in the batch. It knows where its write lies, and how long it is. */
+export interface BatchedSender extends TurnMember {
+  /** Sends the write, which lies in `bytes`, unless the stream has done so already. */
   sendGathered(bytes: Uint8Array): void;
 }
 
@@ -29,8 +31,14 @@ export class SendBatch {
   /** The writes of the turn, one behind the other. */
   readonly bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   readonly #senders: BatchedSender[] = [];
+  readonly #onThrow: (sender: BatchedSender, error: unknown) => void;
   #length = 0;
   #isOpen = false;
+
+  /** `onThrow`: memory ran out, or the program's own table of system calls threw. The other streams go on. */
+  constructor(onThrow: (sender: BatchedSender, error: unknown) => void) {
+    this.#onThrow = onThrow;
+  }
 
   open(): void {
     this.#isOpen = true;
@@ -53,9 +61,15 @@ export class SendBatch {
     this.send();
   }
 
-  /** Sends all, in the order of the writes. */
+  /** Sends all. */
   send(): void {
-    for (const sender of this.#senders) sender.sendGathered(this.bytes);
+    for (const sender of this.#senders) {
+      try {
+        sender.sendGathered(this.bytes);
+      } catch (error) {
+        this.#onThrow(sender, error);
+      }
+    }
     this.#senders.length = 0;
     this.#length = 0;
   }

@@ -7,7 +7,7 @@
  * What a program writes within a turn is gathered, and goes to the kernel as one request when the turn ends (uring-output.ts).
  * `write` cannot know whether the kernel has room. It returns true for what it has gathered; if the kernel has not taken that by
  * the next turn (`checkSends`), it counts as queued from then on. A stream that the program closes keeps its descriptor until
- * gathered bytes are sent: on epoll they would be in the kernel already.
+ * gathered bytes are sent (`linger`).
  *
  * A request in the ring uses the socket and our memory. So the descriptor is not closed, and its number cannot come
  * back, before the last completion of every request has come: `#requests` counts them.

@@ -72,11 +72,11 @@ export interface Stream {
   /** Sends what is queued, then FIN. The peer may go on sending. When it has ended its side as well, the stream closes. */
   end(): void;
   /**
-   * Closes both directions now. Bytes for which `write` returned true are sent; all others are dropped. `queuedBytes` may count
-   * some of the bytes that are sent.
+   * Closes both directions now. Bytes for which `write` returned true are sent, also if that takes a while; all others are dropped.
+   * `onClose` comes when they are sent. It gets null also if that fails. `queuedBytes` may count some of the bytes that are sent.
    */
   close(): void;
-  /** Closes now with RST, so that the peer gets an error and not a normal end. */
+  /** Closes now with RST, so that the peer gets an error and not a normal end. After `close` it stops what is still being sent. */
   abort(): void;
   /**
    * Calls `onTimeout` once, in `delayMs` or up to one tick later. Infinity removes the deadline. The delay counts from the beginning

@@ -13,11 +13,15 @@
  *
  * While there is traffic, the two loops change roles. libuv stops watching our descriptor, and our loop watches libuv's: it has one, which is
  * readable while libuv has an event. So one system call waits for both, and a lone request costs three calls on epoll instead of
- * four. `#host` takes one turn after the other, and returns to libuv when its descriptor is readable or its next timer is due:
+ * four. `#host` takes one turn after the other, and returns to libuv when its descriptor is readable, its next timer is due, or MAX_HOSTED_MS
+ * have passed:
  *
  *     #round -> #host: +-> waits for news of either loop, takes a turn
  *                      |   runs what process.nextTick and promises have queued, as Node does after each callback
  *                      +-- nothing for libuv to do?  otherwise it returns, libuv goes round once, and `#round` calls it again
+ *
+ * The turns between two rounds of libuv share one immediate, so a store of AsyncLocalStorage.enterWith stays for all of them (http/ gives
+ * each request a context of its own).
  *
  * One loop in each thread can be in that role, as only one wait at a time is possible. Others are hosted meanwhile.
  *
@@ -47,8 +51,11 @@ const MAX_TURNS_MS = 5;
 /** A pause of this length ends the traffic. */
 const IDLE_MS = 20;
 
-/** The loops change roles in this turn of the traffic. To change there and back costs four system calls. */
-const TURNS_BEFORE_HOSTING = 8;
+/** The loops change roles in this round with news of the traffic. To change there and back costs four system calls. */
+const ROUNDS_BEFORE_HOSTING = 8;
+
+/** While our loop hosts, libuv goes round after this time at least: Node has immediates that do not keep it awake, as `#round` itself is one. */
+const MAX_HOSTED_MS = 5;
 
 /** Node's loop in this thread, and the watch that waits for it at the moment. */
 const nodeLoop = new NodeLoop();
@@ -62,7 +69,7 @@ let hosting: NodeWatch | null = null;
  *       |                                             |    +--- it returns true, fewer than MAX_TURNS in a row: a microtask
  *       +--- Node's loop goes round once, `#round` <--+ --- it returns true, and others have waited long enough: `turnSoon`
  *
- * After TURNS_BEFORE_HOSTING turns without a pause of IDLE_MS it hosts Node's loop, until there is such a pause.
+ * After ROUNDS_BEFORE_HOSTING rounds with news, without a pause of IDLE_MS it hosts Node's loop, until there is such a pause.
  */
 class NodeWatch implements Watch {
   readonly #onReadable: () => boolean;
@@ -77,10 +84,13 @@ class NodeWatch implements Watch {
   #isKeepingAlive = true;
   #turnsInRow = 0;
   #rowStartedAt = 0;
-  /** The turns of the present traffic before the loops changed roles, and when the last news came. */
-  #turnsOfTraffic = 0;
+  /** The rounds with news of the present traffic before the loops changed roles, and when the last news came. */
+  #roundsOfTraffic = 0;
   #lastNewsAt = 0;
-  /** While the roles are changed, the stopped watch does not keep the process alive. So libuv always has a timer then. */
+  /**
+   * While the roles are changed, the stopped watch does not keep the process alive. So libuv always has a timer then. With one,
+   * `NodeLoop.sleepMs` is never -1.
+   */
   #keepAlive: NodeJS.Timeout | undefined;
 
   constructor(fd: number, onReadable: () => boolean, loop: HostingLoop | undefined) {
@@ -129,8 +139,8 @@ class NodeWatch implements Watch {
   #startHosting(): boolean {
     const isTraffic = this.#rowStartedAt - this.#lastNewsAt < IDLE_MS;
     this.#lastNewsAt = this.#rowStartedAt;
-    this.#turnsOfTraffic = isTraffic ? this.#turnsOfTraffic + 1 : 1;
-    if (this.#turnsOfTraffic < TURNS_BEFORE_HOSTING || this.#loop === undefined) return false;
+    this.#roundsOfTraffic = isTraffic ? this.#roundsOfTraffic + 1 : 1;
+    if (this.#roundsOfTraffic < ROUNDS_BEFORE_HOSTING || this.#loop === undefined) return false;
     if (hosting !== null || !this.#isKeepingAlive) return false;
     this.#descriptor.stop(); // first: two epoll descriptors cannot watch each other
     if (!this.#loop.admitGuest(nodeLoop.fd)) {
@@ -154,8 +164,9 @@ class NodeWatch implements Watch {
 
   /** Takes turns, and waits between them, until libuv has something to do. */
   #host(loop: HostingLoop): void {
+    const startedAt = performance.now();
     try {
-      while (this.#hostTurn(loop)) {}
+      while (this.#hostTurn(loop) && performance.now() - startedAt < MAX_HOSTED_MS) {}
     } finally {
       if (hosting === this) this.#next.ref(); // libuv polls, and does not sleep
     }

@@ -120,16 +120,17 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     if (!this.isConnecting && !this.isSending) this.sendFin();
   }
 
-  /** A loop that closes calls this for lingering streams, too: `lingerMs` is finite then, so the deadline is set again. */
+  /** A lingering stream gets this from a loop that closes, too: `lingerMs` is finite then, so the deadline is set again. */
   close(): void {
     this.finish(null);
-    if (this.isLingering) this.linger();
+    if (this.isLingering && this.isSending) this.linger();
   }
 
+  /** After `close` it has an effect on bytes that the kernel does not have yet. */
   abort(): void {
-    if (!this.isClosing) this.isAborted = true;
+    if (!this.isClosing || this.isSending) this.isAborted = true;
     this.finish(null);
-    if (this.isLingering) this.#abandonOutput();
+    if (this.isLingering) this.abandonOutput();
   }
 
   setDeadline(delayMs: number): void {
@@ -155,7 +156,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   onPeerStuck(): void {
-    if (this.isLingering) this.#abandonOutput();
+    if (this.isLingering) this.abandonOutput();
     if (this.isClosing) return;
     this.isAborted = true;
     this.fail('send', -ETIMEDOUT);
@@ -191,7 +192,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   onDeadline(): void {
-    if (this.isLingering) this.#abandonOutput();
+    if (this.isLingering) this.abandonOutput();
     if (this.isClosing) return;
     if (this.isConnecting) this.fail('connect', -ETIMEDOUT);
     else if (this.handler.onTimeout === undefined) this.fail('deadline', -ETIMEDOUT);
@@ -259,7 +260,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   }
 
   /** Nothing more is sent, and the stream ends with RST: bytes are missing. */
-  #abandonOutput(): void {
+  protected abandonOutput(): void {
     this.isAborted = true;
     this.dropOutput();
     this.settleLater();

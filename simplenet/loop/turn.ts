@@ -1,15 +1,15 @@
 /**
  * Turn: the order of what a loop does each time the host calls it. It knows no socket and no system call.
  *
- *     begin ------> the loop delivers the news of its batch
+ *     begin ------> the loop delivers what the kernel has reported
  *     continueStreams -> each member that waits for a turn gets its next share
  *     endLook ----> deadlines are judged, if they are due and the news of every member were delivered
  *                   settle: descriptors are closed, and what the members wait for is changed
  *
  * This order makes a loop safe. No descriptor is closed while a turn delivers news, so its number cannot be reused before news of the old
- * descriptor are delivered. If a turn has no time for a whole batch, epoll-loop.ts keeps the rest by member, and a closed member
+ * descriptor are delivered. If a turn has no time for all its news, epoll-loop.ts keeps the rest by member, and a closed member
  * ignores it. (On io_uring a stream also waits for the last of its requests.) No callback runs inside a call that the program makes. An exception ends the member whose callback
- * threw it, the host raises it, and the rest of the batch goes on.
+ * threw it, the host raises it, and the rest of the news goes on.
  *
  * Between turns, `settle` runs as soon as the program's own code returns.
  *

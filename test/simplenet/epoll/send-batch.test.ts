@@ -4,6 +4,7 @@
  * Next: epoll-stream.test.ts
  */
 
+import assert from 'node:assert';
 import { test } from 'tap';
 import type { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { type BatchedSender, SendBatch } from '../../../simplenet/epoll/send-batch.ts';
@@ -20,6 +21,7 @@ const MAX_WRITE_BYTES = 2_048;
 const BATCH_BYTES = 65_536;
 
 class Sender implements BatchedSender {
+  needsSettle = false;
   readonly sent: string[] = [];
   at = 0;
   readonly #length: number;
@@ -28,13 +30,17 @@ class Sender implements BatchedSender {
     this.#length = length;
   }
 
+  settle(): void {}
+
+  onThrow(): void {}
+
   sendGathered(bytes: Buffer): void {
     this.sent.push(bytes.toString('latin1', this.at, this.at + this.#length));
   }
 }
 
 test('a closed batch takes nothing, and an open one takes short writes', (t) => {
-  const batch = new SendBatch();
+  const batch = new SendBatch(assert.fail);
   const sender = new Sender(3);
   const bytes = Buffer.from('abcdef');
   t.equal(batch.add(sender, bytes, 3), -1);
@@ -54,7 +60,7 @@ test('a closed batch takes nothing, and an open one takes short writes', (t) => 
 });
 
 test('the limits of a batch', (t) => {
-  const batch = new SendBatch();
+  const batch = new SendBatch(assert.fail);
   batch.open();
   const bytes = Buffer.alloc(MAX_WRITE_BYTES + 1, 'b');
   t.equal(batch.add(new Sender(0), bytes, MAX_WRITE_BYTES + 1), -1, 'a longer write is sent at once');
@@ -295,6 +301,46 @@ async function lingering(): Promise<{ world: SimulatedWorld; connections: Connec
   return { world, connections, restore };
 }
 
+test('an exception of one send ends its stream, and the others send theirs', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('!'));
+    },
+  });
+  const { libc } = world.kernel;
+  const { send } = libc;
+  libc.send = () => {
+    libc.send = send;
+    throw new Error('a table that throws');
+  };
+  await allSend(world, connections);
+  await world.quiet();
+  t.equal(connections.filter(({ recorder }) => recorder.isClosed).length, 1);
+  for (const { peer, recorder } of connections) if (!recorder.isClosed) t.equal(arrived(peer).text, '!');
+  t.match(world.raised.splice(0), [{ message: 'a table that throws' }]);
+  t.same(await end(world, connections), []);
+});
+
+test('abort() after close() in one callback stops what is still to be sent', async (t) => {
+  const { world, connections } = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('bye'));
+      stream.close();
+      stream.abort();
+    },
+  });
+  const restore = refusing(world, -EAGAIN);
+  await allSend(world, connections);
+  restore();
+  await world.quiet();
+  const buffer = Buffer.alloc(10);
+  for (const { peer, recorder } of connections) {
+    t.ok(recorder.isClosed, 'at once');
+    t.throws(() => peer.read(buffer), { code: 'ECONNRESET' });
+  }
+  t.same(await end(world, connections), []);
+});
+
 test('a closing stream that still sends can be aborted', async (t) => {
   const { world, connections, restore } = await lingering();
   for (const { stream } of connections) stream.abort();
@@ -334,6 +380,7 @@ test('a closing stream that still sends ends with its loop', async (t) => {
   const [first, second] = connections as [Connection, Connection, Connection];
   (first.stream as unknown as { lose(error: SystemError): void }).lose(new SystemError('epoll_wait', -ENOMEM));
   await world.until(() => first.recorder.isClosed, 'it ends');
+  t.throws(() => first.peer.read(Buffer.alloc(10)), { code: 'ECONNRESET' }, 'bytes are missing');
   restore();
   await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'the others send their bytes');
   t.equal(arrived(second.peer).text, 'bye');
@@ -355,6 +402,8 @@ test('a closing stream that epoll cannot watch any more is closed', async (t) =>
   await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'they end');
   restore();
   libc.epoll_ctl = epoll_ctl;
+  const buffer = Buffer.alloc(10);
+  for (const { peer } of connections) t.throws(() => peer.read(buffer), { code: 'ECONNRESET' }, 'bytes are missing');
   t.same(await end(world, connections), []);
 });
 
@@ -366,6 +415,8 @@ test('when the process ends within a turn, the batch is sent', async (t) => {
       if (++heard < 3) return;
       (world.loop as EpollLoop).flushLast();
       for (const { peer } of connections) t.equal(arrived(peer).text, 'last');
+      stream.write(Buffer.from('of an exit listener'));
+      t.same(connections.map(({ peer }) => arrived(peer).text).sort(), ['', '', 'of an exit listener']);
     },
   });
   await allSend(world, connections);

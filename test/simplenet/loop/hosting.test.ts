@@ -97,6 +97,17 @@ for (const backend of backends) {
     t.equal(game.isHosting, true, 'the game goes on');
   });
 
+  test(`${backend}: immediates run that do not keep Node's loop awake`, { skip }, async (t) => {
+    const game = play(t, backend);
+    await until(() => game.isHosting);
+    const { count } = game;
+    const immediates = 10;
+    for (let i = 0; i < immediates; i++) await new Promise<void>((resolve) => setImmediate(resolve).unref());
+    t.equal(game.isHosting, true);
+    // Five milliseconds of this game are some 200 turns. Without a bound there would be ten thousand.
+    t.ok(game.count - count < immediates * 1_000, `${game.count - count} turns`);
+  });
+
   test(`${backend}: what a callback queues runs before the next wait`, { skip }, async (t) => {
     const game = play(t, backend);
     await until(() => game.isHosting);
