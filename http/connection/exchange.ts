@@ -458,7 +458,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** Called with what a handler has returned, at once or by its promise. A handler sends its response itself, so a value is a mistake. */
   #takeReturned(value: unknown): void {
-    if (this.response.hasBegun || this.#connection.outgoing.isClosed) return;
+    if (this.response.hasBegun || this.response.isSending || this.#connection.outgoing.isClosed) return;
     const mistake = mistakenReturn(value);
     if (mistake !== null) this.handlerFailed(mistake);
   }

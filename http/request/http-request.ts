@@ -215,7 +215,10 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#origin.outcome();
   }
 
-  /** Puts limits in force for this request. For `limit()` and the router. Throws HttpError 413 if the declared length of the body is above them. */
+  /**
+   * Puts limits in force for this request. For `limit()` and the router. Throws HttpError 413 if the declared length of the body is above them.
+   * @internal
+   */
   applyLimits(limits: RouteLimits): void {
     this.#origin.applyLimits(limits);
   }
