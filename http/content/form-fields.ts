@@ -46,9 +46,10 @@ function faultOf(text: string): number {
       return index;
     }
   }
-  /* c8 ignore next -- never reached: the text has such a run. */
+  /* c8 ignore start -- never reached: the text has such a run. */
   return text.length;
 }
+/* c8 ignore stop */
 
 function placeOf(text: string, at: number): string {
   return `byte ${Buffer.byteLength(text.slice(0, at))}`;

@@ -22,7 +22,8 @@ type Expected = 'value' | 'value or ]' | 'name' | 'name or }' | ':' | 'end';
 export function jsonFaultOf(text: string): number {
   const open: string[] = [];
   let expected: Expected = 'value';
-  for (let at = 0; ; ) {
+  let at = 0;
+  for (;;) {
     while (at < text.length && BLANKS.includes(text[at] as string)) at++;
     if (at === text.length) return expected === 'end' && open.length === 0 ? -1 : at;
     const character = text[at] as string;
@@ -77,7 +78,8 @@ function endOf(pattern: RegExp, text: string, at: number): number {
 
 /** Returns the offset of the closing quote, or of the character that cannot stand in a string. */
 function endOfString(text: string, start: number): number {
-  for (let at = start; ; ) {
+  let at = start;
+  for (;;) {
     SPECIAL.lastIndex = at;
     if (!SPECIAL.test(text)) return text.length;
     const special = SPECIAL.lastIndex - 1;

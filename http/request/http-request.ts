@@ -38,8 +38,9 @@ export interface RequestOrigin {
 /** The limits of `request.multipart(options)`; without them those of the server count. */
 export type MultipartOptions = Partial<MultipartLimits>;
 
-/** What most requests never need. */
+/** What most requests never need. One field of the request holds it all, because each field is set for each request. */
 interface Extras {
+  query: URLSearchParams | null;
   cookies: ReadonlyMap<string, string> | null;
   state: RequestState | null;
 }
@@ -60,7 +61,6 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly #head: RequestHead;
   readonly #origin: RequestOrigin;
   #headers: HeaderList | null = null;
-  #query: URLSearchParams | null = null;
   #signal: AbortSignal | null = null;
   #closing: AbortSignal | null = null;
   #extras: Extras | null = null;
@@ -114,8 +114,9 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   get query(): URLSearchParams {
-    this.#query ??= new URLSearchParams(`?${this.#head.search}`);
-    return this.#query;
+    const extras = this.#demandExtras();
+    extras.query ??= new URLSearchParams(`?${this.#head.search}`);
+    return extras.query;
   }
 
   get headers(): HeaderList {
@@ -170,7 +171,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   #demandExtras(): Extras {
-    this.#extras ??= { cookies: null, state: null };
+    this.#extras ??= { query: null, cookies: null, state: null };
     return this.#extras;
   }
 

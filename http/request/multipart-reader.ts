@@ -98,9 +98,8 @@ export class MultipartReader implements PartSource {
 
   /** Returns the next bytes of the current part, or null at its end. */
   async #nextData(): Promise<PartContent | null> {
-    if (this.#isCurrentOver) return null;
-    const event = await this.#nextEvent();
-    if (event?.kind === 'data') return event;
+    const event = (await this.#nextEvent()) as MultipartEvent; // not null: a body that ends here is an error
+    if (event.kind === 'data') return event;
     this.#isCurrentOver = true;
     return null;
   }

@@ -28,6 +28,7 @@ export class StateKey<T> {
   }
 }
 
+/** The values of one request. `request.state` makes it when it is first read. */
 export class RequestState {
   readonly #values = new Map<unknown, unknown>();
 

@@ -59,7 +59,8 @@ const HOST = /^(?:\[([^\]%]*)\]|(?:[\w.~!$&'()*+,;=-]|%[0-9a-f]{2})+)(?::(\d*))?
 
 function isHost(text: string): boolean {
   const match = HOST.exec(text);
-  return match !== null && (match[1] === undefined || isIPv6(match[1])) && Number(match[2] ?? 0) < 65_536;
+  if (match === null || (match[1] !== undefined && !isIPv6(match[1])) || Number(match[2] ?? 0) >= 65_536) return false;
+  return URL.canParse(`http://${text}`); // `A%20b` is a host for RFC 3986, and for no URL of WHATWG
 }
 
 /** The host that a target in absolute form names; null in any other form. */
@@ -223,7 +224,7 @@ const stricter: readonly Row[] = [
   weRefuse(
     400,
     {
-      title: 'a Host that is no uri-host [":" port]',
+      title: 'a Host that is no uri-host [":" port], or that no URL can have',
       section: '3.2',
       reason: 'a server MUST answer 400; llhttp leaves it to its caller',
       example: 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n',

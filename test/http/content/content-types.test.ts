@@ -18,6 +18,7 @@ test('types and parameters', async (t) => {
   t.same(read(' Text/HTML ; Charset=UTF-8'), ['text/html', { charset: 'UTF-8' }]);
   t.same(read('a/b;c=d;e="f;g=\\"h\\\\"'), ['a/b', { c: 'd', e: 'f;g="h\\' }]);
   t.same(read('a/b; ; c=d ;'), ['a/b', { c: 'd' }], 'empty parameters');
+  t.same(read('a/b;c=d \t'), ['a/b', { c: 'd' }], 'blanks at the end');
   t.same(read('a/b;c=""'), ['a/b', { c: '' }]);
   t.equal(parseMediaType('a/b;__proto__=1')?.parameters.get('__proto__'), '1');
 });
