@@ -43,9 +43,10 @@ test('the curl lines that it prints work', async (t) => {
   );
   t.match((await curl([`${url}/`])).stdout, /^Hello from raw system calls\.\n$/);
   t.equal((await curl(['--json', '{"a":[1,2]}', `${url}/json`])).stdout, '{"received":{"a":[1,2]}}');
+  // curl --json accepts JSON, so the error is JSON as well.
   t.match(
     (await curl(['--json', '{"a":', '-i', `${url}/json`])).stdout,
-    /^HTTP\/1\.1 400 [\s\S]*not valid JSON: it ends too early at line 1, column 6\n$/,
+    /^HTTP\/1\.1 400 [\s\S]*not valid JSON: it ends too early at line 1, column 6"\}$/,
   );
   const seen = JSON.parse((await curl(['-X', 'PATCH', '-H', 'X-Odd: 1', `${url}/request?a=b`])).stdout);
   t.match(seen, {

@@ -401,7 +401,6 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
   #giveUp(): void {
-    if (this.response.hasEnded) return;
     if (this.response.hasBegun) this.#connection.cut();
     else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }

@@ -194,6 +194,9 @@ test('the default log names the method, the path and the place in the program', 
   const client = new RawClient(portOf(server.address)).write('GET /a%20b HTTP/1.1\r\nHost: x\r\n\r\n');
   await client.until(() => client.answers === 1, 'the answer');
   client.socket.destroy();
+  const ofServer = new Error('the listener is lost');
+  t.equal(server.report(ofServer, null, null), true);
+  t.same(printed[1], [ofServer]);
   t.equal(printed[0]?.[0], '%s:');
   t.match(printed[0]?.[1], /^GET \/a%20b failed at .*error-answer\.test\.[jt]s:\d+:\d+$/);
   t.match(printed[0]?.[2], { message: 'secret' });

@@ -749,5 +749,5 @@ test('without onError, what a handler did not mean for the client is written to 
   const socket = dial(server);
   socket.end(get('/'));
   t.match(await gather(socket), /^HTTP\/1\.1 500 /);
-  t.match(written.args(), [[{ message: 'boom' }]]);
+  t.match(written.args(), [['%s:', /^GET \/ failed at .*serve\.test/, { message: 'boom' }]]);
 });

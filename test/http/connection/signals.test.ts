@@ -287,6 +287,19 @@ test('after a response its closing signal is not aborted any more; without one n
   t.end();
 });
 
+test('a client that leaves within its body aborts no signal of the server', async (t) => {
+  const failed: unknown[] = [];
+  const { requests, stream, connection } = connected((request) => {
+    request.closing.throwIfAborted();
+    request.text().catch((error: unknown) => failed.push(error));
+  });
+  connection.onData(stream, Buffer.from('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf'));
+  connection.onClose(stream, null);
+  await until(() => failed.length === 1);
+  t.ok(failed[0] instanceof ClientGoneError);
+  t.equal(requests[0]?.closing.aborted, false);
+});
+
 test('server.closing is aborted when the server begins to stop', async (t) => {
   const server = serve(() => {});
   const { closing } = server;
