@@ -5,6 +5,8 @@
  * stops a server with grace: it accepts the connections that the kernel has completed and no more, gives idle connections `idleGraceMs`
  * for a last request, completes the responses under way, and after a deadline ends the connections that are left.
  *
+ * What a server offers its connections (ConnectionContext) is marked as internal: it is not in the types that programs get.
+ *
  * Next: index.ts
  */
 
@@ -19,7 +21,7 @@ import type {
 } from '../simplenet/index.ts';
 import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
-import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
+import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import { Eviction } from './connection/eviction.ts';
 import type { Handler } from './handler.ts';
@@ -66,16 +68,24 @@ function flushAll(): void {
   for (const server of servers) server.flush();
 }
 
-export class Server implements ConnectionContext {
+export class Server {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  /** @internal */
   readonly minimumProgress: MinimumProgress | null;
+  /** @internal */
   readonly output = new OutputBuffer(OUTPUT_BYTES);
+  /** @internal */
   readonly headCache = new HeadCache(() => this.dateLine());
-  /** Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with. */
+  /**
+   * Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with.
+   * @internal
+   */
   readonly createContext: ContextFactory = createContextFactory();
+  /** @internal */
   readonly keepAliveLine: string;
+  /** @internal */
   readonly bodyMemory: BodyMemory;
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
@@ -96,7 +106,10 @@ export class Server implements ConnectionContext {
   #whenEmpty: (() => void) | null = null;
   #forgetSignal = () => {};
 
-  /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
+  /**
+   * `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop.
+   * @internal
+   */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
     this.handler = handlerOf(source);
     checkServeOptions(options);
@@ -134,10 +147,12 @@ export class Server implements ConnectionContext {
     return this.#closed !== null;
   }
 
+  /** @internal */
   get idleGraceMs(): number {
     return this.#idleGraceMs;
   }
 
+  /** @internal */
   get isTurnSpent(): boolean {
     return this.#loop.isTurnSpent;
   }
@@ -165,32 +180,39 @@ export class Server implements ConnectionContext {
 
   // Called by the connections.
 
+  /** @internal */
   activeNow(): number {
     return this.#loop.activeNow();
   }
 
+  /** @internal */
   dateLine(): string {
     return this.#date.line(this.#loop.now());
   }
 
+  /** @internal */
   borrowParser(): HeadParser {
     const parser = this.#parsers.pop() ?? new HeadParser(this.limits);
     parser.reset();
     return parser;
   }
 
+  /** @internal */
   returnParser(parser: HeadParser): void {
     if (this.#parsers.length < MAX_SPARE_PARSERS) this.#parsers.push(parser);
   }
 
+  /** @internal */
   borrowOutput(): OutputBuffer {
     return this.#outputs.pop() ?? new OutputBuffer(OUTPUT_BYTES);
   }
 
+  /** @internal */
   returnOutput(output: OutputBuffer): void {
     if (this.#outputs.length < MAX_SPARE_OUTPUTS) this.#outputs.push(output);
   }
 
+  /** @internal */
   report(error: unknown, request: HttpRequest | null): void {
     try {
       this.#onError(error, request);
@@ -199,6 +221,7 @@ export class Server implements ConnectionContext {
     }
   }
 
+  /** @internal */
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#checkEmpty();

@@ -20,6 +20,7 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
   /**
    * `text` holds field lines from `from` on, each ending in CRLF, up to an empty line or its end. `host` replaces the value of Host:
    * the host of an absolute target takes precedence (RFC 9112 section 3.2.2).
+   * @internal
    */
   constructor(text: string, from: number, host: string | null = null) {
     this.#text = text;

@@ -36,6 +36,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   #query: URLSearchParams | null = null;
   #signal: AbortSignal | null = null;
 
+  /** @internal */
   constructor(head: RequestHead, body: RequestBody, origin: RequestOrigin) {
     this.method = head.method;
     this.path = head.path;

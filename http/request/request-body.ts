@@ -50,7 +50,10 @@ const UNUSED_SOURCE: BodySource = {
 /* c8 ignore stop */
 
 export class RequestBody implements AsyncIterable<Buffer> {
-  /** The one object for all requests without a body. */
+  /**
+   * The one object for all requests without a body.
+   * @internal
+   */
   static readonly none = new RequestBody(null, UNUSED_SOURCE);
 
   readonly #decoder: BodyDecoder | null;
@@ -72,7 +75,10 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #isDiscarded = false;
   #isReleased = false;
 
-  /** `decoder` is null for a request without a body. */
+  /**
+   * `decoder` is null for a request without a body.
+   * @internal
+   */
   constructor(decoder: BodyDecoder | null, source: BodySource) {
     this.#decoder = decoder;
     this.#source = source;
@@ -104,7 +110,10 @@ export class RequestBody implements AsyncIterable<Buffer> {
 
   // For the connection.
 
-  /** Takes the body bytes of bytes[start..end), and returns the offset after them. Throws HttpError for a malformed body. */
+  /**
+   * Takes the body bytes of bytes[start..end), and returns the offset after them. Throws HttpError for a malformed body.
+   * @internal
+   */
   push(bytes: Buffer, start: number, end: number): number {
     const decoder = this.#decoder;
     if (decoder === null) return start;
@@ -115,27 +124,39 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return at;
   }
 
-  /** No more bytes will come: the client has disconnected, or the body is malformed. */
+  /**
+   * No more bytes will come: the client has disconnected, or the body is malformed.
+   * @internal
+   */
   fail(error: Error): void {
     if (this.isComplete || this.#error !== null) return;
     this.#error = error;
     this.#settleRead();
   }
 
-  /** The response is complete: bytes that still come are dropped. */
+  /**
+   * The response is complete: bytes that still come are dropped.
+   * @internal
+   */
   discard(): void {
     this.#isDiscarded = true;
     this.#waiting = null;
     this.fail(new Error('the response was complete before the body had been read'));
   }
 
-  /** A response in pieces has begun. From now on the client can extend the exchange: see body-memory.ts. */
+  /**
+   * A response in pieces has begun. From now on the client can extend the exchange: see body-memory.ts.
+   * @internal
+   */
   responseBegun(): void {
     this.#hasResponseBegun = true;
     if (this.isComplete) this.#closeAccount();
   }
 
-  /** The exchange is over: the body does not count in BodyMemory any more. */
+  /**
+   * The exchange is over: the body does not count in BodyMemory any more.
+   * @internal
+   */
   release(): void {
     this.#isReleased = true;
     this.#closeAccount();
@@ -174,7 +195,10 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#form());
   }
 
-  /** Whether reads of the body reject with this error. */
+  /**
+   * Whether reads of the body reject with this error.
+   * @internal
+   */
   hasFailedWith(error: unknown): boolean {
     return error === this.#error;
   }

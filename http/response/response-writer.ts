@@ -82,6 +82,7 @@ export class ResponseWriter {
   #hasBegun = false;
   #hasEnded = false;
 
+  /** @internal */
   constructor(owner: ResponseOwner, output: ResponseOutput, isToHead: boolean, minorVersion: number) {
     this.#owner = owner;
     this.#output = output;
@@ -263,12 +264,18 @@ export class ResponseWriter {
     return true;
   }
 
-  /** Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback. */
+  /**
+   * Handles an error as if the handler had thrown it. For the router, which calls code of the program in a callback.
+   * @internal
+   */
   fail(error: unknown): void {
     this.#owner.handlerFailed(error);
   }
 
-  /** Resets status and headers, so that an error response can be sent instead. For the connection. */
+  /**
+   * Resets status and headers, so that an error response can be sent instead. For the connection.
+   * @internal
+   */
   restart(): void {
     this.#status = DEFAULT_STATUS;
     this.#isStatusChosen = false;

@@ -16,8 +16,6 @@ const page = 'docs/api.md';
 interface Table {
   readonly mark: string;
   readonly rows: readonly (readonly string[])[];
-  /** Members that the text behind the table says are not for programs. */
-  readonly internal: readonly string[];
 }
 
 /** The names in code, without arguments and without the class in front. */
@@ -28,21 +26,18 @@ function namesIn(text: string): string[] {
 
 function tablesOf(text: string): Table[] {
   const tables: Table[] = [];
-  for (const match of text.matchAll(
-    /^<!-- ((?:members|names): .*) -->\n((?:\|.*\n)+)([\s\S]*?)(?=^<!--|^#|(?![\s\S]))/gm,
-  )) {
-    const [, mark = '', lines = '', behind = ''] = match;
+  for (const match of text.matchAll(/^<!-- ((?:members|names): .*) -->\n((?:\|.*\n)+)/gm)) {
+    const [, mark = '', lines = ''] = match;
     const rows = lines.trimEnd().split('\n').slice(2);
-    const internal = namesIn(/^Not for programs: ([\s\S]*?)\. /m.exec(behind)?.[1] ?? '');
-    tables.push({ mark, rows: rows.map((row) => row.split('|').map((cell) => cell.trim())), internal });
+    tables.push({ mark, rows: rows.map((row) => row.split('|').map((cell) => cell.trim())) });
   }
   return tables;
 }
 
 const tables = tablesOf(textOf(page));
 
-function namesOf({ rows, internal }: Table): string[] {
-  return [...rows.flatMap((row) => namesIn(row[1] as string)), ...internal];
+function namesOf({ rows }: Table): string[] {
+  return rows.flatMap((row) => namesIn(row[1] as string));
 }
 
 const units: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, min: 60_000, KiB: 1_024, MiB: 1_024 ** 2 };

@@ -1,0 +1,103 @@
+/**
+ * The package as others get it: packed, installed in a folder of its own, compiled against by a program with each way to resolve modules,
+ * run, and judged by publint and are-the-types-wrong. Nothing is fetched: its dependencies come from our own node_modules.
+ */
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { type Test, test } from 'tap';
+import { buildFolder, Program } from './support/programs.ts';
+
+const root = join(buildFolder, '..');
+const modules = join(root, 'node_modules');
+
+async function run(t: Test, folder: string, command: string, ...args: string[]): Promise<string> {
+  const { PATH = '', HOME = '' } = process.env; // without what tap and npm slip into the environment of their children
+  const { code, stdout, stderr } = await new Program('env', ['-i', `PATH=${PATH}`, `HOME=${HOME}`, command, ...args], {
+    cwd: folder,
+  }).ends();
+  t.equal(code, 0, `${command} ${args.join(' ')}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'simplenet-package-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+let tarball = '';
+
+/** A program of somebody who uses the package. It is compiled with our declarations checked (`skipLibCheck: false`). */
+const program = `
+import { createEventLoop, type Stream, SystemError } from 'simplenet';
+import { type Handler, HttpError, Router, type ServeOptions, type Server, serve } from 'simplenet/http';
+
+const hello: Handler<{ name: string }> = ({ params }, response) => response.text(\`Hello, \${params.name}!\\n\`);
+const router = new Router();
+router.get('/hello/:name', hello);
+router.post('/json', async (request, response) => response.json({ received: await request.json() }));
+router.get('/never', () => {
+  throw new HttpError(403, 'no');
+});
+const options: ServeOptions = { hostname: process.env.HOST, port: process.env.PORT, limits: { bodyBytes: 1_000 } };
+const server: Server = serve(router, options);
+const port: number | null = server.port;
+export const echo = (stream: Stream, bytes: Uint8Array): boolean => stream.write(bytes);
+export const tools = [createEventLoop, SystemError, port];
+const response = await fetch(new URL('/hello/package', server.url));
+console.log(await response.text());
+await server.close();
+// @ts-expect-error -- what a server offers its connections is not for programs.
+export const internal = server.borrowParser;
+`;
+
+test('it is packed and installed, and what its maps name is in it', async (t) => {
+  await run(t, root, 'npm', 'pack', '--silent', '--ignore-scripts', '--pack-destination', folder); // `npm test` has built it
+  tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '');
+  const local = Object.fromEntries(
+    ['koffi', '@types/node', 'undici-types'].map((name) => [name, `file:${modules}/${name}`]),
+  );
+  const manifest = { private: true, type: 'module', dependencies: { ...local, simplenet: `file:${tarball}` } };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
+  await run(t, folder, 'npm', 'install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--omit=optional');
+  const installed = join(folder, 'node_modules/simplenet');
+  const files = readdirSync(installed, { recursive: true, encoding: 'utf8' });
+  const maps = files.filter((name) => name.endsWith('.d.ts.map'));
+  t.ok(maps.length > 50, `${maps.length} declaration maps`);
+  for (const map of maps) {
+    const { sources } = JSON.parse(readFileSync(join(installed, map), 'utf8')) as { sources: string[] };
+    for (const source of sources) t.ok(existsSync(join(installed, dirname(map), source)), `${map}: ${source}`);
+  }
+  t.notOk(
+    files.some((name) => /^(test|benchmarks|examples)\b/.test(name)),
+    'neither tests nor examples are in it',
+  );
+});
+
+test('a program compiles with each way to resolve modules, and runs', async (t) => {
+  writeFileSync(join(folder, 'program.ts'), program);
+  const tsc = join(modules, 'typescript/bin/tsc');
+  for (const [resolution, module] of [
+    ['nodenext', 'nodenext'],
+    ['node16', 'node16'],
+    ['bundler', 'esnext'],
+  ] as const) {
+    const flags = ['--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes', '--target', 'es2022'];
+    const how = ['--module', module, '--moduleResolution', resolution, '--types', 'node', '--outDir', resolution];
+    await run(t, folder, process.execPath, tsc, ...flags, ...how, 'program.ts');
+    t.equal(await run(t, folder, process.execPath, join(resolution, 'program.js')), 'Hello, package!\n\n');
+  }
+});
+
+test('publint and are-the-types-wrong have nothing to say', async (t) => {
+  const bytes = new Uint8Array(readFileSync(tarball));
+  const { messages } = await publint({ strict: true, pack: { tarball: bytes.buffer } });
+  t.same(messages, []);
+  const analysis = await checkPackage(createPackageFromTarballData(bytes));
+  const problems = analysis.types === false ? ['no types'] : analysis.problems;
+  // It is a package of ES modules: `require` of it works from Node 20.19 on, and TypeScript's `node16` does not believe that.
+  t.same(
+    problems.filter((problem) => typeof problem === 'string' || problem.kind !== 'CJSResolvesToESM'),
+    [],
+  );
+});
