@@ -65,6 +65,19 @@ const DEFAULT_STATUS = 200;
 /** RFC 9110 section 15.3.6: a response without content, whose Content-Length is 0. */
 const RESET_CONTENT = 205;
 
+/**
+ * What a handler responds: its second argument. `status` and `header` prepare; then one call sends all, or `write` and `end` send in pieces.
+ *
+ * ```ts
+ * import { Router } from 'simplenet/http';
+ *
+ * new Router().get('/numbers', async (_request, response) => {
+ *   response.header('Content-Type', 'text/plain');
+ *   for (let i = 0; i < 1_000_000; i++) await response.write(`${i}\n`); // waits while the client reads slowly
+ *   response.end();
+ * });
+ * ```
+ */
 export class ResponseWriter {
   readonly #owner: ResponseOwner;
   readonly #output: ResponseOutput;

@@ -65,7 +65,20 @@ type Registration =
   | { readonly pattern: RoutePattern; readonly method: string; readonly handler: Handler }
   | { readonly pattern: RoutePattern; readonly middleware: Middleware };
 
-/** `Inherited` are the params of the prefix that the router will be mounted at. */
+/**
+ * A handler made of many. The pattern of a route gives the type of `request.params`. `Inherited` are the params of the prefix that the router
+ * will be mounted at.
+ *
+ * ```ts
+ * import { Router, serve } from 'simplenet/http';
+ *
+ * const posts = new Router<{ user: string }>();
+ * posts.get('/posts/:post', ({ params }, response) => response.json([params.user, params.post]));
+ * const router = new Router();
+ * router.use('/users/:user', posts);
+ * serve(router, { port: 8080 });
+ * ```
+ */
 export class Router<Inherited = NoParams> {
   readonly #tree = new RouteTree();
   readonly #layers: Layer[] = [];
