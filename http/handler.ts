@@ -12,6 +12,18 @@ import type { ResponseWriter } from './response/response-writer.ts';
 
 export type { HttpRequest, ResponseWriter };
 
+/**
+ * What a program does with a request: it writes a response, now or later. A promise that it returns is awaited, and its error is handled.
+ *
+ * ```ts
+ * import { type Handler, Router } from 'simplenet/http';
+ *
+ * const greet: Handler<{ name: string }> = (request, response) => {
+ *   response.text(`Hello, ${request.params.name}!\n`);
+ * };
+ * new Router().get('/hello/:name', greet);
+ * ```
+ */
 export type Handler<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,
@@ -21,7 +33,12 @@ export type Handler<Params = Readonly<Record<string, string>>> = (
  * Answers an error that a handler or a middleware has thrown. The status is set: that of an HttpError, else 500. Headers that middleware has set are kept, but for
  * those that describe the content. If it does not begin a response, the error goes on.
  *
- *     router.onError((error, request, response) => response.html(pageFor(error, request.path)));
+ * ```ts
+ * import { type ErrorHandler, Router } from 'simplenet/http';
+ *
+ * const asPage: ErrorHandler = (_error, request, response) => response.html(`<p>Sorry: ${response.statusCode} for ${request.method}</p>`);
+ * new Router().onError(asPage);
+ * ```
  */
 export type ErrorHandler<Params = Readonly<Record<string, string>>> = (
   error: unknown,
@@ -29,9 +46,34 @@ export type ErrorHandler<Params = Readonly<Record<string, string>>> = (
   response: ResponseWriter,
 ) => void | Promise<void>;
 
-/** Calls the next middleware, or the handler. Call it at most once, and return or await its result. */
+/**
+ * Calls the next middleware, or the handler. Call it at most once, and return or await its result.
+ *
+ * ```ts
+ * import type { HttpRequest, Next, ResponseWriter } from 'simplenet/http';
+ *
+ * async function timed(request: HttpRequest, _response: ResponseWriter, next: Next): Promise<void> {
+ *   const startedAt = performance.now();
+ *   await next();
+ *   console.log(request.path, performance.now() - startedAt);
+ * }
+ * ```
+ */
 export type Next = () => void | Promise<void>;
 
+/**
+ * Code around handlers. It may respond itself, and then does not call `next`.
+ *
+ * ```ts
+ * import { HttpError, type Middleware, Router } from 'simplenet/http';
+ *
+ * const onlyKnown: Middleware = (request, _response, next) => {
+ *   if (!request.headers.has('authorization')) throw new HttpError(401, 'who are you?');
+ *   return next();
+ * };
+ * new Router().use('/admin', onlyKnown);
+ * ```
+ */
 export type Middleware<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,

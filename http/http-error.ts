@@ -8,6 +8,18 @@
  * Next: promises.ts
  */
 
+/**
+ * An error whose status and message the client gets.
+ *
+ * ```ts
+ * import { HttpError, Router } from 'simplenet/http';
+ *
+ * new Router().get('/users/:id', ({ params }, response) => {
+ *   if (params.id !== '1') throw new HttpError(404, `there is no user ${params.id}`);
+ *   response.json({ id: 1 });
+ * });
+ * ```
+ */
 export class HttpError extends Error {
   /** From 400 to 599. */
   readonly status: number;

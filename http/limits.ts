@@ -9,6 +9,16 @@
 
 import { adviceFor } from './nearest-name.ts';
 
+/**
+ * How much and how many. A server gets those that differ from the defaults.
+ *
+ * ```ts
+ * import { type Limits, Router, serve } from 'simplenet/http';
+ *
+ * const limits: Partial<Limits> = { bodyBytes: 5 * 1024 ** 3, connections: 10_000 };
+ * serve(new Router(), { limits });
+ * ```
+ */
 export interface Limits {
   /** Method, target and version together; 414 above. Many other programs do not accept longer URLs either. */
   readonly requestLineBytes: number;
@@ -72,6 +82,15 @@ export interface Limits {
 /** The limits of a multipart body. */
 export type MultipartLimits = Pick<Limits, 'partCount' | 'partBytes' | 'partNameBytes' | 'partHeaderBytes'>;
 
+/**
+ * The limits of a server that is not told others.
+ *
+ * ```ts
+ * import { defaultLimits, Router, serve } from 'simplenet/http';
+ *
+ * serve(new Router(), { limits: { headBytes: 2 * defaultLimits.headBytes } });
+ * ```
+ */
 export const defaultLimits: Limits = {
   requestLineBytes: 8_192,
   headBytes: 32_768,
@@ -97,7 +116,16 @@ export const defaultLimits: Limits = {
   connections: Number.MAX_SAFE_INTEGER,
 };
 
-/** RFC 9110 section 15.5.9 defines 408. Single bytes of a request do not extend the time of its head or its body. */
+/**
+ * How long. RFC 9110 section 15.5.9 defines 408. Single bytes of a request do not extend the time of its head or its body.
+ *
+ * ```ts
+ * import { Router, serve, type Timeouts } from 'simplenet/http';
+ *
+ * const timeouts: Partial<Timeouts> = { answerMs: 600_000, idleMs: 5_000 };
+ * serve(new Router(), { timeouts });
+ * ```
+ */
 export interface Timeouts {
   /** From the first byte of a head to its last; 408 after. The first byte of a new connection must come in the same time, or it closes. */
   readonly headerMs: number;
@@ -127,6 +155,15 @@ export interface Timeouts {
   readonly lingerMs: number;
 }
 
+/**
+ * The timeouts of a server that is not told others.
+ *
+ * ```ts
+ * import { defaultTimeouts, Router, serve } from 'simplenet/http';
+ *
+ * serve(new Router(), { timeouts: { bodyMs: 2 * defaultTimeouts.bodyMs } });
+ * ```
+ */
 export const defaultTimeouts: Timeouts = {
   headerMs: 10_000,
   idleMs: 75_000,

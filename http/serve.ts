@@ -48,14 +48,33 @@ import {
   type OnError,
   type ServeOptions,
 } from './serve-options.ts';
+
 /**
- * A handler, or an object that has one, such as a Router. `limitsFor` returns the limits of a route, which can be larger than those of the server. It is
- * only asked for a body whose declared length is above `bodyBytes`.
+ * What `serve` takes: a handler, or an object that has one, such as a Router. `limitsFor` returns the limits of a route, which can be larger than
+ * those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
+ *
+ * ```ts
+ * import { type HandlerSource, serve } from 'simplenet/http';
+ *
+ * const site: HandlerSource = { handle: (_request, response) => response.text('hello\n') };
+ * serve(site);
+ * ```
  */
 export type HandlerSource =
   | Handler
   | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null };
 
+/**
+ * How long `close` of a server waits.
+ *
+ * ```ts
+ * import { type CloseOptions, Router, serve } from 'simplenet/http';
+ *
+ * const patience: CloseOptions = { graceMs: 30_000 };
+ * const server = serve(new Router());
+ * process.once('SIGTERM', () => void server.close(patience));
+ * ```
+ */
 export interface CloseOptions {
   /** How long responses under way may take; the default is 10 s. */
   readonly graceMs?: number;
@@ -92,6 +111,17 @@ function flushAll(): void {
   for (const server of servers) server.flush();
 }
 
+/**
+ * A server that listens: what `serve` returns.
+ *
+ * ```ts
+ * import { Router, type Server, serve } from 'simplenet/http';
+ *
+ * const server: Server = serve(new Router());
+ * console.log(server.url, server.port, server.connectionCount);
+ * await server.close();
+ * ```
+ */
 export class Server {
   readonly handler: Handler;
   readonly limits: Limits;
@@ -440,7 +470,16 @@ function logError(error: unknown, request: HttpRequest | null): void {
   else console.error('%s:', errorLine(error, request), error);
 }
 
-/** Starts a server. Throws SystemError if it cannot listen, for example on a busy port. */
+/**
+ * Starts a server. Throws SystemError if it cannot listen, for example on a busy port, and TypeError or RangeError for a mistake in its options.
+ *
+ * ```ts
+ * import { serve } from 'simplenet/http';
+ *
+ * const server = serve((request, response) => response.text(`${request.method} ${request.path}\n`), { port: 8080 });
+ * console.log(server.url);
+ * ```
+ */
 export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
   return new Server(source, options, () => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };

@@ -9,6 +9,18 @@
 
 import { trimBlanks } from '../grammar.ts';
 
+/**
+ * The fields of a message, in their order. Names match in any case.
+ *
+ * ```ts
+ * import { Router } from 'simplenet/http';
+ *
+ * new Router().get('/', ({ headers }, response) => {
+ *   const agent = headers.get('user-agent') ?? 'unknown'; // several are joined by ', '
+ *   response.json({ agent, all: [...headers] });
+ * });
+ * ```
+ */
 export class HeaderList implements Iterable<readonly [name: string, value: string]> {
   static readonly empty = new HeaderList('', 0);
 

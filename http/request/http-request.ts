@@ -47,6 +47,19 @@ interface Extras {
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
 
+/**
+ * What a client asks: the first argument of a handler. It stays valid after the response.
+ *
+ * ```ts
+ * import { Router } from 'simplenet/http';
+ *
+ * new Router().post('/orders/:id', async (request, response) => {
+ *   const order = await request.json();
+ *   const isDraft = request.query.get('draft') === '1';
+ *   response.json({ id: request.params.id, order, isDraft, from: request.remoteAddress });
+ * });
+ * ```
+ */
 export class HttpRequest<Params = Readonly<Record<string, string>>> {
   readonly method: string;
   /** The path of the target as it was received, still percent-encoded: it begins with `/`, or is the `*` of `OPTIONS *`. */

@@ -32,13 +32,19 @@ const EMPTY = new Uint8Array(0);
 const NO_STAGES: readonly BodyStage[] = [];
 
 /**
- * The response to one request: the second argument of a handler.
+ * What a handler responds: its second argument. `status` and `header` prepare; then one call sends all, or `write` and `end` send in pieces.
  *
  * ```ts
- * const handler: Handler = async (_request, response) => {
- *   response.status(201).header('Location', '/orders/7').cookie('seen', '1');
- *   await response.body(createReadStream('order.json'));
- * };
+ * import { createReadStream } from 'node:fs';
+ * import { Router } from 'simplenet/http';
+ *
+ * new Router()
+ *   .get('/order', (_request, response) => response.cookie('seen', '1').body(createReadStream('order.json')))
+ *   .get('/numbers', async (_request, response) => {
+ *     response.header('Content-Type', 'text/plain');
+ *     for (let i = 0; i < 1_000_000; i++) await response.write(`${i}\n`); // waits while the client reads slowly
+ *     response.end();
+ *   });
  * ```
  */
 export class ResponseWriter extends PreparedHead {

@@ -83,7 +83,20 @@ export interface RouteOptions {
 /** What stands behind the path of a route. */
 type RouteArguments<Params> = [handler: Handler<Params>] | [options: RouteOptions, handler: Handler<Params>];
 
-/** `Inherited` are the params of the prefix that the router will be mounted at. */
+/**
+ * A handler made of many. The pattern of a route gives the type of `request.params`. `Inherited` are the params of the prefix that the router
+ * will be mounted at.
+ *
+ * ```ts
+ * import { Router, serve } from 'simplenet/http';
+ *
+ * const posts = new Router<{ user: string }>();
+ * posts.get('/posts/:post', ({ params }, response) => response.json([params.user, params.post]));
+ * const router = new Router();
+ * router.use('/users/:user', posts);
+ * serve(router, { port: 8080 });
+ * ```
+ */
 export class Router<Inherited = NoParams> {
   readonly #tree = new RouteTree();
   readonly #layers: Layer[] = [];

@@ -28,6 +28,7 @@ const settings = {
     noUnusedLocals: false,
     noUnusedParameters: false,
     declaration: false,
+    declarationMap: false,
   },
   include: ['*.ts'],
 };

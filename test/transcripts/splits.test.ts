@@ -12,7 +12,7 @@ import { bytesOf, type Case, readCorpus } from './transcript.ts';
 const MAX_BYTES = 3_000;
 
 /** A byte in each turn can take many seconds on a busy machine. The server must still be patient when the last one comes. */
-const patient = { headerMs: 60_000, idleMs: 60_000, bodyGraceMs: 60_000, lingerMs: 60_000 };
+const patient = { headerMs: 60_000, bodyGraceMs: 60_000, lingerMs: 60_000 };
 
 /** Files in which time or the server's own end is the point. */
 const ABOUT_TIME = ['time.txt', 'graceful-stop.txt'];
