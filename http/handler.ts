@@ -1,6 +1,8 @@
 /**
  * Handler: the seam between the protocol and the program. A handler gets a request and writes a response.
  *
+ * A handler may also return a `Response` of Fetch, so both styles can be mixed in one program.
+ *
  * A route, a router and a middleware around a router all have this shape. A handler may return a promise; if it does not, the server
  * creates no promise for it.
  *
@@ -12,10 +14,14 @@ import type { ResponseWriter } from './response/response-writer.ts';
 
 export type { HttpRequest, ResponseWriter };
 
+/** What a handler may return: nothing, if it writes its response, or a `Response` of Fetch, which is sent. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement returns void, and its promise too.
+export type Returned = void | Response | Promise<void | Response>;
+
 export type Handler<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,
-) => void | Promise<void>;
+) => Returned;
 
 /** Calls the next middleware, or the handler. Call it at most once, and return or await its result. */
 export type Next = () => void | Promise<void>;
@@ -24,4 +30,4 @@ export type Middleware<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,
   next: Next,
-) => void | Promise<void>;
+) => Returned;

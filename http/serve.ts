@@ -22,6 +22,7 @@ import { Connection } from './connection/connection.ts';
 import type { ConnectionContext, OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import type { Handler } from './handler.ts';
+import { type HandlerSource, handlerOf } from './handlers/handler-source.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
@@ -56,9 +57,6 @@ export interface ServeOptions {
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions;
 }
-
-/** A handler, or an object that has one, such as a Router. */
-export type HandlerSource = Handler | { handle: Handler };
 
 export interface CloseOptions {
   /** How long responses under way may take; the default is 10 s. */
@@ -112,6 +110,8 @@ export class Server implements ConnectionContext {
   readonly #connections = new Set<OpenConnection>();
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
+  /** Promises that `waitUntil` was called with. Null until then. */
+  #pending: Set<Promise<void>> | null = null;
   readonly #onError: (error: unknown, request: HttpRequest | null) => void;
   #lastConnectionAt = Number.NEGATIVE_INFINITY;
   #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
@@ -122,7 +122,7 @@ export class Server implements ConnectionContext {
 
   /** `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop. */
   constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
-    this.handler = typeof source === 'function' ? source : (request, response) => source.handle(request, response);
+    this.handler = handlerOf(source);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
@@ -215,6 +215,18 @@ export class Server implements ConnectionContext {
     }
   }
 
+  waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void {
+    const pending = this.#pending ?? new Set();
+    this.#pending = pending;
+    const settled: Promise<void> = Promise.resolve(promise)
+      .then(undefined, (error: unknown) => this.report(error, request))
+      .then(() => {
+        pending.delete(settled);
+        this.#checkEmpty();
+      });
+    pending.add(settled);
+  }
+
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#checkEmpty();
@@ -265,7 +277,8 @@ export class Server implements ConnectionContext {
   }
 
   #checkEmpty(): void {
-    if (this.#connections.size === 0 && !this.#isListening) this.#whenEmpty?.();
+    const isWaiting = this.#pending !== null && this.#pending.size > 0;
+    if (this.#connections.size === 0 && !this.#isListening && !isWaiting) this.#whenEmpty?.();
   }
 
   /** A signal can outlive many servers. Its listener is removed when the server closes, so that the signal does not keep it in memory. */
@@ -280,6 +293,8 @@ export class Server implements ConnectionContext {
     const abortAll = () => {
       this.#listener.close();
       for (const connection of this.#connections) connection.endNow();
+      this.#pending?.clear();
+      this.#checkEmpty();
     };
     const alarm = this.#loop.after(graceMs, abortAll);
     void closed.then(() => alarm.cancel());

@@ -55,6 +55,8 @@ export interface ConnectionContext {
   createContext(): AsyncResource;
   /** Calls `onError` of the program, in the async context of the caller. */
   report(error: unknown, request: HttpRequest | null): void;
+  /** Keeps the server from being closed until the promise is settled or the grace has ended, and reports its error. */
+  waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void;
   /** Removes a connection that is closed, or whose stream has been handed over. */
   forget(connection: OpenConnection): void;
 }

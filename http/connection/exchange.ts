@@ -21,6 +21,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { namesProtocol } from '../grammar.ts';
+import { isResponse, sendResponse } from '../handlers/send-response.ts';
 import { ClientGoneError, HttpError } from '../http-error.ts';
 import type { Limits } from '../limits.ts';
 import { promiseOf } from '../promises.ts';
@@ -205,6 +206,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return controller.signal;
   }
 
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#connection.context.waitUntil(promise, this.#request);
+  }
+
   // For the body.
 
   get limits(): Limits {
@@ -308,9 +313,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   #callHandler(): void {
     const { response } = this;
-    let result: Promise<void> | null;
+    let result: Promise<unknown> | null;
     try {
-      result = promiseOf(this.#connection.context.handler(this.#request, response));
+      const returned = this.#connection.context.handler(this.#request, response);
+      result = isResponse(returned) ? sendResponse(returned, this.#request, response) : promiseOf(returned);
     } catch (error) {
       this.handlerFailed(error);
       return;
@@ -321,9 +327,21 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     }
     if (result === null) return; // the response is complete, or a callback will complete it
     result.then(
-      () => this.#handlerReturned(),
+      (value) => {
+        if (isResponse(value)) this.#sendLate(value);
+        else this.#handlerReturned();
+      },
       (error: unknown) => this.handlerFailed(error),
     );
+  }
+
+  /** An async handler has returned a Response of Fetch. */
+  async #sendLate(answer: Response): Promise<void> {
+    try {
+      await sendResponse(answer, this.#request, this.response);
+    } catch (error) {
+      this.handlerFailed(error);
+    }
   }
 
   /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */

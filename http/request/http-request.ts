@@ -17,6 +17,7 @@ export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
+  waitUntil(promise: PromiseLike<unknown>): void;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -81,6 +82,12 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return 'path' in address ? address.path : address.address;
   }
 
+  /** The client's port; null for a Unix socket. */
+  get remotePort(): number | null {
+    const address = this.#origin.remoteAddress;
+    return 'path' in address ? null : address.port;
+  }
+
   /** The client's process, if it is connected over a Unix socket. Read it before any `await`: reading it after a disconnect throws. */
   get peerCredentials(): PeerCredentials | null {
     return this.#origin.peerCredentials;
@@ -93,6 +100,11 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   get signal(): AbortSignal {
     this.#signal ??= this.#origin.createSignal();
     return this.#signal;
+  }
+
+  /** Work that goes on after the response: `close` of the server waits for it until its grace ends, and `onError` gets its error. */
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#origin.waitUntil(promise);
   }
 
   text(): Promise<string> {

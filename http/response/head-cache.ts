@@ -16,11 +16,14 @@
 
 import { statusLine } from '../status.ts';
 
+/** Content types of one status that are kept. The response writer itself has four. */
+const MAX_CONTENT_TYPES = 16;
+
 export class HeadCache {
   readonly #currentDateLine: () => string;
   /** The `Date` line of all heads in the cache. */
   #dateLine = '';
-  /** By status, then by content type. It stays small: the response writer has four content types. */
+  /** By status, then by content type. */
   #heads: Map<string, Uint8Array>[] = [];
 
   /** `dateLine` returns the line `Date: ...` of this moment. */
@@ -41,8 +44,11 @@ export class HeadCache {
   #make(status: number, contentType: string): Uint8Array {
     const text = `${statusLine(status)}${this.#dateLine}Content-Type: ${contentType}\r\nContent-Length: `;
     const head = Buffer.from(text, 'latin1');
-    this.#heads[status] ??= new Map();
-    this.#heads[status].set(contentType, head);
+    const ofStatus = this.#heads[status];
+    // A Fetch app chooses its content types, and may make one for each response.
+    if (ofStatus === undefined || ofStatus.size >= MAX_CONTENT_TYPES)
+      this.#heads[status] = new Map([[contentType, head]]);
+    else ofStatus.set(contentType, head);
     return head;
   }
 }

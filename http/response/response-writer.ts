@@ -167,6 +167,20 @@ export class ResponseWriter {
     this.#complete();
   }
 
+  /** Sends a whole body, with this Content-Type in the place of an earlier one; null adds none. For http/handlers/. */
+  whole(body: string | Uint8Array, contentType: string | null): void {
+    if (contentType !== null && this.#headers !== null) this.header('Content-Type', contentType);
+    if (typeof body === 'string') {
+      this.#send('whole', body, contentType);
+      return;
+    }
+    this.#mustNotHaveBegun('whole');
+    const bytes = checkedBytes(body, 'whole()');
+    this.#beginWhole(bytes.byteLength, contentType);
+    if (this.#mayHaveBody()) this.#output.bytes(bytes);
+    this.#complete();
+  }
+
   redirect(location: string, status = 302): void {
     this.header('Location', asciiLocation(location)).status(status);
     this.#beginWhole(0, null);
@@ -285,7 +299,7 @@ export class ResponseWriter {
     else this.bytes(chunk ?? new Uint8Array(0));
   }
 
-  #send(caller: string, body: string, contentType: string): void {
+  #send(caller: string, body: string, contentType: string | null): void {
     this.#mustNotHaveBegun(caller);
     // Bytes have a `length` too. They would be counted for Content-Length and not written, and the client would get older memory.
     if (typeof body !== 'string') throw new TypeError(`${caller}() takes a string, not ${typeof body}`);

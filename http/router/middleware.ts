@@ -10,12 +10,15 @@
  *     use('/users/:id', guard); get('/users/:id/posts', h)     GET /users/7/posts   both get { id: '7' }: nothing to do
  *     use('/users/:id', guard); get('/users/me', h)            GET /users/me        guard gets { id: 'me' }, h gets {}
  *
+ * A middleware that returns a Response of Fetch has answered, as one that writes a response.
+ *
  * Without a promise from a middleware or the handler, no promise is created.
  *
  * Next: router.ts
  */
 
 import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { isResponse, sendResponse, sendReturned } from '../handlers/send-response.ts';
 import { markHandled, promiseOf } from '../promises.ts';
 import { decodedName, decodePath } from './path.ts';
 import { type RoutePattern, sharesParams } from './route-pattern.ts';
@@ -23,10 +26,19 @@ import type { Layer } from './route-tree.ts';
 
 /** Returns the handler inside its middleware. `route` is the pattern that matched, or null if none did: then there are no params. */
 export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
+  if (layers.length === 0) return handler; // the server sends a Response that it returns
   return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
     const hasItsParams = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
     return onion(hasItsParams ? middleware : withParamsOf(prefix, middleware), inner);
-  }, handler);
+  }, sending(handler));
+}
+
+/**
+ * A handler whose Response is sent when the handler returns it. So it is on its way when `next()` has returned or its promise is resolved, as
+ * that of a handler which writes it, and no middleware has to pass it on.
+ */
+function sending(handler: Handler): Handler {
+  return (request, response) => sendReturned(handler(request, response), request, response) ?? undefined;
 }
 
 function onion(middleware: Middleware, inner: Handler): Handler {
@@ -43,7 +55,8 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       if (pending !== null) markHandled(pending); // `both` awaits it later
       return pending ?? undefined;
     };
-    const done = promiseOf(middleware(request, response, next));
+    const returned = middleware(request, response, next);
+    const done = isResponse(returned) ? sendResponse(returned, request, response) : promiseOf<unknown>(returned);
     if (done === null || done === pending) {
       isOver = true;
       return pending ?? undefined;
@@ -51,7 +64,8 @@ function onion(middleware: Middleware, inner: Handler): Handler {
     // Awaits the handler too: a middleware may not await next(), and the exchange must not end before its handler.
     const both = async () => {
       try {
-        await done;
+        const value = await done;
+        if (isResponse(value)) await sendResponse(value, request, response);
       } finally {
         isOver = true;
       }

@@ -26,10 +26,11 @@
  *
  * The router does not guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
  *
- * Next: ../connection/phase.ts
+ * Next: ../handlers/fetch-url.ts
  */
 
-import type { Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import type { Handler, HttpRequest, Middleware, ResponseWriter, Returned } from '../handler.ts';
+import { fetchFrom } from '../handlers/fetch-from.ts';
 import { wrap } from './middleware.ts';
 import { decodePath } from './path.ts';
 import {
@@ -187,6 +188,13 @@ export class Router<Inherited = NoParams> {
     return route.composed(request, response);
   };
 
+  /**
+   * Answers a `Request` of Fetch, without a socket: in a test, or in another runtime. Its body and that of the `Response` are streams.
+   *
+   *     const answer = await router.fetch(new Request('http://localhost/users/7'));
+   */
+  readonly fetch = (request: Request): Promise<Response> => fetchFrom(this.handle as Handler, request);
+
   #compose(route: Route): void {
     const covers = this.#layers.map((layer) => coverage(layer.prefix, route.pattern));
     if (covers.includes('some')) {
@@ -202,7 +210,7 @@ export class Router<Inherited = NoParams> {
     route.composedOf = this.#layers.length;
   }
 
-  #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): void | Promise<void> {
+  #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): Returned {
     const { resources, layers } = this.#tree.survey(path);
     const { method } = request;
     let handler: Handler = handleNotFound;

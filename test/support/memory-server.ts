@@ -156,6 +156,8 @@ export class MemoryHome implements ConnectionContext {
 
   returnOutput(): void {}
 
+  waitUntil(): void {}
+
   report(error: unknown): void {
     this.reported.push(error);
   }

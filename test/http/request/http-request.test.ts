@@ -14,6 +14,7 @@ const origin: RequestOrigin = {
   remoteAddress: { address: '192.0.2.7', port: 4711 },
   peerCredentials: null,
   createSignal: () => signal,
+  waitUntil: () => {},
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -92,6 +93,7 @@ test('the signal is made only when it is read', async (t) => {
       asked++;
       return signal;
     },
+    waitUntil: () => {},
   };
   const request = requestOf('GET / HTTP/1.0\r\n\r\n', RequestBody.none, watching);
   t.equal(asked, 0);
