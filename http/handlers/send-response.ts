@@ -40,9 +40,9 @@ export function sendReturned(returned: unknown, request: HttpRequest, response: 
   if (isResponse(returned)) return sendResponse(returned, request, response);
   const promise = promiseOf(returned) as Promise<unknown> | null;
   if (promise === null) return null;
-  return promise.then((value) =>
-    isResponse(value) ? (sendResponse(value, request, response) ?? undefined) : undefined,
-  );
+  return promise.then(async (value) => {
+    if (isResponse(value)) await sendResponse(value, request, response);
+  });
 }
 
 /** Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. */

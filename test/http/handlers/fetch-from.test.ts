@@ -144,3 +144,67 @@ test('a request that cannot be sent rejects, and one that the server would refus
   const custom = new Request(url('/'), { headers: { 'X-A': encoder.encode('x').toString() } });
   t.equal((await router.fetch(custom)).status, 404);
 });
+
+test('an answer without a body that is broken off rejects', async (t) => {
+  const router = new Router();
+  router.get('/', async (_request, response) => {
+    await response.status(205).write('');
+    throw new HttpError(400, 'midway');
+  });
+  const { error: log } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = log;
+  });
+  await t.rejects(router.fetch(new Request(url('/'))), { message: 'the response was broken off' });
+});
+
+test('an answer whose length is wrong is a 500', async (t) => {
+  const router = new Router();
+  router.get('/', (_request, response) => {
+    response.header('Content-Length', 1);
+    response.end();
+  });
+  const { error: log } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = log;
+  });
+  t.equal((await router.fetch(new Request(url('/')))).status, 500);
+});
+
+test('what comes after the end of an exchange changes nothing', async (t) => {
+  const router = new Router();
+  let write: (() => Promise<void>) | undefined;
+  router.get('/', (_request, response) => {
+    void response.write('x');
+    write = () => response.write('y');
+  });
+  router.get('/whole', (_request, response) => response.text('x'));
+  const controller = new AbortController();
+  const whole = await router.fetch(new Request(url('/whole'), { signal: controller.signal }));
+  controller.abort();
+  t.equal(await whole.text(), 'x');
+  const answer = await router.fetch(new Request(url('/')));
+  await answer.body?.cancel();
+  await t.rejects(write?.() as Promise<void>, { name: 'ClientGoneError' });
+});
+
+test('a handler that waits to write, or has not answered yet, when the caller leaves', async (t) => {
+  const router = new Router();
+  const ended = new Promise<unknown>((resolve) => {
+    router.get('/waits', (_request, response) => {
+      response.write(new Uint8Array(100_000)).then(resolve, resolve);
+    });
+  });
+  await (await router.fetch(new Request(url('/waits')))).body?.cancel();
+  t.match(await ended, { name: 'ClientGoneError' });
+  const controller = new AbortController();
+  let answer = () => {};
+  router.get('/late', (_request, response) => {
+    answer = () => response.text('too late');
+  });
+  void router.fetch(new Request(url('/late'), { signal: controller.signal }));
+  controller.abort();
+  t.doesNotThrow(answer);
+});

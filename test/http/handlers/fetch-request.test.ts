@@ -172,6 +172,25 @@ test('new Request sees headers that the app has changed', async (t) => {
   }, post);
 });
 
+test('after a clone the request goes on with the other half', async (t) => {
+  await see(async (request) => {
+    const copy = request.clone();
+    t.equal(request.bodyUsed, false);
+    const reader = (request.body as ReadableStream<Uint8Array>).getReader();
+    t.equal(Buffer.from((await reader.read()).value as Uint8Array).toString(), 'h\xe4llo');
+    t.equal(request.bodyUsed, true);
+    reader.releaseLock();
+    t.throws(() => request.clone(), TypeError);
+    t.equal(await copy.text(), 'h\xe4llo');
+  }, post);
+});
+
+test('an init without a body, or with null for one, leaves that of the request', async (t) => {
+  for (const init of [{ headers: {} }, { body: null }]) {
+    t.equal(await see(async (request) => new Request(request, init).text(), post), 'h\xe4llo');
+  }
+});
+
 test('clone gives two bodies', async (t) => {
   await see(async (request) => {
     const copy = request.clone();

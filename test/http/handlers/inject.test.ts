@@ -216,3 +216,24 @@ test('a signal that is first read after the end is aborted', async (t) => {
   await inject(router);
   t.equal(signal?.aborted, true);
 });
+
+test('a handler that returns anything else has not answered', async (t) => {
+  for (const returned of [{}, Promise.resolve({})]) {
+    const answer = inject(
+      (_request, response) => {
+        setImmediate(() => response.hasBegun || response.text('later'));
+        return returned as never;
+      },
+      { onError: () => {} },
+    );
+    t.match((await answer).status, returned instanceof Promise ? 500 : 200);
+  }
+});
+
+test('an upgrade that the request did ask for needs a connection', async (t) => {
+  const headers = { Connection: 'Upgrade', Upgrade: 'x' };
+  const answer = await inject((_request, response) => void response.upgrade('x', () => ({ onData: () => {} })), {
+    headers,
+  });
+  t.equal(answer.status, 426);
+});
