@@ -67,13 +67,22 @@ function installedPeer(name: string, title: string, packageName: string): Peer {
   };
 }
 
+/** It needs no package, but lies under peers/ beside the app that srvx serves too. */
+const ownFetchPeer: Peer = {
+  name: 'simplenet-fetch',
+  title: 'Fetch on simplenet',
+  collectsOnRequest: true,
+  without: [],
+  prepare: () => ({ command: [...nodeCommand, join(peersFolder, 'simplenet-fetch.mjs')], version: ownVersion() }),
+};
+
 /** Built from `c/SOURCE.c`. */
 function cServer(name: string, title: string, source: string): Peer {
   return {
     name,
     title,
     collectsOnRequest: false,
-    without: ['browser', 'stream'],
+    without: ['browser', 'fetch-json', 'stream'],
     prepare(temporaryFolder) {
       try {
         return { command: [compileC(source, temporaryFolder)], version: compilerVersion() };
@@ -148,7 +157,7 @@ const nginx: Peer = {
   name: 'nginx',
   title: 'nginx',
   collectsOnRequest: false,
-  without: ['browser', 'post', 'stream'],
+  without: ['browser', 'fetch-json', 'post', 'stream'],
   prepare(temporaryFolder) {
     const { error, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' });
     if (error !== undefined) throw new MissingPeer('is not installed; get it with: apt-get install nginx');
@@ -169,6 +178,9 @@ export const peers: readonly Peer[] = [
   nginx,
   installedPeer('fastify', 'Fastify', 'fastify'),
   installedPeer('hono', 'Hono', 'hono'),
+  installedPeer('simplenet-hono', 'Hono on simplenet', 'hono'),
+  ownFetchPeer,
+  installedPeer('srvx', 'srvx', 'srvx'),
   installedPeer('express', 'Express', 'express'),
 ];
 

@@ -94,6 +94,14 @@ export const workloads: readonly Workload[] = [
     request: browserRequest(),
     expected: answer('application/json', JSON.stringify(recordOf('orders', { id: '4711', item: '42' }))),
   },
+  { ...hello, name: 'fetch-hello', title: 'GET, 14 bytes: what a Fetch app costs beside a Handler' },
+  {
+    ...hello,
+    name: 'fetch-json',
+    title: 'GET, 100 routes, JSON: what a Fetch app costs beside a Handler',
+    request: request('GET /api/orders/4711', ['Accept: application/json']),
+    expected: answer('application/json', JSON.stringify(recordOf('orders', { id: '4711' }))),
+  },
   {
     ...hello,
     name: 'connection',

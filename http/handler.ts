@@ -1,6 +1,8 @@
 /**
  * Handler: the seam between the protocol and the program. A handler gets a request and writes a response.
  *
+ * A handler may also return a `Response` of Fetch, so both styles can be mixed in one program.
+ *
  * A route, a router and a middleware around a router all have this shape. A handler may return a promise; if it does not, the server
  * creates no promise for it.
  *
@@ -13,7 +15,22 @@ import type { ResponseWriter } from './response/response-writer.ts';
 export type { HttpRequest, ResponseWriter };
 
 /**
- * What a program does with a request: it writes a response, now or later. A promise that it returns is awaited, and its error is handled.
+ * What a handler may return: nothing, if it writes its response, or a `Response` of Fetch, which is sent.
+ *
+ * ```ts
+ * import { type HttpRequest, type Returned, Router } from 'simplenet/http';
+ *
+ * function greet(request: HttpRequest): Returned {
+ *   return Response.json({ hello: request.query.get('name') });
+ * }
+ * new Router().get('/', greet);
+ * ```
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement returns void, and its promise too.
+export type Returned = void | Response | Promise<void | Response>;
+
+/**
+ * What a program does with a request: it writes a response, now or later, or returns one. A promise that it returns is awaited, and its error is handled.
  *
  * ```ts
  * import { type Handler, Router } from 'simplenet/http';
@@ -27,7 +44,7 @@ export type { HttpRequest, ResponseWriter };
 export type Handler<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,
-) => void | Promise<void>;
+) => Returned;
 
 /**
  * Answers an error that a handler or a middleware has thrown. The status is set: that of an HttpError, else 500. Headers that middleware has set are kept, but for
@@ -44,7 +61,7 @@ export type ErrorHandler<Params = Readonly<Record<string, string>>> = (
   error: unknown,
   request: HttpRequest<Params>,
   response: ResponseWriter,
-) => void | Promise<void>;
+) => Returned;
 
 /**
  * Calls the next middleware, or the handler. Call it at most once, and return or await its result.
@@ -78,4 +95,4 @@ export type Middleware<Params = Readonly<Record<string, string>>> = (
   request: HttpRequest<Params>,
   response: ResponseWriter,
   next: Next,
-) => void | Promise<void>;
+) => Returned;

@@ -5,7 +5,17 @@
  */
 
 export type { CookieOptions } from './content/set-cookie.ts';
-export type { ErrorHandler, Handler, Middleware, Next } from './handler.ts';
+export type { ErrorHandler, Handler, Middleware, Next, Returned } from './handler.ts';
+export { fastResponse, useFastResponse } from './handlers/fast-response.ts';
+export {
+  type FetchAddress,
+  type FetchFunction,
+  type FetchHandlerOptions,
+  type FetchInfo,
+  fetchHandler,
+} from './handlers/fetch-handler.ts';
+export type { FetchApp, HandlerSource } from './handlers/handler-source.ts';
+export { type InjectedAnswer, type InjectOptions, inject } from './handlers/inject.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { FormPart } from './request/form-part.ts';
@@ -21,5 +31,5 @@ export type { ResponseWriter } from './response/response-writer.ts';
 export type { RouteLimits } from './route-limits.ts';
 export { limit } from './router/limit.ts';
 export { type RouteOptions, Router } from './router/router.ts';
-export { type CloseOptions, type HandlerSource, type Server, serve } from './serve.ts';
+export { type CloseOptions, type Server, serve } from './serve.ts';
 export type { HalfClose, OnError, ServeOptions } from './serve-options.ts';

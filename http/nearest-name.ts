@@ -50,3 +50,11 @@ function stepsBetween(a: string, b: string): number {
   }
   return row[b.length] as number;
 }
+
+/** A value as an error message shows it. */
+export function described(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}

@@ -26,11 +26,9 @@ export function markNextHandled<T>(generator: AsyncGenerator<T, void, undefined>
 }
 
 /** Returns a promise for a value that has a `then`, and null for all other values. Throws what a getter of `then` throws. */
-export function promiseOf(value: unknown): Promise<void> | null {
+export function promiseOf<T = void>(value: unknown): Promise<T> | null {
   if (value === undefined || value === null) return null; // what most handlers return
-  return typeof (value as PromiseLike<unknown>).then === 'function'
-    ? Promise.resolve(value as PromiseLike<void>)
-    : null;
+  return typeof (value as PromiseLike<unknown>).then === 'function' ? Promise.resolve(value as PromiseLike<T>) : null;
 }
 
 /**

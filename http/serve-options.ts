@@ -14,7 +14,7 @@
 import type { Backend, ListenOptions } from '../simplenet/index.ts';
 import type { HalfClose } from './connection/connection-context.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
-import { adviceFor } from './nearest-name.ts';
+import { adviceFor, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
@@ -233,14 +233,6 @@ function mustBeObject(value: unknown, name: string): void {
 
 function mustBeFunction(value: unknown, name: string): void {
   if (typeof value !== 'function') throw new TypeError(`${name} must be a function, not ${described(value)}`);
-}
-
-/** A value as an error message shows it. */
-export function described(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`;
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'function') return 'a function';
-  return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
 /** Returns what an end of the client means. Throws if it is not one of the two. */

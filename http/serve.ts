@@ -28,6 +28,7 @@ import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
+import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { HttpError } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { promiseOf } from './promises.ts';
@@ -41,28 +42,12 @@ import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
   checkServeOptions,
-  described,
   halfCloseFrom,
   type ListenPlace,
   listenPlaceOf,
   type OnError,
   type ServeOptions,
 } from './serve-options.ts';
-
-/**
- * What `serve` takes: a handler, or an object that has one, such as a Router. `limitsFor` returns the limits of a route, which can be larger than
- * those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
- *
- * ```ts
- * import { type HandlerSource, serve } from 'simplenet/http';
- *
- * const site: HandlerSource = { handle: (_request, response) => response.text('hello\n') };
- * serve(site);
- * ```
- */
-export type HandlerSource =
-  | Handler
-  | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null };
 
 /**
  * How long `close` of a server waits.
@@ -159,6 +144,8 @@ export class Server {
   /** The limits in force for each set of limits that a route has. */
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
+  /** Promises that `waitUntil` was called with. Null until then. */
+  #pending: Set<Promise<void>> | null = null;
   #lastConnectionAt = Number.NEGATIVE_INFINITY;
   #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
   #isListening = true;
@@ -175,8 +162,7 @@ export class Server {
     this.handler = handlerOf(source);
     checkServeOptions(options);
     const place = listenPlaceOf(options);
-    this.#limitsFor = (method, path) =>
-      typeof source === 'function' ? null : (source.limitsFor?.(method, path) ?? null);
+    this.#limitsFor = limitsLookupOf(source);
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.halfClose = halfCloseFrom(options.halfClose);
@@ -310,6 +296,19 @@ export class Server {
   }
 
   /** @internal */
+  waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void {
+    const pending = this.#pending ?? new Set();
+    this.#pending = pending;
+    const settled: Promise<void> = Promise.resolve(promise)
+      .then(undefined, (error: unknown) => this.report(error, request, null))
+      .then(() => {
+        pending.delete(settled);
+        this.#checkEmpty();
+      });
+    pending.add(settled);
+  }
+
+  /** @internal */
   get observes(): boolean {
     return this.#onDone !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
   }
@@ -420,7 +419,8 @@ export class Server {
   }
 
   #checkEmpty(): void {
-    if (this.#connections.size === 0 && !this.#isListening) this.#whenEmpty?.();
+    const isWaiting = this.#pending !== null && this.#pending.size > 0;
+    if (this.#connections.size === 0 && !this.#isListening && !isWaiting) this.#whenEmpty?.();
   }
 
   /** A signal can outlive many servers. Its listener is removed when the server closes, so that the signal does not keep it in memory. */
@@ -435,19 +435,12 @@ export class Server {
     const abortAll = () => {
       this.#listener.close();
       for (const connection of this.#connections) connection.endNow();
+      this.#pending?.clear();
+      this.#checkEmpty();
     };
     const alarm = this.#loop.after(graceMs, abortAll);
     void closed.then(() => alarm.cancel());
   }
-}
-
-/** Checked, because a program may pass what an import has not found, or an application of another library. */
-function handlerOf(source: HandlerSource): Handler {
-  if (typeof source === 'function') return source;
-  if (typeof source?.handle === 'function') return (request, response) => source.handle(request, response);
-  throw new TypeError(
-    `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router; not ${described(source)}`,
-  );
 }
 
 /** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */

@@ -74,6 +74,8 @@ export interface ConnectionContext {
    * later, if `onError` itself fails. The promise never rejects.
    */
   report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean>;
+  /** Keeps the server from being closed until the promise is settled or the grace has ended, and reports its error. */
+  waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void;
   /** Code of the program wants to know what becomes of answers. Asked once for each request. */
   readonly observes: boolean;
   /** A clock that never goes back, read at this moment. */

@@ -21,6 +21,7 @@
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
+import { isResponse, sendResponse } from '../handlers/send-response.ts';
 import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import { mistakenReturn, promiseOf } from '../promises.ts';
@@ -274,6 +275,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
   }
 
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#connection.context.waitUntil(promise, this.request);
+  }
+
   #isAllowedByRoute(): boolean {
     const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
     return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
@@ -424,16 +429,15 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   #callHandler(): void {
     const { response } = this;
     if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
-    let value: unknown;
     let result: Promise<unknown> | null;
     try {
-      value = this.#connection.context.handler(this.request, response);
+      const value: unknown = this.#connection.context.handler(this.request, response);
       result = promiseOf(value);
+      if (value !== undefined && result === null) result = this.#takeReturned(value);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
-    if (value !== undefined && result === null) this.#takeReturned(value);
     if (this.#state < DONE && !this.#connection.outgoing.isClosed) {
       if (this.#state === BODY) this.#checkBody();
       else this.#waitForResponse();
@@ -448,18 +452,33 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
   #handlerReturned(value: unknown): void {
     const { response } = this;
-    if (value !== undefined) this.#takeReturned(value);
+    try {
+      const sending = value === undefined ? null : this.#takeReturned(value);
+      if (sending !== null) {
+        sending.then(undefined, (error: unknown) => this.handlerFailed(error));
+        return;
+      }
+    } catch (error) {
+      this.handlerFailed(error);
+      return;
+    }
     if (response.hasEnded || response.isSending || this.#connection.outgoing.isClosed) return;
     if (!response.hasBegun || response.hasPromisedLength) {
       this.handlerFailed(new Error('the handler ended before its response was complete'));
     }
   }
 
-  /** Called with what a handler has returned, at once or by its promise. A handler sends its response itself, so a value is a mistake. */
-  #takeReturned(value: unknown): void {
-    if (this.response.hasBegun || this.response.isSending || this.#connection.outgoing.isClosed) return;
+  /**
+   * Called with what a handler has returned, at once or by its promise. A Response of Fetch is sent; most other values are a mistake, and this
+   * throws. Returns a promise if there is something to wait for.
+   */
+  #takeReturned(value: unknown): Promise<void> | null {
+    const { request, response } = this;
+    if (isResponse(value)) return sendResponse(value, request, response);
+    if (response.hasBegun || response.isSending || this.#connection.outgoing.isClosed) return null;
     const mistake = mistakenReturn(value);
-    if (mistake !== null) this.handlerFailed(mistake);
+    if (mistake !== null) throw mistake;
+    return null;
   }
 
   #report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {

@@ -33,6 +33,7 @@ export interface RequestOrigin {
   createClosingSignal(): AbortSignal;
   outcome(): Promise<Outcome>;
   applyLimits(limits: RouteLimits): void;
+  waitUntil(promise: PromiseLike<unknown>): void;
 }
 
 /** The limits of `request.multipart(options)`; without them those of the server count. */
@@ -227,6 +228,16 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    */
   get done(): Promise<Outcome> {
     return this.#origin.outcome();
+  }
+
+  /**
+   * Work that goes on after the response: `close` of the server waits for it until its grace ends, and `onError` gets its error.
+   *
+   *     response.empty(202);
+   *     request.waitUntil(sendMail(order));
+   */
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.#origin.waitUntil(promise);
   }
 
   /**

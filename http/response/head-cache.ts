@@ -19,11 +19,14 @@
 
 import { statusLine } from '../status.ts';
 
+/** Content types of one status that are kept. The response writer itself has four. */
+const MAX_CONTENT_TYPES = 16;
+
 export class HeadCache {
   readonly #currentDateLine: () => string;
   /** The `Date` line of all heads in the cache. */
   #dateLine = '';
-  /** By status, then by content type. It stays small: the response writer has four content types. */
+  /** By status, then by content type. */
   #heads: Map<string, Uint8Array>[] = [];
   /** The same with the lines about keep-alive. */
   #keepAliveHeads: Map<string, Uint8Array>[] = [];
@@ -49,8 +52,10 @@ export class HeadCache {
     const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
     const text = `${statusLine(status)}${this.#dateLine}Content-Type: ${contentType}\r\n${connection}Content-Length: `;
     const head = Buffer.from(text, 'latin1');
-    heads[status] ??= new Map();
-    heads[status].set(contentType, head);
+    const ofStatus = heads[status];
+    // A Fetch app chooses its content types, and may make one for each response.
+    if (ofStatus === undefined || ofStatus.size >= MAX_CONTENT_TYPES) heads[status] = new Map([[contentType, head]]);
+    else ofStatus.set(contentType, head);
     return head;
   }
 }

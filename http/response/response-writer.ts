@@ -117,6 +117,16 @@ export class ResponseWriter extends PreparedHead {
     return source === null ? this.#sendBytes('body', body as Uint8Array, null) : markHandled(this.#sendSource(source));
   }
 
+  /**
+   * Sends a whole body, with this Content-Type in the place of an earlier one; null adds none. For http/handlers/.
+   * @internal
+   */
+  whole(body: string | Uint8Array, contentType: string | null): void {
+    if (contentType !== null && this.fields !== null) this.header('Content-Type', contentType);
+    if (typeof body === 'string') this.#sendText('whole', body, contentType);
+    else this.#sendBytes('whole', body, contentType);
+  }
+
   redirect(location: string, status = 302): void {
     this.header('Location', asciiLocation(location)).status(status);
     this.#sendBytes('redirect', EMPTY, null);

@@ -10,12 +10,15 @@
  *     use('/users/:id', guard); get('/users/:id/posts', h)     GET /users/7/posts   both get { id: '7' }: nothing to do
  *     use('/users/:id', guard); get('/users/me', h)            GET /users/me        guard gets { id: 'me' }, h gets {}
  *
+ * A middleware that returns a Response of Fetch has answered, as one that writes a response. A handler's is sent as soon as it is returned.
+ *
  * Without a promise from a middleware or the handler, no promise is created.
  *
  * Next: router.ts
  */
 
-import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter, Returned } from '../handler.ts';
+import { sendReturned } from '../handlers/send-response.ts';
 import { HttpError, isClientGone } from '../http-error.ts';
 import { markHandled, mistakenReturn, promiseOf } from '../promises.ts';
 import { decodedName, decodePath } from './path.ts';
@@ -24,12 +27,21 @@ import type { Layer } from './route-tree.ts';
 
 /** Returns the handler inside its middleware. `route` is the pattern that matched, or null if none did: then there are no params. */
 export function wrap(layers: readonly Layer[], handler: Handler, route: RoutePattern | null): Handler {
+  if (layers.length === 0) return handler; // the server sends a Response that it returns
   return layers.reduceRight<Handler>((inner, { prefix, middleware }) => {
     if (typeof middleware !== 'function')
       return middleware.onError === null ? inner : caught(middleware.onError, inner);
     const hasItsParams = prefix.names.length === 0 || (route !== null && sharesParams(prefix, route));
     return onion(hasItsParams ? middleware : withParamsOf(prefix, middleware), inner);
-  }, handler);
+  }, sending(handler));
+}
+
+/**
+ * A handler whose Response is sent when the handler returns it. So it is on its way when `next()` has returned or its promise is resolved, as
+ * that of a handler which writes it, and no middleware has to pass it on.
+ */
+function sending(handler: Handler): Handler {
+  return (request, response) => sendReturned(handler(request, response), request, response) as Returned;
 }
 
 function onion(middleware: Middleware, inner: Handler): Handler {
@@ -49,11 +61,12 @@ function onion(middleware: Middleware, inner: Handler): Handler {
       if (pending !== null) markHandled(pending); // `both` awaits it later
       return (pending ?? result) as void | Promise<void>;
     };
-    const own: unknown = middleware(request, response, next);
-    const done = promiseOf(own);
+    const returned: unknown = middleware(request, response, next);
+    const own = returned === pending ? returned : sendReturned(returned, request, response);
+    const done = promiseOf<unknown>(own);
     if (done === null || done === pending) {
       isOver = true;
-      return (pending ?? own ?? result) as void | Promise<void>;
+      return (pending ?? own ?? result) as Returned;
     }
     // Awaits the handler too: a middleware may not await next(), and the exchange must not end before its handler.
     const both = async (): Promise<unknown> => {
@@ -120,17 +133,17 @@ function withParamsOf(prefix: RoutePattern, middleware: Middleware): Middleware 
  */
 function caught(onError: ErrorHandler, inner: Handler): Handler {
   return (request, response) => {
-    const answer = (error: unknown): void | Promise<void> => {
+    const answer = (error: unknown): Returned => {
       if (response.hasBegun || isClientGone(error)) throw error;
       response.restart();
       response.status(error instanceof HttpError ? error.status : 500);
-      const result: unknown = onError(error, request, response);
+      const result = sendReturned(onError(error, request, response), request, response);
       const done = promiseOf(result);
       const check = (value: unknown): unknown => {
         if (value === undefined && !response.hasBegun) throw error;
         return value;
       };
-      return (done === null ? check(result) : done.then(check)) as void | Promise<void>;
+      return (done === null ? check(result) : done.then(check)) as Returned;
     };
     let result: unknown;
     try {
@@ -139,6 +152,6 @@ function caught(onError: ErrorHandler, inner: Handler): Handler {
       return answer(error);
     }
     const done = promiseOf(result);
-    return (done === null ? result : done.then(undefined, answer)) as void | Promise<void>;
+    return (done === null ? result : done.then(undefined, answer)) as Returned;
   };
 }

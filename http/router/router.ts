@@ -26,11 +26,13 @@
  *
  * The router does not guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
  *
- * Next: ../connection/phase.ts
+ * Next: ../handlers/fetch-url.ts
  */
 
 import { answerError } from '../error-answer.ts';
-import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import type { ErrorHandler, Handler, HttpRequest, Middleware, ResponseWriter, Returned } from '../handler.ts';
+import { fetchFrom } from '../handlers/fetch-from.ts';
+import type { HandlerSource } from '../handlers/handler-source.ts';
 import { type RouteLimits, routeLimitsFrom } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
 import { limitsIn, withLimits } from './limit.ts';
@@ -265,6 +267,13 @@ export class Router<Inherited = NoParams> {
     return route.composed(request, response);
   };
 
+  /**
+   * Answers a `Request` of Fetch, without a socket: in a test, or in another runtime. Its body and that of the `Response` are streams.
+   *
+   *     const answer = await router.fetch(new Request('http://localhost/users/7'));
+   */
+  readonly fetch = (request: Request): Promise<Response> => fetchFrom(this as unknown as HandlerSource, request);
+
   /** Returns the limits for a method and a path as received: those of its route, and of each `limit` that covers it. */
   limitsFor(method: string, path: string): RouteLimits | null {
     const decoded = decodePath(path);
@@ -290,7 +299,7 @@ export class Router<Inherited = NoParams> {
     route.composedOf = this.#version;
   }
 
-  #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): void | Promise<void> {
+  #handleWithoutRoute(request: HttpRequest, path: string, response: ResponseWriter): Returned {
     const { resources, layers, notFound } = this.#tree.survey(path);
     const { method } = request;
     let handler: Handler = handleNotFound;

@@ -383,7 +383,7 @@ test('without a handler it fails at once, and says what it needs', async (t) => 
   for (const [source, text] of cases) {
     t.throws(() => serve(source as Router), {
       name: 'TypeError',
-      message: `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router; not ${text}`,
+      message: `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router, or \`fetch\`; not ${text}`,
     });
   }
   await sleep(1);

@@ -175,6 +175,8 @@ export class MemoryHome implements ConnectionContext {
 
   returnOutput(): void {}
 
+  waitUntil(): void {}
+
   report(error: unknown): boolean {
     this.reported.push(error);
     return true;

@@ -24,6 +24,7 @@ const origin: RequestOrigin = {
   createClosingSignal: () => signal,
   outcome: () => outcome,
   applyLimits: () => {},
+  waitUntil: () => {},
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {
@@ -163,6 +164,7 @@ test('the signal is made only when it is read', async (t) => {
       asked++;
       return signal;
     },
+    waitUntil: () => {},
   };
   const request = requestOf('GET / HTTP/1.0\r\n\r\n', RequestBody.none, watching);
   t.equal(asked, 0);

@@ -1,10 +1,10 @@
 /** One request through a router, and what came of it: for the tests of the router, which know no connection. */
 
-import type { HttpRequest, ResponseWriter } from '../../../http/handler.ts';
+import type { HttpRequest, ResponseWriter, Returned } from '../../../http/handler.ts';
 
 /** Anything with a handler: a Router whatever its params. */
 interface Routed {
-  readonly handle: (request: HttpRequest, response: ResponseWriter) => void | Promise<void>;
+  readonly handle: (request: HttpRequest, response: ResponseWriter) => Returned;
 }
 
 export interface Answer {
@@ -16,7 +16,7 @@ export interface Answer {
 }
 
 /** The answer is filled in as it is written; `returned` is what the handler returned. */
-export function ask(router: Routed, method: string, path: string): Answer & { returned: void | Promise<void> } {
+export function ask(router: Routed, method: string, path: string): Answer & { returned: Returned } {
   const { request, response, answer } = exchange(method, path);
   const returned = router.handle(request, response);
   return Object.assign(answer, { returned });

@@ -1,0 +1,89 @@
+/**
+ * fetchHandler: mounts a Fetch app, `(request: Request) => Response`, as a Handler. Hono, h3 and others are such apps.
+ *
+ * The app runs unchanged: its request is a `Request` (made lazily, see fetch-request.ts), and what it returns is sent as it is. Its errors are
+ * those of every handler: 500 without details for the client, and a report for the log.
+ *
+ * Next: handler-source.ts
+ */
+
+import type { Handler, HttpRequest } from '../handler.ts';
+import { promiseOf } from '../promises.ts';
+import { FetchRequest, prepareFetch } from './fetch-request.ts';
+import { isResponse, sendResponse } from './send-response.ts';
+
+/** The address of a client, as Deno gives it. */
+export type FetchAddress =
+  | { readonly transport: 'tcp'; readonly hostname: string; readonly port: number }
+  | { readonly transport: 'unix'; readonly path: string };
+
+/**
+ * What a Fetch app gets beside the request, as its second argument (as in Deno and Bun) and as its third (as on Workers: Hono calls
+ * it `c.executionCtx`).
+ */
+export class FetchInfo {
+  /** The request of this server, for all that a `Request` lacks. */
+  readonly request: HttpRequest;
+
+  constructor(request: HttpRequest) {
+    this.request = request;
+  }
+
+  /** As Deno.serve gives it. */
+  get remoteAddr(): FetchAddress {
+    const { request } = this;
+    const port = request.remotePort;
+    if (port === null) return { transport: 'unix', path: request.remoteAddress };
+    return { transport: 'tcp', hostname: request.remoteAddress, port };
+  }
+
+  /** As `server.requestIP(request)` of Bun.serve. Null on a Unix socket. */
+  requestIP(): { address: string; family: 'IPv4' | 'IPv6'; port: number } | null {
+    const address = this.request.remoteAddress;
+    const port = this.request.remotePort;
+    return port === null ? null : { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port };
+  }
+
+  /** Work that goes on after the response: see HttpRequest.waitUntil. */
+  waitUntil(promise: PromiseLike<unknown>): void {
+    this.request.waitUntil(promise);
+  }
+}
+
+export type FetchFunction = (request: Request, info: FetchInfo, context: FetchInfo) => Response | PromiseLike<Response>;
+
+export interface FetchHandlerOptions {
+  /**
+   * False gives the app a `Request` of the platform, made for each request, and leaves `globalThis.Request` and `globalThis.fetch` alone.
+   * The default is true.
+   */
+  readonly lazy?: boolean;
+}
+
+/**
+ * Returns a Handler that calls the app.
+ *
+ *     router.all('/api/*', fetchHandler(app.fetch));
+ */
+export function fetchHandler(fetch: FetchFunction, options: FetchHandlerOptions = {}): Handler {
+  if (typeof fetch !== 'function') throw new TypeError(`fetchHandler() takes a function, not ${typeof fetch}`);
+  const isLazy = options.lazy ?? true;
+  if (isLazy) prepareFetch();
+  return (request, response) => {
+    const lazy = new FetchRequest(request);
+    const info = new FetchInfo(request);
+    const given = isLazy ? (lazy as unknown as Request) : lazy.toRequest();
+    const returned: unknown = fetch(given, info, info);
+    if (isResponse(returned)) return sendResponse(returned, request, response) ?? undefined;
+    const promise = promiseOf<unknown>(returned);
+    if (promise === null) throw notAResponse(returned);
+    return promise.then((answer) => {
+      if (!isResponse(answer)) throw notAResponse(answer);
+      return sendResponse(answer, request, response) ?? undefined;
+    });
+  };
+}
+
+function notAResponse(value: unknown): TypeError {
+  return new TypeError(`fetch() of the app must return a Response, not ${value === null ? 'null' : typeof value}`);
+}

@@ -1,0 +1,69 @@
+/**
+ * HandlerSource: what can be served. A function is a Handler; an object has one, as a Router does, or is a Fetch app.
+ *
+ * Next: memory-exchange.ts
+ */
+
+import type { Handler } from '../handler.ts';
+import { described } from '../nearest-name.ts';
+import type { RouteLimits } from '../route-limits.ts';
+import { type FetchFunction, fetchHandler } from './fetch-handler.ts';
+
+/**
+ * An object with `fetch`, as the default export of a program for Deno, Bun or Workers has it.
+ *
+ * ```ts
+ * import { type FetchApp, serve } from 'simplenet/http';
+ *
+ * const app: FetchApp = { fetch: (request) => new Response(`you asked for ${request.url}\n`) };
+ * serve(app);
+ * ```
+ */
+export interface FetchApp {
+  fetch: FetchFunction;
+}
+
+/**
+ * What `serve` takes: a handler, an object that has one, such as a Router, or a Fetch app. `limitsFor` returns the limits of a route, which can
+ * be larger than those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
+ *
+ * ```ts
+ * import { type HandlerSource, serve } from 'simplenet/http';
+ *
+ * const site: HandlerSource = { handle: (_request, response) => response.text('hello\n') };
+ * serve(site);
+ * ```
+ */
+export type HandlerSource =
+  | Handler
+  | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null }
+  | FetchApp;
+
+/** Checked, because a program may pass what an import has not found. A Router has both: its `handle` is called, which is the shorter way. */
+export function handlerOf(source: HandlerSource): Handler {
+  if (typeof source === 'function') return source;
+  if (hasMethod(source, 'handle')) {
+    const site = source as { readonly handle: Handler };
+    return (request, response) => site.handle(request, response);
+  }
+  if (hasMethod(source, 'fetch')) {
+    const app = source as FetchApp;
+    // `fetch` is looked up once for each request, so that a program can replace it, and called with its `this`.
+    return fetchHandler((request, info, context) => app.fetch(request, info, context));
+  }
+  throw new TypeError(
+    `serve needs a handler first: a function (request, response), or an object with a method \`handle\`, such as a Router, or \`fetch\`; not ${described(source)}`,
+  );
+}
+
+/** Returns a function that finds the limits of a route. What has no routes has no limits. */
+export function limitsLookupOf(source: HandlerSource): (method: string, path: string) => RouteLimits | null {
+  if (typeof source === 'function' || !('limitsFor' in source)) return () => null;
+  return (method, path) => source.limitsFor?.(method, path) ?? null;
+}
+
+/** `in` first: the objects of some frameworks return a function for any name that is read. */
+function hasMethod(source: HandlerSource, name: 'handle' | 'fetch'): boolean {
+  if (typeof source !== 'object' || source === null || !(name in source)) return false;
+  return typeof (source as unknown as Readonly<Record<string, unknown>>)[name] === 'function';
+}
