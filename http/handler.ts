@@ -26,8 +26,9 @@ export type { HttpRequest, ResponseWriter };
  * new Router().get('/', greet);
  * ```
  */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement returns void, and its promise too.
-export type Returned = void | Response | Promise<void | Response>;
+export type Returned =
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement returns void, and its promise too.
+  void | Response | Promise<void | Response>;
 
 /**
  * What a program does with a request: it writes a response, now or later, or returns one. A promise that it returns is awaited, and its error is handled.

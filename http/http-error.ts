@@ -38,12 +38,18 @@ export class HttpError extends Error {
  * Rejects pending waits when the client disconnects. It is not an error of the program, so it is not logged. Its `cause` is the error of
  * the connection, for example a SystemError with the code ECONNRESET; without one the client has closed the connection.
  *
- *     try {
- *       await response.write(piece);
- *     } catch (error) {
- *       if (error instanceof ClientGoneError) releaseWhatTheClientWaitedFor();
- *       throw error; // the server expects it and reports nothing
- *     }
+ * ```ts
+ * import { ClientGoneError, Router } from 'simplenet/http';
+ *
+ * new Router().get('/ticks', async (_request, response) => {
+ *   try {
+ *     for (let i = 0; ; i++) await response.write(`${i}\n`);
+ *   } catch (error) {
+ *     if (error instanceof ClientGoneError) console.log('the reader has left');
+ *     throw error; // the server expects it and reports nothing
+ *   }
+ * });
+ * ```
  */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError';

@@ -16,7 +16,12 @@ const TIMEOUTS = ['answerMs', 'bodyMs', 'bodyGraceMs', 'bodyMinBytesPerSecond'] 
 /**
  * Limits and timeouts of one route. What is not named is as for the server.
  *
- *     router.post('/upload', { limits: { bodyBytes: 5 * 1024 ** 3, bodyMs: 3_600_000 } }, upload);
+ * ```ts
+ * import { type RouteLimits, Router } from 'simplenet/http';
+ *
+ * const limits: RouteLimits = { bodyBytes: 5 * 1024 ** 3, bodyMs: 3_600_000 };
+ * new Router().post('/upload', { limits }, (_request, response) => response.empty());
+ * ```
  */
 export interface RouteLimits
   extends Partial<Pick<Limits, (typeof LIMITS)[number]>>,

@@ -12,13 +12,23 @@
  */
 
 import type { Backend, ListenOptions } from '../simplenet/index.ts';
-import type { HalfClose } from './connection/connection-context.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
-export type { HalfClose };
+/**
+ * What a client means that ends its side while it waits for a response. `abort`: it has left, as most have, so the signal of the request
+ * is aborted. `serve`: it waits for its response, so nothing happens.
+ *
+ * ```ts
+ * import { type HalfClose, Router, serve } from 'simplenet/http';
+ *
+ * const halfClose: HalfClose = 'serve';
+ * serve(new Router(), { halfClose });
+ * ```
+ */
+export type HalfClose = 'abort' | 'serve';
 
 /**
  * Is told of errors, and may answer. What it returns is not looked at, but for a promise.

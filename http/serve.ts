@@ -22,14 +22,14 @@ import type {
 } from '../simplenet/index.ts';
 import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
-import type { HalfClose, OpenConnection } from './connection/connection-context.ts';
+import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
-import { HttpError } from './http-error.ts';
+import { HttpError, isClientGone } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -42,6 +42,7 @@ import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
   checkServeOptions,
+  type HalfClose,
   halfCloseFrom,
   type ListenPlace,
   listenPlaceOf,
@@ -300,7 +301,7 @@ export class Server {
     const pending = this.#pending ?? new Set();
     this.#pending = pending;
     const settled: Promise<void> = Promise.resolve(promise)
-      .then(undefined, (error: unknown) => this.report(error, request, null))
+      .then(undefined, (error: unknown) => isClientGone(error) || this.report(error, request, null))
       .then(() => {
         pending.delete(settled);
         this.#checkEmpty();

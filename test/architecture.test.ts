@@ -59,7 +59,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/response',
     SOCKETS_DOOR,
   ],
-  'http/serve-options.ts': [GROUND, 'http/connection', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/serve-options.ts': [GROUND, 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [
     GROUND,
     'http/handler.ts',

@@ -31,18 +31,12 @@ export interface OpenConnection {
   flush(): void;
 }
 
-/**
- * What a client means that ends its side while it waits for a response. `abort`: it has left, as most have, so the signal of the request
- * is aborted. `serve`: it waits for its response, so nothing happens.
- */
-export type HalfClose = 'abort' | 'serve';
-
 export interface ConnectionContext {
   readonly handler: Handler;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** Whether the FIN of a client aborts the signal of the request at work. */
-  readonly halfClose: HalfClose;
+  readonly halfClose: 'abort' | 'serve';
   /** How fast a client must take what is queued for it. */
   readonly minimumProgress: MinimumProgress | null;
   /** Gathers the responses of a turn, for one connection after the other. */

@@ -16,7 +16,10 @@ import { isToken } from '../grammar.ts';
  * The attributes of a cookie.
  *
  * ```ts
+ * import { type CookieOptions, Router } from 'simplenet/http';
+ *
  * const options: CookieOptions = { maxAge: 3_600, sameSite: 'strict', secure: true };
+ * new Router().post('/login', (_request, response) => response.cookie('session', 'x', options).empty());
  * ```
  */
 export interface CookieOptions {

@@ -61,8 +61,12 @@ export function takeKeptBody(response: Response): KeptBody | null {
 /**
  * Returns the class FastResponse, the same one each time. Use it as `Response` is used:
  *
- *     const Response = fastResponse();
- *     serve({ fetch: () => new Response('Hello') });
+ * ```ts
+ * import { fastResponse, serve } from 'simplenet/http';
+ *
+ * const Response = fastResponse();
+ * serve({ fetch: () => new Response('hello\n') });
+ * ```
  */
 export function fastResponse(): ResponseConstructor {
   made ??= makeFastClass(globalThis.Response as unknown as typeof NativeResponse);
@@ -72,8 +76,12 @@ export function fastResponse(): ResponseConstructor {
 /**
  * Makes FastResponse the global `Response`, for apps and frameworks that use that one. Returns a function that undoes it.
  *
- *     useFastResponse();
- *     serve(new Hono().get('/', (c) => c.text('Hello')));
+ * ```ts
+ * import { serve, useFastResponse } from 'simplenet/http';
+ *
+ * useFastResponse();
+ * serve({ fetch: () => Response.json({ hello: 'world' }) });
+ * ```
  */
 export function useFastResponse(): () => void {
   const before = globalThis.Response;

@@ -8,11 +8,22 @@
  */
 
 import type { Handler, HttpRequest } from '../handler.ts';
-import { promiseOf } from '../promises.ts';
+import { ClientGoneError } from '../http-error.ts';
+import { markHandled, promiseOf } from '../promises.ts';
+import type { Outcome } from '../request/http-request.ts';
 import { FetchRequest, prepareFetch } from './fetch-request.ts';
 import { isResponse, sendResponse } from './send-response.ts';
 
-/** The address of a client, as Deno gives it. */
+/**
+ * The address of a client, as Deno gives it.
+ *
+ * ```ts
+ * import { type FetchAddress, serve } from 'simplenet/http';
+ *
+ * const nameOf = (from: FetchAddress) => (from.transport === 'tcp' ? from.hostname : from.path);
+ * serve({ fetch: (_request, info) => new Response(nameOf(info.remoteAddr)) });
+ * ```
+ */
 export type FetchAddress =
   | { readonly transport: 'tcp'; readonly hostname: string; readonly port: number }
   | { readonly transport: 'unix'; readonly path: string };
@@ -20,11 +31,22 @@ export type FetchAddress =
 /**
  * What a Fetch app gets beside the request, as its second argument (as in Deno and Bun) and as its third (as on Workers: Hono calls
  * it `c.executionCtx`).
+ *
+ * ```ts
+ * import { type FetchInfo, serve } from 'simplenet/http';
+ *
+ * function fetch(_request: Request, info: FetchInfo): Response {
+ *   info.waitUntil(info.completed.then(() => console.log('sent')));
+ *   return new Response(`hello ${info.remoteAddr.transport}\n`);
+ * }
+ * serve({ fetch });
+ * ```
  */
 export class FetchInfo {
   /** The request of this server, for all that a `Request` lacks. */
   readonly request: HttpRequest;
 
+  /** @internal */
   constructor(request: HttpRequest) {
     this.request = request;
   }
@@ -44,14 +66,46 @@ export class FetchInfo {
     return port === null ? null : { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port };
   }
 
+  /**
+   * As Deno.serve gives it: resolves when the client has the whole response, and rejects if the client has left or the handler has failed.
+   * Read it before the response begins.
+   */
+  get completed(): Promise<void> {
+    const whenDone = ({ clientGone, error }: Outcome) => {
+      if (error !== null) throw error;
+      if (clientGone) throw new ClientGoneError();
+    };
+    return markHandled(this.request.done.then(whenDone));
+  }
+
   /** Work that goes on after the response: see HttpRequest.waitUntil. */
   waitUntil(promise: PromiseLike<unknown>): void {
     this.request.waitUntil(promise);
   }
 }
 
+/**
+ * A Fetch app: it takes a `Request` and returns a `Response`.
+ *
+ * ```ts
+ * import { type FetchFunction, serve } from 'simplenet/http';
+ *
+ * const echo: FetchFunction = (request) => new Response(request.body);
+ * serve({ fetch: echo });
+ * ```
+ */
 export type FetchFunction = (request: Request, info: FetchInfo, context: FetchInfo) => Response | PromiseLike<Response>;
 
+/**
+ * What `fetchHandler` may do otherwise.
+ *
+ * ```ts
+ * import { type FetchHandlerOptions, fetchHandler, serve } from 'simplenet/http';
+ *
+ * const plain: FetchHandlerOptions = { lazy: false };
+ * serve(fetchHandler((request) => new Response(request.url), plain));
+ * ```
+ */
 export interface FetchHandlerOptions {
   /**
    * False gives the app a `Request` of the platform, made for each request, and leaves `globalThis.Request` and `globalThis.fetch` alone.
@@ -63,7 +117,12 @@ export interface FetchHandlerOptions {
 /**
  * Returns a Handler that calls the app.
  *
- *     router.all('/api/*', fetchHandler(app.fetch));
+ * ```ts
+ * import { fetchHandler, Router } from 'simplenet/http';
+ *
+ * const app = { fetch: (request: Request) => Response.json({ url: request.url }) };
+ * new Router().all('/api/*', fetchHandler(app.fetch));
+ * ```
  */
 export function fetchHandler(fetch: FetchFunction, options: FetchHandlerOptions = {}): Handler {
   if (typeof fetch !== 'function') throw new TypeError(`fetchHandler() takes a function, not ${typeof fetch}`);

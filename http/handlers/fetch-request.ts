@@ -97,10 +97,7 @@ export class FetchRequest {
   }
 
   formData(): Promise<FormData> {
-    const type = this.headers.get('content-type');
-    const headers: Record<string, string> = type === null ? {} : { 'Content-Type': type };
-    // A Response of the platform parses it. The body is counted as every body that is read whole.
-    return this.#read((bytes) => new Response(ownBytes(bytes), { headers }).formData() as Promise<FormData>);
+    return markHandled(this.#takeForm());
   }
 
   clone(): Request {
@@ -135,6 +132,17 @@ export class FetchRequest {
 
   #read<T>(convert: (bytes: Uint8Array) => T | Promise<T>): Promise<T> {
     return markHandled(this.#takeBytes().then(convert));
+  }
+
+  async #takeForm(): Promise<FormData> {
+    if (this.#native !== null) return (await this.#native.formData()) as FormData;
+    this.#mustBeUsable();
+    if (this.#stream !== null) {
+      const headers = { 'Content-Type': this.headers.get('content-type') ?? '' };
+      return (await new Response(this.#stream, { headers }).formData()) as FormData;
+    }
+    this.#isTaken = this.#hasBody;
+    return this.#request.formData();
   }
 
   async #takeBytes(): Promise<Uint8Array> {
@@ -209,7 +217,8 @@ function streamOf(body: RequestBody): ReadableStream<Uint8Array> {
     if (done === true) controller.close();
     else controller.enqueue(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   };
-  return new ReadableStream({ pull }, { highWaterMark: 0 });
+  const cancel = (reason: unknown) => body.cancel(reason instanceof Error ? reason : undefined);
+  return new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
 }
 
 function closedStream(): ReadableStream<Uint8Array> {

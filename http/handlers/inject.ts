@@ -13,6 +13,16 @@ import { LOOPBACK, schemeOf } from './fetch-from.ts';
 import type { HandlerSource } from './handler-source.ts';
 import { type MemoryClient, MemoryExchange } from './memory-exchange.ts';
 
+/**
+ * What `inject` asks.
+ *
+ * ```ts
+ * import { type InjectOptions, inject, Router } from 'simplenet/http';
+ *
+ * const asAda: InjectOptions = { url: '/me', headers: { Authorization: 'Bearer ada' } };
+ * await inject(new Router(), asAda);
+ * ```
+ */
 export interface InjectOptions {
   /** The default is GET, and POST with a body. */
   readonly method?: string;
@@ -34,7 +44,16 @@ interface Informational {
 
 type InjectedHead = Pick<InjectedAnswer, 'informational' | 'status' | 'statusText' | 'headers' | 'trailers'>;
 
-/** A whole answer. */
+/**
+ * A whole answer: what `inject` resolves with.
+ *
+ * ```ts
+ * import { type InjectedAnswer, inject, Router } from 'simplenet/http';
+ *
+ * const answer: InjectedAnswer = await inject(new Router(), '/nowhere');
+ * console.log(answer.status, answer.headers.get('content-type'), answer.text());
+ * ```
+ */
 export class InjectedAnswer {
   /** Informational responses that came before, such as 103. */
   readonly informational: readonly Informational[];
@@ -123,9 +142,14 @@ class Gatherer implements MemoryClient {
 /**
  * Resolves with the answer. Rejects if the response is broken off, and for a request that cannot be sent.
  *
- *     const answer = await inject(router, { method: 'POST', url: '/users', body: { name: 'Ada' } });
- *     assert.equal(answer.status, 201);
- *     assert.deepEqual(answer.json(), { id: 1, name: 'Ada' });
+ * ```ts
+ * import { inject, Router } from 'simplenet/http';
+ *
+ * const router = new Router();
+ * router.post('/users', async (request, response) => response.status(201).json(await request.json()));
+ * const answer = await inject(router, { method: 'POST', url: '/users', body: { name: 'Ada' } });
+ * console.log(answer.status, answer.json());
+ * ```
  */
 export async function inject(site: HandlerSource, options: InjectOptions | string = {}): Promise<InjectedAnswer> {
   const given = typeof options === 'string' ? { url: options } : options;

@@ -195,7 +195,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
-    promiseOf(promise)?.then(undefined, (error: unknown) => this.#report(error));
+    promiseOf(promise)?.then(undefined, (error: unknown) => {
+      if (!isClientGone(error)) this.#report(error);
+    });
   }
 
   // For the body.

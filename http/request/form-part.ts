@@ -27,10 +27,19 @@ export interface PartSource {
 /**
  * One part of a multipart body.
  *
- *     for await (const part of request.multipart()) {
- *       if (part.filename === undefined) console.log(part.name, await part.text());
- *       else for await (const piece of part) await file.write(piece);
- *     }
+ * ```ts
+ * import { type FormPart, Router } from 'simplenet/http';
+ *
+ * async function sizeOf(part: FormPart): Promise<number> {
+ *   let size = 0;
+ *   for await (const piece of part) size += piece.length;
+ *   return size;
+ * }
+ * new Router().post('/photos', async (request, response) => {
+ *   for await (const part of request.multipart()) console.log(part.name, part.filename, await sizeOf(part));
+ *   response.empty();
+ * });
+ * ```
  */
 export class FormPart implements AsyncIterable<Buffer> {
   /** The name of the field. Several parts may have the same one. */

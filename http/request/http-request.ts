@@ -36,7 +36,19 @@ export interface RequestOrigin {
   waitUntil(promise: PromiseLike<unknown>): void;
 }
 
-/** The limits of `request.multipart(options)`; without them those of the server count. */
+/**
+ * The limits of `request.multipart(options)`; without them those of the server count.
+ *
+ * ```ts
+ * import { type MultipartOptions, Router } from 'simplenet/http';
+ *
+ * const few: MultipartOptions = { partCount: 2, partBytes: 1_000_000 };
+ * new Router().post('/photo', async (request, response) => {
+ *   for await (const part of request.multipart(few)) console.log(part.name, (await part.bytes()).length);
+ *   response.empty();
+ * });
+ * ```
+ */
 export type MultipartOptions = Partial<MultipartLimits>;
 
 /** What most requests never need. One field of the request holds it all, because each field is set for each request. */
@@ -312,7 +324,12 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 /**
  * What became of an answer, also of one that no handler gave (400, 408, 414, 431).
  *
- *     serve(site, { onDone: ({ method, path, status, durationMs }) => console.log(method, path, status, durationMs) });
+ * ```ts
+ * import { type Outcome, Router, serve } from 'simplenet/http';
+ *
+ * const log = ({ method, path, status, durationMs }: Outcome) => console.log(method, path, status, durationMs);
+ * serve(new Router(), { onDone: log });
+ * ```
  */
 export interface Outcome {
   /** '' if the head of the request could not be read. */

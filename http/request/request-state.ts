@@ -10,12 +10,17 @@
 /**
  * Names a value of `request.state`, and its type. Make one for each value, outside of handlers.
  *
- *     const USER = new StateKey<User>('user');
- *     router.use('/account', async (request, response, next) => {
- *       request.state.set(USER, await userOf(request));
- *       await next();
- *     });
- *     router.get('/account', (request, response) => response.json(request.state.require(USER)));
+ * ```ts
+ * import { Router, StateKey } from 'simplenet/http';
+ *
+ * const USER = new StateKey<{ name: string }>('user');
+ * const router = new Router();
+ * router.use('/account', (request, _response, next) => {
+ *   request.state.set(USER, { name: 'Ada' });
+ *   return next();
+ * });
+ * router.get('/account', (request, response) => response.json(request.state.require(USER)));
+ * ```
  */
 export class StateKey<T> {
   /** For messages. Two keys of one name are two keys. */
@@ -28,7 +33,19 @@ export class StateKey<T> {
   }
 }
 
-/** The values of one request. `request.state` makes it when it is first read. */
+/**
+ * The values of one request. `request.state` makes it when it is first read.
+ *
+ * ```ts
+ * import { type RequestState, StateKey } from 'simplenet/http';
+ *
+ * const STARTED_AT = new StateKey<number>('startedAt');
+ *
+ * function elapsedMs(state: RequestState): number {
+ *   return performance.now() - (state.get(STARTED_AT) ?? 0);
+ * }
+ * ```
+ */
 export class RequestState {
   readonly #values = new Map<unknown, unknown>();
 

@@ -13,7 +13,15 @@ import { ClientGoneError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
 import { checkedBytes } from './checked-bytes.ts';
 
-/** A TransformStream, as far as it is used here: those of Node, of the browser and of polyfills have different types. */
+/**
+ * A TransformStream, as far as it is used here: those of Node, of the browser and of polyfills have different types.
+ *
+ * ```ts
+ * import type { TransformLike } from 'simplenet/http';
+ *
+ * const stage: TransformLike = new CompressionStream('gzip');
+ * ```
+ */
 export interface TransformLike {
   readonly readable: object;
   readonly writable: object;
@@ -23,7 +31,14 @@ export interface TransformLike {
  * A transform stream of Node, such as `createGzip()`, or of the web, such as `new CompressionStream('gzip')`. It gets bytes and yields bytes.
  *
  * ```ts
- * const stage: BodyStage = createGzip();
+ * import { createGzip } from 'node:zlib';
+ * import { type BodyStage, Router } from 'simplenet/http';
+ *
+ * const compress = (): BodyStage => createGzip();
+ * new Router().use((_request, response, next) => {
+ *   response.header('Content-Encoding', 'gzip').transformBody(compress);
+ *   return next();
+ * });
  * ```
  */
 export type BodyStage = Duplex | TransformLike;

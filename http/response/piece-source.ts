@@ -17,12 +17,30 @@ interface Reading {
   readonly value?: unknown;
 }
 
-/** A ReadableStream, as far as it is used here: those of Node, of the browser and of polyfills have different types. */
+/**
+ * A ReadableStream, as far as it is used here: those of Node, of the browser and of polyfills have different types.
+ *
+ * ```ts
+ * import { type ReadableLike, Router } from 'simplenet/http';
+ *
+ * const numbers = (): ReadableLike => new Blob(['1', '2']).stream();
+ * new Router().get('/numbers', (_request, response) => response.body(numbers()));
+ * ```
+ */
 export interface ReadableLike {
   getReader(): { read(): Promise<Reading>; cancel(reason?: unknown): Promise<void> };
 }
 
-/** A Blob, as far as it is used here. */
+/**
+ * A Blob, as far as it is used here. Its size becomes the Content-Length.
+ *
+ * ```ts
+ * import { type BlobLike, Router } from 'simplenet/http';
+ *
+ * const page: BlobLike = new Blob(['<p>hello</p>'], { type: 'text/html' });
+ * new Router().get('/', (_request, response) => response.body(page));
+ * ```
+ */
 export interface BlobLike {
   readonly size: number;
   readonly type: string;
@@ -33,7 +51,11 @@ export interface BlobLike {
  * What `response.body()` sends in pieces. The pieces are strings and Uint8Arrays.
  *
  * ```ts
- * const source: BodyPieces = createReadStream('large.csv');
+ * import { createReadStream } from 'node:fs';
+ * import { type BodyPieces, Router } from 'simplenet/http';
+ *
+ * const rows = (): BodyPieces => createReadStream('large.csv');
+ * new Router().get('/rows', (_request, response) => response.header('Content-Type', 'text/csv').body(rows()));
  * ```
  */
 export type BodyPieces = ReadableLike | AsyncIterable<string | Uint8Array> | BlobLike;

@@ -17,7 +17,10 @@ export type FieldLine = readonly [name: string, line: string];
  * One value of a field, or one line for each of several.
  *
  * ```ts
+ * import { type FieldValue, Router } from 'simplenet/http';
+ *
  * const links: FieldValue = ['</a.css>; rel=preload; as=style', '</b.js>; rel=preload; as=script'];
+ * new Router().get('/', (_request, response) => response.header('Link', links).html('<p>hello</p>'));
  * ```
  */
 export type FieldValue = string | number | readonly string[];

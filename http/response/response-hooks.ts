@@ -18,9 +18,16 @@ import type { PieceSource } from './piece-source.ts';
  * Called before the head of a response is made. It gets the whole body, or null if the body comes in pieces.
  *
  * ```ts
- * const addEtag: BeforeHead = (body) => {
- *   if (body !== null) response.header('ETag', etagOf(body));
+ * import { createHash } from 'node:crypto';
+ * import { type BeforeHead, type ResponseWriter, Router } from 'simplenet/http';
+ *
+ * const etagFor = (response: ResponseWriter): BeforeHead => (body) => {
+ *   if (body !== null) response.header('ETag', `"${createHash('sha1').update(body).digest('base64url')}"`);
  * };
+ * new Router().use((_request, response, next) => {
+ *   response.beforeHead(etagFor(response));
+ *   return next();
+ * });
  * ```
  */
 export type BeforeHead = (body: Uint8Array | null) => void;
@@ -29,7 +36,14 @@ export type BeforeHead = (body: Uint8Array | null) => void;
  * Makes the transform for the body of one response, or declines with null. It gets what a BeforeHead gets.
  *
  * ```ts
+ * import { createGzip } from 'node:zlib';
+ * import { Router, type TransformFactory } from 'simplenet/http';
+ *
  * const gzip: TransformFactory = (body) => (body !== null && body.byteLength < 1_024 ? null : createGzip());
+ * new Router().use((_request, response, next) => {
+ *   response.transformBody(gzip);
+ *   return next();
+ * });
  * ```
  */
 export type TransformFactory = (body: Uint8Array | null) => BodyStage | null;

@@ -19,7 +19,12 @@ const limitsOf = new WeakMap<object, RouteLimits>();
 /**
  * Returns a middleware that sets limits and timeouts for the requests that pass it.
  *
- *     router.use('/uploads', limit({ bodyBytes: 5 * 1024 ** 3, bodyMs: 3_600_000 }));
+ * ```ts
+ * import { limit, Router } from 'simplenet/http';
+ *
+ * const router = new Router();
+ * router.use('/uploads', limit({ bodyBytes: 5 * 1024 ** 3, bodyMs: 3_600_000 }));
+ * ```
  */
 export function limit(limits: RouteLimits): Middleware<unknown> {
   const checked = routeLimitsFrom(limits);

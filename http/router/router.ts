@@ -77,6 +77,16 @@ type Registration =
   | { readonly pattern: RoutePattern; readonly middleware: Middleware | ErrorSlot }
   | { readonly pattern: RoutePattern; readonly notFound: Handler };
 
+/**
+ * What a route may have beside its handler.
+ *
+ * ```ts
+ * import { type RouteOptions, Router } from 'simplenet/http';
+ *
+ * const patient: RouteOptions = { limits: { answerMs: 600_000 } };
+ * new Router().post('/chat', patient, async (request, response) => response.text(await request.text()));
+ * ```
+ */
 export interface RouteOptions {
   /** Replaces limits and timeouts of the server for this route. */
   readonly limits?: RouteLimits;

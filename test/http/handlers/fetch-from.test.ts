@@ -111,7 +111,7 @@ test('a caller that aborts its request has left', async (t) => {
   });
   await router.fetch(new Request(url('/'), { signal: controller.signal }));
   controller.abort();
-  t.match(await left, { name: 'ClientGoneError' });
+  t.match(await left, { name: 'AbortError', cause: { name: 'ClientGoneError' } });
 });
 
 test('a response that is broken off is an error of its stream', async (t) => {

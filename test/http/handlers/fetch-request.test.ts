@@ -87,7 +87,7 @@ test('forms of both kinds', async (t) => {
   }
   await t.rejects(
     see((request) => request.formData(), { body: Buffer.of(1) }),
-    TypeError,
+    { message: 'formData() reads multipart/form-data and application/x-www-form-urlencoded' },
   );
 });
 

@@ -1,7 +1,7 @@
 /** inject: requests of every kind without a socket, and whole answers. */
 
 import { test } from 'tap';
-import { type Handler, HttpError, inject, Router } from '../../../http/index.ts';
+import { type Handler, HttpError, inject, type Outcome, Router } from '../../../http/index.ts';
 
 /** Says what it was asked. */
 const mirror: Handler = async (request, response) => {
@@ -207,27 +207,120 @@ test('waitUntil: its error is reported', async (t) => {
   t.match(reported, { message: 'late' });
 });
 
-test('a signal that is first read after the end is aborted', async (t) => {
+test('a signal that is first read after the response is never aborted', async (t) => {
   let signal: AbortSignal | undefined;
   const router = new Router().get('/', (request, response) => {
     response.text('x');
     signal = request.signal;
   });
   await inject(router);
-  t.equal(signal?.aborted, true);
+  t.equal(signal?.aborted, false);
 });
 
-test('a handler that returns anything else has not answered', async (t) => {
-  for (const returned of [{}, Promise.resolve({})]) {
-    const answer = inject(
-      (_request, response) => {
-        setImmediate(() => response.hasBegun || response.text('later'));
-        return returned as never;
-      },
-      { onError: () => {} },
-    );
-    t.match((await answer).status, returned instanceof Promise ? 500 : 200);
+test('a handler that returns what it should have sent is a 500 that says what to call', async (t) => {
+  for (const returned of [{}, 'text', Promise.resolve([]), Promise.resolve('late')]) {
+    const errors: unknown[] = [];
+    const answer = await inject(() => returned as never, { onError: (error) => errors.push(error) });
+    t.equal(answer.status, 500);
+    t.match(errors, [{ message: /^a handler returned .*, which is not sent: call response\./ }]);
   }
+  const timer = await inject((_request, response) => setImmediate(() => response.text('later')) as never);
+  t.equal(timer.text(), 'later', 'what an arrow function returns by chance is no mistake');
+});
+
+test('what a site has of its own: notFound, onError, limits of a route, JSON errors', async (t) => {
+  const site = new Router();
+  site.notFound((_request, response) => response.text('nothing here'));
+  site.onError((error, _request, response) => {
+    if ((error as Error).message === 'known') return response.text('answered');
+  });
+  site.get('/known', () => {
+    throw new Error('known');
+  });
+  site.get('/json', () => {
+    throw new HttpError(409, 'taken');
+  });
+  site.post('/large', { limits: { bodyBytes: 200_000_000 } }, (_request, response) => response.text('taken'));
+  site.post('/small', { limits: { bodyBytes: 2 } }, async (request, response) => response.text(await request.text()));
+  const reports: unknown[] = [];
+  const onError = (error: unknown) => reports.push(error);
+  const ask = async (options: object) => {
+    const answer = await inject(site, { ...options, onError });
+    return [answer.status, answer.text()];
+  };
+  t.same(await ask({ url: '/x' }), [404, 'nothing here']);
+  t.same(await ask({ url: '/known' }), [500, 'answered']);
+  t.same(reports, [], 'what onError answers is not reported');
+  const headers = { Accept: 'application/json' };
+  t.same(await ask({ url: '/json', headers }), [409, '{"status":409,"title":"Conflict","detail":"taken"}']);
+  const long = { 'Content-Length': '150000000' };
+  async function* none() {}
+  t.same(await ask({ url: '/large', method: 'POST', headers: long, body: none() }), [200, 'taken']);
+  t.match(await ask({ url: '/x', method: 'POST', headers: long, body: none() }), [413, /^a body of more than/]);
+  t.same(await ask({ url: '/small', body: 'ab' }), [200, 'ab']);
+  t.match(await ask({ url: '/small', body: 'abc' }), [413, 'a body of more than 2 bytes\n']);
+  async function* three() {
+    yield* ['a', 'b', 'c'].map((letter) => Buffer.from(letter));
+  }
+  t.match(await ask({ url: '/small', body: three() }), [413, 'a body of more than 2 bytes\n']);
+  t.same(reports, []);
+});
+
+test('a body that does not have its Content-Length is 400', async (t) => {
+  async function* letters() {
+    yield Buffer.from('a');
+    yield Buffer.from('bc');
+  }
+  for (const length of ['4', '2', '3']) {
+    const answer = await inject(mirror, { body: letters(), headers: { 'Content-Length': length } });
+    t.equal(answer.status, length === '3' ? 200 : 400, length);
+  }
+  const begun: Handler = async (request, response) => {
+    await response.write('x');
+    response.end(await request.text());
+  };
+  const short = { body: letters(), headers: { 'Content-Length': '4' }, onError: () => {} };
+  await t.rejects(inject(begun, short), { message: 'the response was broken off' });
+});
+
+test('informational responses, the scheme, and signals of a server that is none', async (t) => {
+  const answer = await inject(
+    (request, response) => {
+      response.informational(103, { Link: '</a.css>' });
+      response.json([request.url, request.clientAddress, request.closing.aborted]);
+    },
+    { url: 'https://a.example/x' },
+  );
+  t.same(answer.json(), ['https://a.example/x', '127.0.0.1', false]);
+  t.same(
+    answer.informational.map(({ status, headers }) => [status, headers.get('link')]),
+    [[103, '</a.css>']],
+  );
+});
+
+test('request.done: the outcome, without times', async (t) => {
+  const outcomes: Promise<Outcome>[] = [];
+  const site = new Router().get('/:id', (request, response) => {
+    outcomes.push(request.done);
+    response.text('four');
+    outcomes.push(request.done);
+  });
+  await inject(site, '/x');
+  t.equal(outcomes[0], outcomes[1]);
+  t.match(await outcomes[0], {
+    ...{ method: 'GET', path: '/x', route: '/:id', status: 200, clientGone: false, error: null },
+    ...{ startedAt: 0, firstByteMs: 0, durationMs: 0 },
+  });
+  let late: Promise<Outcome> | undefined;
+  const failing: Handler = async (request, response) => {
+    const { done } = request;
+    response.text('x');
+    late = request.done;
+    t.equal(done, late);
+    throw new Error('after the response');
+  };
+  await inject(failing, { onError: () => {} });
+  t.match(await late, { status: 200, bytesIn: 35 });
 });
 
 test('an upgrade that the request did ask for needs a connection', async (t) => {

@@ -48,3 +48,16 @@ test('each is made once while the second lasts', async (t) => {
     t.equal(text(heads.get(status, type)), text(before[i] as Uint8Array).replace(':37', ':38'));
   }
 });
+
+test('16 content types of one status are kept, with and without keep-alive; with one more it begins again', async (t) => {
+  for (const line of ['', 'Keep-Alive: timeout=5\r\n']) {
+    const heads = new HeadCache(() => first);
+    const types = Array.from({ length: 16 }, (_, i) => `a/${i}`);
+    const before = types.map((type) => heads.get(200, type, line));
+    for (const [i, type] of types.entries()) t.equal(heads.get(200, type, line), before[i]);
+    const more = heads.get(200, 'a/16', line);
+    t.equal(heads.get(200, 'a/16', line), more);
+    t.not(heads.get(200, 'a/0', line), before[0]);
+    t.equal(text(heads.get(200, 'a/0', line)), text(before[0] as Uint8Array));
+  }
+});
