@@ -166,3 +166,31 @@ test('the grace ends that wait', async (t) => {
   t.equal(await (await fetch(server.url)).text(), 'at once');
   await server.close({ idleGraceMs: 1, graceMs: 20 });
 });
+
+test('completed resolves when the answer is over, and rejects if the app has failed or the client has left', async (t) => {
+  const ends: unknown[] = [];
+  const app = {
+    fetch(request: Request, info: FetchInfo) {
+      info.completed.then(
+        () => ends.push('sent'),
+        (error: Error) => ends.push(error.name),
+      );
+      info.waitUntil(info.completed);
+      if (request.url.endsWith('/throws')) throw new RangeError('x');
+      return request.url.endsWith('/stream') ? new Response(new ReadableStream({})) : new Response('x');
+    },
+  };
+  const errors: unknown[] = [];
+  const server = serve(app, { onError: (error) => errors.push((error as Error).name) });
+  await (await fetch(`${server.url}/`)).text();
+  await until(() => ends.length === 1);
+  await (await fetch(`${server.url}/throws`)).text();
+  await until(() => ends.length === 2);
+  const client = new RawClient(server.port as number).write('GET /stream HTTP/1.1\r\nHost: a\r\n\r\n');
+  await until(() => server.connectionCount > 0 && client.isConnected);
+  client.socket.resetAndDestroy();
+  await until(() => ends.length === 3);
+  t.same(ends, ['sent', 'RangeError', 'ClientGoneError']);
+  await server.close({ idleGraceMs: 1 });
+  t.same(errors, ['RangeError', 'RangeError'], 'of the app, and of waitUntil; a client that leaves is no error');
+});

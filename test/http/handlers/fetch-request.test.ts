@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { test } from 'tap';
-import { fetchHandler, type InjectOptions, inject, serve } from '../../../http/index.ts';
+import { type FetchInfo, fetchHandler, type InjectOptions, inject, serve } from '../../../http/index.ts';
 import { RawClient } from '../../support/raw-client.ts';
 
 /** What the app finds in the request. */
@@ -272,4 +272,50 @@ test('a client that leaves aborts the signal and the read', async (t) => {
   client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab');
   t.same(await ends, [true, true]);
   t.same(failures, []);
+});
+
+test('a form that has been read in part as a stream, and one after a clone', async (t) => {
+  const body = new URLSearchParams({ a: '1' });
+  const read = await see(
+    async (request) => {
+      t.ok(request.body);
+      const form = await request.formData();
+      await t.rejects(request.formData(), TypeError);
+      return form;
+    },
+    { body },
+  );
+  t.equal(read.get('a'), '1');
+  const cloned = await see(
+    async (request) => {
+      request.clone();
+      return request.formData();
+    },
+    { body },
+  );
+  t.equal(cloned.get('a'), '1');
+  const readTwice = async (request: Request) => {
+    await request.text();
+    return request.formData();
+  };
+  await t.rejects(see(readTwice, { body }), TypeError);
+});
+
+test('to cancel the body cancels that of our request, with the reason if that is an error', async (t) => {
+  async function* endless() {
+    for (;;) yield Buffer.alloc(100_000);
+  }
+  for (const [reason, message] of [
+    [new Error('enough'), 'enough'],
+    ['enough', 'the body has been cancelled'],
+  ] as const) {
+    const app = async (request: Request, { request: ours }: FetchInfo) => {
+      const reader = (request.body as ReadableStream<Uint8Array>).getReader();
+      await reader.read();
+      await reader.cancel(reason);
+      await t.rejects(ours.body.read(), { message });
+      return new Response();
+    };
+    t.equal((await inject({ fetch: app }, { body: endless() })).status, 200);
+  }
 });

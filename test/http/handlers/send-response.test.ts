@@ -1,7 +1,17 @@
 /** How a Response is framed, and how it ends when the app, its stream or the client does wrong. */
 
 import { type Test, test } from 'tap';
-import { fastResponse, type Handler, inject, Router, type Server, serve } from '../../../http/index.ts';
+import {
+  fastResponse,
+  type Handler,
+  inject,
+  type ResponseWriter,
+  Router,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../../../http/index.ts';
+import { backends, missingBackend } from '../../support/backends.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -17,9 +27,9 @@ interface Site {
   ask(line: string): RawClient;
 }
 
-function siteOf(t: Test, fetch: (request: Request) => Response | Promise<Response>): Site {
+function siteOf(t: Test, fetch: (request: Request) => Response | Promise<Response>, options: ServeOptions = {}): Site {
   const errors: Error[] = [];
-  const server = serve({ fetch }, { onError: (error) => errors.push(error as Error) });
+  const server = serve({ fetch }, { ...options, onError: (error) => errors.push(error as Error) });
   t.teardown(() => server.close({ idleGraceMs: 1, graceMs: 1 }));
   const ask = (line: string) => {
     const client = new RawClient(Number(new URL(server.url).port));
@@ -239,6 +249,44 @@ test('a stream is cancelled when the client leaves, also while it is idle', asyn
   t.same(errors, []);
 });
 
+for (const backend of backends) {
+  const skip = missingBackend[backend];
+
+  test(`a stream is cancelled when the client ends its side, before and after its first piece (${backend})`, {
+    skip,
+  }, async (t) => {
+    for (const piece of ['', 'one']) {
+      const { state, push } = source();
+      const { ask, errors, server } = siteOf(t, () => new Response(state.body), { backend });
+      const client = ask('GET /');
+      if (piece !== '') {
+        push(piece);
+        await until(() => client.text.endsWith('one\r\n'));
+      }
+      client.socket.end();
+      await until(() => state.cancelled !== undefined);
+      t.match(state.cancelled, { name: 'AbortError', cause: { name: 'ClientGoneError' } });
+      await until(() => client.isOver && server.connectionCount === 0);
+      t.notMatch(client.text, /\r\n0\r\n/, 'it does not look complete');
+      t.same(errors, []);
+    }
+  });
+
+  test(`with halfClose: serve, a client that ends its side gets the whole stream (${backend})`, { skip }, async (t) => {
+    const { state, push, close } = source();
+    const { ask, errors, server } = siteOf(t, () => new Response(state.body), { backend, halfClose: 'serve' });
+    const client = ask('GET /');
+    push('one');
+    await until(() => client.text.endsWith('one\r\n'));
+    client.socket.end();
+    push('two');
+    close();
+    await until(() => client.isOver && server.connectionCount === 0);
+    t.match(client.text, /two\r\n0\r\n\r\n$/);
+    t.same([state.cancelled, errors], [undefined, []]);
+  });
+}
+
 test('a client that left before the stream came', async (t) => {
   const { state } = source();
   let client: RawClient | null = null;
@@ -346,4 +394,98 @@ test('a Response within middleware is sent where it is returned', async (t) => {
   t.same((await inject(router, '/b/x')).text(), 'guard');
   t.same((await inject(router, '/c/x')).text(), 'late guard');
   t.same((await inject(router, '/d/x')).text(), 'through');
+});
+
+test('statusText is sent, and without one the usual phrase', async (t) => {
+  for (const [, Kind] of kinds) {
+    const phraseOf = async (init: object) => (await inject(() => new Kind('x', init))).statusText;
+    t.equal(await phraseOf({ statusText: 'Fine' }), 'Fine');
+    t.equal(await phraseOf({ status: 404, statusText: 'Nothing Here' }), 'Nothing Here');
+    t.equal(await phraseOf({ status: 404, statusText: 'Not Found' }), 'Not Found');
+    t.equal(await phraseOf({ status: 404 }), 'Not Found');
+  }
+});
+
+test('a Response after a response has begun is an error, and its stream is cancelled', async (t) => {
+  const message = 'a handler returned a Response after its response had begun';
+  const twice = (response: ResponseWriter, body: string) => {
+    response.text('mine');
+    return new Response(body);
+  };
+  const whole: [title: string, handler: Handler][] = [
+    ['at once', (_request, response) => twice(response, 'another')],
+    ['later', async (_request, response) => twice(response, 'another')],
+  ];
+  for (const [title, handler] of whole) {
+    const errors: unknown[] = [];
+    const server = serve(handler, { onError: (error) => errors.push(error) });
+    t.equal(await (await fetch(server.url)).text(), 'mine', title);
+    await server.close({ idleGraceMs: 1 });
+    t.match(errors, [{ message }]);
+  }
+  const { state } = source();
+  const errors: unknown[] = [];
+  const pieces: Handler = (_request, response) => {
+    void response.write('mine');
+    return new Response(state.body);
+  };
+  await t.rejects(inject(pieces, { onError: (error) => errors.push(error) }), {
+    message: 'the response was broken off',
+  });
+  t.match(errors, [{ message }]);
+  await until(() => state.cancelled !== undefined);
+  const locked = new Response('another');
+  locked.body?.getReader();
+  const reader: Handler = async (_request, response) => {
+    response.text('mine');
+    return locked;
+  };
+  t.equal((await inject(reader, { onError: () => {} })).text(), 'mine');
+});
+
+test('handlers of errors and of unknown paths may return a Response', async (t) => {
+  const router = new Router();
+  router.notFound(() => new Response('not here', { status: 404 }));
+  router.onError(async (error) => Response.json({ error: (error as Error).message }, { status: 418 }));
+  router.get('/throws', () => {
+    throw new Error('x');
+  });
+  router.get('/stream', () => new Response(new ReadableStream({ pull: (it) => it.error(new Error('y')) })));
+  const server = serve(router);
+  const ask = async (path: string) => {
+    const answer = await fetch(`${server.url}${path}`);
+    return [answer.status, await answer.text()];
+  };
+  t.same(await ask('/none'), [404, 'not here']);
+  t.same(await ask('/throws'), [418, '{"error":"x"}']);
+  t.same(await ask('/stream'), [418, '{"error":"y"}'], 'a stream that fails before its first piece');
+  await server.close({ idleGraceMs: 1 });
+});
+
+test('a middleware that calls next() late: the Response of its handler is sent', async (t) => {
+  const router = new Router();
+  router.use((_request, _response, next) => {
+    setImmediate(next);
+  });
+  router.get('/sync', () => new Response('sync'));
+  router.get('/async', async () => new Response('async'));
+  for (const name of ['sync', 'async']) t.equal((await inject(router, `/${name}`)).text(), name);
+});
+
+test('callbacks and transforms of middleware see a Response of Fetch', async (t) => {
+  for (const [title, Kind] of kinds) {
+    const router = new Router();
+    const bodies: unknown[] = [];
+    router.use((_request, response, next) => {
+      response.beforeHead((body) => {
+        bodies.push([body === null ? null : Buffer.from(body).toString(), response.getHeader('content-type')]);
+        response.header('X-Seen', 'yes');
+      });
+      return next();
+    });
+    router.get('/', () => new Kind('text'));
+    const answer = await inject(router);
+    t.same([answer.text(), answer.headers.get('x-seen')], ['text', 'yes'], title);
+    t.same(bodies, [['text', 'text/plain;charset=UTF-8']]);
+  }
 });
