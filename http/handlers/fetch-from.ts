@@ -56,7 +56,7 @@ class FetchClient implements MemoryClient {
   }
 
   get waitingBytes(): number {
-    return this.#controller === null ? 0 : MAX_WAITING_BYTES - (this.#controller.desiredSize ?? 0);
+    return this.#controller === null ? 0 : MAX_WAITING_BYTES - (this.#controller.desiredSize as number);
   }
 
   piece(bytes: Uint8Array): boolean {

@@ -410,10 +410,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.#isOver = true;
     this.#body.release();
     // The rest of the body will not be read.
-    if (!this.#decoder.isDone) {
-      this.#body.discard();
-      void this.#pieces?.return?.();
-    }
+    if (!this.#decoder.isDone) this.#body.discard();
+    const ending = promiseOf<unknown>(this.#pieces?.return?.());
+    if (ending !== null) markHandled(ending);
     this.#settleOutcome();
   }
 

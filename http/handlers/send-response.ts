@@ -45,7 +45,10 @@ function sendIfResponse(value: unknown, request: HttpRequest, response: Response
   return isResponse(value) ? (sendResponse(value, request, response) ?? undefined) : value;
 }
 
-/** Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. */
+/**
+ * Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. Status 200 is
+ * what a Response has that says nothing, so a status that was set before stays: 404 in `notFound`, 500 in `onError`.
+ */
 export function sendResponse(answer: Response, request: HttpRequest, response: ResponseWriter): Promise<void> | null {
   if (response.hasBegun || response.isSending) {
     if (answer.body?.locked === false) void markHandled(answer.body.cancel());
@@ -67,8 +70,8 @@ export function sendResponse(answer: Response, request: HttpRequest, response: R
   const { body } = answer;
   if (body !== null) return sendStream(body, contentType, request, response);
   if (contentType !== null) response.header('Content-Type', contentType);
-  if (request.method === 'HEAD' && !hasNoBody(answer.status)) endHead(response);
-  else response.empty(answer.status);
+  if (request.method === 'HEAD' && !hasNoBody(response.statusCode)) endHead(response);
+  else response.empty(response.statusCode);
   return null;
 }
 

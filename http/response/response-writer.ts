@@ -217,26 +217,17 @@ export class ResponseWriter extends PreparedHead {
     this.#owner.handlerFailed(error);
   }
 
-  /**
-   * A stream or a transform completes the response by itself, and waits for the client.
-   * @internal
-   */
+  /** @internal A stream or a transform completes the response by itself, and waits for the client. */
   get isSending(): boolean {
     return this.#body?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
   }
 
-  /**
-   * Whether the response has reported this error already.
-   * @internal
-   */
+  /** @internal Whether the response has reported this error already. */
   hasFailedWith(error: unknown): boolean {
     return this.hooks?.hasFailedWith(error) === true;
   }
 
-  /**
-   * The connection is closed: cancels what is being sent.
-   * @internal
-   */
+  /** @internal The connection is closed: cancels what is being sent. */
   connectionClosed(reason: Error): void {
     this.hooks?.source?.cancel(reason);
     this.#body?.destroy(reason);

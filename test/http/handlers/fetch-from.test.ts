@@ -1,7 +1,7 @@
 /** router.fetch: a Request of Fetch to a Router, and back as a Response, without a socket. */
 
 import { test } from 'tap';
-import { HttpError, Router } from '../../../http/index.ts';
+import { defaultLimits, HttpError, type Outcome, Router } from '../../../http/index.ts';
 
 const encoder = new TextEncoder();
 const url = (path: string) => `http://a.example:81${path}`;
@@ -207,4 +207,43 @@ test('a handler that waits to write, or has not answered yet, when the caller le
   void router.fetch(new Request(url('/late'), { signal: controller.signal }));
   controller.abort();
   t.doesNotThrow(answer);
+});
+
+test('request.done of a caller that left before the answer, and informational responses, which a Response cannot say', async (t) => {
+  const router = new Router();
+  const controller = new AbortController();
+  const outcome = new Promise<Outcome>((resolve) => {
+    router.get('/', (request) => void request.done.then(resolve));
+  });
+  void router.fetch(new Request(url('/'), { signal: controller.signal }));
+  controller.abort();
+  t.match(await outcome, { status: 0, firstByteMs: null, clientGone: true });
+  router.get('/hints', (_request, response) => {
+    t.equal(response.informational(103, { Link: '</a.css>' }), true);
+    response.text('x');
+  });
+  const answer = await router.fetch(new Request(url('/hints')));
+  t.same([answer.status, answer.headers.has('link'), await answer.text()], [200, false, 'x']);
+});
+
+test('a handler that does not wait for the caller is stopped at the bound of the server', async (t) => {
+  const router = new Router();
+  const ends: string[] = [];
+  const { error: log } = console;
+  console.error = () => {};
+  t.teardown(() => {
+    console.error = log;
+  });
+  router.get('/', (_request, response) => {
+    const half = new Uint8Array(defaultLimits.answerBufferBytes / 2);
+    for (let i = 0; i < 4; i++) {
+      response.write(half).then(
+        () => ends.push('written'),
+        (error: Error) => ends.push(error.message),
+      );
+    }
+  });
+  const answer = await router.fetch(new Request(url('/')));
+  await t.rejects(answer.arrayBuffer(), { message: 'the response was broken off' });
+  t.ok(ends.includes('too much is queued for the client: await each write()'), ends.join());
 });

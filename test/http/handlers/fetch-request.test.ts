@@ -299,6 +299,11 @@ test('a form that has been read in part as a stream, and one after a clone', asy
     return request.formData();
   };
   await t.rejects(see(readTwice, { body }), TypeError);
+  const untyped = async (request: Request) => {
+    t.ok(request.body);
+    return request.formData();
+  };
+  await t.rejects(see(untyped, { body: Buffer.of(1) }), TypeError);
 });
 
 test('to cancel the body cancels that of our request, with the reason if that is an error', async (t) => {

@@ -330,3 +330,48 @@ test('an upgrade that the request did ask for needs a connection', async (t) => 
   });
   t.equal(answer.status, 426);
 });
+
+test('a stream of the response that fails is reported once', async (t) => {
+  const errors: unknown[] = [];
+  async function* failing() {
+    yield 'x';
+    throw new Error('the source failed');
+  }
+  const handler: Handler = async (_request, response) => {
+    await response.body(failing());
+  };
+  await t.rejects(inject(handler, { onError: (error) => errors.push(error) }), {
+    message: 'the response was broken off',
+  });
+  t.match(errors, [{ message: 'the source failed' }]);
+});
+
+test('a body whose source fails after the response changes nothing, and one that is used up is ended', async (t) => {
+  let fail = (_error: Error) => {};
+  const late = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => new Promise<IteratorResult<Uint8Array>>((_resolve, reject) => (fail = reject)),
+    }),
+  };
+  let read: Promise<unknown> | undefined;
+  const answer = await inject(
+    (request, response) => {
+      read = request.text();
+      response.text('x');
+    },
+    { body: late },
+  );
+  t.equal(answer.text(), 'x');
+  await t.rejects(read as Promise<unknown>, { message: 'the response was complete before the body had been read' });
+  fail(new Error('too late'));
+  let isEnded = false;
+  async function* letters() {
+    try {
+      yield Buffer.from('ab');
+    } finally {
+      isEnded = true;
+    }
+  }
+  t.match((await inject(mirror, { body: letters(), headers: { 'Content-Length': '2' } })).json(), { body: 'ab' });
+  t.equal(isEnded, true);
+});

@@ -462,6 +462,16 @@ test('handlers of errors and of unknown paths may return a Response', async (t) 
   await server.close({ idleGraceMs: 1 });
 });
 
+test('a Response that says no status gets the one that was set before', async (t) => {
+  for (const [, Kind] of kinds) {
+    const router = new Router();
+    router.notFound((request) => new Kind(request.path === '/empty' ? null : 'not here'));
+    t.same((await inject(router, '/x')).status, 404);
+    t.same((await inject(router, '/empty')).status, 404);
+    t.same((await inject(() => new Kind(null))).status, 200);
+  }
+});
+
 test('a middleware that calls next() late: the Response of its handler is sent', async (t) => {
   const router = new Router();
   router.use((_request, _response, next) => {
