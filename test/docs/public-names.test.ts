@@ -21,7 +21,9 @@ function declaringFiles(index: string): Map<string, string> {
 /** The example in the comment right before the declaration, or null. */
 function exampleOf(name: string, file: string): Block | null {
   const text = readFileSync(join(root, file), 'utf8');
-  const declaration = new RegExp(`^export (?:class|interface|type|(?:async )?function|const) ${name}\\b`, 'm').exec(text);
+  const declaration = new RegExp(`^export (?:class|interface|type|(?:async )?function|const) ${name}\\b`, 'm').exec(
+    text,
+  );
   if (declaration === null) return null;
   const before = text.slice(0, declaration.index);
   const comment = before.endsWith('*/\n') ? before.slice(before.lastIndexOf('/**')) : '';
