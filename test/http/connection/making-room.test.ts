@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type Test, test } from 'tap';
 import { type Handler, type ServeOptions, type Server, serve } from '../../../http/index.ts';
-import { portOf } from '../../../simplenet/index.ts';
+import { NetSocket, portOf } from '../../../simplenet/index.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
 import { Program } from '../../support/programs.ts';
 import { until } from '../../support/waiting.ts';
@@ -91,6 +91,23 @@ for (const backend of backends) {
       t.ok(fifth.isAnswered && fourth.isAnswered);
       t.notOk(first.isClosed);
     }
+  });
+
+  test(`while the server stops, an idle connection keeps its grace, and the new one closes (${backend})`, {
+    skip,
+  }, async (t) => {
+    const { server, dial } = serving(t, { limits: { connections: 1 } });
+    const idle = await dial().asks();
+    const late = NetSocket.connectTo(server.address); // it waits for the handshake alone, so the server has not accepted it yet
+    late.setNonBlocking(true);
+    t.teardown(() => late.close());
+    const stopped = server.close({ idleGraceMs: 200 });
+    await until(() => late.tryRead(Buffer.alloc(1)) === 0);
+    t.equal(idle.isClosed, false);
+    await idle.asks();
+    t.match(idle.text, /Connection: close/, 'its last request is served');
+    idle.socket.end();
+    await stopped;
   });
 
   test(`silent clients lose their places to those that ask (${backend})`, { skip }, async (t) => {

@@ -180,6 +180,21 @@ function connected(handler: Handler = () => {}) {
   return { requests, stream, context, connection };
 }
 
+test('a response that another handler begins in the turn of its deadline is not refused', async (t) => {
+  let begun: Promise<void> | null = null;
+  const { stream, connection } = connected((_request, response) => {
+    begun = null;
+    queueMicrotask(() => {
+      begun = response.write('first');
+      connection.onTimeout(stream); // the deadline is judged before the tick in which the piece is sent
+      void begun.then(() => response.end());
+    });
+  });
+  connection.onData(stream, Buffer.from(GET));
+  await until(() => stream.sent.includes('0\r\n\r\n'));
+  t.match(stream.sent.toString(), /^HTTP\/1\.1 200 OK[\s\S]*first/);
+});
+
 test('a FIN behind a pipeline aborts the request at work, and those behind it begin with an aborted signal', (t) => {
   const { requests, stream, connection } = connected((request, response) => {
     if (request.path === '/2') response.text('second');
