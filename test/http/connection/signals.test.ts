@@ -195,6 +195,15 @@ test('a response that another handler begins in the turn of its deadline is not 
   t.match(stream.sent.toString(), /^HTTP\/1\.1 200 OK[\s\S]*first/);
 });
 
+test('the outcome of a request whose handler is late has the status and the reason', async (t) => {
+  const { requests, stream, connection } = connected();
+  connection.onData(stream, Buffer.from(GET));
+  const done = requests[0]?.done;
+  connection.onTimeout(stream);
+  connection.onClose(stream, null);
+  t.match(await done, { status: 503, error: /no response began within \d+ ms/ });
+});
+
 test('a FIN behind a pipeline aborts the request at work, and those behind it begin with an aborted signal', (t) => {
   const { requests, stream, connection } = connected((request, response) => {
     if (request.path === '/2') response.text('second');
