@@ -226,7 +226,7 @@ function portFrom(value: unknown): number | null {
   }
   const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
   if (typeof port === 'string' || !Number.isInteger(port) || port < 0 || port > MAX_PORT) {
-    throw new RangeError(`port must be a whole number from 0 to ${MAX_PORT}, not ${described(value)}`);
+    throw new RangeError(`a port is an integer from 0 to ${MAX_PORT}, not ${described(value)}`);
   }
   return port;
 }

@@ -90,10 +90,10 @@ test('a port is a number, or its digits', async (t) => {
   ];
   for (const [given, port] of cases) t.same(placeOf({ port: given }), { address: '127.0.0.1', port }, String(given));
   for (const wrong of [-1, 65_536, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    t.throws(check({ port: wrong }), new RangeError(`port must be a whole number from 0 to 65535, not ${wrong}`));
+    t.throws(check({ port: wrong }), new RangeError(`a port is an integer from 0 to 65535, not ${wrong}`));
   }
   for (const wrong of [' 80', '80 ', '+80', '-1', '0x50', '8e1', '1.5', '65536', '000080', '80/tcp', 'http', ' ']) {
-    t.throws(check({ port: wrong }), new RangeError(`port must be a whole number from 0 to 65535, not '${wrong}'`));
+    t.throws(check({ port: wrong }), new RangeError(`a port is an integer from 0 to 65535, not '${wrong}'`));
   }
   const types: [unknown, string][] = [
     [true, 'true'],

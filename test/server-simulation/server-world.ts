@@ -409,7 +409,9 @@ export class ServerWorld implements ClientWorld, SiteWorld {
       epoll_ctl: (epoll, operation, fd, event) => {
         const accepted = this.#accepted.get(fd);
         if (accepted !== undefined && operation === EPOLL_CTL_ADD) accepted.isWatched = true;
-        return control(epoll, operation, fd, event);
+        const result = control(epoll, operation, fd, event);
+        if (result < 0 && operation === EPOLL_CTL_ADD) this.#pressedAt = this.now(); // to the listener, it is a shortage as well
+        return result;
       },
       close: (fd) => {
         const accepted = this.#accepted.get(fd);

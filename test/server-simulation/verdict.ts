@@ -254,7 +254,8 @@ function excuseOfServer(client: Client, exchange: Exchange | undefined, world: C
   const { stoppedAt } = world;
   if (stoppedAt >= 0 && (exchange === undefined || exchange.begunAt < 0)) return 'the server stops';
   if (client.answered === 0 && client.begun === 0 && world.wasTurnedAway(client.port)) return 'turned away';
-  const isIdle = client.answered === client.begun && (exchange === undefined || exchange.begunAt < 0);
+  // The router answers some requests itself, and none of those begins a handler.
+  const isIdle = client.answered >= client.begun && (exchange === undefined || exchange.begunAt < 0);
   if (isIdle && world.wasEvicted(client.port)) return 'made room for another';
   return null;
 }
