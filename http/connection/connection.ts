@@ -29,12 +29,6 @@ import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, 
 /** How much is read and dropped while lingering. Above it reading pauses, because close(2) would send an RST that destroys the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
 
-/**
- * A connection that had a response does not make room for another before this time, in which the response arrives. Less than a listener
- * rests without descriptors (`acceptRestMs`), so that it finds a connection to close afterwards.
- */
-const MIN_IDLE_MS = 50;
-
 export class Connection implements StreamHandler, OpenConnection, ExchangeConnection {
   readonly stream: Stream;
   readonly context: ConnectionContext;
@@ -96,10 +90,9 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     return this.deadline.idleSince(incoming.requests === 0);
   }
 
-  /** If a request arrives after close(2), the kernel sends RST, which destroys a response on its way. So that gets time to arrive. */
+  /** If a request arrives after close(2), the kernel sends RST, which destroys a response on its way. */
   closeIfSilent(): boolean {
-    const isDelivered = this.incoming.requests === 0 || this.context.activeNow() - this.idleSince >= MIN_IDLE_MS;
-    if (!isDelivered || this.stream.hasInput()) return false;
+    if (this.stream.hasOutput() || this.stream.hasInput()) return false;
     this.stream.close();
     return true;
   }

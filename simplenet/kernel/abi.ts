@@ -251,8 +251,12 @@ export const SOCKADDR_UN_PATH = 2;
 export const TCP_INFO_BYTES_ACKED = 120;
 export const TCP_INFO_BYTES_ACKED_END = 128;
 
-/** <linux/sock_diag.h>: SO_MEMINFO returns u32 values. SK_MEMINFO_WMEM_ALLOC counts the sent bytes that the kernel still holds, with their overhead. */
+/**
+ * <linux/sock_diag.h>: SO_MEMINFO returns u32 values. Two count sent bytes that the kernel still holds, with their overhead: of TCP
+ * SK_MEMINFO_WMEM_QUEUED those that the peer has not acknowledged, of a Unix socket SK_MEMINFO_WMEM_ALLOC those that it has not read.
+ */
 export const SK_MEMINFO_WMEM_ALLOC = 2;
+export const SK_MEMINFO_WMEM_QUEUED = 5;
 export const SK_MEMINFO_VARS = 9;
 
 /** unix(7), SO_PEERCRED. struct ucred { s32 pid @0; u32 uid @4; u32 gid @8; } */

@@ -69,6 +69,12 @@ export interface Stream {
    * `end`, because a request in those bytes would get no response.
    */
   hasInput(): boolean;
+  /**
+   * Whether written bytes have not arrived yet, as far as the kernel knows: it holds them, or the stream does. It costs a system call. A
+   * program calls it before it closes a connection of its own accord: if the peer sends something after close(2), the kernel replies with
+   * RST and drops what it holds.
+   */
+  hasOutput(): boolean;
   /** Sends what is queued, then FIN. The peer may go on sending. When it has ended its side as well, the stream closes. */
   end(): void;
   /**

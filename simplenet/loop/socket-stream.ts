@@ -114,6 +114,10 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
     return retryOnEintr(() => this.socket.tryPeek()) > 0;
   }
 
+  hasOutput(): boolean {
+    return !this.isClosing && (this.isSending || this.socket.holdsOutput);
+  }
+
   end(): void {
     if (this.isEnded) return;
     this.hasEnded = true;

@@ -25,6 +25,7 @@ import {
   SHUT_WR,
   SK_MEMINFO_VARS,
   SK_MEMINFO_WMEM_ALLOC,
+  SK_MEMINFO_WMEM_QUEUED,
   SO_ERROR,
   SO_LINGER,
   SO_MEMINFO,
@@ -64,7 +65,7 @@ const peeked = new Uint8Array(1);
 
 const U32_SIZE = 4;
 
-/** Scratch space: getsockopt(2) writes here for `takenBytes`. */
+/** Scratch space: getsockopt(2) writes here for `takenBytes` and `holdsOutput`. */
 const kernelInfo = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
 const infoLength = new Int32Array(1);
 
@@ -201,6 +202,17 @@ export class NetSocket extends Socket {
     infoLength[0] = SK_MEMINFO_VARS * U32_SIZE;
     if (this.libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, kernelInfo, infoLength) < 0) return sentBytes;
     return sentBytes - kernelInfo.readUInt32LE(SK_MEMINFO_WMEM_ALLOC * U32_SIZE);
+  }
+
+  /**
+   * Whether the kernel still holds sent bytes: those that a TCP peer has not acknowledged, or a Unix peer has not read. False if the kernel
+   * does not report it.
+   */
+  get holdsOutput(): boolean {
+    infoLength[0] = SK_MEMINFO_VARS * U32_SIZE;
+    if (this.libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, kernelInfo, infoLength) < 0) return false;
+    const field = this.family === AF_UNIX ? SK_MEMINFO_WMEM_ALLOC : SK_MEMINFO_WMEM_QUEUED;
+    return kernelInfo.readUInt32LE(field * U32_SIZE) > 0;
   }
 
   /** Closes with RST instead of FIN: SO_LINGER with no time to linger, socket(7). */

@@ -27,6 +27,10 @@ import {
   IPPROTO_TCP,
   SHUT_RD,
   SHUT_WR,
+  SK_MEMINFO_VARS,
+  SK_MEMINFO_WMEM_QUEUED,
+  SO_MEMINFO,
+  SOL_SOCKET,
   TCP_INFO,
   TCP_INFO_BYTES_ACKED,
   TCP_INFO_BYTES_ACKED_END,
@@ -87,8 +91,13 @@ export class SimulatedTcpSocket extends SimulatedStreamSocket implements Lane {
     return Math.max(0, this.sendBufferBytes - this.#outgoing.length);
   }
 
-  /** Of TCP_INFO only what has arrived at the peer: its kernel acknowledges that. */
+  /** Of TCP_INFO only what has arrived at the peer: its kernel acknowledges that. Of SO_MEMINFO only what has not. */
   override getOption(level: number, option: number): Buffer | number {
+    if (level === SOL_SOCKET && option === SO_MEMINFO) {
+      const info = Buffer.alloc(4 * SK_MEMINFO_VARS);
+      info.writeUInt32LE(this.#outgoing.length, 4 * SK_MEMINFO_WMEM_QUEUED);
+      return info;
+    }
     if (level !== IPPROTO_TCP || option !== TCP_INFO) return super.getOption(level, option);
     const info = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
     info.writeBigUInt64LE(BigInt(this.#ackedBytes), TCP_INFO_BYTES_ACKED);

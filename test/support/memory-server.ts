@@ -70,6 +70,10 @@ export class MemoryStream implements Stream {
     return false;
   }
 
+  hasOutput(): boolean {
+    return this.queuedBytes > 0;
+  }
+
   end(): void {
     this.isEnded = true;
   }

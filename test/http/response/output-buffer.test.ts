@@ -44,6 +44,10 @@ class FakeStream implements Stream {
 
   pause(): void {}
   resume(): void {}
+  hasOutput() {
+    return false;
+  }
+
   hasInput(): boolean {
     return false;
   }

@@ -896,6 +896,24 @@ t.test('takenBytes grows by what the peer takes', async (t) => {
   t.equal(writer.takenBytes(5), empty + 5);
 });
 
+t.test('holdsOutput, until the peer has acknowledged or read what was sent', async (t) => {
+  const [client] = connectedPair(t);
+  client.writeAll(Buffer.from('hello'));
+  for (let i = 0; i < 100 && client.holdsOutput; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  t.equal(client.holdsOutput, false, 'the peer need not read it');
+  client.setNonBlocking(true);
+  while (client.tryWrite(Buffer.alloc(100_000)) > 0);
+  t.equal(client.holdsOutput, true, 'the peer has no room for all');
+  const [writer, reader] = connectedPair(t, { path: `\0simplenet-holds-${process.pid}` });
+  t.equal(writer.holdsOutput, false);
+  writer.writeAll(Buffer.from('hello'));
+  t.equal(writer.holdsOutput, true);
+  t.equal(received(reader), 'hello');
+  t.equal(writer.holdsOutput, false);
+  const [refused] = connectedPair(t, LOOPBACK, { ...libc, getsockopt: () => -abi.EINVAL });
+  t.equal(refused.holdsOutput, false, 'a kernel that reports nothing');
+});
+
 t.test('takenBytes counts what was sent if the kernel reports nothing', async (t) => {
   const refusing: Libc = { ...libc, getsockopt: () => -abi.EINVAL };
   const [client] = connectedPair(t, LOOPBACK, refusing);
