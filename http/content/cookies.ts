@@ -6,7 +6,7 @@
  *
  * The result is a Map and not an object, so that a cookie named `__proto__` is a name like any other.
  *
- * Next: ../request/form-part.ts
+ * Next: structured-fields.ts
  */
 
 import { trimBlanks } from '../grammar.ts';
