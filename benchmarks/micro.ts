@@ -199,6 +199,10 @@ class BufferSink implements ResponseOutput, ResponseOwner {
 
   sendInformational(): void {}
 
+  readonly isContinueDue = false;
+
+  sendContinue(): void {}
+
   beginStream(): void {}
 
   pieceWritten(): void {}

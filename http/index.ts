@@ -1,11 +1,17 @@
 /**
  * simplenet/http: an HTTP/1.1 server, written by hand. A program imports from this file only.
  *
- * Next: ../server.ts
+ * Next: ../fetch/listen-options.ts
  */
 
+export type { RequestPriority } from './content/request-priority.ts';
 export type { CookieOptions } from './content/set-cookie.ts';
 export type { ErrorHandler, Handler, Middleware, Next, Returned } from './handler.ts';
+export type { CapsuleStream, DatagramStream } from './handlers/capsule-streams.ts';
+export type { Capsule } from './handlers/capsules.ts';
+export type { ConnectContext } from './handlers/connect-context.ts';
+export type { ContextHost } from './handlers/context-exchange.ts';
+export { type ContextAnswer, type ContextApp, contextHandler } from './handlers/context-handler.ts';
 export { fastResponse, useFastResponse } from './handlers/fast-response.ts';
 export {
   type FetchAddress,
@@ -14,8 +20,12 @@ export {
   type FetchInfo,
   fetchHandler,
 } from './handlers/fetch-handler.ts';
+export { FALL_THROUGH, FETCH_SERVER_DRAFT, isMarked, PROTOCOL_MARKER } from './handlers/fetch-server-draft.ts';
 export type { FetchApp, HandlerSource } from './handlers/handler-source.ts';
 export { type InjectedAnswer, type InjectOptions, inject } from './handlers/inject.ts';
+export type { ErrorCode, ProtocolError } from './handlers/protocol-error.ts';
+export type { ContextAddress, ServerContext } from './handlers/server-context.ts';
+export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { FormPart } from './request/form-part.ts';

@@ -28,6 +28,7 @@ import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
+import { traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { HttpError, isClientGone } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
@@ -110,6 +111,10 @@ function flushAll(): void {
  */
 export class Server {
   readonly handler: Handler;
+  /** @internal */
+  readonly opensTunnels: boolean;
+  /** @internal */
+  readonly continuesByHand: boolean;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** @internal */
@@ -164,6 +169,7 @@ export class Server {
     checkServeOptions(options);
     const place = listenPlaceOf(options);
     this.#limitsFor = limitsLookupOf(source);
+    ({ opensTunnels: this.opensTunnels, continuesByHand: this.continuesByHand } = traitsOf(this.handler));
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.halfClose = halfCloseFrom(options.halfClose);

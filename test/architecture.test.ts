@@ -48,7 +48,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/response': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/handler.ts': ['http/request', 'http/response'],
   'http/error-answer.ts': [GROUND, 'http/content', 'http/handler.ts'],
-  'http/handlers': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/handlers': [
+    GROUND,
+    'http/content',
+    'http/handler.ts',
+    'http/error-answer.ts',
+    'http/request',
+    'http/response',
+    SOCKETS_DOOR,
+  ],
   'http/router': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/handlers'],
   'http/connection': [
     GROUND,
@@ -81,6 +89,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/serve-options.ts',
     'http/serve.ts',
   ],
+  fetch: [HTTP_DOOR],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 
@@ -139,7 +148,7 @@ function roomOf(file: string): string {
   return file in mayImport ? file : dirname(file);
 }
 
-const library = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http')];
+const library = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http'), ...sourcesIn('fetch')];
 const product = [...library, ...sourcesIn('examples')];
 
 test('each room imports what the table allows, and the table names each room', async (t) => {

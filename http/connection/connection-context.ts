@@ -33,6 +33,10 @@ export interface OpenConnection {
 
 export interface ConnectionContext {
   readonly handler: Handler;
+  /** CONNECT reaches the handler; otherwise it is 501. */
+  readonly opensTunnels: boolean;
+  /** The program sends `100 Continue` itself. */
+  readonly continuesByHand: boolean;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** Whether the FIN of a client aborts the signal of the request at work. */

@@ -15,7 +15,6 @@ import { ClientGoneError, HttpError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
 import type { PendingInput } from '../request/pending-input.ts';
 import { refusalOf } from '../response/refusal.ts';
-import { statusLine } from '../status.ts';
 import { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
@@ -284,9 +283,9 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     else this.#endCut();
   }
 
-  handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void {
+  handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void {
     const { stream } = this;
-    this.outgoing.head(`${statusLine(101)}${fields}\r\n`);
+    this.outgoing.head(head);
     this.outgoing.flush();
     this.outgoing.log?.written();
     this.outgoing.log?.taken(); // the stream reports to the other protocol from now on

@@ -62,7 +62,8 @@ export interface ExchangeConnection {
   refuse(status: number, message: string, fields?: string): void;
   /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
-  handOver(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
+  /** Writes the head of the last response, and gives the stream away. */
+  handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void;
   /** Counts what is written from now on, up to the end of this answer. */
   measure(exchange: Exchange): Meter;
 }
@@ -297,7 +298,14 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   resumeReading(): void {
     const connection = this.#connection;
     if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    if (this.#isContinueDue) this.#sendContinue();
+    if (this.isContinueDue) {
+      if (connection.context.continuesByHand) {
+        this.#state = EXPECT; // the client may send the body without waiting any longer
+        connection.resumeReading();
+        return;
+      }
+      this.#sendContinue();
+    }
     this.#state = BODY;
     connection.resumeReading();
     this.#clock?.run(connection.context.activeNow());
@@ -307,7 +315,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   pauseReading(): void {
     const connection = this.#connection;
     if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    this.#state = this.#isContinueDue ? EXPECT_FULL : FULL;
+    this.#state = this.isContinueDue ? EXPECT_FULL : FULL;
     connection.pauseReading();
     this.#clock?.stop(connection.context.activeNow());
     this.#waitForResponse();
@@ -330,7 +338,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
       connection.mayServeMore &&
       !isTooMuchLeft && // the rest of the body will not be read
       !(context.isStopping && this.#isLastReceived) &&
-      !this.#isContinueDue // the client may send the body or its next request (RFC 9110 section 10.1.1)
+      head.method !== 'CONNECT' && // what the client sends behind it may be meant for a tunnel, and would be read as requests
+      !this.isContinueDue // the client may send the body or its next request (RFC 9110 section 10.1.1)
     );
   }
 
@@ -342,6 +351,19 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const { outgoing, isConsuming } = this.#connection;
     outgoing.head(head);
     if (!isConsuming) outgoing.flush();
+  }
+
+  get isContinueDue(): boolean {
+    return this.#state === EXPECT || this.#state === EXPECT_FULL;
+  }
+
+  sendContinue(head: string): void {
+    this.sendInformational(head);
+    if (this.#state === EXPECT_FULL) this.#state = FULL;
+    if (this.#state !== EXPECT) return;
+    this.#state = BODY;
+    this.#clock?.run(this.#connection.context.activeNow());
+    this.#checkBody();
   }
 
   beginStream(): void {
@@ -419,9 +441,9 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.#state === WHOLE && this.body.isRead;
   }
 
-  upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void {
+  upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void {
     this.body.release();
-    this.#connection.handOver(fields, createHandler);
+    this.#connection.handOver(head, createHandler);
   }
 
   // The handler.
@@ -518,14 +540,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     else this.bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
-  get #isContinueDue(): boolean {
-    return this.#state === EXPECT || this.#state === EXPECT_FULL;
-  }
-
   #sendContinue(): void {
     const { outgoing, isConsuming } = this.#connection;
     if (this.response.hasBegun) return;
-    outgoing.latin1('HTTP/1.1 100 Continue\r\n\r\n');
+    outgoing.head('HTTP/1.1 100 Continue\r\n\r\n');
     if (!isConsuming) outgoing.flush();
   }
 

@@ -89,7 +89,8 @@ export class Incoming {
 
   #checkRules(bytes: Buffer, start: number, end: number, parser: HeadParser): number {
     try {
-      this.#head = new RequestHead(latin1Of(bytes, start, end), parser, MAX_DECLARED_BYTES);
+      const text = latin1Of(bytes, start, end);
+      this.#head = new RequestHead(text, parser, MAX_DECLARED_BYTES, this.#context.opensTunnels);
       return end;
     } catch (error) {
       const { status, message } = error as HttpError;

@@ -4,7 +4,7 @@
  * The app runs unchanged: its request is a `Request` (made lazily, see fetch-request.ts), and what it returns is sent as it is. Its errors are
  * those of every handler: 500 without details for the client, and a report for the log.
  *
- * Next: handler-source.ts
+ * Next: fetch-server-draft.ts
  */
 
 import type { Handler, HttpRequest } from '../handler.ts';

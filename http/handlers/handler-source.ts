@@ -1,5 +1,6 @@
 /**
- * HandlerSource: what can be served. A function is a Handler; an object has one, as a Router does, or is a Fetch app.
+ * HandlerSource: what can be served. A function is a Handler; an object has one, as a Router does, or is a Fetch app. An object with the
+ * protocol marker of the Fetch Server API gets a context instead of a request.
  *
  * Next: memory-exchange.ts
  */
@@ -7,7 +8,9 @@
 import type { Handler } from '../handler.ts';
 import { described } from '../nearest-name.ts';
 import type { RouteLimits } from '../route-limits.ts';
+import { type ContextApp, contextHandler } from './context-handler.ts';
 import { type FetchFunction, fetchHandler } from './fetch-handler.ts';
+import { isMarked } from './fetch-server-draft.ts';
 
 /**
  * An object with `fetch`, as the default export of a program for Deno, Bun or Workers has it.
@@ -24,7 +27,7 @@ export interface FetchApp {
 }
 
 /**
- * What `serve` takes: a handler, an object that has one, such as a Router, or a Fetch app. `limitsFor` returns the limits of a route, which can
+ * What `serve` takes: a handler, an object that has one, such as a Router, a Fetch app, or a marked object. `limitsFor` returns the limits of a route, which can
  * be larger than those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
  *
  * ```ts
@@ -37,11 +40,13 @@ export interface FetchApp {
 export type HandlerSource =
   | Handler
   | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null }
-  | FetchApp;
+  | FetchApp
+  | ContextApp;
 
 /** Checked, because a program may pass what an import has not found. A Router has both: its `handle` is called, which is the shorter way. */
 export function handlerOf(source: HandlerSource): Handler {
   if (typeof source === 'function') return source;
+  if (isMarked(source)) return contextHandler(source as ContextApp);
   if (hasMethod(source, 'handle')) {
     const site = source as { readonly handle: Handler };
     return (request, response) => site.handle(request, response);

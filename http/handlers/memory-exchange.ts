@@ -174,6 +174,10 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     return this.#abort.signal;
   }
 
+  readonly isContinueDue = false;
+
+  sendContinue(_head: string): void {}
+
   /** No server is here that could stop. */
   createClosingSignal(): AbortSignal {
     return new AbortController().signal;

@@ -45,11 +45,15 @@ function sendIfResponse(value: unknown, request: HttpRequest, response: Response
   return isResponse(value) ? (sendResponse(value, request, response) ?? undefined) : value;
 }
 
-/**
- * Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. Status 200 is
- * what a Response has that says nothing, so a status that was set before stays: 404 in `notFound`, 500 in `onError`.
- */
-export function sendResponse(answer: Response, request: HttpRequest, response: ResponseWriter): Promise<void> | null {
+/** What the sending of a Response asks of its request. */
+export type SendingRequest = Pick<HttpRequest, 'method' | 'signal'>;
+
+/** Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. */
+export function sendResponse(
+  answer: Response,
+  request: SendingRequest,
+  response: ResponseWriter,
+): Promise<void> | null {
   if (response.hasBegun || response.isSending) {
     if (answer.body?.locked === false) void markHandled(answer.body.cancel());
     throw new Error('a handler returned a Response after its response had begun');
@@ -94,20 +98,24 @@ function endHead(response: ResponseWriter): void {
 async function sendStream(
   body: ReadableStream<Uint8Array>,
   contentType: string | null,
-  request: HttpRequest,
+  request: SendingRequest,
   response: ResponseWriter,
 ): Promise<void> {
   const reader = body.getReader();
   const { signal } = request;
   const cancel = () => void markHandled(reader.cancel(signal.reason));
-  signal.addEventListener('abort', cancel, { once: true });
+  // A client that had ended its side before may wait for the response. One that ends it in the middle has left.
+  const isAwaited = signal.aborted && response.isOpen;
+  if (!isAwaited) signal.addEventListener('abort', cancel, { once: true });
   try {
-    if (signal.aborted) cancel();
+    if (signal.aborted && !isAwaited) cancel();
     const reading = reader.read();
     // A client that asks for a head alone does not wait for a body.
     const isHead = request.method === 'HEAD';
     const first = isHead ? await soon(reading) : await reading;
     const second = first === null || first.done ? null : markHandled(reader.read());
+    // A cancelled stream has ended too. Its response must not look complete.
+    if (signal.aborted && !isAwaited) throw signal.reason;
     if (first?.done === true) response.whole('', contentType);
     else if (first !== null && second !== null && (await soon(second))?.done === true)
       response.whole(bytesOf(first), contentType);
@@ -120,8 +128,7 @@ async function sendStream(
       }
       await response.write(bytesOf(first));
       for (let piece = await second; !piece.done; piece = await reader.read()) await response.write(bytesOf(piece));
-      // A cancelled stream has ended too. Its response must not look complete.
-      if (signal.aborted) throw signal.reason;
+      if (signal.aborted && !isAwaited) throw signal.reason;
       response.end();
     }
   } catch (error) {

@@ -172,6 +172,12 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return textOf(this.#origin.localAddress);
   }
 
+  /** The port at which the client has connected; null for a Unix socket. Read it before any `await`. */
+  get localPort(): number | null {
+    const address = this.#origin.localAddress;
+    return 'path' in address ? null : address.port;
+  }
+
   /** The address of the client: the remote address, until a trusted proxy can name another one. */
   get clientAddress(): string {
     return textOf(this.#origin.clientAddress);

@@ -62,8 +62,8 @@ export class RequestHead {
   /** The offset of the field lines. */
   readonly fieldsAt: number;
 
-  /** Throws HttpError for a head that breaks a rule. */
-  constructor(text: string, parser: HeadParser, bodyBytes: number) {
+  /** Throws HttpError for a head that breaks a rule. CONNECT is one, unless the program opens tunnels. */
+  constructor(text: string, parser: HeadParser, bodyBytes: number, opensTunnels = false) {
     this.text = text;
     this.fieldsAt = parser.fieldsAt;
     this.method = text.slice(parser.lineStart, parser.methodEnd);
@@ -71,7 +71,7 @@ export class RequestHead {
     this.minorVersion = parser.minorVersion;
     this.path = this.target;
     this.#readFields(parser, bodyBytes);
-    this.#readTarget();
+    this.#readTarget(opensTunnels);
   }
 
   #readFields(parser: HeadParser, bodyBytes: number): void {
@@ -146,9 +146,13 @@ export class RequestHead {
     this.expectsContinue = true;
   }
 
-  /** RFC 9112 section 3.2: origin-form, absolute-form, and the asterisk of OPTIONS. CONNECT is refused. */
-  #readTarget(): void {
-    if (this.method === 'CONNECT') throw new HttpError(501, 'this server opens no tunnels');
+  /** RFC 9112 section 3.2: origin-form, absolute-form, the asterisk of OPTIONS, and the authority-form of CONNECT. */
+  #readTarget(opensTunnels: boolean): void {
+    if (this.method === 'CONNECT') {
+      if (!opensTunnels) throw new HttpError(501, 'this server opens no tunnels');
+      this.#readAuthority();
+      return;
+    }
     let target = this.target;
     if (target.charCodeAt(0) !== SLASH) {
       if (target === '*' && this.method === 'OPTIONS') return;
@@ -159,6 +163,14 @@ export class RequestHead {
     const query = target.indexOf('?');
     this.path = query === -1 ? target : target.slice(0, query);
     if (query !== -1) this.search = target.slice(query + 1);
+  }
+
+  /** Reads the target of CONNECT: a host and a port, which is never left out (RFC 9112 section 3.2.3). The host replaces Host. */
+  #readAuthority(): void {
+    if (!isHost(this.target) || !/:\d+$/.test(this.target))
+      throw new HttpError(400, 'the target is not a host and a port');
+    this.authority = this.target;
+    this.isAbsolute = true;
   }
 
   /** Reads the host of an absolute target, which replaces Host (RFC 9112 section 3.2.2). Returns the rest of the target. */

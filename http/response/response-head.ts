@@ -71,6 +71,11 @@ export function informationalHead(status: number, fields: Readonly<Record<string
       status === 101 ? ': use upgrade()' : status === 100 ? ': the server sends it when the body is read' : '';
     throw new RangeError(`an informational status must be an integer from 102 to 199, not ${String(status)}${instead}`);
   }
+  return interimHead(status, fields);
+}
+
+/** As `informationalHead`, for every status. */
+export function interimHead(status: number, fields: Readonly<Record<string, FieldValue>>): string {
   let head = statusLine(status);
   for (const [name, value] of Object.entries(fields)) {
     for (const each of typeof value === 'object' ? value : [value]) {

@@ -44,6 +44,10 @@ export interface ResponseOwner {
   readonly keepAliveLine: string;
   /** Sends the head of an informational response now. The deadline of the final one goes on. */
   sendInformational(head: string): void;
+  /** The client waits for `100 Continue` before it sends the body. */
+  readonly isContinueDue: boolean;
+  /** Sends the head of a `100 Continue`, and reads the body from then on. */
+  sendContinue(head: string): void;
   /** Called before the first byte of a response that comes in pieces. */
   beginStream(): void;
   responseCompleted(): void;
@@ -55,6 +59,6 @@ export interface ResponseOwner {
   hasAskedFor(protocol: string): boolean;
   /** The request has no body, or its handler has read all of it. */
   readonly isRequestRead: boolean;
-  /** Sends a 101 with these field lines, and hands the stream over to another protocol. */
-  upgrade(fields: string, createHandler: (stream: Stream) => StreamHandler): void;
+  /** Sends this head, and hands the stream over to another protocol. */
+  upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void;
 }

@@ -14,14 +14,14 @@
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { isProtocol } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
-import { hasNoBody } from '../status.ts';
+import { hasNoBody, statusLine } from '../status.ts';
 import { type BodyStage, discardStages } from './body-transform.ts';
 import { checkedBytes } from './checked-bytes.ts';
 import { utf8Length } from './latin1.ts';
 import { type BodyPieces, PieceSource } from './piece-source.ts';
 import { PreparedHead } from './prepared-head.ts';
 import type { FieldValue } from './response-fields.ts';
-import { asciiLocation, type Framing, headOf, informationalHead, RESET_CONTENT } from './response-head.ts';
+import { asciiLocation, type Framing, headOf, informationalHead, interimHead, RESET_CONTENT } from './response-head.ts';
 import type { ResponseHooks } from './response-hooks.ts';
 import type { ResponseOutput, ResponseOwner } from './response-output.ts';
 import { StreamedBody, wrongLength } from './streamed-body.ts';
@@ -29,6 +29,9 @@ import { StreamedBody, wrongLength } from './streamed-body.ts';
 export type { ResponseOutput, ResponseOwner } from './response-output.ts';
 
 const EMPTY = new Uint8Array(0);
+const CONTINUE = 100;
+const SWITCHING_PROTOCOLS = 101;
+const OK = 200;
 const NO_STAGES: readonly BodyStage[] = [];
 
 /**
@@ -199,11 +202,7 @@ export class ResponseWriter extends PreparedHead {
       this.status(400).text(`A request for ${protocol} must not have a body here.\n`);
       return false;
     }
-    let fields = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
-    for (const [, line] of this.fields ?? []) fields += line;
-    this.begun = true;
-    this.ended = true;
-    this.#owner.upgrade(fields, createHandler);
+    this.#handOver(`${statusLine(SWITCHING_PROTOCOLS)}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`, createHandler);
     return true;
   }
 
@@ -231,6 +230,57 @@ export class ResponseWriter extends PreparedHead {
   connectionClosed(reason: Error): void {
     this.hooks?.source?.cancel(reason);
     this.#body?.destroy(reason);
+  }
+
+  // For http/handlers/: what the Fetch Server API asks for.
+
+  /** @internal Whether the client has asked for this protocol, in a way that lets the server switch to it. */
+  hasAskedFor(protocol: string): boolean {
+    return this.#owner.hasAskedFor(protocol);
+  }
+
+  /** @internal The client can still get something: it is connected, and the connection does not end. */
+  get isOpen(): boolean {
+    return !this.#output.isClosed;
+  }
+
+  /** @internal The request has no body, or its handler has read all of it. */
+  get isRequestRead(): boolean {
+    return this.#owner.isRequestRead;
+  }
+
+  /** @internal The client waits for `100 Continue` before it sends the body. */
+  get isContinueDue(): boolean {
+    return this.#owner.isContinueDue;
+  }
+
+  /** @internal Sends a `100 Continue` with these fields. */
+  sendContinue(headers: Readonly<Record<string, FieldValue>>): void {
+    this.mustNotHaveBegun('sendContinue');
+    const head = interimHead(CONTINUE, headers);
+    if (!this.#output.isClosed) this.#owner.sendContinue(head);
+  }
+
+  /** @internal Answers a CONNECT with 200, and hands the stream over as `upgrade` does. The caller has read the request. */
+  tunnel(createHandler: (stream: Stream) => StreamHandler): void {
+    this.mustNotHaveBegun('tunnel');
+    // RFC 9110 section 9.3.6: no Content-Length and no Transfer-Encoding.
+    if (!this.#output.isClosed) this.#handOver(`${statusLine(OK)}${this.#output.dateLine()}`, createHandler);
+  }
+
+  /** @internal Ends the connection without a response. */
+  breakOff(): void {
+    this.begun = true;
+    this.ended = true;
+    this.#owner.abortResponse();
+  }
+
+  #handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void {
+    let text = head;
+    for (const [, line] of this.fields ?? []) text += line;
+    this.begun = true;
+    this.ended = true;
+    this.#owner.upgrade(`${text}\r\n`, createHandler);
   }
 
   // Whole bodies.

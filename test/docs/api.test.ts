@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import * as fetchServer from '../../fetch/index.ts';
 import * as http from '../../http/index.ts';
 import { serve } from '../../http/index.ts';
 import * as simplenet from '../../simplenet/index.ts';
@@ -119,6 +120,7 @@ function exportsOf(file: string): string[] {
 test('the page lists all exported names', async (t) => {
   for (const [file, module] of [
     ['http/index.ts', http],
+    ['fetch/index.ts', fetchServer],
     ['simplenet/index.ts', simplenet],
   ] as const) {
     const table = tables.find(({ mark }) => mark === `names: ${file}`) as Table;

@@ -7,6 +7,7 @@
 import type { ConnectionContext } from '../../http/connection/connection-context.ts';
 import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
+import { traitsOf } from '../../http/handlers/context-handler.ts';
 import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { BodyMemory } from '../../http/request/body-memory.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
@@ -128,6 +129,8 @@ export class MemoryStream implements Stream {
 /** A server, as far as a connection needs one. */
 export class MemoryHome implements ConnectionContext {
   readonly handler: Handler;
+  readonly opensTunnels: boolean;
+  readonly continuesByHand: boolean;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
   halfClose: 'abort' | 'serve' = 'abort';
@@ -149,6 +152,7 @@ export class MemoryHome implements ConnectionContext {
 
   constructor(handler: Handler, limits: Limits) {
     this.handler = handler;
+    ({ opensTunnels: this.opensTunnels, continuesByHand: this.continuesByHand } = traitsOf(handler));
     this.limits = limits;
     this.bodyMemory = new BodyMemory(limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (_delayMs, ring) => {
       this.endWait = ring;

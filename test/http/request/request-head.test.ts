@@ -203,6 +203,21 @@ test('asterisk-form is for OPTIONS', async (t) => {
   refuses(t, 400, () => get('Host: a\r\n', '*?x', '1.1', 'OPTIONS'));
 });
 
+test('CONNECT, where the program opens tunnels: a host and a port, which replace Host', async (t) => {
+  const tunnelTo = (target: string) => {
+    const bytes = Buffer.from(`CONNECT ${target} HTTP/1.1\r\nHost: other\r\n\r\n`, 'latin1');
+    const parser = new HeadParser(defaultLimits);
+    const end = parser.parse(bytes, 0, bytes.length);
+    return new RequestHead(bytes.toString('latin1', 0, end), parser, defaultLimits.bodyBytes, true);
+  };
+  for (const target of ['a.example:443', '192.0.2.1:1', '[2001:db8::1]:80']) {
+    const head = tunnelTo(target);
+    t.same([head.method, head.authority, head.path, head.isAbsolute], ['CONNECT', target, target, true]);
+  }
+  for (const target of ['a.example', '/', '*', 'http://a:1/', 'u@a:1', ':1', 'a:', '[::1]'])
+    refuses(t, 400, () => tunnelTo(target));
+});
+
 test('CONNECT is refused, whatever its target', async (t) => {
   for (const target of ['b:80', '/', '*', 'http://b/']) {
     refuses(t, 501, () => get('Host: a\r\n', target, '1.1', 'CONNECT'));

@@ -95,8 +95,14 @@ export class Sink implements ResponseOutput, ResponseOwner {
     return protocol === this.asksFor;
   }
 
-  upgrade(fields: string, _createHandler: (stream: Stream) => StreamHandler): void {
-    this.upgrades.push(fields);
+  readonly isContinueDue = false;
+
+  sendContinue(head: string): void {
+    this.head(head);
+  }
+
+  upgrade(head: string, _createHandler: (stream: Stream) => StreamHandler): void {
+    this.upgrades.push(head);
   }
 
   handlerFailed(error: unknown): void {

@@ -689,7 +689,9 @@ test('upgrade: which calls the exchange gets, and what is refused', async (t) =>
     response.header('Sec-WebSocket-Accept', 'x').upgrade('websocket', () => ({ onData() {} })),
     true,
   );
-  t.same(sink.upgrades, ['Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n']);
+  t.same(sink.upgrades, [
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n',
+  ]);
   t.ok(response.hasEnded);
 
   t.throws(() => response.upgrade('websocket', () => ({ onData() {} })), /after the response had ended/);
@@ -709,6 +711,30 @@ test('upgrade: a client that did not ask for the protocol gets 426 with its name
   const { sink, response } = exchange();
   give(response);
   t.same([response.hasEnded, sink.completions, sink.upgrades], [true, 1, []]);
+});
+
+test('a tunnel: 200 without a length, and the stream is handed over', async (t) => {
+  const { sink, response } = exchange();
+  response.header('X', '1').tunnel(other);
+  t.same(sink.upgrades, [`HTTP/1.1 200 OK\r\n${DATE}X: 1\r\n\r\n`]);
+  t.ok(response.hasEnded);
+  t.throws(() => response.tunnel(other), /after the response had ended/);
+  const gone = exchange({ isClosed: true });
+  gone.response.tunnel(other);
+  t.same([gone.sink.upgrades, gone.response.isOpen, response.isOpen], [[], false, true]);
+});
+
+test('100 Continue with fields, and the end without a response', async (t) => {
+  const { sink, response } = exchange({ asksFor: 'x', isRequestRead: false });
+  t.same([response.isContinueDue, response.hasAskedFor('x'), response.isRequestRead], [false, true, false]);
+  response.sendContinue({ 'X-Ready': 'yes' });
+  t.equal(sink.text, 'HTTP/1.1 100 Continue\r\nX-Ready: yes\r\n\r\n');
+  response.breakOff();
+  t.same([sink.breaks, response.hasEnded], [1, true]);
+  t.throws(() => response.sendContinue({}), /after the response had ended/);
+  const gone = exchange({ isClosed: true });
+  gone.response.sendContinue({});
+  t.equal(gone.sink.text, '');
 });
 
 test('an answer that names Upgrade names it in Connection, too (RFC 9110 section 7.8)', async (t) => {

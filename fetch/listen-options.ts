@@ -1,0 +1,161 @@
+/**
+ * ListenOptions: the options of the draft, checked, and as options of simplenet/http.
+ *
+ * Two rules of the draft shape the defaults. A timeout measures silence and never how long something takes, so the limits of simplenet/http
+ * on a whole body (`bodyMs`) and on a slow handler (`answerMs`) are off. And 0 switches a timeout or a limit off. As in all dictionaries of
+ * Web IDL, unknown names are ignored, and so a program for a later draft runs.
+ *
+ * What needs TLS or QUIC throws NotSupportedError: this server has neither.
+ *
+ * Next: pending-work.ts
+ */
+
+import type { ServeOptions } from '../http/index.ts';
+import { defaultLimits } from '../http/index.ts';
+
+/** In milliseconds. 0 switches one off. */
+export interface TimeoutOptions {
+  /** Until TLS is set up. There is none here, so it has no effect. */
+  readonly handshake?: number;
+  /** Between two requests; then the connection closes. */
+  readonly idle?: number;
+  /** Until the head of a request is complete; 408 after. */
+  readonly headers?: number;
+  /** While the handler reads the body and nothing of it comes; the exchange is aborted after. */
+  readonly receive?: number;
+  /** While the client takes nothing of a response; the exchange is aborted after. */
+  readonly send?: number;
+  /** While a tunnel carries no byte; it is destroyed after. Off without it. */
+  readonly tunnelIdle?: number;
+  /** How long work of `waitUntil` may go on after the response before `close` stops waiting for it; 30 s without it. */
+  readonly waitUntil?: number;
+}
+
+/** 0 switches one off. */
+export interface LimitOptions {
+  /** Bytes of a head; 431 above. */
+  readonly maxHeaderSize?: number;
+  /** Bytes of a body; 413 above, or a failing read if the length was not declared. 16 MiB without it. */
+  readonly maxRequestBodySize?: number;
+  /** Then the connection closes. */
+  readonly maxRequestsPerConnection?: number;
+  /** HTTP/1.1 has no streams, so it has no effect. */
+  readonly maxConcurrentStreams?: number;
+  /** Open connections of a listener; a further one is closed. */
+  readonly maxConnections?: number;
+}
+
+export interface ListenOptions {
+  /** 0, the default, is any free port. */
+  readonly port?: number;
+  /** An IP address, or `localhost`; the default is 0.0.0.0. */
+  readonly hostname?: string;
+  /** SO_REUSEPORT: several processes or listeners on one port. */
+  readonly reusePort?: boolean;
+  /** IPV6_V6ONLY: `::` does not take IPv4. */
+  readonly ipv6Only?: boolean;
+  readonly backlog?: number;
+  /** Throws NotSupportedError. */
+  readonly tls?: object;
+  /** Throws NotSupportedError, unless it is false. */
+  readonly quic?: boolean | object;
+  /** Kept and not used: it is sent over TLS only. */
+  readonly altSvc?: boolean | string;
+  readonly timeouts?: TimeoutOptions;
+  readonly limits?: LimitOptions;
+}
+
+export interface ServerOptions extends ListenOptions {
+  /** Whether `100 Continue` is sent when the handler begins to read the body; the default is true. */
+  readonly autoContinue?: boolean;
+  /** When it is aborted, the server is destroyed with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What simplenet/http does not do itself, and its options. */
+export interface Binding {
+  readonly http: ServeOptions;
+  readonly maxBodyBytes: number;
+  readonly tunnelIdleMs: number;
+  /** null: a slow body is left to the minimal rate of simplenet/http. */
+  readonly receiveMs: number | null;
+  readonly waitUntilMs: number;
+}
+
+const DEFAULT_HOSTNAME = '0.0.0.0';
+const DEFAULT_WAIT_UNTIL_MS = 30_000;
+const MAX_PORT = 65_535;
+
+/** A rate that is never too slow, but not 0: one byte must move. */
+const ANY_RATE = Number.MIN_VALUE;
+
+/** Options of a binding, and those of its server for what it leaves open. Throws before anything is opened. */
+export function bindingOf(options: ListenOptions, ofServer: ServerOptions): Binding {
+  mustBePossible(options.tls ?? ofServer.tls, options.quic ?? ofServer.quic);
+  const timeouts = amountsOf({ ...ofServer.timeouts, ...options.timeouts });
+  const limits = amountsOf({ ...ofServer.limits, ...options.limits });
+  const { handshake: _, tunnelIdle = Number.POSITIVE_INFINITY, waitUntil = DEFAULT_WAIT_UNTIL_MS } = timeouts;
+  const hostname = options.hostname ?? DEFAULT_HOSTNAME;
+  const isIPv6 = hostname.includes(':');
+  return {
+    http: {
+      host: hostname,
+      port: portOf(options.port),
+      socket: {
+        ...(options.reusePort ? { reusePort: true } : {}),
+        ...(isIPv6 ? { ipv6Only: options.ipv6Only ?? false } : {}),
+        ...(options.backlog === undefined ? {} : { backlog: amountOf('backlog', options.backlog) }),
+      },
+      limits: {
+        bodyBytes: Number.POSITIVE_INFINITY,
+        ...given('headBytes', limits.maxHeaderSize),
+        ...given('requestsPerConnection', limits.maxRequestsPerConnection),
+        ...given('connections', limits.maxConnections),
+      },
+      timeouts: {
+        bodyMs: Number.POSITIVE_INFINITY,
+        answerMs: Number.POSITIVE_INFINITY,
+        ...given('headerMs', timeouts.headers),
+        ...given('idleMs', timeouts.idle),
+        ...(timeouts.receive === undefined ? {} : { bodyGraceMs: Number.POSITIVE_INFINITY }),
+        ...(timeouts.send === undefined ? {} : { writeMs: timeouts.send, writeMinBytesPerSecond: ANY_RATE }),
+      },
+    },
+    maxBodyBytes: limits.maxRequestBodySize ?? defaultLimits.bodyBytes,
+    tunnelIdleMs: tunnelIdle,
+    receiveMs: timeouts.receive ?? null,
+    waitUntilMs: waitUntil,
+  };
+}
+
+function mustBePossible(tls: object | undefined, quic: boolean | object | undefined): void {
+  const wantsQuic = quic !== undefined && quic !== false;
+  if (wantsQuic && tls === undefined) throw new TypeError('quic needs tls');
+  if (tls !== undefined) throw new DOMException('this server has no TLS yet', 'NotSupportedError');
+}
+
+function given<Name extends string>(name: Name, value: number | undefined): { [key in Name]?: number } {
+  return value === undefined ? {} : ({ [name]: value } as { [key in Name]: number });
+}
+
+/** 0 becomes Infinity, and a member that is undefined counts as absent. */
+function amountsOf<T extends TimeoutOptions | LimitOptions>(options: T): { readonly [key in keyof T]?: number } {
+  const amounts: { [key in keyof T]?: number } = {};
+  for (const [name, value] of Object.entries(options) as [keyof T & string, unknown][]) {
+    if (value === undefined) continue;
+    const amount = amountOf(name, value);
+    amounts[name] = amount === 0 ? Number.POSITIVE_INFINITY : amount;
+  }
+  return amounts;
+}
+
+function amountOf(name: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new RangeError(`${name} must be a whole number, not ${String(value)}`);
+}
+
+function portOf(port: unknown = 0): number {
+  const amount = amountOf('port', port);
+  if (amount > MAX_PORT) throw new RangeError(`port must be at most ${MAX_PORT}, not ${amount}`);
+  return amount;
+}

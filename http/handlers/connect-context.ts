@@ -1,0 +1,65 @@
+/**
+ * ConnectContext: what `connect(ctx)` of a marked handler gets: a CONNECT, or a request of HTTP/1.1 with Upgrade.
+ *
+ * Next: context-handler.ts
+ */
+
+import { type ContextExchange, type FieldsInit, fieldsOf } from './context-exchange.ts';
+import { invalidState, notSupported } from './exchange-state.ts';
+import { ServerContext } from './server-context.ts';
+import { Tunnel } from './tunnel.ts';
+
+/** The server writes them, or the answer has none: RFC 9110 section 9.3.6. */
+const RESERVED: ReadonlySet<string> = new Set([
+  ...['connection', 'content-length', 'keep-alive', 'trailer', 'transfer-encoding', 'upgrade'],
+]);
+
+export class ConnectContext extends ServerContext {
+  /** The first protocol that the Upgrade field names; null for CONNECT. */
+  readonly connectProtocol: string | null;
+  readonly #exchange: ContextExchange;
+
+  constructor(exchange: ContextExchange) {
+    super(exchange);
+    this.#exchange = exchange;
+    this.connectProtocol = exchange.upgrade;
+  }
+
+  /** Answers with 200, or 101 for an upgrade, and these fields. The connection belongs to the program then. */
+  async accept(init: { readonly headers?: FieldsInit } = {}): Promise<Tunnel> {
+    const exchange = this.#exchange;
+    const { response, host, upgrade } = exchange;
+    this.mustNotHaveFallenThrough();
+    if (!exchange.check('accept')) throw exchange.abortReason;
+    const fields = fieldsOf(init.headers);
+    for (const name of Object.keys(fields)) {
+      if (RESERVED.has(name)) throw new TypeError(`accept() writes ${name} itself`);
+    }
+    // RFC 9110 section 7.8: the whole request must be read before the protocol changes.
+    if (!response.isRequestRead) throw invalidState('the body of the request must be read before accept()');
+    for (const [name, values] of Object.entries(fields)) {
+      for (const value of values as readonly string[]) response.append(name, value);
+    }
+    const open = (stream: Parameters<typeof Tunnel.over>[0]) => {
+      const { tunnel, handler } = Tunnel.over(stream, host.tunnelIdleMs);
+      exchange.tunnel = tunnel;
+      return handler;
+    };
+    exchange.take('accept');
+    if (upgrade === null) response.tunnel(open);
+    else response.upgrade(upgrade, open);
+    /* c8 ignore next -- the connection ends for a reason of the server, such as a limit, and the client is still there. */
+    if (exchange.tunnel === null) throw exchange.abortReason;
+    return exchange.tunnel;
+  }
+
+  /** Throws NotSupportedError: this server has no WebSocket yet. */
+  upgradeWebSocket(_options?: { readonly protocol?: readonly string[] }): never {
+    throw notSupported('this server has no WebSocket yet: accept() gives the raw stream');
+  }
+
+  /** Rejects with NotSupportedError: HTTP/1.1 has no WebTransport. */
+  async upgradeWebTransport(): Promise<never> {
+    throw notSupported('HTTP/1.1 has no WebTransport');
+  }
+}
