@@ -28,7 +28,7 @@ import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { closingError } from './connection/signals.ts';
 import type { Handler } from './handler.ts';
-import { traitsOf } from './handlers/context-handler.ts';
+import { type ContextApp, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { HttpError, isClientGone } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
@@ -164,7 +164,7 @@ export class Server {
    * `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop.
    * @internal
    */
-  constructor(source: HandlerSource, options: ServeOptions, createLoop: () => EventLoop) {
+  constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: () => EventLoop) {
     this.handler = handlerOf(source);
     checkServeOptions(options);
     const place = listenPlaceOf(options);
@@ -480,7 +480,11 @@ function logError(error: unknown, request: HttpRequest | null): void {
  * console.log(server.url);
  * ```
  */
-export function serve(source: HandlerSource, options: ServeOptions = {}): Server {
+export function serve(source: HandlerSource, options?: ServeOptions): Server;
+// Two signatures, and not one union: so the type of `request` in `serve({ fetch: (request) => ... })` is known.
+/** Starts a server for a handler object of the Fetch Server API. */
+export function serve(app: ContextApp, options?: ServeOptions): Server;
+export function serve(source: HandlerSource | ContextApp, options: ServeOptions = {}): Server {
   return new Server(source, options, () => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.

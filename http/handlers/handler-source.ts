@@ -27,8 +27,8 @@ export interface FetchApp {
 }
 
 /**
- * What `serve` takes: a handler, an object that has one, such as a Router, a Fetch app, or a marked object. `limitsFor` returns the limits of a route, which can
- * be larger than those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
+ * What `serve` takes: a handler, an object that has one, such as a Router, or a Fetch app; and a ContextApp. `limitsFor` returns the limits of a
+ * route, which can be larger than those of the server. It is only asked for a body whose declared length is above `bodyBytes`.
  *
  * ```ts
  * import { type HandlerSource, serve } from 'simplenet/http';
@@ -40,11 +40,10 @@ export interface FetchApp {
 export type HandlerSource =
   | Handler
   | { readonly handle: Handler; limitsFor?(method: string, path: string): RouteLimits | null }
-  | FetchApp
-  | ContextApp;
+  | FetchApp;
 
 /** Checked, because a program may pass what an import has not found. A Router has both: its `handle` is called, which is the shorter way. */
-export function handlerOf(source: HandlerSource): Handler {
+export function handlerOf(source: HandlerSource | ContextApp): Handler {
   if (typeof source === 'function') return source;
   if (isMarked(source)) return contextHandler(source as ContextApp);
   if (hasMethod(source, 'handle')) {
@@ -62,13 +61,15 @@ export function handlerOf(source: HandlerSource): Handler {
 }
 
 /** Returns a function that finds the limits of a route. What has no routes has no limits. */
-export function limitsLookupOf(source: HandlerSource): (method: string, path: string) => RouteLimits | null {
+export function limitsLookupOf(
+  source: HandlerSource | ContextApp,
+): (method: string, path: string) => RouteLimits | null {
   if (typeof source === 'function' || !('limitsFor' in source)) return () => null;
   return (method, path) => source.limitsFor?.(method, path) ?? null;
 }
 
 /** `in` first: the objects of some frameworks return a function for any name that is read. */
-function hasMethod(source: HandlerSource, name: 'handle' | 'fetch'): boolean {
+function hasMethod(source: unknown, name: 'handle' | 'fetch'): boolean {
   if (typeof source !== 'object' || source === null || !(name in source)) return false;
-  return typeof (source as unknown as Readonly<Record<string, unknown>>)[name] === 'function';
+  return typeof (source as Readonly<Record<string, unknown>>)[name] === 'function';
 }

@@ -9,6 +9,7 @@
 
 import type { HttpRequest } from '../handler.ts';
 import { HeaderList } from '../request/header-list.ts';
+import type { ContextApp } from './context-handler.ts';
 import { LOOPBACK, schemeOf } from './fetch-from.ts';
 import type { HandlerSource } from './handler-source.ts';
 import { type MemoryClient, MemoryExchange } from './memory-exchange.ts';
@@ -151,7 +152,10 @@ class Gatherer implements MemoryClient {
  * console.log(answer.status, answer.json());
  * ```
  */
-export async function inject(site: HandlerSource, options: InjectOptions | string = {}): Promise<InjectedAnswer> {
+export async function inject(
+  site: HandlerSource | ContextApp,
+  options: InjectOptions | string = {},
+): Promise<InjectedAnswer> {
   const given = typeof options === 'string' ? { url: options } : options;
   const { body, type, length } = await encode(given.body);
   const { protocol, host, pathname, search } = new URL(given.url ?? '/', 'http://localhost');

@@ -25,6 +25,7 @@ import { RequestHead } from '../request/request-head.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { isFinalStatus, reasonOf, statusLine } from '../status.ts';
+import type { ContextApp } from './context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handler-source.ts';
 import { sendReturned } from './send-response.ts';
 
@@ -127,7 +128,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   /** Calls the handler of a site. A request that the server would refuse is refused in the same way. */
-  run(asked: MemoryRequest, site: HandlerSource): void {
+  run(asked: MemoryRequest, site: HandlerSource | ContextApp): void {
     const handler = handlerOf(site);
     const text = headOf(asked);
     let result: Promise<unknown> | null;
@@ -356,7 +357,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   /** A declared length that only its route allows is judged when the route is known. */
-  #checkLength(site: HandlerSource): void {
+  #checkLength(site: HandlerSource | ContextApp): void {
     const { framing, method, path } = this.#head as RequestHead;
     if (framing <= this.limits.bodyBytes) return;
     const ofRoute = limitsLookupOf(site)(method, path)?.bodyBytes ?? 0;
