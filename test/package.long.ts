@@ -30,6 +30,7 @@ let tarball = '';
 /** A program of somebody who uses the package. It is compiled with our declarations checked (`skipLibCheck: false`). */
 const program = `
 import { createEventLoop, type Stream, SystemError } from 'simplenet';
+import { PROTOCOL_MARKER, type ServerContext, serve as serveContexts } from 'simplenet/fetch';
 import { type Handler, HttpError, Router, type ServeOptions, type Server, serve } from 'simplenet/http';
 
 const hello: Handler<{ name: string }> = ({ params }, response) => response.text(\`Hello, \${params.name}!\\n\`);
@@ -47,6 +48,10 @@ export const tools = [createEventLoop, SystemError, port];
 const response = await fetch(new URL('/hello/package', server.url));
 console.log(await response.text());
 await server.close();
+const app = { [PROTOCOL_MARKER]: 1, fetch: (ctx: ServerContext) => new Response(new URL(ctx.request.url).pathname) };
+const contexts = serveContexts(app, { hostname: '127.0.0.1', port: 0 });
+for (const { address } of contexts) console.log(await (await fetch(\`http://127.0.0.1:\${address.port}/door\`)).text());
+await contexts.close();
 // @ts-expect-error -- what a server offers its connections is not for programs.
 export const internal = server.borrowParser;
 `;
@@ -85,7 +90,7 @@ test('a program compiles with each way to resolve modules, and runs', async (t) 
     const flags = ['--strict', '--skipLibCheck', 'false', '--exactOptionalPropertyTypes', '--target', 'es2022'];
     const how = ['--module', module, '--moduleResolution', resolution, '--types', 'node', '--outDir', resolution];
     await run(t, folder, process.execPath, tsc, ...flags, ...how, 'program.ts');
-    t.equal(await run(t, folder, process.execPath, join(resolution, 'program.js')), 'Hello, package!\n\n');
+    t.equal(await run(t, folder, process.execPath, join(resolution, 'program.js')), 'Hello, package!\n\n/door\n');
   }
 });
 
