@@ -13,7 +13,16 @@
 import type { ServeOptions } from '../http/index.ts';
 import { defaultLimits } from '../http/index.ts';
 
-/** In milliseconds. 0 switches one off. */
+/**
+ * The timeouts of a listener, in milliseconds. 0 switches one off.
+ *
+ * ```ts
+ * import { type ServerContext, serve, type TimeoutOptions } from 'simplenet/fetch';
+ *
+ * const timeouts: TimeoutOptions = { idle: 5_000, tunnelIdle: 60_000 };
+ * serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.url) }, { port: 8080, timeouts });
+ * ```
+ */
 export interface TimeoutOptions {
   /** Until TLS is set up. There is none here, so it has no effect. */
   readonly handshake?: number;
@@ -31,7 +40,16 @@ export interface TimeoutOptions {
   readonly waitUntil?: number;
 }
 
-/** 0 switches one off. */
+/**
+ * The limits of a listener. 0 switches one off.
+ *
+ * ```ts
+ * import { type LimitOptions, type ServerContext, serve } from 'simplenet/fetch';
+ *
+ * const limits: LimitOptions = { maxRequestBodySize: 1_000_000 };
+ * serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.body) }, { port: 8080, limits });
+ * ```
+ */
 export interface LimitOptions {
   /** Bytes of a head; 431 above. */
   readonly maxHeaderSize?: number;
@@ -45,6 +63,17 @@ export interface LimitOptions {
   readonly maxConnections?: number;
 }
 
+/**
+ * What a server listens on, and how: the options of `listen`.
+ *
+ * ```ts
+ * import { type ListenOptions, type ServerContext, serve } from 'simplenet/fetch';
+ *
+ * const local: ListenOptions = { port: 8080, hostname: '127.0.0.1' };
+ * const server = serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.url) });
+ * await server.listen(local);
+ * ```
+ */
 export interface ListenOptions {
   /** 0, the default, is any free port. */
   readonly port?: number;
@@ -65,6 +94,17 @@ export interface ListenOptions {
   readonly limits?: LimitOptions;
 }
 
+/**
+ * The options of `serve`: those of its listeners, and its own.
+ *
+ * ```ts
+ * import { type ServerContext, type ServerOptions, serve } from 'simplenet/fetch';
+ *
+ * const stop = new AbortController();
+ * const options: ServerOptions = { port: 8080, signal: stop.signal };
+ * serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.url) }, options);
+ * ```
+ */
 export interface ServerOptions extends ListenOptions {
   /** Whether `100 Continue` is sent when the handler begins to read the body; the default is true. */
   readonly autoContinue?: boolean;

@@ -32,7 +32,18 @@ export interface ListenerOwner {
   forget(listener: Listener): void;
 }
 
-/** One binding of a server. `server.listen` makes it. */
+/**
+ * One binding of a server. `server.listen` makes it.
+ *
+ * ```ts
+ * import { type Listener, type ServerContext, serve } from 'simplenet/fetch';
+ *
+ * const server = serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.url) });
+ * const listener: Listener = await server.listen({ hostname: '127.0.0.1' });
+ * console.log(listener.address.port);
+ * await listener.close();
+ * ```
+ */
 export class Listener {
   /** While true, requests get 503 and no handler is called. Their connections stay open. */
   busy = false;

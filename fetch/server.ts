@@ -12,6 +12,18 @@ import { bindingOf, type ListenOptions, type ServerOptions } from './listen-opti
 import { Listener, type ListenerOwner } from './listener.ts';
 import { PendingWork } from './pending-work.ts';
 
+/**
+ * A handler object and its listeners: what `serve` returns.
+ *
+ * ```ts
+ * import { type Server, type ServerContext, serve } from 'simplenet/fetch';
+ *
+ * const server: Server = serve({ fetch: (ctx: ServerContext) => new Response(ctx.request.url) }, { port: 8080 });
+ * for (const listener of server) console.log(listener.address);
+ * process.once('SIGTERM', () => void server.close());
+ * await server.closed;
+ * ```
+ */
 export class Server implements Iterable<Listener> {
   /** While true, requests get 503 and no handler is called, on all listeners. Connections stay open. */
   busy = false;
@@ -117,10 +129,15 @@ export class Server implements Iterable<Listener> {
 /**
  * Makes a server of a handler object. With a port, or a signal, it listens at once, and throws if it cannot. Without, call `listen`.
  *
- *     const server = serve({
- *       [Symbol.for('wintertc.server.protocol')]: 1,
- *       fetch: (ctx) => new Response(`hello ${ctx.remoteAddress.address}`),
- *     }, { port: 8080 });
+ * ```ts
+ * import { PROTOCOL_MARKER, type ServerContext, serve } from 'simplenet/fetch';
+ *
+ * const app = {
+ *   [PROTOCOL_MARKER]: 1,
+ *   fetch: (ctx: ServerContext) => new Response(`hello ${ctx.remoteAddress.address}\n`),
+ * };
+ * serve(app, { port: 8080 });
+ * ```
  */
 export function serve(handler: ContextApp, options: ServerOptions = {}): Server {
   isMarked(handler); // throws for a version that is not known here; without a marker the object is taken for one of this API

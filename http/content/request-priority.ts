@@ -9,6 +9,16 @@
 
 import { parseDictionary } from './structured-fields.ts';
 
+/**
+ * What a client says about the urgency of a response (RFC 9218).
+ *
+ * ```ts
+ * import type { RequestPriority, ServerContext } from 'simplenet/http';
+ *
+ * const isUrgent = ({ urgency }: RequestPriority) => urgency < 3;
+ * const app = { fetch: (ctx: ServerContext) => new Response(isUrgent(ctx.clientPriority) ? 'now' : 'soon') };
+ * ```
+ */
 export interface RequestPriority {
   /** From 0, the most urgent, to 7. */
   readonly urgency: number;

@@ -14,11 +14,35 @@ import type { TunnelStreams } from './tunnel-streams.ts';
 /** How much of each kind may wait for the program. */
 const QUEUE_BYTES = 65_536;
 
+/**
+ * A tunnel as capsules: what `tunnel.capsules()` returns.
+ *
+ * ```ts
+ * import type { CapsuleStream, Tunnel } from 'simplenet/http';
+ *
+ * async function echo(tunnel: Tunnel): Promise<void> {
+ *   const { readable, writable }: CapsuleStream = tunnel.capsules();
+ *   await readable.pipeTo(writable);
+ * }
+ * ```
+ */
 export interface CapsuleStream {
   readonly readable: ReadableStream<Capsule>;
   readonly writable: WritableStream<Capsule>;
 }
 
+/**
+ * The HTTP datagrams of a tunnel: what `tunnel.datagrams()` returns.
+ *
+ * ```ts
+ * import type { DatagramStream, Tunnel } from 'simplenet/http';
+ *
+ * async function echo(tunnel: Tunnel): Promise<void> {
+ *   const { readable, writable }: DatagramStream = tunnel.datagrams();
+ *   await readable.pipeTo(writable);
+ * }
+ * ```
+ */
 export interface DatagramStream {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;

@@ -8,6 +8,18 @@
 
 import { protocolError } from './protocol-error.ts';
 
+/**
+ * One message of the capsule protocol (RFC 9297 section 3.2).
+ *
+ * ```ts
+ * import type { Capsule, Tunnel } from 'simplenet/http';
+ *
+ * async function greet(tunnel: Tunnel): Promise<void> {
+ *   const greeting: Capsule = { type: 0x29, data: new TextEncoder().encode('hello') };
+ *   await tunnel.capsules().writable.getWriter().write(greeting);
+ * }
+ * ```
+ */
 export interface Capsule {
   readonly type: number;
   readonly data: Uint8Array;

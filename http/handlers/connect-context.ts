@@ -14,6 +14,24 @@ const RESERVED: ReadonlySet<string> = new Set([
   ...['connection', 'content-length', 'keep-alive', 'trailer', 'transfer-encoding', 'upgrade'],
 ]);
 
+/**
+ * What `connect(ctx)` of a marked handler gets, for CONNECT and for a request with Upgrade.
+ *
+ * ```ts
+ * import { type ConnectContext, PROTOCOL_MARKER, serve } from 'simplenet/http';
+ *
+ * serve({
+ *   [PROTOCOL_MARKER]: 1,
+ *   fetch: () => new Response('ask for the protocol echo\n'),
+ *   async connect(ctx: ConnectContext) {
+ *     if (ctx.connectProtocol !== 'echo') return new Response(null, { status: 501 });
+ *     const tunnel = await ctx.accept();
+ *     await tunnel.readable.pipeTo(tunnel.writable);
+ *     return undefined;
+ *   },
+ * });
+ * ```
+ */
 export class ConnectContext extends ServerContext {
   /** The first protocol that the Upgrade field names; null for CONNECT. */
   readonly connectProtocol: string | null;

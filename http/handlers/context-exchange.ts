@@ -19,7 +19,24 @@ import type { Tunnel } from './tunnel.ts';
 /** What the constructor of `Headers` takes. */
 export type FieldsInit = ConstructorParameters<typeof Headers>[0];
 
-/** What a context needs of the server around it. `serve` of simplenet/http has one, and simplenet/fetch makes its own. */
+/**
+ * What a context needs of the server around it. `serve` of simplenet/http has one, and simplenet/fetch makes its own.
+ *
+ * ```ts
+ * import { type ContextHost, contextHandler, Router, type ServerContext } from 'simplenet/http';
+ *
+ * const host: ContextHost = {
+ *   autoContinue: true,
+ *   maxBodyBytes: 1_000_000,
+ *   tunnelIdleMs: 60_000,
+ *   refusal: null,
+ *   limitReceive: null,
+ *   waitUntil: (promise, request) => request.waitUntil(promise),
+ * };
+ * const app = { fetch: (ctx: ServerContext) => new Response(ctx.request.body) };
+ * new Router().all('/app/*', contextHandler(app, host));
+ * ```
+ */
 export interface ContextHost {
   /** Whether `100 Continue` is sent when the program begins to read the body. */
   readonly autoContinue: boolean;

@@ -15,15 +15,43 @@ import { reasonOf } from '../status.ts';
 import { ConnectContext } from './connect-context.ts';
 import { ContextExchange, type ContextHost } from './context-exchange.ts';
 import { isResponseCapable } from './exchange-state.ts';
+import type { PROTOCOL_MARKER } from './fetch-server-draft.ts';
 import { isProtocolError } from './protocol-error.ts';
 import { isResponse, sendResponse } from './send-response.ts';
 import { refuse, ServerContext } from './server-context.ts';
 
-/** What `fetch`, `connect` and `error` may return. */
+/**
+ * What `fetch`, `connect` and `error` may return.
+ *
+ * ```ts
+ * import type { ContextAnswer, ServerContext } from 'simplenet/http';
+ *
+ * function fetch(ctx: ServerContext): ContextAnswer {
+ *   if (ctx.request.method === 'GET') return new Response('hello\n');
+ *   ctx.deny();
+ *   return undefined;
+ * }
+ * ```
+ */
 export type ContextAnswer = Response | undefined | PromiseLike<Response | undefined>;
 
-/** An object with the protocol marker, `[Symbol.for('wintertc.server.protocol')]: 1`. */
+/**
+ * An object with the protocol marker, `[Symbol.for('wintertc.server.protocol')]: 1`.
+ *
+ * ```ts
+ * import { type ContextApp, PROTOCOL_MARKER, serve } from 'simplenet/http';
+ *
+ * const app: ContextApp = {
+ *   [PROTOCOL_MARKER]: 1,
+ *   fetch: (ctx) => new Response(`hello ${ctx.remoteAddress.address}\n`),
+ *   error: (_ctx, error) => new Response(String(error), { status: 500 }),
+ * };
+ * serve(app);
+ * ```
+ */
 export interface ContextApp {
+  /** 1 is the version that this server knows. `contextHandler`, and `serve` of simplenet/fetch, need none. */
+  readonly [PROTOCOL_MARKER]?: number;
   fetch(context: ServerContext): ContextAnswer;
   /** Gets CONNECT and requests with Upgrade. Without it the first is 501, and the second an ordinary request. */
   connect?(context: ConnectContext): ContextAnswer;
@@ -64,7 +92,12 @@ const BAD_GATEWAY = 502;
 /**
  * Returns a Handler that calls the methods of the object with a context.
  *
- *     router.all('/app/*', contextHandler(app));
+ * ```ts
+ * import { contextHandler, Router, type ServerContext } from 'simplenet/http';
+ *
+ * const app = { fetch: (ctx: ServerContext) => new Response(`you asked for ${ctx.request.url}\n`) };
+ * new Router().all('/app/*', contextHandler(app));
+ * ```
  */
 export function contextHandler(app: ContextApp, host: ContextHost = plainHost): Handler {
   if (typeof app.fetch !== 'function') throw new TypeError('a handler object must have a function fetch');
@@ -161,6 +194,9 @@ class Call {
       method: exchange.httpRequest.method,
       get signal() {
         return exchange.signal;
+      },
+      get done() {
+        return exchange.httpRequest.done;
       },
     };
     const sending = sendResponse(answer, request, exchange.response);

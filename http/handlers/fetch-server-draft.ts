@@ -7,7 +7,15 @@
  * Next: exchange-state.ts
  */
 
-/** Where the text is, and which text it was. */
+/**
+ * Where the text is, and which text it was.
+ *
+ * ```ts
+ * import { FETCH_SERVER_DRAFT } from 'simplenet/http';
+ *
+ * console.log(`the Fetch Server API of ${FETCH_SERVER_DRAFT.date}`);
+ * ```
+ */
 export const FETCH_SERVER_DRAFT = Object.freeze({
   repository: 'https://github.com/jasnell/proposal-fetch-server',
   path: 'index.bs',
@@ -18,13 +26,38 @@ export const FETCH_SERVER_DRAFT = Object.freeze({
 /** The version of the handler model that the draft defines. */
 export const PROTOCOL_VERSION = 1;
 
-/** The protocol marker. An object that has it is called with a context, and not with a `Request`. */
+/**
+ * The protocol marker. An object that has it is called with a context, and not with a `Request`.
+ *
+ * ```ts
+ * import { PROTOCOL_MARKER, type ServerContext, serve } from 'simplenet/http';
+ *
+ * serve({ [PROTOCOL_MARKER]: 1, fetch: (ctx: ServerContext) => new Response(ctx.request.body) });
+ * ```
+ */
 export const PROTOCOL_MARKER: unique symbol = Symbol.for('wintertc.server.protocol') as never;
 
-/** Passed to `deny`, it lets the request of an upgrade go on to `fetch`. */
+/**
+ * Passed to `deny`, it lets the request of an upgrade go on to `fetch`.
+ *
+ * ```ts
+ * import { type ConnectContext, FALL_THROUGH } from 'simplenet/http';
+ *
+ * const connect = (ctx: ConnectContext) => ctx.deny(FALL_THROUGH);
+ * ```
+ */
 export const FALL_THROUGH: unique symbol = Symbol.for('wintertc.server.fallthrough') as never;
 
-/** Whether the object has the marker. Throws for a version that is not known here: its handlers expect something else. */
+/**
+ * Whether the object has the marker. Throws for a version that is not known here: its handlers expect something else.
+ *
+ * ```ts
+ * import { type ContextApp, isMarked, PROTOCOL_MARKER } from 'simplenet/http';
+ *
+ * const app: ContextApp = { [PROTOCOL_MARKER]: 1, fetch: () => new Response('hello\n') };
+ * console.log(isMarked(app)); // true
+ * ```
+ */
 export function isMarked(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || !(PROTOCOL_MARKER in value)) return false;
   const version: unknown = (value as { [PROTOCOL_MARKER]: unknown })[PROTOCOL_MARKER];

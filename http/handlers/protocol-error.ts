@@ -23,9 +23,30 @@ const codes = [
   'ERR_HTTP_CONTENT_TOO_LARGE',
 ] as const;
 
+/**
+ * The codes of the draft: what has gone wrong with an exchange.
+ *
+ * ```ts
+ * import type { ErrorCode } from 'simplenet/http';
+ *
+ * const tooMuch: ErrorCode = 'ERR_HTTP_CONTENT_TOO_LARGE';
+ * const isTooMuch = (error: { code?: unknown }) => error.code === tooMuch;
+ * ```
+ */
 export type ErrorCode = (typeof codes)[number];
 
-/** An error with one of the codes of the draft. */
+/**
+ * An error with one of the codes of the draft.
+ *
+ * ```ts
+ * import type { ProtocolError, ServerContext } from 'simplenet/http';
+ *
+ * function fetch(ctx: ServerContext): Response {
+ *   ctx.completed.catch((error: ProtocolError) => console.error(error.code));
+ *   return new Response('hello\n');
+ * }
+ * ```
+ */
 export interface ProtocolError extends TypeError {
   readonly code: ErrorCode;
 }

@@ -11,7 +11,16 @@ import { invalidState } from './exchange-state.ts';
 import { FALL_THROUGH } from './fetch-server-draft.ts';
 import { deniedCodeOf } from './protocol-error.ts';
 
-/** The end of a connection. On a Unix socket there is none: the address is '' and the port 0. */
+/**
+ * The end of a connection. On a Unix socket there is none: the address is '' and the port 0.
+ *
+ * ```ts
+ * import type { ContextAddress, ServerContext } from 'simplenet/http';
+ *
+ * const nameOf = ({ address, port }: ContextAddress) => (port === 0 ? 'a Unix socket' : `${address} port ${port}`);
+ * const app = { fetch: (ctx: ServerContext) => new Response(nameOf(ctx.remoteAddress)) };
+ * ```
+ */
 export interface ContextAddress {
   readonly address: string;
   readonly port: number;
@@ -25,10 +34,14 @@ const SERVICE_UNAVAILABLE = 503;
 /**
  * The environment of one exchange.
  *
- *     const app = {
- *       [Symbol.for('wintertc.server.protocol')]: 1,
- *       fetch: (ctx: ServerContext) => new Response(`hello ${ctx.remoteAddress.address}`),
- *     };
+ * ```ts
+ * import { PROTOCOL_MARKER, type ServerContext, serve } from 'simplenet/http';
+ *
+ * serve({
+ *   [PROTOCOL_MARKER]: 1,
+ *   fetch: (ctx: ServerContext) => new Response(`hello ${ctx.remoteAddress.address}\n`),
+ * });
+ * ```
  */
 export class ServerContext {
   /** Called when the client changes the priority: never, because HTTP/1.1 has no such frame. */

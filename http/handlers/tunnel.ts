@@ -12,8 +12,13 @@ import { TunnelStreams } from './tunnel-streams.ts';
 /**
  * A stream of bytes in both directions, which belongs to the program.
  *
- *     const tunnel = await ctx.accept();
- *     await tunnel.readable.pipeTo(tunnel.writable); // sends back what comes
+ * ```ts
+ * import type { Tunnel } from 'simplenet/http';
+ *
+ * async function echo(tunnel: Tunnel): Promise<void> {
+ *   await tunnel.readable.pipeTo(tunnel.writable); // sends back what comes
+ * }
+ * ```
  */
 export class Tunnel {
   readonly #streams: TunnelStreams;

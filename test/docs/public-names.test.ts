@@ -1,4 +1,4 @@
-/** Every name that `simplenet/http` exports has a doc comment with an example, which an editor shows, and which compiles. */
+/** Every name that `simplenet/http` and `simplenet/fetch` export has a doc comment with an example, which an editor shows, and which compiles. */
 
 import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -43,10 +43,13 @@ function exampleOf(name: string, file: string): Block | null {
 
 test('each has an example, and the examples compile', async (t) => {
   const examples: Block[] = [];
-  for (const [name, file] of declaringFiles('http/index.ts')) {
-    const example = exampleOf(name, file);
-    t.ok(example?.text.includes("from 'simplenet/http'"), `${name} in ${file}`);
-    if (example !== null) examples.push(example);
+  for (const door of ['http', 'fetch']) {
+    for (const [name, file] of declaringFiles(`${door}/index.ts`)) {
+      if (file === 'http/index.ts') continue; // `simplenet/fetch` passes it on
+      const example = exampleOf(name, file);
+      t.ok(example?.text.includes(`from 'simplenet/${door}'`), `${name} in ${file}`);
+      if (example !== null) examples.push(example);
+    }
   }
   t.ok(examples.length > 15);
   await compileBlocks(t, examples);
