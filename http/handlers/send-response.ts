@@ -5,7 +5,9 @@
  * stream, as anything else; but a stream that the platform has made of them has one piece and ends in the same tick. So after the first piece
  * the end is awaited for a few microtasks. A stream that takes longer is sent in chunks, as fast as the client takes them.
  *
- * If the client leaves, the stream is cancelled. If the stream fails, the connection is cut, so that no client takes the part for the whole.
+ * If the client leaves, the stream is cancelled. A client that has ended its side before the Response came still gets it, as it would get any
+ * other body; one that ends its side while it is sent has left, unless `halfClose` is `serve`. If the stream fails, the connection is cut, so
+ * that no client takes the part for the whole.
  *
  * Next: fetch-handler.ts
  */
@@ -46,7 +48,7 @@ function sendIfResponse(value: unknown, request: HttpRequest, response: Response
 }
 
 /** What the sending of a Response asks of its request. */
-export type SendingRequest = Pick<HttpRequest, 'method' | 'signal'>;
+export type SendingRequest = Pick<HttpRequest, 'method' | 'signal' | 'done'>;
 
 /** Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. */
 export function sendResponse(
@@ -106,7 +108,8 @@ async function sendStream(
   const cancel = () => void markHandled(reader.cancel(signal.reason));
   // A client that had ended its side before may wait for the response. One that ends it in the middle has left.
   const isAwaited = signal.aborted && response.isOpen;
-  if (!isAwaited) signal.addEventListener('abort', cancel, { once: true });
+  if (isAwaited) void request.done.then(cancel);
+  else signal.addEventListener('abort', cancel, { once: true });
   try {
     if (signal.aborted && !isAwaited) cancel();
     const reading = reader.read();

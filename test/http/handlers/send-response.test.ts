@@ -287,6 +287,33 @@ for (const backend of backends) {
   });
 }
 
+test('a client that had ended its side before the stream came gets it, and cancels it by a reset', async (t) => {
+  for (const isReset of [false, true]) {
+    const { state, push, close } = source();
+    const { ask, errors, server } = siteOf(t, async (request) => {
+      const { signal } = request;
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      return new Response(state.body);
+    });
+    const client = ask('GET /');
+    client.socket.end();
+    push('one');
+    await until(() => client.text.endsWith('one\r\n'));
+    if (isReset) {
+      client.socket.resetAndDestroy();
+      await until(() => state.cancelled !== undefined);
+    } else {
+      push('two');
+      close();
+      await until(() => client.isOver);
+      t.match(client.text, /two\r\n0\r\n\r\n$/);
+      t.equal(state.cancelled, undefined);
+    }
+    await until(() => server.connectionCount === 0);
+    t.same(errors, []);
+  }
+});
+
 test('a client that left before the stream came', async (t) => {
   const { state } = source();
   let client: RawClient | null = null;
