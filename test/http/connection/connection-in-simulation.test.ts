@@ -138,6 +138,22 @@ test('a request has to be answered in time, also while its client does not read 
   t.match(await talk.hear(), /x*HTTP\/1\.1 503 /);
 });
 
+test('an answer that is begun has no deadline any more, although the client still waits for 100 Continue', async (t) => {
+  const talk: Conversation = new Conversation(
+    async (_request, response) => {
+      await talk.sleep(500);
+      await response.write('one');
+      await talk.sleep(2_000);
+      response.end('two');
+    },
+    { timeouts: { answerMs: 1_000 } },
+  );
+  await talk.say('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n');
+  await talk.pass(3_000);
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 [\s\S]*one\r\n3\r\ntwo\r\n0\r\n\r\n$/);
+  t.same(talk.errors, []);
+});
+
 test('half a head behind an answer has its deadline, also when the client was slow to read that answer', async (t) => {
   const talk = new Conversation((_request, response) => response.text(LARGE), {
     timeouts: { headerMs: 1_000, writeMs: 60_000 },

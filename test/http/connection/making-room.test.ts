@@ -139,6 +139,20 @@ for (const backend of backends) {
     t.ok(await served(), 'and now one of them is idle');
   });
 
+  test(`while the server stops, an idle connection keeps its grace, and the new one closes (${backend})`, {
+    skip,
+  }, async (t) => {
+    const { server, dial } = serving(t, { limits: { connections: 1 } });
+    const idle = await dial().asks();
+    const late = dial();
+    await new Promise(process.nextTick); // now the kernel has connected it, and the server has not looked yet
+    void server.close({ idleGraceMs: 1_000 });
+    await late.asks();
+    t.ok(late.isClosed && !late.isAnswered);
+    t.notOk(idle.isClosed);
+    t.equal((await idle.asks()).text.match(/200 OK/g)?.length, 2);
+  });
+
   test(`without descriptors the longest idle connections close: each client is served (${backend})`, {
     skip,
   }, async (t) => {

@@ -100,6 +100,7 @@ test('answers that no handler gives are reported, and errors of handlers', async
       await response.write('some');
       throw new Error('broken');
     }
+    if (request.path === '/silent') await new Promise(() => {});
     if (request.path === '/body') response.text(await request.text());
     if (request.path === '/upgrade') response.upgrade('x', () => ({ onData: () => {} }));
   };
@@ -115,7 +116,7 @@ test('answers that no handler gives are reported, and errors of handlers', async
     [get('/throw'), 'GET', 500, /^Error: boom/],
     [get('/refuse'), 'GET', 409, /a conflict/],
     [get('/break'), 'GET', 200, /broken/],
-    [get('/silent'), 'GET', 503, /answerMs|ended before/],
+    [get('/silent'), 'GET', 503, /answerMs/],
     [get('/upgrade', 'Connection: upgrade\r\nUpgrade: x\r\n'), 'GET', 101, null],
     ['POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz', 'POST', 400, /malformed chunked/],
   ];
@@ -124,7 +125,7 @@ test('answers that no handler gives are reported, and errors of handlers', async
     await until(() => outcomes.length === i + 1);
     const outcome = outcomes[i] as Outcome;
     t.equal(outcome.method, method, text.slice(0, 30));
-    t.equal(outcome.status, status === 503 ? outcome.status : status);
+    t.equal(outcome.status, status);
     t.equal(outcome.request === null, method === '');
     t.equal(outcome.clientGone, false);
     if (error === null) t.equal(outcome.error, null);
