@@ -1,5 +1,6 @@
 /**
- * Runs an example by its name, or lists them all: `npm run example`, `npm run example -- hello-server`.
+ * Runs an example by its name, or lists them all: `npm run example`, `npm run example -- hello-server`. Those of docs/cookbook.md have a
+ * folder of their own: `npm run example -- cookbook/session`.
  *
  * With SIMPLENET_SOCKETD=PATH in the environment, the example makes its system calls through the daemon on that path (socketd.ts).
  */
@@ -8,10 +9,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const folder = import.meta.dirname;
-const names = readdirSync(folder)
-  .filter((file) => file.endsWith('.js') && file !== basename(import.meta.filename))
-  .map((file) => basename(file, '.js'))
-  .sort();
+
+function programsIn(...path: readonly string[]): string[] {
+  const files = readdirSync(join(folder, ...path)).filter((file) => file.endsWith('.js'));
+  return files.map((file) => join(...path, basename(file, '.js'))).sort();
+}
+
+const self = basename(import.meta.filename, '.js');
+const names = [...programsIn().filter((name) => name !== self), ...programsIn('cookbook')];
 
 /** Returns the first sentence of the header of an example. */
 function describe(name: string): string {
@@ -32,7 +37,8 @@ async function connectToSocketd(path: string): Promise<void> {
 const [name, ...args] = process.argv.slice(2);
 if (name === undefined) {
   console.log('Run one with: npm run example -- NAME\n');
-  for (const each of names) console.log(`  ${each.padEnd(16)} ${describe(each)}`);
+  const width = Math.max(...names.map((each) => each.length));
+  for (const each of names) console.log(`  ${each.padEnd(width)}  ${describe(each)}`);
 } else if (!names.includes(name)) {
   console.error(`There is no example '${name}'. There are: ${names.join(', ')}.`);
   process.exitCode = 1;

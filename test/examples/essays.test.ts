@@ -8,7 +8,11 @@ import { buildFolder } from '../support/programs.ts';
 
 test('every example opens with an essay, whose first sentence the list shows', async (t) => {
   const { stdout } = await runExample().ends();
-  const names = readdirSync(join(buildFolder, 'examples')).filter((file) => /^(?!run\.).*\.js$/.test(file));
+  const names = ['', 'cookbook/'].flatMap((folder) =>
+    readdirSync(join(buildFolder, 'examples', folder))
+      .filter((file) => /^(?!run\.).*\.js$/.test(file))
+      .map((file) => folder + file),
+  );
   for (const file of names) {
     const source = join(buildFolder, '../examples', file.replace(/js$/, 'ts'));
     t.ok(existsSync(source), `${file} is of this tree`);
