@@ -199,6 +199,7 @@ test('server-sent-events', async (t) => {
   program.kill('SIGTERM');
   await stays.ended();
   t.match(stays.text, /event: closing\ndata:\n\n\r\n0\r\n\r\n$/);
+  stays.destroy();
   const { code, stderr } = await program.ends();
   t.same([code, stderr], [0, '']);
 });
@@ -279,6 +280,7 @@ test('graceful-stop', async (t) => {
   program.kill('SIGTERM');
   await clock.ended();
   t.match(clock.text, /The server stops\.\n\r\n0\r\n\r\n$/);
+  clock.destroy();
   t.same(await statusAndText(await report), [200, 'The report is complete.\n']);
   const { code, stderr } = await program.ends();
   t.same([code, stderr, lines()], [0, '', ['stopped']]);
