@@ -21,8 +21,8 @@ const router = new Router();
 
 router.get('/events', async (request, response) => {
   response.header('Content-Type', 'text/event-stream').header('Cache-Control', 'no-store');
-  if (request.method === 'HEAD') return response.empty(200);
   await response.write('retry: 1000\n\n'); // how long a browser waits before it comes again
+  if (request.method === 'HEAD') return response.end(); // it has its head, and waits for no events
   readers.add(response);
   await aborted(request.signal, request.closing);
   readers.delete(response);

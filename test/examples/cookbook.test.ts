@@ -194,6 +194,7 @@ test('server-sent-events', async (t) => {
   while (((await say('anybody?')) as { readers: number }).readers !== 1);
   const head = await ask('/events', { method: 'HEAD', signal: AbortSignal.timeout(5_000) });
   t.same([head.status, head.headers.get('content-type')], [200, 'text/event-stream']);
+  t.equal(head.headers.get('content-length'), null, 'as GET');
   t.same(await say('still one'), { readers: 1 });
 
   program.kill('SIGTERM');
