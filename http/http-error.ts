@@ -34,6 +34,11 @@ export class HttpError extends Error {
   }
 }
 
+/** The error of a body above its limit. */
+export function bodyTooLarge(maxBytes: number): HttpError {
+  return new HttpError(413, `a body of more than ${maxBytes} bytes`);
+}
+
 /**
  * Rejects pending waits when the client disconnects. It is not an error of the program, so it is not logged. Its `cause` is the error of
  * the connection, for example a SystemError with the code ECONNRESET; without one the client has closed the connection.

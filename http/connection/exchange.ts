@@ -22,7 +22,7 @@ import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../.
 import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { isResponse, sendResponse } from '../handlers/send-response.ts';
-import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
+import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import { mistakenReturn, promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
@@ -131,7 +131,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
     if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
-      this.#connection.refuse(413, tooLarge(this.limits));
+      const { status, message } = bodyTooLarge(this.limits.bodyBytes);
+      this.#connection.refuse(status, message);
       return;
     }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
@@ -272,7 +273,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.body.useLimits(inForce.limits);
     this.#clock?.useTimeouts(inForce.timeouts);
     if (this.#state >= DONE || this.#connection.outgoing.isClosed) return;
-    if (this.head.framing > inForce.limits.bodyBytes) throw new HttpError(413, tooLarge(inForce.limits));
+    if (this.head.framing > inForce.limits.bodyBytes) throw bodyTooLarge(inForce.limits.bodyBytes);
     if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
   }
 
@@ -304,7 +305,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
         connection.resumeReading();
         return;
       }
-      this.#sendContinue();
+      if (!this.response.hasBegun) this.sendInformational('HTTP/1.1 100 Continue\r\n\r\n');
     }
     this.#state = BODY;
     connection.resumeReading();
@@ -540,13 +541,6 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     else this.bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
-  #sendContinue(): void {
-    const { outgoing, isConsuming } = this.#connection;
-    if (this.response.hasBegun) return;
-    outgoing.head('HTTP/1.1 100 Continue\r\n\r\n');
-    if (!isConsuming) outgoing.flush();
-  }
-
   /**
    * While the server stops: whether no byte after this request has been received. RFC 9112 section 9.6: requests after a response with
    * `Connection: close` must not be processed. So of a pipeline that has been received only the last response says it.
@@ -559,10 +553,6 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
 function clientEndedError(): ClientGoneError {
   return new ClientGoneError(undefined, 'the client has ended its side of the connection');
-}
-
-function tooLarge({ bodyBytes }: Limits): string {
-  return `a body of more than ${bodyBytes} bytes`;
 }
 
 function decoderOf(framing: number, limits: Limits): BodyDecoder | null {

@@ -9,7 +9,7 @@
 
 import { isProtocol } from '../grammar.ts';
 import type { Handler, HttpRequest, ResponseWriter } from '../handler.ts';
-import { HttpError } from '../http-error.ts';
+import { bodyTooLarge, HttpError } from '../http-error.ts';
 import { promiseOf } from '../promises.ts';
 import { reasonOf } from '../status.ts';
 import { ConnectContext } from './connect-context.ts';
@@ -105,9 +105,7 @@ export function contextHandler(app: ContextApp, host: ContextHost = plainHost): 
   const handler: Handler = (request, response) => {
     const { refusal } = host;
     if (refusal !== null) return refuse({ response }, refusal === 'closing');
-    if (host.maxBodyBytes < Number(request.headers.get('content-length') ?? 0)) {
-      throw new HttpError(CONTENT_TOO_LARGE, `a body of more than ${host.maxBodyBytes} bytes`);
-    }
+    if (host.maxBodyBytes < Number(request.headers.get('content-length') ?? 0)) throw bodyTooLarge(host.maxBodyBytes);
     const upgrade = connects ? upgradeOf(request, response) : null;
     const exchange = new ContextExchange(request, response, host, upgrade);
     const call = new Call(app, exchange, connects && (upgrade !== null || request.method === 'CONNECT'));

@@ -11,7 +11,7 @@
 import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
 import { answerError } from '../error-answer.ts';
 import { isFieldValue, isToken } from '../grammar.ts';
-import { abortErrorOf, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
+import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import { defaultLimits, defaultTimeouts, type Limits } from '../limits.ts';
 import { markHandled, mistakenReturn, promiseOf } from '../promises.ts';
 import { type BodyDecoder, LengthDecoder } from '../request/body-decoder.ts';
@@ -82,7 +82,7 @@ class PlainDecoder implements BodyDecoder {
 
   decode(_bytes: Buffer, start: number, end: number, onBody: (from: number, to: number) => void): number {
     this.#total += end - start;
-    if (this.#total > this.#maxBytes) throw tooLarge(this.#maxBytes);
+    if (this.#total > this.#maxBytes) throw bodyTooLarge(this.#maxBytes);
     if (end > start) onBody(start, end);
     return end;
   }
@@ -196,7 +196,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.#inForce = withRouteLimits(this.#inForce, route);
     this.#body.useLimits(this.limits);
     if (!this.#isOver && (this.#head as RequestHead).framing > this.limits.bodyBytes)
-      throw tooLarge(this.limits.bodyBytes);
+      throw bodyTooLarge(this.limits.bodyBytes);
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
@@ -361,7 +361,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     const { framing, method, path } = this.#head as RequestHead;
     if (framing <= this.limits.bodyBytes) return;
     const ofRoute = limitsLookupOf(site)(method, path)?.bodyBytes ?? 0;
-    if (framing > ofRoute) throw tooLarge(this.limits.bodyBytes);
+    if (framing > ofRoute) throw bodyTooLarge(this.limits.bodyBytes);
   }
 
   #handlerReturned(value: unknown): void {
@@ -494,8 +494,4 @@ function parsed(text: string): RequestHead {
   const result = parser.parse(bytes, 0, bytes.length);
   if (result < 0) throw new HttpError(-result, 'a malformed request');
   return new RequestHead(text, parser, Number.MAX_SAFE_INTEGER); // a declared length is judged later
-}
-
-function tooLarge(maxBytes: number): HttpError {
-  return new HttpError(413, `a body of more than ${maxBytes} bytes`);
 }

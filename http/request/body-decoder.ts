@@ -11,7 +11,7 @@
  */
 
 import { CR, HTAB, isTokenByte, isValueByte, LF, SP } from '../grammar.ts';
-import { HttpError } from '../http-error.ts';
+import { bodyTooLarge, HttpError } from '../http-error.ts';
 import type { Limits } from '../limits.ts';
 import { FieldParser, INCOMPLETE, TOO_LARGE } from './field-parser.ts';
 import { HeaderList } from './header-list.ts';
@@ -168,9 +168,7 @@ export class ChunkedDecoder implements BodyDecoder {
     const isLast = this.#size === 0;
     this.#sizeDigits = 0;
     this.#total += this.#size;
-    if (this.#total > this.#limits.bodyBytes) {
-      throw new HttpError(413, `a body of more than ${this.#limits.bodyBytes} bytes`);
-    }
+    if (this.#total > this.#limits.bodyBytes) throw bodyTooLarge(this.#limits.bodyBytes);
     return isLast ? TRAILERS : DATA;
   }
 
