@@ -71,6 +71,11 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     return this.queuedBytes > 0 || this.#gatheredBytes > 0;
   }
 
+  /** The stream is closing, and none of the bytes that the program counts as sent is left. */
+  get #isDone(): boolean {
+    return this.isClosing && this.#acceptedBytes === 0;
+  }
+
   write(bytes: Uint8Array, length = bytes.length, hasMore = false): boolean {
     return this.#write(bytes, length, false, hasMore ? MSG_MORE : 0);
   }
@@ -112,23 +117,23 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   override onTurn(): void {
-    if (this.isClosing && this.#acceptedBytes === 0) return;
+    if (this.#isDone) return;
     if (!this.#hasNoRoom && !this.isConnecting) this.#drain();
     super.onTurn();
   }
 
   /** At the end of the process: sends as much of the queue as the kernel has room for. Calls no callback. */
   flushLast(): void {
-    if ((this.isClosing && this.#acceptedBytes === 0) || this.isConnecting) return;
+    if (this.#isDone || this.isConnecting) return;
     this.#sendQueued(Number.POSITIVE_INFINITY);
     if (this.isClosing) this.settleLater(); // it has lingered
   }
 
   settle(): void {
     if (this.isClosing && !this.isLingering && this.#acceptedBytes > 0) this.#beginLingering();
-    if (!this.isClosing || this.#acceptedBytes > 0) {
-      this.#applyInterest();
-      if (!this.isClosing || this.#acceptedBytes > 0) return;
+    if (!this.#isDone) {
+      this.#applyInterest(); // it may end the stream
+      if (!this.#isDone) return;
     }
     if (this.#isAdopted && !this.#isParked) this.context.epoll.forget(this.socket.fd);
     this.#queue = null;

@@ -2,7 +2,7 @@
  * SendBatch: the short writes of a turn, sent together when its news are delivered.
  *
  * A send(2) after each request and sends in a row cost the same number of calls. In a row they cost less: the kernel's code and ours
- * do not push each other out of the caches. With 64 connections a request costs 0.87 of what it costs with a send after each.
+ * do not push each other out of the caches. benchmarks/README.md has the figures.
  *
  * A stream puts in its first write of the turn. Before anything else leaves it, it takes that write out and sends it, so the order of its
  * bytes does not change. The program counts the bytes as sent. If the kernel then has no room for them, the stream queues them, and keeps

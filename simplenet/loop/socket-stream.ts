@@ -257,9 +257,10 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   /** Goes on sending what the program counts as sent, for as long as the peer takes it, and for `lingerMs` at most. */
   protected linger(): void {
     const { deadlines, lingerMs, turn } = this.context;
-    if (!this.isLingering) deadlines.set(this, Number.POSITIVE_INFINITY); // the program's deadline does not count any more
+    // When lingering begins, the program's deadline does not count any more. Later calls can only bring the end nearer.
+    const earlierAt = this.isLingering ? this.deadlineAt : Number.POSITIVE_INFINITY;
     this.isLingering = true;
-    deadlines.set(this, Math.min(this.deadlineAt, turn.activeNow() + lingerMs));
+    deadlines.set(this, Math.min(earlierAt, turn.activeNow() + lingerMs));
     this.watchOutput(this.#minimumProgress ?? MIN_PROGRESS);
   }
 
