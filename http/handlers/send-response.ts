@@ -50,7 +50,10 @@ function sendIfResponse(value: unknown, request: HttpRequest, response: Response
 /** What the sending of a Response asks of its request. */
 export type SendingRequest = Pick<HttpRequest, 'method' | 'signal' | 'done'>;
 
-/** Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. */
+/**
+ * Returns null if the response is complete. Throws what the writer throws, for example if the body is longer than its Content-Length. Status 200 is
+ * what a Response has that says nothing, so a status that was set before stays: 404 in `notFound`, 500 in `onError`.
+ */
 export function sendResponse(
   answer: Response,
   request: SendingRequest,
