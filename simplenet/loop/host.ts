@@ -19,9 +19,10 @@ export interface Host {
   /**
    * Calls `onReadable` for as long as `fd`, the descriptor of an Epoll or a bell, is readable. If it returns true, it is called once
    * more even if `fd` is not readable: at once, or after the other work of Node's loop. A host may let a loop that is a `HostingLoop`
-   * take turns by itself instead, for as long as there is traffic.
+   * take turns by itself instead, for as long as there is traffic. With null there is no descriptor, and only `Watch.turnSoon` leads to a
+   * call: so a link without a descriptor has its turns.
    */
-  watch(fd: number, onReadable: () => boolean, loop?: HostingLoop): Watch;
+  watch(fd: number | null, onReadable: () => boolean, loop?: HostingLoop): Watch;
   /** Calls back once, not before `delayMs` have passed. It does not keep the process alive, unless `keepsAlive` is set. */
   alarm(delayMs: number, callback: () => void, keepsAlive?: boolean): Alarm;
   /** Calls back soon, after the code that runs now has returned. */

@@ -73,7 +73,8 @@ let hosting: NodeWatch | null = null;
  */
 class NodeWatch implements Watch {
   readonly #onReadable: () => boolean;
-  readonly #descriptor: DescriptorWatch;
+  /** Null if only `turnSoon` asks for turns. */
+  readonly #descriptor: DescriptorWatch | null;
   /** Undefined if the loop cannot host another. */
   #loop: HostingLoop | undefined;
   /** Runs at the end of the next round of libuv's loop. */
@@ -89,12 +90,13 @@ class NodeWatch implements Watch {
   #lastNewsAt = 0;
   /**
    * While the roles are changed, the stopped watch does not keep the process alive. So libuv always has a timer then. With one,
-   * `NodeLoop.sleepMs` is never -1.
+   * `NodeLoop.sleepMs` is never -1. A watch without a descriptor has one all the time.
    */
   #keepAlive: NodeJS.Timeout | undefined;
 
-  constructor(fd: number, onReadable: () => boolean, loop: HostingLoop | undefined) {
-    this.#descriptor = new DescriptorWatch(fd);
+  constructor(fd: number | null, onReadable: () => boolean, loop: HostingLoop | undefined) {
+    this.#descriptor = fd === null ? null : new DescriptorWatch(fd);
+    if (fd === null) this.#keepAlive = setInterval(() => {}, MAX_TIMER_MS);
     this.#onReadable = onReadable;
     this.#loop = runQueued && loop;
     this.#next = setImmediate(this.#round).unref();
@@ -106,7 +108,7 @@ class NodeWatch implements Watch {
       this.#host(this.#loop as HostingLoop);
       return;
     }
-    const status = this.#descriptor.takeMark();
+    const status = this.#descriptor === null ? null : this.#descriptor.takeMark();
     if (status === null && !this.#isTurnWanted) return;
     this.#isTurnWanted = false;
     if (status !== null && status < 0) {
@@ -114,7 +116,7 @@ class NodeWatch implements Watch {
       return;
     }
     this.#rowStartedAt = performance.now();
-    if (status !== null && this.#startHosting()) {
+    if (status !== null && this.#startHosting(this.#descriptor as DescriptorWatch)) {
       this.#host(this.#loop as HostingLoop);
       return;
     }
@@ -136,16 +138,16 @@ class NodeWatch implements Watch {
   };
 
   /** Changes the roles, if there has been traffic for long enough. Returns whether they are changed. */
-  #startHosting(): boolean {
+  #startHosting(descriptor: DescriptorWatch): boolean {
     const isTraffic = this.#rowStartedAt - this.#lastNewsAt < IDLE_MS;
     this.#lastNewsAt = this.#rowStartedAt;
     this.#roundsOfTraffic = isTraffic ? this.#roundsOfTraffic + 1 : 1;
     if (this.#roundsOfTraffic < ROUNDS_BEFORE_HOSTING || this.#loop === undefined) return false;
     if (hosting !== null || !this.#isKeepingAlive) return false;
-    this.#descriptor.stop(); // first: two epoll descriptors cannot watch each other
+    descriptor.stop(); // first: two epoll descriptors cannot watch each other
     if (!this.#loop.admitGuest(nodeLoop.fd)) {
       this.#loop = undefined;
-      this.#descriptor.start();
+      descriptor.start();
       return false;
     }
     this.#keepAlive = setTimeout(() => {}, MAX_TIMER_MS);
@@ -157,7 +159,7 @@ class NodeWatch implements Watch {
     if (hosting !== this) return;
     hosting = null;
     this.#loop?.dismissGuest();
-    this.#descriptor.start();
+    this.#descriptor?.start();
     clearTimeout(this.#keepAlive);
     this.turnSoon(); // for news since the last wait
   }
@@ -191,12 +193,12 @@ class NodeWatch implements Watch {
 
   ref(): void {
     this.#isKeepingAlive = true;
-    if (!this.#isClosed) this.#descriptor.ref();
+    if (!this.#isClosed) (this.#descriptor ?? this.#keepAlive)?.ref();
   }
 
   unref(): void {
     this.#isKeepingAlive = false;
-    if (!this.#isClosed) this.#descriptor.unref();
+    if (!this.#isClosed) (this.#descriptor ?? this.#keepAlive)?.unref();
     this.#stopHosting(); // it keeps the process alive
   }
 
@@ -205,7 +207,8 @@ class NodeWatch implements Watch {
     this.#stopHosting();
     this.#isClosed = true;
     clearImmediate(this.#next);
-    this.#descriptor.close();
+    clearInterval(this.#keepAlive);
+    this.#descriptor?.close();
   }
 }
 

@@ -32,8 +32,8 @@ export interface SimulatedHostOptions {
 const WALL_START_MS = Date.UTC(2022, 5, 6);
 
 interface Watched {
-  readonly fd: number;
-  readonly file: SimulatedFile;
+  /** Null if nothing but `turnSoon` leads to a call. */
+  readonly open: { readonly fd: number; readonly file: SimulatedFile } | null;
   readonly onReadable: () => boolean;
   /** It asked to be called again, readable or not. */
   wantsAgain: boolean;
@@ -77,14 +77,9 @@ export class SimulatedHost implements Host {
     return WALL_START_MS + this.#kernel.nowMs;
   }
 
-  watch(fd: number, onReadable: () => boolean): Watch {
-    const file = this.#kernel.fileOf(fd);
-    if (file === undefined) throw new Error(`watch: fd ${fd} is not open`);
-    for (const other of this.#watches) {
-      if (other.file === file)
-        throw new Error(`watch: fd ${fd} is watched already, for which libuv aborts the process`);
-    }
-    const watched: Watched = { fd, file, onReadable, wantsAgain: false, isReferenced: true };
+  watch(fd: number | null, onReadable: () => boolean): Watch {
+    const open = fd === null ? null : this.#openFile(fd);
+    const watched: Watched = { open, onReadable, wantsAgain: false, isReferenced: true };
     this.#watches.add(watched);
     return {
       ref: () => {
@@ -101,6 +96,16 @@ export class SimulatedHost implements Host {
         this.#watches.delete(watched);
       },
     };
+  }
+
+  #openFile(fd: number): Watched['open'] {
+    const file = this.#kernel.fileOf(fd);
+    if (file === undefined) throw new Error(`watch: fd ${fd} is not open`);
+    for (const other of this.#watches) {
+      if (other.open?.file === file)
+        throw new Error(`watch: fd ${fd} is watched already, for which libuv aborts the process`);
+    }
+    return { fd, file };
   }
 
   alarm(delayMs: number, callback: () => void, keepsAlive = false): Alarm {
@@ -175,7 +180,8 @@ export class SimulatedHost implements Host {
     if (this.bystander?.canAct === true) possible.push(() => this.bystander?.act());
     if (this.#kernel.canDeliver) possible.push(() => this.#kernel.deliver());
     for (const watched of this.#watches) {
-      if (!watched.wantsAgain && !this.#kernel.isReadable(watched.fd)) continue;
+      const isReadable = watched.open !== null && this.#kernel.isReadable(watched.open.fd);
+      if (!watched.wantsAgain && !isReadable) continue;
       possible.push(() =>
         this.#call(() => {
           watched.wantsAgain = false;
@@ -205,9 +211,10 @@ export class SimulatedHost implements Host {
   /** uv_poll_t must be stopped before its fd is closed: libuv would watch the next file of that number instead. */
   #dropClosedWatches(): void {
     for (const watched of this.#watches) {
-      if (this.#kernel.fileOf(watched.fd) === watched.file) continue;
+      const { open } = watched;
+      if (open === null || this.#kernel.fileOf(open.fd) === open.file) continue;
       this.#watches.delete(watched);
-      this.#kernel.violate(`fd ${watched.fd} was closed while it was watched`);
+      this.#kernel.violate(`fd ${open.fd} was closed while it was watched`);
     }
   }
 
