@@ -1,0 +1,32 @@
+/**
+ * Link: the seam below our own TCP/IP. Ethernet frames go out, and frames come in.
+ *
+ * A link may lose a frame and reports nothing then, as any wire does. TCP above it makes up for that. Three files implement it, and two more make a link of a link:
+ *
+ *     tap-link.ts         a network interface of this machine, so that Linux is the other end
+ *     simulated-wire.ts   two ends in this process, with loss, delay and disorder by a seed
+ *     capture-link.ts     hands a copy of each frame to a capture file, and passes everything on
+ *
+ * Next: ethernet-frame.ts
+ */
+
+import type { Host, Watch } from '../../loop/host.ts';
+
+export interface Link {
+  /** The largest packet that a frame carries: the frame without its Ethernet header of 14 bytes. */
+  readonly mtu: number;
+  /**
+   * Sends the first `length` bytes as one frame. The caller may reuse them at once. Returns false if there was no room: the frame is
+   * lost then.
+   */
+  send(frame: Uint8Array, length: number): boolean;
+  /**
+   * Copies the next waiting frame into `into` and returns its length, or 0 if none waits. A frame that does not fit is dropped. Throws a
+   * SystemError if the link is lost.
+   */
+  receive(into: Uint8Array): number;
+  /** Calls `onReadable` while frames wait, as `Host.watch` does. A link has one watch. */
+  watch(host: Host, onReadable: () => boolean): Watch;
+  /** Closing twice does nothing. Close the watch first. */
+  close(): void;
+}
