@@ -2,7 +2,7 @@
  * SocketLoop: what both event loops share. It opens and counts sockets, keeps the process alive, pauses while the kernel refuses its
  * call, and closes. The order of a turn is in turn.ts.
  *
- * Next: socket-stream.ts
+ * Next: loop-stream.ts
  */
 
 import assert from 'node:assert';
