@@ -100,6 +100,27 @@ test('what keeps it alive', (t) => {
   t.end();
 });
 
+test('a watch without a descriptor is called when it asks for that, and never because of the kernel', (t) => {
+  const { host, epoll, send } = world();
+  let calls = 0;
+  const watch = host.watch(null, () => ++calls === 1);
+  const other = host.watch(null, () => false);
+  host.watch(epoll, () => false).close();
+  t.equal(host.isAlive(), true);
+  send();
+  t.equal(host.step(), false);
+  watch.turnSoon();
+  host.run(() => calls === 2);
+  t.equal(host.step(), false);
+  watch.turnSoon();
+  watch.close();
+  other.close();
+  t.equal(host.step(), false, 'no call after close');
+  t.equal(host.isAlive(), false);
+  t.same(host.raised, []);
+  t.end();
+});
+
 test('soon comes first, in order', (t) => {
   const { host, epoll, send } = world();
   const order: string[] = [];

@@ -361,6 +361,39 @@ t.test('a watch keeps the process alive, unless it is unref’ed', async (t) => 
   t.same([gone.status, gone.stdout], [0, 'end\n'], gone.stderr);
 });
 
+t.test('a watch without a descriptor has the turns that it asks for, and no others', async (t) => {
+  let calls = 0;
+  const thirdCall = new Promise<void>((resolve) => {
+    const watch = nodeHost.watch(null, () => {
+      calls++;
+      if (calls === 1) return true;
+      if (calls === 2) setTimeout(() => watch.turnSoon(), 5);
+      if (calls < 3) return false;
+      watch.turnSoon();
+      watch.close();
+      watch.close();
+      watch.ref();
+      watch.unref();
+      watch.turnSoon();
+      resolve();
+      return true;
+    });
+    watch.turnSoon();
+  });
+  await thirdCall;
+  await passes(10);
+  t.equal(calls, 3, 'it asked for a turn, returned true, and asked again; closed, it gets none');
+});
+
+t.test('a watch without a descriptor keeps the process alive, unless it is unref’ed', async (t) => {
+  const begin = `${importing('nodeHost', 'loop/node-host.js')}
+    const watch = nodeHost.watch(null, () => { console.log('called'); watch.close(); return false; });`;
+  const alive = runProgram(`${begin} nodeHost.alarm(50, () => watch.turnSoon());`); // the alarm keeps nothing alive
+  t.same([alive.status, alive.stdout], [0, 'called\n'], alive.stderr);
+  const gone = runProgram(`${begin} watch.unref(); watch.ref(); watch.unref(); console.log('end');`);
+  t.same([gone.status, gone.stdout], [0, 'end\n'], gone.stderr);
+});
+
 t.test('an exception of a callback is an uncaught exception, and the watch goes on', async (t) => {
   const child = runProgram(
     `${preamble}
