@@ -143,6 +143,8 @@ export function remoteLibc(socket: NetSocket): Libc {
     setrlimit: () => -ENOSYS,
     eventfd: () => -ENOSYS,
     read: () => -ENOSYS,
+    write: () => -ENOSYS,
+    ioctl: () => -ENOSYS,
     addressOf: () => -ENOSYS,
     mmap: () => -ENOSYS,
     munmap: () => -ENOSYS,

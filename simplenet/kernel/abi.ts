@@ -147,8 +147,20 @@ export const F_SETFL = 4;
 export const F_SETFD = 2;
 export const FD_CLOEXEC = 1;
 export const O_RDONLY = 0;
+export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
+
+/**
+ * ioctl(2), netdevice(7), <linux/if_tun.h>. TUNSETIFF makes a network interface of an open /dev/net/tun, or joins one. Its argument is a
+ * struct ifreq { char name[16] @0; short flags @16; }, 40 bytes with the rest of a union.
+ */
+export const TUNSETIFF = 0x400454ca;
+export const IFF_TAP = 0x0002;
+export const IFF_NO_PI = 0x1000;
+export const IFNAMSIZ = 16;
+export const IFREQ_FLAGS = 16;
+export const IFREQ_SIZE = 40;
 
 /** getrlimit(2). struct rlimit { u64 rlim_cur @0; u64 rlim_max @8; } */
 export const RLIMIT_NOFILE = 7;
@@ -264,6 +276,7 @@ export const UCRED_SIZE = 12;
 
 /** errno(3): only the ones that the code, its tests or the examples use. system-error.ts takes names and texts from Node's own table. */
 export const EPERM = 1;
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
@@ -278,6 +291,7 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADR = 53;
 export const EPROTO = 71;
+export const EBADFD = 77;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;

@@ -14,6 +14,7 @@ import {
   F_GETFL,
   F_SETFD,
   F_SETFL,
+  IFREQ_SIZE,
   IO_URING_BUF_REG_SIZE,
   IO_URING_PROBE_HEAD_SIZE,
   IO_URING_PROBE_OP_SIZE,
@@ -29,6 +30,7 @@ import {
   SO_ZEROCOPY,
   SOCK_FILTER_SIZE,
   SOL_SOCKET,
+  TUNSETIFF,
 } from './abi.ts';
 import { intrinsicBuffer, intrinsicByteLength, intrinsicByteOffset } from './intrinsic-bytes.ts';
 
@@ -38,6 +40,12 @@ const fcntlCommands = [F_GETFD, F_SETFD, F_GETFL, F_SETFL];
 export function checkFcntlCommand(command: number): void {
   if (fcntlCommands.includes(command)) return;
   throw new RangeError(`fcntl command ${String(command)} is not supported: use F_GETFD, F_SETFD, F_GETFL or F_SETFL`);
+}
+
+/** The one supported request of ioctl(2) takes a struct without addresses. The number of a request says neither what it writes nor how much. */
+export function checkIoctl(request: number, argument: Uint8Array): void {
+  if (request !== TUNSETIFF) throw new RangeError(`ioctl request ${String(request)} is not supported: use TUNSETIFF`);
+  checkRange(argument, 0, IFREQ_SIZE);
 }
 
 export function checkInteger(value: number, what: string): void {

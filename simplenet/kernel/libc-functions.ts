@@ -10,7 +10,7 @@ import { koffi } from './ffi.ts';
 const symbols = koffi.load(null);
 
 // koffi knows neither ssize_t nor socklen_t: int64 and uint32 have their sizes on both supported architectures.
-// fcntl(2) and open(2) are variadic in C, which for integer arguments makes no difference on either of them.
+// fcntl(2), open(2) and ioctl(2) are variadic in C, which for integers and pointers makes no difference on either of them.
 export const c = {
   socket: symbols.func('int socket(int domain, int type, int protocol)'),
   bind: symbols.func('int bind(int fd, const void *addr, uint32 len)'),
@@ -40,6 +40,8 @@ export const c = {
   if_nametoindex: symbols.func('uint32 if_nametoindex(const char *name)'),
   eventfd: symbols.func('int eventfd(uint32 initval, int flags)'),
   read: symbols.func('int64 read(int fd, void *buf, size_t len)'),
+  write: symbols.func('int64 write(int fd, const void *buf, size_t len)'),
+  ioctl: symbols.func('int ioctl(int fd, ulong request, void *argument)'),
   mmap: symbols.func('int64 mmap(void *addr, size_t len, int prot, int flags, int fd, int64 offset)'),
   munmap: symbols.func('int munmap(void *addr, size_t len)'),
   // syscall(2) is variadic: each of these is the same function with other arguments.

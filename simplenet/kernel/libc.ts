@@ -36,6 +36,7 @@ import {
   checkFd,
   checkFilter,
   checkInteger,
+  checkIoctl,
   checkMapping,
   checkOption,
   checkRange,
@@ -107,6 +108,10 @@ export interface Libc {
   if_nametoindex(name: string): number;
   eventfd(initial: number, flags: number): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** On a socket use `send` with MSG_NOSIGNAL: write(2) to a socket whose peer has gone sends SIGPIPE. */
+  write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** For TUNSETIFF alone: `argument` is a struct ifreq, and the kernel writes the name of the interface into it. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   /**
    * C's `&bytes[offset]`, for structs that hold addresses. Throws if there are fewer than `length` bytes from there on. The address
    * is valid only while the caller holds `bytes`.
@@ -298,7 +303,17 @@ export const libc: Libc = {
   read(fd, buffer, offset, length) {
     checkFd(fd);
     checkRange(buffer, offset, length);
-    return resultOrErrno(c.read(fd, pointer(buffer, offset), length));
+    return resultOrErrno(c.read(fd, lastReceived.of(buffer, offset), length));
+  },
+  write(fd, buffer, offset, length) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    return resultOrErrno(c.write(fd, lastSent.of(buffer, offset), length));
+  },
+  ioctl(fd, request, argument) {
+    checkFd(fd);
+    checkIoctl(request, argument);
+    return resultOrErrno(c.ioctl(fd, request, argument));
   },
   addressOf(bytes, offset, length) {
     checkRange(bytes, offset, length);

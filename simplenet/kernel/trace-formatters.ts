@@ -83,12 +83,14 @@ export const formatters: Formatters = {
   epoll_wait: ([epollFd, events, most, timeoutMs], result) => [epollFd, epollBatch(events, result), most, timeoutMs],
   poll: ([fds, count, timeoutMs]) => [pollFds(fds, count), count, timeoutMs],
   fcntl: ([fd, command, argument]) => [fd, symbol(command, 'F_'), argument],
-  open: ([path, how]) => [JSON.stringify(path), how & abi.O_CLOEXEC ? 'O_RDONLY|O_CLOEXEC' : 'O_RDONLY'],
+  open: ([path, how]) => [JSON.stringify(path), openFlags(how)],
   getrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
   setrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
   if_nametoindex: ([name]) => [JSON.stringify(name)],
   eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
   read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
+  write: ([fd, buffer, offset, length]) => [fd, quote(buffer, offset, length), length],
+  ioctl: ([fd, request, argument]) => [fd, symbol(request, 'TUN'), ifreq(argument)],
   addressOf: ([, offset, length]) => ['{memory}', offset, length],
   mmap: ([, length, fd, offset]) => [
     'NULL',
@@ -177,6 +179,22 @@ const SOCKET_FLAGS = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
 function socketFlags(type: number): string {
   const set = type & SOCKET_FLAGS;
   return set === 0 ? '' : `|${flags(set, ['SOCK_NONBLOCK', 'SOCK_CLOEXEC'])}`;
+}
+
+const O_ACCMODE = 3;
+
+/** O_RDONLY is 0: it is not one of the bits. */
+function openFlags(value: number): string {
+  const access = value & O_ACCMODE;
+  const rest = value & ~O_ACCMODE;
+  const name = access === abi.O_RDWR ? 'O_RDWR' : access === abi.O_RDONLY ? 'O_RDONLY' : String(access);
+  return rest === 0 ? name : `${name}|${flags(rest, ['O_NONBLOCK', 'O_CLOEXEC'])}`;
+}
+
+function ifreq(argument: Uint8Array): string {
+  const bytes = Buffer.from(argument.buffer, argument.byteOffset, abi.IFREQ_SIZE);
+  const name = bytes.toString('latin1', 0, abi.IFNAMSIZ).replace(/\0.*/s, '');
+  return `{${JSON.stringify(name)}, ${flags(bytes.readUInt16LE(abi.IFREQ_FLAGS), ['IFF_TAP', 'IFF_NO_PI'])}}`;
 }
 
 function messageFlags(value: number): string {

@@ -501,6 +501,9 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
     // The kernel of this simulation is one without io_uring.
     eventfd: () => -ENOSYS,
     read: () => -ENOSYS,
+    // Nor has it TAP devices: open refuses /dev/net/tun.
+    write: () => -ENOSYS,
+    ioctl: () => -ENOSYS,
     addressOf: () => -ENOSYS,
     mmap: () => -ENOSYS,
     munmap: () => -ENOSYS,

@@ -215,6 +215,24 @@ const edges: Readonly<Record<string, Edge>> = {
       return result();
     },
   },
+  read: {
+    unit: 'bytes',
+    hasOffset: true,
+    call(buffer, offset, length) {
+      libc.send(theirs, PLENTY, 0, PLENTY.length, abi.MSG_NOSIGNAL);
+      try {
+        return libc.read(ours, buffer, offset, length);
+      } finally {
+        arrived(ours);
+      }
+    },
+  },
+  write: {
+    unit: 'bytes',
+    hasOffset: true,
+    call: (buffer, offset, length) => libc.write(ours, buffer, offset, length),
+    leak: () => arrived(theirs),
+  },
   setsockopt: {
     unit: 'bytes',
     // What this option is set to can be asked for again: the name of an algorithm, of which there is none like that.

@@ -57,6 +57,9 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
     setsockopt_fprog: libc.setsockopt_fprog(fd, abi.SO_ATTACH_FILTER, bytes, 16),
     epoll_ctl: libc.epoll_ctl(fd, abi.EPOLL_CTL_ADD, 0, events),
     epoll_wait: libc.epoll_wait(fd, events, 4, 0),
+    read: libc.read(fd, bytes, 3, 16),
+    write: libc.write(fd, bytes, 3, 16),
+    ioctl: libc.ioctl(fd, abi.TUNSETIFF, bytes),
     close: libc.close(fd),
   };
   t.same(answers, Object.fromEntries(Object.keys(answers).map((name) => [name, -abi.EBADF])));

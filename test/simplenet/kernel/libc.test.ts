@@ -69,6 +69,8 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   if_nametoindex: [['text', 'no such one']],
   eventfd: [int, ['integer', -1]],
   read: [fd, ...range],
+  write: [fd, ...range],
+  ioctl: [fd, ['integer', abi.TUNSETIFF], ['buffer', new Uint8Array(abi.IFREQ_SIZE)]],
   addressOf: [...range],
   mmap: [['mapping', { memory: null }], ['integer', 4096], fd, ['place', 2 ** 31]],
   munmap: [['mapping', { memory: null }]],
@@ -229,6 +231,18 @@ t.test('no argument of io_uring_register is an array of addresses', async (t) =>
   t.throws(() => libc.io_uring_setup(1, new Uint8Array(abi.IO_URING_PARAMS_SIZE - 1)), RangeError);
 });
 
+t.test('ioctl takes one request, with a whole struct', async (t) => {
+  const ifreq = new Uint8Array(abi.IFREQ_SIZE);
+  const FIONREAD = 0x541b;
+  const SIOCGIFCONF = 0x8912; // its struct holds an address
+  const TUNATTACHFILTER = 0x401054d5; // and so does this one's
+  for (const request of [FIONREAD, SIOCGIFCONF, TUNATTACHFILTER, 0, -1]) {
+    t.throws(() => libc.ioctl(-1, request, ifreq), RangeError, `request ${request}`);
+  }
+  t.throws(() => libc.ioctl(-1, abi.TUNSETIFF, ifreq.subarray(1)), RangeError);
+  t.equal(libc.ioctl(-1, abi.TUNSETIFF, ifreq), -abi.EBADF);
+});
+
 t.test('no bytes have no address', async (t) => {
   t.throws(() => libc.addressOf(new Uint8Array(4), 4, 0), RangeError);
   t.equal(libc.addressOf(new Uint8Array(new ArrayBuffer(8), 4), 2, 2) % 8, 6);
@@ -311,6 +325,9 @@ t.test('a descriptor that is not open returns EBADF', async (t) => {
       epoll_ctl: libc.epoll_ctl(fd, abi.EPOLL_CTL_ADD, 0, events),
       epoll_wait: libc.epoll_wait(fd, events, 1, 0),
       fcntl: libc.fcntl(fd, abi.F_GETFL, 0),
+      read: libc.read(fd, new Uint8Array(16), 0, 16),
+      write: libc.write(fd, new Uint8Array(16), 0, 16),
+      ioctl: libc.ioctl(fd, abi.TUNSETIFF, new Uint8Array(abi.IFREQ_SIZE)),
     };
     t.same(answers, Object.fromEntries(Object.keys(answers).map((name) => [name, -abi.EBADF])), `descriptor ${fd}`);
   }
@@ -353,6 +370,8 @@ t.test('a call that fails returns its own errno, whatever failed before', async 
     ['getrlimit', () => libc.getrlimit(9999, new Uint8Array(abi.RLIMIT_SIZE)), 'EINVAL'],
     ['setrlimit', () => libc.setrlimit(9999, new Uint8Array(abi.RLIMIT_SIZE)), 'EINVAL'],
     ['if_nametoindex', () => libc.if_nametoindex('no such one'), 'ENODEV'],
+    ['write', () => libc.write(file, new Uint8Array(1), 0, 1), 'EBADF'], // it is open for reading
+    ['ioctl', () => libc.ioctl(file, abi.TUNSETIFF, new Uint8Array(abi.IFREQ_SIZE)), 'ENOTTY'],
     ['close', () => libc.close(-1), 'EBADF'],
   ];
   const { errno } = (await import('node:os')).constants;

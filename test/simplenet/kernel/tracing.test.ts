@@ -67,6 +67,13 @@ function limits(soft: bigint, hard: bigint): Uint8Array {
   return new Uint8Array(BigUint64Array.of(soft, hard).buffer);
 }
 
+function ifreq(name: string, flags: number): Buffer {
+  const bytes = Buffer.alloc(abi.IFREQ_SIZE);
+  bytes.write(name);
+  bytes.writeUInt16LE(flags, abi.IFREQ_FLAGS);
+  return bytes;
+}
+
 /** One row checks its own types: arguments that fit the call. */
 function row<N extends Name>(name: N, args: Parameters<Libc[N]>, result: number, line: string) {
   return (t: Test) => t.equal(lineOf(t, name, args, result), line);
@@ -272,6 +279,13 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
       -2,
       'open("a \\"b\\"\\n", O_RDONLY) = -1 ENOENT (no such file or directory)',
     ),
+    row(
+      'open',
+      ['/dev/net/tun', abi.O_RDWR | abi.O_NONBLOCK | abi.O_CLOEXEC],
+      5,
+      'open("/dev/net/tun", O_RDWR|O_NONBLOCK|O_CLOEXEC) = 5',
+    ),
+    row('open', ['x', 1 | 0o100], 5, 'open("x", 1|0x40) = 5'), // O_WRONLY and O_CREAT, which have no name here
   ],
   getrlimit: [
     row('getrlimit', [abi.RLIMIT_NOFILE, limits(1024n, 4096n)], 0, 'getrlimit(RLIMIT_NOFILE, {1024, 4096}) = 0'),
@@ -290,6 +304,21 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
   ],
   eventfd: [row('eventfd', [0, abi.EFD_CLOEXEC | abi.EFD_NONBLOCK], 7, 'eventfd(0, EFD_CLOEXEC|EFD_NONBLOCK) = 7')],
   read: [row('read', [7, HELLO, 0, 5], 2, 'read(7, "he", 5) = 2')],
+  write: [row('write', [7, HELLO, 1, 3], 3, 'write(7, "ell", 3) = 3')],
+  ioctl: [
+    row(
+      'ioctl',
+      [7, abi.TUNSETIFF, ifreq('tap0', abi.IFF_TAP | abi.IFF_NO_PI)],
+      0,
+      'ioctl(7, TUNSETIFF, {"tap0", IFF_TAP|IFF_NO_PI}) = 0',
+    ),
+    row(
+      'ioctl',
+      [7, abi.TUNSETIFF, ifreq('sixteenletters16', 1)],
+      -22,
+      'ioctl(7, TUNSETIFF, {"sixteenletters16", 0x1}) = -1 EINVAL (invalid argument)',
+    ),
+  ],
   addressOf: [row('addressOf', [HELLO, 1, 4], 4096, 'addressOf({memory}, 1, 4) = 4096')],
   mmap: [
     row(
