@@ -4,7 +4,9 @@
  * Next: tcp-setup.ts
  */
 
-export interface TcpLimits {
+import { defaultRoundTripLimits, type RoundTripLimits } from './round-trip.ts';
+
+export interface TcpLimits extends RoundTripLimits {
   /** How long a segment may live in the network. TIME_WAIT takes two of these (RFC 9293 section 3.4.2 has 2 minutes, Linux 30 s). */
   readonly maxSegmentLifetimeMs: number;
   /** How long an ACK may wait for a segment that carries it. RFC 9293 section 3.8.6.3 allows 500 ms. */
@@ -30,6 +32,7 @@ export interface TcpLimits {
 }
 
 export const defaultTcpLimits: TcpLimits = {
+  ...defaultRoundTripLimits,
   maxSegmentLifetimeMs: 30_000,
   delayedAckMs: 40,
   handshakeMs: 180_000,
