@@ -1,55 +1,112 @@
 /**
  * RoundTrip: how long an acknowledgment takes, and with it the retransmission timeout (RTO). RFC 6298.
  *
+ * The timeout is the smoothed round trip and four times its variation. It doubles with each expiry, and the next sample ends the
+ * doublings. The smallest round trip of the last minutes is what RACK measures reordering with.
+ *
  * Next: loss-detection.ts
  */
 
 export interface RoundTripLimits {
-  /** RFC 6298 says one second (rule 2.4); 200 ms as Linux does, since clocks are finer than they were in 1988. */
+  /** RFC 6298 says one second (rule 2.4), for the coarse clocks of its time. Linux uses 200 ms, above what receivers delay an ACK. */
   readonly minRtoMs: number;
   readonly maxRtoMs: number;
-  /** The RTO before the first sample, rule 2.1. */
+  /** The timeout before the first sample, rule 2.1. */
   readonly initialRtoMs: number;
 }
 
 export const defaultRoundTripLimits: RoundTripLimits = { minRtoMs: 200, maxRtoMs: 60_000, initialRtoMs: 1_000 };
 
+/** Rule 5.7. */
+const RTO_AFTER_LOST_SYN_MS = 3_000;
+/** The granularity G of rule 2.2: timestamps count milliseconds. */
+const CLOCK_TICK_MS = 1;
+/** The path may have changed after that time: the smallest round trip is then one of the last five to ten minutes. */
+const MINIMUM_PERIOD_MS = 300_000;
+
 export class RoundTrip {
-  /** SRTT, or -1 before the first sample. */
-  readonly smoothedMs: number = -1;
-  readonly variationMs: number = 0;
-  /** The smallest sample of the last minutes (RFC 8985 section 6.2 step 1), or Infinity before the first one. */
-  readonly minMs: number = Number.POSITIVE_INFINITY;
-  /** The timeout, with the doublings since the last sample. */
-  readonly rtoMs: number;
-  /** How often the timeout was doubled since the last sample. */
-  readonly backoffs: number = 0;
+  readonly #limits: RoundTripLimits;
+  #smoothedMs = -1;
+  #variationMs = 0;
+  #backoffs = 0;
+  #baseRtoMs: number;
+  /** The smallest sample of the current period and of the one before. */
+  #periodStartedAt = Number.NEGATIVE_INFINITY;
+  #periodMinMs = Number.POSITIVE_INFINITY;
+  #lastMinMs = Number.POSITIVE_INFINITY;
 
   constructor(limits: RoundTripLimits) {
-    this.rtoMs = limits.initialRtoMs;
+    this.#limits = limits;
+    this.#baseRtoMs = this.#bounded(limits.initialRtoMs);
+  }
+
+  /** SRTT, or -1 before the first sample. */
+  get smoothedMs(): number {
+    return this.#smoothedMs;
+  }
+
+  /** RTTVAR. */
+  get variationMs(): number {
+    return this.#variationMs;
+  }
+
+  /** The smallest sample of the last minutes, or Infinity before the first one. */
+  get minMs(): number {
+    return Math.min(this.#periodMinMs, this.#lastMinMs);
+  }
+
+  /** The timeout, with the doublings since the last sample. */
+  get rtoMs(): number {
+    return Math.min(this.#baseRtoMs * 2 ** this.#backoffs, this.#limits.maxRtoMs);
+  }
+
+  /** How often the timer has expired since the last sample. */
+  get backoffs(): number {
+    return this.#backoffs;
   }
 
   /**
-   * One round trip. Never pass one of a retransmitted segment without timestamps (Karn's algorithm, section 3): LossDetection does not.
-   * `samplesPerRoundTrip` is how many samples one round trip gives (RFC 7323 appendix G), so that a sample with each ACK does not
-   * make the memory short.
+   * Takes a round trip. Never pass one of a retransmitted segment without timestamps (Karn's algorithm, section 3): LossDetection does
+   * not. `samplesPerRoundTrip` is how many samples one round trip gives. The filters then move by a fraction for each
+   * (RFC 7323 appendix G), so that many samples do not make their memory short.
    */
-  sample(_ms: number, _now: number, _samplesPerRoundTrip = 1): void {
-    throw new Error('to be written');
+  sample(ms: number, now: number, samplesPerRoundTrip = 1): void {
+    if (this.#smoothedMs < 0) {
+      this.#smoothedMs = ms;
+      this.#variationMs = ms / 2;
+    } else {
+      this.#variationMs += (Math.abs(this.#smoothedMs - ms) - this.#variationMs) / (4 * samplesPerRoundTrip);
+      this.#smoothedMs += (ms - this.#smoothedMs) / (8 * samplesPerRoundTrip);
+    }
+    this.#baseRtoMs = this.#bounded(this.#smoothedMs + Math.max(CLOCK_TICK_MS, 4 * this.#variationMs));
+    this.#backoffs = 0;
+    const periodMs = now - this.#periodStartedAt;
+    if (periodMs > MINIMUM_PERIOD_MS) {
+      this.#periodStartedAt = now;
+      this.#lastMinMs = periodMs > 2 * MINIMUM_PERIOD_MS ? Number.POSITIVE_INFINITY : this.#periodMinMs;
+      this.#periodMinMs = ms;
+    } else if (ms < this.#periodMinMs) {
+      this.#periodMinMs = ms;
+    }
   }
 
-  /** The timer has expired: doubles the timeout (rule 5.5). The next sample ends it. */
+  /** Doubles the timeout, because the timer has expired (rule 5.5). */
   backOff(): void {
-    throw new Error('to be written');
+    this.#backoffs++;
   }
 
-  /** An ACK of new data without a sample: the doublings end, as in Linux. Rule 5.7 is `restart`. */
+  /** Ends the doublings without a sample: new data was acknowledged, so the path is not dead. */
   endBackOff(): void {
-    throw new Error('to be written');
+    this.#backoffs = 0;
   }
 
-  /** The SYN was lost: the timeout for the first data is three seconds (rule 5.7). */
+  /** The timeout for the first data is longer if the SYN was lost: the RTO was perhaps below the round trip (rule 5.7). */
   onSynLost(): void {
-    throw new Error('to be written');
+    this.#baseRtoMs = this.#bounded(Math.max(this.#baseRtoMs, RTO_AFTER_LOST_SYN_MS));
+    this.#backoffs = 0;
+  }
+
+  #bounded(ms: number): number {
+    return Math.min(Math.max(ms, this.#limits.minRtoMs), this.#limits.maxRtoMs);
   }
 }
