@@ -43,8 +43,8 @@ export class Patience {
     );
   }
 
-  onOpen(now: number): void {
-    this.#handshakeUntil = now + this.#limits.handshakeMs;
+  onOpen(isActive: boolean, now: number): void {
+    this.#handshakeUntil = now + (isActive ? this.#limits.connectMs : this.#limits.acceptMs);
   }
 
   onEstablished(now: number): void {

@@ -12,7 +12,7 @@
  */
 
 import { ECONNREFUSED, ECONNRESET, EFAULT, ENOBUFS, ETIMEDOUT } from '../../kernel/abi.ts';
-import { ChallengeBudget } from './challenge-budget.ts';
+import { AnswerBudget } from './answer-budget.ts';
 import { Patience } from './patience.ts';
 import { type ResetReply, resetFor } from './reset-reply.ts';
 import { ACK, FIN, noOptions, RST, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
@@ -50,7 +50,7 @@ export class TcpConnection {
   readonly #setup: TcpSetup;
   readonly #sender: Sender;
   readonly #patience: Patience;
-  readonly #challenges: ChallengeBudget;
+  readonly #challenges: AnswerBudget;
   /** Null until the SYN of the peer has come. */
   #receiver: Receiver | null = null;
   /** The options on which both sides agree, with the MSS of the peer. */
@@ -78,7 +78,7 @@ export class TcpConnection {
       roundTrip: setup.limits,
     });
     this.#patience = new Patience(setup.limits);
-    this.#challenges = new ChallengeBudget(setup.limits.challengeAcksPerSecond);
+    this.#challenges = new AnswerBudget(setup.limits.challengeAcksPerSecond);
   }
 
   get state(): TcpState {
@@ -149,7 +149,7 @@ export class TcpConnection {
   open(now: number): void {
     this.#enter(this.#setup.isActive ? SYN_SENT : LISTEN);
     if (!this.#setup.isActive) return;
-    this.#patience.onOpen(now);
+    this.#patience.onOpen(true, now);
     this.#sender.sendSyn();
   }
 
@@ -205,14 +205,15 @@ export class TcpConnection {
     }
   }
 
-  /** Only an error about a segment in flight counts: others are guesses (RFC 5927 section 4). */
-  onIcmpError(error: TcpIcmpError, now: number): void {
+  /** Only an error about a segment in flight counts: others are guesses (RFC 5927 section 4). Returns whether it did. */
+  onIcmpError(error: TcpIcmpError, now: number): boolean {
     const isInFlight =
       !isBefore(error.sequence, this.#sender.firstUnacknowledged) && isBefore(error.sequence, this.#sender.next);
-    if (!isInFlight) return;
+    if (!isInFlight || this.isClosed) return false;
     if (error.mtu !== null) this.limitSegmentBytes(error.mtu - HEADERS_BYTES, now);
     else if (error.isHard && this.#state === SYN_SENT) this.#end(error.errno);
     else this.#softError = error.errno;
+    return true;
   }
 
   /** Appends bytes[start..end) to what is to be sent, also before the handshake is complete. Not after `close`. */
@@ -336,7 +337,7 @@ export class TcpConnection {
     }
     // SYN with FIN asks for nothing that a client could want, and gets past careless filters.
     if ((flags & SYN) === 0 || (flags & FIN) !== 0) return;
-    this.#patience.onOpen(now);
+    this.#patience.onOpen(false, now);
     this.#agree(segment.options, segment.sequence, now);
     this.#sender.setInitialWindow(segment.window, segment.sequence, this.#setup.initialSequence);
     this.#enter(SYN_RECEIVED);
@@ -549,9 +550,8 @@ export class TcpConnection {
   #challenge(segment: TcpSegment, now: number): void {
     const hasText = segment.end > segment.start && (segment.flags & (SYN | RST)) === 0;
     if (!hasText && !this.#challenges.take(now)) return;
-    const acks = this.#receiver?.acks;
-    if (hasText) acks?.onDisorder();
-    else acks?.require();
+    if (hasText) this.#receiver?.noteDuplicate(segment);
+    else this.#receiver?.acks.require();
   }
 
   #onReset(): void {

@@ -157,6 +157,12 @@ export class Receiver {
     else if ((segment.flags & FIN) !== 0) this.acks.onDisorder();
   }
 
+  /** Text that has come before: a lost ACK, or a retransmission that was not needed. The ACK says which (RFC 2883). */
+  noteDuplicate(segment: TcpSegment): void {
+    this.#queue.receive(segment.sequence, segment.bytes, segment.start, segment.end);
+    this.acks.onDisorder();
+  }
+
   consume(length: number): void {
     this.#queue.consume(length);
     // A peer that has filled the window waits for this, and no segment of its own would bring an ACK.

@@ -1,15 +1,16 @@
 /**
- * ChallengeBudget: how often one connection answers segments that it does not accept (RFC 5961 section 7).
+ * AnswerBudget: how many answers per second go to segments that nothing accepts: resets of the whole stack, and challenge ACKs of one
+ * connection (RFC 5961 section 7).
  *
- * Two peers whose numbers disagree would otherwise answer each other's ACKs as fast as the network carries them. The budget belongs to the
- * connection: one for the whole stack would show an attacker whether a guess of his was right (CVE-2016-5696).
+ * Two peers whose numbers disagree would otherwise answer each other's ACKs as fast as the network carries them. The challenge ACKs of each connection
+ * have a budget of their own: one for the whole stack would show an attacker whether a guess was right (CVE-2016-5696).
  *
  * Next: ack-policy.ts
  */
 
 const SECOND_MS = 1000;
 
-export class ChallengeBudget {
+export class AnswerBudget {
   readonly #perSecond: number;
   #left = 0;
   #since = Number.NEGATIVE_INFINITY;
