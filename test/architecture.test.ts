@@ -26,6 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/loop': ['simplenet/sockets', 'simplenet/kernel'],
   'simplenet/epoll': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/io-uring': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
+  'simplenet/tcpip/ip': ['simplenet/tcpip/link', 'simplenet/kernel'],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/backend-advice.ts': [
     'simplenet/create-event-loop.ts',

@@ -79,6 +79,8 @@ export interface SendOptions {
   readonly ttl?: number;
 }
 
+export type { IcmpError };
+
 export type PacketHandler = (packet: Ipv4Packet, now: number) => void;
 
 export class InternetLayer {
