@@ -10,6 +10,7 @@
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { EBADFD } from './abi.ts';
 import { formatSocketAddress, type SocketAddress } from './socket-address.ts';
 
 const remedies: Readonly<Record<string, string>> = {
@@ -48,6 +49,7 @@ function printablePath(path: string): string {
 export function nameError(result: number): readonly [code: string, text: string] {
   const listed = getSystemErrorMap().get(result);
   if (listed !== undefined) return listed;
+  if (result === -EBADFD) return ['EBADFD', 'file descriptor in bad state']; // a deleted TAP device; Node's tables do not have it
   // Errors that libuv never reports, such as EINPROGRESS, have a name in Node's tables but no text.
   const known = Object.entries(constants.errno).find(([, errno]) => errno === -result);
   return [known?.[0] ?? `E${-result}`, `error ${-result}`];
@@ -65,11 +67,19 @@ export class SystemError extends Error {
   declare readonly port?: number;
   declare readonly path?: string;
 
-  /** `result` is the -errno that the call returned; `place` is the address that the call was about. */
-  constructor(syscall: string, result: number, place?: SocketAddress) {
+  /**
+   * `result` is the -errno that the call returned; `place` is the address that the call was about. `ownRemedies` are those of a caller
+   * whose errors have causes of their own, by their code.
+   */
+  constructor(
+    syscall: string,
+    result: number,
+    place?: SocketAddress,
+    ownRemedies: Readonly<Record<string, string>> = {},
+  ) {
     const [code, text] = nameError(result);
     const where = place === undefined ? '' : ` ${describe(place)}`;
-    const remedy = remedyFor(code, syscall, place);
+    const remedy = ownRemedies[code] ?? remedyFor(code, syscall, place);
     super(`${syscall} ${code}: ${text}${where}${remedy === undefined ? '' : ` (${remedy})`}`);
     this.code = code;
     this.errno = result;

@@ -63,6 +63,14 @@ export function writeEthernetHeader(
   return at + ETHERNET_HEADER_BYTES;
 }
 
+/** Throws if a link with that MTU cannot send the first `length` bytes as a frame: it is a mistake of the layer above. */
+export function checkFrame(frame: Uint8Array, length: number, mtu: number): void {
+  if (length >= ETHERNET_HEADER_BYTES && length <= mtu + ETHERNET_HEADER_BYTES && length <= frame.length) return;
+  throw new RangeError(
+    `a frame of ${length} bytes, in ${frame.length} bytes, does not fit a link with an MTU of ${mtu}`,
+  );
+}
+
 export function readHardwareAddress(bytes: Buffer, at: number): number {
   return bytes.readUIntBE(at, ADDRESS_BYTES);
 }

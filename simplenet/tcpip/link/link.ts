@@ -27,6 +27,6 @@ export interface Link {
   receive(into: Uint8Array): number;
   /** Calls `onReadable` while frames wait, as `Host.watch` does. A link has one watch. */
   watch(host: Host, onReadable: () => boolean): Watch;
-  /** Closing twice does nothing. Close the watch first. */
+  /** Close the watch first. A closed link sends nothing and receives nothing. Closing twice does nothing. */
   close(): void;
 }

@@ -12,7 +12,7 @@
  */
 
 import type { Alarm, Host, Watch } from '../../loop/host.ts';
-import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4 } from './ethernet-frame.ts';
+import { checkFrame, ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4 } from './ethernet-frame.ts';
 import type { Link } from './link.ts';
 import { seededRandom } from './seeded-random.ts';
 
@@ -135,9 +135,7 @@ class WireEnd implements Link {
   }
 
   send(frame: Uint8Array, length: number): boolean {
-    if (!(length >= ETHERNET_HEADER_BYTES && length <= this.mtu + ETHERNET_HEADER_BYTES && length <= frame.length)) {
-      throw new RangeError(`a frame of ${length} bytes does not fit a wire with an MTU of ${this.mtu}`);
-    }
+    checkFrame(frame, length, this.mtu);
     const copy = Buffer.from(frame.subarray(0, length));
     const fate = this.#carry(copy);
     this.#wire.setting.onFrame?.(Buffer.from(frame.subarray(0, length)), this.#index, fate);
