@@ -2,7 +2,7 @@
  * The reset that answers a segment which belongs to no connection, or which a connection cannot have caused (RFC 9293 sections
  * 3.5.2 and 3.10.7.1). It takes its numbers from the segment, so that the peer finds them right.
  *
- * Next: answer-budget.ts
+ * Next: ack-policy.ts
  */
 
 import { ACK, RST, sequenceLength, type TcpSegment } from './segment.ts';

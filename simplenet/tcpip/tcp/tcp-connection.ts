@@ -12,7 +12,7 @@
  */
 
 import { ECONNREFUSED, ECONNRESET, EFAULT, ENOBUFS, ETIMEDOUT } from '../../kernel/abi.ts';
-import { AnswerBudget } from './answer-budget.ts';
+import { TokenBucket } from '../ip/token-bucket.ts';
 import { Patience } from './patience.ts';
 import { type ResetReply, resetFor } from './reset-reply.ts';
 import { ACK, FIN, noOptions, RST, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
@@ -50,7 +50,7 @@ export class TcpConnection {
   readonly #setup: TcpSetup;
   readonly #sender: Sender;
   readonly #patience: Patience;
-  readonly #challenges: AnswerBudget;
+  readonly #challenges: TokenBucket;
   /** Null until the SYN of the peer has come. */
   #receiver: Receiver | null = null;
   /** The options on which both sides agree, with the MSS of the peer. */
@@ -78,7 +78,7 @@ export class TcpConnection {
       roundTrip: setup.limits,
     });
     this.#patience = new Patience(setup.limits);
-    this.#challenges = new AnswerBudget(setup.limits.challengeAcksPerSecond);
+    this.#challenges = new TokenBucket(setup.limits.challengeAcksPerSecond, setup.limits.challengeAcksPerSecond);
   }
 
   get state(): TcpState {
@@ -131,6 +131,11 @@ export class TcpConnection {
     return this.#sender.unsentBytes;
   }
 
+  /** Whether bytes or our FIN are not acknowledged, sent or not. */
+  get hasUnacknowledged(): boolean {
+    return !this.isClosed && this.#sender.hasUnacknowledged;
+  }
+
   /** Written bytes beyond the send buffer: a kernel would not have taken them yet. */
   get queuedBytes(): number {
     return this.#sender.queuedBytes;
@@ -159,6 +164,7 @@ export class TcpConnection {
     this.#agree(cookie.options, cookie.peerSequence, now);
     this.#sender.setInitialWindow(cookie.peerWindow, cookie.peerSequence, this.#setup.initialSequence);
     this.#sender.skipSyn(now);
+    this.#receiver?.offerWindow(SYN); // the SYN, ACK with the cookie has promised it
     this.#establish(now);
   }
 
@@ -578,8 +584,8 @@ export class TcpConnection {
 
   #observe(now: number): void {
     if (this.isClosed || this.#timeWait !== null) return;
-    const hasUnacknowledged = this.#isEstablished && this.#sender.buffer.byteLength > 0;
-    this.#patience.observe(this.#isEstablished && this.#sender.awaitsAnswer, hasUnacknowledged, now);
+    if (!this.#isEstablished) return; // the handshake has a wait of its own
+    this.#patience.observe(this.#sender.awaitsAnswer, this.#sender.hasUnacknowledged, now);
   }
 
   #timestamp(now: number): number {

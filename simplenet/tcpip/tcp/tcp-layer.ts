@@ -1,11 +1,38 @@
 /**
- * TcpLayer: the face that stack.ts, stack-stream.ts and stack-listener.ts are written against; the body follows.
+ * TcpLayer: all connections of a stack. It finds the connection of each segment, and answers the segments that have none.
+ *
+ * What strangers can make it keep or send is bounded: half-open connections (tcp-listener.ts), connections in TIME_WAIT, connections
+ * whose program has closed them (orphans), resets and challenge ACKs. Where a bound is reached, the oldest makes room.
+ *
+ * It calls no program: an owner looks at its connection when `onProgress` is called. What is to be sent waits for
+ * `flush` at the end of the turn, with the exception of ACKs that the peer counts.
+ *
+ * Next: ../stack.ts
  */
 
+import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE } from '../../kernel/abi.ts';
+import { finishChecksum, pseudoHeaderSum, sumWords } from '../ip/checksum.ts';
 import type { IcmpError, InternetLayer } from '../ip/internet-layer.ts';
-import type { Ipv4Packet } from '../ip/ipv4-packet.ts';
-import type { TcpConnection } from './tcp-connection.ts';
+import { type Ipv4Packet, PROTOCOL_TCP } from '../ip/ipv4-packet.ts';
+import { TokenBucket } from '../ip/token-bucket.ts';
+import type { CongestionFactory } from './congestion.ts';
+import { ConnectionTable, type Peer } from './connection-table.ts';
+import { initialSequence, timestampOffset } from './initial-sequence.ts';
+import { resetFor } from './reset-reply.ts';
+import { ACK, decodeSegment, FIN, HEADER_BYTES, noOptions, RST, SYN, type TcpSegment } from './segment.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import { add, isAfter } from './sequence.ts';
+import { TcpConnection } from './tcp-connection.ts';
+import { Entry, type TcpEntry } from './tcp-entry.ts';
 import { defaultTcpLimits, type TcpLimits } from './tcp-limits.ts';
+import { type BufferSizes, Listener, type TcpListener, type TcpListenOptions, tupleOf } from './tcp-listener.ts';
+import type { Emit, OutgoingSegment } from './tcp-setup.ts';
+import { TIME_WAIT } from './tcp-states.ts';
+import { TimeWaitTable, WaitingPeer } from './time-wait-table.ts';
+import { TimerList } from './timer-list.ts';
+
+export type { TcpEntry, TcpOwner } from './tcp-entry.ts';
+export type { BufferSizes, TcpListener, TcpListenOptions } from './tcp-listener.ts';
 
 export interface TcpLayerLimits extends TcpLimits {
   /** How many handshakes of one listener may be under way. Beyond that SYN cookies are sent. */
@@ -21,90 +48,423 @@ export const defaultTcpLayerLimits: TcpLayerLimits = {
   receiveBufferBytes: 262_144,
 };
 
-/** What a program is told about a connection. */
-export interface TcpOwner {
-  /** A segment, a timer or an ICMP error has changed something: the owner looks at the connection. */
-  onProgress(): void;
-}
-
-export interface TcpEntry {
-  readonly connection: TcpConnection;
-  readonly localAddress: number;
-  readonly localPort: number;
-  readonly remoteAddress: number;
-  readonly remotePort: number;
-  /** Null before `onAccept` has set it, and once the connection is an orphan. */
-  owner: TcpOwner | null;
-}
-
-export interface BufferSizes {
-  readonly sendBufferBytes: number;
-  readonly receiveBufferBytes: number;
-}
-
-export interface TcpListenOptions extends BufferSizes {
-  readonly backlog: number;
-  /** A handshake is complete. Sets `entry.owner`, whose `onProgress` is called next if the segment has brought more. */
-  onAccept(entry: TcpEntry): void;
-}
-
-export interface TcpListener {
-  readonly port: number;
-  /** Answers no SYN any more, not even with RST; handshakes under way go on. */
-  ignoreSyn(): void;
-  /** Frees the port. Handshakes under way end with RST. */
-  close(): void;
-}
-
 export interface TcpLayerSetup {
   readonly internet: InternetLayer;
+  /** At least 16 random bytes, from which sequence numbers, timestamps and cookies are made. */
   readonly secret: Uint8Array;
+  /** From 0 up to, and without, 1. */
   readonly random: () => number;
   readonly limits: TcpLayerLimits;
+  readonly congestion: CongestionFactory;
+}
+
+/** How far behind the numbers of a connection in TIME_WAIT the next one begins: more than a window without scale. */
+const REOPEN_DISTANCE = 65_537;
+/** Of the quoted header, an ICMP error has at least the ports and the sequence number. */
+const QUOTED_BYTES = 8;
+
+/** What the layer has dropped or sent without a connection. */
+export interface TcpCounters {
+  segmentsReceived: number;
+  segmentsSent: number;
+  /** Wrong checksum, or a header that cannot be decoded. */
+  malformed: number;
+  resetsSent: number;
+  cookiesSent: number;
+  cookiesAccepted: number;
+  orphansReset: number;
 }
 
 export class TcpLayer {
-  readonly counters: Record<string, number> = {};
+  readonly counters: TcpCounters = {
+    segmentsReceived: 0,
+    segmentsSent: 0,
+    malformed: 0,
+    resetsSent: 0,
+    cookiesSent: 0,
+    cookiesAccepted: 0,
+    orphansReset: 0,
+  };
+  readonly #setup: TcpLayerSetup;
+  readonly #internet: InternetLayer;
+  readonly #writer: SegmentWriter;
+  readonly #table = new ConnectionTable<Entry | WaitingPeer>();
+  readonly #listeners = new Map<number, Listener>();
+  readonly #timers = new TimerList<Entry>();
+  readonly #timeWaits: TimeWaitTable;
+  readonly #orphans = new Set<Entry>();
+  readonly #resetBucket: TokenBucket;
+  #dirty: Entry[] = [];
+  /** The connection whose segments `#emit` sends. */
+  #sender: Entry | null = null;
+  #now = 0;
+  #isTooLarge = false;
+  readonly #emit: Emit = (segment) => this.#send(this.#sender as Entry, segment, this.#now);
 
-  constructor(_setup: TcpLayerSetup) {}
-
-  /** Takes the port, or any free one for 0. Returns -errno if it cannot: EADDRINUSE. */
-  listen(_port: number, _options: TcpListenOptions): TcpListener | number {
-    return -1;
+  constructor(setup: TcpLayerSetup) {
+    const { internet, limits } = setup;
+    this.#setup = setup;
+    this.#internet = internet;
+    this.#writer = new SegmentWriter(internet);
+    this.#timeWaits = new TimeWaitTable(limits.timeWaits, (peer) => this.#table.delete(peer));
+    this.#resetBucket = new TokenBucket(limits.resetsPerSecond, limits.resetsPerSecond);
   }
 
-  /** Sends a SYN with the next `flush`. Returns -errno if it cannot: EADDRNOTAVAIL without a free port, ENETUNREACH. */
-  connect(_address: number, _port: number, _sizes: BufferSizes, _now: number): TcpEntry | number {
-    return -1;
+  /** Takes the port, or any free one for 0. Returns -errno if it cannot: EADDRINUSE. */
+  listen(port: number, options: TcpListenOptions): TcpListener | number {
+    const chosen = port === 0 ? this.#choosePort((candidate) => !this.#listeners.has(candidate)) : port;
+    if (chosen < 0 || this.#listeners.has(chosen)) return -EADDRINUSE;
+    const listener = new Listener(chosen, options, () => this.#closeListener(listener));
+    this.#listeners.set(chosen, listener);
+    return listener;
+  }
+
+  /** Sends a SYN with the next `flush`. Returns -errno if it cannot: EADDRNOTAVAIL without a free port. */
+  connect(address: number, port: number, sizes: BufferSizes, now: number): TcpEntry | number {
+    const localPort = this.#choosePort(
+      (candidate) => !this.#listeners.has(candidate) && this.#table.get(candidate, address, port) === undefined,
+    );
+    if (localPort < 0) return localPort;
+    const peer = { localPort, remoteAddress: address, remotePort: port };
+    const entry = this.#addEntry(peer, sizes, true, initialSequence(this.#setup.secret, this.#tuple(peer), now));
+    entry.connection.open(now);
+    this.touch(entry);
+    return entry;
   }
 
   /** The program has written or consumed: the next `flush` looks at the connection. */
-  touch(_entry: TcpEntry): void {}
+  touch(entry: TcpEntry): void {
+    const own = entry as Entry;
+    if (own.isDirty || own.isDropped) return;
+    own.isDirty = true;
+    this.#dirty.push(own);
+  }
 
   /** FIN after all that is written. */
-  close(_entry: TcpEntry, _now: number): void {}
+  close(entry: TcpEntry, now: number): void {
+    entry.connection.close(now);
+    this.touch(entry);
+  }
 
   /** RST now. Does nothing to a connection that has ended. */
-  abort(_entry: TcpEntry, _now: number): void {}
+  abort(entry: TcpEntry, _now: number): void {
+    entry.connection.abort();
+    this.touch(entry);
+  }
 
   /** Its program has closed it: FIN after what is written, and the layer keeps it, for a bounded time, until that has arrived. */
-  orphan(_entry: TcpEntry, _now: number): void {}
+  orphan(entry: TcpEntry, now: number): void {
+    const own = entry as Entry;
+    const { connection } = own;
+    own.owner = null;
+    this.touch(own);
+    if (!connection.isEstablished) {
+      connection.abort();
+      return;
+    }
+    connection.setUserTimeout(this.#setup.limits.orphanMs);
+    connection.refuseInput(now);
+    connection.close(now);
+    if (own.isDropped) return;
+    this.#orphans.add(own);
+    if (this.#orphans.size > this.#setup.limits.orphans) this.#resetOldestOrphan();
+  }
 
   /** Whether some connection has sent something that is not acknowledged, FIN included. */
   get hasUnacknowledged(): boolean {
+    for (const member of this.#table) {
+      if (member instanceof Entry && member.connection.hasUnacknowledged) return true;
+    }
     return false;
   }
 
-  receive(_packet: Ipv4Packet, _now: number): void {}
-
-  onIcmpError(_error: IcmpError, _now: number): void {}
-
-  /** Lets every connection that was touched, or that a segment or a timer has changed, send what it may. */
-  flush(_now: number): void {}
-
-  get deadlineAt(): number {
-    return Number.POSITIVE_INFINITY;
+  receive(packet: Ipv4Packet, now: number): void {
+    this.counters.segmentsReceived++;
+    const segment = this.#decode(packet);
+    if (segment === null) {
+      this.counters.malformed++;
+      return;
+    }
+    const member = this.#table.get(segment.destinationPort, packet.source, segment.sourcePort);
+    if (member instanceof Entry) this.#receiveFor(member, segment, now);
+    else if (member === undefined) this.#receiveStray(packet.source, segment, now);
+    else this.#receiveInTimeWait(member, segment, now);
   }
 
-  onDeadline(_now: number): void {}
+  /** The caller has checked that the error quotes a packet of ours. Here it is checked that the segment is in flight (RFC 5927). */
+  onIcmpError(error: IcmpError, now: number): void {
+    const { bytes, start, end } = error;
+    if (error.protocol !== PROTOCOL_TCP || end - start < QUOTED_BYTES) return;
+    const member = this.#table.get(bytes.readUInt16BE(start), error.destination, bytes.readUInt16BE(start + 2));
+    if (!(member instanceof Entry)) return;
+    const { errno, mtu, isHard } = error;
+    const sequence = bytes.readUInt32BE(start + 4);
+    if (!member.connection.onIcmpError({ errno, mtu, isHard, sequence }, now)) return;
+    if (mtu !== null) this.#internet.lowerPathMtu(error.destination, mtu, now);
+    member.owner?.onProgress();
+    this.touch(member);
+  }
+
+  /** Lets every connection that was touched, or that a segment or a timer has changed, send what it may. */
+  flush(now: number): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const entry of dirty) {
+      entry.isDirty = false;
+      this.#transmit(entry, now);
+    }
+  }
+
+  get deadlineAt(): number {
+    return Math.min(this.#timers.earliestAt, this.#timeWaits.deadlineAt);
+  }
+
+  /** The next `flush` sends what the timers want sent. */
+  onDeadline(now: number): void {
+    this.#timers.expire(now, (entry) => {
+      entry.connection.onDeadline(now);
+      entry.owner?.onProgress();
+      this.touch(entry);
+    });
+    this.#timeWaits.expire(now);
+  }
+
+  #decode(packet: Ipv4Packet): TcpSegment | null {
+    const { bytes, start, end, source, destination } = packet;
+    const pseudoHeader = pseudoHeaderSum(source, destination, PROTOCOL_TCP, end - start);
+    if (finishChecksum(sumWords(bytes, start, end, pseudoHeader)) !== 0) return null;
+    return decodeSegment(bytes, start, end);
+  }
+
+  #receiveFor(entry: Entry, segment: TcpSegment, now: number): void {
+    const { connection } = entry;
+    connection.receive(segment, now);
+    if (entry.onHandshakeEnd !== null && (connection.isEstablished || connection.isClosed)) {
+      const { onHandshakeEnd } = entry;
+      entry.onHandshakeEnd = null;
+      onHandshakeEnd(entry);
+    }
+    entry.owner?.onProgress();
+    connection.keepInput();
+    if (connection.mustAcknowledgeNow) this.#transmit(entry, now);
+    else this.touch(entry);
+  }
+
+  /** A segment without a connection: for a listener, or to be answered with RST. */
+  #receiveStray(source: number, segment: TcpSegment, now: number): void {
+    const peer = { localPort: segment.destinationPort, remoteAddress: source, remotePort: segment.sourcePort };
+    const listener = this.#listeners.get(segment.destinationPort);
+    if (listener !== undefined) {
+      const kind = segment.flags & (SYN | ACK | RST | FIN);
+      if (kind === SYN) {
+        this.#receiveSyn(listener, peer, segment, initialSequence(this.#setup.secret, this.#tuple(peer), now), now);
+        return;
+      }
+      if ((kind & ACK) === 0) return; // RFC 9293 section 3.10.7.2 drops it; SYN with FIN is no handshake either
+      if ((kind & (SYN | RST)) === 0 && this.#receiveCookie(listener, peer, segment, now)) return;
+    }
+    const reset = resetFor(segment);
+    if (reset === null || !this.#resetBucket.take(now)) return;
+    this.counters.resetsSent++;
+    this.#sendBare(peer, { ...bare, ...reset }, now);
+  }
+
+  #receiveSyn(listener: Listener, peer: Peer, syn: TcpSegment, sequence: number, now: number): void {
+    if (listener.isIgnoringSyn) return;
+    if (listener.isBacklogFull) {
+      this.#sendCookie(listener, peer, syn, now);
+      return;
+    }
+    const entry = this.#addEntry(peer, listener.options, false, sequence);
+    listener.halfOpen.add(entry);
+    entry.onHandshakeEnd = () => this.#endHandshake(listener, entry);
+    entry.connection.open(now);
+    entry.connection.receive(syn, now);
+    this.touch(entry);
+  }
+
+  #endHandshake(listener: Listener, entry: Entry): void {
+    listener.halfOpen.delete(entry);
+    if (entry.connection.isEstablished) listener.options.onAccept(entry);
+  }
+
+  #sendCookie(listener: Listener, peer: Peer, syn: TcpSegment, now: number): void {
+    const { secret } = this.#setup;
+    const tuple = this.#tuple(peer);
+    const clock = add(Math.floor(now), timestampOffset(secret, tuple));
+    const reply = listener.makeCookie(secret, tuple, syn, this.#maxSegmentBytes(peer), clock, now);
+    this.counters.cookiesSent++;
+    this.#sendBare(peer, { ...bare, ...reply, acknowledgment: add(syn.sequence, 1), flags: SYN | ACK }, now);
+  }
+
+  /** Returns whether the ACK has completed a handshake. */
+  #receiveCookie(listener: Listener, peer: Peer, segment: TcpSegment, now: number): boolean {
+    const cookie = listener.readCookie(this.#setup.secret, this.#tuple(peer), segment, now);
+    if (cookie === null) return false;
+    this.counters.cookiesAccepted++;
+    const entry = this.#addEntry(peer, listener.options, false, add(segment.acknowledgment, -1));
+    entry.onHandshakeEnd = () => this.#endHandshake(listener, entry);
+    entry.connection.openByCookie(cookie, now);
+    this.#receiveFor(entry, segment, now);
+    return true;
+  }
+
+  #receiveInTimeWait(peer: WaitingPeer, segment: TcpSegment, now: number): void {
+    const { timeWait } = peer;
+    const verdict = timeWait.receive(segment, now);
+    if (verdict === 'close') this.#timeWaits.end(peer);
+    if (verdict === 'ignore' || verdict === 'close') return;
+    const listener = this.#listeners.get(peer.localPort);
+    if (verdict === 'reopen' && listener !== undefined) {
+      this.#timeWaits.end(peer);
+      // RFC 6191 section 2: the numbers of the new connection must lie behind those of the old one.
+      const fresh = initialSequence(this.#setup.secret, this.#tuple(peer), now);
+      const sequence = isAfter(fresh, timeWait.sendNext) ? fresh : add(timeWait.sendNext, REOPEN_DISTANCE);
+      this.#receiveSyn(listener, peer, segment, sequence, now);
+      return;
+    }
+    this.#timeWaits.restart(peer);
+    this.#acknowledgeInTimeWait(peer, now);
+  }
+
+  #acknowledgeInTimeWait(peer: WaitingPeer, now: number): void {
+    if (!this.#resetBucket.take(now)) return;
+    const { sendNext, receiveNext, windowField, recentTimestamp, timestampOffset: offset } = peer.timeWait;
+    const timestampValue = recentTimestamp < 0 ? -1 : add(Math.floor(now), offset);
+    this.#sendBare(
+      peer,
+      {
+        ...bare,
+        sequence: sendNext,
+        acknowledgment: receiveNext,
+        flags: ACK,
+        window: windowField,
+        options: { ...noOptions, timestampValue, timestampEcho: recentTimestamp },
+      },
+      now,
+    );
+  }
+
+  #addEntry(peer: Peer, sizes: BufferSizes, isActive: boolean, sequence: number): Entry {
+    const { secret, limits, congestion } = this.#setup;
+    const connection = new TcpConnection({
+      isActive,
+      initialSequence: sequence,
+      maxSegmentBytes: this.#maxSegmentBytes(peer),
+      sendBufferBytes: sizes.sendBufferBytes,
+      receiveBufferBytes: sizes.receiveBufferBytes,
+      limits,
+      congestion,
+      timestampOffset: timestampOffset(secret, this.#tuple(peer)),
+    });
+    const entry = new Entry(connection, this.#internet.address, peer);
+    this.#table.set(entry);
+    return entry;
+  }
+
+  #maxSegmentBytes(peer: Peer): number {
+    return this.#internet.maxPayloadTo(peer.remoteAddress) - HEADER_BYTES;
+  }
+
+  #tuple(peer: Peer) {
+    return tupleOf(this.#internet.address, peer);
+  }
+
+  /** RFC 6056 section 3.3.1: from a random place on, so that nobody who does not see the segments knows the port. */
+  #choosePort(isFree: (port: number) => boolean): number {
+    const { firstEphemeralPort: first, lastEphemeralPort: last } = this.#setup.limits;
+    const count = last - first + 1;
+    const begin = Math.floor(this.#setup.random() * count);
+    for (let i = 0; i < count; i++) {
+      const port = first + ((begin + i) % count);
+      if (isFree(port)) return port;
+    }
+    return -EADDRNOTAVAIL;
+  }
+
+  #closeListener(listener: Listener): void {
+    if (this.#listeners.get(listener.port) !== listener) return;
+    this.#listeners.delete(listener.port);
+    for (const entry of listener.halfOpen) {
+      entry.onHandshakeEnd = null;
+      entry.connection.abort();
+      this.touch(entry);
+    }
+    listener.halfOpen.clear();
+  }
+
+  #resetOldestOrphan(): void {
+    for (const oldest of this.#orphans) {
+      this.#orphans.delete(oldest);
+      this.counters.orphansReset++;
+      oldest.connection.abort();
+      this.touch(oldest);
+      return;
+    }
+  }
+
+  #transmit(entry: Entry, now: number): void {
+    if (entry.isDropped) return;
+    this.#sender = entry;
+    this.#now = now;
+    entry.connection.transmit(now, this.#emit);
+    if (this.#isTooLarge) {
+      this.#isTooLarge = false;
+      entry.connection.limitSegmentBytes(this.#maxSegmentBytes(entry), now);
+      entry.connection.transmit(now, this.#emit);
+      this.#isTooLarge = false; // the next deadline tries again
+    }
+    this.#sender = null;
+    this.#settle(entry);
+  }
+
+  /** After a step: lets go of a connection that has ended, and sets the timer of one that has not. */
+  #settle(entry: Entry): void {
+    const { connection } = entry;
+    if (connection.isClosed) {
+      this.#drop(entry);
+      this.#table.delete(entry);
+      entry.owner?.onProgress(); // it may have ended because nothing can be sent to the peer
+    } else if (connection.state === TIME_WAIT && connection.timeWait !== null) {
+      this.#drop(entry);
+      const waiting = new WaitingPeer(entry, connection.timeWait);
+      this.#table.set(waiting);
+      this.#timeWaits.add(waiting);
+    } else {
+      this.#timers.set(entry, connection.deadlineAt);
+    }
+  }
+
+  #drop(entry: Entry): void {
+    entry.isDropped = true;
+    this.#timers.set(entry, Number.POSITIVE_INFINITY);
+    this.#orphans.delete(entry);
+    const { onHandshakeEnd } = entry;
+    entry.onHandshakeEnd = null;
+    onHandshakeEnd?.(entry);
+  }
+
+  #send(peer: Peer, segment: OutgoingSegment, now: number): number {
+    const result = this.#writer.send(peer, segment, now);
+    if (result === -EMSGSIZE) this.#isTooLarge = true;
+    this.counters.segmentsSent++;
+    return result;
+  }
+
+  /** Sends a segment that no connection stands behind. If it is lost, it is not sent again. */
+  #sendBare(peer: Peer, segment: OutgoingSegment, now: number): void {
+    this.#send(peer, segment, now);
+    this.#isTooLarge = false;
+  }
 }
+
+const bare: OutgoingSegment = {
+  sequence: 0,
+  acknowledgment: 0,
+  flags: 0,
+  window: 0,
+  urgent: 0,
+  options: noOptions,
+  length: 0,
+  copyPayload: () => true,
+};

@@ -144,6 +144,11 @@ export class Sender {
     return Math.max(0, this.buffer.byteLength - this.#sendBufferBytes);
   }
 
+  /** Whether bytes or our FIN are not acknowledged, sent or not. */
+  get hasUnacknowledged(): boolean {
+    return this.buffer.byteLength > 0 || (this.#finSequence >= 0 && !this.isFinAcknowledged);
+  }
+
   /** Whether something is in flight, or waits for a window that is closed: then the peer owes us an answer. */
   get awaitsAnswer(): boolean {
     return this.#loss.outstandingBytes > 0 || this.#persistAt !== NEVER;
