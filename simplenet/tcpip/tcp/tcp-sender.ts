@@ -257,7 +257,8 @@ export class Sender {
     this.#loss.maxSegmentBytes = bytes;
     this.#congestion?.setMaxSegmentBytes(bytes);
     if (this.#loss.outstandingBytes === 0) return;
-    this.#loss.onRetransmissionTimeout(this.#roundTrip, now); // not the congestion control: this is no sign of congestion (RFC 1191 section 6.5)
+    this.#loss.onSegmentsTooLarge();
+    this.#setTimer(now);
     this.#mayHaveOutput = true;
   }
 
@@ -508,7 +509,7 @@ export class Sender {
         now,
       });
     }
-    if (outcome.hasLeftRecovery) congestion.onRecovered(now);
+    if (outcome.hasLeftRecovery || outcome.hasProbeRepairedLoss) congestion.onRecovered(now);
   }
 
   #wasLimitedByWindow(): boolean {
