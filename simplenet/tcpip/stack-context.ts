@@ -1,0 +1,24 @@
+/**
+ * StackContext: what the stack offers its streams, listeners and UDP ports.
+ *
+ * Next: stack-stream.ts
+ */
+
+import type { Host } from '../loop/host.ts';
+import type { StreamContext } from '../loop/loop-stream.ts';
+import type { TurnMember } from '../loop/turn.ts';
+import type { TcpLayer } from './tcp/tcp-layer.ts';
+import type { UdpLayer } from './udp-layer.ts';
+
+export interface StackMember extends TurnMember {
+  close(): void;
+}
+
+export interface StackContext extends StreamContext {
+  readonly host: Host;
+  readonly tcp: TcpLayer;
+  readonly udp: UdpLayer;
+  readonly maxQueuedBytes: number;
+  /** Removes a member from the stack: it is closed. */
+  forget(member: StackMember): void;
+}

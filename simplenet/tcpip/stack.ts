@@ -1,0 +1,370 @@
+/**
+ * Stack: an event loop whose network is our own TCP/IP. Frames of a link come in at the bottom, and streams come out at the top.
+ *
+ *     link.receive -> internet.receive -> tcp.receive -> StackStream.onProgress -> the program
+ *     the program  -> StackStream.write -> tcp.flush  -> internet.send          -> link.send
+ *
+ * A turn reads the frames that wait, within its budget, and answers at its end: so a response and the acknowledgment of its request leave
+ * in one segment. Timers are judged only in a turn that has read all frames that waited: after a stall of the process, the acknowledgment
+ * of a segment may lie in the link, and must not cause a retransmission.
+ *
+ * What a kernel alone can do fails with EOPNOTSUPP: Unix sockets, and adopting descriptors.
+ *
+ * Next: ../index.ts
+ */
+
+import { randomBytes } from 'node:crypto';
+import { markAsUntransferable } from 'node:worker_threads';
+import { EADDRNOTAVAIL } from '../kernel/abi.ts';
+import type { SocketAddress } from '../kernel/socket-address.ts';
+import { SystemError } from '../kernel/system-error.ts';
+import { ActiveClock } from '../loop/active-clock.ts';
+import { Deadlines, type Timed } from '../loop/deadlines.ts';
+import type {
+  ConnectOptions,
+  EventLoop,
+  Listener,
+  ListenerOptions,
+  OnConnection,
+  Stream,
+  StreamHandler,
+  UdpHandler,
+  UdpPort,
+} from '../loop/event-loop.ts';
+import type { Alarm, Host, Watch } from '../loop/host.ts';
+import { nodeHost } from '../loop/node-host.ts';
+import { Turn, type TurnOwner } from '../loop/turn.ts';
+import type { NetSocket } from '../sockets/net-socket.ts';
+import type { SocketOptions } from '../sockets/socket-options.ts';
+import { InternetLayer } from './ip/internet-layer.ts';
+import { formatIpv4Number } from './ip/ipv4-address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './ip/ipv4-packet.ts';
+import { ETHERNET_HEADER_BYTES } from './link/ethernet-frame.ts';
+import type { Link } from './link/link.ts';
+import { seededRandom } from './link/seeded-random.ts';
+import {
+  hardwareAddressFor,
+  hardwareAddressOf,
+  interfaceAddressOf,
+  internetAddressOf,
+  unsupported,
+} from './stack-address.ts';
+import type { StackContext, StackMember } from './stack-context.ts';
+import { checkStackLimits, defaultStackLimits, type StackLimits } from './stack-limits.ts';
+import { StackListener } from './stack-listener.ts';
+import { StackStream } from './stack-stream.ts';
+import { StackUdpPort } from './stack-udp-port.ts';
+import { TcpLayer } from './tcp/tcp-layer.ts';
+import { UdpLayer } from './udp-layer.ts';
+
+export interface StackOptions extends Partial<StackLimits> {
+  /** Where frames go out and come in. The stack owns it, and closes it at its end. */
+  readonly link: Link;
+  /** The stack's own address, with the prefix of its network: '10.9.0.2/24'. */
+  readonly address: string;
+  /** The router for all other networks. Without it they are not reachable. */
+  readonly gateway?: string;
+  /** Six bytes as text, '02:00:0a:09:00:02'. By default they are made of the address. */
+  readonly hardwareAddress?: string;
+  /** What gives the stack its turns, by default Node's own loop. */
+  readonly host?: Host;
+  /** Makes every choice of the stack repeatable. For simulations only: sequence numbers can be guessed then. */
+  readonly seed?: number;
+}
+
+/** An event loop on a TCP/IP stack of its own. */
+export interface Stack extends EventLoop {
+  /** What the stack has counted since it was made. */
+  readonly statistics: StackStatistics;
+}
+
+/** Counts of frames, packets and segments; those that were dropped by their reason. */
+export type StackStatistics = Readonly<Record<string, number>>;
+
+export function createStack(options: StackOptions): Stack {
+  return new TcpIpStack(options);
+}
+
+/** How long a closed stack waits until the peers have acknowledged what was written. */
+const CLOSED_STACK_LINGER_MS = 1_000;
+
+/** The timers of TCP are judged to the millisecond: delayed acknowledgments and probes count in tens of them. */
+const TIMER_TICK_MS = 1;
+
+const SECRET_BYTES = 16;
+
+/** The handler of an accepted stream until the program has chosen one. */
+const noHandler: StreamHandler = { onData: () => {} };
+
+class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
+  readonly host: Host;
+  readonly turn: Turn;
+  readonly deadlines: Deadlines;
+  readonly tcp: TcpLayer;
+  readonly udp: UdpLayer;
+  readonly maxQueuedBytes: number;
+  /** The earliest timer of the layers. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+  deadlineSlot = -1;
+
+  readonly #address: string;
+  readonly #link: Link;
+  readonly #watch: Watch;
+  readonly #limits: StackLimits;
+  readonly #internet: InternetLayer;
+  /** The timers of the layers. Those of streams are in `deadlines`, whose clock leaves out stalls. */
+  readonly #timers: Deadlines;
+  readonly #members = new Set<StackMember>();
+  /** The frame that is being received. */
+  readonly #frame: Buffer;
+  #isUnrefed = false;
+  #isKeepingAlive = false;
+  #isClosed = false;
+  #isDisposed = false;
+  /** Ends the wait of a closed stack for its peers. */
+  #lingering: Alarm | null = null;
+
+  constructor(options: StackOptions) {
+    const { link, address, gateway, hardwareAddress, host = nodeHost, seed, ...chosen } = options;
+    const limits: StackLimits = { ...defaultStackLimits, ...chosen };
+    checkStackLimits(limits);
+    const own = interfaceAddressOf(address);
+    const random = seed === undefined ? Math.random : seededRandom(seed);
+    this.host = host;
+    this.maxQueuedBytes = limits.maxQueuedBytes;
+    this.#limits = limits;
+    this.#link = link;
+    this.#address = formatIpv4Number(own.address);
+    this.turn = new Turn(this, host, limits);
+    this.deadlines = this.turn.deadlines;
+    this.#timers = new Deadlines(host, new ActiveClock(TIMER_TICK_MS), TIMER_TICK_MS, () => this.turnSoon());
+    this.#internet = new InternetLayer({
+      link,
+      ...own,
+      hardwareAddress:
+        hardwareAddress === undefined ? hardwareAddressFor(own.address) : hardwareAddressOf(hardwareAddress),
+      gateway: gateway === undefined ? null : internetAddressOf({ address: gateway, port: 0 }).address,
+      limits,
+      random,
+    });
+    const secret = seed === undefined ? randomBytes(SECRET_BYTES) : Buffer.alloc(SECRET_BYTES, String(seed));
+    this.tcp = new TcpLayer({ internet: this.#internet, secret, random, limits });
+    this.udp = new UdpLayer(this.#internet, random);
+    this.#internet.protocols.tcp = (packet, now) => this.tcp.receive(packet, now);
+    this.#internet.protocols.udp = (packet, now) => this.udp.receive(packet, now);
+    this.#internet.onError = (error, now) => {
+      if (error.protocol === PROTOCOL_TCP) this.tcp.onIcmpError(error, now);
+      else if (error.protocol === PROTOCOL_UDP) this.udp.onIcmpError(error);
+    };
+    this.#frame = Buffer.allocUnsafeSlow(link.mtu + ETHERNET_HEADER_BYTES);
+    markAsUntransferable(this.#frame.buffer); // a program could transfer it with postMessage, and nothing could be received any more
+    this.#watch = link.watch(host, () => this.#runTurn());
+    this.#watch.unref();
+    this.#internet.announce(host.now());
+    this.#setTimer();
+  }
+
+  // The seam.
+
+  get openCount(): number {
+    return this.#members.size;
+  }
+
+  get isTurnSpent(): boolean {
+    return this.turn.budget.isTimeSpent;
+  }
+
+  get statistics(): StackStatistics {
+    return { ...this.#internet.counters, ...this.tcp.counters };
+  }
+
+  listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
+    this.#requireOpen();
+    const { port } = this.#requireOwn(address, 'bind');
+    const sizes = this.#bufferSizes(options);
+    const listener: StackListener = new StackListener(this, onConnection);
+    const opened = this.tcp.listen(port, {
+      ...sizes,
+      backlog: options.backlog ?? this.#limits.backlog,
+      onAccept: (entry) => listener.accept(this.#add(new StackStream(this, entry, noHandler, false))),
+    });
+    if (typeof opened === 'number') throw new SystemError('listen', opened, address);
+    listener.opened(opened, { address: this.#address, port: opened.port });
+    return this.#add(listener);
+  }
+
+  adoptListener(_socket: NetSocket): Listener {
+    throw unsupported('a socket of the kernel cannot be moved to a TCP/IP stack of its own');
+  }
+
+  adoptStream(_socket: NetSocket): Stream {
+    throw unsupported('a socket of the kernel cannot be moved to a TCP/IP stack of its own');
+  }
+
+  connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
+    this.#requireOpen();
+    const { address: remoteAddress, port } = internetAddressOf(address);
+    const { connectTimeoutMs = this.#limits.connectTimeoutMs } = options;
+    if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
+    const entry = this.tcp.connect(remoteAddress, port, this.#bufferSizes(options), this.turn.now());
+    if (typeof entry === 'number') throw new SystemError('connect', entry, address);
+    const stream = new StackStream(this, entry, handler, true);
+    entry.owner = stream;
+    stream.connecting(connectTimeoutMs);
+    this.turn.settleSoon();
+    return this.#add(stream);
+  }
+
+  bindUdp(address: SocketAddress, handler: UdpHandler, _options: SocketOptions = {}): UdpPort {
+    this.#requireOpen();
+    const { port } = this.#requireOwn(address, 'bind');
+    const udpPort = new StackUdpPort(this, handler);
+    const opened = this.udp.open(port, udpPort);
+    if (opened < 0) throw new SystemError('bind', opened, address);
+    udpPort.opened({ address: this.#address, port: opened });
+    return this.#add(udpPort);
+  }
+
+  ref(): void {
+    this.#isUnrefed = false;
+    this.#keepProcessAlive();
+  }
+
+  unref(): void {
+    this.#isUnrefed = true;
+    this.#keepProcessAlive();
+  }
+
+  now(): number {
+    return this.turn.now();
+  }
+
+  activeNow(): number {
+    return this.turn.activeNow();
+  }
+
+  exactNow(): number {
+    return this.host.now();
+  }
+
+  wallNow(): number {
+    return this.host.wallNow();
+  }
+
+  after(delayMs: number, callback: () => void): Alarm {
+    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
+    return this.host.alarm(Math.max(0, delayMs), callback);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const member of this.#members) member.close();
+    this.#lingering = this.host.alarm(
+      CLOSED_STACK_LINGER_MS,
+      () => {
+        this.#lingering = null;
+        this.turn.settleSoon();
+      },
+      !this.#isUnrefed,
+    );
+    this.turn.settleSoon();
+  }
+
+  // For the members of the stack.
+
+  forget(member: StackMember): void {
+    this.#members.delete(member);
+    this.#keepProcessAlive();
+  }
+
+  // For the turn.
+
+  turnSoon(): void {
+    if (!this.#isDisposed) this.#watch.turnSoon();
+  }
+
+  /** What the turn has written and acknowledged leaves here, one burst for each connection. */
+  afterSettle(): void {
+    if (this.#isDisposed) return;
+    this.tcp.flush(this.host.now());
+    this.#setTimer();
+  }
+
+  turnEnded(): void {
+    if (!this.#isClosed || this.#isDisposed || this.#members.size > 0) return;
+    if (this.#lingering !== null && this.tcp.hasUnacknowledged) return;
+    this.#isDisposed = true;
+    this.#lingering?.cancel();
+    this.#watch.close();
+    this.#timers.close();
+    this.deadlines.close();
+    this.#link.close();
+  }
+
+  /** A timer of a layer is due, and the turn has read all frames that waited. */
+  onDeadline(): void {
+    const now = this.host.now();
+    this.#internet.onDeadline(now);
+    this.tcp.onDeadline(now);
+  }
+
+  #runTurn(): boolean {
+    this.turn.begin();
+    const isQuiet = this.#receiveFrames();
+    this.turn.continueStreams();
+    if (isQuiet && this.#timers.isDue) this.#timers.judge(this.host.now());
+    const isStillDue = this.turn.endLook(isQuiet, 1, 0);
+    return !this.#isDisposed && (!isQuiet || this.turn.hasContinuing || isStillDue);
+  }
+
+  /** Returns whether no frame waits any more. */
+  #receiveFrames(): boolean {
+    const frame = this.#frame;
+    for (let count = 0; count < this.#limits.maxEventsPerTurn; count++) {
+      const length = this.#link.receive(frame);
+      if (length === 0) return true;
+      this.#internet.receive(frame, length, this.turn.now());
+      if (this.turn.budget.isSpentByEvent()) return false;
+    }
+    return false;
+  }
+
+  #setTimer(): void {
+    this.#timers.set(this, Math.min(this.#internet.deadlineAt, this.tcp.deadlineAt));
+  }
+
+  #add<M extends StackMember>(member: M): M {
+    this.#members.add(member);
+    this.#keepProcessAlive();
+    return member;
+  }
+
+  #bufferSizes(options: SocketOptions): { sendBufferBytes: number; receiveBufferBytes: number } {
+    return {
+      sendBufferBytes: options.sendBufferBytes ?? this.#limits.sendBufferBytes,
+      receiveBufferBytes: options.receiveBufferBytes ?? this.#limits.receiveBufferBytes,
+    };
+  }
+
+  #requireOpen(): void {
+    if (this.#isClosed) throw new Error('the event loop is closed');
+  }
+
+  /** A program listens on the address of the stack, or on 0.0.0.0, which is the same here: the stack has one address. */
+  #requireOwn(address: SocketAddress, syscall: string): { address: number; port: number } {
+    const wanted = internetAddressOf(address);
+    if (wanted.address !== 0 && formatIpv4Number(wanted.address) !== this.#address) {
+      throw new SystemError(syscall, -EADDRNOTAVAIL, address);
+    }
+    return wanted;
+  }
+
+  #keepProcessAlive(): void {
+    const isKeeping = this.#members.size > 0 && !this.#isUnrefed;
+    if (isKeeping === this.#isKeepingAlive || this.#isDisposed) return;
+    this.#isKeepingAlive = isKeeping;
+    if (isKeeping) this.#watch.ref();
+    else this.#watch.unref();
+  }
+}
