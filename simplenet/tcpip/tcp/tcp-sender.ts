@@ -524,7 +524,7 @@ export class Sender {
     const inFlight = this.#loss.inFlightBytes;
     this.#loss.onRetransmissionTimeout(this.#roundTrip, now);
     this.#roundTrip.backOff();
-    this.#congestion?.onTimeout(inFlight, this.#timeoutSequence !== first, now);
+    this.#congestion?.onTimeout(inFlight, this.#loss.inFlightBytes, this.#timeoutSequence !== first, now);
     this.#timeoutSequence = first;
   }
 
