@@ -2,6 +2,7 @@
 
 import { test } from 'tap';
 import { nodeHost } from '../../simplenet/loop/node-host.ts';
+import { observeFrames } from '../../simplenet/tcpip/link/observed-link.ts';
 import { createWire } from '../../simplenet/tcpip/link/simulated-wire.ts';
 import { type Ends, linkContract } from './link.ts';
 
@@ -11,6 +12,10 @@ const pairs: Readonly<Record<string, () => Ends>> = {
     const ends = createWire({ delayMs: 1, jitterMs: 1, bytesPerSecond: 10_000_000 });
     ends[0].watch(nodeHost, () => false).unref(); // time passes
     return ends;
+  },
+  'an observed link on a simulated wire': () => {
+    const [left, right] = createWire();
+    return [observeFrames(left, () => {}), observeFrames(right, () => {})];
   },
 };
 

@@ -1,11 +1,11 @@
 /**
  * Link: the seam below our own TCP/IP. Ethernet frames go out, and frames come in.
  *
- * A link may lose a frame and reports nothing then, as any wire does. TCP above it makes up for that. Three files implement it, and two more make a link of a link:
+ * A link may lose a frame and reports nothing then, as any wire does. TCP above it makes up for that. Three files implement it:
  *
- *     tap-link.ts         a network interface of this machine, so that Linux is the other end
  *     simulated-wire.ts   two ends in this process, with loss, delay and disorder by a seed
- *     capture-link.ts     hands a copy of each frame to a capture file, and passes everything on
+ *     tap-link.ts         a network interface of this machine, so that Linux is the other end
+ *     observed-link.ts    a link made of a link, which shows each frame to a capture or to the screen
  *
  * Next: ethernet-frame.ts
  */

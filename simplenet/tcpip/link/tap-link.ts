@@ -11,7 +11,7 @@
  * This file sets no addresses, no MTU and no routes, and it does not use IFF_VNET_HDR, which would bring several TCP segments of one
  * connection in one frame.
  *
- * Next: pcap.ts
+ * Next: observed-link.ts
  */
 
 import {

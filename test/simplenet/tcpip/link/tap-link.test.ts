@@ -71,6 +71,7 @@ test('it opens the device without blocking, not for children, and asks for whole
   link.close();
   link.close();
   t.same(kernel.calls.slice(2), [`close ${TAP_FD}`]);
+  t.equal(link.receive(Buffer.alloc(2_000)), 0);
 });
 
 test('names that are not names of interfaces, and MTUs that are none', async (t) => {
