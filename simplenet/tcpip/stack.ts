@@ -54,6 +54,7 @@ import { checkStackLimits, defaultStackLimits, type StackLimits } from './stack-
 import { StackListener } from './stack-listener.ts';
 import { StackStream } from './stack-stream.ts';
 import { StackUdpPort } from './stack-udp-port.ts';
+import { createCubic } from './tcp/cubic.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer } from './udp-layer.ts';
 
@@ -148,7 +149,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
       random,
     });
     const secret = seed === undefined ? randomBytes(SECRET_BYTES) : Buffer.alloc(SECRET_BYTES, String(seed));
-    this.tcp = new TcpLayer({ internet: this.#internet, secret, random, limits });
+    this.tcp = new TcpLayer({ internet: this.#internet, secret, random, limits, congestion: createCubic });
     this.udp = new UdpLayer(this.#internet, random);
     this.#internet.protocols.tcp = (packet, now) => this.tcp.receive(packet, now);
     this.#internet.protocols.udp = (packet, now) => this.udp.receive(packet, now);
