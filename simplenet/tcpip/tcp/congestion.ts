@@ -144,12 +144,7 @@ export abstract class WindowControl implements CongestionControl {
   }
 
   /** The threshold after a loss. Called before the window changes. */
-  protected abstract lowerThreshold(
-    windowBytes: number,
-    inFlightBytes: number,
-    isTimeout: boolean,
-    now: number,
-  ): number;
+  protected abstract lowerThreshold(windowBytes: number, inFlightBytes: number, isTimeout: boolean): number;
 
   /** The window after `ackedBytes` were acknowledged in congestion avoidance. */
   protected abstract growWindow(windowBytes: number, ackedBytes: number, ack: CongestionAck): number;

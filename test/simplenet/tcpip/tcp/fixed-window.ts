@@ -26,7 +26,7 @@ export class FixedWindow implements CongestionControl {
     this.calls.push('recovered');
   }
 
-  onTimeout(_inFlightBytes: number, isFirst: boolean): void {
+  onTimeout(_inFlightBytes: number, _remainingBytes: number, isFirst: boolean): void {
     this.calls.push(isFirst ? 'timeout' : 'timeout again');
   }
 
