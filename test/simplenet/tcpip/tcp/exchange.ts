@@ -13,7 +13,7 @@ import { decodeSegment, encodeSegmentHead, type TcpSegment } from '../../../../s
 import { TcpConnection } from '../../../../simplenet/tcpip/tcp/tcp-connection.ts';
 import { defaultTcpLimits, type TcpLimits } from '../../../../simplenet/tcpip/tcp/tcp-limits.ts';
 import type { OutgoingSegment } from '../../../../simplenet/tcpip/tcp/tcp-setup.ts';
-import { nameOfState } from '../../../../simplenet/tcpip/tcp/tcp-states.ts';
+import { LISTEN, nameOfState } from '../../../../simplenet/tcpip/tcp/tcp-states.ts';
 import { Random } from '../../../simulation/random.ts';
 
 /** More steps at one moment than that are a circle: a deadline that stays where it is, or ACKs of ACKs. */
@@ -186,7 +186,7 @@ export class Exchange {
       connection.consume(length);
       if (this.random.chance(0.02)) end.pausedUntil = this.now + this.random.below(400);
     }
-    if (connection.isClosed) return;
+    if (connection.isClosed || connection.state === LISTEN) return;
     while (end.toWrite.length > 0 && connection.queuedBytes === 0) {
       const bytes = end.toWrite.shift() as Buffer;
       connection.write(bytes, 0, bytes.length, this.random.chance(0.5));
