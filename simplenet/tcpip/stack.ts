@@ -55,8 +55,11 @@ import { StackListener } from './stack-listener.ts';
 import { StackStream } from './stack-stream.ts';
 import { StackUdpPort } from './stack-udp-port.ts';
 import { createCubic } from './tcp/cubic.ts';
+import { createNewReno } from './tcp/new-reno.ts';
 import { TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer } from './udp-layer.ts';
+
+const congestions = { cubic: createCubic, 'new-reno': createNewReno };
 
 export interface StackOptions extends Partial<StackLimits> {
   /** Where frames go out and come in. The stack owns it, and closes it at its end. */
@@ -67,6 +70,8 @@ export interface StackOptions extends Partial<StackLimits> {
   readonly gateway?: string;
   /** Six bytes as text, '02:00:0a:09:00:02'. By default they are made of the address. */
   readonly hardwareAddress?: string;
+  /** How a connection finds out how fast it may send. CUBIC (RFC 9438), the default, is also what Linux uses. */
+  readonly congestion?: keyof typeof congestions;
   /** What gives the stack its turns, by default Node's own loop. */
   readonly host?: Host;
   /** Makes every choice of the stack repeatable. For simulations only: sequence numbers can be guessed then. */
@@ -126,7 +131,10 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   #lingering: Alarm | null = null;
 
   constructor(options: StackOptions) {
-    const { link, address, gateway, hardwareAddress, host = nodeHost, seed, ...chosen } = options;
+    const { link, address, gateway, hardwareAddress, congestion = 'cubic', host = nodeHost, seed, ...chosen } = options;
+    if (!Object.hasOwn(congestions, congestion)) {
+      throw new RangeError(`congestion is ${Object.keys(congestions).join(' or ')}, not '${String(congestion)}'`);
+    }
     const limits: StackLimits = { ...defaultStackLimits, ...chosen };
     checkStackLimits(limits);
     const own = interfaceAddressOf(address);
@@ -149,7 +157,13 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
       random,
     });
     const secret = seed === undefined ? randomBytes(SECRET_BYTES) : Buffer.alloc(SECRET_BYTES, String(seed));
-    this.tcp = new TcpLayer({ internet: this.#internet, secret, random, limits, congestion: createCubic });
+    this.tcp = new TcpLayer({
+      internet: this.#internet,
+      secret,
+      random,
+      limits,
+      congestion: congestions[congestion],
+    });
     this.udp = new UdpLayer(this.#internet, random);
     this.#internet.protocols.tcp = (packet, now) => this.tcp.receive(packet, now);
     this.#internet.protocols.udp = (packet, now) => this.udp.receive(packet, now);
