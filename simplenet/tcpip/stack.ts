@@ -56,7 +56,7 @@ import { StackStream } from './stack-stream.ts';
 import { StackUdpPort } from './stack-udp-port.ts';
 import { createCubic } from './tcp/cubic.ts';
 import { createNewReno } from './tcp/new-reno.ts';
-import { TcpLayer } from './tcp/tcp-layer.ts';
+import { type TcpEntry, TcpLayer } from './tcp/tcp-layer.ts';
 import { UdpLayer } from './udp-layer.ts';
 
 const congestions = { cubic: createCubic, 'new-reno': createNewReno };
@@ -201,7 +201,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     const opened = this.tcp.listen(port, {
       ...sizes,
       backlog: options.backlog ?? this.#limits.backlog,
-      onAccept: (entry) => listener.accept(this.#add(new StackStream(this, entry, noHandler, false))),
+      onAccept: (entry) => listener.accept(this.#addStream(entry, noHandler, false)),
     });
     if (typeof opened === 'number') throw new SystemError('listen', opened, address);
     listener.opened(opened, { address: this.#address, port: opened.port });
@@ -223,11 +223,10 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
     const entry = this.tcp.connect(remoteAddress, port, this.#bufferSizes(options), this.turn.now());
     if (typeof entry === 'number') throw new SystemError('connect', entry, address);
-    const stream = new StackStream(this, entry, handler, true);
-    entry.owner = stream;
+    const stream = this.#addStream(entry, handler, true);
     stream.connecting(connectTimeoutMs);
     this.turn.settleSoon();
-    return this.#add(stream);
+    return stream;
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler, _options: SocketOptions = {}): UdpPort {
@@ -353,6 +352,12 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     this.#members.add(member);
     this.#keepProcessAlive();
     return member;
+  }
+
+  #addStream(entry: TcpEntry, handler: StreamHandler, isConnecting: boolean): StackStream {
+    const stream = new StackStream(this, entry, handler, isConnecting);
+    entry.owner = stream;
+    return this.#add(stream);
   }
 
   #bufferSizes(options: SocketOptions): { sendBufferBytes: number; receiveBufferBytes: number } {
