@@ -1,7 +1,7 @@
 /**
  * Capture link: a link made of a link, which hands a copy of each frame to a capture for tcpdump and Wireshark.
  *
- * Next: ../frame-text.ts
+ * Next: ../ip/checksum.ts
  */
 
 import type { Link } from './link.ts';
