@@ -6,7 +6,7 @@
 import { test } from 'tap';
 import { eventLoopContract } from './event-loop.ts';
 import { inWorlds } from './seeds.ts';
-import { StackWorld } from './stack-world.ts';
+import { LossyStackWorld, StackWorld } from './stack-world.ts';
 
 /** In event-loop-on-stack.long.ts there are thousands. */
 const SEEDS = 10;
@@ -16,6 +16,6 @@ for (const [name, scenario] of Object.entries(eventLoopContract)) {
     t.pass(`${await inWorlds(SEEDS, (seed) => new StackWorld(seed), scenario)} seeds`);
   });
   test(`${name} (5 % loss)`, async (t) => {
-    t.pass(`${await inWorlds(SEEDS, (seed) => new StackWorld(seed, { lose: 0.05 }), scenario)} seeds`);
+    t.pass(`${await inWorlds(SEEDS, (seed) => new LossyStackWorld(seed), scenario)} seeds`);
   });
 }

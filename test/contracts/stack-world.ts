@@ -17,14 +17,33 @@ import type {
 } from '../../simplenet/loop/event-loop.ts';
 import type { Alarm } from '../../simplenet/loop/host.ts';
 import type { NetSocket } from '../../simplenet/sockets/net-socket.ts';
+import { decodeIpv4, PROTOCOL_TCP } from '../../simplenet/tcpip/ip/ipv4-packet.ts';
+import { decodeEthernet, ETHERTYPE_IPV4, type EthernetFrame } from '../../simplenet/tcpip/link/ethernet-frame.ts';
 import { createWire, type WireOptions } from '../../simplenet/tcpip/link/simulated-wire.ts';
 import { createStack, type Stack, type StackOptions } from '../../simplenet/tcpip/stack.ts';
+import { decodeSegment, RST, type TcpSegment } from '../../simplenet/tcpip/tcp/segment.ts';
+import { Random } from '../simulation/random.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
 import type { World } from './world.ts';
 
 /** Time passes in the simulation only when nothing else can happen. */
 const NO_TIME_MS = 0.001;
+
+/** Timers so short that what is lost comes again before a deadline of the contract passes. */
+const hurried: Partial<StackOptions> = {
+  initialRtoMs: 1,
+  minRtoMs: 1,
+  maxRtoMs: 2,
+  delayedAckMs: 1,
+  arpRetryMs: 1,
+  arpRequests: 20,
+};
+
+/** In this time almost everything that is lost has come again. */
+const HURRIED_QUIET_MS = 8;
+
+const LOSS = 0.05;
 
 /** Two loops that look like one. */
 class PairedLoop implements EventLoop {
@@ -110,8 +129,8 @@ export class StackWorld implements World {
   readonly left: Stack;
   readonly right: Stack;
 
-  constructor(seed: number, wire: WireOptions = {}, options: Partial<StackOptions> = {}) {
-    this.host = new SimulatedHost(new SimulatedKernel({ seed }), { seed });
+  constructor(seed: number, wire: WireOptions = {}, options: Partial<StackOptions> = {}, stepMs = 0) {
+    this.host = new SimulatedHost(new SimulatedKernel({ seed }), { seed, stepMs });
     const [left, right] = createWire({ seed, ...wire });
     const both = { maxQueuedBytes: this.maxQueuedBytes, tickMs: this.tickMs, host: this.host, ...options };
     this.left = createStack({ ...both, link: left, address: '10.9.0.1/24', seed });
@@ -135,12 +154,16 @@ export class StackWorld implements World {
     }
   }
 
-  async quiet(): Promise<void> {
-    let isQuiet = false;
-    this.host.alarm(NO_TIME_MS, () => {
-      isQuiet = true;
+  quiet(): Promise<void> {
+    return this.pass(NO_TIME_MS);
+  }
+
+  protected async pass(ms: number): Promise<void> {
+    let isOver = false;
+    this.host.alarm(ms, () => {
+      isOver = true;
     });
-    this.host.run(() => isQuiet);
+    this.host.run(() => isOver);
   }
 
   async close(): Promise<void> {
@@ -150,4 +173,26 @@ export class StackWorld implements World {
     if (this.host.isAlive()) throw new Error('something keeps the process alive');
     if (this.raised.length > 0) throw new Error('raised', { cause: this.raised[0] });
   }
+}
+
+/**
+ * The same, with five percent of the frames lost. Resets are not: nothing sends a reset again, so a peer that sends nothing would wait for it
+ * without end, in any TCP.
+ */
+export class LossyStackWorld extends StackWorld {
+  constructor(seed: number) {
+    const random = new Random(seed);
+    super(seed, { drop: (frame) => random.chance(LOSS) && !isReset(frame) }, hurried, 1);
+  }
+
+  override quiet(): Promise<void> {
+    return this.pass(HURRIED_QUIET_MS);
+  }
+}
+
+function isReset(frame: Buffer): boolean {
+  const { type, start, end } = decodeEthernet(frame, 0, frame.length) as EthernetFrame;
+  const packet = type === ETHERTYPE_IPV4 ? decodeIpv4(frame, start, end) : null;
+  if (packet?.protocol !== PROTOCOL_TCP) return false;
+  return ((decodeSegment(frame, packet.start, packet.end) as TcpSegment).flags & RST) !== 0;
 }
