@@ -5,7 +5,6 @@
  * Next: pcap.test.ts
  */
 
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import * as abi from '../../../../simplenet/kernel/abi.ts';
@@ -14,6 +13,7 @@ import { SystemError } from '../../../../simplenet/kernel/system-error.ts';
 import type { Host } from '../../../../simplenet/loop/host.ts';
 import { nodeHost } from '../../../../simplenet/loop/node-host.ts';
 import { openTap } from '../../../../simplenet/tcpip/link/tap-link.ts';
+import { inNamespace, noTapNamespace } from '../../../support/network-namespace.ts';
 import { Program } from '../../../support/programs.ts';
 import type { NamespaceOutcome } from './tap-namespace.ts';
 
@@ -199,21 +199,10 @@ test('the watch: an epoll descriptor between, which is closed after libuv has st
   t.same(order.at(-1), `close ${EPOLL_FD}`, 'nothing stays open');
 });
 
-/** unshare(1) makes a network namespace: as root, or with a user namespace in which we are root. */
-const unshareOptions = process.getuid?.() === 0 ? '-n' : '-Urn';
-
-/** Why there can be no network namespace with a TAP device here, or false. */
-function noNamespace(): string | false {
-  const attempt = spawnSync('unshare', [unshareOptions, 'ip', 'tuntap', 'add', 'tap0', 'mode', 'tap'], {
-    encoding: 'utf8',
-  });
-  if (attempt.error !== undefined) return `unshare does not run: ${attempt.error.message}`;
-  return attempt.status === 0 ? false : `no TAP device in a namespace of its own: ${attempt.stderr.trim()}`;
-}
-
-test('Linux at the other end', { skip: noNamespace() }, async (t) => {
+test('Linux at the other end', { skip: noTapNamespace() }, async (t) => {
   const program = join(import.meta.dirname, 'tap-namespace.js');
-  const child = new Program('unshare', [unshareOptions, process.execPath, '--enable-source-maps', program]);
+  const [command, ...options] = inNamespace;
+  const child = new Program(command, [...options, process.execPath, '--enable-source-maps', program]);
   t.teardown(() => child.kill());
   const { code, stdout, stderr } = await child.ends();
   t.equal(code, 0, stderr);
