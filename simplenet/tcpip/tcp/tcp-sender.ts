@@ -483,7 +483,8 @@ export class Sender {
   }
 
   #takeSample(outcome: AckOutcome, inFlightBytes: number, now: number): void {
-    if (outcome.roundTripMs >= 0) {
+    // An ACK of bytes that came twice echoes their first timestamp: it measures how long the retransmission took to be made.
+    if (outcome.roundTripMs >= 0 && !outcome.hasDuplicateSack) {
       // RFC 7323 appendix G.
       const samples = Math.max(1, Math.ceil(inFlightBytes / (2 * this.#segmentBytes)));
       this.#roundTrip.sample(outcome.roundTripMs, now, samples);
