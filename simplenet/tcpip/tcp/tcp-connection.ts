@@ -162,7 +162,7 @@ export class TcpConnection {
   openByCookie(cookie: CookieHandshake, now: number): void {
     this.#enter(SYN_RECEIVED);
     this.#agree(cookie.options, cookie.peerSequence, now);
-    this.#sender.setInitialWindow(cookie.peerWindow, cookie.peerSequence, this.#setup.initialSequence);
+    this.#sender.window.begin(cookie.peerWindow, cookie.peerSequence, this.#setup.initialSequence);
     this.#sender.skipSyn(now);
     this.#receiver?.offerWindow(SYN); // the SYN, ACK with the cookie has promised it
     this.#establish(now);
@@ -345,7 +345,7 @@ export class TcpConnection {
     if ((flags & SYN) === 0 || (flags & FIN) !== 0) return;
     this.#patience.onOpen(false, now);
     this.#agree(segment.options, segment.sequence, now);
-    this.#sender.setInitialWindow(segment.window, segment.sequence, this.#setup.initialSequence);
+    this.#sender.window.begin(segment.window, segment.sequence, this.#setup.initialSequence);
     this.#enter(SYN_RECEIVED);
     this.#sender.sendSyn();
     this.#observe(now);
@@ -366,7 +366,7 @@ export class TcpConnection {
     }
     if ((flags & SYN) === 0) return;
     this.#agree(segment.options, segment.sequence, now);
-    this.#sender.setInitialWindow(segment.window, segment.sequence, this.#setup.initialSequence);
+    this.#sender.window.begin(segment.window, segment.sequence, this.#setup.initialSequence);
     if (hasAck) {
       this.#establish(now);
       this.#acknowledge(segment, now);
@@ -446,7 +446,7 @@ export class TcpConnection {
   /** Returns whether the segment may be processed further. */
   #acceptAcknowledgment(segment: TcpSegment, now: number): boolean {
     const { acknowledgment } = segment;
-    const { firstUnacknowledged, next, maxWindow } = this.#sender;
+    const { firstUnacknowledged, next, window } = this.#sender;
     if (this.#state === SYN_RECEIVED) {
       if (!isAfter(acknowledgment, firstUnacknowledged) || isAfter(acknowledgment, next)) {
         this.#reset = resetFor(segment);
@@ -457,7 +457,7 @@ export class TcpConnection {
       return true;
     }
     // RFC 5961 section 5: bytes from somebody who has to guess are not taken.
-    if (isAfter(acknowledgment, next) || isBefore(acknowledgment, add(firstUnacknowledged, -maxWindow))) {
+    if (isAfter(acknowledgment, next) || isBefore(acknowledgment, add(firstUnacknowledged, -window.maxBytes))) {
       this.#challenge(segment, now);
       return false;
     }
@@ -467,7 +467,7 @@ export class TcpConnection {
 
   #acknowledge(segment: TcpSegment, now: number): void {
     const acknowledged = this.#sender.onAcknowledgment(segment, this.#echoedAt(segment, now), now);
-    if (acknowledged > 0 || this.#sender.isWindowClosed) this.#patience.onAnswer(acknowledged > 0);
+    if (acknowledged > 0 || this.#sender.window.isClosed) this.#patience.onAnswer(acknowledged > 0);
   }
 
   /** When we sent the timestamp that the segment echoes; -1 if it echoes none. */

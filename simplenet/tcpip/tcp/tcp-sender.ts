@@ -1,20 +1,22 @@
 /**
- * Sender: the half of a connection that sends. SND.UNA, SND.NXT, the peer's window, what is sent next, and when something is sent again.
+ * Sender: the half of a connection that sends. SND.UNA, SND.NXT, FIN, what is sent next, and what is sent again.
  *
- * Three timers, of which RFC 9293 knows two:
- * - retransmission (RFC 6298), or before it the tail loss probe (RFC 8985 section 7), which finds the loss of the last segments earlier;
- * - reordering (RFC 8985 section 6.2): a segment that others have overtaken is lost when this has passed;
- * - persist: the window is closed, nothing is in flight, and the ACK that opens it may be lost (RFC 9293 section 3.8.6.1).
+ * It asks peer-window.ts and path-state.ts whether something may be sent, loss-detection.ts what has to be sent again, and
+ * send-timers.ts when to act without an ACK.
  *
  * Next: patience.ts
  */
 
 import { ENOBUFS } from '../../kernel/abi.ts';
-import type { CongestionControl, CongestionFactory } from './congestion.ts';
+import type { CongestionFactory } from './congestion.ts';
 import { type AckOutcome, LossDetection } from './loss-detection.ts';
-import { RoundTrip, type RoundTripLimits } from './round-trip.ts';
+import { nextLength } from './next-length.ts';
+import { PathState } from './path-state.ts';
+import { PeerWindow } from './peer-window.ts';
+import type { RoundTripLimits } from './round-trip.ts';
 import { ACK, FIN, PSH, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
 import { SendBuffer } from './send-buffer.ts';
+import { SendTimers } from './send-timers.ts';
 import { add, difference, isAfter, isBefore } from './sequence.ts';
 
 /** How many segments may be in flight, so that a peer with a large window and a small MSS does not make the list of them long. */
@@ -25,10 +27,6 @@ const DEFAULT_SEGMENT_BYTES = 536;
 export const MIN_SEGMENT_BYTES = 88;
 /** What timestamps take of every segment (RFC 7323 appendix A). */
 const TIMESTAMP_BYTES = 12;
-/** How long to wait after a frame for which the link had no room. */
-const LOCAL_RETRY_MS = 5;
-/** RFC 9293 section 3.8.6.1 wants a longer pause after each probe; RFC 1122 section 4.2.2.17 has this bound in its discussion. */
-const MAX_PERSIST_MS = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export interface SenderSetup {
@@ -47,43 +45,27 @@ export class Sender {
   readonly #initialSequence: number;
   readonly #sendBufferBytes: number;
   readonly #loss: LossDetection;
-  readonly #roundTrip: RoundTrip;
-  /** Null until the handshake has told how large a segment may be. */
-  #congestion: CongestionControl | null = null;
+  readonly #path: PathState;
+  readonly #timers = new SendTimers();
+  readonly window = new PeerWindow();
   #segmentBytes: number;
   /** The sequence number of the first byte in the buffer. */
   #bufferSequence: number;
   /** The sequence number of our FIN, or -1 before `finish`. */
   #finSequence = -1;
 
-  /** SND.WND, and the largest that it ever was. */
-  #window = 0;
-  #maxWindow = 0;
-  #windowShift = 0;
-  /** SND.WL1 and SND.WL2: the segment that brought the window. */
-  #windowSequence = 0;
-  #windowAcknowledgment = 0;
-
   /** The end of the last segment that was not full (Minshall). */
   #smallEnd: number;
-  /** Up to here the congestion window kept us from sending more. */
-  #limitedUntil: number;
-  #lastSentAt = NEVER;
+  /** Both SYNs are known. */
+  #isStarted = false;
   #isSynRepeated = false;
   #isSynAcknowledged = false;
-  #timeoutSequence = -1;
 
   #mayHaveOutput = false;
   #mustSendSyn = false;
   #isTailProbeDue = false;
   #isWindowProbeDue = false;
   #isEmptyProbeDue = false;
-
-  #timerAt = NEVER;
-  #isTimerTailProbe = false;
-  #persistAt = NEVER;
-  #windowProbes = 0;
-  #resumeAt = NEVER;
 
   constructor(setup: SenderSetup) {
     this.#initialSequence = setup.initialSequence;
@@ -95,10 +77,9 @@ export class Sender {
       hasSack: false,
       maxSegments: MAX_SEGMENTS_IN_FLIGHT,
     });
-    this.#roundTrip = new RoundTrip(setup.roundTrip);
+    this.#path = new PathState(setup.initialSequence, setup.roundTrip);
     this.#bufferSequence = add(setup.initialSequence, 1);
     this.#smallEnd = setup.initialSequence;
-    this.#limitedUntil = setup.initialSequence;
   }
 
   /** SND.UNA. */
@@ -111,29 +92,12 @@ export class Sender {
     return this.#loss.nextSequence;
   }
 
-  /** The largest window that the peer has ever offered: MAX.SND.WND of RFC 5961 section 5. */
-  get maxWindow(): number {
-    return this.#maxWindow;
-  }
-
-  get isWindowClosed(): boolean {
-    return this.#window === 0;
-  }
-
   get isFinAcknowledged(): boolean {
     return this.#finSequence >= 0 && isAfter(this.firstUnacknowledged, this.#finSequence);
   }
 
   get segmentBytes(): number {
     return this.#segmentBytes;
-  }
-
-  get roundTrip(): RoundTrip {
-    return this.#roundTrip;
-  }
-
-  get congestion(): CongestionControl | null {
-    return this.#congestion;
   }
 
   get unsentBytes(): number {
@@ -151,7 +115,7 @@ export class Sender {
 
   /** Whether something is in flight, or waits for a window that is closed: then the peer owes us an answer. */
   get awaitsAnswer(): boolean {
-    return this.#loss.outstandingBytes > 0 || this.#persistAt !== NEVER;
+    return this.#loss.outstandingBytes > 0 || this.#timers.isPersisting;
   }
 
   get hasOutput(): boolean {
@@ -159,7 +123,7 @@ export class Sender {
   }
 
   get deadlineAt(): number {
-    return Math.min(this.#timerAt, this.#persistAt, this.#resumeAt, this.#loss.reorderingDeadlineAt);
+    return Math.min(this.#timers.deadlineAt, this.#loss.reorderingDeadlineAt);
   }
 
   /** Sends the SYN, for the first time or again at once. The connection adds ACK to its flags. */
@@ -173,7 +137,7 @@ export class Sender {
     this.#loss.onSent(1, now);
     this.#loss.onAcknowledgment(
       { acknowledgment: add(this.#initialSequence, 1), sackBlocks: [], echoedAt: -1, isBare: false },
-      this.#roundTrip,
+      this.#path.roundTrip,
       now,
     );
     this.#isSynAcknowledged = true;
@@ -186,8 +150,9 @@ export class Sender {
     this.#segmentBytes = Math.min(this.#segmentBytes, offered) - overhead;
     this.#loss.maxSegmentBytes = this.#segmentBytes;
     this.#loss.hasSack = options.sackPermitted;
-    this.#windowShift = options.windowScale ?? 0;
-    this.#congestion = congestion(this.#segmentBytes);
+    this.window.scale(options.windowScale ?? 0);
+    this.#path.start(this.#segmentBytes, congestion);
+    this.#isStarted = true;
     this.#mayHaveOutput = true;
   }
 
@@ -215,19 +180,11 @@ export class Sender {
     this.#mayHaveOutput = true;
   }
 
-  /** The window in the SYN of the peer. */
-  setInitialWindow(window: number, sequence: number, acknowledgment: number): void {
-    this.#window = window;
-    this.#maxWindow = window;
-    this.#windowSequence = sequence;
-    this.#windowAcknowledgment = acknowledgment;
-  }
-
   /** SEG.ACK is at most SND.NXT. `echoedAt` is when we sent the timestamp that the segment echoes, or -1. Returns by how much SND.UNA moved. */
   onAcknowledgment(segment: TcpSegment, echoedAt: number, now: number): number {
     const { acknowledgment } = segment;
     if (isBefore(acknowledgment, this.firstUnacknowledged)) return 0;
-    const isWindowNew = this.#updateWindow(segment);
+    const isWindowNew = this.window.update(segment);
     const inFlightBefore = this.#loss.inFlightBytes;
     const outcome = this.#loss.onAcknowledgment(
       {
@@ -236,14 +193,14 @@ export class Sender {
         echoedAt,
         isBare: !isWindowNew && segment.end === segment.start && (segment.flags & (SYN | FIN)) === 0,
       },
-      this.#roundTrip,
+      this.#path.roundTrip,
       now,
     );
-    this.#takeSample(outcome, inFlightBefore, now);
+    this.#path.takeSample(outcome, inFlightBefore, this.#segmentBytes, now);
     if (this.#isSynAcknowledged) this.#steer(outcome, inFlightBefore, now);
     else if (outcome.ackedBytes > 0) this.#onSynAcknowledged();
     this.#dropAcknowledged();
-    if (outcome.ackedBytes > 0) this.#windowProbes = 0;
+    if (outcome.ackedBytes > 0) this.#timers.onProgress();
     if (outcome.ackedBytes > 0 || outcome.deliveredBytes > 0) this.#setTimer(now);
     this.#mayHaveOutput = true;
     return outcome.ackedBytes;
@@ -255,7 +212,7 @@ export class Sender {
     if (bytes >= this.#segmentBytes) return;
     this.#segmentBytes = bytes;
     this.#loss.maxSegmentBytes = bytes;
-    this.#congestion?.setMaxSegmentBytes(bytes);
+    this.#path.congestion?.setMaxSegmentBytes(bytes);
     if (this.#loss.outstandingBytes === 0) return;
     this.#loss.onSegmentsTooLarge();
     this.#setTimer(now);
@@ -263,52 +220,46 @@ export class Sender {
   }
 
   onDeadline(now: number): void {
-    if (this.#resumeAt <= now) {
-      this.#resumeAt = NEVER;
-      this.#mayHaveOutput = true;
-    }
+    const timers = this.#timers;
+    if (this.deadlineAt > now) return;
+    this.#mayHaveOutput = true;
     if (this.#loss.reorderingDeadlineAt <= now) {
       const inFlightBefore = this.#loss.inFlightBytes;
-      this.#steer(this.#loss.onReorderingTimeout(this.#roundTrip, now), inFlightBefore, now);
-      this.#mayHaveOutput = true;
+      this.#steer(this.#loss.onReorderingTimeout(this.#path.roundTrip, now), inFlightBefore, now);
     }
-    if (this.#timerAt <= now) {
-      if (this.#isTimerTailProbe) this.#isTailProbeDue = true;
+    if (timers.retransmitAt <= now) {
+      if (timers.isTailProbe) this.#isTailProbeDue = true;
       else this.#onRetransmissionTimeout(now);
-      this.#isTimerTailProbe = false;
-      this.#timerAt = now + this.#roundTrip.rtoMs;
-      this.#mayHaveOutput = true;
+      timers.setRetransmission(this.#path.roundTrip.rtoMs, NEVER, now);
     }
-    if (this.#persistAt <= now) {
-      this.#windowProbes++;
+    if (timers.persistAt <= now) {
+      timers.onWindowProbe();
       this.#isWindowProbeDue = true;
-      this.#setPersistTimer(now);
-      this.#mayHaveOutput = true;
+      timers.setPersist(this.#path.roundTrip.rtoMs, now);
     }
   }
 
   /** `limit`: how many bytes a segment may carry now. It is less than `segmentBytes` while SACK blocks have to go with them. */
   transmit(limit: number, now: number, send: SendSegment): void {
     this.#mayHaveOutput = false;
-    this.#resumeAt = NEVER;
+    const timers = this.#timers;
     const isStalled = !this.#transmitAll(limit, now, send);
-    if (isStalled) this.#resumeAt = now + LOCAL_RETRY_MS;
+    if (isStalled) timers.setResume(now);
+    else timers.clearResume();
     if (this.#loss.outstandingBytes > 0) {
-      this.#persistAt = NEVER;
-      if (this.#timerAt === NEVER) this.#setTimer(now);
-    } else if (this.#congestion === null || isStalled || !this.#hasUnsent) {
-      this.#persistAt = NEVER;
-    } else if (this.#persistAt === NEVER) {
-      this.#setPersistTimer(now);
+      timers.clearPersist();
+      if (!timers.isRetransmissionSet) this.#setTimer(now);
+    } else if (!this.#isStarted || isStalled || !this.#hasUnsent) {
+      timers.clearPersist();
+    } else if (!timers.isPersisting) {
+      timers.setPersist(this.#path.roundTrip.rtoMs, now);
     }
   }
 
   /** Forgets everything: the connection has ended. */
   stop(): void {
     this.#mayHaveOutput = false;
-    this.#timerAt = NEVER;
-    this.#persistAt = NEVER;
-    this.#resumeAt = NEVER;
+    this.#timers.stop();
     this.buffer.truncate(0);
   }
 
@@ -322,18 +273,13 @@ export class Sender {
     return this.unsentBytes > 0 || this.next === this.#finSequence;
   }
 
-  /** What the peer's window has room for; below 0 if the peer has shrunk it. */
-  get #usableWindow(): number {
-    return difference(add(this.firstUnacknowledged, this.#window), this.next);
-  }
-
   /** False if the link has no room. */
   #transmitAll(limit: number, now: number, send: SendSegment): boolean {
     if (this.#mustSendSyn && !this.#sendSynNow(now, send)) return false;
     if (!this.#sendLost(limit, now, send)) return false;
-    if (this.#congestion === null) return true;
+    if (!this.#isStarted) return true;
     if (this.#isTailProbeDue && !this.#sendTailProbe(limit, now, send)) return false;
-    if (!this.#sendNew(limit, now, send, this.#congestion)) return false;
+    if (!this.#sendNew(limit, now, send)) return false;
     if (this.#isWindowProbeDue || this.#isEmptyProbeDue) {
       this.#isWindowProbeDue = false;
       this.#isEmptyProbeDue = false;
@@ -355,19 +301,19 @@ export class Sender {
     for (;;) {
       const sequence = this.#loss.nextLostSequence;
       if (sequence < 0) return true;
-      if (this.#congestion !== null && this.#loss.inFlightBytes >= this.#congestion.windowBytes) return true;
+      if (!this.#path.hasRoom(this.#loss.inFlightBytes)) return true;
       const length = this.#sendRange(sequence, this.#loss.nextLostLength, limit, send);
       if (length < 0) return false;
       this.#loss.onLostSent(length, now);
-      this.#onSent(length, now);
+      this.#path.onSent(length, now);
       if (!this.#isSynAcknowledged) this.#isSynRepeated = true;
     }
   }
 
-  #sendNew(limit: number, now: number, send: SendSegment, congestion: CongestionControl): boolean {
+  #sendNew(limit: number, now: number, send: SendSegment): boolean {
     while (this.#loss.hasRoom) {
-      if (this.#loss.inFlightBytes >= congestion.windowBytes) {
-        this.#limitedUntil = this.next;
+      if (!this.#path.hasRoom(this.#loss.inFlightBytes)) {
+        this.#path.onWindowFull(this.next);
         return true;
       }
       const length = this.#nextLength(limit);
@@ -377,35 +323,29 @@ export class Sender {
     return true;
   }
 
-  /**
-   * How many sequence numbers the next segment takes, FIN included; 0 if it has to wait. A segment that is not full goes out
-   * - if nothing more is written, and no other small segment is unacknowledged (Nagle, Minshall), or the program wants no delay, or FIN follows;
-   * - if the window cuts it, only if it is half of the largest window that we have seen, or the persist timer has
-   *   expired (RFC 9293 section 3.8.6.2.1: the silly window syndrome).
-   */
   #nextLength(limit: number): number {
-    const unsent = this.unsentBytes;
-    const usable = this.#usableWindow;
-    const length = Math.min(unsent, limit, usable);
-    const isFinNext = this.#finSequence >= 0 && length === unsent && this.next !== add(this.#finSequence, 1);
-    if (isFinNext && usable > length) return length + 1;
-    if (length <= 0) return 0;
-    if (length === limit || isFinNext) return length;
-    if (length < unsent) return this.#isWindowProbeDue || length * 2 >= this.#maxWindow ? length : 0;
-    return this.noDelay || !isAfter(this.#smallEnd, this.firstUnacknowledged) ? length : 0;
+    return nextLength({
+      unsent: this.unsentBytes,
+      usable: this.window.usable(this.firstUnacknowledged, this.next),
+      limit,
+      maxWindow: this.window.maxBytes,
+      isFinWaiting: this.#finSequence >= 0 && this.next !== add(this.#finSequence, 1),
+      isForced: this.#isWindowProbeDue,
+      maySendSmall: this.noDelay || !isAfter(this.#smallEnd, this.firstUnacknowledged),
+    });
   }
 
   #sendNext(length: number, limit: number, now: number, send: SendSegment): boolean {
-    if (this.#loss.outstandingBytes === 0) this.#endIdle(now);
+    if (this.#loss.outstandingBytes === 0) this.#path.onFirstSent(now);
     const sequence = this.next;
     const sent = this.#sendRange(sequence, length, limit, send);
     if (sent < 0) return false;
     this.#loss.onSent(sent, now);
-    this.#onSent(sent, now);
+    this.#path.onSent(sent, now);
     this.#isWindowProbeDue = false;
     if (sent < limit) this.#smallEnd = this.next;
     // A tail loss probe is due some time after the last segment; the retransmission timer runs since the first one.
-    if (this.#isTimerTailProbe) this.#setTimer(now);
+    if (this.#timers.isTailProbe) this.#setTimer(now);
     return true;
   }
 
@@ -419,8 +359,7 @@ export class Sender {
         return false;
       }
       this.#loss.onProbeSent(length === 0, now);
-      this.#isTimerTailProbe = false;
-      this.#timerAt = now + this.#roundTrip.rtoMs;
+      this.#timers.setRetransmission(this.#path.roundTrip.rtoMs, NEVER, now);
     }
     this.#isTailProbeDue = false;
     return true;
@@ -441,36 +380,10 @@ export class Sender {
     return hasFin ? payload + 1 : payload;
   }
 
-  #onSent(length: number, now: number): void {
-    this.#congestion?.onSent(length);
-    this.#lastSentAt = now;
-  }
-
-  #endIdle(now: number): void {
-    if (this.#lastSentAt !== NEVER) this.#congestion?.onIdle(now - this.#lastSentAt, this.#roundTrip.rtoMs, now);
-  }
-
-  /** Returns whether the window is another one now. Only a segment that is not older than the last one that told it may do so. */
-  #updateWindow(segment: TcpSegment): boolean {
-    const { sequence, acknowledgment } = segment;
-    const isOlder =
-      isBefore(sequence, this.#windowSequence) ||
-      (sequence === this.#windowSequence && isBefore(acknowledgment, this.#windowAcknowledgment));
-    if (isOlder) return false;
-    this.#windowSequence = sequence;
-    this.#windowAcknowledgment = acknowledgment;
-    // The window of a SYN is not scaled (RFC 7323 section 2.2).
-    const window = segment.window * ((segment.flags & SYN) === 0 ? 2 ** this.#windowShift : 1);
-    if (window === this.#window) return false;
-    this.#window = window;
-    if (window > this.#maxWindow) this.#maxWindow = window;
-    return true;
-  }
-
   /** The ACK of the SYN opens no congestion window (RFC 5681 section 3.1). */
   #onSynAcknowledged(): void {
     this.#isSynAcknowledged = true;
-    if (this.#isSynRepeated && this.#roundTrip.smoothedMs < 0) this.#roundTrip.onSynLost();
+    if (this.#isSynRepeated && this.#path.roundTrip.smoothedMs < 0) this.#path.roundTrip.onSynLost();
   }
 
   #dropAcknowledged(): void {
@@ -482,67 +395,24 @@ export class Sender {
     this.#bufferSequence = add(this.#bufferSequence, bytes);
   }
 
-  #takeSample(outcome: AckOutcome, inFlightBytes: number, now: number): void {
-    // An ACK of bytes that came twice echoes their first timestamp: it measures how long the retransmission took to be made.
-    if (outcome.roundTripMs >= 0 && !outcome.hasDuplicateSack) {
-      // RFC 7323 appendix G.
-      const samples = Math.max(1, Math.ceil(inFlightBytes / (2 * this.#segmentBytes)));
-      this.#roundTrip.sample(outcome.roundTripMs, now, samples);
-    } else if (outcome.ackedBytes > 0) {
-      this.#roundTrip.endBackOff();
-    }
-  }
-
-  /** Tells the congestion control what an acknowledgment or the reordering timer has shown. */
   #steer(outcome: AckOutcome, inFlightBefore: number, now: number): void {
-    const congestion = this.#congestion;
-    if (congestion === null) return;
-    if (outcome.hasEnteredRecovery || outcome.hasProbeRepairedLoss) congestion.onLoss(inFlightBefore, now);
-    if (outcome.ackedBytes > 0 || outcome.deliveredBytes > 0 || outcome.lostBytes > 0) {
-      congestion.onAck({
-        ackedBytes: outcome.ackedBytes,
-        deliveredBytes: outcome.deliveredBytes,
-        lostBytes: outcome.lostBytes,
-        inFlightBytes: this.#loss.inFlightBytes,
-        roundTripMs: outcome.roundTripMs,
-        smoothedRoundTripMs: this.#roundTrip.smoothedMs,
-        isLimitedByWindow: this.#wasLimitedByWindow(),
-        now,
-      });
-    }
-    if (outcome.hasLeftRecovery || outcome.hasProbeRepairedLoss) congestion.onRecovered(now);
-  }
-
-  #wasLimitedByWindow(): boolean {
-    const first = this.firstUnacknowledged;
-    if (!isBefore(this.#limitedUntil, first)) return true;
-    this.#limitedUntil = add(first, -1); // never so far back that it would seem to lie ahead
-    return false;
+    this.#path.steer(outcome, inFlightBefore, this.#loss.inFlightBytes, this.firstUnacknowledged, now);
   }
 
   #onRetransmissionTimeout(now: number): void {
-    const first = this.firstUnacknowledged;
-    const inFlight = this.#loss.inFlightBytes;
-    this.#loss.onRetransmissionTimeout(this.#roundTrip, now);
-    this.#roundTrip.backOff();
-    this.#congestion?.onTimeout(inFlight, this.#loss.inFlightBytes, this.#timeoutSequence !== first, now);
-    this.#timeoutSequence = first;
+    const inFlightBefore = this.#loss.inFlightBytes;
+    this.#loss.onRetransmissionTimeout(this.#path.roundTrip, now);
+    this.#path.onTimeout(this.firstUnacknowledged, inFlightBefore, this.#loss.inFlightBytes, now);
   }
 
   /** RFC 6298 rules 5.1 to 5.3, and RFC 8985 section 7.2. */
   #setTimer(now: number): void {
     this.#isTailProbeDue = false;
     if (this.#loss.outstandingBytes === 0) {
-      this.#timerAt = NEVER;
+      this.#timers.clearRetransmission();
       return;
     }
-    const rto = this.#roundTrip.rtoMs;
-    const probe = this.#congestion === null ? NEVER : this.#loss.probeDelayMs(this.#roundTrip);
-    this.#isTimerTailProbe = probe < rto;
-    this.#timerAt = now + Math.min(probe, rto);
-  }
-
-  #setPersistTimer(now: number): void {
-    this.#persistAt = now + Math.min(this.#roundTrip.rtoMs * 2 ** Math.min(this.#windowProbes, 10), MAX_PERSIST_MS);
+    const { roundTrip } = this.#path;
+    this.#timers.setRetransmission(roundTrip.rtoMs, this.#isStarted ? this.#loss.probeDelayMs(roundTrip) : NEVER, now);
   }
 }
