@@ -26,6 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/loop': ['simplenet/sockets', 'simplenet/kernel'],
   'simplenet/epoll': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/io-uring': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
+  'simplenet/tcpip/link': ['simplenet/loop', 'simplenet/kernel'],
   'simplenet/tcpip/ip': ['simplenet/tcpip/link', 'simplenet/kernel'],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/backend-advice.ts': [
@@ -118,6 +119,8 @@ const withClock = ['http/connection', 'http/serve.ts'];
 const pureFiles = [
   ...['kernel/ip-address', 'kernel/socket-address', 'sockets/socket-filter'],
   ...['loop/write-queue', 'loop/slow-start', 'loop/deadlines', 'loop/active-clock'],
+  ...['tcpip/link/ethernet-frame', 'tcpip/link/seeded-random', 'tcpip/link/pcap', 'tcpip/link/simulated-wire'],
+  ...['tcpip/link/observed-link', 'tcpip/link/capture-link', 'tcpip/frame-text'],
 ].map((name) => `simplenet/${name}.ts`);
 
 const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];
