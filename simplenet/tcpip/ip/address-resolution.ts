@@ -54,6 +54,14 @@ export class AddressResolution {
     });
   }
 
+  get neighbours(): number {
+    return this.#cache.size;
+  }
+
+  get waitingBytes(): number {
+    return this.#cache.waitingBytes;
+  }
+
   get deadlineAt(): number {
     return Math.min(this.#cache.deadlineAt, this.#claim.deadlineAt);
   }

@@ -81,6 +81,15 @@ export interface SendOptions {
 
 export type { IcmpError };
 
+/** What strangers and silent neighbours make the layer remember. Each number has its limit in IpLimits. */
+export interface InternetOccupancy {
+  readonly neighbours: number;
+  readonly waitingBytes: number;
+  readonly incompletePackets: number;
+  readonly incompleteBytes: number;
+  readonly pathMtus: number;
+}
+
 export type PacketHandler = (packet: Ipv4Packet, now: number) => void;
 
 export class InternetLayer {
@@ -115,6 +124,16 @@ export class InternetLayer {
     this.#pathMtu = new PathMtu(Math.min(link.mtu, MAX_IPV4_BYTES), limits);
     this.#fragments = new Fragments(limits);
     this.#errorBucket = new TokenBucket(limits.icmpErrorsPerSecond, limits.icmpErrorBurst);
+  }
+
+  get occupancy(): InternetOccupancy {
+    return {
+      neighbours: this.#resolution.neighbours,
+      waitingBytes: this.#resolution.waitingBytes,
+      incompletePackets: this.#fragments.packets,
+      incompleteBytes: this.#fragments.bytes,
+      pathMtus: this.#pathMtu.size,
+    };
   }
 
   /** How many bytes the payload of a packet that is not fragmented may have. */
