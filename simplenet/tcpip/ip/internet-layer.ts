@@ -48,6 +48,7 @@ import {
   decodeIpv4,
   decodeQuotedIpv4,
   IPV4_HEADER_BYTES,
+  type Ipv4Header,
   type Ipv4Packet,
   isFragment,
   MAX_IPV4_BYTES,
@@ -172,19 +173,26 @@ export class InternetLayer {
     const dontFragment = options.dontFragment === true && !this.#pathMtu.mayFragment(destination);
     const maxBytes = this.maxPayloadTo(destination);
     if (length > maxBytes && dontFragment) return -EMSGSIZE;
-    const header = {
-      ...{ source: this.address, destination, protocol, ttl, dontFragment, typeOfService: 0 },
-      // RFC 6864 section 4.1: a packet that is never fragmented needs no identification. One that a stranger could guess would let him add fragments.
-      identification: dontFragment ? 0 : Math.floor(this.#setup.random() * 65_536),
-    };
+    // RFC 6864 section 4.1: a packet that is never fragmented needs no identification. One that a stranger could guess would let him add fragments.
+    const identification = dontFragment ? 0 : Math.floor(this.#setup.random() * 65_536);
     // Each header is written over the end of the fragment before it, which has been sent already.
     const step = length > maxBytes ? maxBytes - (maxBytes % OFFSET_UNIT) : length;
     let fragmentOffset = 0;
     do {
       const bytes = Math.min(step, length - fragmentOffset);
-      const moreFragments = fragmentOffset + bytes < length;
       const start = ETHERNET_HEADER_BYTES + fragmentOffset;
-      writeIpv4Header(this.outgoing, start, { ...header, moreFragments, fragmentOffset }, bytes);
+      const header: Ipv4Header = {
+        source: this.address,
+        destination,
+        protocol,
+        ttl,
+        identification,
+        dontFragment,
+        moreFragments: fragmentOffset + bytes < length,
+        fragmentOffset,
+        typeOfService: 0,
+      };
+      writeIpv4Header(this.outgoing, start, header, bytes);
       const result = this.#transmit(start, start + IPV4_HEADER_BYTES + bytes, neighbour, now);
       if (result < 0) return result;
       fragmentOffset += bytes;

@@ -58,6 +58,14 @@ export const fuzzedLimits: IpLimits = {
   pathMtuEntries: 8,
 };
 
+const protocols = [ICMP, ICMP, TCP, TCP, UDP, UDP, UDP, 2, 253];
+const quotedProtocols = [TCP, UDP];
+const icmpTypes = [0, 3, 3, 5, 8, 8, 11, 12, 13];
+const icmpRests = [0, 1, 67, 68, 551, 552, 1_400, 1_500, 0xffff_ffff];
+const groups = [BROADCAST, 0xffff_ffff, 0xe000_0001];
+const fragmentPlaces = [0, 64, 128, 1480, 2960, 65_000];
+const fragmentSizes = [64, 64, 128, 1400, 8, 13];
+
 const interestingBytes = [0, 1, 4, 5, 7, 8, 0x0f, 0x10, 0x20, 0x40, 0x45, 0x46, 0x4f, 0x7f, 0x80, 0xfe, 0xff];
 
 export class FrameFuzzer {
@@ -174,20 +182,23 @@ export class FrameFuzzer {
   }
 
   #composePacket(): void {
-    const protocol = this.#random.pick([ICMP, ICMP, TCP, TCP, UDP, UDP, UDP, 2, 253]);
+    const protocol = this.#random.pick(protocols);
     const isFragment = this.#random.chance(0.3);
     const source = this.#source();
-    const destination = this.#random.chance(0.9)
-      ? OUR_ADDRESS
-      : this.#random.pick([BROADCAST, 0xffff_ffff, 0xe000_0001]);
+    const destination = this.#random.chance(0.9) ? OUR_ADDRESS : this.#random.pick(groups);
     const options = this.#random.chance(0.1) ? this.#random.pick([4, 8, 40]) : 0;
     const start = 34 + options;
     const end = isFragment ? this.#composeFragment(start) : this.#composePayload(protocol, start, source, destination);
     const header = {
-      ...{ source, destination, protocol, ttl: 1 + this.#random.below(255), typeOfService: 0 },
-      ...{ identification: this.#random.below(isFragment ? 6 : 65_536), dontFragment: !isFragment },
+      source,
+      destination,
+      protocol,
+      ttl: 1 + this.#random.below(255),
+      identification: this.#random.below(isFragment ? 6 : 65_536),
+      dontFragment: !isFragment,
       moreFragments: isFragment && this.#random.chance(0.7),
-      fragmentOffset: isFragment ? this.#random.pick([0, 64, 128, 1480, 2960, 65_000 - (65_000 % 8)]) : 0,
+      fragmentOffset: isFragment ? this.#random.pick(fragmentPlaces) : 0,
+      typeOfService: 0,
     };
     writeIpv4Header(this.#frame, 14, header, end - 34);
     if (options > 0) {
@@ -201,7 +212,7 @@ export class FrameFuzzer {
 
   /** Fragments of few sizes and places, so that some fit together. */
   #composeFragment(start: number): number {
-    const length = this.#random.pick([64, 64, 128, 1400, 8, 13]);
+    const length = this.#random.pick(fragmentSizes);
     this.#content.copy(this.#frame, start, 0, length);
     return start + length;
   }
@@ -229,19 +240,26 @@ export class FrameFuzzer {
   }
 
   #composeIcmp(start: number, from: number, length: number): number {
-    const type = this.#random.pick([0, 3, 3, 5, 8, 8, 11, 12, 13]);
+    const type = this.#random.pick(icmpTypes);
     const isError = type === 3 || type > 8;
     let end = start + 8 + length;
     this.#content.copy(this.#frame, start + 8, from, from + length);
     if (isError) {
       const header = {
-        ...{ source: OUR_ADDRESS, destination: this.#source(), protocol: this.#random.pick([TCP, UDP]), ttl: 3 },
-        ...{ identification: 0, dontFragment: true, moreFragments: false, fragmentOffset: 0, typeOfService: 0 },
+        source: OUR_ADDRESS,
+        destination: this.#source(),
+        protocol: this.#random.pick(quotedProtocols),
+        ttl: 3,
+        identification: 0,
+        dontFragment: true,
+        moreFragments: false,
+        fragmentOffset: 0,
+        typeOfService: 0,
       };
       writeIpv4Header(this.#frame, start + 8, header, this.#random.below(1_480));
       end = start + 36 + this.#random.below(20);
     }
-    const rest = this.#random.pick([0, 1, 67, 68, 551, 552, 1_400, 1_500, 0xffff_ffff]);
+    const rest = this.#random.pick(icmpRests);
     writeIcmpHeader(this.#frame, start, end, { type, code: this.#random.below(isError ? 17 : 1), rest });
     return end;
   }
