@@ -255,7 +255,7 @@ t.test('floods: any fragments, and the memory stays within its bounds', async (t
   const fragments = create({ reassemblyBytes: 100_000 });
   let most = 0;
   const payload = Buffer.alloc(1480);
-  for (let i = 0; i < 200_000; i++) {
+  for (let i = 0; i < 30_000; i++) {
     const start = (i * 37 * 8) % 64_000;
     const bytes = payload.subarray(0, i % 3 === 0 ? 1480 : 48);
     fragments.add(
