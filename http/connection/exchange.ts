@@ -19,12 +19,10 @@
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
-import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
-import { isResponse, sendResponse } from '../handlers/send-response.ts';
+import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import type { Limits, Timeouts } from '../limits.ts';
-import { mistakenReturn, promiseOf } from '../promises.ts';
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
 import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
@@ -90,7 +88,7 @@ const CLIENT_CLOSED_REQUEST = 499;
 /** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
-export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
+export class Exchange implements RequestOrigin, BodySource, ResponseOwner, FailedExchange {
   readonly head: RequestHead;
   readonly response: ResponseWriter;
   readonly body: RequestBody;
@@ -259,7 +257,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   outcome(): Promise<Outcome> {
     if (this.#meter !== null) return this.#meter.outcome;
     const connection = this.#connection;
-    if (this.#state >= DONE || connection.outgoing.isClosed) {
+    if (this.isOver) {
       return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
     }
     this.#meter = connection.measure(this);
@@ -272,7 +270,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#ownLimits = inForce;
     this.body.useLimits(inForce.limits);
     this.#clock?.useTimeouts(inForce.timeouts);
-    if (this.#state >= DONE || this.#connection.outgoing.isClosed) return;
+    if (this.isOver) return;
     if (this.head.framing > inForce.limits.bodyBytes) throw bodyTooLarge(inForce.limits.bodyBytes);
     if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
   }
@@ -387,44 +385,24 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   handlerFailed(error: unknown): void {
     if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
-    const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
+    const { isOver } = this;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
     this.#meter?.fail(error);
-    if (!isOver && this.#signals?.isAboutClient(error) === true) {
-      this.#giveUp();
-      return;
-    }
-    const isForClient = error instanceof HttpError;
-    // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
-    const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
-    const isToReport = !isForClient || error.status >= 500 || isLost;
-    if (isOver || this.response.hasBegun) {
-      if (isToReport) void this.#report(error, null);
-      if (!isOver && !this.response.hasEnded) this.#connection.cut();
-      return;
-    }
-    this.response.restart();
-    this.response.status(isForClient ? error.status : 500);
-    const reported = isToReport ? this.#report(error, this.response) : true;
-    if (typeof reported === 'boolean') {
-      this.#answerError(error, reported);
-      return;
-    }
-    this.#waitForResponse();
-    void reported.then((isReported) => this.#answerError(error, isReported));
+    if (!isOver && this.#signals?.isAboutClient(error) === true) this.#giveUp();
+    else if (answerFailure(this, error)) this.#waitForResponse();
   }
 
-  /** Answers an error that no code of the program has answered. `isReported` is false if `onError` itself has failed. */
-  #answerError(error: unknown, isReported: boolean): void {
-    const { response } = this;
-    if (response.hasEnded || this.#connection.outgoing.isClosed) return;
-    if (response.hasBegun) {
-      if (!isReported) this.#connection.cut(); // otherwise a callback of `onError` completes it
-      return;
-    }
-    response.restart();
-    const [status, message] = error instanceof HttpError ? [error.status, error.message] : [500, reasonOf(500)];
-    answerError(this.request, response, status, message);
+  /** The response is complete, or nothing reaches the client any more. */
+  get isOver(): boolean {
+    return this.#state >= DONE || this.#connection.outgoing.isClosed;
+  }
+
+  report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
+    return this.#connection.context.report(error, this.request, response);
+  }
+
+  cut(): void {
+    this.#connection.cut();
   }
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
@@ -450,62 +428,21 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   // The handler.
 
   #callHandler(): void {
-    const { response } = this;
-    if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
+    const { request, response } = this;
+    const { context } = this.#connection;
+    if (this.#meter !== null) context.answerBegins(request);
     let result: Promise<unknown> | null;
     try {
-      const value: unknown = this.#connection.context.handler(this.request, response);
-      result = promiseOf(value);
-      if (value !== undefined && result === null) result = this.#takeReturned(value);
+      result = callHandler(context.handler, request, response);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
-    if (this.#state < DONE && !this.#connection.outgoing.isClosed) {
+    if (!this.isOver) {
       if (this.#state === BODY) this.#checkBody();
       else this.#waitForResponse();
     }
-    if (result === null) return; // the response is complete, or a callback will complete it
-    result.then(
-      (returned: unknown) => this.#handlerReturned(returned),
-      (error: unknown) => this.handlerFailed(error),
-    );
-  }
-
-  /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
-  #handlerReturned(value: unknown): void {
-    const { response } = this;
-    try {
-      const sending = value === undefined ? null : this.#takeReturned(value);
-      if (sending !== null) {
-        sending.then(undefined, (error: unknown) => this.handlerFailed(error));
-        return;
-      }
-    } catch (error) {
-      this.handlerFailed(error);
-      return;
-    }
-    if (response.hasEnded || response.isSending || this.#connection.outgoing.isClosed) return;
-    if (!response.hasBegun || response.hasPromisedLength) {
-      this.handlerFailed(new Error('the handler ended before its response was complete'));
-    }
-  }
-
-  /**
-   * Called with what a handler has returned, at once or by its promise. A Response of Fetch is sent; most other values are a mistake, and this
-   * throws. Returns a promise if there is something to wait for.
-   */
-  #takeReturned(value: unknown): Promise<void> | null {
-    const { request, response } = this;
-    if (isResponse(value)) return sendResponse(value, request, response);
-    if (response.hasBegun || response.isSending || this.#connection.outgoing.isClosed) return null;
-    const mistake = mistakenReturn(value);
-    if (mistake !== null) throw mistake;
-    return null;
-  }
-
-  #report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
-    return this.#connection.context.report(error, this.request, response);
+    if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
   }
 
   get #endMeansGone(): boolean {
@@ -528,7 +465,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const error = new Error(`no response began within ${this.#timeouts.answerMs} ms (answerMs)`);
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
-    context.createContext().runInAsyncScope(() => this.#report(error, null));
+    context.createContext().runInAsyncScope(() => this.report(error, null));
     this.#connection.refuse(503, reasonOf(503));
   }
 
