@@ -13,6 +13,7 @@
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { ClientGoneError, HttpError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
+import { Meter } from '../request/meter.ts';
 import type { PendingInput } from '../request/pending-input.ts';
 import { refusalOf } from '../response/refusal.ts';
 import { AnswerLog } from './answer-log.ts';
@@ -21,7 +22,6 @@ import { Deadline } from './deadline.ts';
 import { Exchange, type ExchangeConnection } from './exchange.ts';
 import { Handover } from './handover.ts';
 import { Incoming } from './incoming.ts';
-import { Meter } from './meter.ts';
 import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK, YIELD } from './phase.ts';
 

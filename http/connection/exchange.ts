@@ -27,6 +27,7 @@ import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body
 import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
+import { Meter } from '../request/meter.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
@@ -35,7 +36,6 @@ import { reasonOf } from '../status.ts';
 import { BodyClock } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
-import { Meter } from './meter.ts';
 import type { Outgoing } from './outgoing.ts';
 import { closingError, Signals } from './signals.ts';
 

@@ -20,6 +20,7 @@ import { BodyMemory } from '../request/body-memory.ts';
 import { HeadParser } from '../request/head-parser.ts';
 import { HeaderList } from '../request/header-list.ts';
 import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
+import { Meter } from '../request/meter.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import { RequestHead } from '../request/request-head.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
@@ -65,6 +66,8 @@ export interface MemoryClient {
 const bodyMemory = new BodyMemory(Number.POSITIVE_INFINITY, 0, () => ({ cancel: () => {} }));
 
 const NO_BYTES = Buffer.alloc(0);
+
+const NO_CLOCK = { exactNow: () => 0, wallNow: () => 0 };
 
 const serverLimits: LimitsInForce = { limits: defaultLimits, timeouts: defaultTimeouts };
 
@@ -113,12 +116,8 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   #abort: AbortController | null = null;
   #isFull = false;
   #writers: { resolve: () => void; reject: (error: Error) => void }[] = [];
-  #status = 0;
-  #bytesOut = 0;
-  #error: unknown = null;
   #isClientGone = false;
-  #outcome: Promise<Outcome> | null = null;
-  #settleOutcome = () => {};
+  #meter: Meter | null = null;
 
   constructor(asked: MemoryRequest, client: MemoryClient) {
     this.remoteAddress = asked.remoteAddress;
@@ -188,11 +187,10 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   outcome(): Promise<Outcome> {
-    this.#outcome ??= new Promise((resolve) => {
-      this.#settleOutcome = () => resolve(this.#outcomeNow());
-    });
-    if (this.isOver) this.#settleOutcome();
-    return this.#outcome;
+    const meter = this.#meter as Meter;
+    const { outcome } = meter;
+    if (this.isOver) meter.end(this.#isClientGone);
+    return outcome;
   }
 
   applyLimits(route: RouteLimits): void {
@@ -255,7 +253,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   handlerFailed(error: unknown): void {
     if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
     if (this.isOver && isClientGone(error)) return; // a client may leave at any time
-    this.#error ??= error;
+    this.#meter?.fail(error);
     answerFailure(this, error);
   }
 
@@ -310,7 +308,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   head(text: string): void {
     if (this.isOver) return;
-    this.#bytesOut += text.length;
+    this.#meter?.count(text.length);
     const lineEnd = text.indexOf('\r\n');
     const status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
     const headers = new HeaderList(text, lineEnd + 2);
@@ -318,7 +316,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
       this.#client.informational(status, headers);
       return;
     }
-    this.#status = status;
+    this.#meter?.begin(status);
     this.#client.head(status, text.slice(STATUS_AT + 4, lineEnd), headers, this.#isStream);
   }
 
@@ -332,7 +330,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   bytes(bytes: Uint8Array): void {
     if (this.isOver) return;
-    this.#bytesOut += bytes.byteLength;
+    this.#meter?.count(bytes.byteLength);
     if (!this.#client.piece(bytes)) this.#isFull = true;
   }
 
@@ -361,6 +359,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     if (this.#pieces !== null && head.framing !== NO_BODY && head.framing !== 0)
       this.body = new RequestBody(this.#decoder, this);
     this.request = new HttpRequest(head, this.body, this);
+    this.#meter = new Meter({ head, request: this.request, body: this.body }, NO_CLOCK);
     return this.request;
   }
 
@@ -390,29 +389,11 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     if (!this.#decoder.isDone) this.body.discard();
     const ending = promiseOf<unknown>(this.#pieces?.return?.());
     if (ending !== null) markHandled(ending);
-    this.#settleOutcome();
-  }
-
-  #outcomeNow(): Outcome {
-    const { request } = this;
-    return {
-      method: request.method,
-      path: request.path,
-      route: request.route,
-      status: this.#status,
-      bytesIn: (this.#head as RequestHead).text.length + this.body.receivedBytes,
-      bytesOut: this.#bytesOut,
-      startedAt: 0,
-      firstByteMs: this.#status === 0 ? null : 0,
-      durationMs: 0,
-      clientGone: this.#isClientGone,
-      error: this.#error,
-      request,
-    };
+    this.#meter?.end(this.#isClientGone);
   }
 
   #bodyFailed(error: HttpError): void {
-    this.#error ??= error;
+    this.#meter?.fail(error);
     this.body.fail(error);
     if (this.response.hasBegun) {
       this.cut(error);

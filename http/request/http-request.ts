@@ -4,7 +4,7 @@
  * The query, the headers, the cookies and the signal are made when they are first read. They stay valid as long as the program holds the request,
  * also after the response.
  *
- * Next: ../content/set-cookie.ts
+ * Next: meter.ts
  */
 
 import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
