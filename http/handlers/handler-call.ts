@@ -4,7 +4,7 @@
  * A handler may write its response, return a `Response` or a promise of one, or leave the response to a callback. It may throw before its response
  * has begun, in the middle of it, or when it is over. An exchange of a connection and one in memory treat all of that alike, so it is here.
  *
- * Next: memory-exchange.ts
+ * Next: memory-output.ts
  */
 
 import { answerError } from '../error-answer.ts';

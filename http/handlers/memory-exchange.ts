@@ -2,7 +2,7 @@
  * MemoryExchange: one request, a handler at work on it and its response, without a connection. `inject` and `router.fetch` stand on it.
  *
  * Request, body and response are the real ones, and so are the parser of the head and the limits: only what a connection would do is done here.
- * The answer goes to a MemoryClient. There is no clock: no handler is too late, and the times of an outcome are 0. There is no server that
+ * The answer goes to a MemoryOutput. There is no clock: no handler is too late, and the times of an outcome are 0. There is no server that
  * could stop. There is no stream, so nothing can be upgraded.
  *
  * Next: fetch-from.ts
@@ -23,12 +23,12 @@ import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-r
 import { Meter } from '../request/meter.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import { RequestHead } from '../request/request-head.ts';
-import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
+import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
-import { isFinalStatus, statusLine } from '../status.ts';
 import type { ContextApp } from './context-handler.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from './handler-call.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handler-source.ts';
+import { type MemoryClient, MemoryOutput } from './memory-output.ts';
 
 /** What a MemoryExchange is asked. */
 export interface MemoryRequest {
@@ -42,24 +42,6 @@ export interface MemoryRequest {
   readonly remoteAddress: SocketAddress;
   /** 'http' or 'https'. */
   readonly scheme: string;
-}
-
-/** Who gets the answer. */
-export interface MemoryClient {
-  /** An informational response, before the head. */
-  informational(status: number, headers: HeaderList): void;
-  /** The head of the response. `isStream`: its body comes in pieces. */
-  head(status: number, reason: string, headers: HeaderList, isStream: boolean): void;
-  /** A piece of the body. Returns false if no more should come before the client calls `resumeWriters`. */
-  piece(bytes: Uint8Array): boolean;
-  /** Bytes of the body that the client has got and not taken yet. */
-  readonly waitingBytes: number;
-  /** The response is complete. */
-  end(trailers: HeaderList): void;
-  /** The response is broken off. */
-  broken(error: Error): void;
-  /** An error of the handler, which the response does not show. */
-  report(error: unknown, request: HttpRequest): void;
 }
 
 /** There is one body, and its memory is that of the caller. */
@@ -91,7 +73,7 @@ class PlainDecoder implements BodyDecoder {
   }
 }
 
-export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner, ResponseOutput, FailedExchange {
+export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner, FailedExchange {
   readonly bodyMemory = bodyMemory;
   readonly localAddress: SocketAddress = { address: '127.0.0.1', port: 80 };
   readonly peerCredentials: PeerCredentials | null = null;
@@ -103,19 +85,15 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   /** No client that has a use for it is in memory. */
   readonly keepAliveLine = '';
   readonly #client: MemoryClient;
+  readonly #output: MemoryOutput;
   readonly #pieces: AsyncIterator<Uint8Array> | null;
   #decoder: PlainDecoder | LengthDecoder = new PlainDecoder();
   body = RequestBody.none;
   #inForce = serverLimits;
   #head: RequestHead | null = null;
-  #isStream = false;
-  isOver = false;
   #isPulling = false;
   #isPaused = false;
-  #trailers = HeaderList.empty;
   #abort: AbortController | null = null;
-  #isFull = false;
-  #writers: { resolve: () => void; reject: (error: Error) => void }[] = [];
   #isClientGone = false;
   #meter: Meter | null = null;
 
@@ -123,8 +101,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.remoteAddress = asked.remoteAddress;
     this.scheme = asked.scheme;
     this.#client = client;
+    this.#output = new MemoryOutput(client);
     this.#pieces = asked.body === null ? null : asked.body[Symbol.asyncIterator]();
-    this.response = new ResponseWriter(this, this, asked.method === 'HEAD', 1);
+    this.response = new ResponseWriter(this, this.#output, asked.method === 'HEAD', 1);
   }
 
   /** Calls the handler of a site. A request that the server would refuse is refused in the same way. */
@@ -159,10 +138,11 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   /** The client wants more. */
   resumeWriters(): void {
-    this.#isFull = false;
-    const writers = this.#writers;
-    this.#writers = [];
-    for (const writer of writers) writer.resolve();
+    this.#output.resumeWriters();
+  }
+
+  get isOver(): boolean {
+    return this.#output.isClosed;
   }
 
   // For the request.
@@ -233,17 +213,17 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   sendInformational(head: string): void {
-    this.head(head);
+    this.#output.head(head);
   }
 
   beginStream(): void {
-    this.#isStream = true;
+    this.#output.beginStream();
   }
 
   responseCompleted(): void {
     if (this.isOver) return;
     this.#end();
-    this.#client.end(this.#trailers);
+    this.#client.end(this.#output.trailers);
   }
 
   abortResponse(): void {
@@ -283,74 +263,6 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     throw new Error('an exchange without a connection cannot be upgraded');
   }
 
-  // For the response, as its output.
-
-  get isClosed(): boolean {
-    return this.isOver;
-  }
-
-  get isOverfull(): boolean {
-    return this.#client.waitingBytes > this.answerBufferBytes;
-  }
-
-  get answerBufferBytes(): number {
-    return this.limits.answerBufferBytes;
-  }
-
-  /** The client has its own clock. */
-  dateLine(): string {
-    return '';
-  }
-
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    this.head(`${statusLine(status)}Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n\r\n`);
-  }
-
-  head(text: string): void {
-    if (this.isOver) return;
-    this.#meter?.count(text.length);
-    const lineEnd = text.indexOf('\r\n');
-    const status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
-    const headers = new HeaderList(text, lineEnd + 2);
-    if (!isFinalStatus(status)) {
-      this.#client.informational(status, headers);
-      return;
-    }
-    this.#meter?.begin(status);
-    this.#client.head(status, text.slice(STATUS_AT + 4, lineEnd), headers, this.#isStream);
-  }
-
-  latin1(text: string): void {
-    this.bytes(Buffer.from(text, 'latin1'));
-  }
-
-  utf8(text: string): void {
-    this.bytes(Buffer.from(text));
-  }
-
-  bytes(bytes: Uint8Array): void {
-    if (this.isOver) return;
-    this.#meter?.count(bytes.byteLength);
-    if (!this.#client.piece(bytes)) this.#isFull = true;
-  }
-
-  chunk(bytes: Uint8Array): void {
-    this.bytes(bytes);
-  }
-
-  lastChunk(trailerLines: string): void {
-    this.#trailers = new HeaderList(trailerLines, 0);
-  }
-
-  pieceWritten(): void {}
-
-  waitForDrain(): Promise<void> {
-    if (this.isOver) return markHandled(Promise.reject(new ClientGoneError()));
-    if (!this.#isFull) return Promise.resolve();
-    const promise = new Promise<void>((resolve, reject) => this.#writers.push({ resolve, reject }));
-    return markHandled(promise);
-  }
-
   /** Throws HttpError for a head that the server would refuse. */
   #begin(text: string): HttpRequest {
     const head = parsed(text);
@@ -360,6 +272,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
       this.body = new RequestBody(this.#decoder, this);
     this.request = new HttpRequest(head, this.body, this);
     this.#meter = new Meter({ head, request: this.request, body: this.body }, NO_CLOCK);
+    this.#output.meter = this.#meter;
     return this.request;
   }
 
@@ -377,13 +290,11 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.#end();
     this.response.connectionClosed(reason);
     this.#abort?.abort(abortErrorOf(reason));
-    const writers = this.#writers;
-    this.#writers = [];
-    for (const writer of writers) writer.reject(reason);
+    this.#output.rejectWriters(reason);
   }
 
   #end(): void {
-    this.isOver = true;
+    this.#output.isClosed = true;
     this.body.release();
     // The rest of the body will not be read.
     if (!this.#decoder.isDone) this.body.discard();
@@ -432,8 +343,6 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.body.push(bytes, 0, bytes.length);
   }
 }
-
-const STATUS_AT = 'HTTP/1.1 '.length;
 
 function headOf({ method, target, fields }: MemoryRequest): string {
   let text = `${method} ${target} HTTP/1.1\r\n`;
