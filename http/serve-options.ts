@@ -1,5 +1,5 @@
 /**
- * ServeOptions: what a program can tell `serve`, and the check of it. Pure: it opens nothing and looks up no name.
+ * ServeOptions: what a program can tell `serve` and `close` of a server, and the check of it. Pure: it opens nothing and looks up no name.
  *
  * Options come from people, from the environment and from JSON, so each name and each value is checked before a socket exists. An unknown
  * name would leave a default in force without a word, and a server would listen where nobody expects it. The error names the option
@@ -103,6 +103,27 @@ export interface ServeOptions {
   readonly backend?: Backend | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions | undefined;
+}
+
+/**
+ * How long `close` of a server waits.
+ *
+ * ```ts
+ * import { type CloseOptions, Router, serve } from 'simplenet/http';
+ *
+ * const patience: CloseOptions = { graceMs: 30_000 };
+ * const server = serve(new Router());
+ * process.once('SIGTERM', () => void server.close(patience));
+ * ```
+ */
+export interface CloseOptions {
+  /** How long responses under way may take; the default is 10 s. */
+  readonly graceMs?: number;
+  /**
+   * How long idle connections may still begin a request, and TCP handshakes under way may complete; the default is 100 ms. So a request
+   * that was on its way when the server stopped gets a response.
+   */
+  readonly idleGraceMs?: number;
 }
 
 /** What to listen on: a socket that is open, a Unix path, or an IP address and a port. */
