@@ -13,13 +13,14 @@
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { ClientGoneError, HttpError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
-import { Meter } from '../request/meter.ts';
+import { type Measured, Meter } from '../request/meter.ts';
 import type { PendingInput } from '../request/pending-input.ts';
 import { refusalOf } from '../response/refusal.ts';
 import { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
-import { Exchange, type ExchangeConnection } from './exchange.ts';
+import { Exchange } from './exchange.ts';
+import type { DoneExchange, ExchangeConnection } from './exchange-connection.ts';
 import { Handover } from './handover.ts';
 import { Incoming } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
@@ -234,7 +235,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   /** The response is complete. The rest of the body is read and dropped for a while, so that the connection can be used again. */
-  exchangeDone({ body, response }: Exchange): void {
+  exchangeDone({ body, response }: DoneExchange): void {
     this.outgoing.endResponse();
     this.outgoing.log?.written();
     if (response.isClosing) this.#mustClose = true;
@@ -305,7 +306,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     });
   }
 
-  measure(exchange: Exchange): Meter {
+  measure(exchange: Measured): Meter {
     return this.#measure(exchange);
   }
 
@@ -455,7 +456,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
     if (log !== null && this.stream.queuedBytes === 0) log.taken();
   }
 
-  #measure(exchange: Exchange | null): Meter {
+  #measure(exchange: Measured | null): Meter {
     const meter = new Meter(exchange, this.context);
     this.outgoing.log ??= new AnswerLog((outcome) => this.context.answerDone(outcome));
     this.outgoing.log.measure(meter);
