@@ -13,10 +13,8 @@
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { ClientGoneError, HttpError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
-import { type Measured, Meter } from '../request/meter.ts';
 import type { PendingInput } from '../request/pending-input.ts';
 import { refusalOf } from '../response/refusal.ts';
-import { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
 import { Exchange } from './exchange.ts';
@@ -155,7 +153,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   onDrain(): void {
     this.incoming.beginTurn();
-    this.#reportTaken();
+    this.outgoing.reportTaken();
     this.outgoing.resumeWriters();
     if (this.#phase === CUT) this.#endCut();
     if (this.#phase !== FLUSH) return;
@@ -257,7 +255,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
   }
 
   refuse(status: number, message: string, fields = ''): void {
-    if (this.#exchange === null && this.context.observes) this.#measure(null);
+    if (this.#exchange === null && this.context.observes) this.outgoing.measure(null);
     const isHeadRequest = this.#exchange?.head.method === 'HEAD';
     const { log } = this.outgoing;
     log?.fail(new HttpError(status, message));
@@ -304,10 +302,6 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
       this.incoming.pending = null;
       return { rest, hasPeerEnded: this.#hasPeerEnded };
     });
-  }
-
-  measure(exchange: Measured): Meter {
-    return this.#measure(exchange);
   }
 
   // The state machine.
@@ -448,19 +442,7 @@ export class Connection implements StreamHandler, OpenConnection, ExchangeConnec
 
   #flush(): void {
     this.context.output.flush();
-    if (!this.isConsuming) this.#reportTaken();
-  }
-
-  #reportTaken(): void {
-    const { log } = this.outgoing;
-    if (log !== null && this.stream.queuedBytes === 0) log.taken();
-  }
-
-  #measure(exchange: Measured | null): Meter {
-    const meter = new Meter(exchange, this.context);
-    this.outgoing.log ??= new AnswerLog((outcome) => this.context.answerDone(outcome));
-    this.outgoing.log.measure(meter);
-    return meter;
+    if (!this.isConsuming) this.outgoing.reportTaken();
   }
 
   #resume(): void {

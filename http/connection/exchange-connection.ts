@@ -6,7 +6,6 @@
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
-import type { Measured, Meter } from '../request/meter.ts';
 import type { RequestBody } from '../request/request-body.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
 import type { ConnectionContext } from './connection-context.ts';
@@ -41,6 +40,4 @@ export interface ExchangeConnection {
   cut(): void;
   /** Writes the head of the last response, and gives the stream away. */
   handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void;
-  /** Counts what is written from now on, up to the end of this answer. */
-  measure(exchange: Measured): Meter;
 }

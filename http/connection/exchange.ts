@@ -72,7 +72,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#bytesAfterHead = bytesAfterHead;
     this.request = new HttpRequest(head, body, this);
     this.response = new ResponseWriter(this, connection.outgoing, head.method === 'HEAD', head.minorVersion);
-    if (context.observes) this.#meter = connection.measure(this);
+    if (context.observes) this.#meter = connection.outgoing.measure(this);
   }
 
   // For the connection.
@@ -197,7 +197,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (this.isOver) {
       return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
     }
-    this.#meter = connection.measure(this);
+    this.#meter = connection.outgoing.measure(this);
     return this.#meter.outcome;
   }
 
