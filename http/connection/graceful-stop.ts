@@ -7,7 +7,7 @@
  * under way are completed, and promises that `waitUntil` was called with are waited for. When `graceMs` has passed, the connections that are left
  * are ended, and no promise is waited for any more: nothing can cancel one.
  *
- * Next: connection.ts
+ * Next: closable-connection.ts
  */
 
 import type { EventLoop, Listener } from '../../simplenet/index.ts';
