@@ -289,7 +289,10 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return markHandled(this.body.bytes().then((bytes) => new Blob([bytes], { type })));
   }
 
-  /** Parses a form that comes as application/x-www-form-urlencoded. For multipart/form-data use `formData` or `multipart`. */
+  /**
+   * Parses a form that comes as application/x-www-form-urlencoded. For multipart/form-data use `formData` or `multipart`. No other type is
+   * refused: `fetch` names a body that is a string text/plain, unless it is told another type.
+   */
   form(): Promise<URLSearchParams> {
     if (this.#mediaType?.essence !== MULTIPART) return this.body.form();
     const message = `form() reads ${URLENCODED}: for ${MULTIPART} use formData() or multipart()`;
