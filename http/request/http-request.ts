@@ -11,7 +11,7 @@ import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
 import { type MediaType, parseMediaType } from '../content/content-types.ts';
 import { parseCookies } from '../content/cookies.ts';
 import { HttpError } from '../http-error.ts';
-import type { MultipartLimits } from '../limits.ts';
+import type { Limits, MultipartLimits } from '../limits.ts';
 import { markHandled } from '../promises.ts';
 import type { RouteLimits } from '../route-limits.ts';
 import type { FormPart } from './form-part.ts';
@@ -32,6 +32,7 @@ export interface RequestOrigin {
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
   outcome(): Promise<Outcome>;
+  readonly limits: Limits;
   applyLimits(limits: RouteLimits): void;
   waitUntil(promise: PromiseLike<unknown>): void;
 }
@@ -256,6 +257,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    */
   waitUntil(promise: PromiseLike<unknown>): void {
     this.#origin.waitUntil(promise);
+  }
+
+  /**
+   * The limits in force for this request.
+   * @internal
+   */
+  get limits(): Limits {
+    return this.#origin.limits;
   }
 
   /**

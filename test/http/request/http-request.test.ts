@@ -23,6 +23,7 @@ const origin: RequestOrigin = {
   createSignal: () => signal,
   createClosingSignal: () => signal,
   outcome: () => outcome,
+  limits: defaultLimits,
   applyLimits: () => {},
   waitUntil: () => {},
 };
