@@ -11,7 +11,7 @@
  * Next: serve.ts
  */
 
-import type { Backend, ListenOptions } from '../simplenet/index.ts';
+import type { Backend, EventLoop, ListenOptions } from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
@@ -101,6 +101,11 @@ export interface ServeOptions {
   readonly onDone?: ((outcome: Outcome) => void) | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
+  /**
+   * The event loop to serve on, for example a TCP/IP stack (`createStack`), instead of a loop for this server alone. The server closes its
+   * listener and its connections at its end, and never this loop.
+   */
+  readonly loop?: EventLoop | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions | undefined;
 }
@@ -156,6 +161,11 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
     }
   },
   backend: mustBeText,
+  loop: (value) => {
+    if (typeof (value as Partial<EventLoop> | null)?.listen !== 'function') {
+      throw new TypeError(`loop must be an event loop, not ${described(value)}`);
+    }
+  },
   socket: (value, name) => {
     mustBeObject(value, name);
     for (const given of Object.keys(value as object)) {
@@ -199,6 +209,9 @@ export function checkServeOptions(options: ServeOptions): void {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(checks, name)) throw new RangeError(`unknown option '${name}' of serve: ${adviceOn(name)}`);
     if (value !== undefined) checks[name as keyof ServeOptions](value, name);
+  }
+  if (options.loop !== undefined && options.backend !== undefined) {
+    throw new RangeError('backend chooses a loop for the server alone, so it makes no sense with loop');
   }
 }
 

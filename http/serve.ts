@@ -121,6 +121,7 @@ export class Server {
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
+  readonly #ownsLoop: boolean;
   readonly #listener: Listener;
   readonly #connections = new Set<OpenConnection>();
   readonly #eviction = new Eviction(this.#connections);
@@ -135,7 +136,7 @@ export class Server {
   #forgetSignal = () => {};
 
   /**
-   * `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop.
+   * Without `options.loop`, `createLoop` makes a loop for this server alone; the server closes it at its end.
    * @internal
    */
   constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: () => EventLoop) {
@@ -154,11 +155,12 @@ export class Server {
     this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
-    this.#loop = createLoop();
+    this.#ownsLoop = options.loop === undefined;
+    this.#loop = options.loop ?? createLoop();
     try {
       this.#listener = this.#listen(place, options.socket);
     } catch (error) {
-      this.#loop.close();
+      if (this.#ownsLoop) this.#loop.close();
       throw error;
     }
     this.#end = new GracefulStop(this.#loop, this.#listener, this.#connections, () => this.#closed());
@@ -370,6 +372,7 @@ export class Server {
   }
 
   #closed(): void {
+    if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);

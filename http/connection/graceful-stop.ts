@@ -30,7 +30,7 @@ export class GracefulStop {
   #whenEmpty: (() => void) | null = null;
   #closing: AbortController | null = null;
 
-  /** Closes the loop at the end, and calls `onClosed` then. */
+  /** Calls `onClosed` once, when nothing is left. */
   constructor(loop: EventLoop, listener: Listener, connections: ReadonlySet<OpenConnection>, onClosed: () => void) {
     this.#loop = loop;
     this.#listener = listener;
@@ -90,7 +90,6 @@ export class GracefulStop {
       this.#whenEmpty = resolve;
       this.checkEmpty();
     });
-    this.#loop.close();
     this.#onClosed();
   }
 
