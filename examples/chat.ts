@@ -7,6 +7,7 @@
  */
 
 import { createEventLoop, formatSocketAddress, type Stream, type StreamHandler } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
 const MAX_QUEUED_BYTES = 64 * 1024;
 const MAX_LINE_BYTES = 1024;
@@ -129,7 +130,7 @@ class Guest implements StreamHandler {
 
 const loop = createEventLoop();
 const room = new Room();
-const listener = loop.listen({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) }, (stream) => {
+const listener = loop.listen({ address: '127.0.0.1', port: portFrom(process.argv[2] ?? '8080') }, (stream) => {
   if (room.count < MAX_GUESTS) return new Guest(room, stream);
   stream.write(Buffer.from('The room is full.\n'));
   stream.end();

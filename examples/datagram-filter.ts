@@ -6,6 +6,7 @@
  */
 
 import { abi, createEventLoop, type FilterInstruction, formatSocketAddress } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
 const { BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET } = abi;
 
@@ -22,7 +23,7 @@ const beginsWithMagic: readonly FilterInstruction[] = [
 
 const loop = createEventLoop();
 const port = loop.bindUdp(
-  { address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) },
+  { address: '127.0.0.1', port: portFrom(process.argv[2] ?? '8080') },
   {
     onMessage: (_port, bytes, from) =>
       console.log(`${formatSocketAddress(from)} sent ${JSON.stringify(String(bytes))}`),

@@ -15,6 +15,7 @@ import {
   SystemError,
   type UdpHandler,
 } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 
 /** A client that does not close its side within this time is disconnected. */
@@ -52,7 +53,7 @@ function serve(address: string, wanted: number): number {
   return portOf(listener.address);
 }
 
-const port = serve('127.0.0.1', Number(process.argv[2] ?? 8013)); // RFC 867 says 13, which needs root
+const port = serve('127.0.0.1', portFrom(process.argv[2] ?? '8013')); // RFC 867 says 13, which needs root
 try {
   serve('::1', port);
 } catch (error) {

@@ -16,6 +16,7 @@ import {
   type UdpHandler,
 } from '../simplenet/index.ts';
 import * as dns from './dns/message.ts';
+import { portFrom } from './support/port.ts';
 import { listenTcpAndUdp } from './support/tcp-and-udp.ts';
 
 const ZONE = 'example.test.';
@@ -128,6 +129,6 @@ function onTcp(stream: Stream): StreamHandler {
 
 const loop = createEventLoop();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => loop.close());
-const address = { address: '127.0.0.1', port: Number(process.argv[2] ?? 5300) };
+const address = { address: '127.0.0.1', port: portFrom(process.argv[2] ?? '5300') };
 const [listener] = listenTcpAndUdp(loop, address, onTcp, onUdp);
 console.log(`answering for ${ZONE} on UDP and TCP ${formatSocketAddress(listener.address)}`);

@@ -6,8 +6,9 @@
  */
 
 import { NetSocket } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
-const port = Number(process.argv[2] ?? 8080);
+const port = portFrom(process.argv[2] ?? '8080');
 const socket = NetSocket.connectTo({ address: '127.0.0.1', port }); // socket, connect
 console.log(`written bytes: ${socket.write(Buffer.from('hello '))}`);
 console.log(`written bytes: ${socket.write(Buffer.from('world!'))}`);

@@ -6,8 +6,9 @@
  */
 
 import { formatSocketAddress, NetSocket } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
-const port = Number(process.argv[2] ?? 8080);
+const port = portFrom(process.argv[2] ?? '8080');
 const listener = NetSocket.listenOn({ address: '127.0.0.1', port }); // socket, bind, listen
 console.log(`waiting on ${formatSocketAddress(listener.localAddress)}`);
 

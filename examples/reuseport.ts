@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { serve } from '../http/index.ts';
 import { abi, type FilterInstruction, type OptionTarget, portOf } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
 const { BPF_ABS, BPF_A, BPF_ALU, BPF_H, BPF_K, BPF_LD, BPF_MOD, BPF_RET, BPF_W } = abi;
 
@@ -64,7 +65,7 @@ async function main(): Promise<void> {
   if (!(Number.isInteger(workers) && workers >= 1 && workers <= 64) || !Object.hasOwn(loads, by)) {
     throw new Error('Usage: npm run example -- reuseport [PORT] [WORKERS, 1 to 64] [hash|cpu|port]');
   }
-  let port = Number(portText);
+  let port = portFrom(portText);
   const threads: Worker[] = [];
   for (let index = 0; index < workers; index++) {
     const thread = new Worker(new URL(import.meta.url), { workerData: { index, port, workers, by } satisfies Task });

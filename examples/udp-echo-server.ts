@@ -7,10 +7,11 @@
  */
 
 import { formatSocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
+import { portFrom } from './support/port.ts';
 
 const MAX_BYTES = 1024;
 
-const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: Number(process.argv[2] ?? 8080) });
+const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: portFrom(process.argv[2] ?? '8080') });
 console.log(`waiting on ${formatSocketAddress(socket.localAddress)}`);
 
 for (;;) {

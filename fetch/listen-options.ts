@@ -75,8 +75,8 @@ export interface LimitOptions {
  * ```
  */
 export interface ListenOptions {
-  /** 0, the default, is any free port. */
-  readonly port?: number;
+  /** A number, or its digits as text. 0, the default, is any free port, and so is `''`. */
+  readonly port?: number | string;
   /** An IP address, or `localhost`; the default is 0.0.0.0. */
   readonly hostname?: string;
   /** SO_REUSEPORT: several processes or listeners on one port. */
@@ -194,8 +194,10 @@ function amountOf(name: string, value: unknown): number {
   throw new RangeError(`${name} must be a whole number, not ${String(value)}`);
 }
 
+/** Text becomes a number, as Web IDL converts an unsigned short. Web IDL would also take 65536 for 0 and -1 for 65535, which is never meant. */
 function portOf(port: unknown = 0): number {
-  const amount = amountOf('port', port);
+  const isText = typeof port === 'string' && /^\d{0,5}$/.test(port);
+  const amount = amountOf('port', isText ? Number(port) : port);
   if (amount > MAX_PORT) throw new RangeError(`port must be at most ${MAX_PORT}, not ${amount}`);
   return amount;
 }

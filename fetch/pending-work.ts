@@ -3,6 +3,9 @@
  *
  * Nothing can cancel a promise. When its time after the response has passed, the server only stops waiting.
  *
+ * A server of http/ has another rule (GracefulStop): one grace for all that is left. Here each promise has a time of its own, which counts from its
+ * response. And this server is several servers of http/, one for each listener, and waits for the promises of all of them together.
+ *
  * Next: listener.ts
  */
 

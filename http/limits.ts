@@ -68,6 +68,17 @@ export interface Limits {
   readonly bodyBufferBytes: number;
   /** How much of a response may be queued. If a handler writes more without waiting for the client, the connection is cut. */
   readonly answerBufferBytes: number;
+  /**
+   * How much of a tunnel (CONNECT or Upgrade, through `accept()` of the Fetch Server API) may wait for the program, and how much it may write
+   * before it has to wait. Capsules and datagrams that wait are bounded by it as well, each kind by itself. Above it the client is stopped;
+   * datagrams are dropped, as RFC 9297 allows.
+   */
+  readonly tunnelBufferBytes: number;
+  /**
+   * One capsule of a tunnel, its head included; above it the tunnel ends. A program gets a capsule whole, and the client chooses its length.
+   * A UDP packet has at most 64 KiB, and the messages of other protocols are smaller.
+   */
+  readonly capsuleBytes: number;
   /** Requests on one connection; then it closes, so that load balancers can rebalance. */
   readonly requestsPerConnection: number;
   /**
@@ -81,6 +92,9 @@ export interface Limits {
 
 /** The limits of a multipart body. */
 export type MultipartLimits = Pick<Limits, 'partCount' | 'partBytes' | 'partNameBytes' | 'partHeaderBytes'>;
+
+/** The limits of a tunnel. */
+export type TunnelLimits = Pick<Limits, 'tunnelBufferBytes' | 'capsuleBytes'>;
 
 /**
  * The limits of a server that is not told others.
@@ -111,6 +125,8 @@ export const defaultLimits: Limits = {
   discardBytes: 262_144,
   bodyBufferBytes: 65_536,
   answerBufferBytes: 16 * 1024 * 1024,
+  tunnelBufferBytes: 65_536,
+  capsuleBytes: 1024 * 1024,
   requestsPerConnection: Number.MAX_SAFE_INTEGER,
   requestsPerTurn: 16,
   connections: Number.MAX_SAFE_INTEGER,

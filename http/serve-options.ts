@@ -1,5 +1,5 @@
 /**
- * ServeOptions: what a program can tell `serve`, and the check of it. Pure: it opens nothing and looks up no name.
+ * ServeOptions: what a program can tell `serve` and `close` of a server, and the check of it. Pure: it opens nothing and looks up no name.
  *
  * Options come from people, from the environment and from JSON, so each name and each value is checked before a socket exists. An unknown
  * name would leave a default in force without a word, and a server would listen where nobody expects it. The error names the option
@@ -11,7 +11,7 @@
  * Next: serve.ts
  */
 
-import type { Backend, ListenOptions } from '../simplenet/index.ts';
+import type { Backend, EventLoop, ListenOptions } from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
@@ -101,8 +101,34 @@ export interface ServeOptions {
   readonly onDone?: ((outcome: Outcome) => void) | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
+  /**
+   * The event loop to serve on, for example a TCP/IP stack (`createStack`), instead of a loop for this server alone. The server closes its
+   * listener and its connections at its end, and never this loop.
+   */
+  readonly loop?: EventLoop | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions | undefined;
+}
+
+/**
+ * How long `close` of a server waits.
+ *
+ * ```ts
+ * import { type CloseOptions, Router, serve } from 'simplenet/http';
+ *
+ * const patience: CloseOptions = { graceMs: 30_000 };
+ * const server = serve(new Router());
+ * process.once('SIGTERM', () => void server.close(patience));
+ * ```
+ */
+export interface CloseOptions {
+  /** How long responses under way may take; the default is 10 s. */
+  readonly graceMs?: number;
+  /**
+   * How long idle connections may still begin a request, and TCP handshakes under way may complete; the default is 100 ms. So a request
+   * that was on its way when the server stopped gets a response.
+   */
+  readonly idleGraceMs?: number;
 }
 
 /** What to listen on: a socket that is open, a Unix path, or an IP address and a port. */
@@ -135,6 +161,11 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
     }
   },
   backend: mustBeText,
+  loop: (value) => {
+    if (typeof (value as Partial<EventLoop> | null)?.listen !== 'function') {
+      throw new TypeError(`loop must be an event loop, not ${described(value)}`);
+    }
+  },
   socket: (value, name) => {
     mustBeObject(value, name);
     for (const given of Object.keys(value as object)) {
@@ -178,6 +209,9 @@ export function checkServeOptions(options: ServeOptions): void {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(checks, name)) throw new RangeError(`unknown option '${name}' of serve: ${adviceOn(name)}`);
     if (value !== undefined) checks[name as keyof ServeOptions](value, name);
+  }
+  if (options.loop !== undefined && options.backend !== undefined) {
+    throw new RangeError('backend chooses a loop for the server alone, so it makes no sense with loop');
   }
 }
 

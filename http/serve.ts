@@ -1,9 +1,8 @@
 /**
  * serve: a listening socket, the connections that it accepts, and their end. The only file in http/ that creates sockets.
  *
- * The address, each limit, each timeout and `onError` are options, and each has a default. One process can have several servers. `close`
- * stops a server with grace: it accepts the connections that the kernel has completed and no more, gives idle connections `idleGraceMs`
- * for a last request, completes the responses under way, and after a deadline ends the connections that are left.
+ * The address, each limit, each timeout and `onError` are options, and each has a default. One process can have several servers. graceful-stop.ts
+ * has the end of one.
  *
  * What a server offers its connections (ConnectionContext) is marked as internal: it is not in the types that programs get.
  *
@@ -24,9 +23,10 @@ import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
+import { minimumProgressOf } from './connection/deadline.ts';
 import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
-import { closingError } from './connection/signals.ts';
+import { GracefulStop } from './connection/graceful-stop.ts';
 import type { Handler } from './handler.ts';
 import { type ContextApp, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
@@ -39,9 +39,11 @@ import type { HttpRequest, Outcome } from './request/http-request.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
+import { keepAliveLineOf } from './response/response-head.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
+  type CloseOptions,
   checkServeOptions,
   type HalfClose,
   halfCloseFrom,
@@ -50,27 +52,6 @@ import {
   type OnError,
   type ServeOptions,
 } from './serve-options.ts';
-
-/**
- * How long `close` of a server waits.
- *
- * ```ts
- * import { type CloseOptions, Router, serve } from 'simplenet/http';
- *
- * const patience: CloseOptions = { graceMs: 30_000 };
- * const server = serve(new Router());
- * process.once('SIGTERM', () => void server.close(patience));
- * ```
- */
-export interface CloseOptions {
-  /** How long responses under way may take; the default is 10 s. */
-  readonly graceMs?: number;
-  /**
-   * How long idle connections may still begin a request, and TCP handshakes under way may complete; the default is 100 ms. So a request
-   * that was on its way when the server stopped gets a response.
-   */
-  readonly idleGraceMs?: number;
-}
 
 /** Published with `{ request, server }` when a handler is about to be called. */
 const startChannel = channel('simplenet:http:start');
@@ -140,6 +121,7 @@ export class Server {
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
+  readonly #ownsLoop: boolean;
   readonly #listener: Listener;
   readonly #connections = new Set<OpenConnection>();
   readonly #eviction = new Eviction(this.#connections);
@@ -150,18 +132,11 @@ export class Server {
   /** The limits in force for each set of limits that a route has. */
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
-  /** Promises that `waitUntil` was called with. Null until then. */
-  #pending: Set<Promise<void>> | null = null;
-  #lastConnectionAt = Number.NEGATIVE_INFINITY;
-  #idleGraceMs = DEFAULT_IDLE_GRACE_MS;
-  #isListening = true;
-  #closed: Promise<void> | null = null;
-  #whenEmpty: (() => void) | null = null;
-  #closing: AbortController | null = null;
+  readonly #end: GracefulStop;
   #forgetSignal = () => {};
 
   /**
-   * `createLoop` makes a loop for this server alone; the server closes it at its end. Tests pass a simulated loop.
+   * Without `options.loop`, `createLoop` makes a loop for this server alone; the server closes it at its end.
    * @internal
    */
   constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: () => EventLoop) {
@@ -173,20 +148,22 @@ export class Server {
     this.limits = limitsFrom(options.limits);
     this.timeouts = timeoutsFrom(options.timeouts);
     this.halfClose = halfCloseFrom(options.halfClose);
-    this.keepAliveLine = keepAliveLineOf(this.timeouts);
+    this.keepAliveLine = keepAliveLineOf(this.timeouts.idleMs);
     this.bodyMemory = new BodyMemory(this.limits.bodyMemoryBytes, this.timeouts.bodyWaitMs, (delayMs, callback) =>
       this.#loop.after(delayMs, callback),
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
-    this.#loop = createLoop();
+    this.#ownsLoop = options.loop === undefined;
+    this.#loop = options.loop ?? createLoop();
     try {
       this.#listener = this.#listen(place, options.socket);
     } catch (error) {
-      this.#loop.close();
+      if (this.#ownsLoop) this.#loop.close();
       throw error;
     }
+    this.#end = new GracefulStop(this.#loop, this.#listener, this.#connections, () => this.#closed());
     if (servers.size === 0) process.prependListener('exit', flushAll);
     servers.add(this);
     this.address = this.#listener.address;
@@ -202,12 +179,12 @@ export class Server {
   }
 
   get isStopping(): boolean {
-    return this.#closed !== null;
+    return this.#end.isStopping;
   }
 
   /** @internal */
   get idleGraceMs(): number {
-    return this.#idleGraceMs;
+    return this.#end.idleGraceMs;
   }
 
   /** @internal */
@@ -227,11 +204,7 @@ export class Server {
    *     server.closing.addEventListener('abort', () => clearInterval(timer));
    */
   get closing(): AbortSignal {
-    if (this.#closing === null) {
-      this.#closing = new AbortController();
-      if (this.isStopping) this.#closing.abort(closingError());
-    }
-    return this.#closing.signal;
+    return this.#end.signal;
   }
 
   /**
@@ -239,9 +212,7 @@ export class Server {
    * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
    */
   close(options: CloseOptions = {}): Promise<void> {
-    this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
-    this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
-    return this.#closed;
+    return this.#end.begin(options.graceMs ?? DEFAULT_GRACE_MS, options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -304,15 +275,11 @@ export class Server {
 
   /** @internal */
   waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void {
-    const pending = this.#pending ?? new Set();
-    this.#pending = pending;
-    const settled: Promise<void> = Promise.resolve(promise)
-      .then(undefined, (error: unknown) => isClientGone(error) || this.report(error, request, null))
-      .then(() => {
-        pending.delete(settled);
-        this.#checkEmpty();
-      });
-    pending.add(settled);
+    const handled = Promise.resolve(promise).then(
+      undefined,
+      (error: unknown) => isClientGone(error) || this.report(error, request, null),
+    );
+    this.#end.waitFor(handled);
   }
 
   /** @internal */
@@ -376,12 +343,12 @@ export class Server {
   /** @internal */
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
-    this.#checkEmpty();
+    this.#end.checkEmpty();
   }
 
   #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
     const onConnection: OnConnection = (stream) => {
-      this.#lastConnectionAt = this.#loop.now();
+      this.#end.lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
       if (this.#connections.size < this.limits.connections || this.#makeRoom()) this.#connections.add(connection);
       else stream.close();
@@ -404,30 +371,11 @@ export class Server {
     return closed !== null && this.#connections.delete(closed);
   }
 
-  async #stop(idleGraceMs: number): Promise<void> {
-    this.#idleGraceMs = idleGraceMs;
-    // Without a connection now, and without a new one for a while, no handshake is likely to be under way.
-    const isQuiet = this.#connections.size === 0 && this.#loop.now() - this.#lastConnectionAt > idleGraceMs;
-    this.#listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
-      this.#isListening = false;
-      this.#checkEmpty();
-    });
-    await null; // `close` has stored this promise now, so `isStopping` is true
-    this.#closing?.abort(closingError());
-    for (const connection of this.#connections) connection.stop();
-    await new Promise<void>((resolve) => {
-      this.#whenEmpty = resolve;
-      this.#checkEmpty();
-    });
-    this.#loop.close();
+  #closed(): void {
+    if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);
-  }
-
-  #checkEmpty(): void {
-    const isWaiting = this.#pending !== null && this.#pending.size > 0;
-    if (this.#connections.size === 0 && !this.#isListening && !isWaiting) this.#whenEmpty?.();
   }
 
   /** A signal can outlive many servers. Its listener is removed when the server closes, so that the signal does not keep it in memory. */
@@ -436,33 +384,6 @@ export class Server {
     signal.addEventListener('abort', stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
-
-  /** Each call of `close` sets an alarm. The first alarm that rings ends all connections. */
-  #abortAfter(graceMs: number, closed: Promise<void>): void {
-    const abortAll = () => {
-      this.#listener.close();
-      for (const connection of this.#connections) connection.endNow();
-      this.#pending?.clear();
-      this.#checkEmpty();
-    };
-    const alarm = this.#loop.after(graceMs, abortAll);
-    void closed.then(() => alarm.cancel());
-  }
-}
-
-/** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
-function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
-  if (writeMs === Number.POSITIVE_INFINITY) return null;
-  return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
-}
-
-/**
- * Clients that are told can leave a connection before the server closes it, so that no request of theirs meets the end. In whole seconds,
- * as RFC 2068 section 19.7.1 and all clients have it.
- */
-function keepAliveLineOf({ idleMs }: Timeouts): string {
-  const seconds = Math.floor(idleMs / 1_000);
-  return seconds >= 1 && Number.isFinite(seconds) ? `Keep-Alive: timeout=${seconds}\r\n` : '';
 }
 
 function logError(error: unknown, request: HttpRequest | null): void {

@@ -47,7 +47,16 @@ function isUringAllowed(libc: Libc): boolean {
   }
 }
 
-/** One sentence if the other event loop would be cheaper here, or null. */
+/**
+ * One sentence if the other event loop would be cheaper here, or null.
+ *
+ * ```ts
+ * import { backendAdvice } from 'simplenet';
+ *
+ * const advice = backendAdvice('epoll');
+ * if (advice !== null) console.error(advice); // A system call costs 0.8 us here: with many connections, ...
+ * ```
+ */
 export function backendAdvice(backend: Backend, libc: Libc = processLibc, clock: Clock = performance): string | null {
   if (isTraced(libc)) return null; // the calls would be written, and cost what writing costs
   const priceUs = priceOfSystemCall(libc, clock);

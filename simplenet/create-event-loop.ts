@@ -17,9 +17,28 @@ import { defaultLoopLimits, type LoopLimits } from './loop/loop-limits.ts';
 import { nodeHost } from './loop/node-host.ts';
 import './kernel/tracing.ts'; // reads SIMPLENET_TRACE when it is loaded
 
-/** Which interface of the kernel the loop uses. `auto` is epoll: docs/epoll-and-io_uring.md says why. */
+/**
+ * Which interface of the kernel the loop uses. `auto` is epoll: docs/epoll-and-io_uring.md says why.
+ *
+ * ```ts
+ * import { type Backend, createEventLoop } from 'simplenet';
+ *
+ * const backend: Backend = process.argv.includes('--io_uring') ? 'io_uring' : 'epoll';
+ * const loop = createEventLoop({ backend });
+ * ```
+ */
 export type Backend = 'epoll' | 'io_uring' | 'auto';
 
+/**
+ * The options of `createEventLoop`: which loop, and those of its limits that differ from the defaults.
+ *
+ * ```ts
+ * import { createEventLoop, type EventLoopOptions } from 'simplenet';
+ *
+ * const options: EventLoopOptions = { backend: 'epoll', maxQueuedBytes: 1024 * 1024, connectTimeoutMs: 5_000 };
+ * const loop = createEventLoop(options);
+ * ```
+ */
 export interface EventLoopOptions extends Partial<LoopLimits> {
   /** By default the value of SIMPLENET_BACKEND, or else `auto`. */
   readonly backend?: Backend;
@@ -29,6 +48,20 @@ export interface EventLoopOptions extends Partial<LoopLimits> {
 
 const loops = { epoll: EpollLoop, auto: EpollLoop, io_uring: UringLoop };
 
+/**
+ * Makes an event loop. It keeps the process alive while something is open on it. Throws if the kernel forbids the backend.
+ *
+ * ```ts
+ * import { createEventLoop, formatSocketAddress } from 'simplenet';
+ *
+ * const loop = createEventLoop();
+ * const listener = loop.listen({ address: '127.0.0.1', port: 8080 }, () => ({
+ *   onData: (stream, bytes) => stream.write(bytes), // an echo server
+ * }));
+ * console.log(`waiting on ${formatSocketAddress(listener.address)}`);
+ * process.once('SIGTERM', () => loop.close());
+ * ```
+ */
 export function createEventLoop(options: EventLoopOptions = {}): EventLoop {
   const { backend = process.env.SIMPLENET_BACKEND ?? 'auto', libc = processLibc, ...limits } = options;
   if (!Object.hasOwn(loops, backend)) {

@@ -15,6 +15,16 @@ export { type Backend, createEventLoop, type EventLoopOptions } from './create-e
 export { Epoll } from './epoll/epoll.ts';
 export { IoUring, type IoUringOptions } from './io-uring/io-uring.ts';
 export { Completion } from './io-uring/ring-layout.ts';
+/**
+ * The numbers and struct layouts of the Linux ABI, which C programs get from header files.
+ *
+ * ```ts
+ * import { abi, NetSocket } from 'simplenet';
+ *
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 });
+ * console.log(listener.getOption(abi.SOL_SOCKET, abi.SO_RCVBUF)); // the size of the receive buffer
+ * ```
+ */
 export * as abi from './kernel/abi.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
 export { type Libc, libc } from './kernel/libc.ts';

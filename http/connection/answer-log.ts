@@ -11,7 +11,7 @@
  */
 
 import type { Outcome } from '../request/http-request.ts';
-import type { Meter } from './meter.ts';
+import type { Meter } from '../request/meter.ts';
 
 const SWITCHING_PROTOCOLS = 101;
 

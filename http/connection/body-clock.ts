@@ -4,7 +4,7 @@
  * A client that sends a byte now and then could hold a connection without end. So two things are limited: the average rate over the
  * time that the clock has run beyond `bodyGraceMs`, and that time itself. A body of which nothing has come by then is too slow as well. A handler that reads slowly stops the clock, because the client cannot send then.
  *
- * Next: meter.ts
+ * Next: context-factory.ts
  */
 
 import type { Timeouts } from '../limits.ts';

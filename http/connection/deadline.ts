@@ -7,7 +7,8 @@
  * Next: body-clock.ts
  */
 
-import type { Stream } from '../../simplenet/index.ts';
+import type { MinimumProgress, Stream } from '../../simplenet/index.ts';
+import type { Timeouts } from '../limits.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
 /** RST destroys bytes that have not arrived. If a response can only be ended by RST, the responses before it get this long to arrive. */
@@ -18,6 +19,12 @@ const DELIVERY_MS = 100;
  * resolution of 0.02 ms.
  */
 const ENDLESS_MS = 1e14;
+
+/** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
+export function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
+  if (writeMs === Number.POSITIVE_INFINITY) return null;
+  return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
+}
 
 export class Deadline {
   readonly #context: ConnectionContext;

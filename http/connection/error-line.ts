@@ -6,7 +6,7 @@
  * The path is the client's, so only printable ASCII of it is written, and not all of a long one: a terminal obeys control characters, and a line
  * break would let a client write lines of its own.
  *
- * Next: exchange.ts
+ * Next: exchange-connection.ts
  */
 
 import { fileURLToPath } from 'node:url';

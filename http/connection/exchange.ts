@@ -4,85 +4,37 @@
  * The request, the body and the response call their exchange, so none of them imports the connection. The exchange does not change the phase
  * of the connection: it calls the connection to go on (`exchangeDone`), to refuse (`refuse`) or to break off (`cut`).
  *
- *     EXPECT --> BODY <--> FULL      the request body
- *        |        | ^
- *        v        | |
- *     EXPECT_FULL --+                both at once: the client waits for `100 Continue`, and we for memory
- *                 |
- *               WHOLE                the request is complete
- *                 |
- *                DONE                the response is complete (from each state above: a handler need not read the body)
- *                 |
- *                GONE                the connection is closed (from any state)
+ *     WORK --> DONE --> GONE
+ *       \_______________^
+ *
+ * body-receiver.ts has the states of a request body.
  *
  * Next: signals.ts
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
-import { answerError } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
-import { isResponse, sendResponse } from '../handlers/send-response.ts';
+import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import type { Limits, Timeouts } from '../limits.ts';
-import { mistakenReturn, promiseOf } from '../promises.ts';
-import { type BodyDecoder, ChunkedDecoder, LengthDecoder } from '../request/body-decoder.ts';
-import { CHUNKED, NO_BODY } from '../request/body-framing.ts';
-import type { BodyMemory } from '../request/body-memory.ts';
+import { decoderOf } from '../request/body-decoder.ts';
 import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
-import { type BodySource, RequestBody } from '../request/request-body.ts';
+import { Meter } from '../request/meter.ts';
+import { RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
-import { BodyClock } from './body-clock.ts';
-import type { ConnectionContext } from './connection-context.ts';
-import type { Deadline } from './deadline.ts';
-import { Meter } from './meter.ts';
-import type { Outgoing } from './outgoing.ts';
+import { BodyReceiver, type ReceivingExchange } from './body-receiver.ts';
+import type { ExchangeConnection } from './exchange-connection.ts';
 import { closingError, Signals } from './signals.ts';
 
-/** What an exchange asks of its connection. */
-export interface ExchangeConnection {
-  readonly stream: Stream;
-  readonly context: ConnectionContext;
-  readonly outgoing: Outgoing;
-  readonly deadline: Deadline;
-  /** The connection is working through received bytes. It sends what is written meanwhile at the end. */
-  readonly isConsuming: boolean;
-  /** The client has ended its side. */
-  readonly hasPeerEnded: boolean;
-  /** Neither an earlier response nor `requestsPerConnection` ends the connection now. */
-  readonly mayServeMore: boolean;
-  /** Whether bytes after this request have come. `unusedBytes` of the bytes that are being consumed come after it. */
-  hasInputAfter(unusedBytes: number): boolean;
-  pauseReading(): void;
-  resumeReading(): void;
-  exchangeDone(exchange: Exchange): void;
-  /** Sends a response with that status and message, and ends the connection. */
-  refuse(status: number, message: string, fields?: string): void;
-  /** Ends the connection so that the client can notice that the response is incomplete. */
-  cut(): void;
-  /** Writes the head of the last response, and gives the stream away. */
-  handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void;
-  /** Counts what is written from now on, up to the end of this answer. */
-  measure(exchange: Exchange): Meter;
-}
-
 type State = number;
-/** The body is incomplete, and the client waits for `100 Continue` before it sends any of it. */
-const EXPECT: State = 0;
-/** The body is incomplete. */
-const BODY: State = 1;
-/** The body is incomplete, and the connection is not read: the queue of the body is full, or the body waits for memory. */
-const FULL: State = 2;
-/** As FULL, and the client waits for `100 Continue`. */
-const EXPECT_FULL: State = 3;
-/** The request is complete. */
-const WHOLE: State = 4;
+const WORK: State = 0;
 /** The response is complete. */
-const DONE: State = 5;
+const DONE: State = 1;
 /** The connection is closed. */
-const GONE: State = 6;
+const GONE: State = 2;
 
 /** nginx uses this status in its logs for a request whose client has left. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -90,15 +42,16 @@ const CLIENT_CLOSED_REQUEST = 499;
 /** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
 const RETRY_SOON = 'Retry-After: 1\r\n';
 
-export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
+export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange {
   readonly head: RequestHead;
   readonly response: ResponseWriter;
   readonly body: RequestBody;
   readonly #connection: ExchangeConnection;
   readonly request: HttpRequest;
-  readonly #clock: BodyClock | null = null;
+  /** Null for a request without a body. */
+  readonly #receiver: BodyReceiver | null;
   readonly #bytesAfterHead: number;
-  #state: State;
+  #state = WORK;
   /** The signals of the request, from the moment when one of them is first read. */
   #signals: Signals | null = null;
   /** Null unless code of the program wants to know what becomes of the answer. */
@@ -108,22 +61,18 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** `bytesAfterHead` received bytes follow the head. */
   constructor(connection: ExchangeConnection, head: RequestHead, bytesAfterHead: number) {
-    const decoder = decoderOf(head.framing, connection.context.limits);
-    const body = decoder === null ? RequestBody.none : new RequestBody(decoder, this);
+    const { context } = connection;
+    const decoder = decoderOf(head.framing, context.limits);
+    const receiver = decoder === null ? null : new BodyReceiver(this, connection, decoder, head.expectsContinue);
+    const body = receiver === null ? RequestBody.none : receiver.body;
     this.#connection = connection;
     this.head = head;
+    this.#receiver = receiver;
     this.body = body;
     this.#bytesAfterHead = bytesAfterHead;
     this.request = new HttpRequest(head, body, this);
     this.response = new ResponseWriter(this, connection.outgoing, head.method === 'HEAD', head.minorVersion);
-    if (connection.context.observes) this.#meter = connection.measure(this);
-    if (body.isComplete) {
-      this.#state = WHOLE;
-      return;
-    }
-    this.#clock = new BodyClock(connection.context.timeouts);
-    this.#state = head.expectsContinue ? EXPECT : BODY;
-    if (!head.expectsContinue) this.#clock.run(connection.context.activeNow());
+    if (context.observes) this.#meter = connection.outgoing.measure(this);
   }
 
   // For the connection.
@@ -139,12 +88,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   get isBodyIncomplete(): boolean {
-    return this.#state < WHOLE;
+    return this.#receiver?.isIncomplete === true;
   }
 
   /** The body is incomplete, and nothing stops the connection from reading it. */
   get isReadingBody(): boolean {
-    return this.#state < FULL;
+    return this.#receiver?.isReading === true;
   }
 
   /** The handler reads the body and has not begun its response. It gets the whole body, even if the client has disconnected. */
@@ -152,24 +101,9 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.isBodyIncomplete && this.body.isTaken && !this.response.hasBegun;
   }
 
-  /** Takes the body bytes of bytes[start..end), and returns the offset after them. */
+  /** Takes the body bytes of bytes[start..end), and returns the offset after them. Only called while the body is incomplete. */
   push(bytes: Buffer, start: number, end: number): number {
-    if (this.#state === EXPECT) {
-      this.#state = BODY; // the client did not wait
-      this.#clock?.run(this.#connection.context.activeNow());
-    }
-    let at: number;
-    try {
-      at = this.body.push(bytes, start, end);
-    } catch (error) {
-      this.bodyFailed(error as HttpError);
-      return end;
-    }
-    if (this.body.isComplete) {
-      this.#state = WHOLE;
-      this.#waitForResponse();
-    }
-    return at;
+    return (this.#receiver as BodyReceiver).push(bytes, start, end);
   }
 
   /** The client has ended its side. */
@@ -194,18 +128,19 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** The deadline has passed. */
   onTimeout(): void {
-    if (this.#state === BODY) this.#checkBody();
+    if (this.#receiver?.isAwaited === true) this.#receiver.checkRate();
     else this.#responseIsLate();
   }
 
   /** The pieces of a tick have been sent, so the response has begun. */
   piecesSent(): void {
-    if (this.#state >= FULL && this.#state <= WHOLE) this.#connection.deadline.none();
+    if (this.#state === WORK && !this.isReadingBody) this.#connection.deadline.none();
   }
 
   /** The connection is closed. Returns whether the handler may be waiting for the client. */
   close(): boolean {
     this.#state = GONE;
+    this.#receiver?.end();
     this.body.release();
     return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
   }
@@ -259,10 +194,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   outcome(): Promise<Outcome> {
     if (this.#meter !== null) return this.#meter.outcome;
     const connection = this.#connection;
-    if (this.#state >= DONE || connection.outgoing.isClosed) {
+    if (this.isOver) {
       return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
     }
-    this.#meter = connection.measure(this);
+    this.#meter = connection.outgoing.measure(this);
     return this.#meter.outcome;
   }
 
@@ -271,10 +206,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const inForce = this.#ownLimits === null ? context.limitsWith(route) : withRouteLimits(this.#ownLimits, route);
     this.#ownLimits = inForce;
     this.body.useLimits(inForce.limits);
-    this.#clock?.useTimeouts(inForce.timeouts);
-    if (this.#state >= DONE || this.#connection.outgoing.isClosed) return;
+    this.#receiver?.useTimeouts(inForce.timeouts);
+    if (this.isOver) return;
     if (this.head.framing > inForce.limits.bodyBytes) throw bodyTooLarge(inForce.limits.bodyBytes);
-    if (this.#state !== BODY) this.#waitForResponse(); // it may have begun to wait under other limits
+    if (this.#receiver?.isAwaited !== true) this.waitForResponse(); // it may have begun to wait under other limits
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
@@ -292,38 +227,10 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return (this.#ownLimits ?? this.#connection.context).limits;
   }
 
-  get bodyMemory(): BodyMemory {
-    return this.#connection.context.bodyMemory;
-  }
-
-  resumeReading(): void {
-    const connection = this.#connection;
-    if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    if (this.isContinueDue) {
-      if (connection.context.continuesByHand) {
-        this.#state = EXPECT; // the client may send the body without waiting any longer
-        connection.resumeReading();
-        return;
-      }
-      if (!this.response.hasBegun) this.sendInformational('HTTP/1.1 100 Continue\r\n\r\n');
-    }
-    this.#state = BODY;
-    connection.resumeReading();
-    this.#clock?.run(connection.context.activeNow());
-    this.#checkBody();
-  }
-
-  pauseReading(): void {
-    const connection = this.#connection;
-    if (!this.isBodyIncomplete || connection.outgoing.isClosed) return;
-    this.#state = this.isContinueDue ? EXPECT_FULL : FULL;
-    connection.pauseReading();
-    this.#clock?.stop(connection.context.activeNow());
-    this.#waitForResponse();
-  }
-
-  refuseBody(error: HttpError): void {
-    this.bodyFailed(error);
+  /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
+  waitForResponse(): void {
+    if (this.response.hasBegun) this.#connection.deadline.none();
+    else this.#connection.deadline.forResponse(this.#timeouts.answerMs);
   }
 
   // For the response.
@@ -355,16 +262,12 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   get isContinueDue(): boolean {
-    return this.#state === EXPECT || this.#state === EXPECT_FULL;
+    return this.#receiver?.isContinueDue === true;
   }
 
   sendContinue(head: string): void {
     this.sendInformational(head);
-    if (this.#state === EXPECT_FULL) this.#state = FULL;
-    if (this.#state !== EXPECT) return;
-    this.#state = BODY;
-    this.#clock?.run(this.#connection.context.activeNow());
-    this.#checkBody();
+    this.#receiver?.continueSent();
   }
 
   beginStream(): void {
@@ -376,6 +279,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const connection = this.#connection;
     if (connection.outgoing.isClosed) return;
     this.#state = DONE;
+    this.#receiver?.end();
     this.#signals = null; // neither signal is aborted after the response
     this.body.release();
     connection.exchangeDone(this);
@@ -387,44 +291,24 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   handlerFailed(error: unknown): void {
     if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
-    const isOver = this.#state >= DONE || this.#connection.outgoing.isClosed;
+    const { isOver } = this;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
     this.#meter?.fail(error);
-    if (!isOver && this.#signals?.isAboutClient(error) === true) {
-      this.#giveUp();
-      return;
-    }
-    const isForClient = error instanceof HttpError;
-    // An HttpError reaches the client, unless its response has begun: then only a report shows it. Errors of the body are not the program's.
-    const isLost = this.response.hasBegun && !this.body.hasFailedWith(error);
-    const isToReport = !isForClient || error.status >= 500 || isLost;
-    if (isOver || this.response.hasBegun) {
-      if (isToReport) void this.#report(error, null);
-      if (!isOver && !this.response.hasEnded) this.#connection.cut();
-      return;
-    }
-    this.response.restart();
-    this.response.status(isForClient ? error.status : 500);
-    const reported = isToReport ? this.#report(error, this.response) : true;
-    if (typeof reported === 'boolean') {
-      this.#answerError(error, reported);
-      return;
-    }
-    this.#waitForResponse();
-    void reported.then((isReported) => this.#answerError(error, isReported));
+    if (!isOver && this.#signals?.isAboutClient(error) === true) this.#giveUp();
+    else if (answerFailure(this, error)) this.waitForResponse();
   }
 
-  /** Answers an error that no code of the program has answered. `isReported` is false if `onError` itself has failed. */
-  #answerError(error: unknown, isReported: boolean): void {
-    const { response } = this;
-    if (response.hasEnded || this.#connection.outgoing.isClosed) return;
-    if (response.hasBegun) {
-      if (!isReported) this.#connection.cut(); // otherwise a callback of `onError` completes it
-      return;
-    }
-    response.restart();
-    const [status, message] = error instanceof HttpError ? [error.status, error.message] : [500, reasonOf(500)];
-    answerError(this.request, response, status, message);
+  /** The response is complete, or nothing reaches the client any more. */
+  get isOver(): boolean {
+    return this.#state >= DONE || this.#connection.outgoing.isClosed;
+  }
+
+  report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
+    return this.#connection.context.report(error, this.request, response);
+  }
+
+  cut(): void {
+    this.#connection.cut();
   }
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
@@ -439,7 +323,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   }
 
   get isRequestRead(): boolean {
-    return this.#state === WHOLE && this.body.isRead;
+    return this.#state === WORK && this.body.isRead;
   }
 
   upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void {
@@ -450,72 +334,25 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   // The handler.
 
   #callHandler(): void {
-    const { response } = this;
-    if (this.#meter !== null) this.#connection.context.answerBegins(this.request);
+    const { request, response } = this;
+    const { context } = this.#connection;
+    if (this.#meter !== null) context.answerBegins(request);
     let result: Promise<unknown> | null;
     try {
-      const value: unknown = this.#connection.context.handler(this.request, response);
-      result = promiseOf(value);
-      if (value !== undefined && result === null) result = this.#takeReturned(value);
+      result = callHandler(context.handler, request, response);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
-    if (this.#state < DONE && !this.#connection.outgoing.isClosed) {
-      if (this.#state === BODY) this.#checkBody();
-      else this.#waitForResponse();
+    if (!this.isOver) {
+      if (this.#receiver?.isAwaited === true) this.#receiver.checkRate();
+      else this.waitForResponse();
     }
-    if (result === null) return; // the response is complete, or a callback will complete it
-    result.then(
-      (returned: unknown) => this.#handlerReturned(returned),
-      (error: unknown) => this.handlerFailed(error),
-    );
-  }
-
-  /** An async handler has finished. It may leave a response in pieces to a callback, unless the response has a Content-Length. */
-  #handlerReturned(value: unknown): void {
-    const { response } = this;
-    try {
-      const sending = value === undefined ? null : this.#takeReturned(value);
-      if (sending !== null) {
-        sending.then(undefined, (error: unknown) => this.handlerFailed(error));
-        return;
-      }
-    } catch (error) {
-      this.handlerFailed(error);
-      return;
-    }
-    if (response.hasEnded || response.isSending || this.#connection.outgoing.isClosed) return;
-    if (!response.hasBegun || response.hasPromisedLength) {
-      this.handlerFailed(new Error('the handler ended before its response was complete'));
-    }
-  }
-
-  /**
-   * Called with what a handler has returned, at once or by its promise. A Response of Fetch is sent; most other values are a mistake, and this
-   * throws. Returns a promise if there is something to wait for.
-   */
-  #takeReturned(value: unknown): Promise<void> | null {
-    const { request, response } = this;
-    if (isResponse(value)) return sendResponse(value, request, response);
-    if (response.hasBegun || response.isSending || this.#connection.outgoing.isClosed) return null;
-    const mistake = mistakenReturn(value);
-    if (mistake !== null) throw mistake;
-    return null;
-  }
-
-  #report(error: unknown, response: ResponseWriter | null): boolean | Promise<boolean> {
-    return this.#connection.context.report(error, this.request, response);
+    if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
   }
 
   get #endMeansGone(): boolean {
     return this.#connection.context.halfClose === 'abort';
-  }
-
-  /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
-  #waitForResponse(): void {
-    if (this.response.hasBegun) this.#connection.deadline.none();
-    else this.#connection.deadline.forResponse(this.#timeouts.answerMs);
   }
 
   get #timeouts(): Timeouts {
@@ -528,17 +365,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const error = new Error(`no response began within ${this.#timeouts.answerMs} ms (answerMs)`);
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
-    context.createContext().runInAsyncScope(() => this.#report(error, null));
+    context.createContext().runInAsyncScope(() => this.report(error, null));
     this.#connection.refuse(503, reasonOf(503));
-  }
-
-  // The body.
-
-  #checkBody(): void {
-    const clock = this.#clock as BodyClock;
-    const delayMs = clock.nextCheckMs(this.#connection.context.activeNow(), this.body.receivedBytes);
-    if (delayMs > 0) this.#connection.deadline.forBody(delayMs);
-    else this.bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
   /**
@@ -553,9 +381,4 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
 function clientEndedError(): ClientGoneError {
   return new ClientGoneError(undefined, 'the client has ended its side of the connection');
-}
-
-function decoderOf(framing: number, limits: Limits): BodyDecoder | null {
-  if (framing === NO_BODY || framing === 0) return null;
-  return framing === CHUNKED ? new ChunkedDecoder(limits) : new LengthDecoder(framing);
 }

@@ -11,10 +11,11 @@
 import type { Stream } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
+import { type Measured, Meter } from '../request/meter.ts';
 import { utf8Length } from '../response/latin1.ts';
 import { MAX_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseOutput } from '../response/response-writer.ts';
-import type { AnswerLog } from './answer-log.ts';
+import { AnswerLog } from './answer-log.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
 /**
@@ -177,6 +178,19 @@ export class Outgoing implements ResponseOutput {
   endResponse(): void {
     this.flushPieces();
     this.#isStreaming = false;
+  }
+
+  /** Counts what is written from now on, up to the end of this answer. Null is an answer without a request: its head was refused. */
+  measure(exchange: Measured | null): Meter {
+    const meter = new Meter(exchange, this.#context);
+    this.log ??= new AnswerLog((outcome) => this.#context.answerDone(outcome));
+    this.log.measure(meter);
+    return meter;
+  }
+
+  /** If nothing is queued, the kernel has taken all that was written. */
+  reportTaken(): void {
+    if (this.log !== null && this.#stream.queuedBytes === 0) this.log.taken();
   }
 
   /** Passes all gathered bytes on to the stream. */

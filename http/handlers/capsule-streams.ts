@@ -2,17 +2,15 @@
  * CapsuleStreams: the bytes of a tunnel as capsules and as HTTP datagrams (RFC 9297). In HTTP/1.1 a datagram is a capsule of type 0.
  *
  * One loop reads the tunnel, when one of the two streams is read. Capsules are never dropped, so the loop waits for a program that does not
- * read them; datagrams are dropped above QUEUE_BYTES, as the RFC allows it. Capsules that nobody has asked for are skipped.
+ * read them; datagrams are dropped above `tunnelBufferBytes`, as the RFC allows it. Capsules that nobody has asked for are skipped.
  *
  * Next: tunnel.ts
  */
 
+import type { TunnelLimits } from '../limits.ts';
 import { type Capsule, CapsuleDecoder, DATAGRAM, encodeCapsule } from './capsules.ts';
 import { protocolError } from './protocol-error.ts';
 import type { TunnelStreams } from './tunnel-streams.ts';
-
-/** How much of each kind may wait for the program. */
-const QUEUE_BYTES = 65_536;
 
 /**
  * A tunnel as capsules: what `tunnel.capsules()` returns.
@@ -56,7 +54,9 @@ export class CapsuleStreams {
   readonly #tunnel: TunnelStreams;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #decoder = new CapsuleDecoder();
+  readonly #decoder: CapsuleDecoder;
+  /** How much of each kind may wait for the program. */
+  readonly #queueBytes: number;
   #capsules: Controller<Capsule> | null = null;
   #datagrams: Controller<Uint8Array> | null = null;
   #datagramStream: Omit<DatagramStream, 'unreliable'> | null = null;
@@ -65,8 +65,10 @@ export class CapsuleStreams {
   #isOver = false;
 
   /** Throws if the program holds a reader or a writer of the tunnel. */
-  constructor(tunnel: TunnelStreams) {
+  constructor(tunnel: TunnelStreams, { tunnelBufferBytes, capsuleBytes }: TunnelLimits) {
     this.#tunnel = tunnel;
+    this.#queueBytes = tunnelBufferBytes;
+    this.#decoder = new CapsuleDecoder(capsuleBytes);
     this.#reader = tunnel.readable.getReader();
     this.#writer = tunnel.writable.getWriter();
     tunnel.closed.catch((error: unknown) => this.#fail(error));
@@ -80,11 +82,11 @@ export class CapsuleStreams {
         },
         pull: (controller) => {
           this.#resumeReading();
-          return this.#readUntil(() => (controller.desiredSize ?? 0) < QUEUE_BYTES);
+          return this.#readUntil(() => (controller.desiredSize ?? 0) < this.#queueBytes);
         },
         cancel: (reason) => this.#reader.cancel(reason),
       },
-      { highWaterMark: QUEUE_BYTES, size: ({ data }) => data.byteLength + 1 },
+      { highWaterMark: this.#queueBytes, size: ({ data }) => data.byteLength + 1 },
     );
     const writable = new WritableStream<Capsule>({
       write: ({ type, data }) => this.#writer.write(encodeCapsule(type, data)),
@@ -106,12 +108,12 @@ export class CapsuleStreams {
         start: (controller) => {
           this.#datagrams = controller;
         },
-        pull: (controller) => this.#readUntil(() => (controller.desiredSize ?? 0) < QUEUE_BYTES),
+        pull: (controller) => this.#readUntil(() => (controller.desiredSize ?? 0) < this.#queueBytes),
         cancel: () => {
           this.#datagrams = null; // the tunnel goes on: a datagram stream is no part of its end
         },
       },
-      { highWaterMark: QUEUE_BYTES, size: (data) => data.byteLength + 1 },
+      { highWaterMark: this.#queueBytes, size: (data) => data.byteLength + 1 },
     );
     const writable = new WritableStream<Uint8Array>({
       write: (data) => this.#writer.write(encodeCapsule(DATAGRAM, data)),

@@ -1,7 +1,7 @@
 /**
  * Capsules: the type-length-value units of a tunnel (RFC 9297 section 3.2). `encodeCapsule` makes one, CapsuleDecoder cuts a stream into them.
  *
- * A capsule is given whole to the program, so its length is limited: it is the client's to choose.
+ * A capsule is given whole to the program, so its length is limited (`capsuleBytes`): it is the client's to choose.
  *
  * Next: tunnel-streams.ts
  */
@@ -27,9 +27,6 @@ export interface Capsule {
 
 /** RFC 9297 section 3.5: the type of a capsule that carries an HTTP datagram. */
 export const DATAGRAM = 0x00;
-
-/** A capsule, its head included. A UDP packet has at most 64 KiB, and the messages of other protocols are smaller. */
-export const MAX_CAPSULE_BYTES = 1024 * 1024;
 
 /** The two highest bits of the first byte are the length of a number: 1, 2, 4 or 8 bytes (RFC 9000 section 16). */
 const LENGTH_SHIFT = 6;
@@ -67,6 +64,11 @@ export class CapsuleDecoder {
   #pieces: Uint8Array[] = [];
   #byteLength = 0;
   #neededBytes = 1;
+  readonly #capsuleBytes: number;
+
+  constructor(capsuleBytes: number) {
+    this.#capsuleBytes = capsuleBytes;
+  }
 
   /** A capsule is incomplete. */
   get isMidway(): boolean {
@@ -89,8 +91,8 @@ export class CapsuleDecoder {
       this.#neededBytes = bytes.length - at + 1;
       if (type === null || length === null) break;
       const end = length.end + length.value;
-      if (end - at > MAX_CAPSULE_BYTES) {
-        throw protocolError('ERR_HTTP_PROTOCOL_ERROR', `a capsule of more than ${MAX_CAPSULE_BYTES} bytes`);
+      if (end - at > this.#capsuleBytes) {
+        throw protocolError('ERR_HTTP_PROTOCOL_ERROR', `a capsule of more than ${this.#capsuleBytes} bytes`);
       }
       this.#neededBytes = end - at;
       if (end > bytes.length) break;

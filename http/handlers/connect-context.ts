@@ -46,7 +46,7 @@ export class ConnectContext extends ServerContext {
   /** Answers with 200, or 101 for an upgrade, and these fields. The connection belongs to the program then. */
   async accept(init: { readonly headers?: FieldsInit } = {}): Promise<Tunnel> {
     const exchange = this.#exchange;
-    const { response, host, upgrade } = exchange;
+    const { httpRequest, response, host, upgrade } = exchange;
     this.mustNotHaveFallenThrough();
     if (!exchange.check('accept')) throw exchange.abortReason;
     const fields = fieldsOf(init.headers);
@@ -59,7 +59,7 @@ export class ConnectContext extends ServerContext {
       for (const value of values as readonly string[]) response.append(name, value);
     }
     const open = (stream: Parameters<typeof Tunnel.over>[0]) => {
-      const { tunnel, handler } = Tunnel.over(stream, host.tunnelIdleMs);
+      const { tunnel, handler } = Tunnel.over(stream, host.tunnelIdleMs, httpRequest.limits);
       exchange.tunnel = tunnel;
       return handler;
     };

@@ -12,7 +12,8 @@ import type { HttpRequest } from '../handler.ts';
 import type { HeaderList } from '../request/header-list.ts';
 import { hasNoBody } from '../status.ts';
 import type { HandlerSource } from './handler-source.ts';
-import { type MemoryClient, MemoryExchange, type MemoryRequest } from './memory-exchange.ts';
+import { MemoryExchange, type MemoryRequest } from './memory-exchange.ts';
+import type { MemoryClient } from './memory-output.ts';
 
 /** Fields that frame a message on a connection. The caller has none. */
 const FRAMING_FIELDS: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'transfer-encoding']);

@@ -2,7 +2,7 @@
  * HandlerSource: what can be served. A function is a Handler; an object has one, as a Router does, or is a Fetch app. An object with the
  * protocol marker of the Fetch Server API gets a context instead of a request.
  *
- * Next: memory-exchange.ts
+ * Next: handler-call.ts
  */
 
 import type { Handler } from '../handler.ts';

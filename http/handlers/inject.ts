@@ -12,7 +12,8 @@ import { HeaderList } from '../request/header-list.ts';
 import type { ContextApp } from './context-handler.ts';
 import { LOOPBACK, schemeOf } from './fetch-from.ts';
 import type { HandlerSource } from './handler-source.ts';
-import { type MemoryClient, MemoryExchange } from './memory-exchange.ts';
+import { MemoryExchange } from './memory-exchange.ts';
+import type { MemoryClient } from './memory-output.ts';
 
 /**
  * What `inject` asks.

@@ -2,7 +2,7 @@
  * MemoryExchange: one request, a handler at work on it and its response, without a connection. `inject` and `router.fetch` stand on it.
  *
  * Request, body and response are the real ones, and so are the parser of the head and the limits: only what a connection would do is done here.
- * The answer goes to a MemoryClient. There is no clock: no handler is too late, and the times of an outcome are 0. There is no server that
+ * The answer goes to a MemoryOutput. There is no clock: no handler is too late, and the times of an outcome are 0. There is no server that
  * could stop. There is no stream, so nothing can be upgraded.
  *
  * Next: fetch-from.ts
@@ -13,21 +13,22 @@ import { answerError } from '../error-answer.ts';
 import { isFieldValue, isToken } from '../grammar.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
 import { defaultLimits, defaultTimeouts, type Limits } from '../limits.ts';
-import { markHandled, mistakenReturn, promiseOf } from '../promises.ts';
+import { markHandled, promiseOf } from '../promises.ts';
 import { type BodyDecoder, LengthDecoder } from '../request/body-decoder.ts';
 import { NO_BODY } from '../request/body-framing.ts';
 import { BodyMemory } from '../request/body-memory.ts';
 import { HeadParser } from '../request/head-parser.ts';
 import { HeaderList } from '../request/header-list.ts';
 import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-request.ts';
+import { Meter } from '../request/meter.ts';
 import { type BodySource, RequestBody } from '../request/request-body.ts';
 import { RequestHead } from '../request/request-head.ts';
-import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
+import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
-import { isFinalStatus, reasonOf, statusLine } from '../status.ts';
 import type { ContextApp } from './context-handler.ts';
+import { answerFailure, awaitHandler, callHandler, type FailedExchange } from './handler-call.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handler-source.ts';
-import { sendReturned } from './send-response.ts';
+import { type MemoryClient, MemoryOutput } from './memory-output.ts';
 
 /** What a MemoryExchange is asked. */
 export interface MemoryRequest {
@@ -43,28 +44,12 @@ export interface MemoryRequest {
   readonly scheme: string;
 }
 
-/** Who gets the answer. */
-export interface MemoryClient {
-  /** An informational response, before the head. */
-  informational(status: number, headers: HeaderList): void;
-  /** The head of the response. `isStream`: its body comes in pieces. */
-  head(status: number, reason: string, headers: HeaderList, isStream: boolean): void;
-  /** A piece of the body. Returns false if no more should come before the client calls `resumeWriters`. */
-  piece(bytes: Uint8Array): boolean;
-  /** Bytes of the body that the client has got and not taken yet. */
-  readonly waitingBytes: number;
-  /** The response is complete. */
-  end(trailers: HeaderList): void;
-  /** The response is broken off. */
-  broken(error: Error): void;
-  /** An error of the handler, which the response does not show. */
-  report(error: unknown, request: HttpRequest): void;
-}
-
 /** There is one body, and its memory is that of the caller. */
 const bodyMemory = new BodyMemory(Number.POSITIVE_INFINITY, 0, () => ({ cancel: () => {} }));
 
 const NO_BYTES = Buffer.alloc(0);
+
+const NO_CLOCK = { exactNow: () => 0, wallNow: () => 0 };
 
 const serverLimits: LimitsInForce = { limits: defaultLimits, timeouts: defaultTimeouts };
 
@@ -88,79 +73,76 @@ class PlainDecoder implements BodyDecoder {
   }
 }
 
-export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner, ResponseOutput {
+export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner, FailedExchange {
   readonly bodyMemory = bodyMemory;
   readonly localAddress: SocketAddress = { address: '127.0.0.1', port: 80 };
   readonly peerCredentials: PeerCredentials | null = null;
   readonly remoteAddress: SocketAddress;
   readonly scheme: string;
+  readonly response: ResponseWriter;
+  /** Set when the head has been accepted, and before any code of the program is called. */
+  declare request: HttpRequest;
   /** No client that has a use for it is in memory. */
   readonly keepAliveLine = '';
   readonly #client: MemoryClient;
-  readonly #response: ResponseWriter;
+  readonly #output: MemoryOutput;
   readonly #pieces: AsyncIterator<Uint8Array> | null;
   #decoder: PlainDecoder | LengthDecoder = new PlainDecoder();
-  #body = RequestBody.none;
+  body = RequestBody.none;
   #inForce = serverLimits;
   #head: RequestHead | null = null;
-  #request: HttpRequest | null = null;
-  #isStream = false;
-  #isOver = false;
   #isPulling = false;
   #isPaused = false;
-  #trailers = HeaderList.empty;
   #abort: AbortController | null = null;
-  #isFull = false;
-  #writers: { resolve: () => void; reject: (error: Error) => void }[] = [];
-  #status = 0;
-  #bytesOut = 0;
-  #error: unknown = null;
   #isClientGone = false;
-  #outcome: Promise<Outcome> | null = null;
-  #settleOutcome = () => {};
+  #meter: Meter | null = null;
 
   constructor(asked: MemoryRequest, client: MemoryClient) {
     this.remoteAddress = asked.remoteAddress;
     this.scheme = asked.scheme;
     this.#client = client;
+    this.#output = new MemoryOutput(client);
     this.#pieces = asked.body === null ? null : asked.body[Symbol.asyncIterator]();
-    this.#response = new ResponseWriter(this, this, asked.method === 'HEAD', 1);
+    this.response = new ResponseWriter(this, this.#output, asked.method === 'HEAD', 1);
   }
 
   /** Calls the handler of a site. A request that the server would refuse is refused in the same way. */
   run(asked: MemoryRequest, site: HandlerSource | ContextApp): void {
     const handler = handlerOf(site);
     const text = headOf(asked);
+    let request: HttpRequest;
+    try {
+      request = this.#begin(text);
+    } catch (error) {
+      const { status, message } = error as HttpError;
+      this.response.status(status).text(`${message}\n`);
+      return;
+    }
     let result: Promise<unknown> | null;
     try {
-      const request = this.#begin(text);
       this.#checkLength(site);
-      const value = sendReturned(handler(request, this.#response), request, this.#response);
-      result = promiseOf(value);
-      if (result === null) this.#checkReturned(value);
+      result = callHandler(handler, request, this.response);
     } catch (error) {
       this.handlerFailed(error);
       return;
     }
-    result?.then(
-      (value: unknown) => this.#handlerReturned(value),
-      (error: unknown) => this.handlerFailed(error),
-    );
+    if (result !== null) awaitHandler(result, request, this.response);
   }
 
   /** The client does not want the rest. */
   leave(): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     this.#isClientGone = true;
     this.#close(new ClientGoneError());
   }
 
   /** The client wants more. */
   resumeWriters(): void {
-    this.#isFull = false;
-    const writers = this.#writers;
-    this.#writers = [];
-    for (const writer of writers) writer.resolve();
+    this.#output.resumeWriters();
+  }
+
+  get isOver(): boolean {
+    return this.#output.isClosed;
   }
 
   // For the request.
@@ -185,23 +167,22 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   outcome(): Promise<Outcome> {
-    this.#outcome ??= new Promise((resolve) => {
-      this.#settleOutcome = () => resolve(this.#outcomeNow());
-    });
-    if (this.#isOver) this.#settleOutcome();
-    return this.#outcome;
+    const meter = this.#meter as Meter;
+    const { outcome } = meter;
+    if (this.isOver) meter.end(this.#isClientGone);
+    return outcome;
   }
 
   applyLimits(route: RouteLimits): void {
     this.#inForce = withRouteLimits(this.#inForce, route);
-    this.#body.useLimits(this.limits);
-    if (!this.#isOver && (this.#head as RequestHead).framing > this.limits.bodyBytes)
+    this.body.useLimits(this.limits);
+    if (!this.isOver && (this.#head as RequestHead).framing > this.limits.bodyBytes)
       throw bodyTooLarge(this.limits.bodyBytes);
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {
     promiseOf(promise)?.then(undefined, (error: unknown) => {
-      if (!isClientGone(error)) this.#report(error);
+      if (!isClientGone(error)) this.report(error);
     });
   }
 
@@ -232,35 +213,40 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   sendInformational(head: string): void {
-    this.head(head);
+    this.#output.head(head);
   }
 
   beginStream(): void {
-    this.#isStream = true;
+    this.#output.beginStream();
   }
 
   responseCompleted(): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     this.#end();
-    this.#client.end(this.#trailers);
+    this.#client.end(this.#output.trailers);
   }
 
   abortResponse(): void {
-    this.#break(new Error('the response was broken off'));
+    this.cut(new Error('the response was broken off'));
   }
 
   handlerFailed(error: unknown): void {
-    const response = this.#response;
-    if (response.hasFailedWith(error)) return; // the handler awaits what has failed already
-    if (this.#isOver && isClientGone(error)) return; // a client may leave at any time
-    this.#error ??= error;
-    const isForClient = error instanceof HttpError;
-    const isLost = response.hasBegun && !this.#body.hasFailedWith(error);
-    if (!isForClient || error.status >= 500 || isLost) this.#report(error);
-    if (response.hasEnded || this.#isOver) return;
-    if (response.hasBegun) this.#break(error);
-    else if (isForClient) this.#refuse(error.status, error.message);
-    else this.#refuse(500, reasonOf(500));
+    if (this.response.hasFailedWith(error)) return; // the handler awaits what has failed already
+    if (this.isOver && isClientGone(error)) return; // a client may leave at any time
+    this.#meter?.fail(error);
+    answerFailure(this, error);
+  }
+
+  /** The client gets the error, and cannot answer it. */
+  report(error: unknown): boolean {
+    this.#client.report(error, this.request);
+    return true;
+  }
+
+  /** Breaks the response off. */
+  cut(cause: unknown): void {
+    this.#close(new ClientGoneError({ cause }, 'the response was broken off'));
+    this.#client.broken(new Error('the response was broken off', { cause }));
   }
 
   hasAskedFor(): boolean {
@@ -269,80 +255,12 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   /* c8 ignore next 3 -- never asked, because no request has asked for a protocol. */
   get isRequestRead(): boolean {
-    return this.#body.isRead;
+    return this.body.isRead;
   }
 
   /* c8 ignore next 3 -- never called, because no request has asked for it. */
   upgrade(): void {
     throw new Error('an exchange without a connection cannot be upgraded');
-  }
-
-  // For the response, as its output.
-
-  get isClosed(): boolean {
-    return this.#isOver;
-  }
-
-  get isOverfull(): boolean {
-    return this.#client.waitingBytes > this.answerBufferBytes;
-  }
-
-  get answerBufferBytes(): number {
-    return this.limits.answerBufferBytes;
-  }
-
-  /** The client has its own clock. */
-  dateLine(): string {
-    return '';
-  }
-
-  cachedHead(status: number, contentType: string, contentLength: number): void {
-    this.head(`${statusLine(status)}Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n\r\n`);
-  }
-
-  head(text: string): void {
-    if (this.#isOver) return;
-    this.#bytesOut += text.length;
-    const lineEnd = text.indexOf('\r\n');
-    const status = Number(text.slice(STATUS_AT, STATUS_AT + 3));
-    const headers = new HeaderList(text, lineEnd + 2);
-    if (!isFinalStatus(status)) {
-      this.#client.informational(status, headers);
-      return;
-    }
-    this.#status = status;
-    this.#client.head(status, text.slice(STATUS_AT + 4, lineEnd), headers, this.#isStream);
-  }
-
-  latin1(text: string): void {
-    this.bytes(Buffer.from(text, 'latin1'));
-  }
-
-  utf8(text: string): void {
-    this.bytes(Buffer.from(text));
-  }
-
-  bytes(bytes: Uint8Array): void {
-    if (this.#isOver) return;
-    this.#bytesOut += bytes.byteLength;
-    if (!this.#client.piece(bytes)) this.#isFull = true;
-  }
-
-  chunk(bytes: Uint8Array): void {
-    this.bytes(bytes);
-  }
-
-  lastChunk(trailerLines: string): void {
-    this.#trailers = new HeaderList(trailerLines, 0);
-  }
-
-  pieceWritten(): void {}
-
-  waitForDrain(): Promise<void> {
-    if (this.#isOver) return markHandled(Promise.reject(new ClientGoneError()));
-    if (!this.#isFull) return Promise.resolve();
-    const promise = new Promise<void>((resolve, reject) => this.#writers.push({ resolve, reject }));
-    return markHandled(promise);
   }
 
   /** Throws HttpError for a head that the server would refuse. */
@@ -351,9 +269,11 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.#head = head;
     if (head.framing >= 0) this.#decoder = new LengthDecoder(head.framing);
     if (this.#pieces !== null && head.framing !== NO_BODY && head.framing !== 0)
-      this.#body = new RequestBody(this.#decoder, this);
-    this.#request = new HttpRequest(head, this.#body, this);
-    return this.#request;
+      this.body = new RequestBody(this.#decoder, this);
+    this.request = new HttpRequest(head, this.body, this);
+    this.#meter = new Meter({ head, request: this.request, body: this.body }, NO_CLOCK);
+    this.#output.meter = this.#meter;
+    return this.request;
   }
 
   /** A declared length that only its route allows is judged when the route is known. */
@@ -364,86 +284,34 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     if (framing > ofRoute) throw bodyTooLarge(this.limits.bodyBytes);
   }
 
-  #handlerReturned(value: unknown): void {
-    try {
-      this.#checkReturned(value);
-    } catch (error) {
-      this.handlerFailed(error);
-      return;
-    }
-    const { hasEnded, hasBegun, hasPromisedLength, isSending } = this.#response;
-    if (hasEnded || isSending || this.#isOver) return;
-    if (!hasBegun || hasPromisedLength)
-      this.handlerFailed(new Error('the handler ended before its response was complete'));
-  }
-
-  /** Throws if a handler has returned what it should have sent. */
-  #checkReturned(value: unknown): void {
-    if (this.#response.hasBegun || this.#response.isSending || this.#isOver) return;
-    const mistake = mistakenReturn(value);
-    if (mistake !== null) throw mistake;
-  }
-
-  #refuse(status: number, message: string): void {
-    const response = this.#response;
-    response.restart();
-    if (this.#request === null) response.status(status).text(`${message}\n`);
-    else answerError(this.#request, response, status, message);
-  }
-
-  #report(error: unknown): void {
-    if (this.#request !== null) this.#client.report(error, this.#request); // a head that is refused is no error of the program
-  }
-
-  #break(cause: unknown): void {
-    this.#close(new ClientGoneError({ cause }, 'the response was broken off'));
-    this.#client.broken(new Error('the response was broken off', { cause }));
-  }
-
   /** Ends all that waits for the client. */
   #close(reason: ClientGoneError): void {
-    this.#body.fail(reason);
+    this.body.fail(reason);
     this.#end();
-    this.#response.connectionClosed(reason);
+    this.response.connectionClosed(reason);
     this.#abort?.abort(abortErrorOf(reason));
-    const writers = this.#writers;
-    this.#writers = [];
-    for (const writer of writers) writer.reject(reason);
+    this.#output.rejectWriters(reason);
   }
 
   #end(): void {
-    this.#isOver = true;
-    this.#body.release();
+    this.#output.isClosed = true;
+    this.body.release();
     // The rest of the body will not be read.
-    if (!this.#decoder.isDone) this.#body.discard();
+    if (!this.#decoder.isDone) this.body.discard();
     const ending = promiseOf<unknown>(this.#pieces?.return?.());
     if (ending !== null) markHandled(ending);
-    this.#settleOutcome();
-  }
-
-  #outcomeNow(): Outcome {
-    const request = this.#request as HttpRequest;
-    return {
-      method: request.method,
-      path: request.path,
-      route: request.route,
-      status: this.#status,
-      bytesIn: (this.#head as RequestHead).text.length + this.#body.receivedBytes,
-      bytesOut: this.#bytesOut,
-      startedAt: 0,
-      firstByteMs: this.#status === 0 ? null : 0,
-      durationMs: 0,
-      clientGone: this.#isClientGone,
-      error: this.#error,
-      request,
-    };
+    this.#meter?.end(this.#isClientGone);
   }
 
   #bodyFailed(error: HttpError): void {
-    this.#error ??= error;
-    this.#body.fail(error);
-    if (this.#response.hasBegun) this.#break(error);
-    else this.#refuse(error.status, error.message);
+    this.#meter?.fail(error);
+    this.body.fail(error);
+    if (this.response.hasBegun) {
+      this.cut(error);
+      return;
+    }
+    this.response.restart();
+    answerError(this.request, this.response, error.status, error.message);
   }
 
   /** Takes pieces from the caller while the handler wants them. */
@@ -452,15 +320,15 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     if (this.#isPulling) return;
     this.#isPulling = true;
     try {
-      while (!this.#isPaused && !this.#decoder.isDone && !this.#isOver) {
+      while (!this.#isPaused && !this.#decoder.isDone && !this.isOver) {
         const { done, value } = await (this.#pieces as AsyncIterator<Uint8Array>).next();
         const bytes = done === true ? NO_BYTES : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
         this.#push(bytes, done === true);
       }
     } catch (error) {
-      if (this.#isOver) return;
+      if (this.isOver) return;
       if (error instanceof HttpError) this.#bodyFailed(error);
-      else this.#body.fail(error as Error);
+      else this.body.fail(error as Error);
     } finally {
       this.#isPulling = false;
     }
@@ -472,11 +340,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     if (decoder instanceof PlainDecoder) decoder.isDone = isLast;
     else if (isLast || bytes.length > decoder.left)
       throw new HttpError(400, 'a body that does not have its Content-Length');
-    this.#body.push(bytes, 0, bytes.length);
+    this.body.push(bytes, 0, bytes.length);
   }
 }
-
-const STATUS_AT = 'HTTP/1.1 '.length;
 
 function headOf({ method, target, fields }: MemoryRequest): string {
   let text = `${method} ${target} HTTP/1.1\r\n`;

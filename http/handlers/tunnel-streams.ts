@@ -4,7 +4,7 @@
  *     OPEN -> one side ended -> both ended: closed resolves
  *       \________________\______________ cancel, abort, destroy, reset by the peer, silence: closed rejects, RST
  *
- * Backpressure goes both ways: above READ_BYTES the connection is paused, and a write waits until the client has taken what is queued.
+ * Backpressure goes both ways: above `tunnelBufferBytes` the connection is paused, and a write waits until the client has taken what is queued.
  *
  * Next: capsule-streams.ts
  */
@@ -14,10 +14,6 @@ import { ClientGoneError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
 import { invalidState } from './exchange-state.ts';
 import { inboundErrorOf, protocolError, tunnelErrorOf } from './protocol-error.ts';
-
-/** How much may wait for the program, and how much it may write without waiting. */
-const READ_BYTES = 65_536;
-const WRITE_BYTES = 65_536;
 
 export class TunnelStreams implements StreamHandler {
   readonly readable: ReadableStream<Uint8Array>;
@@ -40,7 +36,8 @@ export class TunnelStreams implements StreamHandler {
   #waitingPieces = 0;
   #resumeWrite: ((error: unknown) => void) | null = null;
 
-  constructor(stream: Stream, idleMs: number) {
+  /** `bufferBytes` may wait for the program, and so much it may write without waiting. */
+  constructor(stream: Stream, idleMs: number, bufferBytes: number) {
     this.#stream = stream;
     this.#idleMs = idleMs;
     const closed = new Promise<void>((resolve, reject) => {
@@ -56,7 +53,7 @@ export class TunnelStreams implements StreamHandler {
         pull: () => this.#resume(),
         cancel: (reason) => this.#terminate(tunnelErrorOf(reason)),
       },
-      { highWaterMark: READ_BYTES, size: (piece) => piece.byteLength },
+      { highWaterMark: bufferBytes, size: (piece) => piece.byteLength },
     );
     this.writable = new WritableStream<Uint8Array>(
       {
@@ -68,7 +65,7 @@ export class TunnelStreams implements StreamHandler {
         abort: (reason) => this.#terminate(tunnelErrorOf(reason)),
       },
       // Called for each piece when it is written: this is the only way to know how many wait.
-      { highWaterMark: WRITE_BYTES, size: (piece) => this.#countPiece(piece) },
+      { highWaterMark: bufferBytes, size: (piece) => this.#countPiece(piece) },
     );
     this.#isActive();
   }

@@ -5,6 +5,7 @@
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
+import type { TunnelLimits } from '../limits.ts';
 import { type CapsuleStream, CapsuleStreams, type DatagramStream } from './capsule-streams.ts';
 import { invalidState } from './exchange-state.ts';
 import { TunnelStreams } from './tunnel-streams.ts';
@@ -22,17 +23,23 @@ import { TunnelStreams } from './tunnel-streams.ts';
  */
 export class Tunnel {
   readonly #streams: TunnelStreams;
+  readonly #limits: TunnelLimits;
   #capsules: CapsuleStreams | null = null;
   #hasCapsules = false;
 
-  private constructor(streams: TunnelStreams) {
+  private constructor(streams: TunnelStreams, limits: TunnelLimits) {
     this.#streams = streams;
+    this.#limits = limits;
   }
 
   /** @internal Also returns the handler that the stream must get. */
-  static over(stream: Stream, idleMs: number): { readonly tunnel: Tunnel; readonly handler: StreamHandler } {
-    const handler = new TunnelStreams(stream, idleMs);
-    return { tunnel: new Tunnel(handler), handler };
+  static over(
+    stream: Stream,
+    idleMs: number,
+    limits: TunnelLimits,
+  ): { readonly tunnel: Tunnel; readonly handler: StreamHandler } {
+    const handler = new TunnelStreams(stream, idleMs, limits.tunnelBufferBytes);
+    return { tunnel: new Tunnel(handler, limits), handler };
   }
 
   /** What the client sends. Throws once `capsules` or `datagrams` has taken it over. */
@@ -86,7 +93,7 @@ export class Tunnel {
     if (this.#capsules !== null) return this.#capsules;
     const { readable, writable } = this.#streams;
     if (readable.locked || writable.locked) throw invalidState('the raw streams of the tunnel are in use');
-    this.#capsules = new CapsuleStreams(this.#streams);
+    this.#capsules = new CapsuleStreams(this.#streams, this.#limits);
     return this.#capsules;
   }
 

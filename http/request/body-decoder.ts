@@ -13,6 +13,7 @@
 import { CR, HTAB, isTokenByte, isValueByte, LF, SP } from '../grammar.ts';
 import { bodyTooLarge, HttpError } from '../http-error.ts';
 import type { Limits } from '../limits.ts';
+import { CHUNKED, NO_BODY } from './body-framing.ts';
 import { FieldParser, INCOMPLETE, TOO_LARGE } from './field-parser.ts';
 import { HeaderList } from './header-list.ts';
 
@@ -233,4 +234,10 @@ function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -1;
+}
+
+/** Returns the decoder of a body, by what body-framing.ts says of it; null for a request without a body. */
+export function decoderOf(framing: number, limits: Limits): BodyDecoder | null {
+  if (framing === NO_BODY || framing === 0) return null;
+  return framing === CHUNKED ? new ChunkedDecoder(limits) : new LengthDecoder(framing);
 }

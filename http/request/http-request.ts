@@ -4,14 +4,14 @@
  * The query, the headers, the cookies and the signal are made when they are first read. They stay valid as long as the program holds the request,
  * also after the response.
  *
- * Next: ../content/set-cookie.ts
+ * Next: meter.ts
  */
 
 import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
 import { type MediaType, parseMediaType } from '../content/content-types.ts';
 import { parseCookies } from '../content/cookies.ts';
 import { HttpError } from '../http-error.ts';
-import type { MultipartLimits } from '../limits.ts';
+import type { Limits, MultipartLimits } from '../limits.ts';
 import { markHandled } from '../promises.ts';
 import type { RouteLimits } from '../route-limits.ts';
 import type { FormPart } from './form-part.ts';
@@ -32,6 +32,7 @@ export interface RequestOrigin {
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
   outcome(): Promise<Outcome>;
+  readonly limits: Limits;
   applyLimits(limits: RouteLimits): void;
   waitUntil(promise: PromiseLike<unknown>): void;
 }
@@ -259,6 +260,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   /**
+   * The limits in force for this request.
+   * @internal
+   */
+  get limits(): Limits {
+    return this.#origin.limits;
+  }
+
+  /**
    * Puts limits in force for this request. For `limit()` and the router. Throws HttpError 413 if the declared length of the body is above them.
    * @internal
    */
@@ -289,7 +298,10 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return markHandled(this.body.bytes().then((bytes) => new Blob([bytes], { type })));
   }
 
-  /** Parses a form that comes as application/x-www-form-urlencoded. For multipart/form-data use `formData` or `multipart`. */
+  /**
+   * Parses a form that comes as application/x-www-form-urlencoded. For multipart/form-data use `formData` or `multipart`. No other type is
+   * refused: `fetch` names a body that is a string text/plain, unless it is told another type.
+   */
   form(): Promise<URLSearchParams> {
     if (this.#mediaType?.essence !== MULTIPART) return this.body.form();
     const message = `form() reads ${URLENCODED}: for ${MULTIPART} use formData() or multipart()`;

@@ -2,9 +2,9 @@
  * PreparedHead: the half of a response that comes before its first byte: status, fields, trailers and the callbacks of middleware.
  *
  * Each value is checked when it is given, so that the error points to the line that gave it. A call that comes too late throws: the client
- * has the head already. ResponseWriter is the other half, which sends.
+ * has the head already. FramedResponse is the other half, which sends.
  *
- * Next: response-writer.ts
+ * Next: framed-response.ts
  */
 
 import { type CookieOptions, setCookie } from '../content/set-cookie.ts';

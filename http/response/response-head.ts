@@ -87,6 +87,15 @@ export function interimHead(status: number, fields: Readonly<Record<string, Fiel
   return `${head}\r\n`;
 }
 
+/**
+ * The line `Keep-Alive: ...`. Clients that are told can leave a connection before the server closes it, so that no request of theirs meets the end. In whole seconds,
+ * as RFC 2068 section 19.7.1 and all clients have it.
+ */
+export function keepAliveLineOf(idleMs: number): string {
+  const seconds = Math.floor(idleMs / 1_000);
+  return seconds >= 1 && Number.isFinite(seconds) ? `Keep-Alive: timeout=${seconds}\r\n` : '';
+}
+
 /** Location must be ASCII, so other characters are percent-encoded. */
 export function asciiLocation(location: string): string {
   // Encoding would hide a line end as %0D%0A. It is a mistake, as in every field.

@@ -59,9 +59,6 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
    */
   #leftover: { readonly member: EpollMember; readonly events: number }[] = [];
 
-  /** A turn has left something to do, for which no event will come. */
-  #isMoreToDo = false;
-
   constructor(libc: Libc, host: Host, limits: LoopLimits = defaultLoopLimits) {
     super(libc, host, limits);
     this.membersPerLook = limits.maxEventsPerTurn;
@@ -148,15 +145,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     this.guestFd = NO_GUEST;
   }
 
-  override waitForTurn(waitMs: number): boolean {
-    const isAtWork = this.#isMoreToDo;
-    const count = this.#takeTurn(isAtWork ? 0 : waitMs);
-    return isAtWork || count > (this.isGuestReady ? 1 : 0);
-  }
-
   #runTurn(): boolean {
-    const count = this.#takeTurn(0);
-    return this.#isMoreToDo || (count >= EVENTS_FOR_ANOTHER_TURN && !this.isClosed);
+    const count = this.waitAndTakeTurn(0);
+    return this.isMoreToDo || (count >= EVENTS_FOR_ANOTHER_TURN && !this.isClosed);
   }
 
   /** epoll_wait(2). Returns 0 if the kernel refuses the call. */
@@ -172,9 +163,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     }
   }
 
-  /** Returns how many events epoll has reported. */
-  #takeTurn(waitMs: number): number {
-    this.isGuestReady = false;
+  protected override waitAndTakeTurn(waitMs: number): number {
     const count = this.#leftover.length > 0 ? 0 : this.#wait(waitMs);
     this.turn.begin();
     const isWhole = this.#leftover.length === 0;
@@ -185,7 +174,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     const isCut = this.#leftover.length > 0;
     const isQuiet = isWhole && !isCut && count < this.membersPerLook && !this.isPausing;
     const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : delivered);
-    this.#isMoreToDo = isCut || this.turn.hasContinuing || (isStillDue && !this.isClosed);
+    this.isMoreToDo = isCut || this.turn.hasContinuing || (isStillDue && !this.isClosed);
     return count;
   }
 

@@ -26,6 +26,21 @@ const DEFAULT_MAX_EVENTS = 256;
 /** A mask for `modify`: the descriptor stays in the set, and only EPOLLERR and EPOLLHUP are reported. */
 export const NO_EVENTS = 0;
 
+/**
+ * A set of descriptors, and a call that waits until one of them is ready.
+ *
+ * ```ts
+ * import { abi, Epoll, NetSocket } from 'simplenet';
+ *
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 });
+ * const epoll = new Epoll();
+ * epoll.add(listener.fd, abi.EPOLLIN);
+ * const count = epoll.wait(1_000);
+ * for (let i = 0; i < count; i++) {
+ *   if (epoll.fdOf(i) === listener.fd) listener.accept().close(); // a client waits, so accept returns at once
+ * }
+ * ```
+ */
 export class Epoll extends Descriptor {
   readonly #events: Int32Array;
   readonly #maxEvents: number;
@@ -54,6 +69,7 @@ export class Epoll extends Descriptor {
     return this.#tryControl(EPOLL_CTL_ADD, fd, events) === 0;
   }
 
+  /** Replaces the mask of a descriptor that is in the set. */
   modify(fd: number, events: number): void {
     this.#control(EPOLL_CTL_MOD, fd, events);
   }

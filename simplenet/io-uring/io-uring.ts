@@ -65,6 +65,16 @@ import { check, SystemError } from '../kernel/system-error.ts';
 import { isPassing } from '../loop/setbacks.ts';
 import { Completion, CQE, CQE_WORDS, FLAGS_BYTE, IOPRIO, PARAMS, SQE, SQE_WORDS, WORD_SIZE } from './ring-layout.ts';
 
+/**
+ * The options of a ring.
+ *
+ * ```ts
+ * import { IoUring, type IoUringOptions } from 'simplenet';
+ *
+ * const options: IoUringOptions = { entries: 64, completions: 256 };
+ * const ring = new IoUring(options);
+ * ```
+ */
 export interface IoUringOptions {
   /** How many submissions fit. If there are more, they are handed over before the next `submit`. */
   readonly entries?: number;
@@ -122,6 +132,21 @@ process.once('exit', () => {
   }
 });
 
+/**
+ * A ring of requests and a ring of their completions. `submit` hands over any number of requests with one system call.
+ *
+ * ```ts
+ * import { abi, IoUring } from 'simplenet';
+ *
+ * const ring = new IoUring({ entries: 8, completions: 16 });
+ * const file = ring.libc.open('/etc/os-release', abi.O_RDONLY);
+ * const buffer = Buffer.allocUnsafeSlow(4_096); // keep it until the completion has come: the kernel writes into it
+ * ring.read(file, 1, ring.libc.addressOf(buffer, 0, buffer.length), buffer.length, 0);
+ * while (!ring.take()) ring.submit(1); // a signal may end a wait early
+ * const { result } = ring.completion; // a number of bytes, or -errno
+ * console.log(buffer.toString('utf8', 0, result));
+ * ```
+ */
 export class IoUring extends Descriptor {
   /**
    * An eventfd(2) that is readable when there are completions, so that Node's loop can watch it. It cannot watch the ring itself: with

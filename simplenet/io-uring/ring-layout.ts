@@ -53,13 +53,30 @@ export const SQE = {
 /** Offsets in struct io_uring_cqe, in words: { u64 user_data @0; s32 result @8; u32 flags @12; } */
 export const CQE = { userData: 0, result: 2, flags: 3 };
 
-/** The result of a request. */
+/**
+ * The result of a request.
+ *
+ * ```ts
+ * import { abi, type Completion, IoUring, SystemError } from 'simplenet';
+ *
+ * function resultOf(call: string, completion: Completion): number {
+ *   if (completion.result < 0) throw new SystemError(call, completion.result);
+ *   return completion.result;
+ * }
+ * const ring = new IoUring();
+ * ring.poll(0, 1, abi.POLLIN); // standard input, with the tag 1
+ * while (!ring.take()) ring.submit(1);
+ * console.log(resultOf('poll', ring.completion) === abi.POLLIN);
+ * ```
+ */
 export class Completion {
-  /** The two numbers with which the request was made. */
+  /** The descriptor with which the request was made. */
   fd = 0;
+  /** The number that the program gave the request. */
   tag = 0;
   /** What the system call would have returned: a number >= 0, or -errno. */
   result = 0;
+  /** IORING_CQE_F_*; for a receive into a BufferRing, the buffer's number in the upper half. */
   flags = 0;
 
   /** Whether the request goes on, and more completions of it will come. */

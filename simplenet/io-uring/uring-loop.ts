@@ -65,8 +65,6 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   readonly #datagramBytes: number;
   #datagram: Buffer | null = null;
   #retry: Alarm | null = null;
-  /** A turn has left something to do. */
-  #isMoreToDo = false;
   #isGuestAwaited = false;
   /** Streams to flush at the end of the turn. */
   readonly #toFlush: UringStream[] = [];
@@ -233,15 +231,11 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     this.#submitAll();
   }
 
-  override waitForTurn(waitMs: number): boolean {
-    const { ring } = this;
-    if (!this.#isGuestAwaited) ring.poll(this.guestFd, GUEST_TAG, POLLIN);
+  protected override waitAndTakeTurn(waitMs: number): number {
+    if (!this.#isGuestAwaited) this.ring.poll(this.guestFd, GUEST_TAG, POLLIN);
     this.#isGuestAwaited = true;
-    this.isGuestReady = false;
-    const isAtWork = this.#isMoreToDo;
-    this.#submitAll(isAtWork ? 0 : waitMs);
-    const count = this.#takeTurn();
-    return isAtWork || count > (this.isGuestReady ? 1 : 0);
+    this.#submitAll(waitMs);
+    return this.#takeTurn();
   }
 
   /** Returns whether there is, or may be, more to do. If not, the loop sleeps until the bell rings. */
@@ -250,7 +244,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     ring.silenceBell();
     const count = this.#takeTurn();
     if (ring.isClosed || this.isPausing) return false;
-    if (count > 0 || this.#isMoreToDo) return true;
+    if (count > 0 || this.isMoreToDo) return true;
     ring.setBell();
     return ring.hasNews;
   }
@@ -263,7 +257,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     this.turn.continueStreams();
     const isCut = ring.hasNews && count < this.membersPerLook;
     const isStillDue = this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
-    this.#isMoreToDo = ring.hasNews || this.turn.hasContinuing || isStillDue;
+    this.isMoreToDo = ring.hasNews || this.turn.hasContinuing || isStillDue;
     return count;
   }
 

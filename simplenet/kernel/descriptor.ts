@@ -14,6 +14,7 @@ import { closeWithThread, keepAfterThread } from './this-thread.ts';
 const CLOSED = -1;
 
 export class Descriptor {
+  /** The table that its calls go through. */
   readonly libc: Libc;
   #fd: number;
 
@@ -24,10 +25,12 @@ export class Descriptor {
     if (libc === processLibc) closeWithThread(fd); // another table has descriptors of its own, which this kernel does not know
   }
 
+  /** The number; -1 after `close` or `release`. */
   get fd(): number {
     return this.#fd;
   }
 
+  /** True after `close` or `release`. */
   get isClosed(): boolean {
     return this.#fd === CLOSED;
   }
@@ -50,6 +53,7 @@ export class Descriptor {
     return fd;
   }
 
+  /** `close`, at the end of a block that declares it with `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

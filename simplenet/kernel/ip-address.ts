@@ -10,21 +10,65 @@
 /**
  * Host to network short, byteorder(3): a 16-bit number whose bytes in memory are in network order, high byte first. Both
  * architectures that abi.ts supports store the low byte first.
+ *
+ * ```ts
+ * import { htons } from 'simplenet';
+ *
+ * const words = new Uint16Array([htons(8080)]);
+ * console.log(Buffer.from(words.buffer)); // <Buffer 1f 90>: 8080 is 0x1f90, and the high byte comes first
+ * ```
  */
 export function htons(value: number): number {
   return ((value & 0xff) << 8) | ((value >>> 8) & 0xff);
 }
 
-/** Host to network long, byteorder(3). */
+/**
+ * Host to network long, byteorder(3).
+ *
+ * ```ts
+ * import { htonl } from 'simplenet';
+ *
+ * const words = new Uint32Array([htonl(0x7f000001)]);
+ * console.log(Buffer.from(words.buffer)); // <Buffer 7f 00 00 01>: 127.0.0.1
+ * ```
+ */
 export function htonl(value: number): number {
   return (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | ((value >>> 24) & 0xff)) >>> 0;
 }
 
-/** Swapping the bytes twice restores them, so the same function converts in both directions. */
+/**
+ * Network to host short, byteorder(3). Swapping the bytes twice restores them, so `htons` converts in both directions.
+ *
+ * ```ts
+ * import { ntohs } from 'simplenet';
+ *
+ * const [port = 0] = new Uint16Array(Uint8Array.of(0x1f, 0x90).buffer); // as it lies in a struct sockaddr_in
+ * console.log(ntohs(port)); // 8080
+ * ```
+ */
 export const ntohs = htons;
+/**
+ * Network to host long, byteorder(3): `htonl` in the other direction.
+ *
+ * ```ts
+ * import { ntohl } from 'simplenet';
+ *
+ * const [address = 0] = new Uint32Array(Uint8Array.of(10, 0, 0, 1).buffer); // as it lies in a struct sockaddr_in
+ * console.log(ntohl(address) >>> 24 === 10); // true: an address of 10.0.0.0/8
+ * ```
+ */
 export const ntohl = htonl;
 
-/** Returns the four bytes of a dotted quad, or null. */
+/**
+ * Returns the four bytes of a dotted quad, or null.
+ *
+ * ```ts
+ * import { parseIPv4 } from 'simplenet';
+ *
+ * console.log(parseIPv4('127.0.0.1')); // Uint8Array(4) [ 127, 0, 0, 1 ]
+ * console.log(parseIPv4('127.1')); // null, although inet_aton(3) accepts it
+ * ```
+ */
 export function parseIPv4(text: string): Uint8Array | null {
   const parts = text.split('.');
   if (parts.length !== 4) return null;
@@ -36,6 +80,15 @@ export function parseIPv4(text: string): Uint8Array | null {
   return bytes;
 }
 
+/**
+ * Returns the dotted quad of four bytes.
+ *
+ * ```ts
+ * import { formatIPv4 } from 'simplenet';
+ *
+ * console.log(formatIPv4(Uint8Array.of(192, 0, 2, 1))); // 192.0.2.1
+ * ```
+ */
 export function formatIPv4(bytes: Uint8Array): string {
   return bytes.join('.');
 }
@@ -48,7 +101,17 @@ export interface IPv6 {
 
 const GROUPS = 8;
 
-/** Returns the sixteen bytes of an address in any form of RFC 4291 section 2.2, and its zone; or null. */
+/**
+ * Returns the sixteen bytes of an address in any form of RFC 4291 section 2.2, and its zone; or null.
+ *
+ * ```ts
+ * import { parseIPv6 } from 'simplenet';
+ *
+ * const address = parseIPv6('fe80::1%eth0');
+ * console.log(address?.bytes.length, address?.zone); // 16 eth0
+ * console.log(parseIPv6('1::2::3')); // null
+ * ```
+ */
 export function parseIPv6(text: string): IPv6 | null {
   const percent = text.indexOf('%');
   const zone = percent === -1 ? '' : text.slice(percent + 1);
@@ -94,7 +157,16 @@ function parseHalf(text: string, isEnd: boolean): number[] | null {
   return groups;
 }
 
-/** RFC 5952: lower case, no leading zeros, the first of the longest runs of two or more zero groups as '::'. */
+/**
+ * RFC 5952: lower case, no leading zeros, the first of the longest runs of two or more zero groups as '::'.
+ *
+ * ```ts
+ * import { formatIPv6, parseIPv6 } from 'simplenet';
+ *
+ * const address = parseIPv6('2001:DB8:0:0:0:0:0:1');
+ * if (address !== null) console.log(formatIPv6(address.bytes)); // 2001:db8::1
+ * ```
+ */
 export function formatIPv6(bytes: Uint8Array): string {
   const groups = Array.from(
     { length: GROUPS },

@@ -58,6 +58,20 @@ import {
 /**
  * Every system call returns a number >= 0, or -errno. Its name and the order of its arguments are those of the man page; an offset follows
  * each pointer.
+ *
+ * ```ts
+ * import { createEventLoop, type Libc, libc } from 'simplenet';
+ *
+ * let accepted = 0;
+ * const counting: Libc = {
+ *   ...libc,
+ *   accept4(...args) {
+ *     accepted++;
+ *     return libc.accept4(...args);
+ *   },
+ * };
+ * const loop = createEventLoop({ libc: counting });
+ * ```
  */
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
@@ -134,7 +148,17 @@ export interface Mapping {
 /** The address of each mapping, so that munmap accepts only what mmap returned here, and only once. */
 const mappedAt = new WeakMap<Mapping, { address: number; length: number }>();
 
-/** The calls of the real kernel. Mutable on purpose: tracing.ts replaces entries in place. */
+/**
+ * The calls of the real kernel. Mutable on purpose: tracing.ts replaces entries in place.
+ *
+ * ```ts
+ * import { abi, libc, SystemError } from 'simplenet';
+ *
+ * const fd = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
+ * if (fd < 0) throw new SystemError('socket', fd); // a failed call returns -errno
+ * libc.close(fd);
+ * ```
+ */
 export const libc: Libc = {
   socket(domain, type, protocol) {
     checkInteger(domain, 'domain');

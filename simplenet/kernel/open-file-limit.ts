@@ -14,7 +14,16 @@ import { check } from './system-error.ts';
 const SOFT = 0;
 const HARD = 8;
 
-/** Raises the limit to at least `wanted`, or as far as the process may. Returns the limit in force. */
+/**
+ * Raises the limit to at least `wanted`, or as far as the process may. Returns the limit in force.
+ *
+ * ```ts
+ * import { raiseOpenFileLimit } from 'simplenet';
+ *
+ * const limit = raiseOpenFileLimit(100_000);
+ * if (limit < 100_000) console.error(`this process can hold some ${limit} connections: see ulimit -n`);
+ * ```
+ */
 export function raiseOpenFileLimit(wanted: number, libc: Libc = processLibc): number {
   const limit = Buffer.alloc(RLIMIT_SIZE);
   check('getrlimit', libc.getrlimit(RLIMIT_NOFILE, limit));

@@ -17,16 +17,47 @@ import {
 } from './abi.ts';
 import { formatIPv4, formatIPv6, htons, ntohs, parseIPv4, parseIPv6 } from './ip-address.ts';
 
+/**
+ * An IP address and a port.
+ *
+ * ```ts
+ * import { type InternetAddress, NetSocket } from 'simplenet';
+ *
+ * const everywhere: InternetAddress = { address: '::', port: 8080 };
+ * const listener = NetSocket.listenOn(everywhere, { ipv6Only: false }); // IPv4 as well
+ * ```
+ */
 export interface InternetAddress {
   /** IPv4 or IPv6, as text; a scoped IPv6 address ends in `%` and an interface's number or name. */
   readonly address: string;
   readonly port: number;
 }
 
+/**
+ * The name of a Unix socket: a path, or NUL and a name in the abstract namespace.
+ *
+ * ```ts
+ * import { NetSocket, type UnixAddress } from 'simplenet';
+ *
+ * const abstract: UnixAddress = { path: '\0my-service' }; // a name without a file
+ * const listener = NetSocket.listenOn(abstract);
+ * ```
+ */
 export interface UnixAddress {
   readonly path: string;
 }
 
+/**
+ * Where a socket is: an IP address and a port, or the name of a Unix socket.
+ *
+ * ```ts
+ * import { NetSocket, type SocketAddress } from 'simplenet';
+ *
+ * const { SOCKET_PATH } = process.env;
+ * const address: SocketAddress = SOCKET_PATH ? { path: SOCKET_PATH } : { address: '127.0.0.1', port: 8080 };
+ * const listener = NetSocket.listenOn(address);
+ * ```
+ */
 export type SocketAddress = InternetAddress | UnixAddress;
 
 /** A struct sockaddr of each supported family fits into this. */
@@ -50,6 +81,15 @@ export function familyOf(address: SocketAddress): number {
 /**
  * The bytes of a struct sockaddr. `indexOfInterface` turns a scope such as `eth0` into its number. It is not called for a scope
  * that is a number.
+ *
+ * ```ts
+ * import { abi, encodeSocketAddress, libc, SystemError } from 'simplenet';
+ *
+ * const fd = libc.socket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_CLOEXEC, 0);
+ * const address = encodeSocketAddress({ address: '127.0.0.1', port: 8080 });
+ * const result = libc.bind(fd, address, address.length);
+ * if (result < 0) throw new SystemError('bind', result);
+ * ```
  */
 export function encodeSocketAddress(address: SocketAddress, indexOfInterface?: (name: string) => number): Buffer {
   if ('path' in address) return encodeUnixAddress(address.path);
@@ -106,7 +146,21 @@ function encodeUnixAddress(path: string): Buffer {
   return bytes;
 }
 
-/** Decodes what the kernel wrote into a sockaddr buffer. An unnamed Unix socket has the path ''. */
+/**
+ * Decodes what the kernel wrote into a sockaddr buffer. An unnamed Unix socket has the path ''.
+ *
+ * ```ts
+ * import { decodeSocketAddress, libc, type SocketAddress, SystemError } from 'simplenet';
+ *
+ * function addressOf(fd: number): SocketAddress {
+ *   const sockaddr = Buffer.alloc(128); // sizeof(struct sockaddr_storage): no address is longer
+ *   const length = new Int32Array([sockaddr.length]);
+ *   const result = libc.getsockname(fd, sockaddr, length);
+ *   if (result < 0) throw new SystemError('getsockname', result);
+ *   return decodeSocketAddress(sockaddr, length[0] ?? 0);
+ * }
+ * ```
+ */
 export function decodeSocketAddress(sockaddr: Uint8Array, length: number): SocketAddress {
   const bytes = Buffer.from(sockaddr.buffer, sockaddr.byteOffset, sockaddr.byteLength);
   const family = length >= FAMILY_SIZE ? bytes.readUInt16LE(0) : AF_UNIX;
@@ -129,7 +183,16 @@ function decodeUnixPath(sockaddr: Buffer): string {
   return name.toString('utf8', 0, end === -1 ? name.length : end);
 }
 
-/** As text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`. */
+/**
+ * As text: `127.0.0.1:80`, `[::1]:80`, `unix:/run/a.sock`, `unix:@abstract`.
+ *
+ * ```ts
+ * import { formatSocketAddress } from 'simplenet';
+ *
+ * console.log(formatSocketAddress({ address: '::1', port: 80 })); // [::1]:80
+ * console.log(formatSocketAddress({ path: '/run/a.sock' })); // unix:/run/a.sock
+ * ```
+ */
 export function formatSocketAddress(address: SocketAddress): string {
   if ('path' in address) return `${UNIX_PREFIX}${address.path.replace(/^\0/, '@')}`;
   return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
@@ -138,6 +201,14 @@ export function formatSocketAddress(address: SocketAddress): string {
 /**
  * Parses what `formatSocketAddress` returns. Null for all other text: names such as `localhost` are not looked up here. `@` stands
  * for the abstract namespace; write `unix:./@name` for a file whose name begins with `@`.
+ *
+ * ```ts
+ * import { NetSocket, parseSocketAddress } from 'simplenet';
+ *
+ * const address = parseSocketAddress(process.argv[2] ?? '127.0.0.1:8080');
+ * if (address === null) throw new Error('usage: ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH');
+ * const listener = NetSocket.listenOn(address);
+ * ```
  */
 export function parseSocketAddress(text: string): SocketAddress | null {
   if (text.startsWith(UNIX_PREFIX)) {
@@ -152,6 +223,13 @@ export function parseSocketAddress(text: string): SocketAddress | null {
 
 /**
  * The port of an address that must have one, such as that of a TCP listener. Throws a TypeError for a Unix address, which has no port.
+ *
+ * ```ts
+ * import { NetSocket, portOf } from 'simplenet';
+ *
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 0 }); // any free port
+ * console.log(`http://localhost:${portOf(listener.localAddress)}`);
+ * ```
  */
 export function portOf(address: SocketAddress): number {
   if ('path' in address) throw new TypeError(`${formatSocketAddress(address)} has no port`);

@@ -55,16 +55,35 @@ export function nameError(result: number): readonly [code: string, text: string]
   return [known?.[0] ?? `E${-result}`, `error ${-result}`];
 }
 
+/**
+ * A system call has failed.
+ *
+ * ```ts
+ * import { NetSocket, SystemError } from 'simplenet';
+ *
+ * try {
+ *   NetSocket.connectTo({ address: '127.0.0.1', port: 8080 }).close();
+ * } catch (error) {
+ *   if (!(error instanceof SystemError) || error.code !== 'ECONNREFUSED') throw error;
+ *   console.error(error.message); // connect ECONNREFUSED: connection refused 127.0.0.1:8080
+ * }
+ * ```
+ */
 export class SystemError extends Error {
+  /** The name that a stack trace begins with. */
   override readonly name = 'SystemError';
   /** The symbolic name: 'EADDRINUSE'. */
   readonly code: string;
   /** Negative, as in Node's errors. */
   readonly errno: number;
+  /** The name of the call: 'bind'. */
   readonly syscall: string;
   // Declared only: a field that does not apply does not exist, as in Node's errors.
+  /** The IP address that the call was about. */
   declare readonly address?: string;
+  /** Its port. */
   declare readonly port?: number;
+  /** The path of the Unix socket, or of the file, that the call was about. */
   declare readonly path?: string;
 
   /**

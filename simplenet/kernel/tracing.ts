@@ -14,6 +14,17 @@
 import { type Libc, libc as processLibc } from './libc.ts';
 import { formatters, resultText } from './trace-formatters.ts';
 
+/**
+ * The options of `trace`.
+ *
+ * ```ts
+ * import { appendFileSync } from 'node:fs';
+ * import { type TraceOptions, trace } from 'simplenet';
+ *
+ * const options: TraceOptions = { time: true, write: (line) => appendFileSync('calls.log', `${line}\n`) };
+ * trace(options);
+ * ```
+ */
 export interface TraceOptions {
   /** Gets each line, without its line end. Standard error unless given. */
   readonly write?: (line: string) => void;
@@ -28,7 +39,17 @@ type LineWriter = (text: string, startedAt: number, durationMs: number) => void;
 /** The writers of each table that is being traced. */
 const writersOf = new WeakMap<Libc, Set<LineWriter>>();
 
-/** Traces the calls of a table from now on. Returns a function that stops it. */
+/**
+ * Traces the calls of a table from now on. Returns a function that stops it.
+ *
+ * ```ts
+ * import { NetSocket, trace } from 'simplenet';
+ *
+ * const stop = trace(); // to standard error
+ * NetSocket.listenOn({ address: '127.0.0.1', port: 0 }).close(); // socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 21, ...
+ * stop();
+ * ```
+ */
 export function trace(options: TraceOptions = {}): () => void {
   const table = options.libc ?? processLibc;
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));

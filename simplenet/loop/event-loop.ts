@@ -23,13 +23,37 @@ import type { Alarm } from './host.ts';
 /**
  * How fast a peer must take what is queued for it: at least `bytes` in each `everyMs`. Bytes beyond that count for up to three of
  * the following spans, because kernels acknowledge in steps (output-watch.ts).
+ *
+ * ```ts
+ * import { createEventLoop, type MinimumProgress } from 'simplenet';
+ *
+ * const minimum: MinimumProgress = { everyMs: 30_000, bytes: 30 * 240 }; // 240 bytes a second
+ * createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, (stream) => {
+ *   stream.minimumProgress = minimum;
+ *   return { onData: (stream, bytes) => stream.write(bytes) };
+ * });
+ * ```
  */
 export interface MinimumProgress {
   readonly everyMs: number;
   readonly bytes: number;
 }
 
-/** One connection, in order and reliable in both directions. */
+/**
+ * One connection, in order and reliable in both directions.
+ *
+ * ```ts
+ * import { createEventLoop, type Stream } from 'simplenet';
+ *
+ * function echo(stream: Stream, bytes: Buffer): void {
+ *   if (!stream.write(bytes)) stream.pause(); // the peer reads too slowly, so it is not read either
+ * }
+ * createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, () => ({
+ *   onData: echo,
+ *   onDrain: (stream) => stream.resume(),
+ * }));
+ * ```
+ */
 export interface Stream {
   /** The address of the peer. It is kept, so it is still known after the stream has closed. */
   readonly remoteAddress: SocketAddress;
@@ -108,7 +132,26 @@ export interface Stream {
   whenClosed(callback: () => void): void;
 }
 
-/** The callbacks of a program for a stream. Only onData is required. */
+/**
+ * The callbacks of a program for a stream. Only onData is required.
+ *
+ * ```ts
+ * import { createEventLoop, type StreamHandler } from 'simplenet';
+ *
+ * const client: StreamHandler = {
+ *   onOpen(stream) {
+ *     stream.write(Buffer.from('ping\n'));
+ *     stream.setDeadline(5_000); // without onTimeout, the stream then closes with ETIMEDOUT
+ *   },
+ *   onData(stream, bytes) {
+ *     console.log(`${bytes}`);
+ *     stream.end();
+ *   },
+ *   onClose: (_stream, error) => console.log(error?.message ?? 'done'),
+ * };
+ * createEventLoop().connect({ address: '127.0.0.1', port: 8080 }, client);
+ * ```
+ */
 export interface StreamHandler {
   /** An outgoing connection is established. Until then, writes are queued. */
   onOpen?(stream: Stream): void;
@@ -138,6 +181,18 @@ export interface StreamHandler {
   onClose?(stream: Stream, error: SystemError | null): void;
 }
 
+/**
+ * A listening socket on a loop.
+ *
+ * ```ts
+ * import { createEventLoop, type Listener } from 'simplenet';
+ *
+ * const listener: Listener = createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, () => ({
+ *   onData: (stream, bytes) => stream.write(bytes),
+ * }));
+ * process.once('SIGTERM', () => listener.closeWhenEmpty(100, () => console.log('no client is waiting any more')));
+ * ```
+ */
 export interface Listener {
   /** The address on which it listens. For port 0 it has the port that the kernel chose. */
   readonly address: SocketAddress;
@@ -151,9 +206,34 @@ export interface Listener {
   closeWhenEmpty(waitMs: number, onClosed: () => void): void;
 }
 
-/** Chooses the handler of a connection that was just accepted. */
+/**
+ * Chooses the handler of a connection that was just accepted.
+ *
+ * ```ts
+ * import { createEventLoop, formatSocketAddress, type OnConnection } from 'simplenet';
+ *
+ * const greet: OnConnection = (stream) => {
+ *   stream.write(Buffer.from(`hello ${formatSocketAddress(stream.remoteAddress)}\n`));
+ *   stream.end();
+ *   return { onData: () => {} };
+ * };
+ * createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, greet);
+ * ```
+ */
 export type OnConnection = (stream: Stream) => StreamHandler;
 
+/**
+ * What a program does when a listener cannot go on.
+ *
+ * ```ts
+ * import { type AdoptListenerOptions, createEventLoop, NetSocket } from 'simplenet';
+ *
+ * const SD_LISTEN_FDS_START = 3; // sd_listen_fds(3): systemd passes the first socket with this number
+ * const options: AdoptListenerOptions = { onFailure: (error) => console.error(error.message) };
+ * const listener = NetSocket.adopt(SD_LISTEN_FDS_START);
+ * createEventLoop().adoptListener(listener, () => ({ onData: (stream, bytes) => stream.write(bytes) }), options);
+ * ```
+ */
 export interface AdoptListenerOptions {
   /**
    * No descriptor, or no memory, is left for the next connection (accept4, EMFILE). A program may close what it can do without, and return
@@ -169,14 +249,50 @@ export interface AdoptListenerOptions {
   readonly onFailure?: (error: SystemError) => void;
 }
 
+/**
+ * The options of `EventLoop.listen`: those of the socket, and what to do when the listener cannot go on.
+ *
+ * ```ts
+ * import { createEventLoop, type ListenerOptions, type StreamHandler } from 'simplenet';
+ *
+ * const options: ListenerOptions = { backlog: 4_096, noDelay: true, onFailure: (error) => console.error(error.message) };
+ * const echo: StreamHandler = { onData: (stream, bytes) => stream.write(bytes) };
+ * createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, () => echo, options);
+ * ```
+ */
 export interface ListenerOptions extends ListenOptions, AdoptListenerOptions {}
 
+/**
+ * The options of `EventLoop.connect`.
+ *
+ * ```ts
+ * import { type ConnectOptions, createEventLoop, type StreamHandler } from 'simplenet';
+ *
+ * const options: ConnectOptions = { connectTimeoutMs: 2_000, noDelay: true };
+ * const printer: StreamHandler = { onData: (_stream, bytes) => console.log(`${bytes}`) };
+ * createEventLoop().connect({ address: '127.0.0.1', port: 8080 }, printer, options);
+ * ```
+ */
 export interface ConnectOptions extends SocketOptions {
   /** How long to wait for the connection, by default `LoopLimits.connectTimeoutMs`. The kernel alone would wait some two minutes. */
   readonly connectTimeoutMs?: number;
 }
 
-/** A UDP socket on the loop. */
+/**
+ * A UDP socket on the loop.
+ *
+ * ```ts
+ * import { createEventLoop, type UdpPort } from 'simplenet';
+ *
+ * const port: UdpPort = createEventLoop().bindUdp({ address: '127.0.0.1', port: 0 }, {
+ *   onMessage(port, bytes) {
+ *     console.log(`${bytes}`);
+ *     port.close();
+ *   },
+ * });
+ * port.send(Buffer.from('ping'), { address: '127.0.0.1', port: 8080 });
+ * ```
+ */
 export interface UdpPort {
   readonly address: SocketAddress;
   /**
@@ -188,6 +304,19 @@ export interface UdpPort {
   close(): void;
 }
 
+/**
+ * The callbacks of a program for a UDP port. Only onMessage is required.
+ *
+ * ```ts
+ * import { createEventLoop, type UdpHandler } from 'simplenet';
+ *
+ * const responder: UdpHandler = {
+ *   onMessage: (port, bytes, from) => port.send(bytes, from),
+ *   onError: (_port, error) => console.error(error.message),
+ * };
+ * createEventLoop().bindUdp({ address: '127.0.0.1', port: 8080 }, responder);
+ * ```
+ */
 export interface UdpHandler {
   /** A whole datagram. The bytes are valid until this returns. */
   onMessage(port: UdpPort, bytes: Buffer, from: SocketAddress): void;
@@ -199,7 +328,22 @@ export interface UdpHandler {
   onError?(port: UdpPort, error: SystemError): void;
 }
 
-/** Many sockets, one thread. A loop with something open keeps the process alive, unless `unref` was called. */
+/**
+ * Many sockets, one thread. A loop with something open keeps the process alive, unless `unref` was called.
+ *
+ * ```ts
+ * import { createEventLoop, type EventLoop } from 'simplenet';
+ *
+ * function serveDaytime(loop: EventLoop): void {
+ *   loop.listen({ address: '127.0.0.1', port: 8013 }, (stream) => {
+ *     stream.write(Buffer.from(`${new Date(loop.wallNow()).toISOString()}\n`));
+ *     stream.end();
+ *     return { onData: () => {} };
+ *   });
+ * }
+ * serveDaytime(createEventLoop());
+ * ```
+ */
 export interface EventLoop {
   /**
    * Throws SystemError or RangeError if it cannot listen, and then leaves nothing open. The listener removes the file of its Unix

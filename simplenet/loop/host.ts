@@ -11,6 +11,22 @@
  * Next: libuv.ts
  */
 
+/**
+ * What an event loop needs of its surroundings: turns, clocks, alarms, and a place for exceptions.
+ *
+ * ```ts
+ * import { type Host, nodeHost } from 'simplenet';
+ *
+ * function everySecond(host: Host, callback: () => void): void {
+ *   const next = () => {
+ *     callback();
+ *     everySecond(host, callback);
+ *   };
+ *   host.alarm(1_000, next, true); // a test passes a host whose clock runs faster
+ * }
+ * everySecond(nodeHost, () => console.log('a second has passed'));
+ * ```
+ */
 export interface Host {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
@@ -48,6 +64,21 @@ export interface HostingLoop {
   waitForTurn(waitMs: number): boolean;
 }
 
+/**
+ * A descriptor that a host watches.
+ *
+ * ```ts
+ * import { Epoll, nodeHost, type Watch } from 'simplenet';
+ *
+ * const epoll = new Epoll();
+ * const watch: Watch = nodeHost.watch(epoll.fd, () => {
+ *   console.log(`${epoll.wait(0)} descriptors are ready`);
+ *   return false;
+ * });
+ * watch.unref(); // it does not keep the process alive
+ * process.once('SIGTERM', () => watch.close());
+ * ```
+ */
 export interface Watch {
   /** Lets the watch keep the process alive, as a new watch does. `unref` undoes it. */
   ref(): void;
@@ -58,6 +89,17 @@ export interface Watch {
   close(): void;
 }
 
+/**
+ * A call that is to come later, and can be cancelled.
+ *
+ * ```ts
+ * import { type Alarm, createEventLoop } from 'simplenet';
+ *
+ * const loop = createEventLoop();
+ * const alarm: Alarm = loop.after(5_000, () => loop.close());
+ * process.once('SIGINT', () => alarm.cancel());
+ * ```
+ */
 export interface Alarm {
   cancel(): void;
 }

@@ -4,6 +4,16 @@
  * Next: slow-start.ts
  */
 
+/**
+ * How much and how long: the limits of an event loop. `createEventLoop` gets those that differ from the defaults.
+ *
+ * ```ts
+ * import { createEventLoop, type LoopLimits } from 'simplenet';
+ *
+ * const limits: Partial<LoopLimits> = { maxQueuedBytes: 1024 * 1024, tickMs: 20 };
+ * const loop = createEventLoop(limits);
+ * ```
+ */
 export interface LoopLimits {
   /** How many events are delivered in one turn. node-host.ts says when Node's own loop goes on. */
   readonly maxEventsPerTurn: number;

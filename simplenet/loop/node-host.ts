@@ -212,6 +212,21 @@ class NodeWatch implements Watch {
   }
 }
 
+/**
+ * The host inside Node's own loop.
+ *
+ * ```ts
+ * import { abi, Epoll, nodeHost, UdpSocket } from 'simplenet';
+ *
+ * const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 }, { nonBlocking: true });
+ * const epoll = new Epoll();
+ * epoll.add(socket.fd, abi.EPOLLIN);
+ * nodeHost.watch(epoll.fd, () => {
+ *   if (epoll.wait(0) > 0) console.log(`${socket.receive().bytes}`);
+ *   return false;
+ * });
+ * ```
+ */
 export const nodeHost: Host = {
   now: () => performance.now(),
   wallNow: () => Date.now(),

@@ -69,6 +69,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   readonly resting = new Set<Resting>();
 
   isGuestReady = false;
+  /** A turn has left something to do, for which no event will come. */
+  protected isMoreToDo = false;
   /** The descriptor of the host while this loop waits for it too, or NO_GUEST. */
   protected guestFd = NO_GUEST;
   protected readonly libc: Libc;
@@ -125,7 +127,8 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   abstract afterSettle(): void;
   abstract admitGuest(fd: number): boolean;
   abstract dismissGuest(): void;
-  abstract waitForTurn(waitMs: number): boolean;
+  /** Waits for news and for the guest, at most `waitMs`, and takes a turn. Returns how many events there were, with that of the guest. */
+  protected abstract waitAndTakeTurn(waitMs: number): number;
   /** Frees what the loop itself has. The loop is closed, and its last member has left it. */
   protected abstract dispose(): void;
   /** The kernel refuses the loop. Takes back or keeps what the kernel may still use, before the members end. */
@@ -254,6 +257,15 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     this.deadlines.close();
     this.#spare?.close();
     this.dispose();
+  }
+
+  // For the host.
+
+  waitForTurn(waitMs: number): boolean {
+    const isAtWork = this.isMoreToDo;
+    this.isGuestReady = false;
+    const count = this.waitAndTakeTurn(isAtWork ? 0 : waitMs);
+    return isAtWork || count > (this.isGuestReady ? 1 : 0); // an event of the guest is not news of this loop
   }
 
   // For the loops.

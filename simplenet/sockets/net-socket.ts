@@ -47,7 +47,18 @@ import { check } from '../kernel/system-error.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 import { encodeLinger, type ListenOptions } from './socket-options.ts';
 
-/** The process at the other end of a Unix socket. The kernel records it when that process calls connect(2) or listen(2). */
+/**
+ * The process at the other end of a Unix socket. The kernel records it when that process calls connect(2) or listen(2).
+ *
+ * ```ts
+ * import { NetSocket, type PeerCredentials } from 'simplenet';
+ *
+ * const listener = NetSocket.listenOn({ path: '/run/my-service.sock' });
+ * const client = listener.accept();
+ * const peer: PeerCredentials | null = client.peerCredentials;
+ * if (peer?.uid !== process.getuid?.()) client.close(); // only the same user may ask
+ * ```
+ */
 export interface PeerCredentials {
   /** 0 if the process is in another PID namespace. */
   readonly pid: number;
@@ -55,6 +66,16 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
+/**
+ * How `NetSocket.connectTo` connects, beside the options of the socket.
+ *
+ * ```ts
+ * import { type ConnectSetup, NetSocket } from 'simplenet';
+ *
+ * const setup: ConnectSetup = { connectTimeoutMs: 2_000 };
+ * const socket = NetSocket.connectTo({ address: '127.0.0.1', port: 8080 }, setup); // ETIMEDOUT after two seconds
+ * ```
+ */
 export interface ConnectSetup {
   /** How long to wait for the connection. By default, and with -1, as long as the kernel does. */
   readonly connectTimeoutMs?: number;
@@ -69,6 +90,21 @@ const U32_SIZE = 4;
 const kernelInfo = Buffer.alloc(TCP_INFO_BYTES_ACKED_END);
 const infoLength = new Int32Array(1);
 
+/**
+ * A TCP or Unix socket, whose calls wait.
+ *
+ * ```ts
+ * import { NetSocket } from 'simplenet';
+ *
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 });
+ * const buffer = Buffer.alloc(65_536);
+ * for (;;) {
+ *   const client = listener.accept();
+ *   for (let size = client.read(buffer); size > 0; size = client.read(buffer)) client.writeAll(buffer.subarray(0, size));
+ *   client.close();
+ * }
+ * ```
+ */
 export class NetSocket extends Socket {
   /** socket(2), options, bind(2) and listen(2). */
   static listenOn(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): NetSocket {

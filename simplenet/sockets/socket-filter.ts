@@ -24,7 +24,22 @@ import {
   SOCK_FILTER_SIZE,
 } from '../kernel/abi.ts';
 
-/** struct sock_filter. */
+/**
+ * struct sock_filter.
+ *
+ * ```ts
+ * import { abi, type FilterInstruction, UdpSocket } from 'simplenet';
+ *
+ * const { BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET } = abi;
+ * const beginsWithStar: FilterInstruction[] = [
+ *   { code: BPF_LD | BPF_B | BPF_ABS, k: 8 }, // loads the first byte behind the UDP header
+ *   { code: BPF_JMP | BPF_JEQ | BPF_K, k: '*'.charCodeAt(0), jt: 0, jf: 1 },
+ *   { code: BPF_RET | BPF_K, k: 0xffff_ffff }, // keeps the datagram
+ *   { code: BPF_RET | BPF_K, k: 0 }, // drops it
+ * ];
+ * UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 }).attachFilter(beginsWithStar);
+ * ```
+ */
 export interface FilterInstruction {
   /** An opcode, combined with `|`: BPF_LD | BPF_B | BPF_ABS. */
   readonly code: number;

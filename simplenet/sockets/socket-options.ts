@@ -35,6 +35,16 @@ import {
 } from '../kernel/abi.ts';
 import type { FilterInstruction } from './socket-filter.ts';
 
+/**
+ * When TCP asks a silent peer whether it is still there, and when it gives up: tcp(7).
+ *
+ * ```ts
+ * import { type KeepAlive, NetSocket } from 'simplenet';
+ *
+ * const keepAlive: KeepAlive = { idleSeconds: 60, intervalSeconds: 10, probes: 3 };
+ * const socket = NetSocket.connectTo({ address: '127.0.0.1', port: 8080 }, { keepAlive });
+ * ```
+ */
 export interface KeepAlive {
   /** Silence before the first probe. */
   readonly idleSeconds: number;
@@ -43,7 +53,16 @@ export interface KeepAlive {
   readonly probes: number;
 }
 
-/** tcp(7), socket(7) and ipv6(7) describe these options in full. */
+/**
+ * tcp(7), socket(7) and ipv6(7) describe these options in full.
+ *
+ * ```ts
+ * import { NetSocket, type SocketOptions } from 'simplenet';
+ *
+ * const options: SocketOptions = { noDelay: true, keepAlive: true, userTimeoutMs: 30_000 };
+ * const socket = NetSocket.connectTo({ address: '127.0.0.1', port: 8080 }, options);
+ * ```
+ */
 export interface SocketOptions {
   /** SO_REUSEADDR: bind although old connections of that port are still in TIME_WAIT. */
   readonly reuseAddress?: boolean;
@@ -73,12 +92,33 @@ export interface SocketOptions {
   readonly control?: (socket: OptionTarget) => void;
 }
 
+/**
+ * The options of a listening socket. Its connections inherit them.
+ *
+ * ```ts
+ * import { type ListenOptions, NetSocket } from 'simplenet';
+ *
+ * const options: ListenOptions = { reusePort: true, backlog: 4_096 };
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 }, options);
+ * ```
+ */
 export interface ListenOptions extends SocketOptions {
   /** How many connections may wait to be accepted. */
   readonly backlog?: number;
 }
 
-/** The socket on which options are set; `control` gets it, too. */
+/**
+ * The socket on which options are set; `control` gets it, too.
+ *
+ * ```ts
+ * import { NetSocket, type OptionTarget } from 'simplenet';
+ *
+ * const IPPROTO_IP = 0;
+ * const IP_TTL = 2; // ip(7): an option without a name in SocketOptions
+ * const control = (socket: OptionTarget) => socket.setOption(IPPROTO_IP, IP_TTL, 16);
+ * const listener = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 }, { control });
+ * ```
+ */
 export interface OptionTarget {
   readonly fd: number;
   readonly family: number;

@@ -37,7 +37,16 @@ import { check, SystemError } from '../kernel/system-error.ts';
 import { encodeFilter, type FilterInstruction } from './socket-filter.ts';
 import { applySocketOptions, type OptionTarget, type SocketOptions } from './socket-options.ts';
 
-/** The options of `listenOn`, `connectTo`, `bindTo` and `openFor`. */
+/**
+ * The options of `listenOn`, `connectTo`, `bindTo` and `openFor`.
+ *
+ * ```ts
+ * import { type SocketSetup, UdpSocket } from 'simplenet';
+ *
+ * const setup: SocketSetup = { nonBlocking: true, receiveBufferBytes: 1024 * 1024 };
+ * const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 }, setup);
+ * ```
+ */
 export interface SocketSetup extends SocketOptions {
   /** Calls that would wait return EAGAIN. By default they wait. */
   readonly nonBlocking?: boolean;
@@ -45,7 +54,17 @@ export interface SocketSetup extends SocketOptions {
   readonly libc?: Libc;
 }
 
-/** Whether reading and writing would return without waiting. */
+/**
+ * Whether reading and writing would return without waiting.
+ *
+ * ```ts
+ * import { NetSocket, type Readiness } from 'simplenet';
+ *
+ * const socket = NetSocket.connectTo({ address: '127.0.0.1', port: 8080 });
+ * const { readable, writable }: Readiness = socket.waitEither(5_000);
+ * if (!readable && !writable) console.log('the peer neither sends nor takes anything');
+ * ```
+ */
 export interface Readiness {
   readonly readable: boolean;
   readonly writable: boolean;
@@ -117,6 +136,7 @@ export class Socket extends Descriptor implements OptionTarget {
     return result < 0 || lengthCell[0] > 0; // the call fails (EACCES) if an eBPF program is attached
   }
 
+  /** SO_ATTACH_FILTER: from now on the socket gets only packets that the program keeps. Throws if the kernel refuses the program. */
   attachFilter(program: readonly FilterInstruction[]): void {
     this.#setFilter(SO_ATTACH_FILTER, program);
   }
@@ -127,6 +147,7 @@ export class Socket extends Descriptor implements OptionTarget {
     return this.libc.setsockopt_fprog(this.fd, SO_ATTACH_FILTER, bytes, bytes.length) >= 0;
   }
 
+  /** SO_ATTACH_REUSEPORT_CBPF: the program returns the number of the socket in the `reusePort` group that gets the packet. */
   attachReusePortFilter(program: readonly FilterInstruction[]): void {
     this.#setFilter(SO_ATTACH_REUSEPORT_CBPF, program);
   }

@@ -14,7 +14,18 @@ import { decodeSocketAddress, SOCKADDR_MAX_SIZE, type SocketAddress } from '../k
 import { check } from '../kernel/system-error.ts';
 import { adoptSocket, makeSocket, Socket, type SocketSetup } from './socket.ts';
 
-/** What is known about a received datagram. */
+/**
+ * What is known about a received datagram.
+ *
+ * ```ts
+ * import { type Datagram, formatSocketAddress, UdpSocket } from 'simplenet';
+ *
+ * const buffer = Buffer.alloc(512);
+ * const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 });
+ * const datagram: Datagram = socket.receiveFrom(buffer);
+ * console.log(`${formatSocketAddress(datagram.from)} sent ${buffer.subarray(0, datagram.length)}`);
+ * ```
+ */
 export interface Datagram {
   /** How many bytes of the buffer the datagram filled. */
   readonly length: number;
@@ -23,7 +34,17 @@ export interface Datagram {
   readonly from: SocketAddress;
 }
 
-/** A datagram with a copy of its bytes, which belongs to the caller. */
+/**
+ * A datagram with a copy of its bytes, which belongs to the caller.
+ *
+ * ```ts
+ * import { type ReceivedDatagram, UdpSocket } from 'simplenet';
+ *
+ * const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 });
+ * const { bytes, truncated }: ReceivedDatagram = socket.receive(512);
+ * console.log(truncated ? 'longer than 512 bytes' : `${bytes}`);
+ * ```
+ */
 export interface ReceivedDatagram extends Datagram {
   readonly bytes: Buffer;
 }
@@ -34,6 +55,19 @@ const MAX_BYTES = 65_535;
 /** `receive` receives into this, then copies the datagram at its true length. So a small datagram does not keep 64 KiB. */
 const scratch = Buffer.allocUnsafeSlow(MAX_BYTES);
 
+/**
+ * A UDP socket, or a Unix socket for datagrams, whose calls wait.
+ *
+ * ```ts
+ * import { UdpSocket } from 'simplenet';
+ *
+ * const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: 8080 });
+ * for (;;) {
+ *   const { bytes, from } = socket.receive();
+ *   socket.sendTo(bytes, from); // a responder: on the open network, anyone can forge `from`
+ * }
+ * ```
+ */
 export class UdpSocket extends Socket {
   // The kernel writes the sender's address here: one buffer for all datagrams of this socket.
   readonly #from = Buffer.alloc(SOCKADDR_MAX_SIZE);
@@ -59,6 +93,7 @@ export class UdpSocket extends Socket {
     return makeSocket(create, SOCK_DGRAM, address, setup, () => {});
   }
 
+  /** Takes ownership of an open descriptor. Throws, and takes nothing, if it is not a socket for datagrams. */
   static adopt(fd: number, libc: Libc = processLibc): UdpSocket {
     return adoptSocket(create, SOCK_DGRAM, fd, libc);
   }

@@ -125,5 +125,5 @@ test('a guest who does not read is dropped, and nobody waits for him', async (t)
 
 test('wrong use is one line', async (t) => {
   const { code, stderr } = await runExample('chat', 'eighty').ends();
-  t.same([code, stderr], [1, 'a port is an integer from 0 to 65535, not NaN\n']);
+  t.same([code, stderr], [1, "'eighty' is not a port: a port is a number from 0 to 65535\n"]);
 });

@@ -34,7 +34,7 @@ function folderFor(t: Test): string {
 test('a port that is none is one line', async (t) => {
   for (const name of [...Object.keys(servers), 'hello-client', 'udp-echo-client']) {
     const { code, stderr } = await startExample(t, name, '65536').ends();
-    t.same([code, stderr], [1, 'a port is an integer from 0 to 65535, not 65536\n'], name);
+    t.same([code, stderr], [1, "'65536' is not a port: a port is a number from 0 to 65535\n"], name);
   }
 });
 

@@ -27,5 +27,5 @@ test('only datagrams that begin with the magic byte arrive', async (t) => {
 
 test('a port that is none is told', async (t) => {
   const { code, stderr } = await startExample(t, 'datagram-filter', 'x').ends();
-  t.same([code, stderr], [1, 'a port is an integer from 0 to 65535, not NaN\n']);
+  t.same([code, stderr], [1, "'x' is not a port: a port is a number from 0 to 65535\n"]);
 });

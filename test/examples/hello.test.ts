@@ -21,8 +21,10 @@ test('hello-server prints what hello-client writes, four bytes at a time', async
 });
 
 test('what the kernel refuses and what was typed wrong is told in one line', async (t) => {
-  const typo = await runExample('hello-server', '8o8o').ends();
-  t.same([typo.code, typo.stdout, typo.stderr], [1, '', 'a port is an integer from 0 to 65535, not NaN\n']);
+  for (const text of ['8o8o', '65536', '']) {
+    const { code, stdout, stderr } = await runExample('hello-server', text).ends();
+    t.same([code, stdout, stderr], [1, '', `'${text}' is not a port: a port is a number from 0 to 65535\n`]);
+  }
   const first = runExample('hello-server', '0');
   t.teardown(() => first.kill());
   const [, port] = await first.prints(/waiting on 127\.0\.0\.1:(\d+)\n/);

@@ -5,7 +5,7 @@ import { startExample } from '../support/examples.ts';
 
 type Start = readonly [args: readonly string[], message: string | RegExp];
 
-const noPort = (port: string) => `a port is an integer from 0 to 65535, not ${port}\n`;
+const noPort = (text: string) => `'${text}' is not a port: a port is a number from 0 to 65535\n`;
 const usageOf = (text: string) => `Usage: npm run example -- ${text}\n`;
 
 const daytimeUsage = usageOf('daytime-query [-u] HOST:PORT');
@@ -13,7 +13,24 @@ const forwardUsage = usageOf('port-forward [ADDRESS:]PORT HOST:PORT');
 const noAddress = /^'[^']*' is not an address such as 127\.0\.0\.1:80, \[::1\]:80 or localhost:80\n$/;
 const anyUsage = /^Usage: [^\n]+\n$/;
 
+const withPort = [
+  'blocking-http',
+  'chat',
+  'daytime-server',
+  'datagram-filter',
+  'dns-server',
+  'hello-client',
+  'hello-server',
+  'udp-echo-client',
+  'udp-echo-server',
+];
+const wrongPorts: readonly Start[] = [
+  [['abc'], noPort('abc')],
+  [['99999'], noPort('99999')],
+];
+
 const wrongStarts: Readonly<Record<string, readonly Start[]>> = {
+  ...Object.fromEntries(withPort.map((name) => [name, wrongPorts])),
   'daytime-query': [
     [[], daytimeUsage],
     [['-u'], daytimeUsage],
@@ -27,7 +44,6 @@ const wrongStarts: Readonly<Record<string, readonly Start[]>> = {
     [['localhost:65536'], noAddress],
     [['no-such-host.invalid:13'], /^getaddrinfo [A-Z_]+ no-such-host\.invalid\n$/],
   ],
-  'daytime-server': [[['noon'], noPort('NaN')]],
   'dns-lookup': [
     [[], anyUsage],
     [['a..b'], anyUsage],

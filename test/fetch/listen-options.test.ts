@@ -68,6 +68,11 @@ test('each option has its place', async (t) => {
   t.same(bindingOf({ ipv6Only: true }, {}).http.socket, {}, 'it says nothing about IPv4');
 });
 
+test('a port may be text', async (t) => {
+  const portFor = (port: string) => bindingOf({ port }, {}).http.port;
+  t.same([portFor('3000'), portFor('65535'), portFor('0'), portFor('')], [3_000, 65_535, 0, 0]);
+});
+
 test('0 switches a timeout or a limit off', async (t) => {
   const binding = bindingOf(
     { timeouts: { receive: 0, tunnelIdle: 0, idle: 0 }, limits: { maxRequestBodySize: 0 } },
@@ -97,7 +102,9 @@ test('what this server cannot do yet', async (t) => {
 });
 
 test('values that are no amounts; unknown names are ignored', async (t) => {
-  for (const port of [-1, 65_536, 1.5, Number.NaN, '80' as never]) t.throws(() => bindingOf({ port }, {}), RangeError);
+  for (const port of [-1, 65_536, 1.5, Number.NaN, '65536', '-1', '1.5', '0x50', ' 80', '080808']) {
+    t.throws(() => bindingOf({ port }, {}), RangeError, String(port));
+  }
   t.throws(() => bindingOf({ timeouts: { idle: -1 } }, {}), /idle must be a whole number, not -1/);
   t.throws(() => bindingOf({ limits: { maxConnections: Number.POSITIVE_INFINITY } }, {}), RangeError);
   t.throws(() => bindingOf({ backlog: 1.5 }, {}), RangeError);

@@ -2,6 +2,7 @@
 
 import { test } from 'tap';
 import { checkServeOptions, listenPlaceOf, type ServeOptions } from '../../http/serve-options.ts';
+import type { EventLoop } from '../../simplenet/index.ts';
 
 /** As a program without types gives them. */
 const check = (options: unknown) => () => checkServeOptions(options as ServeOptions);
@@ -44,6 +45,7 @@ test('all names, with undefined for each, are as nothing', async (t) => {
     'onError',
     'signal',
     'backend',
+    'loop',
     'socket',
   ];
   const place = placeOf(Object.fromEntries(names.map((name) => [name, undefined])));
@@ -57,6 +59,8 @@ test('values of a type that an option does not have', async (t) => {
     [{ hostname: null }, 'hostname must be a string, not null'],
     [{ path: ['a'] }, 'path must be a string, not an array'],
     [{ backend: true }, 'backend must be a string, not true'],
+    [{ loop: {} }, 'loop must be an event loop, not an object'],
+    [{ loop: null }, 'loop must be an event loop, not null'],
     [{ fd: '3' }, "fd must be a number, not '3'"],
     [{ limits: 5 }, 'limits must be an object, not 5'],
     [{ limits: null }, 'limits must be an object, not null'],
@@ -70,6 +74,8 @@ test('values of a type that an option does not have', async (t) => {
   for (const [options, message] of cases) t.throws(check(options), new TypeError(message), message);
   for (const fd of [-1, 1.5, Number.NaN])
     t.throws(check({ fd }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
+  const both = { loop: { listen: () => {} } as unknown as EventLoop, backend: 'epoll' };
+  t.throws(check(both), new RangeError('backend chooses a loop for the server alone, so it makes no sense with loop'));
   const port = 'serve(handler, 8080)';
   t.throws(check(8080), new TypeError('the options of serve must be an object such as { port: 8080 }, not 8080'), port);
   t.throws(check(null), TypeError);

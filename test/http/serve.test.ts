@@ -20,7 +20,7 @@ import {
   type Server,
   serve,
 } from '../../http/index.ts';
-import { type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
+import { createEventLoop, type InternetAddress, libc, NetSocket, portOf } from '../../simplenet/index.ts';
 import { Random } from '../simulation/random.ts';
 import { CountingLibc } from '../support/counting-libc.ts';
 import { Stopwatch } from '../support/machine-time.ts';
@@ -723,6 +723,19 @@ test('a listening socket that others have opened, and one end for all of it: awa
     t.equal(await (await fetch(url)).text(), 'hello\n');
   }
   await t.rejects(fetch(url));
+});
+
+test('a loop that was given serves two servers, and outlives them', async (t) => {
+  const loop = createEventLoop();
+  t.teardown(() => loop.close());
+  const servers = [serve(hello, { loop }), serve(hello, { loop })];
+  for (const { url } of servers) t.equal(await (await fetch(url)).text(), 'hello\n');
+  t.throws(() => serve(hello, { loop, port: servers[0]?.port ?? 0 }), { code: 'EADDRINUSE' });
+  await Promise.all(servers.map((server) => server.close()));
+  t.equal(loop.openCount, 0);
+  const next = serve(hello, { loop });
+  t.equal(await (await fetch(next.url)).text(), 'hello\n', 'it is open');
+  await next.close();
 });
 
 test('an address of this network is shown as it is', async (t) => {

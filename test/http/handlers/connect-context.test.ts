@@ -3,7 +3,14 @@
 import { test } from 'tap';
 import { encodeCapsule } from '../../../http/handlers/capsules.ts';
 import { protocolError } from '../../../http/handlers/protocol-error.ts';
-import { type ConnectContext, FALL_THROUGH, type ServerContext, serve, type Tunnel } from '../../../http/index.ts';
+import {
+  type ConnectContext,
+  FALL_THROUGH,
+  type Limits,
+  type ServerContext,
+  serve,
+  type Tunnel,
+} from '../../../http/index.ts';
 import { deferred, marked, request, site } from '../../support/context-client.ts';
 
 const UPGRADE = ['Connection: Upgrade', 'Upgrade: echo/1, other'];
@@ -322,11 +329,12 @@ test('an Upgrade that HTTP does not allow goes to fetch()', async (t) => {
 });
 
 /** A tunnel of the server, and the client at its other end. */
-async function tunnelOf(t: Parameters<typeof site>[0]) {
+async function tunnelOf(t: Parameters<typeof site>[0], limits: Partial<Limits> = {}) {
   const opened = deferred<Tunnel>();
   const { client } = site(
     t,
     connecting(async (ctx) => opened.resolve(await ctx.accept())),
+    { limits },
   );
   const asking = client().write(asksUpgrade);
   const tunnel = await opened.promise;
@@ -538,6 +546,38 @@ test('a tunnel that ends within a capsule, or a capsule that is too long, is a p
     asking.write(bytes).socket.end();
     await t.rejects(reading, { code: 'ERR_HTTP_PROTOCOL_ERROR' });
     await t.rejects(tunnel.closed, { code: 'ERR_HTTP_PROTOCOL_ERROR' });
+  }
+});
+
+test('a server sets the longest capsule', async (t) => {
+  const HEAD_BYTES = 3;
+  const { tunnel, asking } = await tunnelOf(t, { capsuleBytes: 100 });
+  const reader = tunnel.capsules().readable.getReader();
+  asking.write(encodeCapsule(1, new Uint8Array(100 - HEAD_BYTES)));
+  t.equal((await reader.read()).value?.data.byteLength, 100 - HEAD_BYTES);
+  const reading = reader.read();
+  asking.write(encodeCapsule(1, new Uint8Array(100 - HEAD_BYTES + 1)).subarray(0, HEAD_BYTES));
+  await t.rejects(reading, { code: 'ERR_HTTP_PROTOCOL_ERROR', message: 'a capsule of more than 100 bytes' });
+  await t.rejects(tunnel.closed, { code: 'ERR_HTTP_PROTOCOL_ERROR' });
+});
+
+test('a server sets how many datagrams wait', async (t) => {
+  const DATAGRAM = encodeCapsule(0, new Uint8Array(4)); // it counts as 5 bytes
+  for (const [tunnelBufferBytes, kept] of [
+    [10, 2],
+    [11, 3],
+  ] as const) {
+    const { tunnel, asking } = await tunnelOf(t, { tunnelBufferBytes });
+    const capsules = tunnel.capsules().readable.getReader();
+    const datagrams = tunnel.datagrams().readable.getReader();
+    asking.write(Buffer.concat([DATAGRAM, DATAGRAM, DATAGRAM, DATAGRAM, encodeCapsule(6, Buffer.from('last'))]));
+    t.match((await capsules.read()).value, { type: 6 });
+    asking.socket.end();
+    let count = 0;
+    while (!(await datagrams.read()).done) count++;
+    t.equal(count, kept, `${tunnelBufferBytes} bytes`);
+    tunnel.close();
+    await tunnel.closed;
   }
 });
 

@@ -75,6 +75,24 @@ test('a body above the limit is 413, if the app passes the error on', async (t) 
   await server.close({ idleGraceMs: 1 });
 });
 
+test('a body that is not JSON is a SyntaxError: 500, unless the app catches it', async (t) => {
+  const read = async (request: Request) => Response.json(await request.json());
+  const careful = (request: Request) => read(request).catch(() => new Response('not JSON', { status: 400 }));
+  const errors: unknown[] = [];
+  for (const lazy of [true, false]) {
+    for (const [app, status] of [
+      [read, 500],
+      [careful, 400],
+    ] as const) {
+      const asked = { method: 'POST', body: '{bad' };
+      const answer = await inject(fetchHandler(app, { lazy }), { ...asked, onError: (error) => errors.push(error) });
+      t.equal(answer.status, status);
+    }
+  }
+  t.match(errors, [{ name: 'SyntaxError' }, { name: 'SyntaxError' }]);
+  t.equal(errors.length, 2);
+});
+
 test('an invalid Host is 400, and the server goes on', async (t) => {
   const server = serve({ fetch: (request) => new Response(new URL(request.url).host) });
   for (const host of ['1.2.3.4.5', '%41%', 'a_b', 'x'.repeat(300)]) {

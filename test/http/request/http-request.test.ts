@@ -23,6 +23,7 @@ const origin: RequestOrigin = {
   createSignal: () => signal,
   createClosingSignal: () => signal,
   outcome: () => outcome,
+  limits: defaultLimits,
   applyLimits: () => {},
   waitUntil: () => {},
 };
@@ -254,7 +255,14 @@ test('a body of another type is 415, and the message says what to use', async (t
   }
   t.throws(() => withBody('a', '', 'multipart/form-data').multipart(), { name: 'HttpError', status: 400 });
   await t.rejects(withBody('a', '', 'multipart/form-data').formData(), { name: 'HttpError', status: 400 });
-  t.equal((await withBody('a=1', '', 'text/plain').form()).get('a'), '1', 'form() asks for no type');
+});
+
+test('form() refuses no other type: a string that fetch sends is text/plain', async (t) => {
+  const sent = new Request('http://a', { method: 'POST', body: 'a=1' }).headers.get('content-type') as string;
+  t.match(sent, /^text\/plain/);
+  for (const type of [sent, '', 'application/octet-stream', 'no type']) {
+    t.equal((await withBody('a=1', '', type).form()).get('a'), '1', type);
+  }
 });
 
 test('no body', async (t) => {

@@ -1,13 +1,14 @@
 /**
  * Meter: counts the bytes and the time of one answer, and makes its Outcome when the answer is over.
  *
- * Without a listener there is no Meter: then nothing is counted, and no clock is read.
+ * Without a listener a connection makes no Meter: then nothing is counted, and no clock is read. It is here and not with the connection, because
+ * an exchange in memory counts in the same way.
  *
- * Next: context-factory.ts
+ * Next: ../content/set-cookie.ts
  */
 
-import type { HttpRequest, Outcome } from '../request/http-request.ts';
-import type { RequestHead } from '../request/request-head.ts';
+import type { HttpRequest, Outcome } from './http-request.ts';
+import type { RequestHead } from './request-head.ts';
 
 /** The request of an exchange, as far as an outcome needs it. */
 export interface Measured {

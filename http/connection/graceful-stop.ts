@@ -1,0 +1,107 @@
+/**
+ * GracefulStop: how a server ends.
+ *
+ *     open --begin--> stopping --no connection, no listener, no promise is left--> closed
+ *
+ * The listener accepts the connections that the kernel has completed, and no more. Idle connections have `idleGraceMs` for a last request. Responses
+ * under way are completed, and promises that `waitUntil` was called with are waited for. When `graceMs` has passed, the connections that are left
+ * are ended, and no promise is waited for any more: nothing can cancel one.
+ *
+ * Next: closable-connection.ts
+ */
+
+import type { EventLoop, Listener } from '../../simplenet/index.ts';
+import type { OpenConnection } from './connection-context.ts';
+import { closingError } from './signals.ts';
+
+export class GracefulStop {
+  /** How long an idle connection may still begin a request. 0 until the server stops. */
+  idleGraceMs = 0;
+  /** When the last connection was accepted. */
+  lastConnectionAt = Number.NEGATIVE_INFINITY;
+  readonly #loop: EventLoop;
+  readonly #listener: Listener;
+  readonly #connections: ReadonlySet<OpenConnection>;
+  readonly #onClosed: () => void;
+  /** Promises that `waitFor` was called with. Null until then. */
+  #pending: Set<Promise<void>> | null = null;
+  #isListening = true;
+  #closed: Promise<void> | null = null;
+  #whenEmpty: (() => void) | null = null;
+  #closing: AbortController | null = null;
+
+  /** Calls `onClosed` once, when nothing is left. */
+  constructor(loop: EventLoop, listener: Listener, connections: ReadonlySet<OpenConnection>, onClosed: () => void) {
+    this.#loop = loop;
+    this.#listener = listener;
+    this.#connections = connections;
+    this.#onClosed = onClosed;
+  }
+
+  get isStopping(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** Aborted when the server begins to stop. */
+  get signal(): AbortSignal {
+    if (this.#closing === null) {
+      this.#closing = new AbortController();
+      if (this.isStopping) this.#closing.abort(closingError());
+    }
+    return this.#closing.signal;
+  }
+
+  /** Resolves when nothing is left. Only the first call has an `idleGraceMs`; a later one can shorten `graceMs`. */
+  begin(graceMs: number, idleGraceMs: number): Promise<void> {
+    this.#closed ??= this.#stop(idleGraceMs);
+    this.#abortAfter(graceMs, this.#closed);
+    return this.#closed;
+  }
+
+  /** Keeps the server from being closed until the promise, which must not reject, has resolved. */
+  waitFor(promise: Promise<unknown>): void {
+    const pending = this.#pending ?? new Set();
+    this.#pending = pending;
+    const settled: Promise<void> = promise.then(() => {
+      pending.delete(settled);
+      this.checkEmpty();
+    });
+    pending.add(settled);
+  }
+
+  /** A connection has closed, or a promise has resolved: perhaps it was the last. */
+  checkEmpty(): void {
+    const isWaiting = this.#pending !== null && this.#pending.size > 0;
+    if (this.#connections.size === 0 && !this.#isListening && !isWaiting) this.#whenEmpty?.();
+  }
+
+  async #stop(idleGraceMs: number): Promise<void> {
+    this.idleGraceMs = idleGraceMs;
+    // Without a connection now, and without a new one for a while, no handshake is likely to be under way.
+    const isQuiet = this.#connections.size === 0 && this.#loop.now() - this.lastConnectionAt > idleGraceMs;
+    this.#listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
+      this.#isListening = false;
+      this.checkEmpty();
+    });
+    await null; // `begin` has stored this promise now, so `isStopping` is true
+    this.#closing?.abort(closingError());
+    for (const connection of this.#connections) connection.stop();
+    await new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+      this.checkEmpty();
+    });
+    this.#onClosed();
+  }
+
+  /** Each call of `begin` sets an alarm. The first alarm that rings ends all connections. */
+  #abortAfter(graceMs: number, closed: Promise<void>): void {
+    const abortAll = () => {
+      this.#listener.close();
+      for (const connection of this.#connections) connection.endNow();
+      this.#pending?.clear();
+      this.checkEmpty();
+    };
+    const alarm = this.#loop.after(graceMs, abortAll);
+    void closed.then(() => alarm.cancel());
+  }
+}
