@@ -66,6 +66,7 @@ export class TcpConnection {
 
   /** When `onDeadline` is to be called; Infinity if nothing waits. */
   get deadlineAt(): number {
+    if (this.isClosed) return Number.POSITIVE_INFINITY;
     if (this.#core.timeWait !== null) return this.#core.timeWait.endsAt;
     const acknowledgeAt = this.#core.receiver === null ? Number.POSITIVE_INFINITY : this.#core.receiver.acks.deadlineAt;
     return Math.min(this.#core.sender.deadlineAt, this.#core.patience.deadlineAt, acknowledgeAt);
