@@ -189,7 +189,7 @@ function acknowledge(core: TcpCore, segment: TcpSegment, now: number): void {
 /** When we sent the timestamp that the segment echoes; -1 if it echoes none. */
 function echoedAt(core: TcpCore, segment: TcpSegment, now: number): number {
   const { timestampEcho } = segment.options;
-  if (!core.hasTimestamps || timestampEcho < 0) return -1;
+  if (!core.hasTimestamps || timestampEcho <= 0) return -1; // 0 is what a peer writes that has seen none of ours
   const age = difference(core.timestamp(now), timestampEcho);
   return age < 0 ? -1 : Math.floor(now) - age;
 }

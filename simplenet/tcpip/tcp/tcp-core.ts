@@ -117,7 +117,7 @@ export class TcpCore {
   challenge(segment: TcpSegment, now: number): void {
     const hasText = segment.end > segment.start && (segment.flags & (SYN | RST)) === 0;
     if (!hasText && !this.challenges.take(now)) return;
-    if (hasText) this.receiver?.noteDuplicate(segment);
+    if (hasText) this.receiver?.noteMisplaced(segment);
     else this.receiver?.acks.require();
   }
 

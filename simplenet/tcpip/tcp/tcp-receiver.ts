@@ -157,9 +157,11 @@ export class Receiver {
     else if ((segment.flags & FIN) !== 0) this.acks.onDisorder();
   }
 
-  /** Text that has come before: a lost ACK, or a retransmission that was not needed. The ACK says which (RFC 2883). */
-  noteDuplicate(segment: TcpSegment): void {
-    this.#queue.receive(segment.sequence, segment.bytes, segment.start, segment.end);
+  /** Text that is not accepted is acknowledged at once. If all of it has come before, the ACK says which (RFC 2883). */
+  noteMisplaced(segment: TcpSegment): void {
+    if (!this.hasNewText(segment)) {
+      this.#queue.receive(segment.sequence, segment.bytes, segment.start, segment.end);
+    }
     this.acks.onDisorder();
   }
 
