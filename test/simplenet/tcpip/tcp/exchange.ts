@@ -87,7 +87,7 @@ export class Exchange {
   }
 
   #makeEnd(name: string, isActive: boolean): End {
-    const { options } = { options: this.#options };
+    const options = this.#options;
     return new End(
       name,
       new TcpConnection({
