@@ -10,19 +10,20 @@
  * Next: ../stack.ts
  */
 
-import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE } from '../../kernel/abi.ts';
+import { EADDRINUSE, EMSGSIZE } from '../../kernel/abi.ts';
 import { finishChecksum, pseudoHeaderSum, sumWords } from '../ip/checksum.ts';
 import type { IcmpError, InternetLayer } from '../ip/internet-layer.ts';
 import { type Ipv4Packet, PROTOCOL_TCP } from '../ip/ipv4-packet.ts';
-import { TokenBucket } from '../ip/token-bucket.ts';
+import { BareAnswers } from './bare-answers.ts';
 import type { CongestionFactory } from './congestion.ts';
 import { ConnectionTable, type Peer } from './connection-table.ts';
+import { chooseEphemeralPort } from './ephemeral-port.ts';
 import { initialSequence, timestampOffset } from './initial-sequence.ts';
-import { resetFor } from './reset-reply.ts';
-import { ACK, decodeSegment, FIN, HEADER_BYTES, noOptions, RST, SYN, type TcpSegment } from './segment.ts';
+import { ACK, decodeSegment, FIN, HEADER_BYTES, RST, SYN, type TcpSegment } from './segment.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { add, isAfter } from './sequence.ts';
 import { TcpConnection } from './tcp-connection.ts';
+import { newTcpCounters, type TcpCounters } from './tcp-counters.ts';
 import { Entry, type TcpEntry } from './tcp-entry.ts';
 import { defaultTcpLimits, type TcpLimits } from './tcp-limits.ts';
 import { type BufferSizes, Listener, type TcpListener, type TcpListenOptions, tupleOf } from './tcp-listener.ts';
@@ -63,28 +64,8 @@ const REOPEN_DISTANCE = 65_537;
 /** Of the quoted header, an ICMP error has at least the ports and the sequence number. */
 const QUOTED_BYTES = 8;
 
-/** What the layer has dropped or sent without a connection. */
-export interface TcpCounters {
-  segmentsReceived: number;
-  segmentsSent: number;
-  /** Wrong checksum, or a header that cannot be decoded. */
-  malformed: number;
-  resetsSent: number;
-  cookiesSent: number;
-  cookiesAccepted: number;
-  orphansReset: number;
-}
-
 export class TcpLayer {
-  readonly counters: TcpCounters = {
-    segmentsReceived: 0,
-    segmentsSent: 0,
-    malformed: 0,
-    resetsSent: 0,
-    cookiesSent: 0,
-    cookiesAccepted: 0,
-    orphansReset: 0,
-  };
+  readonly counters: TcpCounters = newTcpCounters();
   readonly #setup: TcpLayerSetup;
   readonly #internet: InternetLayer;
   readonly #writer: SegmentWriter;
@@ -93,7 +74,7 @@ export class TcpLayer {
   readonly #timers = new TimerList<Entry>();
   readonly #timeWaits: TimeWaitTable;
   readonly #orphans = new Set<Entry>();
-  readonly #resetBucket: TokenBucket;
+  readonly #answers: BareAnswers;
   #dirty: Entry[] = [];
   /** The connection whose segments `#emit` sends. */
   #sender: Entry | null = null;
@@ -107,7 +88,7 @@ export class TcpLayer {
     this.#internet = internet;
     this.#writer = new SegmentWriter(internet);
     this.#timeWaits = new TimeWaitTable(limits.timeWaits, (peer) => this.#table.delete(peer));
-    this.#resetBucket = new TokenBucket(limits.resetsPerSecond, limits.resetsPerSecond);
+    this.#answers = new BareAnswers(this.#writer, this.counters, limits.resetsPerSecond);
   }
 
   /** Takes the port, or any free one for 0. Returns -errno if it cannot: EADDRINUSE. */
@@ -263,10 +244,7 @@ export class TcpLayer {
       if ((kind & ACK) === 0) return; // RFC 9293 section 3.10.7.2 drops it; SYN with FIN is no handshake either
       if ((kind & (SYN | RST)) === 0 && this.#receiveCookie(listener, peer, segment, now)) return;
     }
-    const reset = resetFor(segment);
-    if (reset === null || !this.#resetBucket.take(now)) return;
-    this.counters.resetsSent++;
-    this.#sendBare(peer, { ...bare, ...reset }, now);
+    this.#answers.reset(peer, segment, now);
   }
 
   #receiveSyn(listener: Listener, peer: Peer, syn: TcpSegment, sequence: number, now: number): void {
@@ -293,8 +271,7 @@ export class TcpLayer {
     const tuple = this.#tuple(peer);
     const clock = add(Math.floor(now), timestampOffset(secret, tuple));
     const reply = listener.makeCookie(secret, tuple, syn, this.#maxSegmentBytes(peer), clock, now);
-    this.counters.cookiesSent++;
-    this.#sendBare(peer, { ...bare, ...reply, acknowledgment: add(syn.sequence, 1), flags: SYN | ACK }, now);
+    this.#answers.cookie(peer, syn, reply, now);
   }
 
   /** Returns whether the ACK has completed a handshake. */
@@ -324,25 +301,7 @@ export class TcpLayer {
       return;
     }
     this.#timeWaits.restart(peer);
-    this.#acknowledgeInTimeWait(peer, now);
-  }
-
-  #acknowledgeInTimeWait(peer: WaitingPeer, now: number): void {
-    if (!this.#resetBucket.take(now)) return;
-    const { sendNext, receiveNext, windowField, recentTimestamp, timestampOffset: offset } = peer.timeWait;
-    const timestampValue = recentTimestamp < 0 ? -1 : add(Math.floor(now), offset);
-    this.#sendBare(
-      peer,
-      {
-        ...bare,
-        sequence: sendNext,
-        acknowledgment: receiveNext,
-        flags: ACK,
-        window: windowField,
-        options: { ...noOptions, timestampValue, timestampEcho: recentTimestamp },
-      },
-      now,
-    );
+    this.#answers.acknowledge(peer, now);
   }
 
   #addEntry(peer: Peer, sizes: BufferSizes, isActive: boolean, sequence: number): Entry {
@@ -370,16 +329,9 @@ export class TcpLayer {
     return tupleOf(this.#internet.address, peer);
   }
 
-  /** RFC 6056 section 3.3.1: from a random place on, so that nobody who does not see the segments knows the port. */
   #choosePort(isFree: (port: number) => boolean): number {
-    const { firstEphemeralPort: first, lastEphemeralPort: last } = this.#setup.limits;
-    const count = last - first + 1;
-    const begin = Math.floor(this.#setup.random() * count);
-    for (let i = 0; i < count; i++) {
-      const port = first + ((begin + i) % count);
-      if (isFree(port)) return port;
-    }
-    return -EADDRNOTAVAIL;
+    const { firstEphemeralPort, lastEphemeralPort } = this.#setup.limits;
+    return chooseEphemeralPort(firstEphemeralPort, lastEphemeralPort, this.#setup.random, isFree);
   }
 
   #closeListener(listener: Listener): void {
@@ -450,21 +402,4 @@ export class TcpLayer {
     this.counters.segmentsSent++;
     return result;
   }
-
-  /** Sends a segment that no connection stands behind. If it is lost, it is not sent again. */
-  #sendBare(peer: Peer, segment: OutgoingSegment, now: number): void {
-    this.#send(peer, segment, now);
-    this.#isTooLarge = false;
-  }
 }
-
-const bare: OutgoingSegment = {
-  sequence: 0,
-  acknowledgment: 0,
-  flags: 0,
-  window: 0,
-  urgent: 0,
-  options: noOptions,
-  length: 0,
-  copyPayload: () => true,
-};

@@ -14,10 +14,11 @@ import { nextLength } from './next-length.ts';
 import { PathState } from './path-state.ts';
 import { PeerWindow } from './peer-window.ts';
 import type { RoundTripLimits } from './round-trip.ts';
-import { ACK, FIN, PSH, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
-import { SendBuffer } from './send-buffer.ts';
+import { ACK, FIN, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
+import type { SendBuffer } from './send-buffer.ts';
+import { SendStream } from './send-stream.ts';
 import { SendTimers } from './send-timers.ts';
-import { add, difference, isAfter, isBefore } from './sequence.ts';
+import { add, isAfter, isBefore } from './sequence.ts';
 
 /** How many segments may be in flight, so that a peer with a large window and a small MSS does not make the list of them long. */
 const MAX_SEGMENTS_IN_FLIGHT = 16_384;
@@ -41,7 +42,7 @@ export type SendSegment = (sequence: number, flags: number, offset: number, leng
 
 export class Sender {
   noDelay = false;
-  readonly buffer = new SendBuffer();
+  readonly #stream: SendStream;
   readonly #initialSequence: number;
   readonly #sendBufferBytes: number;
   readonly #loss: LossDetection;
@@ -49,10 +50,6 @@ export class Sender {
   readonly #timers = new SendTimers();
   readonly window = new PeerWindow();
   #segmentBytes: number;
-  /** The sequence number of the first byte in the buffer. */
-  #bufferSequence: number;
-  /** The sequence number of our FIN, or -1 before `finish`. */
-  #finSequence = -1;
 
   /** The end of the last segment that was not full (Minshall). */
   #smallEnd: number;
@@ -78,7 +75,7 @@ export class Sender {
       maxSegments: MAX_SEGMENTS_IN_FLIGHT,
     });
     this.#path = new PathState(setup.initialSequence, setup.roundTrip);
-    this.#bufferSequence = add(setup.initialSequence, 1);
+    this.#stream = new SendStream(add(setup.initialSequence, 1));
     this.#smallEnd = setup.initialSequence;
   }
 
@@ -92,8 +89,12 @@ export class Sender {
     return this.#loss.nextSequence;
   }
 
+  get buffer(): SendBuffer {
+    return this.#stream.buffer;
+  }
+
   get isFinAcknowledged(): boolean {
-    return this.#finSequence >= 0 && isAfter(this.firstUnacknowledged, this.#finSequence);
+    return this.#stream.isFinAcknowledged(this.firstUnacknowledged);
   }
 
   get segmentBytes(): number {
@@ -101,7 +102,7 @@ export class Sender {
   }
 
   get unsentBytes(): number {
-    return Math.max(0, Math.min(this.buffer.byteLength, difference(this.#dataEnd, this.next)));
+    return this.#stream.unsentBytes(this.next);
   }
 
   get queuedBytes(): number {
@@ -110,7 +111,7 @@ export class Sender {
 
   /** Whether bytes or our FIN are not acknowledged, sent or not. */
   get hasUnacknowledged(): boolean {
-    return this.buffer.byteLength > 0 || (this.#finSequence >= 0 && !this.isFinAcknowledged);
+    return this.#stream.hasUnacknowledged(this.firstUnacknowledged);
   }
 
   /** Whether something is in flight, or waits for a window that is closed: then the peer owes us an answer. */
@@ -170,7 +171,7 @@ export class Sender {
 
   /** FIN follows what is in the buffer. */
   finish(): void {
-    this.#finSequence = this.#dataEnd;
+    this.#stream.finish();
     this.#mayHaveOutput = true;
   }
 
@@ -263,14 +264,9 @@ export class Sender {
     this.buffer.truncate(0);
   }
 
-  /** The sequence number after the last byte in the buffer. */
-  get #dataEnd(): number {
-    return add(this.#bufferSequence, this.buffer.byteLength);
-  }
-
   /** Whether bytes or our FIN were never sent. */
   get #hasUnsent(): boolean {
-    return this.unsentBytes > 0 || this.next === this.#finSequence;
+    return this.unsentBytes > 0 || this.#stream.isFinUnsent(this.next);
   }
 
   /** False if the link has no room. */
@@ -329,7 +325,7 @@ export class Sender {
       usable: this.window.usable(this.firstUnacknowledged, this.next),
       limit,
       maxWindow: this.window.maxBytes,
-      isFinWaiting: this.#finSequence >= 0 && this.next !== add(this.#finSequence, 1),
+      isFinWaiting: this.#stream.isFinUnsent(this.next),
       isForced: this.#isWindowProbeDue,
       maySendSmall: this.noDelay || !isAfter(this.#smallEnd, this.firstUnacknowledged),
     });
@@ -368,16 +364,10 @@ export class Sender {
   /** Sends the segment with the next `length` sequence numbers, or less if they are more than `limit`. Returns how many, or -ENOBUFS. */
   #sendRange(sequence: number, length: number, limit: number, send: SendSegment): number {
     if (!this.#isSynAcknowledged) return send(sequence, SYN, 0, 0) === -ENOBUFS ? -ENOBUFS : 1;
-    const offset = difference(sequence, this.#bufferSequence);
-    const payload = Math.min(length, limit, this.buffer.byteLength - offset);
-    const end = add(sequence, payload);
-    let flags = ACK;
-    if (payload > 0 && end === this.#dataEnd) flags |= PSH;
-    const hasFin = payload < length && end === this.#finSequence;
-    if (hasFin) flags |= FIN;
+    const { flags, offset, payload } = this.#stream.pieceAt(sequence, length, limit);
     // Any other error is that of a segment lost on its way: the retransmission timer repairs it.
     if (send(sequence, flags, offset, payload) === -ENOBUFS) return -ENOBUFS;
-    return hasFin ? payload + 1 : payload;
+    return payload + (flags & FIN);
   }
 
   /** The ACK of the SYN opens no congestion window (RFC 5681 section 3.1). */
@@ -389,10 +379,7 @@ export class Sender {
   #dropAcknowledged(): void {
     // Kept near SND.UNA, because numbers that are 2^31 apart cannot be compared.
     if (isBefore(this.#smallEnd, this.firstUnacknowledged)) this.#smallEnd = this.firstUnacknowledged;
-    const bytes = Math.min(difference(this.firstUnacknowledged, this.#bufferSequence), this.buffer.byteLength);
-    if (bytes <= 0) return;
-    this.buffer.acknowledge(bytes);
-    this.#bufferSequence = add(this.#bufferSequence, bytes);
+    this.#stream.acknowledge(this.firstUnacknowledged);
   }
 
   #steer(outcome: AckOutcome, inFlightBefore: number, now: number): void {
