@@ -13,6 +13,7 @@ import { SystemError } from '../../../../simplenet/kernel/system-error.ts';
 import type { Host } from '../../../../simplenet/loop/host.ts';
 import { nodeHost } from '../../../../simplenet/loop/node-host.ts';
 import { openTap } from '../../../../simplenet/tcpip/link/tap-link.ts';
+import { importing, runProgram } from '../../../support/child-program.ts';
 import { inNamespace, noTapNamespace } from '../../../support/network-namespace.ts';
 import { Program } from '../../../support/programs.ts';
 import type { NamespaceOutcome } from './tap-namespace.ts';
@@ -118,6 +119,15 @@ test('each refusal is one sentence with its remedy', async (t) => {
     'ioctl EINVAL: invalid argument tap0 (an interface that is not a TAP device has this name)',
   );
   t.match(refusalOf(t, { open: -abi.EMFILE }), { code: 'EMFILE', message: /see ulimit -n/ });
+});
+
+const NOBODY = 65_534;
+
+test('a user who may not make interfaces', { skip: noTapNamespace() }, async (t) => {
+  const source = `${importing('openTap', 'tcpip/link/tap-link.js')}
+    try { openTap('tap0').close(); } catch (error) { console.log(error.code); }`;
+  const { stdout, stderr } = runProgram(source, process.getuid?.() === 0 ? { uid: NOBODY } : {});
+  t.equal(stdout, 'EPERM\n', stderr);
 });
 
 test('a frame is written whole; a device that is down loses it', async (t) => {
