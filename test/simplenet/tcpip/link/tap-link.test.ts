@@ -127,7 +127,7 @@ test('a user who may not make interfaces', { skip: noTapNamespace() }, async (t)
   const source = `${importing('openTap', 'tcpip/link/tap-link.js')}
     try { openTap('tap0').close(); } catch (error) { console.log(error.code); }`;
   const { stdout, stderr } = runProgram(source, process.getuid?.() === 0 ? { uid: NOBODY } : {});
-  t.equal(stdout, 'EPERM\n', stderr);
+  t.match(stdout, /^(EPERM|EACCES)\n$/, stderr); // EACCES where only root may open the device
 });
 
 test('a frame is written whole; a device that is down loses it', async (t) => {
