@@ -12,7 +12,7 @@
  */
 
 import { formatSocketAddress, NetSocket, SystemError } from '../simplenet/index.ts';
-import { portFrom } from './support/port.ts';
+import { addressFrom } from './support/address.ts';
 
 const MAX_HEAD_BYTES = 8192;
 
@@ -42,7 +42,7 @@ function response(status: string, body: string): string {
   return `HTTP/1.1 ${status}\r\n${fields}\r\n\r\n${body}`;
 }
 
-const listener = NetSocket.listenOn({ address: '127.0.0.1', port: portFrom(process.argv[2] ?? '8080') });
+const listener = NetSocket.listenOn(addressFrom(process.argv[2] ?? '8080'));
 console.log(`waiting on http://${formatSocketAddress(listener.localAddress)}/`);
 
 for (;;) {

@@ -6,10 +6,10 @@
  */
 
 import { NetSocket } from '../simplenet/index.ts';
-import { portFrom } from './support/port.ts';
+import { addressFrom } from './support/address.ts';
 
-const port = portFrom(process.argv[2] ?? '8080');
-const socket = NetSocket.connectTo({ address: '127.0.0.1', port }); // socket, connect
+const address = addressFrom(process.argv[2] ?? '8080');
+const socket = NetSocket.connectTo(address); // socket, connect
 console.log(`written bytes: ${socket.write(Buffer.from('hello '))}`);
 console.log(`written bytes: ${socket.write(Buffer.from('world!'))}`);
 socket.close();

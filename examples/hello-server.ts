@@ -6,10 +6,10 @@
  */
 
 import { formatSocketAddress, NetSocket } from '../simplenet/index.ts';
-import { portFrom } from './support/port.ts';
+import { addressFrom } from './support/address.ts';
 
-const port = portFrom(process.argv[2] ?? '8080');
-const listener = NetSocket.listenOn({ address: '127.0.0.1', port }); // socket, bind, listen
+const address = addressFrom(process.argv[2] ?? '8080');
+const listener = NetSocket.listenOn(address); // socket, bind, listen
 console.log(`waiting on ${formatSocketAddress(listener.localAddress)}`);
 
 const client = listener.accept();

@@ -7,12 +7,12 @@
  */
 
 import { UdpSocket } from '../simplenet/index.ts';
-import { portFrom } from './support/port.ts';
+import { addressFrom } from './support/address.ts';
 
 const PATIENCE_MS = 1000;
 
-const [port = '8080', ...words] = process.argv.slice(2);
-const socket = UdpSocket.connectTo({ address: '127.0.0.1', port: portFrom(port) });
+const [address = '8080', ...words] = process.argv.slice(2);
+const socket = UdpSocket.connectTo(addressFrom(address));
 for (const word of words.length > 0 ? words : ['hello', 'world!']) {
   socket.send(Buffer.from(word));
   if (socket.wait('readable', PATIENCE_MS)) {

@@ -7,11 +7,11 @@
  */
 
 import { formatSocketAddress, SystemError, UdpSocket } from '../simplenet/index.ts';
-import { portFrom } from './support/port.ts';
+import { addressFrom } from './support/address.ts';
 
 const MAX_BYTES = 1024;
 
-const socket = UdpSocket.bindTo({ address: '127.0.0.1', port: portFrom(process.argv[2] ?? '8080') });
+const socket = UdpSocket.bindTo(addressFrom(process.argv[2] ?? '8080'));
 console.log(`waiting on ${formatSocketAddress(socket.localAddress)}`);
 
 for (;;) {

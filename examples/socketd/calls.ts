@@ -1,5 +1,5 @@
 /**
- * What socketd does for each call: the same call, on a non-blocking descriptor of its own.
+ * What socketd does for each call: the same call, on a non-blocking socket of its own.
  *
  * A call that would wait returns EAGAIN (connect: EINPROGRESS). If the socket of the client is a blocking one, that is not sent as a
  * reply: `eventsAwaited` returns the events to wait for, and after them the same call is made again.
@@ -9,8 +9,9 @@
  * need privileges.
  */
 
-import { abi, libc } from '../../simplenet/index.ts';
+import { abi } from '../../simplenet/index.ts';
 import type { ClientSockets, OwnedSocket } from './client-sockets.ts';
+import type { SocketCalls } from './socket-table.ts';
 import { type Call, MAX_BYTES, type Reply, type Request } from './wire.ts';
 
 const { EAFNOSUPPORT, EALREADY, EBADF, EINVAL, EMFILE, EOPNOTSUPP, EPROTONOSUPPORT } = abi;
@@ -26,7 +27,16 @@ const cell = new Int32Array(1);
 const pollfd = Buffer.alloc(abi.POLLFD_SIZE);
 
 type Arguments = readonly [number, number, number, number];
-type CallOfSocket = (socket: OwnedSocket, args: Arguments, data: Buffer, sockets: ClientSockets) => number | Reply;
+
+/** What a call works on: the socket of the client, and the calls of the table that has it. */
+interface Target {
+  readonly fd: number;
+  readonly socket: OwnedSocket;
+  readonly sockets: ClientSockets;
+  readonly calls: SocketCalls;
+}
+
+type CallOfSocket = (target: Target, args: Arguments, data: Buffer) => number | Reply;
 
 /** Makes a call that writes an address or a value. The reply has as much of it as the client has room for. */
 function withRoom(wanted: number, call: () => number): Reply {
@@ -42,6 +52,12 @@ function messageFlags(flags: number): number | null {
   return (flags & ~KNOWN_FLAGS) === 0 ? flags | abi.MSG_NOSIGNAL : null;
 }
 
+/** Flags for a call that receives. With MSG_TRUNC, TCP writes nothing, tcp(7): no client may get what another one has received before. */
+function receiveFlags(flags: number, length: number): number | null {
+  if ((flags & abi.MSG_TRUNC) !== 0) bytes.fill(0, 0, length);
+  return messageFlags(flags);
+}
+
 /** With SO_LINGER and a time, close(2) would block the daemon for that time, and all clients. */
 function isLingering(level: number, option: number, value: Buffer): boolean {
   if (level !== abi.SOL_SOCKET || option !== abi.SO_LINGER || value.length < 8) return false;
@@ -49,62 +65,62 @@ function isLingering(level: number, option: number, value: Buffer): boolean {
 }
 
 const callsOfSocket: { readonly [name in Exclude<Call, 'socket' | 'if_nametoindex'>]: CallOfSocket } = {
-  bind: ({ fd }, _args, address) => libc.bind(fd, address, address.length),
-  listen: ({ fd }, [, backlog]) => libc.listen(fd, backlog),
-  accept4({ fd }, [, flags, wanted], _data, sockets) {
+  bind: ({ fd, calls }, _args, address) => calls.bind(fd, address, address.length),
+  listen: ({ fd, calls }, [, backlog]) => calls.listen(fd, backlog),
+  accept4({ fd, calls, sockets }, [, flags, wanted]) {
     if (sockets.isFull) return -EMFILE; // checked before a connection is accepted that would have no number
-    const reply = withRoom(wanted, () => libc.accept4(fd, room, cell, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC));
+    const reply = withRoom(wanted, () => calls.accept4(fd, room, cell, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC));
     if (reply.result < 0) return reply;
     return { ...reply, result: sockets.add({ fd: reply.result, waits: (flags & abi.SOCK_NONBLOCK) === 0 }) };
   },
-  connect: ({ fd }, _args, address) => libc.connect(fd, address, address.length),
-  shutdown: ({ fd }, [, how]) => libc.shutdown(fd, how),
-  close(_socket, [number], _data, sockets) {
+  connect: ({ fd, calls }, _args, address) => calls.connect(fd, address, address.length),
+  shutdown: ({ fd, calls }, [, how]) => calls.shutdown(fd, how),
+  close({ sockets }, [number]) {
     sockets.close(number);
     return 0;
   },
-  recv({ fd }, [, length, clientFlags]) {
-    const flags = messageFlags(clientFlags);
+  recv({ fd, calls }, [, length, clientFlags]) {
+    const flags = receiveFlags(clientFlags, length);
     if (flags === null) return -EOPNOTSUPP;
-    const result = libc.recv(fd, bytes, 0, length, flags);
+    const result = calls.recv(fd, bytes, 0, length, flags);
     return { result, data: bytes.subarray(0, Math.max(0, Math.min(result, length))) };
   },
-  send({ fd }, [, clientFlags], data) {
+  send({ fd, calls }, [, clientFlags], data) {
     const flags = messageFlags(clientFlags);
-    return flags === null ? -EOPNOTSUPP : libc.send(fd, data, 0, data.length, flags);
+    return flags === null ? -EOPNOTSUPP : calls.send(fd, data, 0, data.length, flags);
   },
-  recvfrom({ fd }, [, length, clientFlags, wanted]) {
-    const flags = messageFlags(clientFlags);
+  recvfrom({ fd, calls }, [, length, clientFlags, wanted]) {
+    const flags = receiveFlags(clientFlags, length);
     if (flags === null) return -EOPNOTSUPP;
-    const reply = withRoom(wanted, () => libc.recvfrom(fd, bytes, 0, length, flags, room, cell));
+    const reply = withRoom(wanted, () => calls.recvfrom(fd, bytes, 0, length, flags, room, cell));
     if (reply.result < 0) return reply;
     const received = bytes.subarray(0, Math.min(reply.result, length));
     return { ...reply, data: Buffer.concat([received, reply.data ?? Buffer.alloc(0)]) };
   },
-  sendto({ fd }, [, clientFlags, length], data) {
+  sendto({ fd, calls }, [, clientFlags, length], data) {
     const flags = messageFlags(clientFlags);
     if (flags === null) return -EOPNOTSUPP;
     const address = data.subarray(length); // the call itself checks `length`
-    return libc.sendto(fd, data, 0, length, flags, address, address.length);
+    return calls.sendto(fd, data, 0, length, flags, address, address.length);
   },
-  getsockname: ({ fd }, [, wanted]) => withRoom(wanted, () => libc.getsockname(fd, room, cell)),
-  getpeername: ({ fd }, [, wanted]) => withRoom(wanted, () => libc.getpeername(fd, room, cell)),
-  getsockopt: ({ fd }, [, level, option, wanted]) =>
-    withRoom(wanted, () => libc.getsockopt(fd, level, option, room, cell)),
-  setsockopt({ fd }, [, level, option], value) {
+  getsockname: ({ fd, calls }, [, wanted]) => withRoom(wanted, () => calls.getsockname(fd, room, cell)),
+  getpeername: ({ fd, calls }, [, wanted]) => withRoom(wanted, () => calls.getpeername(fd, room, cell)),
+  getsockopt: ({ fd, calls }, [, level, option, wanted]) =>
+    withRoom(wanted, () => calls.getsockopt(fd, level, option, room, cell)),
+  setsockopt({ fd, calls }, [, level, option], value) {
     if (isLingering(level, option, value)) return -EOPNOTSUPP;
-    return libc.setsockopt(fd, level, option, value, value.length);
+    return calls.setsockopt(fd, level, option, value, value.length);
   },
-  poll({ fd }, [, events]) {
+  poll({ fd, calls }, [, events]) {
     pollfd.writeInt32LE(fd, 0);
     pollfd.writeUInt16LE(events & 0xffff, 4);
-    return { result: libc.poll(pollfd, 1, 0), trueLength: pollfd.readInt16LE(6) };
+    return { result: calls.poll(pollfd, 1, 0), trueLength: pollfd.readInt16LE(6) };
   },
-  fcntl(socket, [, command, argument]) {
+  fcntl({ socket, calls }, [, command, argument]) {
     const isBlocking = (argument & abi.O_NONBLOCK) === 0;
     switch (command) {
       case abi.F_GETFL: {
-        const flags = libc.fcntl(socket.fd, abi.F_GETFL, 0);
+        const flags = calls.fcntl(socket.fd, abi.F_GETFL, 0);
         return socket.waits && flags >= 0 ? flags & ~abi.O_NONBLOCK : flags;
       }
       case abi.F_SETFL:
@@ -125,15 +141,16 @@ function openSocket([domain, type, protocol]: Arguments, sockets: ClientSockets)
   if (!FAMILIES.includes(domain)) return -EAFNOSUPPORT;
   if (!TYPES.includes(kind)) return -EPROTONOSUPPORT;
   if (sockets.isFull) return -EMFILE;
-  const fd = libc.socket(domain, kind | abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC, protocol);
+  const fd = sockets.table.calls.socket(domain, kind | abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC, protocol);
   return fd < 0 ? fd : sockets.add({ fd, waits: (type & abi.SOCK_NONBLOCK) === 0 });
 }
 
 function replyTo({ call, args, data }: Request, sockets: ClientSockets): number | Reply {
   if (call === 'socket') return openSocket(args as Arguments, sockets);
-  if (call === 'if_nametoindex') return libc.if_nametoindex(data.toString());
+  if (call === 'if_nametoindex') return sockets.table.calls.if_nametoindex(data.toString());
   const socket = sockets.get(args[0] as number);
-  return socket === undefined ? -EBADF : callsOfSocket[call](socket, args as Arguments, data, sockets);
+  if (socket === undefined) return -EBADF;
+  return callsOfSocket[call]({ fd: socket.fd, socket, sockets, calls: sockets.table.calls }, args as Arguments, data);
 }
 
 /** Makes the call at once, and returns its reply. */

@@ -5,7 +5,7 @@
  * the daemon can close all sockets of a client that has disconnected.
  */
 
-import { libc } from '../../simplenet/index.ts';
+import type { SocketTable } from './socket-table.ts';
 
 export interface OwnedSocket {
   /** The daemon's descriptor. It is always non-blocking. */
@@ -20,8 +20,14 @@ const FIRST_NUMBER = 3;
 export const MAX_SOCKETS = 256;
 
 export class ClientSockets {
+  /** Where they are. */
+  readonly table: SocketTable;
   /** The index is the number - FIRST_NUMBER. */
   readonly #sockets: (OwnedSocket | undefined)[] = [];
+
+  constructor(table: SocketTable) {
+    this.table = table;
+  }
 
   get isFull(): boolean {
     return this.#freePlace() === MAX_SOCKETS;
@@ -41,7 +47,7 @@ export class ClientSockets {
   close(number: number): void {
     const socket = this.get(number);
     this.#sockets[number - FIRST_NUMBER] = undefined;
-    if (socket !== undefined) libc.close(socket.fd);
+    if (socket !== undefined) this.table.calls.close(socket.fd);
   }
 
   closeAll(): void {

@@ -1,17 +1,18 @@
 /**
  * Daemon: the side of socketd that owns the sockets.
  *
- * One thread serves all clients, so no call of a client may block it. The connections to the clients are streams on the event loop. The
- * sockets of the clients are not: the loop reads bytes by itself, but here the client decides when to read. While a call waits for a
- * socket, the socket is in an epoll set of its own, which Node's loop watches as it watches that of the event loop.
+ * One thread serves all clients, so no call of a client may block it. The connections to the clients are streams on an event loop. The
+ * sockets of the clients are in a SocketTable: those of the kernel, or those of another event loop. While a call waits for a socket, the
+ * table calls back when the socket is ready, and the call is made again.
  *
  * The sockets of a client are closed when its connection ends, in any way.
  */
 
-import { abi, Epoll, type EventLoop, nodeHost, type Stream, type StreamHandler } from '../../simplenet/index.ts';
+import { abi, type EventLoop, type Stream, type StreamHandler } from '../../simplenet/index.ts';
 import { withPrivatePath } from '../support/private-path.ts';
 import { eventsAwaited, perform } from './calls.ts';
 import { ClientSockets } from './client-sockets.ts';
+import type { SocketTable } from './socket-table.ts';
 import { encodeReply, ProtocolError, type Reply, type Request, RequestReader } from './wire.ts';
 
 const MAX_CLIENTS = 64;
@@ -19,52 +20,18 @@ const MAX_CLIENTS = 64;
 /** How long a client that sent a malformed request may take to read the error. */
 const PARTING_MS = 1_000;
 
-/** The sockets for which a call waits. */
-class WaitingSockets {
-  readonly #epoll = new Epoll();
-  readonly #callbacks = new Map<number, () => void>();
-  readonly #watch = nodeHost.watch(this.#epoll.fd, () => this.#turn());
-
-  /** Calls back once, when the socket has one of the events. */
-  await(fd: number, events: number, callback: () => void): void {
-    this.#epoll.add(fd, events);
-    this.#callbacks.set(fd, callback);
-  }
-
-  forget(fd: number): void {
-    if (this.#callbacks.delete(fd)) this.#epoll.delete(fd);
-  }
-
-  close(): void {
-    this.#watch.close();
-    this.#epoll.close();
-  }
-
-  #turn(): boolean {
-    const count = this.#epoll.wait(0);
-    for (let i = 0; i < count; i++) {
-      const fd = this.#epoll.fdOf(i);
-      const callback = this.#callbacks.get(fd);
-      this.forget(fd);
-      callback?.();
-    }
-    return false;
-  }
-}
-
 /** One client: its sockets, and at most one request at a time. */
 class Session implements StreamHandler {
   readonly #loop: EventLoop;
-  readonly #waiting: WaitingSockets;
+  readonly #sockets: ClientSockets;
   readonly #onClosed: (session: Session) => void;
-  readonly #sockets = new ClientSockets();
   readonly #reader = new RequestReader();
   /** Ends the wait of the request under way, if it waits. */
   #stopWaiting: (() => void) | null = null;
 
-  constructor(loop: EventLoop, waiting: WaitingSockets, onClosed: (session: Session) => void) {
+  constructor(loop: EventLoop, table: SocketTable, onClosed: (session: Session) => void) {
     this.#loop = loop;
-    this.#waiting = waiting;
+    this.#sockets = new ClientSockets(table);
     this.#onClosed = onClosed;
   }
 
@@ -108,7 +75,7 @@ class Session implements StreamHandler {
       this.#reply(stream, reply);
       return;
     }
-    this.#waiting.await(socket.fd, events, () => this.#perform(stream, request));
+    this.#sockets.table.whenReady(socket.fd, events, () => this.#perform(stream, request));
     this.#stopWaiting ??= this.#startWaiting(stream, request, socket.fd);
   }
 
@@ -121,7 +88,7 @@ class Session implements StreamHandler {
     const alarm = timeoutMs < 0 ? null : this.#loop.after(timeoutMs, timeUp);
     return () => {
       this.#stopWaiting = null;
-      this.#waiting.forget(fd);
+      this.#sockets.table.forget(fd);
       alarm?.cancel();
     };
   }
@@ -134,17 +101,18 @@ class Session implements StreamHandler {
 
 export class Daemon {
   readonly #loop: EventLoop;
-  readonly #waiting = new WaitingSockets();
+  readonly #table: SocketTable;
   readonly #sessions = new Set<Session>();
 
-  constructor(loop: EventLoop, path: string) {
+  constructor(loop: EventLoop, table: SocketTable, path: string) {
     this.#loop = loop;
+    this.#table = table;
     withPrivatePath(() => loop.listen({ path }, (stream) => this.#accept(stream)));
   }
 
   close(): void {
     for (const session of this.#sessions) session.close();
-    this.#waiting.close();
+    this.#table.close();
     this.#loop.close();
   }
 
@@ -153,7 +121,7 @@ export class Daemon {
       stream.close();
       return { onData: () => {} };
     }
-    const session = new Session(this.#loop, this.#waiting, (closed) => this.#sessions.delete(closed));
+    const session = new Session(this.#loop, this.#table, (closed) => this.#sessions.delete(closed));
     this.#sessions.add(session);
     return session;
   }

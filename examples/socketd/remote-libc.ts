@@ -10,6 +10,7 @@
  */
 
 import { abi, type Libc, libc, NetSocket, SystemError } from '../../simplenet/index.ts';
+import { range } from './socket-table.ts';
 import { type Call, encodeRequest, MAX_BYTES, REPLY_HEAD_BYTES, type Reply } from './wire.ts';
 
 const { EBADF, EINVAL, EMSGSIZE, ENETDOWN, ENOSYS, POLLNVAL } = abi;
@@ -18,16 +19,6 @@ const { EBADF, EINVAL, EMSGSIZE, ENETDOWN, ENOSYS, POLLNVAL } = abi;
 export function useSocketd(path: string): void {
   const kernel = { ...libc }; // for the connection to the daemon itself
   Object.assign(libc, remoteLibc(NetSocket.connectTo({ path }, { libc: kernel })));
-}
-
-/** Returns the bytes that a call may use, with the checks of libc.ts: a call must not read or write outside of its buffer. */
-function range(bytes: Uint8Array, offset: number, length: number): Uint8Array {
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('a buffer must be a Uint8Array');
-  const fits = Number.isInteger(offset) && Number.isInteger(length) && offset >= 0 && length >= 0;
-  if (!fits || offset + length > bytes.byteLength) {
-    throw new RangeError(`offset ${offset} + length ${length} is outside a buffer of ${bytes.byteLength} bytes`);
-  }
-  return bytes.subarray(offset, offset + length);
 }
 
 /** The other end of one connection to the daemon. */
