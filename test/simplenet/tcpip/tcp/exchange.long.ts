@@ -4,5 +4,5 @@ import t from 'tap';
 import { runSeeds } from './exchange-seeds.ts';
 
 t.test('every byte is right, or both sides end with an error', async (t) => {
-  runSeeds(t, 100_000, 4_000);
+  runSeeds(t, 100_000, 3_000);
 });
