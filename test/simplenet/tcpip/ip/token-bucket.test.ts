@@ -29,5 +29,8 @@ t.test('a rate of 0, and a clock that stands still or goes back', async (t) => {
   const never = new TokenBucket(0, 1);
   t.same([never.take(5), never.take(1e9)], [true, false]);
   const bucket = new TokenBucket(1_000, 1);
-  t.same([100, 50, 50, 51].map((now) => bucket.take(now)), [true, false, false, true]);
+  t.same(
+    [100, 50, 50, 51].map((now) => bucket.take(now)),
+    [true, false, false, true],
+  );
 });
