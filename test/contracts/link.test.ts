@@ -1,16 +1,17 @@
 /** The contract of the Link seam on links in memory. tap-link.test.ts runs it on TAP devices. */
 
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { nodeHost } from '../../simplenet/loop/node-host.ts';
 import { observeFrames } from '../../simplenet/tcpip/link/observed-link.ts';
 import { createWire } from '../../simplenet/tcpip/link/simulated-wire.ts';
 import { type Ends, linkContract } from './link.ts';
 
-const pairs: Readonly<Record<string, () => Ends>> = {
+const pairs: Readonly<Record<string, (t: Test) => Ends>> = {
   'a simulated wire': () => createWire(),
-  'a simulated wire with delay': () => {
+  'a simulated wire with delay': (t) => {
     const ends = createWire({ delayMs: 1, jitterMs: 1, bytesPerSecond: 10_000_000 });
-    ends[0].watch(nodeHost, () => false).unref(); // time passes
+    const watch = ends[0].watch(nodeHost, () => false); // time passes
+    t.teardown(() => watch.close());
     return ends;
   },
   'an observed link on a simulated wire': () => {
@@ -22,7 +23,7 @@ const pairs: Readonly<Record<string, () => Ends>> = {
 for (const [kind, makePair] of Object.entries(pairs)) {
   for (const [name, scenario] of Object.entries(linkContract)) {
     test(`${name} (${kind})`, async (t) => {
-      const ends = makePair();
+      const ends = makePair(t);
       t.teardown(() => ends.map((end) => end.close()));
       await scenario(ends);
       t.pass();
