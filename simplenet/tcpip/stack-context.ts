@@ -4,6 +4,7 @@
  * Next: stack-stream.ts
  */
 
+import type { SystemError } from '../kernel/system-error.ts';
 import type { Host } from '../loop/host.ts';
 import type { StreamContext } from '../loop/loop-stream.ts';
 import type { TurnMember } from '../loop/turn.ts';
@@ -12,6 +13,8 @@ import type { UdpLayer } from './udp-layer.ts';
 
 export interface StackMember extends TurnMember {
   close(): void;
+  /** Ends the member with an error, because the link is lost. The program gets the error. */
+  lose(error: SystemError): void;
 }
 
 export interface StackContext extends StreamContext {

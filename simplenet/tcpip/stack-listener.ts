@@ -6,6 +6,7 @@
  */
 
 import type { SocketAddress } from '../kernel/socket-address.ts';
+import type { SystemError } from '../kernel/system-error.ts';
 import type { Listener, OnConnection, Stream } from '../loop/event-loop.ts';
 import type { Alarm } from '../loop/host.ts';
 import type { StackContext, StackMember } from './stack-context.ts';
@@ -15,15 +16,21 @@ export class StackListener implements Listener, StackMember {
   needsSettle = false;
   readonly #context: StackContext;
   readonly #onConnection: OnConnection;
+  readonly #onFailure: ((error: SystemError) => void) | undefined;
   #port: TcpListener | null = null;
   #address: SocketAddress = { address: '', port: 0 };
   #isClosing = false;
   #closingAlarm: Alarm | null = null;
   readonly #onClosed: (() => void)[] = [];
 
-  constructor(context: StackContext, onConnection: OnConnection) {
+  constructor(
+    context: StackContext,
+    onConnection: OnConnection,
+    onFailure: ((error: SystemError) => void) | undefined,
+  ) {
     this.#context = context;
     this.#onConnection = onConnection;
+    this.#onFailure = onFailure;
   }
 
   get address(): SocketAddress {
@@ -51,6 +58,13 @@ export class StackListener implements Listener, StackMember {
     this.#isClosing = true;
     this.#closingAlarm?.cancel();
     this.#context.turn.settleLater(this);
+  }
+
+  lose(error: SystemError): void {
+    if (this.#isClosing) return;
+    this.close();
+    if (this.#onFailure === undefined) this.#context.host.raise(error);
+    else this.#onFailure(error);
   }
 
   closeWhenEmpty(waitMs: number, onClosed: () => void): void {

@@ -82,6 +82,11 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     if (this.#isReleased) this.context.tcp.abort(this.#entry, this.context.turn.now());
   }
 
+  /** The process ends. */
+  endAtExit(): void {
+    this.context.tcp.abort(this.#entry, this.context.turn.now());
+  }
+
   /** The connection has changed: because of a segment, a timer, or an error that ICMP has reported. */
   onProgress(): void {
     this.context.turn.guard(this, () => this.#report());

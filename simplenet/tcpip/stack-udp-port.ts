@@ -73,6 +73,12 @@ export class StackUdpPort implements UdpPort, UdpReceiver, StackMember {
     this.#context.turn.settleLater(this);
   }
 
+  lose(error: SystemError): void {
+    if (this.#isClosing) return;
+    this.close();
+    this.#handler.onError?.(this, error);
+  }
+
   settle(): void {
     this.#context.udp.close(this.#address.port);
     this.#context.forget(this);

@@ -13,7 +13,7 @@
  * Next: ../index.ts
  */
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { markAsUntransferable } from 'node:worker_threads';
 import { EADDRNOTAVAIL } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
@@ -99,6 +99,25 @@ const TIMER_TICK_MS = 1;
 
 const SECRET_BYTES = 16;
 
+/**
+ * A link holds some hundreds of frames (a TAP device 500, unless its txqueuelen says otherwise). Under traffic without a pause it is never
+ * found empty, but after so many full turns all that lay in it when a timer became due has been read.
+ */
+const MAX_TURNS_BEFORE_TIMERS = 4;
+
+const RANDOM_STEPS = 2 ** 32;
+
+/** Ports and identifications of packets are made of it, so a stranger must not be able to predict it (RFC 6056). */
+function unpredictable(): number {
+  return randomInt(RANDOM_STEPS) / RANDOM_STEPS;
+}
+
+/** The open stacks of this thread. When the process ends, no kernel closes their connections. */
+const openStacks = new Set<TcpIpStack>();
+process.once('exit', () => {
+  for (const stack of openStacks) stack.endAtExit();
+});
+
 /** The handler of an accepted stream until the program has chosen one. */
 const noHandler: StreamHandler = { onData: () => {} };
 
@@ -129,6 +148,9 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   #isDisposed = false;
   /** Ends the wait of a closed stack for its peers. */
   #lingering: Alarm | null = null;
+  /** Turns since a timer became due in which the link was never empty. */
+  #lateTurns = 0;
+  #isLinkLost = false;
 
   constructor(options: StackOptions) {
     const { link, address, gateway, hardwareAddress, congestion = 'cubic', host = nodeHost, seed, ...chosen } = options;
@@ -138,7 +160,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     const limits: StackLimits = { ...defaultStackLimits, ...chosen };
     checkStackLimits(limits);
     const own = interfaceAddressOf(address);
-    const random = seed === undefined ? Math.random : seededRandom(seed);
+    const random = seed === undefined ? unpredictable : seededRandom(seed);
     this.host = host;
     this.maxQueuedBytes = limits.maxQueuedBytes;
     this.#limits = limits;
@@ -171,12 +193,13 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
       if (error.protocol === PROTOCOL_TCP) this.tcp.onIcmpError(error, now);
       else if (error.protocol === PROTOCOL_UDP) this.udp.onIcmpError(error);
     };
-    this.#frame = Buffer.allocUnsafeSlow(link.mtu + ETHERNET_HEADER_BYTES);
+    this.#frame = Buffer.allocUnsafeSlow(link.mtu + ETHERNET_HEADER_BYTES + 1); // one byte more than a frame: a link sees by it that one is too large
     markAsUntransferable(this.#frame.buffer); // a program could transfer it with postMessage, and nothing could be received any more
     this.#watch = link.watch(host, () => this.#runTurn());
     this.#watch.unref();
     this.#internet.announce(host.now());
     this.#setTimer();
+    openStacks.add(this);
   }
 
   // The seam.
@@ -197,7 +220,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     this.#requireOpen();
     const { port } = this.#requireOwn(address, 'bind');
     const sizes = this.#bufferSizes(options);
-    const listener: StackListener = new StackListener(this, onConnection);
+    const listener: StackListener = new StackListener(this, onConnection, options.onFailure);
     const opened = this.tcp.listen(port, {
       ...sizes,
       backlog: options.backlog ?? this.#limits.backlog,
@@ -295,7 +318,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   // For the turn.
 
   turnSoon(): void {
-    if (!this.#isDisposed) this.#watch.turnSoon();
+    if (!this.#isDisposed && !this.#isLinkLost) this.#watch.turnSoon();
   }
 
   /** What the turn has written and acknowledged leaves here, one burst for each connection. */
@@ -307,8 +330,9 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
 
   turnEnded(): void {
     if (!this.#isClosed || this.#isDisposed || this.#members.size > 0) return;
-    if (this.#lingering !== null && this.tcp.hasUnacknowledged) return;
+    if (this.#lingering !== null && this.tcp.hasUnacknowledged && !this.#isLinkLost) return;
     this.#isDisposed = true;
+    openStacks.delete(this);
     this.#lingering?.cancel();
     this.#watch.close();
     this.#timers.close();
@@ -323,25 +347,49 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     this.tcp.onDeadline(now);
   }
 
+  /** The process ends: sends what was written in its last turn, and RST, so that no peer waits for a stack that is not there any more. */
+  endAtExit(): void {
+    this.tcp.flush(this.host.now());
+    for (const member of this.#members) if (member instanceof StackStream) member.endAtExit();
+    this.tcp.flush(this.host.now());
+  }
+
   #runTurn(): boolean {
     this.turn.begin();
     const isQuiet = this.#receiveFrames();
     this.turn.continueStreams();
-    if (isQuiet && this.#timers.isDue) this.#timers.judge(this.host.now());
-    const isStillDue = this.turn.endLook(isQuiet, 1, 0);
+    if (this.#timers.isDue && (isQuiet || ++this.#lateTurns > MAX_TURNS_BEFORE_TIMERS)) {
+      this.#lateTurns = 0;
+      this.#timers.judge(this.host.now());
+    }
+    const isStillDue = this.turn.endLook(isQuiet, 1, MAX_TURNS_BEFORE_TIMERS);
     return !this.#isDisposed && (!isQuiet || this.turn.hasContinuing || isStillDue);
   }
 
   /** Returns whether no frame waits any more. */
   #receiveFrames(): boolean {
-    const frame = this.#frame;
     for (let count = 0; count < this.#limits.maxEventsPerTurn; count++) {
-      const length = this.#link.receive(frame);
+      const length = this.#nextFrame();
       if (length === 0) return true;
-      this.#internet.receive(frame, length, this.turn.now());
+      this.#internet.receive(this.#frame, length, this.turn.now());
       if (this.turn.budget.isSpentByEvent()) return false;
     }
     return false;
+  }
+
+  /** Returns the length of the frame, or 0. A link that is lost takes all that is open with it. */
+  #nextFrame(): number {
+    if (this.#isLinkLost) return 0;
+    try {
+      return this.#link.receive(this.#frame);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#isLinkLost = true;
+      this.#watch.close(); // a lost TAP device stays readable
+      for (const member of this.#members) this.turn.guard(member, () => member.lose(error));
+      this.close();
+      return 0;
+    }
   }
 
   #setTimer(): void {
