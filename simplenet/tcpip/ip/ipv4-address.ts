@@ -52,11 +52,6 @@ function maskOf(prefixLength: number): number {
   return prefixLength === 0 ? 0 : -1 << (ADDRESS_BITS - prefixLength);
 }
 
-/** 224.0.0.0/4. */
-export function isMulticast(address: number): boolean {
-  return address >>> 28 === 0b1110;
-}
-
 /**
  * Whether a single host on a network can have this address. 0.0.0.0/8 means "this network", 127.0.0.0/8 never leaves a host, and
  * 224.0.0.0/3 is multicast and reserved, with the broadcast address at its end.

@@ -217,7 +217,7 @@ export class LossDetection {
     // The first segment cannot have arrived and not be acknowledged: the peer has dropped what it reported (RFC 2018 section 8).
     if (board.first?.state === ARRIVED) board.forgetArrived();
     const isTimeKnown = this.hasSack && this.#rackRoundTripMs >= 0;
-    const window = this.#window.lengthMs(roundTrip, this.#recovery !== 'none', board.arrivedCount);
+    const window = this.#window.lengthMs(roundTrip, -1, this.#recovery !== 'none', board.arrivedCount);
     const latest = isTimeKnown ? now - this.#rackRoundTripMs - window : NEVER;
     if (board.first?.state === IN_FLIGHT) board.markLost(board.first);
     for (let sent = board.inFlight.first; sent !== null && sent.sentAt <= latest; sent = board.inFlight.first) {
@@ -315,16 +315,17 @@ export class LossDetection {
     const blocks = ack.sackBlocks;
     if (!this.hasSack || blocks.length === 0) return -1;
     const isDuplicate = this.#isDuplicateBlock(blocks, ack.acknowledgment);
-    const outcome = this.#outcome;
-    outcome.hasDuplicateSack = isDuplicate;
+    this.#outcome.hasDuplicateSack = isDuplicate;
+    const ranges: [number, number][] = [];
     for (let i = isDuplicate ? 2 : 0; i < blocks.length; i += 2) {
       const start = first + difference(blocks[i] as number, ack.acknowledgment);
       const end = first + difference(blocks[i + 1] as number, ack.acknowledgment);
       // A block that says what cannot be is old or forged.
-      if (start > first && start < end && end <= this.#board.nextPosition) {
-        this.#board.markArrived(start, end, this.#onArrived);
-      }
+      if (start > first && start < end && end <= this.#board.nextPosition) ranges.push([start, end]);
     }
+    // In the order of their positions: otherwise two blocks that one ACK brings would look like reordering.
+    if (ranges.length > 1) ranges.sort(([start], [otherStart]) => start - otherStart);
+    for (const [start, end] of ranges) this.#board.markArrived(start, end, this.#onArrived);
     return isDuplicate ? Math.max(0, first + difference(blocks[1] as number, ack.acknowledgment)) : -1;
   }
 
@@ -344,8 +345,9 @@ export class LossDetection {
   #detectByTime(roundTrip: RoundTrip, now: number): void {
     this.#reorderingDeadlineAt = NEVER;
     if (this.#rackRoundTripMs < 0) return;
-    const inFlight = this.#board.inFlight;
-    const window = this.#window.lengthMs(roundTrip, this.#recovery !== 'none', this.#board.arrivedCount);
+    const { inFlight, arrivedCount } = this.#board;
+    const sampleMs = this.#outcome.roundTripMs;
+    const window = this.#window.lengthMs(roundTrip, sampleMs, this.#recovery !== 'none', arrivedCount);
     const patienceMs = this.#rackRoundTripMs + window;
     for (let sent = inFlight.first; sent !== null; sent = inFlight.first) {
       if (!wasSentAfter(this.#rackSentAt, this.#rackEnd, sent.sentAt, sent.end)) return;

@@ -62,7 +62,7 @@ export class PathState {
     }
   }
 
-  /** Passes on what an acknowledgment or the reordering timer has shown. `inFlightBefore`: before anything was marked as lost. */
+  /** After `start`: passes on what an acknowledgment or the reordering timer has shown. `inFlightBefore`: before anything was marked as lost. */
   steer(
     outcome: AckOutcome,
     inFlightBefore: number,
@@ -70,8 +70,7 @@ export class PathState {
     firstUnacknowledged: number,
     now: number,
   ): void {
-    const congestion = this.#congestion;
-    if (congestion === null) return;
+    const congestion = this.#congestion as CongestionControl;
     if (outcome.hasEnteredRecovery || outcome.hasProbeRepairedLoss) congestion.onLoss(inFlightBefore, now);
     if (outcome.ackedBytes > 0 || outcome.deliveredBytes > 0 || outcome.lostBytes > 0) {
       congestion.onAck({

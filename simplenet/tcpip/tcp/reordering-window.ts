@@ -23,10 +23,6 @@ export class ReorderingWindow {
   /** The highest position that has arrived. */
   #highest = 0;
 
-  get isReorderingSeen(): boolean {
-    return this.#isReorderingSeen;
-  }
-
   /** A segment has arrived, which ends at `end`. Step 3: one that was sent once and arrives after a later one was reordered. */
   onArrived(end: number, isRetransmitted: boolean): void {
     if (end > this.#highest) this.#highest = end;
@@ -48,9 +44,12 @@ export class ReorderingWindow {
     if (this.#persistence <= 0) this.#multiplier = 1;
   }
 
-  lengthMs(roundTrip: RoundTrip, isRecovering: boolean, arrivedCount: number): number {
+  /** `sampleMs` is the round trip that the ACK has shown, which `roundTrip` does not have yet, or -1. */
+  lengthMs(roundTrip: RoundTrip, sampleMs: number, isRecovering: boolean, arrivedCount: number): number {
     if (!this.#isReorderingSeen && (isRecovering || arrivedCount >= DUPLICATE_THRESHOLD)) return 0;
-    if (roundTrip.smoothedMs < 0) return 0;
-    return Math.min((this.#multiplier * roundTrip.minMs) / 4, roundTrip.smoothedMs);
+    const smoothedMs = roundTrip.smoothedMs < 0 ? sampleMs : roundTrip.smoothedMs;
+    if (smoothedMs < 0) return 0;
+    const minMs = sampleMs < 0 ? roundTrip.minMs : Math.min(roundTrip.minMs, sampleMs);
+    return Math.min((this.#multiplier * minMs) / 4, smoothedMs);
   }
 }

@@ -216,7 +216,8 @@ export class Scoreboard {
     const segments = this.#segments;
     let low = from;
     let high = to;
-    if (low > this.#head && segments[low - 1]?.state === ARRIVED) low--;
+    // There is always one before: a SACK block begins after SND.UNA.
+    if ((segments[low - 1] as SentSegment).state === ARRIVED) low--;
     if (segments[high]?.state === ARRIVED) high++;
     if (high - low === 1) return;
     const joined = segments[low] as SentSegment;

@@ -39,10 +39,6 @@ export class SendTimers {
     return this.#persistAt;
   }
 
-  get resumeAt(): number {
-    return this.#resumeAt;
-  }
-
   get isRetransmissionSet(): boolean {
     return this.#retransmitAt !== NEVER;
   }

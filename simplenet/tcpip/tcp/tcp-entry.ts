@@ -44,4 +44,10 @@ export class Entry implements TcpEntry, Timed {
     this.remoteAddress = peer.remoteAddress;
     this.remotePort = peer.remotePort;
   }
+
+  endHandshake(): void {
+    const { onHandshakeEnd } = this;
+    this.onHandshakeEnd = null;
+    onHandshakeEnd?.(this);
+  }
 }

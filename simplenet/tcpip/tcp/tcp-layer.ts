@@ -59,7 +59,7 @@ export interface TcpLayerSetup {
   readonly congestion: CongestionFactory;
 }
 
-/** How far behind the numbers of a connection in TIME_WAIT the next one begins: more than a window without scale. */
+/** How far behind the numbers of a connection in TIME_WAIT the next one begins. */
 const REOPEN_DISTANCE = 65_537;
 /** Of the quoted header, an ICMP error has at least the ports and the sequence number. */
 const QUOTED_BYTES = 8;
@@ -220,11 +220,7 @@ export class TcpLayer {
   #receiveFor(entry: Entry, segment: TcpSegment, now: number): void {
     const { connection } = entry;
     connection.receive(segment, now);
-    if (entry.onHandshakeEnd !== null && (connection.isEstablished || connection.isClosed)) {
-      const { onHandshakeEnd } = entry;
-      entry.onHandshakeEnd = null;
-      onHandshakeEnd(entry);
-    }
+    if (connection.isEstablished || connection.isClosed) entry.endHandshake();
     entry.owner?.onProgress();
     connection.keepInput();
     if (connection.mustAcknowledgeNow) this.#transmit(entry, now);
@@ -289,8 +285,11 @@ export class TcpLayer {
   #receiveInTimeWait(peer: WaitingPeer, segment: TcpSegment, now: number): void {
     const { timeWait } = peer;
     const verdict = timeWait.receive(segment, now);
-    if (verdict === 'close') this.#timeWaits.end(peer);
-    if (verdict === 'ignore' || verdict === 'close') return;
+    if (verdict === 'ignore') return;
+    if (verdict === 'close') {
+      this.#timeWaits.end(peer);
+      return;
+    }
     const listener = this.#listeners.get(peer.localPort);
     if (verdict === 'reopen' && listener !== undefined) {
       this.#timeWaits.end(peer);
@@ -346,13 +345,11 @@ export class TcpLayer {
   }
 
   #resetOldestOrphan(): void {
-    for (const oldest of this.#orphans) {
-      this.#orphans.delete(oldest);
-      this.counters.orphansReset++;
-      oldest.connection.abort();
-      this.touch(oldest);
-      return;
-    }
+    const oldest = this.#orphans.values().next().value as Entry;
+    this.#orphans.delete(oldest);
+    this.counters.orphansReset++;
+    oldest.connection.abort();
+    this.touch(oldest);
   }
 
   #transmit(entry: Entry, now: number): void {
@@ -391,9 +388,7 @@ export class TcpLayer {
     entry.isDropped = true;
     this.#timers.set(entry, Number.POSITIVE_INFINITY);
     this.#orphans.delete(entry);
-    const { onHandshakeEnd } = entry;
-    entry.onHandshakeEnd = null;
-    onHandshakeEnd?.(entry);
+    entry.endHandshake();
   }
 
   #send(peer: Peer, segment: OutgoingSegment, now: number): number {

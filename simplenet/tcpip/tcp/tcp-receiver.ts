@@ -136,9 +136,8 @@ export class Receiver {
     return length > 0 && difference(add(segment.sequence, length), this.next) > 0;
   }
 
-  /** Takes the text and the FIN of an acceptable segment. The urgent pointer is not looked at: urgent bytes stay in their place. */
+  /** Takes the text and the FIN of an acceptable segment, until FIN has come. The urgent pointer is not looked at: urgent bytes stay in their place. */
   receive(segment: TcpSegment, now: number): void {
-    if (this.#isFinReceived) return;
     const { sequence, start } = segment;
     if ((segment.flags & FIN) !== 0 && this.#finSequence < 0) {
       this.#finSequence = add(sequence, segment.end - start);

@@ -221,16 +221,19 @@ export class Sender {
   }
 
   onDeadline(now: number): void {
-    const timers = this.#timers;
     if (this.deadlineAt > now) return;
+    const timers = this.#timers;
     this.#mayHaveOutput = true;
+    const inFlightBefore = this.#loss.inFlightBytes;
     if (this.#loss.reorderingDeadlineAt <= now) {
-      const inFlightBefore = this.#loss.inFlightBytes;
       this.#steer(this.#loss.onReorderingTimeout(this.#path.roundTrip, now), inFlightBefore, now);
     }
     if (timers.retransmitAt <= now) {
-      if (timers.isTailProbe) this.#isTailProbeDue = true;
-      else this.#onRetransmissionTimeout(now);
+      this.#isTailProbeDue = timers.isTailProbe;
+      if (!timers.isTailProbe) {
+        this.#loss.onRetransmissionTimeout(this.#path.roundTrip, now);
+        this.#path.onTimeout(this.firstUnacknowledged, inFlightBefore, this.#loss.inFlightBytes, now);
+      }
       timers.setRetransmission(this.#path.roundTrip.rtoMs, NEVER, now);
     }
     if (timers.persistAt <= now) {
@@ -276,11 +279,10 @@ export class Sender {
     if (!this.#isStarted) return true;
     if (this.#isTailProbeDue && !this.#sendTailProbe(limit, now, send)) return false;
     if (!this.#sendNew(limit, now, send)) return false;
-    if (this.#isWindowProbeDue || this.#isEmptyProbeDue) {
-      this.#isWindowProbeDue = false;
-      this.#isEmptyProbeDue = false;
-      if (this.#loss.outstandingBytes === 0) send(add(this.next, -1), ACK, 0, 0);
-    }
+    const isProbeDue = this.#isWindowProbeDue || this.#isEmptyProbeDue;
+    this.#isWindowProbeDue = false;
+    this.#isEmptyProbeDue = false;
+    if (isProbeDue && this.#loss.outstandingBytes === 0) send(add(this.next, -1), ACK, 0, 0);
     return true;
   }
 
@@ -296,8 +298,7 @@ export class Sender {
   #sendLost(limit: number, now: number, send: SendSegment): boolean {
     for (;;) {
       const sequence = this.#loss.nextLostSequence;
-      if (sequence < 0) return true;
-      if (!this.#path.hasRoom(this.#loss.inFlightBytes)) return true;
+      if (sequence < 0 || !this.#path.hasRoom(this.#loss.inFlightBytes)) return true;
       const length = this.#sendRange(sequence, this.#loss.nextLostLength, limit, send);
       if (length < 0) return false;
       this.#loss.onLostSent(length, now);
@@ -316,7 +317,7 @@ export class Sender {
       if (length === 0) return true;
       if (!this.#sendNext(length, limit, now, send)) return false;
     }
-    return true;
+    return true; // so many segments are in flight that an ACK has to come first
   }
 
   #nextLength(limit: number): number {
@@ -333,8 +334,7 @@ export class Sender {
 
   #sendNext(length: number, limit: number, now: number, send: SendSegment): boolean {
     if (this.#loss.outstandingBytes === 0) this.#path.onFirstSent(now);
-    const sequence = this.next;
-    const sent = this.#sendRange(sequence, length, limit, send);
+    const sent = this.#sendRange(this.next, length, limit, send);
     if (sent < 0) return false;
     this.#loss.onSent(sent, now);
     this.#path.onSent(sent, now);
@@ -384,12 +384,6 @@ export class Sender {
 
   #steer(outcome: AckOutcome, inFlightBefore: number, now: number): void {
     this.#path.steer(outcome, inFlightBefore, this.#loss.inFlightBytes, this.firstUnacknowledged, now);
-  }
-
-  #onRetransmissionTimeout(now: number): void {
-    const inFlightBefore = this.#loss.inFlightBytes;
-    this.#loss.onRetransmissionTimeout(this.#path.roundTrip, now);
-    this.#path.onTimeout(this.firstUnacknowledged, inFlightBefore, this.#loss.inFlightBytes, now);
   }
 
   /** RFC 6298 rules 5.1 to 5.3, and RFC 8985 section 7.2. */

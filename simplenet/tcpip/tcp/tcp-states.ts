@@ -105,8 +105,3 @@ export function canSend(state: TcpState): boolean {
 export function canReceive(state: TcpState): boolean {
   return state === ESTABLISHED || state === FIN_WAIT_1 || state === FIN_WAIT_2;
 }
-
-/** The states in which our FIN is sent and not acknowledged. */
-export function awaitsFinAcknowledgment(state: TcpState): boolean {
-  return state === FIN_WAIT_1 || state === CLOSING || state === LAST_ACK;
-}

@@ -41,11 +41,7 @@ export class TimeWaitTable {
   /** The oldest makes room. */
   add(peer: WaitingPeer): void {
     this.#peers.add(peer);
-    if (this.#peers.size <= this.#max) return;
-    for (const oldest of this.#peers) {
-      this.end(oldest);
-      return;
-    }
+    if (this.#peers.size > this.#max) this.end(this.#peers.values().next().value as WaitingPeer);
   }
 
   /** Its time has begun again: it ends last. */

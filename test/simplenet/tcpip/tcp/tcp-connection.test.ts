@@ -394,6 +394,19 @@ t.test('sending', async (t) => {
     t.ok(congestion.calls.includes('idle 10000'), congestion.calls.join());
   });
 
+  t.test('so many segments may be in flight, and a probe then sends the last one again', async (t) => {
+    const options = { mss: 100, windowScale: 10, sackPermitted: true, timestampValue: 1, timestampEcho: 0 };
+    const machine = machineIn('SYN_SENT', { congestion: (bytes) => new FixedWindow(bytes, 10_000_000) });
+    machine.pass(10);
+    machine.receive('SA', { ack: 1, options });
+    machine.write(Buffer.alloc(88 * 16_384 + 1));
+    machine.receive('A', { seq: 1, ack: 1, options: { timestampValue: 2, timestampEcho: machine.now } });
+    t.equal(machine.sent().filter((text) => text.endsWith('+88')).length, 16_384);
+    t.equal(machine.connection.unsentBytes, 1);
+    machine.pass(machine.connection.deadlineAt - machine.now);
+    t.same(machine.sent(), [`A ${1 + 88 * 16_383} ack 1 +88`]);
+  });
+
   t.test('a frame for which the link has no room is tried again', async (t) => {
     const machine = machineIn('ESTABLISHED');
     machine.result = -ENOBUFS;
