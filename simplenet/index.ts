@@ -5,7 +5,7 @@
  * createEventLoop serves many connections at once inside Node's own loop.
  *
  * A program can also build an event loop of its own: Epoll reports which descriptors are ready, and `nodeHost.watch` calls back when
- * an Epoll has events. Such a loop runs beside the others in the same thread (examples/socketd/daemon.ts has one).
+ * an Epoll has events. Such a loop runs beside the others in the same thread (examples/socketd/kernel-sockets.ts has one).
  *
  * Next: ../http/grammar.ts
  */
