@@ -14,7 +14,7 @@ import {
 } from '../../examples/socketd/loop-udp-socket.ts';
 import { MAX_PARTING, PartingStreams } from '../../examples/socketd/parting-streams.ts';
 import type { SocketTable } from '../../examples/socketd/socket-table.ts';
-import { createEventLoop } from '../../simplenet/create-event-loop.ts';
+import { type Backend, createEventLoop } from '../../simplenet/create-event-loop.ts';
 import * as abi from '../../simplenet/kernel/abi.ts';
 import {
   decodeSocketAddress,
@@ -26,6 +26,8 @@ import { SystemError } from '../../simplenet/kernel/system-error.ts';
 import type { EventLoop, Stream, StreamHandler, UdpHandler, UdpPort } from '../../simplenet/loop/event-loop.ts';
 import { createWire } from '../../simplenet/tcpip/link/simulated-wire.ts';
 import { createStack } from '../../simplenet/tcpip/stack.ts';
+
+import { noUring } from '../support/backends.ts';
 
 const { errno } = constants;
 const { IPPROTO_TCP, POLLERR, POLLHUP, POLLIN, POLLOUT, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET } = abi;
@@ -560,8 +562,8 @@ function onOneHost(table: SocketTable): Ends {
   return { server: client, client, host: '127.0.0.1' };
 }
 
-function onEventLoop(t: Test): Ends {
-  const table = new LoopSockets(createEventLoop());
+function onEventLoop(t: Test, backend: Backend = 'epoll'): Ends {
+  const table = new LoopSockets(createEventLoop({ backend }));
   t.teardown(() => table.close());
   return onOneHost(table);
 }
@@ -591,7 +593,8 @@ const worlds: Readonly<Record<string, (t: Test) => Ends>> = {
       close: () => {},
     });
   },
-  'sockets on an event loop': onEventLoop,
+  'sockets on the epoll loop': onEventLoop,
+  ...(noUring === false ? { 'sockets on the io_uring loop': (t: Test) => onEventLoop(t, 'io_uring') } : {}),
   'sockets on two stacks of our own'(t) {
     const [server, client] = createWire().map((link, index) => {
       const table = new LoopSockets(createStack({ link, address: `10.9.0.${index + 1}/24` }), STACK_FEATURES);
@@ -605,6 +608,10 @@ const worlds: Readonly<Record<string, (t: Test) => Ends>> = {
 for (const [world, make] of Object.entries(worlds)) {
   for (const [name, run] of Object.entries(scenarios)) test(`${name} (${world})`, (t) => run(t, make(t)));
 }
+
+test('the same on the io_uring loop', { skip: noUring }, async (t) => {
+  t.ok('sockets on the io_uring loop' in worlds);
+});
 
 // What only sockets on an event loop have.
 

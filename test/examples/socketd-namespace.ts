@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,6 +153,21 @@ await scenario('a second daemon cannot have the interface', async () => {
   const { code, stderr } = await second.ends();
   assert.equal(code, 1);
   assert.match(stderr, /^ioctl EBUSY: [^\n]*tap0 \(another program has opened this interface\)\n$/);
+});
+
+await scenario('an interface that is deleted ends its daemon, and the clients get ENETDOWN', async () => {
+  const ip = (...args: string[]) => assert.equal(spawnSync('ip', args).status, 0, args.join(' '));
+  ip('tuntap', 'add', 'tap1', 'mode', 'tap');
+  ip('link', 'set', 'tap1', 'up');
+  const other = started(runExample('socketd', '--stack', 'tap1', '--address', '10.9.1.2/24', `${path}-2`));
+  await other.prints(/are owned by process/);
+  const server = started(runExampleWith({ SIMPLENET_SOCKETD: `${path}-2` }, 'hello-server', '10.9.1.2:0'));
+  await server.prints(/waiting on 10\.9\.1\.2:/);
+  ip('link', 'delete', 'tap1');
+  assert.match((await server.ends()).stderr, /^accept4 ENETDOWN: /);
+  const { code, stderr } = await other.ends();
+  assert.equal(code, 1);
+  assert.match(stderr, /read EBADFD: .* tap1 \(the interface was deleted\)/);
 });
 
 await scenario('Ctrl-C ends the daemon', async () => {
