@@ -5,7 +5,10 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runExample, runExampleWith } from '../support/examples.ts';
@@ -19,6 +22,7 @@ export interface Outcome {
 
 const LINUX = '10.9.0.1';
 const OURS = '10.9.0.2';
+const BULK_BYTES = 20_000_000;
 const HELLO = 'written bytes: 6\nwritten bytes: 6\n';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
@@ -116,6 +120,31 @@ await scenario(
   },
   missing('curl'),
 );
+
+await scenario('bulk: what Linux sends comes back, byte for byte', async () => {
+  // Blocking calls over the daemon: it echoes, and reads and writes in pieces of a size that fits nothing.
+  const server = started(
+    Program.script(`
+      const { useSocketd } = await import(build + '/examples/socketd/remote-libc.js');
+      const { NetSocket } = await import(build + '/simplenet/index.js');
+      useSocketd(${JSON.stringify(path)});
+      const listener = NetSocket.listenOn({ address: '${OURS}', port: 0 });
+      console.log('waiting on ${OURS}:' + listener.localAddress.port);
+      const client = listener.accept();
+      const buffer = Buffer.alloc(50_001);
+      for (let size = client.read(buffer); size > 0; size = client.read(buffer)) client.writeAll(buffer.subarray(0, size));
+      client.close();
+    `),
+  );
+  const sent = randomBytes(BULK_BYTES);
+  const socket = connect({ host: OURS, port: Number(await portOf(server, OURS)), allowHalfOpen: true });
+  const pieces: Buffer[] = [];
+  socket.on('data', (piece: Buffer) => pieces.push(piece));
+  socket.end(sent);
+  await once(socket, 'end');
+  assert.ok(Buffer.concat(pieces).equals(sent));
+  assert.deepEqual(await server.ends().then(({ code, stderr }) => [code, stderr]), [0, '']);
+});
 
 await scenario('datagrams, from Linux and to Linux', async () => {
   const server = onStack('udp-echo-server', `${OURS}:0`);

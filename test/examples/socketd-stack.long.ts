@@ -34,5 +34,5 @@ test('the examples over our own TCP, and Linux', { skip: noTap() }, async (t) =>
     if (skipped === undefined) t.equal(error, undefined, name);
     else t.pass(name, { skip: skipped });
   }
-  t.equal(outcomes.length, 10, 'scenarios');
+  t.equal(outcomes.length, 11, 'scenarios');
 });
