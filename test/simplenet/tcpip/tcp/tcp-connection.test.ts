@@ -681,6 +681,10 @@ t.test('ICMP errors', async (t) => {
     t.same(congestion.calls, [], 'this is no sign of congestion');
     machine.connection.limitSegmentBytes(900, machine.now);
     t.equal(congestion.segmentBytes, 600, 'never larger');
+    const stamped = withTimestamps('ESTABLISHED');
+    stamped.connection.limitSegmentBytes(600, stamped.now);
+    stamped.write(Buffer.alloc(600)).flush();
+    t.equal(stamped.outgoing[0]?.end, 620, 'timestamps take their place from the text');
     machine.receive('A', { seq: 1, ack: 1001 });
     machine.connection.limitSegmentBytes(1, machine.now);
     t.equal(congestion.segmentBytes, 88, 'nor tiny');

@@ -232,6 +232,19 @@ t.test('ACKs that the peer counts do not wait for the end of the turn', async (t
   t.equal(bench.sent().length, 3);
 });
 
+t.test('a connection that such an ACK has ended is not sent from again', async (t) => {
+  const bench = new LayerBench();
+  bench.listen();
+  const { entry, next } = bench.accept();
+  bench.layer.close(entry, bench.now);
+  bench.sent();
+  bench.receive('FA', { seq: 4, ack: next + 1 });
+  bench.layer.touch(entry);
+  bench.receive('A', { seq: 1, ack: next + 1, text: 'abc' });
+  t.equal(entry.connection.state, TIME_WAIT);
+  t.same(bench.sentFlags(), ['A', 'A']);
+});
+
 t.test('TIME_WAIT', async (t) => {
   const closed = (bench: LayerBench, options: object = {}): { next: number } => {
     bench.receive('S', { options });
@@ -250,10 +263,15 @@ t.test('TIME_WAIT', async (t) => {
     bench.listen();
     const { next } = closed(bench);
     t.same(bench.receive('S', { seq: 1 }).sentFlags(), ['A'], 'not later');
+    bench.pass(1_000);
     bench.receive('S', { seq: 3 });
     const [reply] = bench.sent() as [TcpSegment];
     t.equal(flagsOf(reply.flags), 'SA');
-    t.ok(((reply.sequence - next) | 0) > 1, 'our own numbers are later, too');
+    t.equal(
+      (reply.sequence - next) | 0,
+      250_000 - 1,
+      'our own numbers are later, too: they count microseconds by four',
+    );
     t.equal(bench.layer.deadlineAt < bench.now + 2_000, true);
   });
 
