@@ -28,6 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/io-uring': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/tcpip/link': ['simplenet/loop', 'simplenet/kernel'],
   'simplenet/tcpip/ip': ['simplenet/tcpip/link', 'simplenet/kernel'],
+  'simplenet/tcpip/tcp': ['simplenet/tcpip/ip', 'simplenet/kernel'],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/backend-advice.ts': [
     'simplenet/create-event-loop.ts',

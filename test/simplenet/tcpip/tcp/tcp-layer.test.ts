@@ -238,7 +238,7 @@ t.test('a connection that such an ACK has ended is not sent from again', async (
   const { entry, next } = bench.accept();
   bench.layer.close(entry, bench.now);
   bench.sent();
-  bench.receive('FA', { seq: 4, ack: next + 1 });
+  bench.receive('FA', { seq: 4, ack: next + 1, text: 'd' });
   bench.layer.touch(entry);
   bench.receive('A', { seq: 1, ack: next + 1, text: 'abc' });
   t.equal(entry.connection.state, TIME_WAIT);
