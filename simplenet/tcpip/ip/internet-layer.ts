@@ -359,13 +359,16 @@ export class InternetLayer {
     return this.#pathMtu.lower(destination, mtu, now);
   }
 
-  /** A frame of ours has waited for a neighbour that does not answer. */
+  /**
+   * A frame of ours has waited for a neighbour that does not answer. No router says so but we ourselves, so the error is hard: an attempt to connect ends
+   * with it, and does not depend on whether the next SYN comes while `send` still refuses.
+   */
   #reportUnreachable(frame: Buffer, now: number): void {
     const packet = decodeQuotedIpv4(frame, ETHERNET_HEADER_BYTES, frame.length) as Ipv4Packet;
     if (packet.fragmentOffset > 0) return;
     const { source, destination, protocol, bytes, start, end } = packet;
     const quoted = { source, destination, protocol, bytes, start, end };
-    this.onError({ kind: 'unreachable', errno: EHOSTUNREACH, isHard: false, mtu: null, ...quoted }, now);
+    this.onError({ kind: 'unreachable', errno: EHOSTUNREACH, isHard: true, mtu: null, ...quoted }, now);
   }
 
   #isBroadcast(address: number): boolean {

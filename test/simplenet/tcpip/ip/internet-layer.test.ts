@@ -193,7 +193,7 @@ t.test('send: a neighbour that does not answer', async (t) => {
   t.equal(layer.deadlineAt, 3_000);
   layer.onDeadline(3_000);
   t.match(errors, [
-    { kind: 'unreachable', errno: EHOSTUNREACH, isHard: false, mtu: null, protocol: UDP, destination: PEER },
+    { kind: 'unreachable', errno: EHOSTUNREACH, isHard: true, mtu: null, protocol: UDP, destination: PEER },
   ]);
   t.equal(errors[0]?.bytes.toString('latin1', errors[0].start, errors[0].end), 'first and longer than eight bytes');
   t.equal(send(layer, PEER, 'second', {}, 3_001), -EHOSTUNREACH);
