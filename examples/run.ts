@@ -1,6 +1,6 @@
 /**
  * Runs an example by its name, or lists them all: `npm run example`, `npm run example -- hello-server`. Those of docs/cookbook.md have a
- * folder of their own: `npm run example -- cookbook/session`.
+ * folder of their own: `npm run example -- cookbook/session`. So have the experiments of docs/tcpip/.
  *
  * With SIMPLENET_SOCKETD=PATH in the environment, the example makes its system calls through the daemon on that path (socketd.ts).
  */
@@ -16,7 +16,7 @@ function programsIn(...path: readonly string[]): string[] {
 }
 
 const self = basename(import.meta.filename, '.js');
-const names = [...programsIn().filter((name) => name !== self), ...programsIn('cookbook')];
+const names = [...programsIn().filter((name) => name !== self), ...programsIn('cookbook'), ...programsIn('tcpip')];
 
 /** Returns the first sentence of the header of an example. */
 function describe(name: string): string {

@@ -57,11 +57,14 @@ export type {
 export type { Alarm, Host, Watch } from './loop/host.ts';
 export type { LoopLimits } from './loop/loop-limits.ts';
 export { nodeHost } from './loop/node-host.ts';
+export { VirtualHost } from './loop/virtual-host.ts';
 export { type ConnectSetup, NetSocket, type PeerCredentials } from './sockets/net-socket.ts';
 export type { Readiness, SocketSetup } from './sockets/socket.ts';
 export type { FilterInstruction } from './sockets/socket-filter.ts';
 export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './sockets/socket-options.ts';
 export { type Datagram, type ReceivedDatagram, UdpSocket } from './sockets/udp-socket.ts';
+export type { ConnectionReport } from './tcpip/connection-report.ts';
+export { FlowNumbers, frameText, traceFrames } from './tcpip/frame-text.ts';
 export { captureFrames } from './tcpip/link/capture-link.ts';
 export type { Link } from './tcpip/link/link.ts';
 export { createWire, type FrameFate, type WireOptions } from './tcpip/link/simulated-wire.ts';

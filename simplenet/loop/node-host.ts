@@ -25,7 +25,7 @@
  *
  * One loop in each thread can be in that role, as only one wait at a time is possible. Others are hosted meanwhile.
  *
- * Next: active-clock.ts
+ * Next: virtual-host.ts
  */
 
 import { clearImmediate, setImmediate } from 'node:timers';

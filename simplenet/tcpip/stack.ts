@@ -36,6 +36,7 @@ import { nodeHost } from '../loop/node-host.ts';
 import { Turn, type TurnOwner } from '../loop/turn.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketOptions } from '../sockets/socket-options.ts';
+import { type ConnectionReport, reportOf } from './connection-report.ts';
 import { InternetLayer } from './ip/internet-layer.ts';
 import { formatIpv4Number } from './ip/ipv4-address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './ip/ipv4-packet.ts';
@@ -82,6 +83,8 @@ export interface StackOptions extends Partial<StackLimits> {
 export interface Stack extends EventLoop {
   /** What the stack has counted since it was made. */
   readonly statistics: StackStatistics;
+  /** What each connection is doing now. Those in TIME_WAIT are not among them. */
+  connections(): ConnectionReport[];
 }
 
 /** Counts of frames, packets and segments; those that were dropped by their reason. */
@@ -214,6 +217,10 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
 
   get statistics(): StackStatistics {
     return { ...this.#internet.counters, ...this.tcp.counters };
+  }
+
+  connections(): ConnectionReport[] {
+    return Array.from(this.tcp.entries(), reportOf);
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {

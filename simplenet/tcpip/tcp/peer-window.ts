@@ -20,6 +20,11 @@ export class PeerWindow {
     return this.#bytes === 0;
   }
 
+  /** SND.WND. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** MAX.SND.WND of RFC 5961 section 5. */
   get maxBytes(): number {
     return this.#maxBytes;

@@ -15,6 +15,7 @@ import { segmentArrives } from './segment-arrives.ts';
 import { SegmentSender } from './segment-sender.ts';
 import { isBefore } from './sequence.ts';
 import { TcpCore } from './tcp-core.ts';
+import type { SendState } from './tcp-sender.ts';
 import type { CookieHandshake, Emit, TcpIcmpError, TcpSetup } from './tcp-setup.ts';
 import { canSend, FIN_WAIT_2, LISTEN, SYN_RECEIVED, SYN_SENT, type TcpState } from './tcp-states.ts';
 import type { TimeWait } from './time-wait.ts';
@@ -70,6 +71,11 @@ export class TcpConnection {
     if (this.#core.timeWait !== null) return this.#core.timeWait.endsAt;
     const acknowledgeAt = this.#core.receiver === null ? Number.POSITIVE_INFINITY : this.#core.receiver.acks.deadlineAt;
     return Math.min(this.#core.sender.deadlineAt, this.#core.patience.deadlineAt, acknowledgeAt);
+  }
+
+  /** For reports. */
+  get sendState(): SendState {
+    return this.#core.sender.state;
   }
 
   /** Bytes that the peer has not acknowledged, sent or not. */

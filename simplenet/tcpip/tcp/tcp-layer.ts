@@ -151,6 +151,11 @@ export class TcpLayer {
     if (this.#orphans.size > this.#setup.limits.orphans) this.#resetOldestOrphan();
   }
 
+  /** All connections that are not in TIME_WAIT, orphans included. */
+  *entries(): Generator<TcpEntry> {
+    for (const member of this.#table) if (member instanceof Entry) yield member;
+  }
+
   /** Whether some connection has sent something that is not acknowledged, FIN included. */
   get hasUnacknowledged(): boolean {
     for (const member of this.#table) {

@@ -37,6 +37,22 @@ export interface SenderSetup {
   readonly roundTrip: RoundTripLimits;
 }
 
+/** How far a connection may send, and how long it waits: for reports. */
+export interface SendState {
+  /** How many bytes may be in flight as far as the path is concerned. 0 before the handshake is complete. */
+  readonly congestionWindowBytes: number;
+  /** Below this the window doubles in each round trip. Infinity before the first loss. */
+  readonly slowStartThreshold: number;
+  /** What is on its way, as far as the connection can know. */
+  readonly inFlightBytes: number;
+  /** How many bytes may be in flight as far as the peer is concerned. */
+  readonly peerWindowBytes: number;
+  /** The average round trip, or null before the first measurement. */
+  readonly smoothedRoundTripMs: number | null;
+  /** How long an acknowledgment may take before its segment is sent again. */
+  readonly retransmissionTimeoutMs: number;
+}
+
 /** Sends `length` bytes from `sequence` on, which begin `offset` bytes after the first one in the buffer. Returns 0 or -errno. */
 export type SendSegment = (sequence: number, flags: number, offset: number, length: number) => number;
 
@@ -77,6 +93,18 @@ export class Sender {
     this.#path = new PathState(setup.initialSequence, setup.roundTrip);
     this.#stream = new SendStream(add(setup.initialSequence, 1));
     this.#smallEnd = setup.initialSequence;
+  }
+
+  get state(): SendState {
+    const { congestion, roundTrip } = this.#path;
+    return {
+      congestionWindowBytes: congestion?.windowBytes ?? 0,
+      slowStartThreshold: congestion?.slowStartThreshold ?? Number.POSITIVE_INFINITY,
+      inFlightBytes: this.#loss.inFlightBytes,
+      peerWindowBytes: this.window.bytes,
+      smoothedRoundTripMs: roundTrip.smoothedMs < 0 ? null : roundTrip.smoothedMs,
+      retransmissionTimeoutMs: roundTrip.rtoMs,
+    };
   }
 
   /** SND.UNA. */
