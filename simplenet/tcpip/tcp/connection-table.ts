@@ -1,7 +1,7 @@
 /**
  * ConnectionTable: which connection a segment belongs to, by our port, the peer's address and the peer's port.
  *
- * Next: tcp-listener.ts
+ * Next: ephemeral-port.ts
  */
 
 const PORTS = 65_536;

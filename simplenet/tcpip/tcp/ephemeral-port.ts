@@ -1,7 +1,7 @@
 /**
  * The local port of a connection that we open. Pure.
  *
- * Next: connection-table.ts
+ * Next: tcp-entry.ts
  */
 
 import { EADDRNOTAVAIL } from '../../kernel/abi.ts';

@@ -62,7 +62,10 @@ export class PathState {
     }
   }
 
-  /** After `start`: passes on what an acknowledgment or the reordering timer has shown. `inFlightBefore`: before anything was marked as lost. */
+  /**
+   * After `start`: passes on what an acknowledgment or the reordering timer has shown. `inFlightBefore`: before anything was marked as
+   * lost.
+   */
   steer(
     outcome: AckOutcome,
     inFlightBefore: number,

@@ -1,7 +1,7 @@
 /**
  * SegmentWriter: puts a segment into the frame that the internet layer sends.
  *
- * Next: connection-table.ts
+ * Next: tcp-counters.ts
  */
 
 import { EFAULT } from '../../kernel/abi.ts';

@@ -58,7 +58,10 @@ export class SendStream {
     this.#first = add(this.#first, bytes);
   }
 
-  /** The segment with the `length` sequence numbers from `sequence` on, FIN included, or with the first of them if they are more than `limit`. */
+  /**
+   * The segment with the `length` sequence numbers from `sequence` on, FIN included, or with the first of them if they are more than
+   * `limit`.
+   */
   pieceAt(sequence: number, length: number, limit: number): Piece {
     const offset = difference(sequence, this.#first);
     const payload = Math.min(length, limit, this.buffer.byteLength - offset);

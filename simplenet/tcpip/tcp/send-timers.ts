@@ -5,7 +5,7 @@
  *
  * The third is ours: the link had no room for a frame. The reordering timer is in loss-detection.ts.
  *
- * Next: tcp-sender.ts
+ * Next: next-length.ts
  */
 
 /** RFC 9293 section 3.8.6.1 wants a longer pause after each probe. An hour of silence would not be noticed without a bound. */

@@ -6,7 +6,7 @@
  *
  * This is the face. Behind it are the states (segment-arrives.ts), the two halves (tcp-sender.ts, tcp-receiver.ts) and the waits (patience.ts).
  *
- * Next: tcp-entry.ts
+ * Next: timer-list.ts
  */
 
 import { ETIMEDOUT } from '../../kernel/abi.ts';
@@ -201,7 +201,10 @@ export class TcpConnection {
     if (!this.isClosed) this.#core.fail(0);
   }
 
-  /** The next bytes of the peer, as far as they lie in one piece; null if there are none. Valid until `consume`, `receive` or `keepInput`. */
+  /**
+   * The next bytes of the peer, as far as they lie in one piece; null if there are none. Valid until `consume`, `receive` or
+   * `keepInput`.
+   */
   get readable(): Buffer | null {
     return this.#core.receiver === null ? null : this.#core.receiver.readable;
   }

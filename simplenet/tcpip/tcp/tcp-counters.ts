@@ -1,7 +1,7 @@
 /**
  * What a TCP layer counts, beside what its connections know themselves.
  *
- * Next: bare-answers.ts
+ * Next: tcp-listener.ts
  */
 
 export interface TcpCounters {

@@ -15,19 +15,28 @@ export interface TcpLimits extends RoundTripLimits {
   readonly connectMs: number;
   /** How long a client may take for the ACK that completes its handshake. Until then it takes a place in the backlog. */
   readonly acceptMs: number;
-  /** The connection ends with ETIMEDOUT if the peer leaves everything unanswered for this long: R2 of RFC 9293 section 3.8.3, at least 100 s. */
+  /**
+   * The connection ends with ETIMEDOUT if the peer leaves everything unanswered for this long: R2 of RFC 9293 section 3.8.3, at least
+   * 100 s.
+   */
   readonly unansweredMs: number;
   /**
    * The connection ends with ETIMEDOUT if bytes wait for this long without that the peer acknowledges any of them, even if it answers (RFC 5482).
    * Infinity: a peer that answers may keep its window closed without end.
    */
   readonly userTimeoutMs: number;
-  /** After a silence of this long the first keep-alive probe is sent. Infinity: none is. RFC 9293 section 3.8.4 asks for at least two hours, and for "off" unless the program wants it. */
+  /**
+   * After a silence of this long the first keep-alive probe is sent. Infinity: none is. RFC 9293 section 3.8.4 asks for at least two
+   * hours, and for "off" unless the program wants it.
+   */
   readonly keepAliveIdleMs: number;
   readonly keepAliveIntervalMs: number;
   /** The connection ends with ETIMEDOUT if so many probes in a row got no answer. */
   readonly keepAliveProbes: number;
-  /** How long a connection without a program waits for the FIN of the peer after its own is acknowledged. The RFC has no limit; every system has one. */
+  /**
+   * How long a connection without a program waits for the FIN of the peer after its own is acknowledged. The RFC has no limit; every
+   * system has one.
+   */
   readonly finWait2Ms: number;
   /** How often one connection answers segments with wrong sequence numbers: a second's worth of challenge ACKs (RFC 5961 section 7). */
   readonly challengeAcksPerSecond: number;

@@ -4,7 +4,7 @@
  * The window never shrinks: a byte that the peer was allowed to send is taken (RFC 9293 section 3.8.6, SHLD-14). It opens in large steps, because a
  * sender would fill small ones with small segments (silly window syndrome, section 3.8.6.2.2).
  *
- * Next: tcp-sender.ts
+ * Next: send-stream.ts
  */
 
 import { AckPolicy } from './ack-policy.ts';
@@ -136,7 +136,10 @@ export class Receiver {
     return length > 0 && difference(add(segment.sequence, length), this.next) > 0;
   }
 
-  /** Takes the text and the FIN of an acceptable segment, until FIN has come. The urgent pointer is not looked at: urgent bytes stay in their place. */
+  /**
+   * Takes the text and the FIN of an acceptable segment, until FIN has come. The urgent pointer is not looked at: urgent bytes stay in
+   * their place.
+   */
   receive(segment: TcpSegment, now: number): void {
     const { sequence, start } = segment;
     if ((segment.flags & FIN) !== 0 && this.#finSequence < 0) {
@@ -180,7 +183,10 @@ export class Receiver {
     this.#queue.clear();
   }
 
-  /** The window field of the next segment. It is a promise: the right edge never moves back. The window of a SYN is not scaled (RFC 7323 section 2.2). */
+  /**
+   * The window field of the next segment. It is a promise: the right edge never moves back. The window of a SYN is not scaled (RFC
+   * 7323 section 2.2).
+   */
   offerWindow(flags: number): number {
     const shift = (flags & SYN) === 0 ? this.#shift : 0;
     const current = this.windowBytes;

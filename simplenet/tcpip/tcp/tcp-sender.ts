@@ -209,7 +209,7 @@ export class Sender {
     this.#mayHaveOutput = true;
   }
 
-  /** SEG.ACK is at most SND.NXT. `echoedAt` is when we sent the timestamp that the segment echoes, or -1. Returns by how much SND.UNA moved. */
+  /** SEG.ACK is at most SND.NXT. `echoedAt`: see Acknowledgment. Returns by how much SND.UNA moved. */
   onAcknowledgment(segment: TcpSegment, echoedAt: number, now: number): number {
     const { acknowledgment } = segment;
     if (isBefore(acknowledgment, this.firstUnacknowledged)) return 0;

@@ -1,7 +1,7 @@
 /**
  * TcpSetup and OutgoingSegment: what a connection is made of, and what it sends.
  *
- * Next: tcp-receiver.ts
+ * Next: reset-reply.ts
  */
 
 import type { CongestionFactory } from './congestion.ts';

@@ -7,7 +7,7 @@
  * A SYN may open the next connection early if its numbers cannot be confused with old ones: its timestamp is later than the
  * last one we saw (RFC 6191), or its sequence number is (RFC 1122 section 4.2.2.13).
  *
- * Next: tcp-connection.ts
+ * Next: tcp-core.ts
  */
 
 import { ACK, FIN, RST, SYN, sequenceLength, type TcpSegment } from './segment.ts';
