@@ -42,6 +42,8 @@ export interface Experiment {
   readonly host: VirtualHost;
   readonly client: Stack;
   readonly server: Stack;
+  /** At the end of the process each stack resets the connections that it still has. */
+  readonly stopPrinting: () => void;
 }
 
 /** A line of the trace without what is the same in each: addresses, ports, timestamps. */
@@ -68,7 +70,7 @@ function createPrinter(): (host: VirtualHost, frame: Buffer, fate: FrameFate) =>
 }
 
 /** Lets both stacks send to each other once. */
-async function introduce({ host, client, server }: Experiment): Promise<void> {
+async function introduce(host: VirtualHost, client: Stack, server: Stack): Promise<void> {
   const echo = server.bindUdp(
     { address: SERVER, port: DISCARD_PORT },
     { onMessage: (port, bytes, from) => void port.send(bytes, from) },
@@ -85,25 +87,25 @@ export async function createExperiment(options: ExperimentOptions = {}): Promise
   const { client = {}, server = {}, isFresh = false, isSilent = false, ...wire } = options;
   const host = new VirtualHost();
   const print = createPrinter();
-  let hasBegun = isFresh;
+  let isShown = isFresh;
   const [left, right] = createWire({
     delayMs: DELAY_MS,
     ...wire,
-    drop: (frame, index, from) => hasBegun && wire.drop?.(frame, index, from) === true,
+    drop: (frame, index, from) => isShown && wire.drop?.(frame, index, from) === true,
     onFrame(frame, from, fate) {
-      if (!hasBegun) return;
+      if (!isShown) return;
       if (!isSilent) print(host, frame, fate);
       wire.onFrame?.(frame, from, fate);
     },
   });
-  const experiment = {
-    host,
-    client: createStack({ link: left, address: `${CLIENT}/24`, host, seed: 1, ...client }),
-    server: createStack({ link: right, address: `${SERVER}/24`, host, seed: 2, ...server }),
+  const clientStack = createStack({ link: left, address: `${CLIENT}/24`, host, seed: 1, ...client });
+  const serverStack = createStack({ link: right, address: `${SERVER}/24`, host, seed: 2, ...server });
+  if (!isFresh) await introduce(host, clientStack, serverStack);
+  isShown = true;
+  const stopPrinting = () => {
+    isShown = false;
   };
-  if (!isFresh) await introduce(experiment);
-  hasBegun = true;
-  return experiment;
+  return { host, client: clientStack, server: serverStack, stopPrinting };
 }
 
 /** Prints what happens above TCP, between the lines of the frames. */

@@ -23,6 +23,7 @@ client.connect(
     onOpen(stream) {
       say('the client is connected, and writes');
       stream.write(Buffer.from('hello'));
+      stream.end();
     },
     onData: () => {},
   },

@@ -70,7 +70,7 @@ writeFileSync(
   path,
   chartOf(
     [
-      { title: 'congestion window, KiB', curves: windows, lines: [0, 50, 100, 150, 200] },
+      { title: 'congestion window, KiB', curves: windows, lines: [0, 50, 100, 150, 200, 250] },
       { title: 'smoothed round trip, ms', curves: roundTrips, lines: [0, 40, 80, 120] },
     ],
     SECONDS,

@@ -7,14 +7,14 @@
 
 import { createExperiment, SERVER, say } from '../support/experiment.ts';
 
-const { host, client, server } = await createExperiment({ seed: 4, reorder: 0.2, reorderMs: 8, jitterMs: 2 });
+const { host, client, server } = await createExperiment({ seed: 26, reorder: 0.05, reorderMs: 8 });
 
 let received = 0;
 server.listen({ address: SERVER, port: 80 }, () => ({
   onData(_stream, bytes) {
     received += bytes.length;
   },
-  onEnd: () => say(`the server has read ${received} bytes, and the end`),
+  onClose: () => say(`the server has read ${received} bytes, and both sides have ended`),
 }));
 const stream = client.connect({ address: SERVER, port: 80 }, { onData: () => {} });
 stream.write(Buffer.alloc(8 * 1_448));

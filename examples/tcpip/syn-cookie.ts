@@ -11,7 +11,7 @@ const ACK = 0x10;
 const FLAGS_AT = 47;
 let isFlooding = true;
 
-const { host, client, server } = await createExperiment({
+const { host, client, server, stopPrinting } = await createExperiment({
   drop: (frame, _index, from) => isFlooding && from === 0 && frame[FLAGS_AT] === ACK,
 });
 
@@ -33,4 +33,5 @@ client.connect(
 );
 await host.run(host.now() + 200);
 const { cookiesSent, cookiesAccepted } = server.statistics;
+stopPrinting();
 say(`cookies sent: ${cookiesSent}, accepted: ${cookiesAccepted}`);

@@ -21,7 +21,7 @@ server.listen({ address: SERVER, port: 80 }, (accepted) => {
     onData(_stream, bytes) {
       received += bytes.length;
     },
-    onEnd: () => say(`the server has read ${received} bytes, and the end`),
+    onClose: () => say(`the server has read ${received} bytes, and both sides have ended`),
   };
 });
 const stream = client.connect({ address: SERVER, port: 80 }, { onData: () => {} });
