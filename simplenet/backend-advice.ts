@@ -4,7 +4,7 @@
  * A ring saves system calls and nothing else, so the price of a system call decides. It differs by a factor of ten from machine to machine:
  * a guest whose hypervisor takes part in each call pays much more than the host does. docs/epoll-and-io_uring.md has the figures.
  *
- * Next: index.ts
+ * Next: tcpip/link/link.ts
  */
 
 import type { Backend } from './create-event-loop.ts';

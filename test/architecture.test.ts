@@ -29,6 +29,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/tcpip/link': ['simplenet/loop', 'simplenet/kernel'],
   'simplenet/tcpip/ip': ['simplenet/tcpip/link', 'simplenet/kernel'],
   'simplenet/tcpip/tcp': ['simplenet/tcpip/ip', 'simplenet/kernel'],
+  'simplenet/tcpip': [
+    'simplenet/tcpip/tcp',
+    'simplenet/tcpip/ip',
+    'simplenet/tcpip/link',
+    'simplenet/loop',
+    'simplenet/sockets',
+    'simplenet/kernel',
+  ],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/backend-advice.ts': [
     'simplenet/create-event-loop.ts',
@@ -44,6 +52,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'simplenet/loop',
     'simplenet/sockets',
     'simplenet/kernel',
+    'simplenet/tcpip',
+    'simplenet/tcpip/link',
   ],
   [GROUND]: [],
   'http/content': [GROUND],
@@ -113,7 +123,7 @@ const pureFiles = [
   ...['kernel/ip-address', 'kernel/socket-address', 'sockets/socket-filter'],
   ...['loop/write-queue', 'loop/slow-start', 'loop/deadlines', 'loop/active-clock'],
   ...['tcpip/link/ethernet-frame', 'tcpip/link/seeded-random', 'tcpip/link/pcap', 'tcpip/link/simulated-wire'],
-  ...['tcpip/link/observed-link', 'tcpip/link/capture-link', 'tcpip/frame-text'],
+  ...['tcpip/link/observed-link', 'tcpip/link/capture-link', 'tcpip/frame-text', 'loop/virtual-host'],
 ].map((name) => `simplenet/${name}.ts`);
 
 const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];

@@ -9,7 +9,7 @@
  * What a port usually carries (HTTP, DNS) is not decoded, nor is IPv6, and checksums are not compared, except that of the IPv4 header. A packet
  * that the stack would drop as malformed has a line that says so.
  *
- * Next: udp-layer.ts
+ * Next: stack-limits.ts
  */
 
 import { ARP_REQUEST, decodeArp } from './ip/arp-packet.ts';

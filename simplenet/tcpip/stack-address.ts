@@ -1,7 +1,7 @@
 /**
  * The addresses of a stack: what `createStack` and its methods are given as text, as numbers. Pure.
  *
- * Next: stack-context.ts
+ * Next: connection-report.ts
  */
 
 import { EOPNOTSUPP } from '../kernel/abi.ts';

@@ -2,7 +2,7 @@
  * UdpLayer: brings each datagram to the port that it names, and sends datagrams. A datagram to a port that nobody has is answered with
  * ICMP "port unreachable" (RFC 1122 section 4.1.3.1).
  *
- * Next: stack-listener.ts
+ * Next: tcp/sequence.ts
  */
 
 import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE } from '../kernel/abi.ts';

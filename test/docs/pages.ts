@@ -44,13 +44,16 @@ export interface Command {
   readonly output: string;
 }
 
+/** Chapter 10 comes after chapter 9. */
+const inOrder = new Intl.Collator('en', { numeric: true }).compare;
+
 function pagesIn(folder: string): string[] {
   const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
   return names.filter((name) => name.endsWith('.md')).map((name) => join(folder, name));
 }
 
 /** The pages whose blocks are checked. */
-export const teachingPages: readonly string[] = ['README.md', 'CONTRIBUTING.md', ...pagesIn('docs').sort()];
+export const teachingPages: readonly string[] = ['README.md', 'CONTRIBUTING.md', ...pagesIn('docs').sort(inOrder)];
 
 export const allPages: readonly string[] = [
   ...teachingPages,

@@ -3,7 +3,7 @@
  *
  * The states of the neighbours are in arp-cache.ts, and the defence of our own address is in address-claim.ts. This file connects both with frames.
  *
- * Next: routes.ts
+ * Next: ipv4-packet.ts
  */
 
 import {

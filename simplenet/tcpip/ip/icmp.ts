@@ -8,7 +8,7 @@
  * address, and the owner of the quoted ports decides whether it has sent that packet (RFC 5927). Redirects are ignored, because they would let
  * a stranger change our routes, and source quench is, because RFC 6633 has abolished it.
  *
- * Next: udp-datagram.ts
+ * Next: internet-counters.ts
  */
 
 import { ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, EPROTO } from '../../kernel/abi.ts';

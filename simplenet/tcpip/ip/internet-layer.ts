@@ -11,7 +11,7 @@
  *
  * Not here: sending to broadcast or multicast addresses, packets to our own address, IP options, and IPv6.
  *
- * Next: ../tcp/sequence.ts
+ * Next: udp-datagram.ts
  */
 
 import { EACCES, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOBUFS } from '../../kernel/abi.ts';

@@ -3,7 +3,7 @@
  *
  * Here are also the ranges that RFC 1122 section 3.2.1.3 sets apart. Their addresses cannot be the source of a packet.
  *
- * Next: ipv4-packet.ts
+ * Next: arp-packet.ts
  */
 
 import { formatIPv4, parseIPv4 } from '../../kernel/ip-address.ts';

@@ -12,7 +12,7 @@
  * Options are skipped. A packet with a source route is refused: it makes the answer take a way that the sender chose, so an attacker could
  * receive answers to an address that is not his (RFC 6274 section 3.13.2.3).
  *
- * Next: arp-packet.ts
+ * Next: routes.ts
  */
 
 import { finishChecksum, sumWords } from './checksum.ts';

@@ -7,7 +7,7 @@
  * A checksum of 0 means that the sender has made none, which IPv4 allows. A checksum that is 0 by chance is sent as 0xffff, its other name in one's
  * complement. We always send one.
  *
- * Next: internet-counters.ts
+ * Next: ../udp-layer.ts
  */
 
 import { finishChecksum, pseudoHeaderSum, sumWords } from './checksum.ts';

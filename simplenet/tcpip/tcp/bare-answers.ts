@@ -2,7 +2,7 @@
  * BareAnswers: what is sent without a connection: resets, the ACKs of TIME_WAIT, and SYN, ACKs with a cookie. If one is lost, it is not
  * sent again: its peer asks again.
  *
- * Next: tcp-layer.ts
+ * Next: tcp-listener.ts
  */
 
 import { TokenBucket } from '../ip/token-bucket.ts';

@@ -5,7 +5,7 @@
  * again to look for more. Time counts, not round trips, so connections with long and short round trips are treated alike. Where
  * NewReno would grow faster, on short round trips, Cubic grows as NewReno does.
  *
- * Next: initial-sequence.ts
+ * Next: path-state.ts
  */
 
 import { type CongestionAck, type CongestionControl, WindowControl } from './congestion.ts';

@@ -1,7 +1,7 @@
 /**
  * The local port of a connection that we open. Pure.
  *
- * Next: tcp-entry.ts
+ * Next: tcp-counters.ts
  */
 
 import { EADDRNOTAVAIL } from '../../kernel/abi.ts';

@@ -1,7 +1,7 @@
 /**
  * PathState: what the acknowledgments of a connection have shown about the way to the peer: how long it takes, and how much it carries.
  *
- * Next: send-timers.ts
+ * Next: peer-window.ts
  */
 
 import type { CongestionControl, CongestionFactory } from './congestion.ts';

@@ -1,7 +1,7 @@
 /**
  * PeerWindow: how much the peer lets us send, SND.WND and its companions (RFC 9293 section 3.3.1).
  *
- * Next: path-state.ts
+ * Next: send-timers.ts
  */
 
 import { SYN, type TcpSegment } from './segment.ts';

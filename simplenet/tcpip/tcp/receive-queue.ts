@@ -13,7 +13,7 @@
  * Refuses what is outside the window, and a new range beyond `maxRanges`: the peer sends both again, since they are not acknowledged.
  * FIN is not a byte: the connection looks after it.
  *
- * Next: round-trip.ts
+ * Next: reset-reply.ts
  */
 
 import { difference } from './sequence.ts';

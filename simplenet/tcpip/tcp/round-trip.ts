@@ -4,7 +4,7 @@
  * The timeout is the smoothed round trip and four times its variation. It doubles with each expiry, and the next sample ends the
  * doublings. The smallest round trip of the last minutes is what RACK measures reordering with.
  *
- * Next: loss-detection.ts
+ * Next: scoreboard.ts
  */
 
 export interface RoundTripLimits {

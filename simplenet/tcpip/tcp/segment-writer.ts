@@ -1,7 +1,7 @@
 /**
  * SegmentWriter: puts a segment into the frame that the internet layer sends.
  *
- * Next: tcp-counters.ts
+ * Next: bare-answers.ts
  */
 
 import { EFAULT } from '../../kernel/abi.ts';

@@ -7,7 +7,7 @@
  *
  * The checksum is not checked here: tcp-layer.ts adds up the pseudo-header and the segment in one pass.
  *
- * Next: send-buffer.ts
+ * Next: tcp-states.ts
  */
 
 export const FIN = 0x01;

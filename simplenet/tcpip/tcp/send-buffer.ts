@@ -6,7 +6,7 @@
  * list; the chunk that was read last is tried first, because segments are sent in order. The buffer has no limit of its own:
  * the connection checks `byteLength`.
  *
- * Next: receive-queue.ts
+ * Next: send-stream.ts
  */
 
 import { intrinsicByteLength, plainView } from '../../kernel/intrinsic-bytes.ts';

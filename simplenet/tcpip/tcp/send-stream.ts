@@ -1,7 +1,7 @@
 /**
  * SendStream: the bytes that are written, and our FIN behind them, by their sequence numbers.
  *
- * Next: peer-window.ts
+ * Next: receive-queue.ts
  */
 
 import { ACK, FIN, PSH } from './segment.ts';

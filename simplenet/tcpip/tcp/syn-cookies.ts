@@ -12,7 +12,7 @@
  * right. Window scale and SACK have no room there. They go into the low bits of our timestamp, which the peer echoes, as in Linux; a
  * peer without timestamps gets neither.
  *
- * Next: tcp-states.ts
+ * Next: send-buffer.ts
  */
 
 import { COOKIE, type FourTuple, keyedHash } from './initial-sequence.ts';

@@ -6,7 +6,7 @@
  *
  * This is the face. Behind it are the states (segment-arrives.ts), the two halves (tcp-sender.ts, tcp-receiver.ts) and the waits (patience.ts).
  *
- * Next: timer-list.ts
+ * Next: tcp-entry.ts
  */
 
 import { ETIMEDOUT } from '../../kernel/abi.ts';

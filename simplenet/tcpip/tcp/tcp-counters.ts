@@ -1,7 +1,7 @@
 /**
  * What a TCP layer counts, beside what its connections know themselves.
  *
- * Next: tcp-listener.ts
+ * Next: segment-writer.ts
  */
 
 export interface TcpCounters {

@@ -7,7 +7,7 @@
  * It calls no program: an owner looks at its connection when `onProgress` is called. What is to be sent waits for
  * `flush` at the end of the turn, with the exception of ACKs that the peer counts.
  *
- * Next: ../stack.ts
+ * Next: ../frame-text.ts
  */
 
 import { EADDRINUSE, EMSGSIZE } from '../../kernel/abi.ts';

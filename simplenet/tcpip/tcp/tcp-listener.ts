@@ -6,7 +6,7 @@
  * made when a client sends them back. Cookies are believed only for some time after one was sent, because each ACK that
  * belongs to no connection is otherwise a guess that costs us a hash.
  *
- * Next: bare-answers.ts
+ * Next: tcp-layer.ts
  */
 
 import type { Peer } from './connection-table.ts';

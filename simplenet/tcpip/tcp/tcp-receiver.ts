@@ -4,7 +4,7 @@
  * The window never shrinks: a byte that the peer was allowed to send is taken (RFC 9293 section 3.8.6, SHLD-14). It opens in large steps, because a
  * sender would fill small ones with small segments (silly window syndrome, section 3.8.6.2.2).
  *
- * Next: send-stream.ts
+ * Next: round-trip.ts
  */
 
 import { AckPolicy } from './ack-policy.ts';

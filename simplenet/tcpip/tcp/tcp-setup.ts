@@ -1,7 +1,7 @@
 /**
  * TcpSetup and OutgoingSegment: what a connection is made of, and what it sends.
  *
- * Next: reset-reply.ts
+ * Next: initial-sequence.ts
  */
 
 import type { CongestionFactory } from './congestion.ts';

@@ -2,7 +2,7 @@
  * TimeWaitTable: the connections in TIME_WAIT, in the order in which they end. All wait for the same time, so the next one to end is
  * the first in the list, and no timer is needed for each.
  *
- * Next: segment-writer.ts
+ * Next: timer-list.ts
  */
 
 import type { Peer } from './connection-table.ts';
