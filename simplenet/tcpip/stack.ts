@@ -81,13 +81,13 @@ export interface StackOptions extends Partial<StackLimits> {
 
 /** An event loop on a TCP/IP stack of its own. */
 export interface Stack extends EventLoop {
-  /** What the stack has counted since it was made. */
+  /** What the stack has counted since it was made, and how much its tables hold now. */
   readonly statistics: StackStatistics;
   /** What each connection is doing now. Those in TIME_WAIT are not among them. */
   connections(): ConnectionReport[];
 }
 
-/** Counts of frames, packets and segments; those that were dropped by their reason. */
+/** Counts of frames, packets and segments, those that were dropped by their reason; and the sizes of the tables. */
 export type StackStatistics = Readonly<Record<string, number>>;
 
 export function createStack(options: StackOptions): Stack {
@@ -216,7 +216,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   }
 
   get statistics(): StackStatistics {
-    return { ...this.#internet.counters, ...this.tcp.counters };
+    return { ...this.#internet.counters, ...this.#internet.occupancy, ...this.tcp.counters, ...this.tcp.occupancy };
   }
 
   connections(): ConnectionReport[] {

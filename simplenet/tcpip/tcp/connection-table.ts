@@ -16,6 +16,12 @@ export class ConnectionTable<T extends Peer> {
   /** Our port -> the peer's address and port in one number, 48 bits -> the connection. */
   readonly #ports = new Map<number, Map<number, T>>();
 
+  get size(): number {
+    let size = 0;
+    for (const peers of this.#ports.values()) size += peers.size;
+    return size;
+  }
+
   get(localPort: number, remoteAddress: number, remotePort: number): T | undefined {
     return this.#ports.get(localPort)?.get(remoteAddress * PORTS + remotePort);
   }

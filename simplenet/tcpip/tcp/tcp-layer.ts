@@ -59,6 +59,14 @@ export interface TcpLayerSetup {
   readonly congestion: CongestionFactory;
 }
 
+/** What strangers and programs make the layer keep. Entries are of connections, those without a program (orphans) included. */
+export interface TcpOccupancy {
+  readonly connections: number;
+  readonly halfOpen: number;
+  readonly orphans: number;
+  readonly timeWaits: number;
+}
+
 /** How far behind the numbers of a connection in TIME_WAIT the next one begins. */
 const REOPEN_DISTANCE = 65_537;
 /** Of the quoted header, an ICMP error has at least the ports and the sequence number. */
@@ -89,6 +97,13 @@ export class TcpLayer {
     this.#writer = new SegmentWriter(internet);
     this.#timeWaits = new TimeWaitTable(limits.timeWaits, (peer) => this.#table.delete(peer));
     this.#answers = new BareAnswers(this.#writer, this.counters, limits.resetsPerSecond);
+  }
+
+  get occupancy(): TcpOccupancy {
+    const timeWaits = this.#timeWaits.size;
+    let halfOpen = 0;
+    for (const listener of this.#listeners.values()) halfOpen += listener.halfOpen.size;
+    return { connections: this.#table.size - timeWaits, halfOpen, orphans: this.#orphans.size, timeWaits };
   }
 
   /** Takes the port, or any free one for 0. Returns -errno if it cannot: EADDRINUSE. */

@@ -33,6 +33,10 @@ export class TimeWaitTable {
     this.#onEnd = onEnd;
   }
 
+  get size(): number {
+    return this.#peers.size;
+  }
+
   get deadlineAt(): number {
     for (const peer of this.#peers) return peer.timeWait.endsAt;
     return Number.POSITIVE_INFINITY;

@@ -450,3 +450,19 @@ t.test('memory that the program has taken back ends its connection', async (t) =
   t.same(bench.sentFlags(), ['RA']);
   t.equal(entry.connection.error, EFAULT);
 });
+
+t.test('says how much its tables hold', async (t) => {
+  const bench = new LayerBench();
+  bench.listen();
+  t.same(bench.layer.occupancy, { connections: 0, halfOpen: 0, orphans: 0, timeWaits: 0 });
+  bench.receive('S', { port: 1 });
+  t.same(bench.layer.occupancy, { connections: 1, halfOpen: 1, orphans: 0, timeWaits: 0 });
+  const { entry, next } = bench.accept();
+  t.same(bench.layer.occupancy, { connections: 2, halfOpen: 1, orphans: 0, timeWaits: 0 });
+  bench.layer.orphan(entry, bench.now);
+  bench.sent();
+  t.same(bench.layer.occupancy, { connections: 2, halfOpen: 1, orphans: 1, timeWaits: 0 });
+  bench.receive('FA', { seq: 1, ack: next + 1 });
+  bench.sent();
+  t.same(bench.layer.occupancy, { connections: 1, halfOpen: 1, orphans: 0, timeWaits: 1 });
+});
