@@ -125,7 +125,7 @@ export function resultText(result: number): string {
 }
 
 /** Bytes as a C string literal, cut off as strace does. */
-function quote(bytes: Uint8Array, offset: number, length: number): string {
+export function quote(bytes: Uint8Array, offset: number, length: number): string {
   if (length < 0) return 'NULL';
   const shown = Buffer.from(bytes.buffer, bytes.byteOffset + offset, Math.min(length, SHOWN_BYTES));
   const text = shown.toString('latin1').replace(/["\\]|[^ -~]/g, escapeByte);

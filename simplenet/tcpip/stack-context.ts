@@ -22,6 +22,8 @@ export interface StackContext extends StreamContext {
   readonly tcp: TcpLayer;
   readonly udp: UdpLayer;
   readonly maxQueuedBytes: number;
+  /** Gets a line for each call of a program on a stream, and for each callback. */
+  readonly trace: ((line: string) => void) | null;
   /** Removes a member from the stack: it is closed. */
   forget(member: StackMember): void;
 }

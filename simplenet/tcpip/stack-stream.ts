@@ -12,7 +12,8 @@
 
 import { markAsUntransferable } from 'node:worker_threads';
 import { ENOBUFS } from '../kernel/abi.ts';
-import type { SocketAddress } from '../kernel/socket-address.ts';
+import { formatSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
+import { quote } from '../kernel/trace-formatters.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
 import { LoopStream } from '../loop/loop-stream.ts';
 import { formatIpv4Number } from './ip/ipv4-address.ts';
@@ -115,6 +116,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   #write(bytes: Uint8Array, length: number, isOwned: boolean): boolean {
     if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
+    if (this.context.trace !== null) this.#trace(`write(${quote(bytes, 0, length)}, ${length})`);
     const wasQueued = this.queuedBytes;
     if (wasQueued > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
@@ -151,6 +153,10 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     this.#reportEnd();
   }
 
+  #trace(call: string): void {
+    this.context.trace?.(`${formatSocketAddress(this.remoteAddress)} ${call}`);
+  }
+
   #open(): void {
     this.opened();
     if (this.isClosing) return;
@@ -174,6 +180,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
       if (bytes === null) return;
       connection.consume(bytes.length);
       this.context.tcp.touch(this.#entry); // the window has grown
+      if (this.context.trace !== null) this.#trace(`onData(${quote(bytes, 0, bytes.length)}, ${bytes.length})`);
       this.handler.onData(this, bytes);
     }
   }
@@ -194,6 +201,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
       return;
     }
     this.isFinSent = true;
+    this.#trace('end()');
     this.context.tcp.close(this.#entry, this.context.turn.now());
     this.context.turn.settleSoon();
   }
@@ -207,6 +215,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     const { connection } = this.#entry;
     connection.truncateQueue();
     this.#isReleased = true;
+    this.#trace(this.isAborted ? 'abort()' : 'close()');
     if (this.isAborted || this.isConnecting || connection.readable !== null) tcp.abort(this.#entry, turn.now());
     else tcp.orphan(this.#entry, turn.now());
     this.context.forget(this);

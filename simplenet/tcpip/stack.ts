@@ -10,7 +10,7 @@
  *
  * What a kernel alone can do fails with EOPNOTSUPP: Unix sockets, and adopting descriptors.
  *
- * Next: ../index.ts
+ * Next: tap-advice.ts
  */
 
 import { randomBytes, randomInt } from 'node:crypto';
@@ -75,6 +75,8 @@ export interface StackOptions extends Partial<StackLimits> {
   readonly congestion?: keyof typeof congestions;
   /** What gives the stack its turns, by default Node's own loop. */
   readonly host?: Host;
+  /** Gets a line for what the program and its connections tell each other: `10.9.0.1:41000 write("HTTP/1.1 200 OK\\r\\nDate"..., 131)`. Off by default. */
+  readonly trace?: (line: string) => void;
   /** Makes every choice of the stack repeatable. For simulations only: sequence numbers can be guessed then. */
   readonly seed?: number;
 }
@@ -131,6 +133,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   readonly tcp: TcpLayer;
   readonly udp: UdpLayer;
   readonly maxQueuedBytes: number;
+  readonly trace: ((line: string) => void) | null;
   /** The earliest timer of the layers. */
   deadlineAt = Number.POSITIVE_INFINITY;
   deadlineSlot = -1;
@@ -156,7 +159,17 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   #isLinkLost = false;
 
   constructor(options: StackOptions) {
-    const { link, address, gateway, hardwareAddress, congestion = 'cubic', host = nodeHost, seed, ...chosen } = options;
+    const {
+      link,
+      address,
+      gateway,
+      hardwareAddress,
+      congestion = 'cubic',
+      trace = null,
+      host = nodeHost,
+      seed,
+      ...chosen
+    } = options;
     if (!Object.hasOwn(congestions, congestion)) {
       throw new RangeError(`congestion is ${Object.keys(congestions).join(' or ')}, not '${String(congestion)}'`);
     }
@@ -166,6 +179,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     const random = seed === undefined ? unpredictable : seededRandom(seed);
     this.host = host;
     this.maxQueuedBytes = limits.maxQueuedBytes;
+    this.trace = trace;
     this.#limits = limits;
     this.#link = link;
     this.#address = formatIpv4Number(own.address);
