@@ -4,17 +4,37 @@
  */
 
 import { createHash } from 'node:crypto';
+import { openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Router, type Server, serve } from './http/index.ts';
-import { type Backend, backendAdvice, trace } from './simplenet/index.ts';
+import {
+  type Backend,
+  backendAdvice,
+  captureFrames,
+  createStack,
+  type Link,
+  libc,
+  openTap,
+  type Stack,
+  tapAdvice,
+  trace,
+  traceFrames,
+} from './simplenet/index.ts';
 
 const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
   --port NUMBER   the port, 0 for any that is free (PORT, 8080)
   --backend NAME  the event loop: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
   --trace         write every system call to standard error
-  --help          show this`;
+  --help          show this
+A network of its own, from Ethernet frames up:
+  --tap NAME      a TAP interface, made if it is not there; examples/with-tap.sh makes one without root
+  --address A/N   the address of the server there, and the length of its network's prefix: 10.9.0.2/24
+  --gateway A     the router to other networks
+  --port NUMBER   the port (PORT, 80)
+  --pcap FILE     write each frame to a file for tcpdump and Wireshark
+  --trace         write each frame, and what is done with the connections above, to standard error`;
 
 const site = new Router();
 
@@ -70,56 +90,120 @@ site.all('/request', (request, response) => {
   });
 });
 
-interface Settings {
-  readonly host: string;
-  readonly port: string;
-  readonly backend: Backend;
-  readonly trace: boolean;
-  readonly help: boolean;
-}
+const options = {
+  host: { type: 'string' },
+  port: { type: 'string' },
+  backend: { type: 'string' },
+  tap: { type: 'string' },
+  address: { type: 'string' },
+  gateway: { type: 'string' },
+  pcap: { type: 'string' },
+  trace: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
-function settings(): Settings {
-  const { values } = parseArgs({
-    options: {
-      host: { type: 'string', default: process.env.HOST || '127.0.0.1' },
-      port: { type: 'string', default: process.env.PORT || '8080' },
-      backend: { type: 'string', default: process.env.SIMPLENET_BACKEND || 'auto' },
-      trace: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
+type Settings = ReturnType<typeof settings>;
+
+function settings() {
+  const { values } = parseArgs({ options });
   if (values.port === '') throw new RangeError('--port is empty'); // `serve` would choose any free port
-  return values as Settings;
+  const { tap, address, host, backend } = values;
+  if (tap === undefined) {
+    for (const name of ['address', 'gateway', 'pcap'] as const) {
+      if (values[name] !== undefined) throw new RangeError(`--${name} is for a network of its own, so it needs --tap`);
+    }
+  } else {
+    if (address === undefined) throw new RangeError('--tap needs --address, such as 10.9.0.2/24');
+    if (host !== undefined) throw new RangeError('--host is an address of the kernel: with --tap it is --address');
+    if (backend !== undefined)
+      throw new RangeError('--backend is a loop of the kernel: with --tap there is none to choose');
+  }
+  return values;
 }
 
 /**
  * SIGINT and SIGTERM stop the server when the responses under way are complete. A second SIGINT does not wait for them. A second SIGTERM
  * changes nothing: npm and supervisors send it twice, to the process and to its group, and no request may be lost by that.
  */
-function stopOnSignals(server: Server): void {
-  process.on('SIGTERM', () => void server.close());
+function stopOnSignals(stop: () => void): void {
+  process.on('SIGTERM', stop);
   process.once('SIGINT', () => {
-    void server.close();
+    stop();
     process.once('SIGINT', () => process.exit(130));
   });
 }
 
-function main(): void {
-  const { host, port, backend, trace: isTraced, help } = settings();
-  if (help) {
-    console.log(usage);
-    return;
-  }
-  if (isTraced) trace();
-  const server = serve(site, { host, port, backend, limits: { bodyBytes: 16 * 1024 ** 3 } });
-  stopOnSignals(server);
+const limits = { bodyBytes: 16 * 1024 ** 3 };
+
+function printLines(server: Server, advice: string | null): void {
   console.log(`Listening on ${server.url}. In another terminal, type:
 
   curl ${server.url}/hello/world
   curl -T package.json ${server.url}/upload
   curl -N ${server.url}/slow`);
-  const advice = backendAdvice(backend);
   if (advice !== null) console.log(`\n${advice}`);
+}
+
+function serveOnKernel(chosen: Settings): void {
+  const host = chosen.host ?? (process.env.HOST || '127.0.0.1');
+  const port = chosen.port ?? (process.env.PORT || '8080');
+  const backend = (chosen.backend ?? (process.env.SIMPLENET_BACKEND || 'auto')) as Backend;
+  if (chosen.trace) trace();
+  const server = serve(site, { host, port, backend, limits });
+  stopOnSignals(() => void server.close());
+  printLines(server, backendAdvice(backend));
+}
+
+function openLink(name: string): Link {
+  try {
+    return openTap(name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    throw new Error(
+      `--tap ${name} takes root or CAP_NET_ADMIN: examples/with-tap.sh gives a command both, and a network of its own`,
+    );
+  }
+}
+
+/** What is written at once is in the file also if the process ends by a signal. */
+function capture(link: Link, file: string): Link {
+  const descriptor = openSync(file, 'w');
+  return captureFrames(link, (bytes) => writeSync(descriptor, bytes), Date.now);
+}
+
+const printLine = (line: string): void => void process.stderr.write(`${line}\n`);
+
+function serveOnTap(chosen: Settings, name: string, address: string): void {
+  const { gateway, pcap, trace: isTraced } = chosen;
+  const wasThere = libc.if_nametoindex(name) > 0;
+  let link = openLink(name);
+  if (pcap !== undefined) link = capture(link, pcap);
+  if (isTraced) link = traceFrames(link, printLine);
+  const stack = createStack({
+    link,
+    address,
+    ...(gateway === undefined ? {} : { gateway }),
+    ...(isTraced ? { trace: printLine } : {}),
+  });
+  const port = chosen.port ?? (process.env.PORT || '80');
+  const [host = ''] = address.split('/');
+  const server = serve(site, { loop: stack, host, port, limits });
+  stopOnSignals(() => void stopStack(server, stack));
+  printLines(server, tapAdvice(name, address, { wasThere, ...(gateway === undefined ? {} : { gateway }) }));
+}
+
+/** The stack is here, so it must stay until the clients have the last bytes. A kernel would see to that by itself. */
+async function stopStack(server: Server, stack: Stack): Promise<void> {
+  await server.close();
+  stack.close();
+}
+
+function main(): void {
+  const chosen = settings();
+  const { tap, address } = chosen;
+  if (chosen.help) console.log(usage);
+  else if (tap !== undefined && address !== undefined) serveOnTap(chosen, tap, address);
+  else serveOnKernel(chosen);
 }
 
 try {

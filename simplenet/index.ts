@@ -71,3 +71,4 @@ export { createWire, type FrameFate, type WireOptions } from './tcpip/link/simul
 export { openTap, type TapOptions } from './tcpip/link/tap-link.ts';
 export { createStack, type Stack, type StackOptions, type StackStatistics } from './tcpip/stack.ts';
 export type { StackLimits } from './tcpip/stack-limits.ts';
+export { type TapAdviceOptions, tapAdvice } from './tcpip/tap-advice.ts';

@@ -3,14 +3,17 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { readPcap } from '../simplenet/tcpip/link/pcap.ts';
+import { besideProcess, inNamespace, noTapNamespace } from './support/network-namespace.ts';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
 
 /** What `--help` prints. */
-const USAGE_LINES = 6;
+const USAGE_LINES = 13;
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   new Program(process.execPath, [join(buildFolder, 'server.js'), ...args], { env: { ...process.env, ...env } });
@@ -77,6 +80,8 @@ test('the environment says host and port too', async (t) => {
   t.same((await server.ends()).code, 0);
 });
 
+const onTap = ['--tap', 'tap0', '--address', '10.9.0.2/24'];
+
 test('wrong use ends in one clear sentence and exit code 1', async (t) => {
   const [busy, url] = await startOnAnyPort();
   t.teardown(() => busy.kill());
@@ -92,6 +97,13 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--backend', 'kqueue'], {}, /^a backend is one of epoll, auto, io_uring, not 'kqueue'$/],
     [['--host', 'example.org', '--port', '0'], {}, /^'example\.org' is not an IPv4 or IPv6 address/],
     [['--host', '192.0.2.1', '--port', '0'], {}, /^bind EADDRNOTAVAIL: .* 192\.0\.2\.1:0 \(no network interface/],
+    [['--address', '10.9.0.2/24'], {}, /^--address is for a network of its own, so it needs --tap$/],
+    [['--gateway', '10.9.0.1'], {}, /^--gateway is for a network of its own, so it needs --tap$/],
+    [['--pcap', 'frames.pcap'], {}, /^--pcap is for a network of its own, so it needs --tap$/],
+    [['--tap', 'tap0'], {}, /^--tap needs --address, such as 10\.9\.0\.2\/24$/],
+    [[...onTap, '--host', '10.9.0.2'], {}, /^--host is an address of the kernel: with --tap it is --address$/],
+    [[...onTap, '--backend', 'epoll'], {}, /^--backend is a loop of the kernel: with --tap there is none to choose$/],
+    [['--tap', 'a/b', '--address', '10.9.0.2/24'], {}, /^a network interface has a name of 1 to 15 bytes/],
     [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
   ];
   const outcomes = await Promise.all(cases.map(([args, env]) => start(args, env).ends()));
@@ -137,4 +149,72 @@ test('--help explains, --trace shows the calls', async (t) => {
   const [server] = await startOnAnyPort(['--trace']);
   t.teardown(() => server.kill());
   t.match(server.stderr, /^listen\(\d+, 4096\) = 0$/m);
+});
+
+/** The server of `--tap` in a network namespace, where the commands that it prints are typed. */
+async function serverOnTap(
+  args: readonly string[],
+): Promise<[server: Program, type: (commands: string) => Promise<Outcome>]> {
+  const [command, ...options] = inNamespace;
+  const program = [process.execPath, join(buildFolder, 'server.js'), ...onTap, ...args];
+  const server = new Program(command, [...options, ...program]);
+  await server.prints(/\/slow\n/);
+  const type = (commands: string) => {
+    const [nsenter, args] = besideProcess(server.child.pid as number, ['sh', '-ec', commands]);
+    return new Program(nsenter, args, { cwd: join(buildFolder, '..') }).ends();
+  };
+  return [server, type];
+}
+
+/** The lines that can be typed. */
+function commandsIn(text: string): string[] {
+  return [...text.matchAll(/^ {2}((?:ip|curl) .*)$/gm)].map((match) => match[1] as string);
+}
+
+test('--tap serves on a stack of its own, and what it prints makes Linux reach it', {
+  skip: noTapNamespace(),
+}, async (t) => {
+  if (!hasProgram('curl')) return void t.pass('skipped: curl is not installed');
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-server-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'frames.pcap');
+  const [server, type] = await serverOnTap(['--pcap', file, '--trace']);
+  t.teardown(() => server.kill());
+  await server.prints(/ip tuntap .*\n/);
+  const commands = commandsIn(server.stdout);
+  t.same(
+    commands.map((line) => line.split(' ').slice(0, 2).join(' ')),
+    ['curl http://10.9.0.2:80/hello/world', 'curl -T', 'curl -N', 'ip addr', 'ip link', 'ip tuntap'],
+  );
+  const [hello, upload, , address, up] = commands;
+  const { stdout, stderr } = await type([address, up, `${hello} -sS`, `${upload} -sS`].join('\n'));
+  t.match(stdout, /^Hello, world!\n\{"bytes":\d+,"sha256":"[0-9a-f]{64}"\}$/, stderr);
+  server.kill('SIGTERM');
+  t.equal((await server.ends()).code, 0);
+  for (const line of [
+    /^ARP, Reply 10\.9\.0\.2 is-at 02:00:0a:09:00:02, length 28$/m,
+    /^IP 10\.9\.0\.2\.80 > 10\.9\.0\.1\.\d+: Flags \[S\.\], seq /m,
+    /^10\.9\.0\.1:\d+ onData\("GET \/hello\/world HTTP\/1\.1\\r\\n/m,
+    /^10\.9\.0\.1:\d+ write\("HTTP\/1\.1 200 OK\\r\\n/m,
+  ]) {
+    t.match(server.stderr, line);
+  }
+  const frames = readPcap(readFileSync(file)) ?? [];
+  t.ok(frames.length > 10, `${frames.length} frames`);
+});
+
+test('--tap without the right to do so is one sentence, which says what helps', {
+  skip: noTapNamespace(),
+}, async (t) => {
+  const withoutRights = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin', '--'];
+  if (process.getuid?.() !== 0) withoutRights.length = 0;
+  else if (!hasProgram('setpriv')) return void t.pass('skipped: setpriv is not installed');
+  const [program = '', ...args] = [...withoutRights, process.execPath, join(buildFolder, 'server.js'), ...onTap];
+  const { code, stdout, stderr } = await new Program(program, args).ends();
+  t.equal(code, 1);
+  t.equal(stdout, '');
+  t.equal(
+    stderr,
+    '--tap tap0 takes root or CAP_NET_ADMIN: examples/with-tap.sh gives a command both, and a network of its own\n',
+  );
 });

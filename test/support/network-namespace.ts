@@ -17,3 +17,22 @@ export function noTapNamespace(): string | false {
   if (attempt.error !== undefined) return `unshare does not run: ${attempt.error.message}`;
   return attempt.status === 0 ? false : `no TAP device in a namespace of its own: ${attempt.stderr.trim()}`;
 }
+
+const SET_UP = `
+  ip link set lo up
+  ip tuntap add dev tap0 mode tap
+  ip addr add 10.9.0.1/24 dev tap0
+  ip link set tap0 up
+  exec "$@"`;
+
+/** A command as one that runs in a namespace with the interface tap0, at which Linux has the address 10.9.0.1/24. It is the same process. */
+export function behindTap(command: readonly string[]): [command: string, args: string[]] {
+  const [unshare, ...options] = inNamespace;
+  return [unshare, [...options, 'sh', '-ec', SET_UP, 'sh', ...command]];
+}
+
+/** A command as one that runs in the namespace of a process. */
+export function besideProcess(pid: number, command: readonly string[]): [command: string, args: string[]] {
+  const asRoot = process.getuid?.() === 0 ? [] : ['-U', '--preserve-credentials'];
+  return ['nsenter', ['-t', String(pid), '-n', ...asRoot, ...command]];
+}
