@@ -5,13 +5,14 @@
  * It uses only the names that `simplenet/http` promises, so it runs unchanged on whatever keeps that promise. It is no
  * example of good style: half of these handlers are mistakes on purpose.
  *
- * Next: stage.ts
+ * Next: network.ts
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Router } from '../../http/router/router.ts';
 import { serve } from '../../http/serve.ts';
 import type { Server } from './conversation.ts';
+import { network } from './network.ts';
 import type { Settings } from './transcript.ts';
 
 /** The application, listening; `errors` is what its handlers did wrong, as the server reported it. */
@@ -246,7 +247,7 @@ function addMistakes(router: Router): void {
   });
 }
 
-/** Starts the application on a port of its own. */
+/** Starts the application on a port of its own, on the network of this run. */
 export function startApp(settings: Settings = {}): App {
   const errors: unknown[] = [];
   const router = new Router();
@@ -257,13 +258,14 @@ export function startApp(settings: Settings = {}): App {
   addMistakes(router);
   const server = serve(router, {
     ...settings,
-    host: '127.0.0.1',
+    ...network,
     port: 0,
     onError: (error) => {
       errors.push(error);
     },
   });
   return {
+    host: network.host,
     port: Number(new URL(server.url).port),
     errors,
     async close(graceMs) {

@@ -45,6 +45,7 @@ const proof = parseTranscripts(
 
 /** What the conversation needs of the server. */
 export interface Server {
+  readonly host: string;
   readonly port: number;
   close(graceMs: number): Promise<void>;
 }
@@ -74,8 +75,8 @@ class Connection {
   #receivedAt = 0;
   #changed: () => void = () => {};
 
-  private constructor(port: number) {
-    this.socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+  private constructor({ host, port }: Server) {
+    this.socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
     this.socket.on('data', (chunk) => this.#take(chunk));
     this.socket.on('end', () => {
       this.isEnded = true;
@@ -87,8 +88,8 @@ class Connection {
     });
   }
 
-  static async open(port: number): Promise<Connection> {
-    const connection = new Connection(port);
+  static async open(server: Server): Promise<Connection> {
+    const connection = new Connection(server);
     await once(connection.socket, 'connect');
     return connection;
   }
@@ -155,7 +156,7 @@ class Conversation {
   }
 
   static async play(one: Case, server: Server, pace: Pace): Promise<void> {
-    const conversation = new Conversation(one, server, pace, await Connection.open(server.port));
+    const conversation = new Conversation(one, server, pace, await Connection.open(server));
     try {
       await conversation.#play();
     } finally {
@@ -222,12 +223,12 @@ class Conversation {
 
   async #reconnect(): Promise<void> {
     await this.#connection.dispose();
-    this.#connection = await Connection.open(this.#server.port);
+    this.#connection = await Connection.open(this.#server);
     this.#read = 0;
   }
 
   async #expectRefusal(): Promise<void> {
-    const outcome = await Connection.open(this.#server.port).catch((error: NodeJS.ErrnoException) => error);
+    const outcome = await Connection.open(this.#server).catch((error: NodeJS.ErrnoException) => error);
     if (outcome instanceof Error) return;
     await outcome.dispose();
     this.#fail('a new connection was accepted');
