@@ -1,7 +1,7 @@
 /**
  * The addresses of a stack: what `createStack` and its methods are given as text, as numbers. Pure.
  *
- * Next: connection-report.ts
+ * Next: stack-options.ts
  */
 
 import { EOPNOTSUPP } from '../kernel/abi.ts';
@@ -28,9 +28,10 @@ export function internetAddressOf(address: SocketAddress): { address: number; po
   return { address: ipv4ToNumber(address.address) as number, port: address.port };
 }
 
+/** EOPNOTSUPP, which is one number with ENOTSUP on Linux: Node uses this name. */
 export function unsupported(message: string): SystemError {
   const error = new SystemError('stack', -EOPNOTSUPP);
-  error.message = `${message} (EOPNOTSUPP)`;
+  error.message = `${message} (${error.code})`;
   return error;
 }
 

@@ -7,7 +7,7 @@
 
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
-import type { Listener, OnConnection, Stream } from '../loop/event-loop.ts';
+import type { AdoptListenerOptions, Listener, OnConnection, Stream } from '../loop/event-loop.ts';
 import type { Alarm } from '../loop/host.ts';
 import type { StackContext, StackMember } from './stack-context.ts';
 import type { TcpListener } from './tcp/tcp-layer.ts';
@@ -16,21 +16,17 @@ export class StackListener implements Listener, StackMember {
   needsSettle = false;
   readonly #context: StackContext;
   readonly #onConnection: OnConnection;
-  readonly #onFailure: ((error: SystemError) => void) | undefined;
+  readonly #options: AdoptListenerOptions;
   #port: TcpListener | null = null;
   #address: SocketAddress = { address: '', port: 0 };
   #isClosing = false;
   #closingAlarm: Alarm | null = null;
   readonly #onClosed: (() => void)[] = [];
 
-  constructor(
-    context: StackContext,
-    onConnection: OnConnection,
-    onFailure: ((error: SystemError) => void) | undefined,
-  ) {
+  constructor(context: StackContext, onConnection: OnConnection, options: AdoptListenerOptions) {
     this.#context = context;
     this.#onConnection = onConnection;
-    this.#onFailure = onFailure;
+    this.#options = options;
   }
 
   get address(): SocketAddress {
@@ -53,18 +49,29 @@ export class StackListener implements Listener, StackMember {
     }
   }
 
+  /** No further member is allowed. Returns whether the program closes one. If `onShortage` throws, it is as if it were not there. */
+  makesRoom(): boolean {
+    try {
+      return this.#options.onShortage?.() === true;
+    } catch (error) {
+      this.#context.host.raise(error);
+      return false;
+    }
+  }
+
   close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#closingAlarm?.cancel();
+    this.#port?.close();
     this.#context.turn.settleLater(this);
   }
 
   lose(error: SystemError): void {
     if (this.#isClosing) return;
     this.close();
-    if (this.#onFailure === undefined) this.#context.host.raise(error);
-    else this.#onFailure(error);
+    if (this.#options.onFailure === undefined) this.#context.host.raise(error);
+    else this.#options.onFailure(error);
   }
 
   closeWhenEmpty(waitMs: number, onClosed: () => void): void {
@@ -74,15 +81,13 @@ export class StackListener implements Listener, StackMember {
       return;
     }
     this.#port?.ignoreSyn();
-    this.#closingAlarm = this.#context.host.alarm(waitMs, () => this.close());
+    this.#closingAlarm ??= this.#context.host.alarm(waitMs, () => this.close());
   }
 
-  /** `onClosed` threw. There is nothing to do: the listener is closed already. */
+  /** `onFailure` or `onClosed` threw. There is nothing to do: the listener is closed already. */
   onThrow(): void {}
 
   settle(): void {
-    this.#port?.close();
-    this.#port = null;
     this.#context.forget(this);
     for (const onClosed of this.#onClosed.splice(0)) onClosed();
   }

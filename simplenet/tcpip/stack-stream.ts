@@ -11,7 +11,7 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import { ENOBUFS } from '../kernel/abi.ts';
+import { EFAULT, ENOBUFS } from '../kernel/abi.ts';
 import { formatSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
 import { quote } from '../kernel/trace-formatters.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
@@ -23,7 +23,7 @@ import type { TcpEntry, TcpOwner } from './tcp/tcp-layer.ts';
 export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   readonly #entry: TcpEntry;
   #writtenBytes = 0;
-  /** A write has returned false, and `onDrain` has not been called since. */
+  /** Something was queued, and `onDrain` has not been called since. */
   #owesDrain = false;
   /** The connection belongs to the TCP layer alone. */
   #isReleased = false;
@@ -80,7 +80,9 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   abort(): void {
     this.isAborted = true;
     this.finish(null);
-    if (this.#isReleased) this.context.tcp.abort(this.#entry, this.context.turn.now());
+    if (!this.#isReleased) return;
+    this.context.tcp.abort(this.#entry, this.context.turn.now());
+    this.context.turn.settleSoon();
   }
 
   /** The process ends. */
@@ -108,22 +110,23 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     this.connectWithin(timeoutMs);
   }
 
-  /** The listener has accepted the connection, and the program has chosen the handler. */
-  accepted(handler: StreamHandler): void {
-    this.handler = handler;
-  }
-
   #write(bytes: Uint8Array, length: number, isOwned: boolean): boolean {
     if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
     if (this.context.trace !== null) this.#trace(`write(${quote(bytes, 0, length)}, ${length})`);
+    const { connection } = this.#entry;
+    // A paused stream keeps its last bytes for `resume`, and does not know of the error yet.
+    if (connection.error !== 0) {
+      this.fail('send', -connection.error);
+      return false;
+    }
     const wasQueued = this.queuedBytes;
     if (wasQueued > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return false;
     }
     if (isOwned) markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
-    this.#entry.connection.write(bytes, 0, length, isOwned);
+    connection.write(bytes, 0, length, isOwned);
     this.#writtenBytes += length;
     this.context.tcp.touch(this.#entry);
     this.context.turn.settleSoon();
@@ -160,12 +163,12 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   #open(): void {
     this.opened();
     if (this.isClosing) return;
-    this.#owesDrain = true; // all that was written before was queued
     if (this.hasEnded && !this.isFinSent && !this.isSending) this.sendFin();
   }
 
+  /** A connection that has ended has nothing queued either, but nothing was sent. */
   #reportDrain(): void {
-    if (!this.#owesDrain || this.isClosing || this.queuedBytes > 0) return;
+    if (!this.#owesDrain || this.isClosing || this.queuedBytes > 0 || this.#entry.connection.error !== 0) return;
     this.#owesDrain = false;
     this.outputSent(0);
     if (!this.hasEnded) this.handler.onDrain?.(this);
@@ -188,8 +191,10 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   #reportEnd(): void {
     if (this.isClosing) return;
     const { connection } = this.#entry;
-    const isHeld = this.isPaused && connection.readable !== null && !this.isSending;
-    if (connection.error !== 0) {
+    if (connection.error === EFAULT) {
+      this.fail('send', -EFAULT); // the program has shrunk bytes that it gave away
+    } else if (connection.error !== 0) {
+      const isHeld = this.isPaused && connection.readable !== null && !this.#owesDrain;
       if (!isHeld || this.handler.endsAtBreak === true) this.fail('recv', -connection.error);
     } else if (connection.isPeerEnded && !this.isPeerEnded && !this.isPaused) this.peerEnded();
   }

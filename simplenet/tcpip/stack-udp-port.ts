@@ -4,8 +4,7 @@
  * Next: stack.ts
  */
 
-import { EINVAL, ENOBUFS } from '../kernel/abi.ts';
-import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
+import { ENOBUFS } from '../kernel/abi.ts';
 import type { InternetAddress, SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import type { UdpHandler, UdpPort } from '../loop/event-loop.ts';
@@ -42,10 +41,8 @@ export class StackUdpPort implements UdpPort, UdpReceiver, StackMember {
   send(bytes: Uint8Array, to: SocketAddress): boolean {
     if (this.#isClosing) return false;
     const { address, port } = internetAddressOf(to);
-    intrinsicByteLength(bytes); // throws for what is not bytes
     const { udp, turn } = this.#context;
-    // Port 0 belongs to nobody.
-    const result = port === 0 ? -EINVAL : udp.send(this.#address.port, address, port, bytes, turn.now());
+    const result = udp.send(this.#address.port, address, port, bytes, turn.now());
     if (result >= 0) return true;
     if (result !== -ENOBUFS) this.#reportSoon(new SystemError('sendto', result, to));
     return false;
@@ -86,7 +83,7 @@ export class StackUdpPort implements UdpPort, UdpReceiver, StackMember {
 
   /** With an alarm, not at the end of the turn: a program that sends again on each report would hold the thread. */
   #reportSoon(error: SystemError): void {
-    if (this.#handler.onError === undefined || this.#report !== null) return;
+    if (this.#isClosing || this.#handler.onError === undefined || this.#report !== null) return;
     this.#report = this.#context.host.alarm(0, () => {
       this.#report = null;
       this.#context.turn.guard(this, () => this.#handler.onError?.(this, error));

@@ -15,7 +15,7 @@
 
 import { randomBytes, randomInt } from 'node:crypto';
 import { markAsUntransferable } from 'node:worker_threads';
-import { EADDRNOTAVAIL } from '../kernel/abi.ts';
+import { EADDRNOTAVAIL, ENOBUFS } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import { ActiveClock } from '../loop/active-clock.ts';
@@ -53,6 +53,7 @@ import {
 import type { StackContext, StackMember } from './stack-context.ts';
 import { checkStackLimits, defaultStackLimits, type StackLimits } from './stack-limits.ts';
 import { StackListener } from './stack-listener.ts';
+import { connectionSettingsOf, refuseKernelOptions } from './stack-options.ts';
 import { StackStream } from './stack-stream.ts';
 import { StackUdpPort } from './stack-udp-port.ts';
 import { createCubic } from './tcp/cubic.ts';
@@ -206,6 +207,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     this.udp = new UdpLayer(this.#internet, random);
     this.#internet.protocols.tcp = (packet, now) => this.tcp.receive(packet, now);
     this.#internet.protocols.udp = (packet, now) => this.udp.receive(packet, now);
+    this.#internet.onLooped = () => this.turnSoon();
     this.#internet.onError = (error, now) => {
       if (error.protocol === PROTOCOL_TCP) this.tcp.onIcmpError(error, now);
       else if (error.protocol === PROTOCOL_UDP) this.udp.onIcmpError(error);
@@ -230,7 +232,8 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   }
 
   get statistics(): StackStatistics {
-    return { ...this.#internet.counters, ...this.#internet.occupancy, ...this.tcp.counters, ...this.tcp.occupancy };
+    const { counters, occupancy } = this.#internet;
+    return { ...counters, ...occupancy, ...this.tcp.counters, ...this.tcp.occupancy, ...this.udp.counters };
   }
 
   connections(): ConnectionReport[] {
@@ -238,16 +241,20 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
-    this.#requireOpen();
-    const { port } = this.#requireOwn(address, 'bind');
-    const sizes = this.#bufferSizes(options);
-    const listener: StackListener = new StackListener(this, onConnection, options.onFailure);
-    const opened = this.tcp.listen(port, {
-      ...sizes,
-      backlog: options.backlog ?? this.#limits.backlog,
-      onAccept: (entry) => listener.accept(this.#addStream(entry, noHandler, false)),
-    });
-    if (typeof opened === 'number') throw new SystemError('listen', opened, address);
+    this.#requireRoom(address);
+    const { port } = this.#requireOwn(address);
+    const settings = connectionSettingsOf(options, this.#limits);
+    const listener: StackListener = new StackListener(this, onConnection, options);
+    const onAccept = (entry: TcpEntry) => {
+      if (this.#isFull && !listener.makesRoom()) {
+        this.tcp.abort(entry, this.turn.now());
+        return;
+      }
+      settings.applyTo(entry.connection);
+      listener.accept(this.#addStream(entry, noHandler, false));
+    };
+    const opened = this.tcp.listen(port, { ...settings, onAccept });
+    if (typeof opened === 'number') throw new SystemError('bind', opened, address);
     listener.opened(opened, { address: this.#address, port: opened.port });
     return this.#add(listener);
   }
@@ -261,21 +268,24 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   }
 
   connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
-    this.#requireOpen();
+    this.#requireRoom(address);
     const { address: remoteAddress, port } = internetAddressOf(address);
+    const settings = connectionSettingsOf(options, this.#limits);
     const { connectTimeoutMs = this.#limits.connectTimeoutMs } = options;
     if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
-    const entry = this.tcp.connect(remoteAddress, port, this.#bufferSizes(options), this.turn.now());
+    const entry = this.tcp.connect(remoteAddress, port, settings, this.turn.now());
     if (typeof entry === 'number') throw new SystemError('connect', entry, address);
+    settings.applyTo(entry.connection);
     const stream = this.#addStream(entry, handler, true);
     stream.connecting(connectTimeoutMs);
     this.turn.settleSoon();
     return stream;
   }
 
-  bindUdp(address: SocketAddress, handler: UdpHandler, _options: SocketOptions = {}): UdpPort {
-    this.#requireOpen();
-    const { port } = this.#requireOwn(address, 'bind');
+  bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
+    this.#requireRoom(address);
+    const { port } = this.#requireOwn(address);
+    refuseKernelOptions(options); // all others are about TCP, or about buffers: a datagram never waits in one here
     const udpPort = new StackUdpPort(this, handler);
     const opened = this.udp.open(port, udpPort);
     if (opened < 0) throw new SystemError('bind', opened, address);
@@ -352,6 +362,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   turnEnded(): void {
     if (!this.#isClosed || this.#isDisposed || this.#members.size > 0) return;
     if (this.#lingering !== null && this.tcp.hasUnacknowledged && !this.#isLinkLost) return;
+    this.#resetUnacknowledged();
     this.#isDisposed = true;
     openStacks.delete(this);
     this.#lingering?.cancel();
@@ -390,9 +401,10 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   /** Returns whether no frame waits any more. */
   #receiveFrames(): boolean {
     for (let count = 0; count < this.#limits.maxEventsPerTurn; count++) {
+      const hasLooped = this.#internet.receiveLooped(this.turn.now());
       const length = this.#nextFrame();
-      if (length === 0) return true;
-      this.#internet.receive(this.#frame, length, this.turn.now());
+      if (length > 0) this.#internet.receive(this.#frame, length, this.turn.now());
+      else if (!hasLooped) return true;
       if (this.turn.budget.isSpentByEvent()) return false;
     }
     return false;
@@ -404,13 +416,24 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     try {
       return this.#link.receive(this.#frame);
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#isLinkLost = true;
-      this.#watch.close(); // a lost TAP device stays readable
-      for (const member of this.#members) this.turn.guard(member, () => member.lose(error));
-      this.close();
+      this.#loseLink(error as SystemError); // Link.receive throws nothing else
       return 0;
     }
+  }
+
+  /** A callback may try to open something: the stack is closed first. */
+  #loseLink(error: SystemError): void {
+    this.#isLinkLost = true;
+    this.#isClosed = true;
+    this.#watch.close(); // a lost TAP device stays readable
+    for (const member of this.#members) this.turn.guard(member, () => member.lose(error));
+  }
+
+  /** No kernel goes on sending for a stack that is gone. With RST a peer knows that bytes are missing. */
+  #resetUnacknowledged(): void {
+    const now = this.host.now();
+    for (const entry of this.tcp.entries()) if (entry.connection.hasUnacknowledged) this.tcp.abort(entry, now);
+    this.tcp.flush(now);
   }
 
   #setTimer(): void {
@@ -429,22 +452,20 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     return this.#add(stream);
   }
 
-  #bufferSizes(options: SocketOptions): { sendBufferBytes: number; receiveBufferBytes: number } {
-    return {
-      sendBufferBytes: options.sendBufferBytes ?? this.#limits.sendBufferBytes,
-      receiveBufferBytes: options.receiveBufferBytes ?? this.#limits.receiveBufferBytes,
-    };
+  get #isFull(): boolean {
+    return this.#members.size >= this.#limits.openMembers;
   }
 
-  #requireOpen(): void {
+  #requireRoom(address: SocketAddress): void {
     if (this.#isClosed) throw new Error('the event loop is closed');
+    if (this.#isFull) throw new SystemError('socket', -ENOBUFS, address);
   }
 
   /** A program listens on the address of the stack, or on 0.0.0.0, which is the same here: the stack has one address. */
-  #requireOwn(address: SocketAddress, syscall: string): { address: number; port: number } {
+  #requireOwn(address: SocketAddress): { address: number; port: number } {
     const wanted = internetAddressOf(address);
     if (wanted.address !== 0 && formatIpv4Number(wanted.address) !== this.#address) {
-      throw new SystemError(syscall, -EADDRNOTAVAIL, address);
+      throw new SystemError('bind', -EADDRNOTAVAIL, address);
     }
     return wanted;
   }

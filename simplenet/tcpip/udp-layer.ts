@@ -5,7 +5,8 @@
  * Next: tcp/sequence.ts
  */
 
-import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE } from '../kernel/abi.ts';
+import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMSGSIZE } from '../kernel/abi.ts';
+import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import { CODE_PORT, ICMP_UNREACHABLE, type IcmpError } from './ip/icmp.ts';
 import { type InternetLayer, OUTGOING_PAYLOAD_START } from './ip/internet-layer.ts';
 import { type Ipv4Packet, PROTOCOL_UDP } from './ip/ipv4-packet.ts';
@@ -23,6 +24,8 @@ export interface UdpReceiver {
 }
 
 export class UdpLayer {
+  /** Malformed: a wrong checksum, or a length that cannot be. */
+  readonly counters = { datagramsReceived: 0, datagramsSent: 0, malformedDatagrams: 0 };
   readonly #internet: InternetLayer;
   readonly #random: () => number;
   readonly #receivers = new Map<number, UdpReceiver>();
@@ -45,20 +48,27 @@ export class UdpLayer {
     this.#receivers.delete(port);
   }
 
-  /** Returns 0 or -errno. */
+  /** Returns 0 or -errno: those of InternetLayer.send, and EINVAL for port 0, which is nobody's. Throws for what is not bytes. */
   send(sourcePort: number, destination: number, destinationPort: number, bytes: Uint8Array, now: number): number {
-    if (bytes.length > MAX_UDP_PAYLOAD) return -EMSGSIZE;
+    const byteLength = intrinsicByteLength(bytes);
+    if (destinationPort === 0) return -EINVAL;
+    if (byteLength > MAX_UDP_PAYLOAD) return -EMSGSIZE;
     const { outgoing, address: source } = this.#internet;
-    const length = UDP_HEADER_BYTES + bytes.length;
-    outgoing.set(bytes, OUTGOING_PAYLOAD_START + UDP_HEADER_BYTES);
+    const length = UDP_HEADER_BYTES + byteLength;
+    outgoing.set(plainView(bytes, 0, byteLength), OUTGOING_PAYLOAD_START + UDP_HEADER_BYTES);
     const addresses = { source, sourcePort, destination, destinationPort };
     writeUdpHeader(outgoing, OUTGOING_PAYLOAD_START, OUTGOING_PAYLOAD_START + length, addresses);
+    this.counters.datagramsSent++;
     return this.#internet.send(destination, PROTOCOL_UDP, length, {}, now);
   }
 
   receive(packet: Ipv4Packet, now: number): void {
     const datagram = decodeUdp(packet);
-    if (datagram === null) return;
+    if (datagram === null) {
+      this.counters.malformedDatagrams++;
+      return;
+    }
+    this.counters.datagramsReceived++;
     const receiver = this.#receivers.get(datagram.destinationPort);
     if (receiver !== undefined) receiver.received(datagram, packet.source);
     else this.#internet.refusePacket(packet, ICMP_UNREACHABLE, CODE_PORT, now);

@@ -1,7 +1,7 @@
 /**
  * Internet counters: what became of frames and packets, and why some were dropped.
  *
- * Next: internet-layer.ts
+ * Next: loopback.ts
  */
 
 export interface InternetCounters {

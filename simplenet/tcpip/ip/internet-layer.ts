@@ -9,7 +9,7 @@
  * neighbours and waiting packets by tables, ICMP errors by a token bucket. It answers only packets that were sent to us alone by an address that
  * one host can have, so it cannot be used to flood others (smurf, RFC 2644), or to talk to itself (LAND).
  *
- * Not here: sending to broadcast or multicast addresses, packets to our own address, IP options, and IPv6.
+ * Not here: sending to broadcast or multicast addresses, IP options, and IPv6.
  *
  * Next: udp-datagram.ts
  */
@@ -57,6 +57,7 @@ import {
   PROTOCOL_UDP,
   writeIpv4Header,
 } from './ipv4-packet.ts';
+import { Loopback } from './loopback.ts';
 import { PathMtu } from './path-mtu.ts';
 import { Routes, routesOfHost } from './routes.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -105,6 +106,8 @@ export class InternetLayer {
   readonly protocols: { tcp: PacketHandler | null; udp: PacketHandler | null } = { tcp: null, udp: null };
   /** Set by the owner: a packet of ours has not arrived. The error is only as trustworthy as the header that it quotes. */
   onError: (error: IcmpError, now: number) => void = () => {};
+  /** Set by the owner: `receiveLooped` has something to do. */
+  onLooped: () => void = () => {};
   readonly #setup: InternetSetup;
   readonly #broadcast: number | null;
   readonly #resolution: AddressResolution;
@@ -112,6 +115,7 @@ export class InternetLayer {
   readonly #pathMtu: PathMtu;
   readonly #fragments: Fragments;
   readonly #errorBucket: TokenBucket;
+  readonly #loopback = new Loopback();
 
   /** Throws a RangeError if a host cannot have this address, or if the gateway is not in its network. */
   constructor(setup: InternetSetup) {
@@ -166,10 +170,11 @@ export class InternetLayer {
    * ENETUNREACH (no route), EACCES (a broadcast address), EHOSTUNREACH (the neighbour has not answered ARP lately), ENOBUFS.
    */
   send(destination: number, protocol: number, length: number, options: SendOptions, now: number): number {
-    const neighbour = this.#neighbourFor(destination);
-    if (neighbour < 0) return neighbour;
     if (IPV4_HEADER_BYTES + length > MAX_IPV4_BYTES) return -EMSGSIZE;
     const ttl = options.ttl ?? DEFAULT_TTL;
+    if (destination === this.address) return this.#sendToSelf(protocol, length, ttl);
+    const neighbour = this.#neighbourFor(destination);
+    if (neighbour < 0) return neighbour;
     const dontFragment = options.dontFragment === true && !this.#pathMtu.mayFragment(destination);
     const maxBytes = this.maxPayloadTo(destination);
     if (length > maxBytes && dontFragment) return -EMSGSIZE;
@@ -201,10 +206,34 @@ export class InternetLayer {
     return 0;
   }
 
+  #sendToSelf(protocol: number, length: number, ttl: number): number {
+    const header: Ipv4Header = {
+      ...{ source: this.address, destination: this.address, protocol, ttl, identification: 0, typeOfService: 0 },
+      ...{ dontFragment: true, moreFragments: false, fragmentOffset: 0 },
+    };
+    writeIpv4Header(this.outgoing, ETHERNET_HEADER_BYTES, header, length);
+    if (!this.#loopback.put(this.outgoing.subarray(ETHERNET_HEADER_BYTES, OUTGOING_PAYLOAD_START + length))) {
+      this.counters.linkOverflows++;
+      return -ENOBUFS;
+    }
+    this.counters.sentPackets++;
+    this.onLooped();
+    return 0;
+  }
+
+  /** Delivers the next packet that we have sent to our own address. Returns false if there is none. */
+  receiveLooped(now: number): boolean {
+    const bytes = this.#loopback.take();
+    if (bytes === null) return false;
+    this.counters.receivedPackets++;
+    this.#deliver(decodeIpv4(bytes, 0, bytes.length) as Ipv4Packet, now);
+    return true;
+  }
+
   /** Returns the neighbour to send to, or -errno. */
   #neighbourFor(destination: number): number {
     if (this.#isBroadcast(destination)) return -EACCES;
-    if (destination === this.address || !isHostAddress(destination)) return -ENETUNREACH;
+    if (!isHostAddress(destination)) return -ENETUNREACH;
     return this.#routes.nextHop(destination) ?? -ENETUNREACH;
   }
 

@@ -18,7 +18,9 @@ export type Demand = 'nothing' | 'probe' | 'give up' | 'forget';
 export class Patience {
   readonly #limits: TcpLimits;
   userTimeoutMs: number;
-  keepAliveIdleMs: number;
+  #keepAliveIdleMs: number;
+  #keepAliveIntervalMs: number;
+  #maxProbes: number;
   #handshakeUntil = NEVER;
   #unansweredSince = NEVER;
   #unacknowledgedSince = NEVER;
@@ -30,7 +32,19 @@ export class Patience {
   constructor(limits: TcpLimits) {
     this.#limits = limits;
     this.userTimeoutMs = limits.userTimeoutMs;
-    this.keepAliveIdleMs = limits.keepAliveIdleMs;
+    this.#keepAliveIdleMs = limits.keepAliveIdleMs;
+    this.#keepAliveIntervalMs = limits.keepAliveIntervalMs;
+    this.#maxProbes = limits.keepAliveProbes;
+  }
+
+  setKeepAlive(
+    idleMs: number,
+    intervalMs = this.#limits.keepAliveIntervalMs,
+    probes = this.#limits.keepAliveProbes,
+  ): void {
+    this.#keepAliveIdleMs = idleMs;
+    this.#keepAliveIntervalMs = intervalMs;
+    this.#maxProbes = probes;
   }
 
   get deadlineAt(): number {
@@ -83,7 +97,7 @@ export class Patience {
     if (this.#unacknowledgedSince + this.userTimeoutMs <= now) return 'give up';
     if (this.#finUntil <= now) return 'forget';
     if (this.#keepAliveAt > now) return 'nothing';
-    if (this.#probes === this.#limits.keepAliveProbes) return 'give up';
+    if (this.#probes === this.#maxProbes) return 'give up';
     this.#probes++;
     return 'probe';
   }
@@ -100,6 +114,6 @@ export class Patience {
   /** While something is unanswered, retransmissions ask the same question. */
   get #keepAliveAt(): number {
     if (this.#unansweredSince !== NEVER) return NEVER;
-    return this.#heardAt + this.keepAliveIdleMs + this.#probes * this.#limits.keepAliveIntervalMs;
+    return this.#heardAt + this.#keepAliveIdleMs + this.#probes * this.#keepAliveIntervalMs;
   }
 }

@@ -241,9 +241,9 @@ export class TcpConnection {
     this.#output.transmit(now, emit);
   }
 
-  /** Starts keep-alive: a probe after each silence of `idleMs`. Infinity stops it. */
-  setKeepAlive(idleMs: number): void {
-    this.#core.patience.keepAliveIdleMs = idleMs;
+  /** Starts keep-alive: a probe after each silence of `idleMs`, then the next ones. Infinity stops it. The limits have the defaults of the rest. */
+  setKeepAlive(idleMs: number, intervalMs?: number, probes?: number): void {
+    this.#core.patience.setKeepAlive(idleMs, intervalMs, probes);
   }
 
   /** RFC 5482, on our side only: how long bytes may wait unacknowledged. Infinity: without end, as long as the peer answers. */

@@ -8,7 +8,7 @@ export interface TcpCounters {
   segmentsReceived: number;
   segmentsSent: number;
   /** Wrong checksum, or a header that cannot be decoded. */
-  malformed: number;
+  malformedSegments: number;
   /** Resets to segments without a connection, and those that the limit kept back. */
   resetsSent: number;
   resetsSuppressed: number;
@@ -22,7 +22,7 @@ export function newTcpCounters(): TcpCounters {
   return {
     segmentsReceived: 0,
     segmentsSent: 0,
-    malformed: 0,
+    malformedSegments: 0,
     resetsSent: 0,
     resetsSuppressed: 0,
     cookiesSent: 0,

@@ -183,7 +183,7 @@ export class TcpLayer {
     this.counters.segmentsReceived++;
     const segment = this.#decode(packet);
     if (segment === null) {
-      this.counters.malformed++;
+      this.counters.malformedSegments++;
       return;
     }
     const member = this.#table.get(segment.destinationPort, packet.source, segment.sourcePort);

@@ -168,11 +168,33 @@ t.test('send: what the options say', async (t) => {
 
 t.test('send: where nothing can be sent to', async (t) => {
   const { link, layer } = create();
-  const results = [BROADCAST, 0xffff_ffff, OUR_ADDRESS, 0x7f000001, 0, 0xe000_0001, FAR].map((to) =>
-    send(layer, to, 'x'),
-  );
-  t.same(results, [-EACCES, -EACCES, ...Array(5).fill(-ENETUNREACH)]);
+  const results = [BROADCAST, 0xffff_ffff, 0x7f000001, 0, 0xe000_0001, FAR].map((to) => send(layer, to, 'x'));
+  t.same(results, [-EACCES, -EACCES, ...Array(4).fill(-ENETUNREACH)]);
   t.same([link.take(), layer.counters.sentPackets], [[], 0]);
+});
+
+t.test('send: what goes to our own address never reaches the link, and has a bound', async (t) => {
+  const { link, layer } = create();
+  const texts: string[] = [];
+  let wishes = 0;
+  layer.onLooped = () => {
+    wishes++;
+  };
+  layer.protocols.udp = ({ bytes, start, end }) => texts.push(bytes.toString('latin1', start, end));
+  t.equal(layer.receiveLooped(0), false);
+  t.equal(send(layer, OUR_ADDRESS, 'to myself'), 0);
+  t.same([texts, wishes], [[], 1], 'not within the call');
+  t.equal(layer.receiveLooped(0), true);
+  t.same(texts, ['to myself']);
+  t.equal(layer.receiveLooped(0), false);
+  const packet = 'x'.repeat(65_536 - 20); // larger than a packet can be
+  t.equal(send(layer, OUR_ADDRESS, packet), -EMSGSIZE);
+  const half = 'x'.repeat(32_768 - 20); // 32 of them are the bound
+  for (let i = 0; i < 32; i++) t.equal(send(layer, OUR_ADDRESS, half), 0);
+  t.equal(send(layer, OUR_ADDRESS, ''), -ENOBUFS);
+  t.equal(layer.receiveLooped(0), true);
+  t.equal(send(layer, OUR_ADDRESS, half), 0, 'there is room again');
+  t.same([link.take(), layer.counters.linkOverflows], [[], 1]);
 });
 
 t.test('send: a far destination is reached by the gateway', async (t) => {

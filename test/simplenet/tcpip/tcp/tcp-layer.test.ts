@@ -61,7 +61,7 @@ t.test('a segment that is damaged or malformed is dropped', async (t) => {
   bench.layer.receive(packet, bench.now);
   bench.layer.receive({ ...bench.packet('S', {}), end: 0 }, bench.now);
   t.same(bench.sent(), []);
-  t.equal(bench.layer.counters.malformed, 2);
+  t.equal(bench.layer.counters.malformedSegments, 2);
 });
 
 t.test('ports', async (t) => {
