@@ -341,10 +341,11 @@ export class Server {
    */
   answerDone(outcome: Outcome): void {
     this.createContext().runInAsyncScope(() => {
+      const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {
-        this.#onDone?.(outcome);
+        promiseOf(this.#onDone?.(outcome))?.then(undefined, failed);
       } catch (error) {
-        void this.report(error, outcome.request, null);
+        failed(error);
       }
       if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
     });
