@@ -188,7 +188,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     const connection = this.#connection;
     this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
-    else connection.refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
+    else this.#refuse(error.status, error.message, error.status === 503);
     this.body.fail(error);
   }
 
@@ -430,7 +430,14 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
   #giveUp(): void {
     if (this.response.hasBegun) this.#connection.cut();
-    else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+    else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+  }
+
+  /** Fields that middleware has set stay, as on other error responses: without those of CORS a page could not read why it was refused. */
+  #refuse(status: number, message: string, mayRetrySoon = false): void {
+    const { response } = this;
+    const retry = mayRetrySoon && response.getHeader('retry-after') === null ? RETRY_SOON : '';
+    this.#connection.refuse(status, message, `${retry}${response.keptLines}`);
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
@@ -529,7 +536,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
     context.createContext().runInAsyncScope(() => this.#report(error, null));
-    this.#connection.refuse(503, reasonOf(503));
+    this.#refuse(503, reasonOf(503));
   }
 
   // The body.
