@@ -130,8 +130,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
 
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
-    if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
-      const { status, message } = bodyTooLarge(this.limits.bodyBytes);
+    if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
+      const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
       this.#connection.refuse(status, message);
       return;
     }
@@ -281,9 +281,8 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     this.#connection.context.waitUntil(promise, this.request);
   }
 
-  #isAllowedByRoute(): boolean {
-    const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
-    return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
+  get #bodyBytesOfRoute(): number {
+    return this.#connection.context.routeLimits(this.head.method, this.head.path)?.bodyBytes ?? 0;
   }
 
   // For the body.
