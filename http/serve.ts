@@ -42,6 +42,7 @@ import { OutputBuffer } from './response/output-buffer.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
+  checkCloseOptions,
   checkServeOptions,
   type HalfClose,
   halfCloseFrom,
@@ -239,6 +240,7 @@ export class Server {
    * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    checkCloseOptions(options);
     this.#closed ??= this.#stop(options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
     this.#abortAfter(options.graceMs ?? DEFAULT_GRACE_MS, this.#closed);
     return this.#closed;
