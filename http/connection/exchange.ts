@@ -11,9 +11,12 @@
  *                 |
  *               WHOLE                the request is complete
  *                 |
- *                DONE                the response is complete (from each state above: a handler need not read the body)
+ *                DONE                the response is written (from each state above: a handler need not read the body)
  *                 |
  *                GONE                the connection is closed (from any state)
+ *
+ * A refusal and a cut change no state: `outgoing.isClosed` is true from then on, and what the handler still writes is dropped. So "the answer is
+ * over" is always both questions, `state >= DONE || outgoing.isClosed`. Its outcome comes later, when the kernel has the last byte (answer-log.ts).
  *
  * Next: signals.ts
  */
@@ -79,7 +82,7 @@ const FULL: State = 2;
 const EXPECT_FULL: State = 3;
 /** The request is complete. */
 const WHOLE: State = 4;
-/** The response is complete. */
+/** The response is written; the client need not have it yet. */
 const DONE: State = 5;
 /** The connection is closed. */
 const GONE: State = 6;
@@ -210,7 +213,7 @@ export class Exchange implements RequestOrigin, BodySource, ResponseOwner {
     return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
   }
 
-  /** Aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
+  /** The client has gone: aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
   fail(reason: ClientGoneError): void {
     this.response.connectionClosed(reason);
     this.#signals?.abortGone(reason);

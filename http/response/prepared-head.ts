@@ -226,7 +226,7 @@ export abstract class PreparedHead {
   /** Status and fields may change: before the head, and while the callbacks of middleware run. */
   protected mustBePreparing(caller: string): void {
     if (this.ended || this.begun) this.refuse(caller);
-    if (this.hooks?.isSending && !this.hooks.isCalling) this.refuse(caller);
+    if (this.hooks?.hasSource && !this.hooks.isCalling) this.refuse(caller);
   }
 
   /** A whole response may be sent. */

@@ -77,8 +77,8 @@ export class ResponseHooks {
     this.#factories.push(factory);
   }
 
-  /** The response sends a stream. */
-  get isSending(): boolean {
+  /** `body()` is sending a stream. */
+  get hasSource(): boolean {
     return this.source !== null;
   }
 
