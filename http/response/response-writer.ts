@@ -367,16 +367,9 @@ export class ResponseWriter extends PreparedHead {
 
   #write(bytes: Uint8Array): Promise<void> {
     if (this.#output.isClosed) return this.#output.waitForDrain();
-    if (this.#body !== null) return this.#body.isOverfull ? this.#overflowed() : this.#body.write(bytes);
+    if (this.#body !== null) return this.#body.write(bytes);
     const body = this.#beginPieces(bytes.byteLength);
     return body === null ? markHandled(Promise.reject(this.hooks?.failure)) : body.writeFirst(bytes);
-  }
-
-  /** Reports it as well, because a handler that ignores the promise of `write` would not learn why its client was cut off. */
-  #overflowed(): Promise<void> {
-    const error = new Error('too much is queued for the client: await each write()');
-    this.#fail(error);
-    return markHandled(Promise.reject(error));
   }
 
   #endPieces(): void {

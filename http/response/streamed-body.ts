@@ -8,6 +8,7 @@
  * Next: response-hooks.ts
  */
 
+import { markHandled } from '../promises.ts';
 import { type BodyStage, BodyTransform, discardStages, type TransformOutput } from './body-transform.ts';
 import type { Framing } from './response-head.ts';
 import type { ResponseOutput, ResponseOwner } from './response-output.ts';
@@ -55,12 +56,12 @@ export class StreamedBody implements TransformOutput {
     return this.#transform.write(bytes);
   }
 
-  /** More is queued than a handler that waits for the client can have written: for the client, or in front of a transform. */
-  get isOverfull(): boolean {
-    return this.#output.isOverfull || (this.#transform?.queuedBytes ?? 0) > this.#output.answerBufferBytes;
-  }
-
   write(bytes: Uint8Array): Promise<void> {
+    const waitingBytes = this.#transform?.queuedBytes ?? 0;
+    if (this.#output.isOverfull || waitingBytes > this.#output.answerBufferBytes) {
+      this.#owner.abortResponse();
+      return markHandled(Promise.reject(new Error('too much is queued for the client: await each write()')));
+    }
     const sum = this.#writtenBytes + bytes.byteLength;
     if (this.#declaredLength >= 0 && sum > this.#declaredLength) {
       this.#owner.abortResponse();

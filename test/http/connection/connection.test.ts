@@ -140,7 +140,6 @@ test('one write may be larger than all limits, if it is waited for', async (t) =
 
 test('who writes on without waiting ends at answerBufferBytes', async (t) => {
   const rejections: string[] = [];
-  const reported: string[] = [];
   const server = serving(
     t,
     async (_request, response) => {
@@ -149,7 +148,7 @@ test('who writes on without waiting ends at answerBufferBytes', async (t) => {
         await sleep(0);
       }
     },
-    { limits: { answerBufferBytes: 1_000_000 }, onError: (error) => reported.push((error as Error).message) },
+    { limits: { answerBufferBytes: 1_000_000 } },
   );
   const socket = dial(server);
   socket.pause();
@@ -157,7 +156,6 @@ test('who writes on without waiting ends at answerBufferBytes', async (t) => {
   await until(() => rejections.length > 0);
   t.match(rejections[0], /too much is queued for the client: await each write/);
   await until(() => server.connectionCount === 0);
-  t.same(reported, rejections.slice(0, 1), 'once, for a handler that does not look at the promise');
   socket.destroy();
 });
 
