@@ -44,6 +44,7 @@ import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
   type CloseOptions,
+  checkCloseOptions,
   checkServeOptions,
   type HalfClose,
   halfCloseFrom,
@@ -212,6 +213,7 @@ export class Server {
    * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    checkCloseOptions(options);
     return this.#end.begin(options.graceMs ?? DEFAULT_GRACE_MS, options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
   }
 
@@ -308,10 +310,11 @@ export class Server {
    */
   answerDone(outcome: Outcome): void {
     this.createContext().runInAsyncScope(() => {
+      const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {
-        this.#onDone?.(outcome);
+        promiseOf(this.#onDone?.(outcome))?.then(undefined, failed);
       } catch (error) {
-        void this.report(error, outcome.request, null);
+        failed(error);
       }
       if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
     });

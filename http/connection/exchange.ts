@@ -9,6 +9,9 @@
  *
  * body-receiver.ts has the states of a request body.
  *
+ * A refusal and a cut change no state: `outgoing.isClosed` is true from then on, and what the handler still writes is dropped. So "the answer is
+ * over" is always both questions, `state >= DONE || outgoing.isClosed`. Its outcome comes later, when the kernel has the last byte (answer-log.ts).
+ *
  * Next: signals.ts
  */
 
@@ -31,7 +34,7 @@ import { closingError, Signals } from './signals.ts';
 
 type State = number;
 const WORK: State = 0;
-/** The response is complete. */
+/** The response is written; the client need not have it yet. */
 const DONE: State = 1;
 /** The connection is closed. */
 const GONE: State = 2;
@@ -79,8 +82,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
-    if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
-      const { status, message } = bodyTooLarge(this.limits.bodyBytes);
+    if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
+      const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
       this.#connection.refuse(status, message);
       return;
     }
@@ -122,7 +125,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const connection = this.#connection;
     this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
-    else connection.refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
+    else this.#refuse(error.status, error.message, error.status === 503);
     this.body.fail(error);
   }
 
@@ -145,7 +148,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
   }
 
-  /** Aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
+  /** The client has gone: aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
   fail(reason: ClientGoneError): void {
     this.response.connectionClosed(reason);
     this.#signals?.abortGone(reason);
@@ -216,9 +219,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#connection.context.waitUntil(promise, this.request);
   }
 
-  #isAllowedByRoute(): boolean {
-    const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
-    return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
+  get #bodyBytesOfRoute(): number {
+    return this.#connection.context.routeLimits(this.head.method, this.head.path)?.bodyBytes ?? 0;
   }
 
   // For the body.
@@ -314,7 +316,14 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
   #giveUp(): void {
     if (this.response.hasBegun) this.#connection.cut();
-    else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+    else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+  }
+
+  /** Fields that middleware has set stay, as on other error responses: without those of CORS a page could not read why it was refused. */
+  #refuse(status: number, message: string, mayRetrySoon = false): void {
+    const { response } = this;
+    const retry = mayRetrySoon && response.getHeader('retry-after') === null ? RETRY_SOON : '';
+    this.#connection.refuse(status, message, `${retry}${response.keptLines}`);
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
@@ -366,7 +375,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
     context.createContext().runInAsyncScope(() => this.report(error, null));
-    this.#connection.refuse(503, reasonOf(503));
+    this.#refuse(503, reasonOf(503));
   }
 
   /**

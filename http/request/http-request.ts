@@ -369,7 +369,7 @@ export interface Outcome {
   readonly durationMs: number;
   /** The client left before it had the whole response. */
   readonly clientGone: boolean;
-  /** What the handler threw, or why the request was refused; null if all went well, or if a handler of errors has answered. */
+  /** What the handler threw, or why the request was refused; null if all went well, or if `onError` of a router has answered. */
   readonly error: unknown;
   /** null if the head of the request could not be read. */
   readonly request: HttpRequest | null;

@@ -8,7 +8,7 @@
  */
 
 import { hasNoBody, statusLine } from '../status.ts';
-import { checkField, type FieldLine, type FieldValue, hasField } from './response-fields.ts';
+import { checkField, type FieldLine, type FieldValue, hasField, textsOf } from './response-fields.ts';
 
 /** How a reader finds the end of the body: by its length, by chunks, or by the end of the connection. */
 export type Framing = 'length' | 'chunked' | 'close';
@@ -78,8 +78,8 @@ export function informationalHead(status: number, fields: Readonly<Record<string
 export function interimHead(status: number, fields: Readonly<Record<string, FieldValue>>): string {
   let head = statusLine(status);
   for (const [name, value] of Object.entries(fields)) {
-    for (const each of typeof value === 'object' ? value : [value]) {
-      const lower = checkField(name, String(each));
+    for (const each of textsOf(name, value)) {
+      const lower = checkField(name, each);
       if (notInformational.has(lower)) throw new Error(`${name} cannot be sent in an informational response`);
       head += `${name}: ${each}\r\n`;
     }

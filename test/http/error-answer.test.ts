@@ -115,6 +115,37 @@ test('onError gets no response where it is too late for one', async (t) => {
   t.same(seen, [null, null, null]);
 });
 
+test('a refusal keeps what middleware has set: of a late answer, of a body, and of a client that has ended its side', async (t) => {
+  const site: Handler = async (request, response) => {
+    response
+      .header('Access-Control-Allow-Origin', '*')
+      .header('ETag', '"a"')
+      .header('Date', 'never')
+      .cookie('seen', '1');
+    if (request.path === '/gone') {
+      await new Promise((_resolve, reject) => {
+        request.signal.addEventListener('abort', () => reject(request.signal.reason));
+      });
+    }
+    await (request.method === 'POST' ? request.text() : new Promise(() => {}));
+  };
+  const server = serve(site, { onError: () => {}, timeouts: { answerMs: 20 }, limits: { bodyBytes: 3 } });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const refused = async (request: string, isEnded = false) => {
+    const client = new RawClient(portOf(server.address)).write(request);
+    if (isEnded) client.socket.end();
+    await client.ended();
+    t.match(client.text, /\r\nAccess-Control-Allow-Origin: \*\r\nSet-Cookie: seen=1; /);
+    t.notMatch(client.text, /ETag|Date: never/);
+    return client.text.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length);
+  };
+  const chunked = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+  t.equal(await refused('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), '503');
+  t.equal(await refused(`${chunked}4\r\nabcd\r\n`), '413');
+  t.equal(await refused(`${chunked}x\r\n`), '400');
+  t.equal(await refused('GET /gone HTTP/1.1\r\nHost: x\r\n\r\n', true), '499');
+});
+
 test('a client that prefers JSON gets its errors as JSON', async (t) => {
   const router = new Router();
   router.get('/known', () => {
