@@ -124,12 +124,12 @@ export abstract class ClosableConnection implements OpenConnection {
     if (this.outgoing.isClosed) return;
     this.outgoing.flush();
     this.outgoing.log?.written();
+    this.outgoing.isClosed = true;
     if (this.incoming.requests === 1 && this.isCutDetectable) {
-      this.stream.abort();
+      this.stream.abort(); // the end of an aborted stream is told later
       return;
     }
     this.enter(CUT);
-    this.outgoing.isClosed = true;
     this.dropped = 0;
     this.incoming.pending = null;
     if (this.isPaused) this.resume();

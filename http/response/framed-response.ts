@@ -194,8 +194,9 @@ export abstract class FramedResponse extends PreparedHead {
     this.owner.beginStream();
     this.output.head(head);
     this.begun = true;
-    const body = new StreamedBody(this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength);
-    if (stages.length > 0) body.transformBy(stages, (error) => this.#fail(error));
+    const fail = (error: Error) => this.#fail(error);
+    const body = new StreamedBody(this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength, fail);
+    if (stages.length > 0) body.transformBy(stages);
     this.streamed = body;
     return body;
   }
@@ -246,7 +247,7 @@ export abstract class FramedResponse extends PreparedHead {
     }
   }
 
-  /** The response has failed by itself: in a callback, in the stream that it sends, or in a transform. */
+  /** The response has failed by itself: in a callback, in the stream that it sends, in a transform, or at writes that nobody awaits. */
   #fail(error: unknown): void {
     if (this.output.isClosed) return;
     const wasBegun = this.begun;
