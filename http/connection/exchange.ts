@@ -59,6 +59,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   #signals: Signals | null = null;
   /** Null unless code of the program wants to know what becomes of the answer. */
   #meter: Meter | null = null;
+  /** What the handler is told of a client that has ended its side; null until it is told. */
+  #clientEnd: ClientGoneError | null = null;
   /** Null while the limits of the server are in force. */
   #ownLimits: LimitsInForce | null = null;
 
@@ -109,10 +111,20 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return (this.#receiver as BodyReceiver).push(bytes, start, end);
   }
 
-  /** The client has ended its side. */
+  /**
+   * The client has ended its side. Who waits for that is told. A stream that the handler has given away is cancelled: nobody else could, and a
+   * quiet one would stay open for as long as the client keeps its socket. What the handler writes itself still reaches the client.
+   */
   clientEnded(): void {
-    if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
-    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(clientEndedError());
+    if (this.isBodyIncomplete) {
+      this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+      return;
+    }
+    const isAwaited = this.#signals?.awaitsClient === true || this.response.isSendingSource;
+    if (!isAwaited || !this.#endMeansGone) return;
+    const reason = this.#endOfClient();
+    this.response.cancelSource(reason);
+    this.#signals?.abortGone(reason);
   }
 
   /** The server stops. */
@@ -183,7 +195,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (this.#state === DONE) return new AbortController().signal;
     this.#signals ??= new Signals();
     const signal = this.#signals.forGone();
-    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(clientEndedError());
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(this.#endOfClient());
     return signal;
   }
 
@@ -296,7 +308,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const { isOver } = this;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
     this.#meter?.fail(error);
-    if (!isOver && this.#signals?.isAboutClient(error) === true) this.#giveUp();
+    if (!isOver && this.#clientEnd !== null && isClientGone(error, this.#clientEnd)) this.#giveUp();
     else if (answerFailure(this, error)) this.waitForResponse();
   }
 
@@ -360,6 +372,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
   }
 
+  #endOfClient(): ClientGoneError {
+    this.#clientEnd ??= new ClientGoneError(undefined, 'the client has ended its side of the connection');
+    return this.#clientEnd;
+  }
+
   get #endMeansGone(): boolean {
     return this.#connection.context.halfClose === 'abort';
   }
@@ -386,8 +403,4 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
-}
-
-function clientEndedError(): ClientGoneError {
-  return new ClientGoneError(undefined, 'the client has ended its side of the connection');
 }

@@ -59,7 +59,17 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal A stream or a transform completes the response by itself, and waits for the client. */
   get isSending(): boolean {
-    return this.streamed?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
+    return this.streamed?.isTransforming === true || this.isSendingSource;
+  }
+
+  /** @internal `body()` is sending a stream. */
+  get isSendingSource(): boolean {
+    return this.hooks !== null && this.hooks.source !== null;
+  }
+
+  /** @internal Cancels the stream that `body()` is sending, whose response then fails with this reason. */
+  cancelSource(reason: Error): void {
+    this.hooks?.source?.cancel(reason);
   }
 
   /** @internal Whether the response has reported this error already. */
@@ -69,7 +79,7 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal The connection is closed: cancels what is being sent. */
   connectionClosed(reason: Error): void {
-    this.hooks?.source?.cancel(reason);
+    this.cancelSource(reason);
     this.streamed?.destroy(reason);
   }
 
