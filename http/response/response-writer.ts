@@ -102,8 +102,9 @@ export class ResponseWriter extends FramedResponse {
     else this.sendBytes('whole', body, contentType);
   }
 
-  redirect(location: string, status = 302): void {
-    this.header('Location', asciiLocation(location)).status(status);
+  /** Sends the client to another place: a path, or a URL as text or object. */
+  redirect(location: string | URL, status = 302): void {
+    this.header('Location', asciiLocation(location instanceof URL ? location.href : location)).status(status);
     this.sendBytes('redirect', EMPTY, null);
   }
 
