@@ -16,6 +16,7 @@
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import { errorBodyOf } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
@@ -42,8 +43,8 @@ const GONE: State = 2;
 /** nginx uses this status in its logs for a request whose client has left. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
-const RETRY_SOON = 'Retry-After: 1\r\n';
+/** RFC 9110 section 10.2.3, in seconds. Memory for bodies comes free when other handlers respond. */
+const RETRY_SOON = '1';
 
 export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange {
   readonly head: RequestHead;
@@ -86,7 +87,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   run(): void {
     if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
       const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
-      this.#connection.refuse(status, message);
+      this.#refuse(status, message);
       return;
     }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
@@ -137,7 +138,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const connection = this.#connection;
     this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
-    else this.#refuse(error.status, error.message, error.status === 503);
+    else this.#refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : null);
     this.body.fail(error);
   }
 
@@ -331,11 +332,17 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }
 
-  /** Fields that middleware has set stay, as on other error responses: without those of CORS a page could not read why it was refused. */
-  #refuse(status: number, message: string, mayRetrySoon = false): void {
-    const { response } = this;
-    const retry = mayRetrySoon && response.getHeader('retry-after') === null ? RETRY_SOON : '';
-    this.#connection.refuse(status, message, `${retry}${response.keptLines}`);
+  /**
+   * An error response like those of a handler: without the fields of CORS a page could not read why it was refused. The callbacks of middleware
+   * run in a fresh async context, because this may run in that of another request.
+   */
+  #refuse(status: number, message: string, retryAfter: string | null = null): void {
+    const connection = this.#connection;
+    connection.context.createContext().runInAsyncScope(() => {
+      const body = errorBodyOf(this.request, status, message);
+      const answer = this.response.refusal({ ...body, status, retryAfter }, (error) => void this.report(error, null));
+      if (!this.isOver) connection.refuse(status, message, answer); // a callback may have broken the response off
+    });
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
