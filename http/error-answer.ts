@@ -15,6 +15,7 @@ import type { HttpRequest, ResponseWriter } from './handler.ts';
 import { reasonOf } from './status.ts';
 
 const TEXT = 'text/plain';
+const PLAIN = 'text/plain; charset=utf-8';
 const PROBLEM = 'application/problem+json';
 const TYPES = [TEXT, 'application/json', PROBLEM];
 
@@ -27,13 +28,15 @@ export interface ErrorBody {
 /** Sends an error. The headers that the response has are kept. */
 export function answerError(request: HttpRequest, response: ResponseWriter, status: number, message: string): void {
   const { contentType, text } = errorBodyOf(request, status, message);
-  response.status(status).whole(text, contentType);
+  response.status(status);
+  if (contentType === PLAIN) response.text(text);
+  else response.whole(text, contentType);
 }
 
 export function errorBodyOf(request: HttpRequest, status: number, message: string): ErrorBody {
   const accept = request.headers.get('accept');
   const contentType = accept === null ? TEXT : (preferredType(accept, TYPES) ?? TEXT);
-  if (contentType === TEXT) return { contentType: 'text/plain; charset=utf-8', text: `${message}\n` };
+  if (contentType === TEXT) return { contentType: PLAIN, text: `${message}\n` };
   const title = reasonOf(status);
   const problem = message === title ? { status, title } : { status, title, detail: message };
   return { contentType, text: JSON.stringify(problem) };
