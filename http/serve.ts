@@ -92,12 +92,15 @@ function flushAll(): void {
  * ```
  */
 export class Server {
+  /** The handler that was made of what `serve` got. */
   readonly handler: Handler;
   /** @internal */
   readonly opensTunnels: boolean;
   /** @internal */
   readonly continuesByHand: boolean;
+  /** The limits in force, with the defaults. */
   readonly limits: Limits;
+  /** The timeouts in force, with the defaults. */
   readonly timeouts: Timeouts;
   /** @internal */
   readonly halfClose: HalfClose;
@@ -116,6 +119,7 @@ export class Server {
   readonly keepAliveLine: string;
   /** @internal */
   readonly bodyMemory: BodyMemory;
+  /** Where the server listens, with the port that the kernel has chosen. */
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
@@ -179,6 +183,7 @@ export class Server {
     return 'port' in this.address ? this.address.port : null;
   }
 
+  /** Whether the server is stopping, or has stopped. */
   get isStopping(): boolean {
     return this.#end.isStopping;
   }
@@ -217,6 +222,7 @@ export class Server {
     return this.#end.begin(options.graceMs ?? DEFAULT_GRACE_MS, options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
   }
 
+  /** As `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

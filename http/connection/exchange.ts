@@ -16,6 +16,7 @@
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import { errorBodyOf } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
@@ -42,8 +43,8 @@ const GONE: State = 2;
 /** nginx uses this status in its logs for a request whose client has left. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
-const RETRY_SOON = 'Retry-After: 1\r\n';
+/** RFC 9110 section 10.2.3, in seconds. Memory for bodies comes free when other handlers respond. */
+const RETRY_SOON = '1';
 
 export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange {
   readonly head: RequestHead;
@@ -59,6 +60,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   #signals: Signals | null = null;
   /** Null unless code of the program wants to know what becomes of the answer. */
   #meter: Meter | null = null;
+  /** What the handler is told of a client that has ended its side; null until it is told. */
+  #clientEnd: ClientGoneError | null = null;
   /** Null while the limits of the server are in force. */
   #ownLimits: LimitsInForce | null = null;
 
@@ -84,7 +87,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   run(): void {
     if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
       const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
-      this.#connection.refuse(status, message);
+      this.#refuse(status, message);
       return;
     }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
@@ -109,10 +112,20 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return (this.#receiver as BodyReceiver).push(bytes, start, end);
   }
 
-  /** The client has ended its side. */
+  /**
+   * The client has ended its side. Who waits for that is told. A stream that the handler has given away is cancelled: nobody else could, and a
+   * quiet one would stay open for as long as the client keeps its socket. What the handler writes itself still reaches the client.
+   */
   clientEnded(): void {
-    if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
-    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(clientEndedError());
+    if (this.isBodyIncomplete) {
+      this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+      return;
+    }
+    const isAwaited = this.#signals?.awaitsClient === true || this.response.isSendingSource;
+    if (!isAwaited || !this.#endMeansGone) return;
+    const reason = this.#endOfClient();
+    this.response.cancelSource(reason);
+    this.#signals?.abortGone(reason);
   }
 
   /** The server stops. */
@@ -125,7 +138,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const connection = this.#connection;
     this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
-    else this.#refuse(error.status, error.message, error.status === 503);
+    else this.#refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : null);
     this.body.fail(error);
   }
 
@@ -183,7 +196,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (this.#state === DONE) return new AbortController().signal;
     this.#signals ??= new Signals();
     const signal = this.#signals.forGone();
-    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(clientEndedError());
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(this.#endOfClient());
     return signal;
   }
 
@@ -296,7 +309,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const { isOver } = this;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
     this.#meter?.fail(error);
-    if (!isOver && this.#signals?.isAboutClient(error) === true) this.#giveUp();
+    if (!isOver && this.#clientEnd !== null && isClientGone(error, this.#clientEnd)) this.#giveUp();
     else if (answerFailure(this, error)) this.waitForResponse();
   }
 
@@ -319,11 +332,17 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }
 
-  /** Fields that middleware has set stay, as on other error responses: without those of CORS a page could not read why it was refused. */
-  #refuse(status: number, message: string, mayRetrySoon = false): void {
-    const { response } = this;
-    const retry = mayRetrySoon && response.getHeader('retry-after') === null ? RETRY_SOON : '';
-    this.#connection.refuse(status, message, `${retry}${response.keptLines}`);
+  /**
+   * An error response like those of a handler: without the fields of CORS a page could not read why it was refused. The callbacks of middleware
+   * run in a fresh async context, because this may run in that of another request.
+   */
+  #refuse(status: number, message: string, retryAfter: string | null = null): void {
+    const connection = this.#connection;
+    connection.context.createContext().runInAsyncScope(() => {
+      const body = errorBodyOf(this.request, status, message);
+      const answer = this.response.refusal({ ...body, status, retryAfter }, (error) => void this.report(error, null));
+      if (!this.isOver) connection.refuse(status, message, answer); // a callback may have broken the response off
+    });
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
@@ -360,6 +379,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
   }
 
+  #endOfClient(): ClientGoneError {
+    this.#clientEnd ??= new ClientGoneError(undefined, 'the client has ended its side of the connection');
+    return this.#clientEnd;
+  }
+
   get #endMeansGone(): boolean {
     return this.#connection.context.halfClose === 'abort';
   }
@@ -386,8 +410,4 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
-}
-
-function clientEndedError(): ClientGoneError {
-  return new ClientGoneError(undefined, 'the client has ended its side of the connection');
 }

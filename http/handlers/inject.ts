@@ -59,9 +59,11 @@ type InjectedHead = Pick<InjectedAnswer, 'informational' | 'status' | 'statusTex
 export class InjectedAnswer {
   /** Informational responses that came before, such as 103. */
   readonly informational: readonly Informational[];
+  /** The status of the final response. */
   readonly status: number;
   /** The reason phrase. */
   readonly statusText: string;
+  /** The fields of the head. */
   readonly headers: HeaderList;
   /** Fields after a body in pieces. */
   readonly trailers: HeaderList;
@@ -77,10 +79,12 @@ export class InjectedAnswer {
     this.#body = body;
   }
 
+  /** The whole body. */
   bytes(): Buffer {
     return this.#body;
   }
 
+  /** The body as UTF-8 text. */
   text(): string {
     return this.#body.toString();
   }

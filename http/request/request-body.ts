@@ -128,6 +128,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#receivedBytes;
   }
 
+  /** The fields behind a chunked body, when all of it has been read; else null. */
   get trailers(): HeaderList | null {
     return this.#decoder?.trailers ?? null;
   }
@@ -201,10 +202,12 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#read());
   }
 
+  /** The pieces as they come, at the pace of the reader. */
   [Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
     return markNextHandled(this.#chunks());
   }
 
+  /** The whole body. */
   bytes(): Promise<Buffer> {
     return markHandled(this.#gather(Number.POSITIVE_INFINITY, 'a body'));
   }

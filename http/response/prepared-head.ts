@@ -17,7 +17,6 @@ import {
   type FieldLine,
   type FieldValue,
   fieldOf,
-  linesWithoutDate,
   removeField,
   setCookieField,
   setField,
@@ -201,22 +200,19 @@ export abstract class PreparedHead {
    * @internal
    */
   restart(): void {
-    this.code = DEFAULT_STATUS;
-    this.isStatusChosen = false;
-    this.fields = withoutContent(this.fields);
-    this.declaredLength = -1;
+    this.clear(DEFAULT_STATUS);
     this.hooks?.restart();
   }
 
-  /**
-   * The lines of the fields that `restart` would keep, for a refusal that the connection writes by itself.
-   * @internal
-   */
-  get keptLines(): string {
-    return linesWithoutDate(withoutContent(this.fields));
-  }
-
   // For the other half.
+
+  /** Keeps what middleware has set, and no more. */
+  protected clear(status: number): void {
+    this.code = status;
+    this.isStatusChosen = false;
+    this.fields = withoutContent(this.fields);
+    this.declaredLength = -1;
+  }
 
   protected get hooked(): ResponseHooks {
     this.hooks ??= new ResponseHooks();

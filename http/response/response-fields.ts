@@ -134,10 +134,3 @@ export function withoutContent(fields: readonly FieldLine[] | null): FieldLine[]
   const kept = fields?.filter(([name]) => !OF_CONTENT.test(name)) ?? [];
   return kept.length === 0 ? null : kept;
 }
-
-/** The lines of these fields, for a head that has a Date of its own. */
-export function linesWithoutDate(fields: readonly FieldLine[] | null): string {
-  let lines = '';
-  for (const [name, line] of fields ?? []) if (name !== 'date') lines += line;
-  return lines;
-}

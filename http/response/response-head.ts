@@ -7,6 +7,7 @@
  * Next: response-output.ts
  */
 
+import { described } from '../nearest-name.ts';
 import { hasNoBody, statusLine } from '../status.ts';
 import { checkField, type FieldLine, type FieldValue, hasField, textsOf } from './response-fields.ts';
 
@@ -98,6 +99,7 @@ export function keepAliveLineOf(idleMs: number): string {
 
 /** Location must be ASCII, so other characters are percent-encoded. */
 export function asciiLocation(location: string): string {
+  if (typeof location !== 'string') throw new TypeError(`redirect() takes a text or a URL, not ${described(location)}`);
   // Encoding would hide a line end as %0D%0A. It is a mistake, as in every field.
   if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect has a control character');
   return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);

@@ -139,14 +139,16 @@ test('error responses keep what middleware has set', async (t) => {
   }
 });
 
-/** Yields one piece, and waits until it is cancelled. */
-function waitingStream(): { stream: ReadableStream; cancelled: Promise<unknown> } {
+/** Yields one piece unless it is '', and waits until it is cancelled. */
+function waitingStream(piece = 'first'): { stream: ReadableStream; cancelled: Promise<unknown> } {
   let cancel = (_reason: unknown) => {};
   const cancelled = new Promise((resolve) => {
     cancel = resolve;
   });
   const stream = new ReadableStream({
-    start: (controller) => controller.enqueue('first'),
+    start: (controller) => {
+      if (piece !== '') controller.enqueue(piece);
+    },
     cancel: (reason) => cancel(reason),
   });
   return { stream, cancelled };
@@ -163,6 +165,51 @@ test('a stream is cancelled when its client leaves, whatever the handler does wi
     await until(() => client.text.includes('first'));
     client.socket.resetAndDestroy();
     t.match(await cancelled, { name: 'ClientGoneError' });
+    t.same(errors, []);
+  }
+});
+
+for (const path of ['/', '/signal']) {
+  for (const first of ['', 'first']) {
+    test(`a quiet stream is cancelled when its client ends its side: ${path}, ${first === '' ? 'before' : 'after'} its first piece`, async (t) => {
+      const { stream, cancelled } = waitingStream(first);
+      const sendings: Promise<void>[] = [];
+      const { port, errors } = serving(t, ({ path, signal }, response) => {
+        if (path === '/signal') t.notOk(signal.aborted);
+        sendings.push(response.body(stream));
+      });
+      const client = new RawClient(port).write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await until(() => (first === '' ? sendings.length > 0 : client.text.includes(first)));
+      client.socket.end();
+      t.match(await cancelled, { name: 'ClientGoneError', message: /ended its side/ });
+      await t.rejects(sendings[0] as Promise<void>, { name: 'ClientGoneError' });
+      await until(() => client.isOver);
+      if (first === '') t.match(client.text, /^HTTP\/1\.1 499 /);
+      else t.notMatch(client.text, /\r\n0\r\n/, 'it does not look complete');
+      t.same(errors, []);
+    });
+  }
+}
+
+test('a client that had ended its side before gets the stream, and so does one that may do so', async (t) => {
+  async function* pieces(client: RawClient) {
+    yield 'one';
+    client.socket.end();
+    await sleep(5);
+    yield 'two';
+  }
+  for (const halfClose of ['abort', 'serve'] as const) {
+    let client: RawClient | null = null;
+    const handler: Handler = async ({ signal }, response) => {
+      if (halfClose === 'abort' && !signal.aborted)
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await response.body(pieces(client as RawClient));
+    };
+    const { port, errors } = serving(t, handler, { halfClose });
+    client = new RawClient(port).write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    if (halfClose === 'abort') client.socket.end();
+    await until(() => client?.isOver === true);
+    t.match(client.text, /one[\s\S]*two\r\n0\r\n\r\n$/);
     t.same(errors, []);
   }
 });
