@@ -112,20 +112,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return (this.#receiver as BodyReceiver).push(bytes, start, end);
   }
 
-  /**
-   * The client has ended its side. Who waits for that is told. A stream that the handler has given away is cancelled: nobody else could, and a
-   * quiet one would stay open for as long as the client keeps its socket. What the handler writes itself still reaches the client.
-   */
+  /** The client has ended its side. Who waits for that is told. What the handler sends still reaches a client that waits for it. */
   clientEnded(): void {
-    if (this.isBodyIncomplete) {
-      this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
-      return;
-    }
-    const isAwaited = this.#signals?.awaitsClient === true || this.response.isSendingSource;
-    if (!isAwaited || !this.#endMeansGone) return;
-    const reason = this.#endOfClient();
-    this.response.cancelSource(reason);
-    this.#signals?.abortGone(reason);
+    if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
+    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(this.#endOfClient());
   }
 
   /** The server stops. */

@@ -69,12 +69,7 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal A stream or a transform completes the response by itself, and waits for the client. */
   get isSending(): boolean {
-    return this.streamed?.isTransforming === true || this.isSendingSource;
-  }
-
-  /** @internal `body()` is sending a stream. */
-  get isSendingSource(): boolean {
-    return this.hooks !== null && this.hooks.source !== null;
+    return this.streamed?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
   }
 
   /** @internal Cancels the stream that `body()` is sending, whose response then fails with this reason. */
