@@ -47,7 +47,9 @@ export interface ListenerOwner {
 export class Listener {
   /** While true, requests get 503 and no handler is called. Their connections stay open. */
   busy = false;
+  /** Where it listens, with the port that the kernel has chosen. */
   readonly address: SocketAddress;
+  /** Resolves when all connections have ended; rejects if they were destroyed. */
   readonly closed: Promise<void>;
   readonly #http: HttpServer;
   readonly #owner: ListenerOwner;
@@ -86,6 +88,7 @@ export class Listener {
     void this.#end(0);
   }
 
+  /** As `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

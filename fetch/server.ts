@@ -87,6 +87,7 @@ export class Server implements Iterable<Listener> {
     this.#work.clear();
   }
 
+  /** As `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

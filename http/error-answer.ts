@@ -15,19 +15,29 @@ import type { HttpRequest, ResponseWriter } from './handler.ts';
 import { reasonOf } from './status.ts';
 
 const TEXT = 'text/plain';
+const PLAIN = 'text/plain; charset=utf-8';
 const PROBLEM = 'application/problem+json';
 const TYPES = [TEXT, 'application/json', PROBLEM];
 
+/** The body of an error, as its client prefers it. */
+export interface ErrorBody {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 /** Sends an error. The headers that the response has are kept. */
 export function answerError(request: HttpRequest, response: ResponseWriter, status: number, message: string): void {
-  const accept = request.headers.get('accept');
-  const type = accept === null ? TEXT : (preferredType(accept, TYPES) ?? TEXT);
+  const { contentType, text } = errorBodyOf(request, status, message);
   response.status(status);
-  if (type === TEXT) {
-    response.text(`${message}\n`);
-    return;
-  }
+  if (contentType === PLAIN) response.text(text);
+  else response.whole(text, contentType);
+}
+
+export function errorBodyOf(request: HttpRequest, status: number, message: string): ErrorBody {
+  const accept = request.headers.get('accept');
+  const contentType = accept === null ? TEXT : (preferredType(accept, TYPES) ?? TEXT);
+  if (contentType === TEXT) return { contentType: PLAIN, text: `${message}\n` };
   const title = reasonOf(status);
-  if (type === PROBLEM) response.header('Content-Type', PROBLEM);
-  response.json(message === title ? { status, title } : { status, title, detail: message });
+  const problem = message === title ? { status, title } : { status, title, detail: message };
+  return { contentType, text: JSON.stringify(problem) };
 }

@@ -24,6 +24,7 @@ export class HttpError extends Error {
   /** From 400 to 599. */
   readonly status: number;
 
+  /** `status` is from 400 to 599, and the client gets the message. */
   constructor(status: number, message: string, options?: ErrorOptions) {
     if (!Number.isInteger(status) || status < 400 || status > 599) {
       throw new RangeError(`the status of an HttpError must be an integer from 400 to 599, not ${String(status)}`);
@@ -57,8 +58,10 @@ export function bodyTooLarge(maxBytes: number): HttpError {
  * ```
  */
 export class ClientGoneError extends Error {
+  /** Tells this error from others, also across copies of this library. */
   override readonly name = 'ClientGoneError';
 
+  /** `options.cause` is the error of the connection, if there is one. */
   constructor(options?: ErrorOptions, message = 'the client has gone') {
     super(message, options);
   }

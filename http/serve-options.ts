@@ -275,6 +275,23 @@ function mustBeObject(value: unknown, name: string): void {
   }
 }
 
+const CLOSE_OPTIONS: readonly string[] = ['graceMs', 'idleGraceMs'];
+
+/** Throws for an option of `close` that has a wrong name or value: before anything stops, because a server cannot start again. */
+export function checkCloseOptions(options: object): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`the options of close must be an object such as { graceMs: 5_000 }, not ${described(options)}`);
+  }
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    if (!CLOSE_OPTIONS.includes(name)) {
+      throw new RangeError(`unknown option '${name}' of close: ${adviceFor(name, CLOSE_OPTIONS)}`);
+    }
+    if (value !== undefined && !(typeof value === 'number' && value >= 0)) {
+      throw new RangeError(`${name} must be a number of milliseconds, 0 or more, not ${described(value)}`);
+    }
+  }
+}
+
 function mustBeFunction(value: unknown, name: string): void {
   if (typeof value !== 'function') throw new TypeError(`${name} must be a function, not ${described(value)}`);
 }

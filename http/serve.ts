@@ -44,6 +44,7 @@ import type { ResponseWriter } from './response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from './route-limits.ts';
 import {
   type CloseOptions,
+  checkCloseOptions,
   checkServeOptions,
   type HalfClose,
   halfCloseFrom,
@@ -91,12 +92,15 @@ function flushAll(): void {
  * ```
  */
 export class Server {
+  /** The handler that was made of what `serve` got. */
   readonly handler: Handler;
   /** @internal */
   readonly opensTunnels: boolean;
   /** @internal */
   readonly continuesByHand: boolean;
+  /** The limits in force, with the defaults. */
   readonly limits: Limits;
+  /** The timeouts in force, with the defaults. */
   readonly timeouts: Timeouts;
   /** @internal */
   readonly halfClose: HalfClose;
@@ -115,6 +119,7 @@ export class Server {
   readonly keepAliveLine: string;
   /** @internal */
   readonly bodyMemory: BodyMemory;
+  /** Where the server listens, with the port that the kernel has chosen. */
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
   readonly url: string;
@@ -178,6 +183,7 @@ export class Server {
     return 'port' in this.address ? this.address.port : null;
   }
 
+  /** Whether the server is stopping, or has stopped. */
   get isStopping(): boolean {
     return this.#end.isStopping;
   }
@@ -212,9 +218,11 @@ export class Server {
    * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    checkCloseOptions(options);
     return this.#end.begin(options.graceMs ?? DEFAULT_GRACE_MS, options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
   }
 
+  /** As `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -308,10 +316,11 @@ export class Server {
    */
   answerDone(outcome: Outcome): void {
     this.createContext().runInAsyncScope(() => {
+      const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {
-        this.#onDone?.(outcome);
+        promiseOf(this.#onDone?.(outcome))?.then(undefined, failed);
       } catch (error) {
-        void this.report(error, outcome.request, null);
+        failed(error);
       }
       if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
     });

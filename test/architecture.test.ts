@@ -71,7 +71,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     SOCKETS_DOOR,
   ],
   'http/router': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/handlers'],
-  'http/connection': [GROUND, 'http/handler.ts', 'http/handlers', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/connection': [
+    GROUND,
+    'http/handler.ts',
+    'http/error-answer.ts',
+    'http/handlers',
+    'http/request',
+    'http/response',
+    SOCKETS_DOOR,
+  ],
   'http/serve-options.ts': [GROUND, 'http/request', 'http/response', SOCKETS_DOOR],
   'http/serve.ts': [
     GROUND,

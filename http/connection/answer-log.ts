@@ -28,7 +28,7 @@ export class AnswerLog {
     this.#current = meter;
   }
 
-  /** A head is written. Informational heads (1xx) come before the response, but for 101, which is one. */
+  /** A head is written. Heads of 1xx come before that of the response; but 101 is itself the response. */
   begin(status: number): void {
     if (status >= 200 || status === SWITCHING_PROTOCOLS) this.#current?.begin(status);
   }

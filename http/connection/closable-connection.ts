@@ -109,12 +109,12 @@ export abstract class ClosableConnection implements OpenConnection {
     if (this.isPaused && !this.isConsuming) this.resume();
   }
 
-  refuse(status: number, message: string, fields = ''): void {
-    if (this.exchange === null && this.context.observes) this.outgoing.measure(null);
-    const isHeadRequest = this.exchange?.head.method === 'HEAD';
+  /** Sends the answer of the exchange, or one of its own before there is an exchange. */
+  refuse(status: number, message: string, answer: string | null = null): void {
+    if (answer === null && this.context.observes) this.outgoing.measure(null);
     const { log } = this.outgoing;
     log?.fail(new HttpError(status, message));
-    this.outgoing.head(refusalOf(status, this.context.dateLine(), message, fields, isHeadRequest));
+    this.outgoing.head(answer ?? refusalOf(status, this.context.dateLine(), message));
     log?.written();
     this.linger();
   }
@@ -124,12 +124,12 @@ export abstract class ClosableConnection implements OpenConnection {
     if (this.outgoing.isClosed) return;
     this.outgoing.flush();
     this.outgoing.log?.written();
+    this.outgoing.isClosed = true;
     if (this.incoming.requests === 1 && this.isCutDetectable) {
-      this.stream.abort();
+      this.stream.abort(); // the end of an aborted stream is told later
       return;
     }
     this.enter(CUT);
-    this.outgoing.isClosed = true;
     this.dropped = 0;
     this.incoming.pending = null;
     if (this.isPaused) this.resume();

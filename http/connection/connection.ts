@@ -139,7 +139,7 @@ export class Connection extends ClosableConnection implements StreamHandler, Exc
     if (this.phase === WORK) this.exchange?.piecesSent();
   }
 
-  /** The response is complete. The rest of the body is read and dropped for a while, so that the connection can be used again. */
+  /** The response is written. The rest of the body is read and dropped for a while, so that the connection can be used again. */
   exchangeDone({ body, response }: DoneExchange): void {
     this.outgoing.endResponse();
     this.outgoing.log?.written();

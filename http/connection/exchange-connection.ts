@@ -34,8 +34,8 @@ export interface ExchangeConnection {
   pauseReading(): void;
   resumeReading(): void;
   exchangeDone(exchange: DoneExchange): void;
-  /** Sends a response with that status and message, and ends the connection. */
-  refuse(status: number, message: string, fields?: string): void;
+  /** Sends this answer, which has that status and message, and ends the connection. */
+  refuse(status: number, message: string, answer: string): void;
   /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
   /** Writes the head of the last response, and gives the stream away. */

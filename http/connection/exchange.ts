@@ -9,10 +9,14 @@
  *
  * body-receiver.ts has the states of a request body.
  *
+ * A refusal and a cut change no state: `outgoing.isClosed` is true from then on, and what the handler still writes is dropped. So "the answer is
+ * over" is always both questions, `state >= DONE || outgoing.isClosed`. Its outcome comes later, when the kernel has the last byte (answer-log.ts).
+ *
  * Next: signals.ts
  */
 
 import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import { errorBodyOf } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
@@ -31,7 +35,7 @@ import { closingError, Signals } from './signals.ts';
 
 type State = number;
 const WORK: State = 0;
-/** The response is complete. */
+/** The response is written; the client need not have it yet. */
 const DONE: State = 1;
 /** The connection is closed. */
 const GONE: State = 2;
@@ -39,8 +43,8 @@ const GONE: State = 2;
 /** nginx uses this status in its logs for a request whose client has left. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** RFC 9110 section 10.2.3. Memory for bodies comes free when other handlers respond. */
-const RETRY_SOON = 'Retry-After: 1\r\n';
+/** RFC 9110 section 10.2.3, in seconds. Memory for bodies comes free when other handlers respond. */
+const RETRY_SOON = '1';
 
 export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange {
   readonly head: RequestHead;
@@ -56,6 +60,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   #signals: Signals | null = null;
   /** Null unless code of the program wants to know what becomes of the answer. */
   #meter: Meter | null = null;
+  /** What the handler is told of a client that has ended its side; null until it is told. */
+  #clientEnd: ClientGoneError | null = null;
   /** Null while the limits of the server are in force. */
   #ownLimits: LimitsInForce | null = null;
 
@@ -79,9 +85,9 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   run(): void {
-    if (this.head.framing > this.limits.bodyBytes && !this.#isAllowedByRoute()) {
-      const { status, message } = bodyTooLarge(this.limits.bodyBytes);
-      this.#connection.refuse(status, message);
+    if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
+      const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
+      this.#refuse(status, message);
       return;
     }
     this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
@@ -106,10 +112,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return (this.#receiver as BodyReceiver).push(bytes, start, end);
   }
 
-  /** The client has ended its side. */
+  /** The client has ended its side. Who waits for that is told. What the handler sends still reaches a client that waits for it. */
   clientEnded(): void {
     if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
-    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(clientEndedError());
+    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(this.#endOfClient());
   }
 
   /** The server stops. */
@@ -122,7 +128,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const connection = this.#connection;
     this.#meter?.fail(error);
     if (this.response.hasBegun) connection.cut();
-    else connection.refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : '');
+    else this.#refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : null);
     this.body.fail(error);
   }
 
@@ -145,7 +151,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
   }
 
-  /** Aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
+  /** The client has gone: aborts the signal, rejects the pending read of the body and cancels the stream that is being sent. */
   fail(reason: ClientGoneError): void {
     this.response.connectionClosed(reason);
     this.#signals?.abortGone(reason);
@@ -180,7 +186,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (this.#state === DONE) return new AbortController().signal;
     this.#signals ??= new Signals();
     const signal = this.#signals.forGone();
-    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(clientEndedError());
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#signals.abortGone(this.#endOfClient());
     return signal;
   }
 
@@ -216,9 +222,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#connection.context.waitUntil(promise, this.request);
   }
 
-  #isAllowedByRoute(): boolean {
-    const route = this.#connection.context.routeLimits(this.head.method, this.head.path);
-    return route?.bodyBytes !== undefined && this.head.framing <= route.bodyBytes;
+  get #bodyBytesOfRoute(): number {
+    return this.#connection.context.routeLimits(this.head.method, this.head.path)?.bodyBytes ?? 0;
   }
 
   // For the body.
@@ -294,7 +299,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const { isOver } = this;
     if (isOver && isClientGone(error)) return; // a client may disconnect at any time
     this.#meter?.fail(error);
-    if (!isOver && this.#signals?.isAboutClient(error) === true) this.#giveUp();
+    if (!isOver && this.#clientEnd !== null && isClientGone(error, this.#clientEnd)) this.#giveUp();
     else if (answerFailure(this, error)) this.waitForResponse();
   }
 
@@ -314,7 +319,20 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
   #giveUp(): void {
     if (this.response.hasBegun) this.#connection.cut();
-    else this.#connection.refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+    else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
+  }
+
+  /**
+   * An error response like those of a handler: without the fields of CORS a page could not read why it was refused. The callbacks of middleware
+   * run in a fresh async context, because this may run in that of another request.
+   */
+  #refuse(status: number, message: string, retryAfter: string | null = null): void {
+    const connection = this.#connection;
+    connection.context.createContext().runInAsyncScope(() => {
+      const body = errorBodyOf(this.request, status, message);
+      const answer = this.response.refusal({ ...body, status, retryAfter }, (error) => void this.report(error, null));
+      if (!this.isOver) connection.refuse(status, message, answer); // a callback may have broken the response off
+    });
   }
 
   /** RFC 9110 section 7.8: Upgrade counts only if Connection names it, and not in HTTP/1.0. */
@@ -351,6 +369,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
   }
 
+  #endOfClient(): ClientGoneError {
+    this.#clientEnd ??= new ClientGoneError(undefined, 'the client has ended its side of the connection');
+    return this.#clientEnd;
+  }
+
   get #endMeansGone(): boolean {
     return this.#connection.context.halfClose === 'abort';
   }
@@ -366,7 +389,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.
     context.createContext().runInAsyncScope(() => this.report(error, null));
-    this.#connection.refuse(503, reasonOf(503));
+    this.#refuse(503, reasonOf(503));
   }
 
   /**
@@ -377,8 +400,4 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const bodyBytes = this.isBodyIncomplete ? Math.max(0, this.head.framing) : 0; // the length of a chunked body is unknown
     return !this.#connection.hasInputAfter(this.#bytesAfterHead - bodyBytes);
   }
-}
-
-function clientEndedError(): ClientGoneError {
-  return new ClientGoneError(undefined, 'the client has ended its side of the connection');
 }

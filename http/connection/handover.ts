@@ -16,6 +16,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import type { Stream, StreamHandler, SystemError } from '../../simplenet/index.ts';
+import { promiseOf } from '../promises.ts';
 import { PendingInput } from '../request/pending-input.ts';
 
 export class Handover implements StreamHandler {
@@ -128,6 +129,11 @@ class HandlerInContext implements StreamHandler {
   readonly #handler: StreamHandler;
 
   constructor(handler: StreamHandler) {
+    // Without this check it would fail in a turn of the loop, and such an error ends the process.
+    if (typeof (handler as StreamHandler | undefined)?.onData !== 'function') {
+      promiseOf(handler)?.then(undefined, () => {}); // the error below says enough
+      throw new TypeError('upgrade() takes a function that returns a handler, an object with onData');
+    }
     const context = new AsyncResource('SIMPLENET_UPGRADE');
     const bound =
       <A extends unknown[]>(callback: (...args: A) => void) =>

@@ -55,16 +55,16 @@ export class Outgoing implements ResponseOutput {
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
   /** Called when the pieces of a tick have been sent and the response is not complete. */
-  readonly #exchanges: { piecesSent(): void };
+  readonly #connection: { piecesSent(): void };
   #pieces: OutputBuffer | null = null;
   #isStreaming = false;
   #isFlushScheduled = false;
   #writers: Writer[] | null = null;
 
-  constructor(context: ConnectionContext, stream: Stream, onPieces: { piecesSent(): void }) {
+  constructor(context: ConnectionContext, stream: Stream, connection: { piecesSent(): void }) {
     this.#context = context;
     this.#stream = stream;
-    this.#exchanges = onPieces;
+    this.#connection = connection;
   }
 
   /** More is queued than a handler that waits for the client can have written. */
@@ -147,7 +147,7 @@ export class Outgoing implements ResponseOutput {
   #flushScheduled(): void {
     this.#isFlushScheduled = false;
     this.flushPieces();
-    if (this.#isStreaming) this.#exchanges.piecesSent();
+    if (this.#isStreaming) this.#connection.piecesSent();
   }
 
   waitForDrain(): Promise<void> {

@@ -11,7 +11,7 @@
  */
 
 import { AsyncResource } from 'node:async_hooks';
-import { abortErrorOf, type ClientGoneError, isClientGone } from '../http-error.ts';
+import { abortErrorOf, type ClientGoneError } from '../http-error.ts';
 
 type Abort = (reason: DOMException) => void;
 
@@ -23,16 +23,10 @@ export function closingError(): DOMException {
 export class Signals {
   #abortGone: Abort | null = null;
   #abortClosing: Abort | null = null;
-  #gone: ClientGoneError | null = null;
 
   /** Code of the program may wait for the client to leave. */
   get awaitsClient(): boolean {
     return this.#abortGone !== null;
-  }
-
-  /** Whether this client, and not that of another request, is the reason for an error. */
-  isAboutClient(error: unknown): boolean {
-    return this.#gone !== null && isClientGone(error, this.#gone);
   }
 
   forGone(): AbortSignal {
@@ -51,7 +45,6 @@ export class Signals {
     const abort = this.#abortGone;
     if (abort === null) return;
     this.#abortGone = null;
-    this.#gone = error;
     abort(abortErrorOf(error));
   }
 

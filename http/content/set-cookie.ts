@@ -11,6 +11,7 @@
  */
 
 import { isToken } from '../grammar.ts';
+import { adviceFor } from '../nearest-name.ts';
 
 /**
  * The attributes of a cookie.
@@ -60,6 +61,18 @@ const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 /** Labels of letters, digits and hyphens. Browsers ignore a dot in front. */
 const DOMAIN = /^\.?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
 
+/** The compiler compares it with the interface. */
+const optionNames: { readonly [Name in keyof Required<CookieOptions>]: true } = {
+  maxAge: true,
+  expires: true,
+  path: true,
+  domain: true,
+  secure: true,
+  httpOnly: true,
+  sameSite: true,
+  partitioned: true,
+};
+
 const sameSiteWords = { strict: 'Strict', lax: 'Lax', none: 'None' };
 
 /** Returns the value of Set-Cookie. Characters that a cookie cannot contain are percent-encoded in its value, as `%` is. */
@@ -73,6 +86,7 @@ export function setCookie(name: string, value: string, options: CookieOptions = 
       `cookie ${name} is too long: browsers ignore more than ${MAX_PAIR_BYTES} bytes of name and value`,
     );
   }
+  checkNames(name, options);
   const { maxAge, expires, path = '/', domain, httpOnly = true, sameSite = 'lax', partitioned = false } = options;
   const secure = options.secure ?? needsSecure(name, sameSite, partitioned);
   checkPrefix(name, secure, path, domain);
@@ -106,6 +120,14 @@ function identityOf(value: string): string {
   const domain = /; *domain=\.?([^;]*)/i.exec(value)?.[1] ?? '';
   const path = /; *path=([^;]*)/i.exec(value)?.[1] ?? '';
   return `${name};${domain.toLowerCase()};${path}`;
+}
+
+/** A misspelt `secure` or `httpOnly` would leave the cookie open, without a word. */
+function checkNames(name: string, options: CookieOptions): void {
+  for (const given of Object.keys(options)) {
+    if (Object.hasOwn(optionNames, given)) continue;
+    throw new RangeError(`unknown option '${given}' of cookie ${name}: ${adviceFor(given, Object.keys(optionNames))}`);
+  }
 }
 
 function encoded(name: string, value: string): string {

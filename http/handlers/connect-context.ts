@@ -37,6 +37,7 @@ export class ConnectContext extends ServerContext {
   readonly connectProtocol: string | null;
   readonly #exchange: ContextExchange;
 
+  /** The server makes one for each CONNECT. */
   constructor(exchange: ContextExchange) {
     super(exchange);
     this.#exchange = exchange;

@@ -261,5 +261,6 @@ function isUncommitted(exchange: ContextExchange): boolean {
 
 function invalidReturn(value: unknown, when = ''): TypeError {
   const what = value === null ? 'null' : isResponse(value) ? 'a Response' : typeof value;
-  return new TypeError(`a method of the handler returned ${what}${when === '' ? ', not a Response' : ` ${when}`}`);
+  const wanted = isResponse(value) ? ' where none can be sent' : ', not a Response';
+  return new TypeError(`a method of the handler returned ${what}${when === '' ? wanted : ` ${when}`}`);
 }

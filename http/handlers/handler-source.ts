@@ -44,7 +44,10 @@ export type HandlerSource =
 
 /** Checked, because a program may pass what an import has not found. A Router has both: its `handle` is called, which is the shorter way. */
 export function handlerOf(source: HandlerSource | ContextApp): Handler {
-  if (typeof source === 'function') return source;
+  if (typeof source === 'function') {
+    if (isClass(source)) throw new TypeError(`serve needs an object of the class ${source.name}: new ${source.name}()`);
+    return source;
+  }
   if (isMarked(source)) return contextHandler(source as ContextApp);
   if (hasMethod(source, 'handle')) {
     const site = source as { readonly handle: Handler };
@@ -66,6 +69,11 @@ export function limitsLookupOf(
 ): (method: string, path: string) => RouteLimits | null {
   if (typeof source === 'function' || !('limitsFor' in source)) return () => null;
   return (method, path) => source.limitsFor?.(method, path) ?? null;
+}
+
+/** Without `new` every call of a class throws, so each request would get 500. The text of a class begins with this word. */
+function isClass(source: object): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(source));
 }
 
 /** `in` first: the objects of some frameworks return a function for any name that is read. */

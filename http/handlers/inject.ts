@@ -28,7 +28,7 @@ import type { MemoryClient } from './memory-output.ts';
 export interface InjectOptions {
   /** The default is GET, and POST with a body. */
   readonly method?: string;
-  /** A path with its query, or an absolute URL, whose host becomes Host. The default is `/`. */
+  /** A path with its query, sent as it is, or an absolute URL, whose host becomes Host. The default is `/`. */
   readonly url?: string;
   readonly headers?: Readonly<Record<string, string>> | Iterable<readonly [name: string, value: string]>;
   /** Text, bytes, a form or a stream, as `fetch` takes them; any other object and an array are sent as JSON. */
@@ -59,9 +59,11 @@ type InjectedHead = Pick<InjectedAnswer, 'informational' | 'status' | 'statusTex
 export class InjectedAnswer {
   /** Informational responses that came before, such as 103. */
   readonly informational: readonly Informational[];
+  /** The status of the final response. */
   readonly status: number;
   /** The reason phrase. */
   readonly statusText: string;
+  /** The fields of the head. */
   readonly headers: HeaderList;
   /** Fields after a body in pieces. */
   readonly trailers: HeaderList;
@@ -77,10 +79,12 @@ export class InjectedAnswer {
     this.#body = body;
   }
 
+  /** The whole body. */
   bytes(): Buffer {
     return this.#body;
   }
 
+  /** The body as UTF-8 text. */
   text(): string {
     return this.#body.toString();
   }
@@ -96,6 +100,12 @@ export class InjectedAnswer {
 }
 
 const MAX_SHOWN_LENGTH = 200;
+
+/**
+ * A path that a client can send as it is: `new URL` would resolve `/../a`, drop a `?` at the end, and take `//a` for a host. Other paths are
+ * encoded as a browser does it.
+ */
+const TARGET = /^\/[\x21\x22\x24-\x7e]*$/;
 
 class Gatherer implements MemoryClient {
   readonly #resolve: (answer: InjectedAnswer) => void;
@@ -159,7 +169,9 @@ export async function inject(
 ): Promise<InjectedAnswer> {
   const given = typeof options === 'string' ? { url: options } : options;
   const { body, type, length } = await encode(given.body);
-  const { protocol, host, pathname, search } = new URL(given.url ?? '/', 'http://localhost');
+  const url = given.url ?? '/';
+  const isTarget = TARGET.test(url);
+  const { protocol, host, pathname, search } = new URL(isTarget ? '/' : url, 'http://localhost');
   const fields: [string, string][] = [];
   for (const [name, value] of entriesOf(given.headers ?? {})) fields.push([name, String(value)]);
   const isMissing = (name: string) => !fields.some(([each]) => each.toLowerCase() === name);
@@ -171,7 +183,7 @@ export async function inject(
   const address = given.remoteAddress ?? LOOPBACK.address;
   const asked = {
     method: given.method ?? (body === null ? 'GET' : 'POST'),
-    target: pathname + search,
+    target: isTarget ? url : pathname + search,
     fields,
     body,
     remoteAddress: { address, port: LOOPBACK.port },

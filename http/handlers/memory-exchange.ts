@@ -281,7 +281,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     const { framing, method, path } = this.#head as RequestHead;
     if (framing <= this.limits.bodyBytes) return;
     const ofRoute = limitsLookupOf(site)(method, path)?.bodyBytes ?? 0;
-    if (framing > ofRoute) throw bodyTooLarge(this.limits.bodyBytes);
+    if (framing > ofRoute) throw bodyTooLarge(Math.max(this.limits.bodyBytes, ofRoute));
   }
 
   /** Ends all that waits for the client. */

@@ -52,6 +52,7 @@ export class ServerContext {
   #priority: RequestPriority | null = null;
   #hasFallenThrough = false;
 
+  /** The server makes one for each request. */
   constructor(exchange: ContextExchange) {
     this.#exchange = exchange;
   }
@@ -61,6 +62,7 @@ export class ServerContext {
     return this.#exchange.request;
   }
 
+  /** The address from which the client has connected. */
   get remoteAddress(): ContextAddress {
     const { httpRequest } = this.#exchange;
     return addressOf(httpRequest.remoteAddress, httpRequest.remotePort);
@@ -71,6 +73,7 @@ export class ServerContext {
     return localAddressOf(this.#exchange.httpRequest);
   }
 
+  /** The protocol of the connection: always `http/1.1`. */
   get alpnProtocol(): string {
     return 'http/1.1';
   }

@@ -53,6 +53,7 @@ export class FormPart implements AsyncIterable<Buffer> {
   #headers: HeaderList | null = null;
   #isTaken = false;
 
+  /** `request.multipart()` makes one for each part. */
   constructor(head: PartHead, source: PartSource) {
     this.name = head.name;
     this.filename = head.filename ?? undefined;

@@ -22,6 +22,7 @@ import { trimBlanks } from '../grammar.ts';
  * ```
  */
 export class HeaderList implements Iterable<readonly [name: string, value: string]> {
+  /** A list without fields. */
   static readonly empty = new HeaderList('', 0);
 
   readonly #text: string;
@@ -40,10 +41,12 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
     this.#host = host;
   }
 
+  /** How many field lines there are. */
   get size(): number {
     return this.#cut().length;
   }
 
+  /** Whether a field of this name is there, in any case. */
   has(name: string): boolean {
     const wanted = name.toLowerCase();
     return this.#cut().some((field) => isNamed(field[0], wanted));

@@ -75,6 +75,7 @@ const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
  * ```
  */
 export class HttpRequest<Params = Readonly<Record<string, string>>> {
+  /** The method, as the client has sent it: `GET`, `POST` ... */
   readonly method: string;
   /** The path of the target as it was received, still percent-encoded: it begins with `/`, or is the `*` of `OPTIONS *`. */
   readonly path: string;
@@ -140,12 +141,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return search === '' ? '' : `?${search}`;
   }
 
+  /** The parameters behind the `?`. */
   get query(): URLSearchParams {
     const extras = this.#demandExtras();
     extras.query ??= new URLSearchParams(`?${this.#head.search}`);
     return extras.query;
   }
 
+  /** The fields of the head. */
   get headers(): HeaderList {
     const { text, fieldsAt, isAbsolute, authority } = this.#head;
     this.#headers ??= new HeaderList(text, fieldsAt, isAbsolute ? authority : null);
@@ -275,14 +278,17 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     this.#origin.applyLimits(limits);
   }
 
+  /** The whole body as UTF-8 text. */
   text(): Promise<string> {
     return this.body.text();
   }
 
+  /** The whole body, parsed as JSON. What is not JSON is 400. */
   json(): Promise<unknown> {
     return this.body.json();
   }
 
+  /** The whole body. */
   bytes(): Promise<Buffer> {
     return this.body.bytes();
   }
@@ -334,6 +340,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return parseMediaType(this.headers.get('content-type') ?? '');
   }
 
+  /** The pieces of the body as they come, at the pace of the reader. */
   [Symbol.asyncIterator](): AsyncIterator<Buffer, void, undefined> {
     return this.body[Symbol.asyncIterator]();
   }
@@ -369,7 +376,7 @@ export interface Outcome {
   readonly durationMs: number;
   /** The client left before it had the whole response. */
   readonly clientGone: boolean;
-  /** What the handler threw, or why the request was refused; null if all went well, or if a handler of errors has answered. */
+  /** What the handler threw, or why the request was refused; null if all went well, or if `onError` of a router has answered. */
   readonly error: unknown;
   /** null if the head of the request could not be read. */
   readonly request: HttpRequest | null;

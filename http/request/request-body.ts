@@ -41,7 +41,9 @@ export interface BodySource {
 }
 
 interface Reader {
-  resolve(chunk: Buffer | null): void;
+  /** Whether `take` keeps no reference to the chunk. The chunk may then lie in the receive buffer, which is used again after `push`. */
+  readonly usesAtOnce: boolean;
+  take(chunk: Buffer | null): void;
   reject(error: Error): void;
 }
 
@@ -82,6 +84,8 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #waiting: PendingInput | null = null;
   #receivedBytes = 0;
   #reader: Reader | null = null;
+  /** A whole body in the receive buffer, only until `push` returns. */
+  #lent: Buffer | null = null;
   #error: Error | null = null;
   #isTaken = false;
   /** The handler reads the body whole. */
@@ -124,6 +128,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#receivedBytes;
   }
 
+  /** The fields behind a chunked body, when all of it has been read; else null. */
   get trailers(): HeaderList | null {
     return this.#decoder?.trailers ?? null;
   }
@@ -197,10 +202,12 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return markHandled(this.#read());
   }
 
+  /** The pieces as they come, at the pace of the reader. */
   [Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
     return markNextHandled(this.#chunks());
   }
 
+  /** The whole body. */
   bytes(): Promise<Buffer> {
     return markHandled(this.#gather(Number.POSITIVE_INFINITY, 'a body'));
   }
@@ -266,18 +273,30 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return error === this.#error;
   }
 
-  async #read(): Promise<Buffer | null> {
+  #read(): Promise<Buffer | null> {
+    return this.#readWith((chunk) => chunk, false);
+  }
+
+  /** Resolves with what `use` makes of the next piece, or of null at the end. */
+  async #readWith<T>(use: (chunk: Buffer | null) => T, usesAtOnce: boolean): Promise<T> {
     const wasFull = this.#waitingBytes >= this.#source.limits.bodyBufferBytes;
     const chunk = this.#takeReady();
     if (chunk !== null) {
       if (wasFull && !this.isComplete && !this.#mustPause()) this.#source.resumeReading();
-      return chunk;
+      return use(chunk);
     }
     if (this.#error !== null) throw this.#error;
-    if (this.isComplete) return null;
+    if (this.isComplete) return use(null);
     if (this.#reader !== null) throw new Error('the body is being read already: await the earlier read() first');
     return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
+      const take = (chunk: Buffer | null) => {
+        try {
+          resolve(use(chunk));
+        } catch (error) {
+          reject(error); // the text is not UTF-8
+        }
+      };
+      this.#reader = { usesAtOnce, take, reject };
       if (this.#mustPause()) this.#source.pauseReading();
       else this.#source.resumeReading();
     });
@@ -288,8 +307,13 @@ export class RequestBody implements AsyncIterable<Buffer> {
     for (let chunk = await this.#read(); chunk !== null; chunk = await this.#read()) yield chunk;
   }
 
-  /** Reads the whole body. Above `maxBytes` it is 413; a larger declared length is refused before the body is read. */
   async #gather(maxBytes: number, what: string): Promise<Buffer> {
+    this.#beginGathering(maxBytes, what);
+    return (await this.#read()) ?? Buffer.alloc(0);
+  }
+
+  /** From now on the body is read whole. Above `maxBytes` it is 413; a larger declared length is refused before the body is read. */
+  #beginGathering(maxBytes: number, what: string): void {
     this.#takeOnce();
     const decoder = this.#decoder;
     if (decoder !== null) {
@@ -299,11 +323,12 @@ export class RequestBody implements AsyncIterable<Buffer> {
       if (this.#receivedBytes + decoder.left > maxBytes) this.#refuseRest();
       else this.#openAccount(decoder.left);
     }
-    return (await this.#read()) ?? Buffer.alloc(0);
   }
 
+  /** A text that comes in one piece is decoded where it was received, and takes no memory of its own. */
   async #text(maxBytes: number, what: string): Promise<string> {
-    return decodeUtf8(await this.#gather(maxBytes, what), 'the body');
+    this.#beginGathering(maxBytes, what);
+    return this.#readWith((bytes) => (bytes === null ? '' : decodeUtf8(bytes, 'the body')), true);
   }
 
   async #json(): Promise<unknown> {
@@ -350,7 +375,7 @@ export class RequestBody implements AsyncIterable<Buffer> {
     return this.#waiting === null ? 0 : this.#waiting.byteLength;
   }
 
-  /** Keeps a copy of bytes[from..to), because their buffer is used again at once. `left` bytes are still to come. */
+  /** Takes bytes[from..to). Their buffer is used again when `push` returns, so most are copied. `left` bytes are still to come. */
   #take(bytes: Buffer, from: number, to: number, left: number): void {
     this.#receivedBytes += to - from;
     if (this.#isDiscarded) return;
@@ -358,11 +383,19 @@ export class RequestBody implements AsyncIterable<Buffer> {
       this.#refuseRest();
       return;
     }
+    const heldBytes = this.#hold(bytes, from, to, left);
+    if (this.#isGathering && this.#account !== null) this.#source.bodyMemory.resize(this.#account, heldBytes);
+  }
+
+  /** Returns how much memory the body takes now. */
+  #hold(bytes: Buffer, from: number, to: number, left: number): number {
+    if (this.#waiting === null && this.#reader?.usesAtOnce === true && this.isComplete) {
+      this.#lent = bytes.subarray(from, to);
+      return to - from; // its text will take that
+    }
     if (this.#waiting !== null) this.#waiting.append(bytes, from, to);
     else this.#waiting = this.#startWaiting(bytes.subarray(from, to), left);
-    if (this.#isGathering && this.#account !== null) {
-      this.#source.bodyMemory.resize(this.#account, this.#waiting.capacity);
-    }
+    return this.#waiting.capacity;
   }
 
   #startWaiting(first: Buffer, left: number): PendingInput {
@@ -423,11 +456,12 @@ export class RequestBody implements AsyncIterable<Buffer> {
   #settleRead(): void {
     const reader = this.#reader;
     if (reader === null) return;
-    const chunk = this.#takeReady();
+    const chunk = this.#lent ?? this.#takeReady();
+    this.#lent = null;
     if (chunk === null && this.#error === null && !this.isComplete) return;
     this.#reader = null;
     if (chunk === null && this.#error !== null) reader.reject(this.#error);
-    else reader.resolve(chunk);
+    else reader.take(chunk);
   }
 }
 

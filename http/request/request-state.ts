@@ -28,6 +28,7 @@ export class StateKey<T> {
   /** Never set: it makes keys of different types different for the compiler. */
   declare protected readonly type: (value: T) => T;
 
+  /** The name is for error messages. Two keys of one name are two keys. */
   constructor(name: string) {
     this.name = name;
   }
@@ -49,6 +50,7 @@ export class StateKey<T> {
 export class RequestState {
   readonly #values = new Map<unknown, unknown>();
 
+  /** Sets the value of a key, in place of an earlier one. */
   set<T>(key: StateKey<T>, value: T): this {
     this.#values.set(key, value);
     return this;
@@ -65,10 +67,12 @@ export class RequestState {
     return this.get(key) as T;
   }
 
+  /** Whether the key has a value. */
   has<T>(key: StateKey<T>): boolean {
     return this.#values.has(key);
   }
 
+  /** Removes the value. Returns whether there was one. */
   delete<T>(key: StateKey<T>): boolean {
     return this.#values.delete(key);
   }

@@ -18,12 +18,22 @@ import { checkedBytes } from './checked-bytes.ts';
 import { utf8Length } from './latin1.ts';
 import type { PieceSource } from './piece-source.ts';
 import { PreparedHead } from './prepared-head.ts';
+import { setField } from './response-fields.ts';
 import { type Framing, headOf, RESET_CONTENT } from './response-head.ts';
 import type { ResponseHooks } from './response-hooks.ts';
 import type { ResponseOutput, ResponseOwner } from './response-output.ts';
 import { StreamedBody, wrongLength } from './streamed-body.ts';
 
 const NO_STAGES: readonly BodyStage[] = [];
+
+/** An error that the connection answers by itself. */
+interface RefusalParts {
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: string;
+  /** In seconds; null adds no such field. */
+  readonly retryAfter: string | null;
+}
 
 /** What sends a response. See ResponseWriter. */
 export abstract class FramedResponse extends PreparedHead {
@@ -62,6 +72,11 @@ export abstract class FramedResponse extends PreparedHead {
     return this.streamed?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
   }
 
+  /** @internal Cancels the stream that `body()` is sending, whose response then fails with this reason. */
+  cancelSource(reason: Error): void {
+    this.hooks?.source?.cancel(reason);
+  }
+
   /** @internal Whether the response has reported this error already. */
   hasFailedWith(error: unknown): boolean {
     return this.hooks?.hasFailedWith(error) === true;
@@ -69,8 +84,46 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal The connection is closed: cancels what is being sent. */
   connectionClosed(reason: Error): void {
-    this.hooks?.source?.cancel(reason);
+    this.cancelSource(reason);
     this.streamed?.destroy(reason);
+  }
+
+  /**
+   * @internal The whole message of an error response that the connection sends in the place of this one, which has not begun. Its text is ASCII. The
+   * callbacks of `beforeHead` may change the head. If one throws, the head is made again without it: the error is reported, and the client gets
+   * its refusal.
+   */
+  refusal({ status, contentType, text, retryAfter }: RefusalParts, report: (error: unknown) => void): string {
+    const bytes = Buffer.from(text);
+    for (let isMade = false; !isMade; ) {
+      this.clear(status);
+      if (retryAfter !== null && this.getHeader('retry-after') === null) {
+        this.fields ??= [];
+        setField(this.fields, 'retry-after', `Retry-After: ${retryAfter}\r\n`);
+      }
+      isMade = this.hooks === null || this.#hasCalledHooks(this.hooks, bytes, contentType, report);
+    }
+    this.closes = true;
+    const type = this.hooks === null ? contentType : this.hooks.impliedType;
+    return `${this.#headOf('length', bytes.byteLength, type)}${this.#mayHaveBody() ? text : ''}`;
+  }
+
+  #hasCalledHooks(
+    hooks: ResponseHooks,
+    bytes: Uint8Array,
+    contentType: string,
+    report: (error: unknown) => void,
+  ): boolean {
+    hooks.reason = null;
+    hooks.impliedType = contentType;
+    try {
+      hooks.callBeforeHead(bytes);
+      hooks.trailers = ''; // a length frames the body
+      return true;
+    } catch (error) {
+      report(error);
+      return false;
+    }
   }
 
   // Whole bodies.
@@ -194,8 +247,9 @@ export abstract class FramedResponse extends PreparedHead {
     this.owner.beginStream();
     this.output.head(head);
     this.begun = true;
-    const body = new StreamedBody(this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength);
-    if (stages.length > 0) body.transformBy(stages, (error) => this.#fail(error));
+    const fail = (error: Error) => this.#fail(error);
+    const body = new StreamedBody(this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength, fail);
+    if (stages.length > 0) body.transformBy(stages);
     this.streamed = body;
     return body;
   }
@@ -246,7 +300,7 @@ export abstract class FramedResponse extends PreparedHead {
     }
   }
 
-  /** The response has failed by itself: in a callback, in the stream that it sends, or in a transform. */
+  /** The response has failed by itself: in a callback, in the stream that it sends, in a transform, or at writes that nobody awaits. */
   #fail(error: unknown): void {
     if (this.output.isClosed) return;
     const wasBegun = this.begun;

@@ -68,6 +68,7 @@ export class PieceSource {
   readonly #read: () => Promise<Reading>;
   readonly #stop: (reason: unknown) => unknown;
   #rejectPending: ((reason: unknown) => void) | null = null;
+  #cancellation: { readonly reason: unknown } | null = null;
 
   private constructor(
     read: () => Promise<Reading>,
@@ -112,8 +113,10 @@ export class PieceSource {
     );
   }
 
-  /** Returns the next piece, or null at the end. Rejects if the source fails, or is cancelled meanwhile. */
+  /** Returns the next piece, or null at the end. Rejects if the source fails, or is cancelled before or meanwhile. */
   next(): Promise<Uint8Array | null> {
+    // A source that was cancelled may say that it has ended, and its response must not look complete.
+    if (this.#cancellation !== null) return Promise.reject(this.#cancellation.reason);
     return new Promise((resolve, reject) => {
       this.#rejectPending = reject;
       this.#nextPiece().then(resolve, reject);
@@ -122,6 +125,7 @@ export class PieceSource {
 
   /** Ends the source: nobody will read the rest of it. */
   cancel(reason: unknown): void {
+    this.#cancellation ??= { reason };
     this.#rejectPending?.(reason);
     void markHandled(this.#cancelled(reason)); // the source may fail while it ends, and then there is no reader whom it could tell
   }

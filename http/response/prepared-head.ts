@@ -20,6 +20,7 @@ import {
   removeField,
   setCookieField,
   setField,
+  textsOf,
   withoutContent,
 } from './response-fields.ts';
 import { type BeforeHead, ResponseHooks, type TransformFactory } from './response-hooks.ts';
@@ -100,13 +101,14 @@ export abstract class PreparedHead {
    */
   header(name: string, value: FieldValue): this {
     this.mustBePreparing('header');
-    const text = typeof value === 'object' ? value.join(', ') : String(value);
+    const texts = typeof value === 'string' ? null : textsOf(name, value);
+    const text = texts === null ? (value as string) : texts.join(', ');
     const lower = checkField(name, text);
     if (lower === 'transfer-encoding') throw new Error('Transfer-Encoding is set by the server: use write() to stream');
     if (lower === 'connection' && tokensOf(text).includes('close')) this.closes = true;
     if (lower === 'connection' || lower === 'keep-alive') return this; // the server writes these fields
     if (lower === 'content-length') this.#declareLength(text);
-    else if (typeof value === 'object') this.#setLines(name, lower, value);
+    else if (texts !== null && typeof value === 'object') this.#setLines(name, lower, texts);
     else {
       this.fields ??= [];
       setField(this.fields, lower, `${name}: ${text}\r\n`);
@@ -117,7 +119,7 @@ export abstract class PreparedHead {
   /** Adds a member to a field that is a list, such as Vary or Link. Vary gets no name twice. Set-Cookie gets a line of its own. */
   append(name: string, value: string | number): this {
     this.mustBePreparing('append');
-    const text = String(value);
+    const text = textsOf(name, value).join(', ');
     const lower = checkField(name, text);
     if (framing.has(lower)) return this.header(name, value);
     this.fields ??= [];
@@ -165,7 +167,7 @@ export abstract class PreparedHead {
   /** Adds a field after a chunked body. Browsers ignore such fields, other programs may read them. */
   trailer(name: string, value: string | number): this {
     if (this.ended) this.refuse('trailer');
-    const text = String(value);
+    const text = textsOf(name, value).join(', ');
     if (notTrailers.has(checkField(name, text))) throw new Error(`${name} cannot be a trailer`);
     this.hooked.trailers += `${name}: ${text}\r\n`;
     return this;
@@ -198,14 +200,19 @@ export abstract class PreparedHead {
    * @internal
    */
   restart(): void {
-    this.code = DEFAULT_STATUS;
-    this.isStatusChosen = false;
-    this.fields = withoutContent(this.fields);
-    this.declaredLength = -1;
+    this.clear(DEFAULT_STATUS);
     this.hooks?.restart();
   }
 
   // For the other half.
+
+  /** Keeps what middleware has set, and no more. */
+  protected clear(status: number): void {
+    this.code = status;
+    this.isStatusChosen = false;
+    this.fields = withoutContent(this.fields);
+    this.declaredLength = -1;
+  }
 
   protected get hooked(): ResponseHooks {
     this.hooks ??= new ResponseHooks();
@@ -215,7 +222,7 @@ export abstract class PreparedHead {
   /** Status and fields may change: before the head, and while the callbacks of middleware run. */
   protected mustBePreparing(caller: string): void {
     if (this.ended || this.begun) this.refuse(caller);
-    if (this.hooks?.isSending && !this.hooks.isCalling) this.refuse(caller);
+    if (this.hooks?.hasSource && !this.hooks.isCalling) this.refuse(caller);
   }
 
   /** A whole response may be sent. */

@@ -28,6 +28,20 @@ export type FieldValue = string | number | readonly string[];
 /** Length of `: ` in front of a value. */
 const SEPARATOR = 2;
 
+/**
+ * The texts of a value. Each is made once: what is checked must be what is sent, and an object may return another text the second time. A
+ * missing value throws, because the client would get the word `undefined`.
+ */
+export function textsOf(name: string, value: FieldValue): readonly string[] {
+  const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return values.map((each) => {
+    if (each !== undefined && typeof each !== 'object') return String(each);
+    throw new TypeError(
+      `the value of ${name} must be a string or a number, not ${each === null ? 'null' : typeof each}`,
+    );
+  });
+}
+
 /** Throws if the field cannot be sent. Returns its name in lower case. */
 export function checkField(name: string, value: string): string {
   if (!isToken(name)) throw new TypeError(`'${name}' is not a valid header name`);
@@ -78,7 +92,8 @@ const ownLines = new Set(['set-cookie', 'www-authenticate', 'proxy-authenticate'
 /** Adds a member to a field that is a list. Vary does not get a name twice, and stays `*`. */
 export function appendField(fields: FieldLine[], name: string, lower: string, value: string): void {
   if (singletons.has(lower)) throw new TypeError(`${name} is not a list: use header()`);
-  const at = ownLines.has(lower) ? -1 : fields.findIndex(([each]) => each === lower);
+  // The last line, because the order of the members counts (RFC 9110 section 5.3).
+  const at = ownLines.has(lower) ? -1 : fields.findLastIndex(([each]) => each === lower);
   const old = fields[at];
   if (old === undefined) {
     fields.push([lower, `${name}: ${value}\r\n`]);

@@ -7,8 +7,9 @@
  * Next: response-output.ts
  */
 
+import { described } from '../nearest-name.ts';
 import { hasNoBody, statusLine } from '../status.ts';
-import { checkField, type FieldLine, type FieldValue, hasField } from './response-fields.ts';
+import { checkField, type FieldLine, type FieldValue, hasField, textsOf } from './response-fields.ts';
 
 /** How a reader finds the end of the body: by its length, by chunks, or by the end of the connection. */
 export type Framing = 'length' | 'chunked' | 'close';
@@ -78,8 +79,8 @@ export function informationalHead(status: number, fields: Readonly<Record<string
 export function interimHead(status: number, fields: Readonly<Record<string, FieldValue>>): string {
   let head = statusLine(status);
   for (const [name, value] of Object.entries(fields)) {
-    for (const each of typeof value === 'object' ? value : [value]) {
-      const lower = checkField(name, String(each));
+    for (const each of textsOf(name, value)) {
+      const lower = checkField(name, each);
       if (notInformational.has(lower)) throw new Error(`${name} cannot be sent in an informational response`);
       head += `${name}: ${each}\r\n`;
     }
@@ -98,6 +99,7 @@ export function keepAliveLineOf(idleMs: number): string {
 
 /** Location must be ASCII, so other characters are percent-encoded. */
 export function asciiLocation(location: string): string {
+  if (typeof location !== 'string') throw new TypeError(`redirect() takes a text or a URL, not ${described(location)}`);
   // Encoding would hide a line end as %0D%0A. It is a mistake, as in every field.
   if (/[\x00-\x1f\x7f]/.test(location)) throw new TypeError('the location of a redirect has a control character');
   return location.replace(/[^\x21-\x7e]+/g, encodeURIComponent);

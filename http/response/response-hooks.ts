@@ -77,8 +77,8 @@ export class ResponseHooks {
     this.#factories.push(factory);
   }
 
-  /** The response sends a stream. */
-  get isSending(): boolean {
+  /** `body()` is sending a stream. */
+  get hasSource(): boolean {
     return this.source !== null;
   }
 
@@ -129,8 +129,10 @@ export class ResponseHooks {
         this.#call(this.#factories, factory, () => {
           const stage: unknown = factory(stages.length === 0 ? body : null); // a transform before it changes the body
           if (stage === null) return;
-          if (!isStage(stage))
+          if (!isStage(stage)) {
+            promiseOf(stage)?.then(undefined, () => {}); // the error below says enough
             throw new TypeError('transformBody() takes a function that returns a transform stream or null');
+          }
           stages.push(stage);
         });
       }

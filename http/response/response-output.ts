@@ -38,7 +38,7 @@ export interface ResponseOutput {
 
 /** What a response asks of the exchange that it belongs to. */
 export interface ResponseOwner {
-  /** Whether the connection can stay open after this response. Called once, before the head is made. */
+  /** Whether the connection can stay open after this response. Called before the head is made, and again for an error response in its place. */
   canKeepAlive(): boolean;
   /** The line `Keep-Alive: ...` if the client asks to keep the connection alive, as old clients do, else ''. */
   readonly keepAliveLine: string;

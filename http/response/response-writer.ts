@@ -56,14 +56,17 @@ export class ResponseWriter extends FramedResponse {
     return true;
   }
 
+  /** Sends the whole response, as plain text. */
   text(body: string): void {
     this.sendText('text', body, 'text/plain; charset=utf-8');
   }
 
+  /** Sends the whole response, as HTML. */
   html(body: string): void {
     this.sendText('html', body, 'text/html; charset=utf-8');
   }
 
+  /** Sends the whole response: the value as JSON. */
   json(value: unknown): void {
     const body = JSON.stringify(value);
     if (body === undefined) throw new TypeError(`json() takes a value that JSON can represent, not ${typeof value}`);
@@ -83,7 +86,9 @@ export class ResponseWriter extends FramedResponse {
    * reported, and the promise rejects. If the client leaves, the source is cancelled. `write('')` sends the head before the first piece.
    */
   body(body: string | Uint8Array): void;
+  /** Sends pieces, and resolves at their end. */
   body(body: BodyPieces): Promise<void>;
+  /** Sends either, for a caller that does not know which it has. */
   body(body: string | Uint8Array | BodyPieces): Promise<void> | void;
   body(body: string | Uint8Array | BodyPieces): Promise<void> | void {
     if (typeof body === 'string') return this.sendText('body', body, null);
@@ -102,8 +107,9 @@ export class ResponseWriter extends FramedResponse {
     else this.sendBytes('whole', body, contentType);
   }
 
-  redirect(location: string, status = 302): void {
-    this.header('Location', asciiLocation(location)).status(status);
+  /** Sends the client to another place: a path, or a URL as text or object. */
+  redirect(location: string | URL, status = 302): void {
+    this.header('Location', asciiLocation(location instanceof URL ? location.href : location)).status(status);
     this.sendBytes('redirect', EMPTY, null);
   }
 

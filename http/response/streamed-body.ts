@@ -20,27 +20,37 @@ export class StreamedBody implements TransformOutput {
   /** The response has a body on the wire: it is no answer to HEAD, and no 204, 205 or 304. */
   readonly #isSent: boolean;
   readonly #declaredLength: number;
+  /** Called with an error of the body for which no call of the handler stands: of a transform, or of writes that nobody awaits. */
+  readonly #fail: (error: Error) => void;
   #transform: BodyTransform | null = null;
-  #onTransformError: ((error: Error) => void) | null = null;
+  /** Set once: a handler that writes on in the same tick is reported once. */
+  #overflow: Error | null = null;
   #trailers = '';
   #writtenBytes = 0;
   #isOver = false;
 
-  constructor(owner: ResponseOwner, output: ResponseOutput, framing: Framing, isSent: boolean, declaredLength: number) {
+  constructor(
+    owner: ResponseOwner,
+    output: ResponseOutput,
+    framing: Framing,
+    isSent: boolean,
+    declaredLength: number,
+    fail: (error: Error) => void,
+  ) {
     this.framing = framing;
     this.#owner = owner;
     this.#output = output;
     this.#isSent = isSent;
     this.#declaredLength = declaredLength;
+    this.#fail = fail;
   }
 
-  transformBy(stages: readonly BodyStage[], onError: (error: Error) => void): void {
+  transformBy(stages: readonly BodyStage[]): void {
     if (!this.#isSent) {
       discardStages(stages);
       return;
     }
     this.#transform = new BodyTransform(stages, this);
-    this.#onTransformError = onError;
   }
 
   /** A transform is at work, and completes the body by itself. */
@@ -57,11 +67,11 @@ export class StreamedBody implements TransformOutput {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    const waitingBytes = this.#transform?.queuedBytes ?? 0;
-    if (this.#output.isOverfull || waitingBytes > this.#output.answerBufferBytes) {
-      this.#owner.abortResponse();
-      return markHandled(Promise.reject(new Error('too much is queued for the client: await each write()')));
+    if (this.#overflow === null && this.#isOverfull) {
+      this.#overflow = new Error('too much is queued for the client: await each write()');
+      this.#fail(this.#overflow); // a handler that ignores this promise would not learn why its client was cut off
     }
+    if (this.#overflow !== null) return markHandled(Promise.reject(this.#overflow));
     const sum = this.#writtenBytes + bytes.byteLength;
     if (this.#declaredLength >= 0 && sum > this.#declaredLength) {
       this.#owner.abortResponse();
@@ -109,7 +119,12 @@ export class StreamedBody implements TransformOutput {
   transformEnded(error: Error | null): void {
     this.#isOver = true;
     if (error === null) this.#complete();
-    else this.#onTransformError?.(error);
+    else this.#fail(error);
+  }
+
+  /** More is queued than a handler that waits for the client can have written: for the client, or in front of a transform. */
+  get #isOverfull(): boolean {
+    return this.#output.isOverfull || (this.#transform?.queuedBytes ?? 0) > this.#output.answerBufferBytes;
   }
 
   #complete(): void {

@@ -119,26 +119,32 @@ export class Router<Inherited = NoParams> {
   /** Changes with each registration, also in a mounted router. Then routes are composed again. */
   #version = 0;
 
+  /** A router without routes. */
   constructor() {
     this.#add({ pattern: parsePrefix('/'), middleware: this.#errors }); // around all middleware that follows
   }
 
+  /** Adds a handler for GET, and for HEAD unless there is one. */
   get<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
     return this.#route('GET', path, given);
   }
 
+  /** Adds a handler for POST. */
   post<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
     return this.#route('POST', path, given);
   }
 
+  /** Adds a handler for PUT. */
   put<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
     return this.#route('PUT', path, given);
   }
 
+  /** Adds a handler for PATCH. */
   patch<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
     return this.#route('PATCH', path, given);
   }
 
+  /** Adds a handler for DELETE. */
   delete<Path extends string>(path: Path, ...given: RouteArguments<ParamsOf<Path> & Inherited>): this {
     return this.#route('DELETE', path, given);
   }

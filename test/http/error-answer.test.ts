@@ -6,16 +6,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { errorLine } from '../../http/connection/error-line.ts';
 import {
+  contextHandler,
   type Handler,
   HttpError,
   type HttpRequest,
+  type Middleware,
+  PROTOCOL_MARKER,
   type ResponseWriter,
   Router,
   type ServeOptions,
+  type ServerContext,
   serve,
 } from '../../http/index.ts';
 import { portOf } from '../../simplenet/kernel/socket-address.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { until } from '../support/waiting.ts';
 
 async function asked(
   t: Test,
@@ -113,6 +118,173 @@ test('onError gets no response where it is too late for one', async (t) => {
     { onError },
   );
   t.same(seen, [null, null, null]);
+});
+
+test('a refusal keeps what middleware has set: of a late answer, of a body, and of a client that has ended its side', async (t) => {
+  const site: Handler = async (request, response) => {
+    response
+      .header('Access-Control-Allow-Origin', '*')
+      .header('ETag', '"a"')
+      .header('Date', 'never')
+      .cookie('seen', '1');
+    if (request.path === '/gone') {
+      await new Promise((_resolve, reject) => {
+        request.signal.addEventListener('abort', () => reject(request.signal.reason));
+      });
+    }
+    await (request.method === 'POST' ? request.text() : new Promise(() => {}));
+  };
+  const server = serve(site, { onError: () => {}, timeouts: { answerMs: 20 }, limits: { bodyBytes: 3 } });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const refused = async (request: string, isEnded = false) => {
+    const client = new RawClient(portOf(server.address)).write(request);
+    if (isEnded) client.socket.end();
+    await client.ended();
+    t.match(client.text, /\r\nAccess-Control-Allow-Origin: \*\r\nDate: never\r\nSet-Cookie: seen=1; /);
+    t.notMatch(client.text, /ETag/);
+    t.equal(client.text.split('Date: ').length, 2);
+    return client.text.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length);
+  };
+  const chunked = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+  t.equal(await refused('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), '503');
+  t.equal(await refused(`${chunked}4\r\nabcd\r\n`), '413');
+  t.equal(await refused(`${chunked}x\r\n`), '400');
+  t.equal(await refused('GET /gone HTTP/1.1\r\nHost: x\r\n\r\n', true), '499');
+});
+
+/** Requests that a connection refuses while a handler is at work, with the status and the reason that the client gets. */
+const POST = 'POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n';
+const refusals: readonly (readonly [
+  request: string,
+  body: string,
+  isEnded: boolean,
+  status: number,
+  reason: RegExp,
+])[] = [
+  ['GET / HTTP/1.1\r\nHost: x\r\n', '', false, 503, /Service Unavailable/],
+  [POST, '4\r\nabcd\r\n', false, 413, /a body of more than 3 bytes/],
+  [POST, 'x\r\n', false, 400, /malformed/],
+  [POST, '', true, 400, /ended within a body/],
+  ['GET /gone HTTP/1.1\r\nHost: x\r\n', '', true, 499, /ended its side/],
+];
+
+function refusing(
+  t: Test,
+  middleware: Middleware,
+): { ask(head: string, body: string, isEnded: boolean): Promise<string>; errors: string[] } {
+  const errors: string[] = [];
+  const router = new Router()
+    .use(middleware)
+    .post('/read', async (request) => void (await request.text()))
+    .get('/', () => new Promise<void>(() => {}))
+    .get(
+      '/gone',
+      ({ signal }) =>
+        new Promise((_resolve, reject) => {
+          if (signal.aborted) reject(signal.reason);
+          else signal.addEventListener('abort', () => reject(signal.reason));
+        }),
+    );
+  const onError = (error: unknown) => void errors.push((error as Error).message);
+  const server = serve(router, { onError, timeouts: { answerMs: 50 }, limits: { bodyBytes: 3 } });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const ask = async (head: string, body: string, isEnded: boolean) => {
+    const client = new RawClient(portOf(server.address)).write(`${head}\r\n${body}`);
+    if (isEnded) client.socket.end();
+    await until(() => client.isOver);
+    return client.text;
+  };
+  return { ask, errors };
+}
+
+for (const [head, body, isEnded, status, reason] of refusals) {
+  test(`the callbacks of beforeHead run for a refusal, and it is JSON for who prefers that: ${status}, ${String(reason)}`, async (t) => {
+    const bodies: string[] = [];
+    const { ask, errors } = refusing(t, (_request, response, next) => {
+      response.trailer('X-Trailer', '1').beforeHead((bytes) => {
+        bodies.push(String(bytes));
+        response.header('X-Status', response.statusCode).removeHeader('Date');
+      });
+      response.beforeHead(() => {
+        throw new Error('of the callback');
+      });
+      return next();
+    });
+    const text = await ask(head, body, isEnded);
+    t.match(
+      text,
+      new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*\r\nX-Status: ${status}\r\n[\\s\\S]*Connection: close\r\n\r\n`),
+    );
+    t.match(text, reason);
+    t.same(bodies, [text.split('\r\n\r\n')[1]]);
+    const callback =
+      status === 503 ? ['no response began within 50 ms (answerMs)', 'of the callback'] : ['of the callback'];
+    t.same(errors, callback, 'the error of the other callback is reported, and harms no client');
+    const json = await ask(`${head}Accept: application/json\r\n`, body, isEnded);
+    t.match(json, /\r\nContent-Type: application\/json\r\n/);
+    t.match(JSON.parse(json.split('\r\n\r\n')[1] as string), { status });
+    t.match(json, reason);
+  });
+}
+
+test('a callback of beforeHead may change the status of a refusal, and the framing fits it', async (t) => {
+  const { ask } = refusing(t, (request, response, next) => {
+    response.header('Retry-After', '9').beforeHead(() => {
+      response
+        .status(Number(request.headers.get('x-status')), 'My Reason')
+        .header('Content-Length', '5')
+        .removeHeader('Content-Type');
+    });
+    return next();
+  });
+  const get = (status: number, method = 'GET') =>
+    ask(`${method} / HTTP/1.1\r\nHost: x\r\nX-Status: ${status}\r\n`, '', false);
+  t.match(await get(304), /^HTTP\/1\.1 304 My Reason\r\nDate: [^\r]*\r\nRetry-After: 9\r\nConnection: close\r\n\r\n$/);
+  t.match(await get(205), /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n$/);
+  t.match(await get(504), /\r\nContent-Length: 20\r\nConnection: close\r\n\r\nService Unavailable\n$/);
+  t.match(await get(504, 'HEAD'), /\r\nContent-Length: 20\r\nConnection: close\r\n\r\n$/);
+});
+
+test('a callback of beforeHead that breaks the response off ends the connection without the refusal', async (t) => {
+  for (const before of ['', 'GET /first HTTP/1.1\r\nHost: x\r\n\r\n']) {
+    let context: ServerContext | null = null;
+    const router = new Router()
+      .get('/first', (_request, response) => response.text('first'))
+      .use((_request, response, next) => {
+        response.beforeHead(() => context?.deny(Object.assign(new Error(), { code: 'ERR_HTTP_INTERNAL_ERROR' })));
+        return next();
+      })
+      .all(
+        '/',
+        contextHandler({
+          [PROTOCOL_MARKER]: 1,
+          fetch: (ctx: ServerContext) => {
+            context = ctx;
+            return new Promise<Response>(() => {});
+          },
+        }),
+      );
+    const errors: string[] = [];
+    const server = serve(router, { onError: (error) => void errors.push(String(error)), timeouts: { answerMs: 20 } });
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const client = new RawClient(portOf(server.address)).write(`${before}GET / HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until(() => client.isOver);
+    t.notMatch(client.text, / 503 /);
+    client.socket.destroy();
+    await until(() => server.connectionCount === 0);
+    t.match(errors, ['no response began']);
+  }
+});
+
+test('a body that is refused by its declared length is refused as JSON to who prefers that', async (t) => {
+  const { ask, errors } = refusing(t, (_request, _response, next) => next());
+  const head = 'POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n';
+  t.match(await ask(head, '', false), /^HTTP\/1\.1 413 [\s\S]*\r\n\r\na body of more than 3 bytes\n$/);
+  t.match(
+    await ask(`${head}Accept: application/json\r\n`, '', false),
+    /^HTTP\/1\.1 413 [\s\S]*"detail":"a body of more than 3 bytes"\}$/,
+  );
+  t.same(errors, []);
 });
 
 test('a client that prefers JSON gets its errors as JSON', async (t) => {

@@ -1,6 +1,7 @@
 /** Streams as bodies and the hooks of middleware on a real server: a small compression, a small ETag, and clients that leave. */
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGzip, gunzipSync } from 'node:zlib';
 import { type Test, test } from 'tap';
@@ -163,6 +164,44 @@ test('a stream is cancelled when its client leaves, whatever the handler does wi
     await until(() => client.text.includes('first'));
     client.socket.resetAndDestroy();
     t.match(await cancelled, { name: 'ClientGoneError' });
+    t.same(errors, []);
+  }
+});
+
+test('a client that ends its side while a stream is sent gets all of it, and the handler is told', async (t) => {
+  let client: RawClient | null = null;
+  async function* pieces(signal: AbortSignal) {
+    yield 'one';
+    client?.socket.end();
+    await once(signal, 'abort');
+    yield 'two';
+  }
+  const { port, errors } = serving(t, ({ signal }, response) => response.body(pieces(signal)));
+  client = new RawClient(port).write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => client?.isOver === true);
+  t.match(client.text, /one[\s\S]*two\r\n0\r\n\r\n$/);
+  t.same(errors, []);
+});
+
+test('a client that had ended its side before gets the stream, and so does one that may do so', async (t) => {
+  async function* pieces(client: RawClient) {
+    yield 'one';
+    client.socket.end();
+    await sleep(5);
+    yield 'two';
+  }
+  for (const halfClose of ['abort', 'serve'] as const) {
+    let client: RawClient | null = null;
+    const handler: Handler = async ({ signal }, response) => {
+      if (halfClose === 'abort' && !signal.aborted)
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await response.body(pieces(client as RawClient));
+    };
+    const { port, errors } = serving(t, handler, { halfClose });
+    client = new RawClient(port).write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    if (halfClose === 'abort') client.socket.end();
+    await until(() => client?.isOver === true);
+    t.match(client.text, /one[\s\S]*two\r\n0\r\n\r\n$/);
     t.same(errors, []);
   }
 });

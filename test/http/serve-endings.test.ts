@@ -143,3 +143,10 @@ for (const backend of backends) {
     await until(() => server.connectionCount === 0);
   });
 }
+
+test('a mistake in the options of close throws before anything stops', async (t) => {
+  const server = serve((_request, response) => response.text('hello'));
+  t.teardown(() => server.close({ graceMs: 0 }));
+  t.throws(() => server.close({ graceMs: Number.NaN }), RangeError);
+  t.notOk(server.isStopping);
+});

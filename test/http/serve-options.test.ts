@@ -1,7 +1,7 @@
 /** What `serve` can be told, and what it says about a mistake. */
 
 import { test } from 'tap';
-import { checkServeOptions, listenPlaceOf, type ServeOptions } from '../../http/serve-options.ts';
+import { checkCloseOptions, checkServeOptions, listenPlaceOf, type ServeOptions } from '../../http/serve-options.ts';
 import type { EventLoop } from '../../simplenet/index.ts';
 
 /** As a program without types gives them. */
@@ -151,4 +151,16 @@ test('a path, a descriptor, or an address: one of them', async (t) => {
   for (const options of several) {
     t.throws(() => placeOf(options), new RangeError('only one of fd, path, or host and port says where to listen'));
   }
+});
+
+test('options of close: names and values', async (t) => {
+  for (const options of [{}, { graceMs: 0, idleGraceMs: undefined }, { graceMs: Number.POSITIVE_INFINITY }]) {
+    t.doesNotThrow(() => checkCloseOptions(options));
+  }
+  t.throws(
+    () => checkCloseOptions({ grace: 5 }),
+    new RangeError("unknown option 'grace' of close: did you mean 'graceMs'?"),
+  );
+  for (const value of [Number.NaN, -1, '5', null]) t.throws(() => checkCloseOptions({ graceMs: value }), RangeError);
+  for (const options of [5_000, null]) t.throws(() => checkCloseOptions(options as unknown as object), TypeError);
 });

@@ -247,6 +247,23 @@ test('during a handover bytes and the end wait, and all other news reach the new
   t.end();
 });
 
+test('a function that returns no handler has failed; its client is cut off, and the process goes on', async (t) => {
+  const wrong = [() => undefined, () => ({}), () => Promise.reject(new Error('async'))];
+  const reported: string[] = [];
+  const server = serve(
+    (request, response) =>
+      void response.upgrade('x', wrong[Number(request.search.slice(1))] as unknown as () => StreamHandler),
+    { onError: (error) => reported.push((error as Error).message) },
+  );
+  t.teardown(() => server.close({ graceMs: 0 }));
+  for (const index of wrong.keys()) {
+    const client = new RawClient(portOf(server.address));
+    client.write(REQUEST.replace('/switch', `/?${index}`)).write('for the new protocol');
+    await client.ended();
+  }
+  t.same(reported, Array(3).fill('upgrade() takes a function that returns a handler, an object with onData'));
+});
+
 test('a handover adds no callback that the new handler lacks', (t) => {
   const handover = new Handover({ onData: () => {} });
   const stream = streamFor(handover);

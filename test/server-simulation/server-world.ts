@@ -362,7 +362,9 @@ export class ServerWorld implements ClientWorld, SiteWorld {
     const id = Number(/\/(\d+)$/.exec(request?.path ?? '')?.[1]);
     const exchange = this.#byId.get(id)?.[1];
     const { deed, begunAt } = exchange ?? {};
-    const isPlanned = message === `planned ${id}` && (deed === 'throw' || deed === 'reject' || deed === 'break');
+    const isFlood = deed === 'flood' && message === 'too much is queued for the client: await each write()';
+    const isThrown = message === `planned ${id}` && (deed === 'throw' || deed === 'reject' || deed === 'break');
+    const isPlanned = isThrown || isFlood;
     const isForgotten = deed === 'forget' && message === 'the handler ended before its response was complete';
     const isLate =
       message.startsWith('no response began within') && this.now() - (begunAt ?? Infinity) >= this.settings.answerMs;

@@ -159,6 +159,86 @@ test('who writes on without waiting ends at answerBufferBytes', async (t) => {
   socket.destroy();
 });
 
+/** What a handler does that has written on without waiting, and how many errors of its own it makes of it. */
+const careless: readonly (readonly [
+  what: string,
+  headers: Readonly<Record<string, string>>,
+  handler: Handler,
+  own: number,
+])[] = [
+  ['and returns', {}, (_request, response) => void writeOn(response), 0],
+  ['and returns later', {}, async (_request, response) => void writeOn(response), 0],
+  ['with a Content-Length', { 'Content-Length': '99999999' }, async (_request, response) => void writeOn(response), 0],
+  ['and waits for all at the end', {}, async (_request, response) => void (await Promise.all(writeOn(response))), 0],
+  ['and writes once more', {}, (_request, response) => void writeOn(response).push(response.write('x')), 0],
+  ['and ends the response', {}, (_request, response) => void (writeOn(response) && response.end('x')), 0],
+  [
+    'and throws',
+    {},
+    (_request, response) => {
+      writeOn(response);
+      throw new Error('my own');
+    },
+    1,
+  ],
+];
+
+function writeOn(response: ResponseWriter): Promise<void>[] {
+  return Array.from({ length: 1_000 }, () => response.write(Buffer.alloc(65_536)));
+}
+
+for (const [what, headers, handler, own] of careless) {
+  for (const requests of [1, 2]) {
+    test(`a handler that writes on without waiting is reported once: ${what}, request ${requests}`, async (t) => {
+      const reported: string[] = [];
+      const errors: unknown[] = [];
+      const router = new Router()
+        .get('/first', (_request, response) => response.text('first'))
+        .get('/', (request, response) => {
+          for (const [name, value] of Object.entries(headers)) response.header(name, value);
+          return handler(request, response);
+        });
+      const server = serving(t, router, {
+        onError: (error) => reported.push((error as Error).message),
+        onDone: ({ path, error }) => path === '/' && errors.push(error),
+      });
+      const socket = dial(server);
+      socket.pause();
+      socket.write(`${requests === 2 ? 'GET /first HTTP/1.1\r\nHost: x\r\n\r\n' : ''}${closing}`);
+      await until(() => reported.length > 0);
+      socket.destroy();
+      await until(() => errors.length > 0 && server.connectionCount === 0);
+      const tooMuch = 'too much is queued for the client: await each write()';
+      t.same(reported, own === 0 ? [tooMuch] : [tooMuch, 'my own']);
+      t.equal((errors[0] as Error).message, tooMuch);
+      t.equal(errors.length, 1);
+    });
+  }
+}
+
+test('a handler of errors that writes on is not called again', async (t) => {
+  let writing: ResponseWriter | null = null;
+  const reported: string[] = [];
+  const server = serving(
+    t,
+    (_request, response) => {
+      writing = response;
+      writeOn(response);
+    },
+    {
+      onError: (error) => {
+        reported.push((error as Error).message);
+        void writing?.write('more');
+      },
+    },
+  );
+  const socket = dial(server);
+  socket.pause();
+  socket.write(closing);
+  await until(() => reported.length > 0 && server.connectionCount === 0);
+  t.equal(reported.length, 1);
+});
+
 test('what a handler returns does not matter unless it is a promise, and a log that fails harms no client', async (t) => {
   const odd = serving(t, ((_request: unknown, response: ResponseWriter) => {
     response.text('x');

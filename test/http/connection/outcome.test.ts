@@ -185,6 +185,21 @@ test('an error in onDone is reported, and harms no answer', async (t) => {
   t.equal(reported[0]?.[1]?.path, '/');
 });
 
+test('a promise of onDone that rejects is reported: it does not end the process', async (t) => {
+  const reported: [string, HttpRequest | null][] = [];
+  const { client } = watched(t, (_request, response) => response.text('hello'), {
+    async onDone() {
+      await null;
+      throw new Error('a lost database');
+    },
+    onError: (error, request) => reported.push([(error as Error).message, request]),
+  });
+  client.write(get('/'));
+  await until(() => reported.length === 1);
+  t.equal(reported[0]?.[0], 'a lost database');
+  t.equal(reported[0]?.[1]?.path, '/');
+});
+
 test('request.done is the outcome; read too late it has no figures', async (t) => {
   const seen: Outcome[] = [];
   const kept: HttpRequest[] = [];

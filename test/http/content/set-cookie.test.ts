@@ -88,6 +88,7 @@ const refused: [title: string, name: string, value: unknown, options: object, me
   ['__secure- without Secure', '__secure-a', 'b', { secure: false }, /must be secure: its name/],
   ['sameSite none without Secure', 'a', 'b', { sameSite: 'none', secure: false }, /has sameSite 'none', so/],
   ['partitioned without Secure', 'a', 'b', { partitioned: true, secure: false }, /is partitioned, so/],
+  ['a misspelt option', 'a', 'b', { secured: true }, /^unknown option 'secured' of cookie a: did you mean 'secure'\?$/],
   ['an unknown sameSite', 'a', 'b', { sameSite: 'Lax' }, /must be 'strict', 'lax' or 'none'/],
   ['a sameSite of every object', 'a', 'b', { sameSite: 'toString' }, /must be 'strict', 'lax' or 'none'/],
   ['half a second', 'a', 'b', { maxAge: 0.5 }, /whole number of seconds/],

@@ -220,7 +220,7 @@ test('a value after deny() is reported; nothing more is sent, and error() is not
   const answer = await ask(get());
   t.match(answer, /^HTTP\/1\.1 503 /);
   t.notMatch(answer, /late/);
-  t.match(reported, [TypeError]);
+  t.match(reported, [{ name: 'TypeError', message: /returned a Response where none can be sent/ }]);
 });
 
 test('when the client has gone, calls do nothing, and what the handler does is discarded', async (t) => {

@@ -9,6 +9,13 @@ test('a function is its own handler', async (t) => {
   t.equal(handlerOf(handler), handler);
 });
 
+test('a class is no handler, and the error says what is', async (t) => {
+  t.throws(() => handlerOf(Router as unknown as Handler), {
+    name: 'TypeError',
+    message: 'serve needs an object of the class Router: new Router()',
+  });
+});
+
 test('an object with handle is called with its own this', async (t) => {
   const object = {
     text: 'mine',

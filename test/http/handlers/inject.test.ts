@@ -32,6 +32,13 @@ test('a path is enough', async (t) => {
   t.equal((await inject(mirror)).status, 200);
 });
 
+test('a path is sent as it is, as a client can send it, and encoded where it must be', async (t) => {
+  for (const path of ['/../a', '/a/./%2e%2e/b', '//a/b', '/a?', '/a|"b"?{c}']) {
+    t.match((await inject(mirror, path)).json(), { target: path, host: 'localhost' });
+  }
+  t.match((await inject(mirror, '/a b/\u00fc?\u00fc#part')).json(), { target: '/a%20b/%C3%BC?%C3%BC' });
+});
+
 test('method, headers, address and an absolute URL', async (t) => {
   const headers = [['Content-Type', 'x/y'] as const];
   const answer = await inject(mirror, {

@@ -1,7 +1,7 @@
 /** RequestBody: between a connection that pushes and a handler that reads when it likes. */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import type { HttpError } from '../../../http/http-error.ts';
 import { defaultLimits, type Limits } from '../../../http/limits.ts';
 import { ChunkedDecoder, LengthDecoder } from '../../../http/request/body-decoder.ts';
@@ -228,7 +228,65 @@ test('text is UTF-8, also where a character comes in two pieces', async (t) => {
   t.equal(await text, '😀');
 });
 
-test('text that is not UTF-8 is refused with 400', async (t) => {
+/** Counts the buffers that are made while `run` runs. */
+async function buffersOf(t: Test, run: () => Promise<unknown>): Promise<number> {
+  const { calls, restore } = t.capture(Buffer, 'allocUnsafeSlow', Buffer.allocUnsafeSlow);
+  await run();
+  restore();
+  return calls.length;
+}
+
+test('a text in one piece is decoded where it was received; a text in two pieces, and bytes, are copied', async (t) => {
+  const resultOf = async (read: (body: RequestBody) => Promise<unknown>, pieces: readonly string[]) => {
+    const { body } = sized(4);
+    const result = read(body);
+    for (const piece of pieces) push(body, piece); // push() overwrites the bytes when the body has taken them
+    return result;
+  };
+  const text = (body: RequestBody) => body.text();
+  const bytes = async (body: RequestBody) => String(await body.bytes());
+  for (const [read, pieces, buffers] of [
+    [text, ['1234'], 0],
+    [text, ['123', '4'], 1],
+    [bytes, ['1234'], 1],
+  ] as const) {
+    const made = await buffersOf(t, async () => t.equal(await resultOf(read, pieces), '1234'));
+    t.equal(made, buffers, `${pieces.length} pieces`);
+  }
+  const { body } = sized(4);
+  const pipelined = body.text();
+  t.equal(push(body, '12345'), 4, 'one byte more belongs to the next request');
+  t.equal(await pipelined, '1234');
+});
+
+test('a text in one piece counts in the memory of bodies, until its answer has begun', async (t) => {
+  const { source, body } = sized(4);
+  const text = body.text();
+  push(body, '1234');
+  await text;
+  t.equal(source.bodyMemory.usedBytes, 4);
+  body.responseBegun();
+  t.equal(source.bodyMemory.usedBytes, 0);
+});
+
+test('bytes that the program has are never overwritten by a later text', async (t) => {
+  const { body } = sized(4);
+  const piece = body.read();
+  await t.rejects(body.text(), /being read already/);
+  push(body, '1234');
+  const kept = await piece;
+  const next = sized(4);
+  const text = next.body.text();
+  push(next.body, '5678');
+  t.equal(await text, '5678');
+  t.equal(String(kept), '1234');
+});
+
+test('text that is not UTF-8 is refused with 400, also where it was received', async (t) => {
+  const { body } = sized(2);
+  const text = body.text();
+  t.doesNotThrow(() => push(body, Buffer.of(0x61, 0xff)), 'it is not a malformed body: the next request has its place');
+  await t.rejects(text, { name: 'HttpError', status: 400, message: 'the body is not valid UTF-8, at byte 1' });
   for (const bytes of [[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0x61, 0x80]]) {
     await t.rejects(complete(Buffer.from(bytes)).text(), { name: 'HttpError', status: 400 }, String(bytes));
   }

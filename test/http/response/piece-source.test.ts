@@ -232,6 +232,21 @@ test('when the client leaves during a piece, the source is ended', async (t) => 
   t.match(reason, { message: 'gone' });
 });
 
+test('a source that is cancelled while a piece waits for the client has not ended well', async (t) => {
+  const { sink, response } = exchange();
+  let drain = () => {};
+  sink.drain = new Promise((resolve) => {
+    drain = resolve;
+  });
+  const sending = response.body(waiting()['a ReadableStream']?.source as BodyPieces);
+  await nextTurn();
+  response.cancelSource(new Error('has ended its side'));
+  drain();
+  await t.rejects(sending, { message: 'has ended its side' });
+  t.notOk(sink.text.includes('\r\n0\r\n'));
+  t.same([sink.completions, sink.breaks], [0, 1]);
+});
+
 test('when the client leaves with the last piece, the promise says so', async (t) => {
   const { sink, response } = exchange();
   async function* source() {

@@ -48,6 +48,41 @@ test('a reason phrase cannot end its line', async (t) => {
   t.match(sink.text, /^HTTP\/1\.1 200 OK\r\n/, 'and changes nothing');
 });
 
+test('a value is made a text once: what is checked is what is sent', async (t) => {
+  const changing = () => {
+    let asked = 0;
+    return Object.assign(() => {}, {
+      toString: () => (asked++ === 0 ? 'good' : 'evil\r\nX-Evil: 1'),
+    }) as unknown as string;
+  };
+  t.equal(
+    fieldsOf((r) => r.header('A', changing()).header('B', [changing(), 'b']).append('C', changing())),
+    'A: good\r\nB: good\r\nB: b\r\nC: good\r\n',
+  );
+  const { sink, response } = exchange();
+  response.informational(103, { A: [changing()] });
+  t.equal(sink.text, 'HTTP/1.1 103 Early Hints\r\nA: good\r\n\r\n');
+});
+
+test('a value that is missing, or an object, throws: the client would get its name', async (t) => {
+  const { response } = exchange();
+  for (const value of [undefined, null, {}, [undefined], [['a']]] as unknown as string[]) {
+    const mistake = { name: 'TypeError', message: /^the value of X must be a string or a number, not / };
+    t.throws(() => response.header('X', value), mistake);
+    t.throws(() => response.append('X', value), mistake);
+    t.throws(() => response.trailer('X', value), mistake);
+    t.throws(() => response.informational(103, { X: value }), mistake);
+  }
+  t.equal(response.getHeader('X'), null);
+});
+
+test('append keeps the order of the members if the field has several lines', async (t) => {
+  t.equal(
+    fieldsOf((r) => r.header('Link', ['<a>', '<b>']).append('Link', '<c>')),
+    'Link: <a>\r\nLink: <b>, <c>\r\n',
+  );
+});
+
 test('what is set can be asked', async (t) => {
   const { response } = exchange();
   t.same([response.statusCode, response.headersSent, [...response.headers]], [200, false, []]);

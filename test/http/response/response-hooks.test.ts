@@ -289,6 +289,15 @@ test('transformBody: what is no transform is a mistake, and those made before it
   }
 });
 
+test('transformBody: the promise of an async factory is a mistake, and its rejection does not end the process', async (t) => {
+  const { sink, response } = answering();
+  const failing = Promise.reject(new Error('no dictionary'));
+  response.transformBody((() => failing) as unknown as () => null);
+  response.text('x');
+  t.match(sink.failures, [{ message: /returns a transform stream or null/ }]);
+  await nextTurn(); // an unhandled rejection would be reported by now, and fail the test
+});
+
 test('transformBody: a wrong length throws before a byte has left', async (t) => {
   for (const send of [(r: ResponseWriter) => r.text('abc'), (r: ResponseWriter) => void r.write('abc')]) {
     const { sink, response } = exchange();

@@ -46,6 +46,11 @@ const answers: [title: string, give: (response: ResponseWriter) => unknown, expe
   ['no bytes', (r) => r.bytes(new Uint8Array(0)), `200 OK\r\n${DATE}${BYTES}Content-Length: 0\r\n\r\n`],
   ['redirect', (r) => r.redirect('/x'), `302 Found\r\n${DATE}Location: /x\r\nContent-Length: 0\r\n\r\n`],
   [
+    'redirect to a URL',
+    (r) => r.redirect(new URL('http://a.example/ä?x=1')),
+    `302 Found\r\n${DATE}Location: http://a.example/%C3%A4?x=1\r\nContent-Length: 0\r\n\r\n`,
+  ],
+  [
     'redirect for good',
     (r) => r.redirect('/x', 308),
     `308 Permanent Redirect\r\n${DATE}Location: /x\r\nContent-Length: 0\r\n\r\n`,
@@ -412,6 +417,16 @@ for (const attack of attacks) {
     );
   });
 }
+
+test('a redirect to what is no place throws, and says what it takes', async (t) => {
+  const { response } = exchange();
+  for (const place of [undefined, 5, {}]) {
+    t.throws(() => response.redirect(place as string), {
+      name: 'TypeError',
+      message: /^redirect\(\) takes a text or a URL/,
+    });
+  }
+});
 
 test('injection: a redirect with a control character never leaves', async (t) => {
   for (const location of ['/a\r\nX: 1', '/\n', '/\r', '/\0', '/\t', '/\x7f', 'ä\r\n']) {

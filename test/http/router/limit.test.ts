@@ -52,10 +52,7 @@ function sitesWith(limits: RouteLimits): Record<string, Router> {
 for (const [how, site] of Object.entries(sitesWith({ bodyBytes: 1_000 }))) {
   test(`a larger bodyBytes ${how}: at n and n + 1, declared and chunked`, async (t) => {
     t.match(await sent(t, site, declared(1_000), SERVER), /read 1000$/);
-    t.match(
-      await sent(t, site, declared(1_001), SERVER),
-      /^HTTP\/1\.1 413 [\s\S]*a body of more than (100|1000) bytes\n$/,
-    );
+    t.match(await sent(t, site, declared(1_001), SERVER), /^HTTP\/1\.1 413 [\s\S]*a body of more than 1000 bytes\n$/);
     t.match(await sent(t, site, chunked(1_000), SERVER), /read 1000$/);
     t.match(await sent(t, site, chunked(1_001), SERVER), /^HTTP\/1\.1 413 [\s\S]*a body of more than 1000 bytes\n$/);
   });
