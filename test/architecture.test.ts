@@ -26,7 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'simplenet/loop': ['simplenet/sockets', 'simplenet/kernel'],
   'simplenet/epoll': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
   'simplenet/io-uring': ['simplenet/loop', 'simplenet/sockets', 'simplenet/kernel'],
-  'simplenet/tcpip/link': ['simplenet/loop', 'simplenet/kernel'],
+  'simplenet/tcpip/link': ['simplenet/epoll', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/tcpip/ip': ['simplenet/tcpip/link', 'simplenet/kernel'],
   'simplenet/tcpip/tcp': ['simplenet/tcpip/ip', 'simplenet/kernel'],
   'simplenet/tcpip': [

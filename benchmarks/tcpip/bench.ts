@@ -13,7 +13,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { root } from '../c-programs.ts';
@@ -34,12 +34,17 @@ const { values } = parseArgs({
   options: {
     cycles: { type: 'string', default: '6' },
     seconds: { type: 'string', default: '2' },
-    /** Options of Node for our server, such as --cpu-prof. */
+    parts: { type: 'string', default: 'wire,hello,down,up' },
+    /** The folder of another build of this tree, whose stack takes part: for the price of a change. */
+    against: { type: 'string', default: '' },
+    /** Options of Node for the servers: --node=--cpu-prof. */
     node: { type: 'string', default: '' },
   },
 });
 const cycles = Number(values.cycles);
 const seconds = Number(values.seconds);
+const ownProgram = join(import.meta.dirname, 'server.js');
+const parts = values.parts.split(',');
 const cores = chooseCores();
 
 interface Side {
@@ -64,26 +69,25 @@ function run(command: string): void {
   if (status !== 0) throw new Error(`${command}: ${error?.message ?? stderr.trim()}`);
 }
 
-async function startServer(prefix: readonly string[], args: readonly string[]): Promise<ChildProcess> {
-  const program = join(import.meta.dirname, 'server.js');
+async function startServer(prefix: readonly string[], program: string, args: readonly string[]): Promise<ChildProcess> {
   const nodeOptions = values.node.split(' ').filter(Boolean);
   const server = startChild(pinned([...prefix, process.execPath, ...nodeOptions, program, ...args], cores?.server));
   await firstLineOf(server, START_MS);
   return server;
 }
 
-async function startStack(): Promise<Side> {
-  const server = await startServer([], ['tap0', '10.9.1.2/24']);
-  run('ip addr add 10.9.1.1/24 dev tap0');
-  run('ip link set tap0 up');
-  return { name: 'our stack, TAP', address: '10.9.1.2', server };
+async function startStack(name: string, program: string, tap: string, network: string): Promise<Side> {
+  const server = await startServer([], program, [tap, `${network}.2/24`]);
+  run(`ip addr add ${network}.1/24 dev ${tap}`);
+  run(`ip link set ${tap} up`);
+  return { name, address: `${network}.2`, server };
 }
 
 async function startKernel(): Promise<Side> {
   run('ip link add veth0 type veth peer name veth1');
   run('ip addr add 10.9.2.1/24 dev veth0');
   run('ip link set veth0 up');
-  const server = await startServer(['unshare', '-n'], ['kernel', '0.0.0.0']);
+  const server = await startServer(['unshare', '-n'], ownProgram, ['kernel', '0.0.0.0']);
   run(`ip link set veth1 netns ${server.pid}`);
   run(`nsenter -t ${server.pid} -n ip addr add 10.9.2.2/24 dev veth1`);
   run(`nsenter -t ${server.pid} -n ip link set veth1 up`);
@@ -197,11 +201,18 @@ async function printOverTap(): Promise<void> {
   writeFileSync(requestFile, `GET /hello HTTP/1.1\r\nHost: bench\r\n\r\n`);
   writeFileSync(bulkFile, '');
   truncateSync(bulkFile, BULK_BYTES);
-  const sides = [await startStack(), await startKernel()];
+  const sides = [await startStack('our stack, TAP', ownProgram, 'tap0', '10.9.1'), await startKernel()];
+  if (values.against !== '') {
+    const program = join(resolve(values.against), 'benchmarks/tcpip/server.js');
+    sides.push(await startStack('the other build, TAP', program, 'tap1', '10.9.3'));
+  }
   await sleep(500); // Linux sends its own first packets on new interfaces
-  if (isWrkInstalled()) printHello(await inTurns(sides, hello));
-  else console.log('hello: left out, wrk is not installed');
-  for (const direction of ['down', 'up'] as const) printBulk(direction, await inTurns(sides, bulk(direction)));
+  const withHello = parts.includes('hello');
+  if (withHello && isWrkInstalled()) printHello(await inTurns(sides, hello));
+  else if (withHello) console.log('hello: left out, wrk is not installed');
+  for (const direction of ['down', 'up'] as const) {
+    if (parts.includes(direction)) printBulk(direction, await inTurns(sides, bulk(direction)));
+  }
   for (const { server } of sides) {
     server.stdin?.end(); // it exits by itself, and --cpu-prof writes its profile then
     await once(server, 'close');
@@ -220,7 +231,7 @@ function whyNoTap(): string | null {
 if (process.env[IN_NAMESPACE] === undefined) {
   const { cpu, kernel, node, loadAverage, pinning } = describeMachine(cores);
   console.log(`${cpu}, ${kernel}, Node ${node}, load average ${loadAverage}, ${pinning}`);
-  await printWire();
+  if (parts.includes('wire')) await printWire();
   const option = process.getuid?.() === 0 ? '-n' : '-Urn';
   const { status, error } = spawnSync('unshare', [option, process.execPath, ...process.argv.slice(1)], {
     stdio: 'inherit',

@@ -53,7 +53,7 @@ export class PeerWindow {
     this.#sequence = sequence;
     this.#acknowledgment = acknowledgment;
     // The window of a SYN is not scaled (RFC 7323 section 2.2).
-    const bytes = segment.window * ((segment.flags & SYN) === 0 ? 2 ** this.#shift : 1);
+    const bytes = segment.window << ((segment.flags & SYN) === 0 ? this.#shift : 0);
     if (bytes === this.#bytes) return false;
     this.#bytes = bytes;
     if (bytes > this.#maxBytes) this.#maxBytes = bytes;

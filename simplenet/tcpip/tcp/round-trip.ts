@@ -57,6 +57,7 @@ export class RoundTrip {
 
   /** The timeout, with the doublings since the last sample. */
   get rtoMs(): number {
+    if (this.#backoffs === 0) return this.#baseRtoMs; // nearly always, and it is asked for with each ACK
     return Math.min(this.#baseRtoMs * 2 ** this.#backoffs, this.#limits.maxRtoMs);
   }
 

@@ -10,7 +10,7 @@ import { type Test, test } from 'tap';
 import * as abi from '../../../../simplenet/kernel/abi.ts';
 import { type Libc, libc as processLibc } from '../../../../simplenet/kernel/libc.ts';
 import { SystemError } from '../../../../simplenet/kernel/system-error.ts';
-import type { Host } from '../../../../simplenet/loop/host.ts';
+import type { Host, HostingLoop } from '../../../../simplenet/loop/host.ts';
 import { nodeHost } from '../../../../simplenet/loop/node-host.ts';
 import { openTap } from '../../../../simplenet/tcpip/link/tap-link.ts';
 import { importing, runProgram } from '../../../support/child-program.ts';
@@ -25,6 +25,8 @@ const EPOLL_FD = 91;
 class FakeKernel {
   readonly frames: (Buffer | number)[] = [];
   readonly written: Buffer[] = [];
+  /** The descriptors that epoll_wait finds ready. */
+  ready: number[] = [];
   readonly calls: string[] = [];
   results: Partial<Record<'open' | 'ioctl' | 'write' | 'epoll_create1' | 'epoll_ctl', number>> = {};
 
@@ -56,6 +58,13 @@ class FakeKernel {
     epoll_ctl: (epollFd, operation, fd, event) => {
       this.calls.push(`epoll_ctl ${epollFd} ${operation} ${fd} ${event[0]}`);
       return this.results.epoll_ctl ?? 0;
+    },
+    epoll_wait: (epollFd, events, _maxEvents, waitMs) => {
+      this.calls.push(`epoll_wait ${epollFd} ${waitMs}`);
+      for (const [index, fd] of this.ready.entries()) {
+        events[index * abi.EPOLL_EVENT_WORDS + abi.EPOLL_EVENT_DATA_WORD] = fd;
+      }
+      return this.ready.length;
     },
     close: (fd) => {
       this.calls.push(`close ${fd}`);
@@ -207,6 +216,69 @@ test('the watch: an epoll descriptor between, which is closed after libuv has st
   order.length = 0;
   t.throws(() => link.watch(host, () => false), { code: 'ENOMEM' });
   t.same(order.at(-1), `close ${EPOLL_FD}`, 'nothing stays open');
+});
+
+/** A watch of a host that takes no turns by itself, and what it was given. */
+function hostedWatch(kernel: FakeKernel, onReadable: () => boolean) {
+  const raised: unknown[] = [];
+  let hosting: HostingLoop | undefined;
+  let takeTurn = () => false;
+  const host: Host = {
+    ...nodeHost,
+    raise: (error) => void raised.push(error),
+    watch(_fd, callback, loop) {
+      [takeTurn, hosting] = [callback, loop];
+      return { ref() {}, unref() {}, turnSoon() {}, close() {} };
+    },
+  };
+  openTap('tap0', kernel).watch(host, onReadable);
+  kernel.calls.length = 0;
+  return { raised, takeTurn: () => takeTurn(), loop: hosting as HostingLoop };
+}
+
+test('under traffic the watch waits by itself, and libuv is its guest', async (t) => {
+  const GUEST_FD = 77;
+  const kernel = new FakeKernel();
+  let turns = 0;
+  let isMore = false;
+  const { loop, raised } = hostedWatch(kernel, () => {
+    turns++;
+    if (turns === 6) throw new Error('a mistake of the program');
+    return isMore;
+  });
+  t.equal(loop.admitGuest(GUEST_FD), true);
+  kernel.ready = [TAP_FD];
+  t.equal(loop.waitForTurn(20), true);
+  t.equal(loop.isGuestReady, false);
+  kernel.ready = [GUEST_FD];
+  t.equal(loop.waitForTurn(20), false, 'an event of the guest is no news of the device');
+  t.equal(loop.isGuestReady, true);
+  kernel.ready = [];
+  isMore = true;
+  t.equal(loop.waitForTurn(20), false, 'nothing within the time');
+  t.equal(loop.isGuestReady, false);
+  isMore = false;
+  t.equal(loop.waitForTurn(20), true, 'the last turn has left something to do');
+  t.equal(loop.waitForTurn(20), false);
+  t.equal(turns, 5, 'each wait ends with a turn');
+  isMore = true;
+  t.equal(loop.waitForTurn(20), false);
+  t.equal((raised[0] as Error).message, 'a mistake of the program');
+  isMore = false;
+  t.equal(loop.waitForTurn(20), false, 'a turn that has thrown leaves nothing to do');
+  loop.dismissGuest();
+  t.same(kernel.calls, [
+    `epoll_ctl ${EPOLL_FD} 1 ${GUEST_FD} 1`,
+    ...[20, 20, 20, 0, 20, 20, 20].map((ms) => `epoll_wait ${EPOLL_FD} ${ms}`),
+    `epoll_ctl ${EPOLL_FD} 2 ${GUEST_FD} 0`,
+  ]);
+});
+
+test('a guest that the kernel refuses', async (t) => {
+  const kernel = new FakeKernel();
+  const { loop } = hostedWatch(kernel, () => false);
+  kernel.results.epoll_ctl = -abi.EINVAL;
+  t.equal(loop.admitGuest(5), false);
 });
 
 test('Linux at the other end', { skip: noTapNamespace() }, async (t) => {
