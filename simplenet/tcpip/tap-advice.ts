@@ -66,13 +66,13 @@ function hasRoute(routes: string, name: string, address: number): boolean {
   return routes.split('\n').some((line) => {
     const columns = line.split('\t').map((column) => column.trim());
     if (columns[0] !== name) return false;
-    const mask = addressOf(columns[MASK_COLUMN]);
-    return (address & mask) >>> 0 === addressOf(columns[DESTINATION_COLUMN]);
+    const mask = addressOf(columns[MASK_COLUMN] as string);
+    return (address & mask) >>> 0 === addressOf(columns[DESTINATION_COLUMN] as string);
   });
 }
 
 /** The kernel prints the four bytes as one number of a little-endian machine. */
-function addressOf(column = ''): number {
+function addressOf(column: string): number {
   return Buffer.from(column, 'hex').readUInt32LE(0);
 }
 

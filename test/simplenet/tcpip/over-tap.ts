@@ -173,6 +173,11 @@ const explained: readonly (readonly [message: RegExp, from: readonly Remark['fro
   [/^TCP Zero Window segment$/, ['linux', 'us'], 'the program above reads slower than bytes come: its backpressure'],
   [/^TCP Zero Window Probe$/, ['linux', 'us'], 'the answer to that, if it lasts'],
   [/^ACK to a TCP Zero Window Probe$/, ['linux', 'us'], 'its acknowledgment'],
+  [
+    /^(TCP keep-alive segment|ACK to a TCP keep-alive segment)$/,
+    ['linux', 'us'],
+    'tshark takes the probes of Linux for keep-alives',
+  ],
   // A probe for a lost tail is sent after two round trips (RFC 8985 section 7), which are a millisecond here. On a busy machine the receiver does not run for longer than that.
   [/^This frame is a \(suspected\) (spurious )?retransmission$/, ['linux', 'us'], 'a probe for a lost tail'],
   [/^Duplicate ACK \(#\d+\)$/, ['linux', 'us'], 'its acknowledgment'],
@@ -195,9 +200,7 @@ const CHECKED = ['ip', 'icmp', 'udp', 'tcp'];
 
 /** The fields of each frame, in the order of their names. A frame may have several of each, such as the two IP headers of an ICMP error. */
 async function fieldsOfFrames(file: string, names: readonly string[]): Promise<string[][][]> {
-  const preferences: string[] = [];
-  for (const protocol of ['ip', 'tcp', 'udp']) preferences.push(`${protocol}.check_checksum:TRUE`);
-  const options = preferences.flatMap((preference) => ['-o', preference]);
+  const options = ['ip', 'tcp', 'udp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`]);
   const fields = names.flatMap((name) => ['-e', name]);
   const format = ['-T', 'fields', '-E', `aggregator=${SEPARATOR}`, ...fields];
   // Without HTTP: tshark would take minutes to put a body of 100 MB together, and it is the layers below that are judged.
