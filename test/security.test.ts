@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { defaultLimits, defaultTimeouts } from '../http/limits.ts';
 import { defaultLoopLimits } from '../simplenet/loop/loop-limits.ts';
+import { defaultStackLimits } from '../simplenet/tcpip/stack-limits.ts';
 import { buildFolder } from './support/programs.ts';
 
 const text = readFileSync(join(buildFolder, '../SECURITY.md'), 'utf8');
 
 test('the tables hold every limit and time, once', async (t) => {
   const documented = [...text.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1] as string);
-  const actual = Object.keys({ ...defaultLimits, ...defaultTimeouts, ...defaultLoopLimits });
+  const actual = Object.keys({ ...defaultLimits, ...defaultTimeouts, ...defaultLoopLimits, ...defaultStackLimits });
   t.same(documented.sort(), actual.sort());
 });
 

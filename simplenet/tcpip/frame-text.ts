@@ -54,12 +54,23 @@ const MAX_FLOWS = 1_024;
 /**
  * Where the numbers of each TCP connection begin. As in tcpdump, the first segment with ACK that is seen of a connection, and every SYN, have their numbers
  * as they are on the wire.
+ *
+ * ```ts
+ * import { createWire, FlowNumbers, frameText } from 'simplenet';
+ *
+ * const flows = new FlowNumbers();
+ * createWire({ onFrame: (frame, _from, fate) => console.log(frameText(frame, 0, frame.length, flows), fate) });
+ * ```
  */
 export class FlowNumbers {
   /** From `10.9.0.1.41000 > 10.9.0.2.8080` to the sequence number that is 0 in this direction. */
   readonly #starts = new Map<string, number>();
 
-  /** Returns what to subtract from the sequence numbers and the acknowledgments of this segment. */
+  /**
+   * Returns what to subtract from the sequence numbers and the acknowledgments of this segment.
+   *
+   * @internal
+   */
   basesOf(forth: string, back: string, segment: TcpSegment): { sequence: number; acknowledgment: number } {
     const none = { sequence: 0, acknowledgment: 0 };
     if ((segment.flags & ACK) === 0) return none;
@@ -82,7 +93,15 @@ export class FlowNumbers {
   }
 }
 
-/** The line of the frame in bytes[start..end). */
+/**
+ * The line of the frame in bytes[start..end), as `tcpdump -n` prints it.
+ *
+ * ```ts
+ * import { createWire, frameText } from 'simplenet';
+ *
+ * createWire({ onFrame: (frame) => console.log(frameText(frame, 0, frame.length)) });
+ * ```
+ */
 export function frameText(bytes: Buffer, start: number, end: number, flows: FlowNumbers | null = null): string {
   const frame = decodeEthernet(bytes, start, end);
   if (frame === null) return `malformed frame, length ${end - start}`;
@@ -97,9 +116,11 @@ export function frameText(bytes: Buffer, start: number, end: number, flows: Flow
 /**
  * Prints a line for each frame that the link sends or receives, with relative numbers.
  *
- * @example
  * ```ts
+ * import { createStack, openTap, traceFrames } from 'simplenet';
+ *
  * const link = traceFrames(openTap('tap0'), (line) => console.log(line));
+ * createStack({ link, address: '10.9.0.2/24' });
  * ```
  */
 export function traceFrames(link: Link, print: (line: string, direction: Parameters<FrameObserver>[1]) => void): Link {

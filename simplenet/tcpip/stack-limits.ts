@@ -9,8 +9,15 @@ import { defaultIpLimits, type IpLimits } from './ip/ip-limits.ts';
 import { defaultTcpLayerLimits, type TcpLayerLimits } from './tcp/tcp-layer.ts';
 
 /**
- * The limits of a stack. `receiveBufferBytes` is the window of a connection here, and not a buffer of the loop. No limit of the loop
- * for calls to a kernel has a meaning here: `acceptsPerTurn`, `datagramsPerTurn`, `acceptRestMs`, and the bytes per turn.
+ * The limits of a stack, each an option of `createStack`. `receiveBufferBytes` is the window of a connection here, and not a buffer of the loop.
+ * No limit of the loop for calls to a kernel has a meaning here: `acceptsPerTurn`, `datagramsPerTurn`, `acceptRestMs`, and the bytes per turn.
+ *
+ * ```ts
+ * import { createStack, openTap, type StackLimits } from 'simplenet';
+ *
+ * const small: Partial<StackLimits> = { receiveBufferBytes: 65_536, timeWaits: 1_000, reassemblyPackets: 8 };
+ * createStack({ link: openTap('tap0'), address: '10.9.0.2/24', ...small });
+ * ```
  */
 export interface StackLimits extends LoopLimits, IpLimits, TcpLayerLimits {
   /**

@@ -63,6 +63,16 @@ import { UdpLayer } from './udp-layer.ts';
 
 const congestions = { cubic: createCubic, 'new-reno': createNewReno };
 
+/**
+ * The options of `createStack`, with all limits of the stack.
+ *
+ * ```ts
+ * import { createStack, openTap, type StackOptions } from 'simplenet';
+ *
+ * const options: StackOptions = { link: openTap('tap0'), address: '10.9.0.2/24', gateway: '10.9.0.1', backlog: 64 };
+ * const stack = createStack(options);
+ * ```
+ */
 export interface StackOptions extends Partial<StackLimits> {
   /** Where frames go out and come in. The stack owns it, and closes it at its end. */
   readonly link: Link;
@@ -82,7 +92,17 @@ export interface StackOptions extends Partial<StackLimits> {
   readonly seed?: number;
 }
 
-/** An event loop on a TCP/IP stack of its own. */
+/**
+ * An event loop on a TCP/IP stack of its own.
+ *
+ * ```ts
+ * import { createStack, openTap, type Stack } from 'simplenet';
+ *
+ * const stack: Stack = createStack({ link: openTap('tap0'), address: '10.9.0.2/24' });
+ * for (const { remoteAddress, state } of stack.connections()) console.log(remoteAddress.address, state);
+ * console.log(stack.statistics.malformed);
+ * ```
+ */
 export interface Stack extends EventLoop {
   /** What the stack has counted since it was made, and how much its tables hold now. */
   readonly statistics: StackStatistics;
@@ -90,9 +110,32 @@ export interface Stack extends EventLoop {
   connections(): ConnectionReport[];
 }
 
-/** Counts of frames, packets and segments, those that were dropped by their reason; and the sizes of the tables. */
+/**
+ * Counts of frames, packets and segments, those that were dropped by their reason; and the sizes of the tables.
+ *
+ * ```ts
+ * import { createStack, openTap, type StackStatistics } from 'simplenet';
+ *
+ * const stack = createStack({ link: openTap('tap0'), address: '10.9.0.2/24' });
+ * const before: StackStatistics = stack.statistics; // a copy
+ * console.log(before.receivedFrames, before.cookiesSent);
+ * ```
+ */
 export type StackStatistics = Readonly<Record<string, number>>;
 
+/**
+ * Makes an event loop whose network is our own TCP/IP on this link. It lives inside Node's loop, as those of `createEventLoop` do.
+ *
+ * ```ts
+ * import { createStack, openTap } from 'simplenet';
+ * import { Router, serve } from 'simplenet/http';
+ *
+ * const router = new Router();
+ * router.get('/', (_request, response) => response.text('from Ethernet frames up'));
+ * const stack = createStack({ link: openTap('tap0'), address: '10.9.0.2/24' });
+ * serve(router, { loop: stack, host: '10.9.0.2', port: 80 });
+ * ```
+ */
 export function createStack(options: StackOptions): Stack {
   return new TcpIpStack(options);
 }

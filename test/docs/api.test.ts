@@ -9,6 +9,7 @@ import { serve } from '../../http/index.ts';
 import * as simplenet from '../../simplenet/index.ts';
 import { abi, createEventLoop } from '../../simplenet/index.ts';
 import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
+import { defaultStackLimits } from '../../simplenet/tcpip/stack-limits.ts';
 import { membersOf } from './declarations.ts';
 import { root, textOf } from './pages.ts';
 
@@ -43,17 +44,24 @@ function namesOf({ rows }: Table): string[] {
 
 const units: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, min: 60_000, KiB: 1_024, MiB: 1_024 ** 2 };
 
-/** `8 KiB`, `10 s`, `240`, `none`. */
+/** `8 KiB`, `10 s`, `240`, `none`, `never`. */
 function amountOf(cell: string): number {
   if (cell === 'none') return Number.MAX_SAFE_INTEGER;
+  if (cell === 'never') return Number.POSITIVE_INFINITY;
   const [, number, unit = ''] = /^(\d+)(?: (ms|s|min|KiB|MiB))?$/.exec(cell) ?? [];
   return Number(number) * (units[unit] as number);
 }
+
+/** Those that a stack has beside the limits of every loop. */
+const stackLimits = Object.fromEntries(
+  Object.entries(defaultStackLimits).filter(([name]) => !(name in defaultLoopLimits)),
+);
 
 const defaults: Readonly<Record<string, object>> = {
   defaultLimits: http.defaultLimits,
   defaultTimeouts: http.defaultTimeouts,
   defaultLoopLimits,
+  stackLimits,
 };
 
 test('each table has all members of what it is about, and no other', async (t) => {

@@ -12,6 +12,29 @@
 
 import type { Host, Watch } from '../../loop/host.ts';
 
+/**
+ * Where Ethernet frames go out and come in: a TAP interface, a simulated wire, or anything else that carries frames.
+ *
+ * ```ts
+ * import { createStack, createWire, type Link } from 'simplenet';
+ *
+ * // Counts what is sent.
+ * function counted(link: Link, count: (bytes: number) => void): Link {
+ *   return {
+ *     mtu: link.mtu,
+ *     send(frame, length) {
+ *       count(length);
+ *       return link.send(frame, length);
+ *     },
+ *     receive: (into) => link.receive(into),
+ *     watch: (host, onReadable) => link.watch(host, onReadable),
+ *     close: () => link.close(),
+ *   };
+ * }
+ * const [left] = createWire();
+ * createStack({ link: counted(left, console.log), address: '10.9.0.2/24' });
+ * ```
+ */
 export interface Link {
   /** The largest packet that a frame carries: the frame without its Ethernet header of 14 bytes. */
   readonly mtu: number;

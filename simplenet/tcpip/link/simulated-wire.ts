@@ -19,9 +19,26 @@ import { seededRandom } from './seeded-random.ts';
 /**
  * What became of a frame. `refused`: no room in the own device. `overflowed`: no room in front of the slow part of the wire. `late`: it
  * is held back, so that later frames can overtake it. A frame to an end that is closed is `lost`.
+ *
+ * ```ts
+ * import { createWire, type FrameFate } from 'simplenet';
+ *
+ * const fates: FrameFate[] = [];
+ * createWire({ lose: 0.1, onFrame: (_frame, _from, fate) => void fates.push(fate) });
+ * ```
  */
 export type FrameFate = 'carried' | 'lost' | 'duplicated' | 'late' | 'corrupted' | 'refused' | 'overflowed';
 
+/**
+ * The faults and the speed of a simulated wire.
+ *
+ * ```ts
+ * import { createWire, type WireOptions } from 'simplenet';
+ *
+ * const satellite: WireOptions = { delayMs: 300, bytesPerSecond: 250_000, lose: 0.01, seed: 7 };
+ * const [left, right] = createWire(satellite);
+ * ```
+ */
 export interface WireOptions {
   /** Default 1500. */
   readonly mtu?: number;
@@ -68,7 +85,19 @@ const DEFAULTS = {
 
 type Setting = typeof DEFAULTS & Pick<WireOptions, 'onFrame' | 'drop'>;
 
-/** Two links: what one sends, the other receives. */
+/**
+ * Two links: what one sends, the other receives. They need no rights, and every choice comes from the seed.
+ *
+ * ```ts
+ * import { createStack, createWire } from 'simplenet';
+ *
+ * const [left, right] = createWire({ delayMs: 20, lose: 0.02 });
+ * const server = createStack({ link: left, address: '10.9.0.2/24' });
+ * const client = createStack({ link: right, address: '10.9.0.1/24' });
+ * server.listen({ address: '10.9.0.2', port: 7 }, () => ({ onData: (stream, bytes) => void stream.write(bytes) }));
+ * client.connect({ address: '10.9.0.2', port: 7 }, { onData: (_stream, bytes) => console.log(`${bytes}`) }).write(Buffer.from('hello'));
+ * ```
+ */
 export function createWire(options: WireOptions = {}): [Link, Link] {
   const setting: Setting = { ...DEFAULTS, ...options };
   checkSetting(setting);

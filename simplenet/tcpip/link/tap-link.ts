@@ -35,6 +35,16 @@ import type { Host, HostingLoop, Watch } from '../../loop/host.ts';
 import { checkFrame, ETHERNET_HEADER_BYTES } from './ethernet-frame.ts';
 import type { Link } from './link.ts';
 
+/**
+ * The options of `openTap`.
+ *
+ * ```ts
+ * import { openTap, type TapOptions } from 'simplenet';
+ *
+ * const options: TapOptions = { mtu: 9_000 };
+ * const link = openTap('tap0', options);
+ * ```
+ */
 export interface TapOptions {
   /** The MTU of the interface, as `ip link` shows it. Larger frames are dropped. Default 1500. */
   readonly mtu?: number;
@@ -65,7 +75,16 @@ const remedies: Readonly<Record<string, string>> = {
   EBADFD: 'the interface was deleted',
 };
 
-/** Makes the TAP interface `name`, or joins the one that is there. Throws a SystemError that says what is missing. */
+/**
+ * Makes the TAP interface `name`, or joins the one that is there. Throws a SystemError that says what is missing.
+ *
+ * ```ts
+ * import { createStack, openTap, tapAdvice } from 'simplenet';
+ *
+ * const stack = createStack({ link: openTap('tap0'), address: '10.9.0.2/24' });
+ * console.log(tapAdvice('tap0', '10.9.0.2/24') ?? 'Linux reaches it');
+ * ```
+ */
 export function openTap(name: string, options: TapOptions = {}): Link {
   const { mtu = DEFAULT_MTU, libc = processLibc } = options;
   checkName(name);
