@@ -55,10 +55,11 @@ function panelAt(top: number, panel: Panel, seconds: number): string[] {
   return parts;
 }
 
-export function chartOf(panels: readonly Panel[], seconds: number): string {
+export function chartOf(title: string, panels: readonly Panel[], seconds: number): string {
   const height = panels.length * PANEL_HEIGHT;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     ...panels.flatMap((panel, i) => panelAt(i * PANEL_HEIGHT, panel, seconds)),
     '</svg>\n',

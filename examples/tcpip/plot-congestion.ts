@@ -69,6 +69,7 @@ for (const [congestion, name, color] of [
 writeFileSync(
   path,
   chartOf(
+    'Congestion window and round trip of a transfer of 20 seconds',
     [
       { title: 'congestion window, KiB', curves: windows, lines: [0, 50, 100, 150, 200, 250] },
       { title: 'smoothed round trip, ms', curves: roundTrips, lines: [0, 40, 80, 120] },

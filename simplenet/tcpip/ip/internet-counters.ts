@@ -1,7 +1,7 @@
 /**
  * Internet counters: what became of frames and packets, and why some were dropped.
  *
- * Next: loopback.ts
+ * Next: internet-layer.ts
  */
 
 export interface InternetCounters {

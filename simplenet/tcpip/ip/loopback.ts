@@ -2,7 +2,7 @@
  * Loopback: the packets that the stack sends to its own address. They never reach the link, and wait here for the next turn: a program that
  * sends to itself is not called within its own call.
  *
- * Next: internet-layer.ts
+ * Next: path-mtu.ts
  */
 
 /** Beyond that a packet finds no room, as in the queue of a device. */

@@ -4,7 +4,7 @@
  * A host needs two routes: its own network, where each host is a neighbour, and a gateway for everything else. More are for hosts with several gateways. The
  * table is a list, longest prefix first; a router with many routes would need a tree.
  *
- * Next: path-mtu.ts
+ * Next: loopback.ts
  */
 
 import { formatIpv4Number, isSameNetwork, networkOf } from './ipv4-address.ts';
