@@ -101,7 +101,7 @@ export async function cookieGuesses(t: Test, count: number): Promise<void> {
 
 /** A stranger who knows addresses and ports, and guesses numbers (RFC 5961). */
 export async function blindInjection(t: Test, count: number): Promise<void> {
-  const site = new BesiegedServer();
+  const site = new BesiegedServer({}, { headerMs: 600_000 });
   const { stream, received, error, port } = await site.connect();
   stream.write(Buffer.from('GET /small HTTP/1.1\r\nHost: serv'));
   await site.pass(50);

@@ -103,6 +103,8 @@ export class BesiegedServer {
   toFriend: TcpSegment | null = null;
   /** Addresses of the local network in whose name the attacker answers ARP. */
   readonly claimed = new Set<number>([ATTACKER, ROUTER]);
+  /** Called for each frame that the friend sends. */
+  onFriendFrame: ((frame: Buffer) => void) | null = null;
   /** Called for each SYN, ACK, whether the attacker is listening or not. */
   onSynAck: ((port: number, sequence: number) => void) | null = null;
   readonly #link: Link;
@@ -119,7 +121,10 @@ export class BesiegedServer {
     const own = { address: '10.9.0.2/24', hardwareAddress: '02:00:00:00:00:02', seed: 2 };
     this.server = createStack({ ...common, ...own, link: serverLink, ...options });
     const friendly = { address: '10.9.0.1/24', hardwareAddress: '02:00:00:00:00:01', seed: 1 };
-    this.friend = createStack({ ...common, ...friendly, link: right });
+    const friendLink = observeFrames(right, (frame, direction) => {
+      if (direction === 'sent') this.onFriendFrame?.(frame);
+    });
+    this.friend = createStack({ ...common, ...friendly, link: friendLink });
     const router = new Router();
     router.get('/small', (_request, response) => response.text('hello'));
     router.get('/large', (_request, response) => response.end(LARGE));
@@ -261,6 +266,11 @@ export class BesiegedServer {
       if (index % FRAMES_AT_ONCE === FRAMES_AT_ONCE - 1) await this.pass(1);
     }
     await this.pass(1);
+  }
+
+  /** Any frame. */
+  inject(frame: Buffer, length: number): void {
+    this.#link.send(frame, length);
   }
 
   /** A segment to the server. */

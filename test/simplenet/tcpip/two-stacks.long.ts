@@ -1,6 +1,7 @@
 /**
- * Two stacks over a bad wire: as many seeds as fit into a minute, from another seed on each day. SEEDS=10000 runs so many, however long that takes;
- * FIRST=5000 says where they begin.
+ * Two stacks over a bad wire: as many seeds as fit into a minute, from another seed on each day. By hand, so many:
+ *
+ *     TAP_TIMEOUT=0 FIRST=1 SEEDS=10000 node build/test/simplenet/tcpip/two-stacks.long.js
  */
 
 import t from 'tap';

@@ -7,7 +7,6 @@
  * nothing is left: no stream, no entry in a table, no timer.
  */
 
-import type { SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import type { Listener, Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 import { createWire, type WireOptions } from '../../../simplenet/tcpip/link/simulated-wire.ts';
@@ -57,6 +56,8 @@ class Party implements StreamHandler {
   hasEnded = false;
   isPeerEnded = false;
   hasBrokenOff = false;
+  /** More than one connection has its bytes. */
+  isDisputed = false;
   closed: { error: SystemError | null } | null = null;
   #senderId = 0;
   #idBytes = 0;
@@ -92,6 +93,7 @@ class Party implements StreamHandler {
       if (this.#idBytes < ID_BYTES) {
         this.#senderId = this.#senderId * 256 + byte;
         this.#idBytes++;
+        if (this.#idBytes === ID_BYTES) this.#day.join(this, this.#senderId);
       } else if (byte !== byteAt(this.#senderId, this.receivedBytes)) {
         this.#day.blame(`${this.name}: byte ${this.receivedBytes} of ${this.#senderId} is ${byte}`);
         return;
@@ -180,12 +182,13 @@ class Party implements StreamHandler {
   judge(): string | null {
     const { peer } = this;
     if (this.closed === null) return `${this.name} was never closed`;
-    if (peer === null) return null;
+    if (peer === null || this.isDisputed) return null;
     const told = `${this.name} has ${this.receivedBytes} of the ${peer.writtenBytes} bytes of ${peer.name}`;
     if (this.receivedBytes > peer.writtenBytes) return told;
     if (this.#idBytes === ID_BYTES && this.#senderId !== peer.#id) return `${told}, but bytes of ${this.#senderId}`;
     const isWhole = this.receivedBytes === peer.writtenBytes;
-    if (this.isPeerEnded && !isWhole && !(peer.final === 'close' && this.receivedBytes >= peer.acceptedBytes)) {
+    const mayBeCut = peer.final === 'close' || peer.final === 'deadline';
+    if (this.isPeerEnded && !isWhole && !(mayBeCut && this.receivedBytes >= peer.acceptedBytes)) {
       return `${told}, and an end`;
     }
     const error = this.closed.error;
@@ -207,8 +210,6 @@ class Day {
   readonly #host: SimulatedHost;
   readonly #stacks: readonly [Stack, Stack];
   readonly #parties: Party[] = [];
-  /** Who has connected last from a port, by the index of the stack and the port. */
-  readonly #byPort = new Map<string, Party>();
   readonly #listeners: Listener[] = [];
   #problem: string | null = null;
   #pendingAlarms = 0;
@@ -272,15 +273,29 @@ class Day {
   #listen(index: 0 | 1): void {
     const listener = this.#stacks[index].listen({ address: '0.0.0.0', port: PORT }, (stream) => {
       const party = this.#newParty(false);
-      const peer = this.#byPort.get(`${1 - index}:${portOf(stream.remoteAddress)}`) ?? null;
-      if (peer === null || peer.peer !== null)
-        this.blame(`a connection from nobody, port ${portOf(stream.remoteAddress)}`);
-      party.peer = peer;
-      if (peer !== null) peer.peer = party;
       party.onOpen(stream);
       return party;
     });
     this.#listeners.push(listener);
+  }
+
+  /** The party has received the number of the other side. */
+  join(party: Party, senderId: number): void {
+    const sender = this.#parties[senderId - 1];
+    if (sender === undefined) {
+      this.blame(`${party.name} has bytes of nobody, ${senderId}`);
+    } else if (party.peer === null && sender.peer === null) {
+      party.peer = sender;
+      sender.peer = party;
+    } else if (party.peer !== sender) {
+      // A late copy of the first segment brings its cookie again, and so opens a connection after the end of the true one. Its client answers with RST.
+      if (this.#stacks.every((stack) => stack.statistics.cookiesAccepted === 0)) {
+        this.blame(`${party.name} has bytes of ${sender.name}, whose peer is ${sender.peer?.name}`);
+      }
+      this.#count('opened again by an old cookie');
+      for (const disputed of [party, sender, party.peer, sender.peer])
+        if (disputed !== null) disputed.isDisputed = true;
+    }
   }
 
   #newParty(isClient: boolean): Party {
@@ -297,8 +312,7 @@ class Day {
     const connectTimeoutMs = this.random.chance(0.1) ? 1 + this.random.below(500) : 400_000;
     if (connectTimeoutMs < 400_000) party.hasBrokenOff = true;
     try {
-      const stream = this.#stacks[index].connect(to, party, { connectTimeoutMs });
-      if (!isRefused) this.#byPort.set(`${index}:${portOf(stream.localAddress)}`, party);
+      this.#stacks[index].connect(to, party, { connectTimeoutMs });
     } catch (error) {
       if (!(error instanceof SystemError) || error.code !== 'EADDRNOTAVAIL') throw error;
       this.#count('no port was free');
@@ -361,10 +375,6 @@ function wireFor(seed: number, random: Random): WireOptions {
     queueBytes: Math.max(2 * mtu, random.pick([3_000, 20_000, 262_144])),
     capacityBytes: random.pick([20_000, 16_777_216]),
   };
-}
-
-function portOf(address: SocketAddress): number {
-  return 'port' in address ? address.port : -1;
 }
 
 /** What a stack still keeps for connections, as text; '' if nothing. */
