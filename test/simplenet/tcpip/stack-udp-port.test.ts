@@ -4,7 +4,9 @@ import t from 'tap';
 import type { SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import type { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import type { UdpHandler, UdpPort } from '../../../simplenet/loop/event-loop.ts';
+import type { InternetLayer } from '../../../simplenet/tcpip/ip/internet-layer.ts';
 import { decodeEthernet, type EthernetFrame } from '../../../simplenet/tcpip/link/ethernet-frame.ts';
+import { UdpLayer } from '../../../simplenet/tcpip/udp-layer.ts';
 import { StackWorld } from '../../contracts/stack-world.ts';
 
 class Mailbox implements UdpHandler {
@@ -137,6 +139,29 @@ t.test('no report reaches a port that is closed', async (t) => {
   await world.quiet();
   t.same([mailbox.errors, other.errors, other.texts], [[], [], []]);
   await world.close();
+});
+
+t.test('a port that closes in a turn gets no further datagram of that turn', async (t) => {
+  const world = new StackWorld(1);
+  const texts: string[] = [];
+  const port = world.left.bindUdp(world.anyAddress, {
+    onMessage(port, bytes) {
+      texts.push(bytes.toString());
+      port.close();
+    },
+  });
+  for (const text of ['first', 'second']) port.send(Buffer.from(text), port.address);
+  await world.until(() => world.left.openCount === 0, 'it is closed');
+  t.same(texts, ['first']);
+  await world.close();
+});
+
+t.test('an ICMP error that quotes less than a UDP header is about nobody', async (t) => {
+  const udp = new UdpLayer({} as InternetLayer, () => 0);
+  const receiver = { received: () => {}, refused: () => t.fail('it is refused') };
+  udp.open(7, receiver);
+  const error = { kind: 'unreachable', errno: 111, isHard: true, mtu: null, protocol: 17 } as const;
+  udp.onIcmpError({ ...error, source: 1, destination: 2, bytes: Buffer.from([0, 7, 0, 9]), start: 0, end: 4 });
 });
 
 t.test('an exception in a callback is raised, and the port goes on', async (t) => {

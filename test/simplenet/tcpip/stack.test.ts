@@ -263,6 +263,7 @@ t.test('the options of a listener and of an attempt reach their connections', as
 t.test('keep-alive notices a peer that is gone', async (t) => {
   let isCut = false;
   const world = new StackWorld(1, { drop: () => isCut });
+  const lively = await connectPair(world, { listen: { keepAlive: false } });
   const probing = await connectPair(world, {
     listen: { keepAlive: { idleSeconds: 10, intervalSeconds: 1, probes: 3 } },
   });
@@ -279,7 +280,21 @@ t.test('keep-alive notices a peer that is gone', async (t) => {
   t.ok(Math.abs(world.now() - startedAt - 13_000) < 50);
   await world.until(() => slow.serverSees.isClosed, 'the probes got no answer');
   t.ok(Math.abs(world.now() - startedAt - 7_200_000 - 9 * 75_000) < 1_000);
-  for (const { client } of [probing, patient, slow]) client.abort();
+  t.equal(lively.serverSees.isClosed, false, 'one that nobody asks after');
+  for (const { client, server } of [lively, probing, patient, slow]) for (const end of [client, server]) end.abort();
+  await world.close();
+});
+
+t.test('keep-alive with the times of the stack', async (t) => {
+  let isCut = false;
+  const limits = { keepAliveIdleMs: 5_000, keepAliveIntervalMs: 500, keepAliveProbes: 2 };
+  const world = new StackWorld(1, { drop: () => isCut }, limits);
+  const { client, serverSees } = await connectPair(world, { listen: { keepAlive: true } });
+  isCut = true;
+  const startedAt = world.now();
+  await world.until(() => serverSees.isClosed, 'the probes got no answer');
+  t.ok(Math.abs(world.now() - startedAt - 6_000) < 50);
+  client.abort();
   await world.close();
 });
 
@@ -330,6 +345,16 @@ t.test('a stack has a bound for what is open: a client beyond it gets RST, and t
   await world.close();
 });
 
+t.test('without onShortage a client beyond the bound is turned away', async (t) => {
+  const world = new StackWorld(1, {}, { openMembers: 1 });
+  const listener = world.left.listen(world.anyAddress, () => silent);
+  const seen = new Recorder();
+  world.right.connect(listener.address, seen);
+  await world.until(() => seen.isClosed, 'it is turned away');
+  t.match(seen.error, { code: 'ECONNRESET' });
+  await world.close();
+});
+
 t.test('closeWhenEmpty lets handshakes under way complete, and begins no new ones', async (t) => {
   const world = new StackWorld(1, { delayMs: 10 });
   let accepted = 0;
@@ -366,6 +391,39 @@ t.test('a closed listener accepts nothing any more, not even in the same turn', 
   for (const client of clients) world.right.connect(listener.address, client);
   await world.until(() => clients.filter((client) => client.isClosed).length === 2, 'two are refused');
   t.equal(accepted, 1);
+  await world.close();
+});
+
+t.test('before onConnection has returned, a stream has a handler that does nothing', async (t) => {
+  const world = new StackWorld(1);
+  const seen = new Recorder();
+  const listener = world.left.listen(world.anyAddress, (stream) => {
+    stream.handler.onData(stream, Buffer.alloc(1));
+    stream.write(Buffer.from('welcome'));
+    return silent;
+  });
+  world.right.connect(listener.address, seen);
+  await world.until(() => seen.byteLength === 7, 'the welcome has come');
+  await world.close();
+  const closed: string[] = [];
+  listener.closeWhenEmpty(0, () => closed.push('long ago'));
+  await world.until(() => closed.length === 1, 'it says so, although its stack is gone');
+  t.same(closed, ['long ago']);
+});
+
+t.test('a turn that has used up its time leaves the other frames to the next', async (t) => {
+  const world = new StackWorld(1);
+  let turns = 0;
+  const port = world.left.bindUdp(world.anyAddress, {
+    onMessage() {
+      turns++;
+      world.host.advance(10);
+    },
+  });
+  for (let i = 0; i < 6; i++) port.send(Buffer.from('x'), port.address);
+  await world.until(() => turns > 0, 'the first turn has come');
+  t.equal(turns, 4, 'the clock is read at every fourth event');
+  await world.until(() => turns === 6, 'all have come');
   await world.close();
 });
 
@@ -440,6 +498,8 @@ t.test('a lost link ends all that is open with its error, and the loop', async (
   stack.listen({ address: '0.0.0.0', port: 80 }, () => silent, {
     onFailure(error) {
       failures.push(error);
+      closing.close();
+      closingPort.close();
       reopen();
     },
   });
@@ -454,8 +514,6 @@ t.test('a lost link ends all that is open with its error, and the loop', async (
   stack.connect({ address: '10.9.0.2', port: 80 }, seen);
   host.run(() => stack.statistics.sentPackets === 1 || host.alarmCount > 0);
   link.lose(lost);
-  closing.close();
-  closingPort.close();
   host.run(() => stack.openCount === 0);
   t.same(failures, [lost, lost]);
   t.equal(seen.error, lost);
@@ -465,6 +523,18 @@ t.test('a lost link ends all that is open with its error, and the loop', async (
   t.throws(reopen, /the event loop is closed/);
   host.run(() => host.alarmCount === 0);
   t.equal(host.isAlive(), false);
+});
+
+t.test('a link is lost in a turn that has other work', async (t) => {
+  const { host, stack, link } = lonely();
+  const errors: unknown[] = [];
+  const onError = (_port: UdpPort, error: SystemError) => errors.push(error);
+  const port = stack.bindUdp({ address: '0.0.0.0', port: 7 }, { ...{ onMessage: () => {} }, onError });
+  const lost = new SystemError('read', -77);
+  port.send(Buffer.from('to myself'), port.address);
+  link.lose(lost);
+  host.run(() => stack.openCount === 0);
+  t.same(errors, [lost]);
 });
 
 t.test('a link that is lost after close does not keep the stack waiting', async (t) => {
