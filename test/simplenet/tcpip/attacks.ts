@@ -324,7 +324,7 @@ export async function fragmentTricks(t: Test): Promise<void> {
 }
 
 /** Thousands of clients that ask for a large file and take nothing of it (sockstress, CVE-2008-4609). */
-export async function zeroWindows(t: Test, count: number, window: number): Promise<void> {
+export async function zeroWindows(t: Test, count: number, window: number, path = '/large'): Promise<void> {
   const site = new BesiegedServer();
   await isServed(t, site, 'before');
   const before = site.memoryBytes();
@@ -338,7 +338,7 @@ export async function zeroWindows(t: Test, count: number, window: number): Promi
     const fromPort = ports[index] as number;
     const ack = isn.get(fromPort);
     if (ack !== undefined) {
-      site.send('PA', { fromPort, seq: 1, ack, window, text: 'GET /large HTTP/1.1\r\nHost: server\r\n\r\n' });
+      site.send('PA', { fromPort, seq: 1, ack, window, text: `GET ${path} HTTP/1.1\r\nHost: server\r\n\r\n` });
     }
   });
   await site.pass(1_000);

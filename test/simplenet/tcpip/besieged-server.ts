@@ -32,7 +32,7 @@ import {
 } from '../../../simplenet/tcpip/link/ethernet-frame.ts';
 import type { Link } from '../../../simplenet/tcpip/link/link.ts';
 import { observeFrames } from '../../../simplenet/tcpip/link/observed-link.ts';
-import { createWire } from '../../../simplenet/tcpip/link/simulated-wire.ts';
+import { createWire, type WireOptions } from '../../../simplenet/tcpip/link/simulated-wire.ts';
 import { createStack, type Stack, type StackOptions } from '../../../simplenet/tcpip/stack.ts';
 import {
   ACK,
@@ -62,9 +62,8 @@ const MAX_FRAME_BYTES = 1514;
 /** Frames that wait on the wire are the memory of the test, so a flood comes in pieces. */
 const FRAMES_AT_ONCE = 1_000;
 const STEPS_PER_MACROTASK = 16;
-/** How long a friendly client waits for a whole response. */
-const PATIENCE_MS = 10_000;
 
+const PIECE_BYTES = 40_000;
 export const LARGE_BYTES = 4_000_000;
 const LARGE = Buffer.alloc(LARGE_BYTES, 'The quick brown fox jumps over the lazy dog. ');
 
@@ -93,6 +92,8 @@ export class BesiegedServer {
   readonly friend: Stack;
   readonly http: Server;
   readonly random = new Random(1);
+  /** How long the friend waits for a whole response. */
+  patienceMs = 10_000;
   /** What the server has sent to others than the friend, since the attacker has listened last. */
   #heard: Heard[] = [];
   /** Turned off in floods: 100,000 copies are not what is to be measured. */
@@ -110,14 +111,14 @@ export class BesiegedServer {
   readonly #link: Link;
   readonly #frame = Buffer.alloc(MAX_FRAME_BYTES);
 
-  constructor(options: Partial<StackOptions> = {}, timeouts: Partial<Timeouts> = {}) {
+  constructor(options: Partial<StackOptions> = {}, timeouts: Partial<Timeouts> = {}, wire: WireOptions = {}) {
     this.host = new SimulatedHost(new SimulatedKernel({ seed: 1 }), { seed: 1 });
-    const [left, right] = createWire({});
+    const [left, right] = createWire(wire);
     this.#link = right;
     const serverLink = observeFrames(left, (frame, direction) => {
       if (direction === 'sent') this.#hear(frame);
     });
-    const common = { host: this.host, gateway: '10.9.0.254' };
+    const common = { host: this.host, gateway: '10.9.0.254', arpRequests: options.arpRequests ?? 3 };
     const own = { address: '10.9.0.2/24', hardwareAddress: '02:00:00:00:00:02', seed: 2 };
     this.server = createStack({ ...common, ...own, link: serverLink, ...options });
     const friendly = { address: '10.9.0.1/24', hardwareAddress: '02:00:00:00:00:01', seed: 1 };
@@ -127,6 +128,11 @@ export class BesiegedServer {
     this.friend = createStack({ ...common, ...friendly, link: friendLink });
     const router = new Router();
     router.get('/small', (_request, response) => response.text('hello'));
+    router.get('/stream', async (_request, response) => {
+      for (let sent = 0; sent < LARGE_BYTES; sent += PIECE_BYTES)
+        await response.write(Buffer.allocUnsafeSlow(PIECE_BYTES));
+      response.end();
+    });
     router.get('/large', (_request, response) => response.end(LARGE));
     router.post('/hash', async (request, response) => {
       response.text(
@@ -202,7 +208,7 @@ export class BesiegedServer {
         },
       },
     );
-    stream.setDeadline(PATIENCE_MS);
+    stream.setDeadline(this.patienceMs);
     stream.write(Buffer.concat([Buffer.from(head), content]));
     await this.#until(() => isOver);
     const response = Buffer.concat(parts);
