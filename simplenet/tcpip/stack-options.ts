@@ -63,7 +63,10 @@ export function connectionSettingsOf(options: ListenOptions, limits: StackLimits
   const times = keepAliveTimesOf(keepAlive, limits);
   return {
     sendBufferBytes,
+    // As in Linux, a buffer whose size the program has chosen stays as it is.
+    maxSendBufferBytes: options.sendBufferBytes ?? limits.maxSendBufferBytes,
     receiveBufferBytes,
+    maxReceiveBufferBytes: options.receiveBufferBytes ?? limits.maxReceiveBufferBytes,
     backlog,
     applyTo(connection) {
       connection.noDelay = noDelay;

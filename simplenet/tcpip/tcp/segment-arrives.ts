@@ -218,6 +218,7 @@ function takeText(core: TcpCore, segment: TcpSegment, now: number, receiver: Rec
     core.fail(ECONNRESET);
     return;
   }
+  receiver.adjustBuffer(core.sender.roundTripMs, now);
   receiver.receive(segment, now);
   if (!receiver.isFinReceived) return;
   if (core.state === ESTABLISHED) core.enter(CLOSE_WAIT);

@@ -104,12 +104,13 @@ export class SegmentSender {
 
   #optionsOf(flags: number, now: number): TcpOptions {
     const isSyn = (flags & SYN) !== 0;
+    const { receiveBufferBytes, maxReceiveBufferBytes } = this.#core.setup;
     const isFirst = this.#core.receiver === null;
     const hasTimestamps = isFirst || this.#core.hasTimestamps;
     const hasScale = isFirst || this.#core.options.windowScale !== null;
     return {
       mss: isSyn ? this.#core.setup.maxSegmentBytes : null,
-      windowScale: isSyn && hasScale ? windowShiftFor(this.#core.setup.receiveBufferBytes) : null,
+      windowScale: isSyn && hasScale ? windowShiftFor(receiveBufferBytes, maxReceiveBufferBytes) : null,
       sackPermitted: isSyn && (isFirst || this.#core.options.sackPermitted),
       timestampValue: hasTimestamps ? this.#core.timestamp(now) : -1,
       timestampEcho: hasTimestamps ? (isFirst ? 0 : (this.#core.receiver as Receiver).recentTimestamp) : -1,

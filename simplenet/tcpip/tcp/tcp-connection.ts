@@ -198,6 +198,7 @@ export class TcpConnection {
 
   /** Ends the connection now, with RST if the peer knows of it. */
   abort(): void {
+    this.#core.receiver?.releaseBuffer(); // nobody reads any more
     if (!this.isClosed) this.#core.fail(0);
   }
 

@@ -7,11 +7,12 @@
  */
 
 import { TokenBucket } from '../ip/token-bucket.ts';
+import { GrowingBuffer } from './growing-buffer.ts';
 import { Patience } from './patience.ts';
 import type { ResetReply } from './reset-reply.ts';
 import { ACK, noOptions, RST, SYN, type TcpOptions, type TcpSegment } from './segment.ts';
 import { add } from './sequence.ts';
-import { Receiver } from './tcp-receiver.ts';
+import { Receiver, windowShiftFor } from './tcp-receiver.ts';
 import { Sender } from './tcp-sender.ts';
 import type { TcpSetup } from './tcp-setup.ts';
 import {
@@ -51,7 +52,7 @@ export class TcpCore {
     this.sender = new Sender({
       initialSequence: setup.initialSequence,
       maxSegmentBytes: setup.maxSegmentBytes,
-      sendBufferBytes: setup.sendBufferBytes,
+      buffer: new GrowingBuffer(setup.sendBufferBytes, setup.maxSendBufferBytes, setup.bufferBudget),
       roundTrip: setup.limits,
     });
     this.patience = new Patience(setup.limits);
@@ -72,10 +73,12 @@ export class TcpCore {
 
   /** The options of the peer's SYN are those on which both agree: we offer all of them, or answer those that it has offered. */
   agree(options: TcpOptions, peerSequence: number, now: number): void {
+    const { receiveBufferBytes, maxReceiveBufferBytes, bufferBudget } = this.setup;
     this.options = options;
     this.receiver = new Receiver({
       peerSequence,
-      receiveBufferBytes: this.setup.receiveBufferBytes,
+      buffer: new GrowingBuffer(receiveBufferBytes, maxReceiveBufferBytes, bufferBudget),
+      windowShift: windowShiftFor(receiveBufferBytes, maxReceiveBufferBytes),
       segmentBytes: this.setup.maxSegmentBytes,
       delayedAckMs: this.setup.limits.delayedAckMs,
       options,

@@ -18,6 +18,7 @@ import { BareAnswers } from './bare-answers.ts';
 import type { CongestionFactory } from './congestion.ts';
 import { ConnectionTable, type Peer } from './connection-table.ts';
 import { chooseEphemeralPort } from './ephemeral-port.ts';
+import { BufferBudget, type BufferSizes } from './growing-buffer.ts';
 import { initialSequence, timestampOffset } from './initial-sequence.ts';
 import { ACK, decodeSegment, FIN, HEADER_BYTES, RST, SYN, type TcpSegment } from './segment.ts';
 import { SegmentWriter } from './segment-writer.ts';
@@ -26,27 +27,31 @@ import { TcpConnection } from './tcp-connection.ts';
 import { newTcpCounters, type TcpCounters } from './tcp-counters.ts';
 import { Entry, type TcpEntry } from './tcp-entry.ts';
 import { defaultTcpLimits, type TcpLimits } from './tcp-limits.ts';
-import { type BufferSizes, Listener, type TcpListener, type TcpListenOptions, tupleOf } from './tcp-listener.ts';
+import { Listener, type TcpListener, type TcpListenOptions, tupleOf } from './tcp-listener.ts';
 import type { Emit, OutgoingSegment } from './tcp-setup.ts';
 import { TIME_WAIT } from './tcp-states.ts';
 import { TimeWaitTable, WaitingPeer } from './time-wait-table.ts';
 import { TimerList } from './timer-list.ts';
 
+export type { BufferSizes } from './growing-buffer.ts';
 export type { TcpEntry, TcpOwner } from './tcp-entry.ts';
-export type { BufferSizes, TcpListener, TcpListenOptions } from './tcp-listener.ts';
+export type { TcpListener, TcpListenOptions } from './tcp-listener.ts';
 
-export interface TcpLayerLimits extends TcpLimits {
+export interface TcpLayerLimits extends TcpLimits, BufferSizes {
   /** How many handshakes of one listener may be under way. Beyond that SYN cookies are sent. */
   readonly backlog: number;
-  readonly sendBufferBytes: number;
-  readonly receiveBufferBytes: number;
+  /** What the buffers of all connections may take beyond their first sizes, together. */
+  readonly bufferBudgetBytes: number;
 }
 
 export const defaultTcpLayerLimits: TcpLayerLimits = {
   ...defaultTcpLimits,
   backlog: 512,
   sendBufferBytes: 262_144,
+  maxSendBufferBytes: 4_194_304,
   receiveBufferBytes: 262_144,
+  maxReceiveBufferBytes: 4_194_304,
+  bufferBudgetBytes: 67_108_864,
 };
 
 export interface TcpLayerSetup {
@@ -83,6 +88,7 @@ export class TcpLayer {
   readonly #timeWaits: TimeWaitTable;
   readonly #orphans = new Set<Entry>();
   readonly #answers: BareAnswers;
+  readonly #bufferBudget: BufferBudget;
   #dirty: Entry[] = [];
   /** The connection whose segments `#emit` sends. */
   #sender: Entry | null = null;
@@ -95,6 +101,7 @@ export class TcpLayer {
     this.#setup = setup;
     this.#internet = internet;
     this.#writer = new SegmentWriter(internet);
+    this.#bufferBudget = new BufferBudget(limits.bufferBudgetBytes);
     this.#timeWaits = new TimeWaitTable(limits.timeWaits, (peer) => this.#table.delete(peer));
     this.#answers = new BareAnswers(this.#writer, this.counters, limits.resetsPerSecond);
   }
@@ -330,7 +337,10 @@ export class TcpLayer {
       initialSequence: sequence,
       maxSegmentBytes: this.#maxSegmentBytes(peer),
       sendBufferBytes: sizes.sendBufferBytes,
+      maxSendBufferBytes: sizes.maxSendBufferBytes,
       receiveBufferBytes: sizes.receiveBufferBytes,
+      maxReceiveBufferBytes: sizes.maxReceiveBufferBytes,
+      bufferBudget: this.#bufferBudget,
       limits,
       congestion,
       timestampOffset: timestampOffset(secret, this.#tuple(peer)),

@@ -1,7 +1,7 @@
 /**
  * The limits of TCP: how long a connection waits, and for what. Their defaults suit a server.
  *
- * Next: tcp-setup.ts
+ * Next: growing-buffer.ts
  */
 
 import { defaultRoundTripLimits, type RoundTripLimits } from './round-trip.ts';

@@ -10,6 +10,7 @@
  */
 
 import type { Peer } from './connection-table.ts';
+import type { BufferSizes } from './growing-buffer.ts';
 import type { FourTuple } from './initial-sequence.ts';
 import { noOptions, type TcpOptions, type TcpSegment } from './segment.ts';
 import { add } from './sequence.ts';
@@ -21,11 +22,6 @@ import type { CookieHandshake } from './tcp-setup.ts';
 /** How long a cookie is good, syn-cookies.ts. */
 const COOKIE_LIFETIME_MS = 120_000;
 const MAX_WINDOW_FIELD = 65_535;
-
-export interface BufferSizes {
-  readonly sendBufferBytes: number;
-  readonly receiveBufferBytes: number;
-}
 
 export interface TcpListenOptions extends BufferSizes {
   readonly backlog: number;
@@ -91,13 +87,13 @@ export class Listener implements TcpListener {
     // Without timestamps there is no place for the other options, so they are not agreed on.
     const hasTimestamps = options.timestampValue >= 0;
     const hasScale = hasTimestamps && options.windowScale !== null;
-    const { receiveBufferBytes } = this.options;
+    const { receiveBufferBytes, maxReceiveBufferBytes } = this.options;
     return {
       sequence: encodeCookie(secret, tuple, syn.sequence, options.mss, now),
       window: Math.min(receiveBufferBytes, MAX_WINDOW_FIELD),
       options: {
         mss: maxSegmentBytes,
-        windowScale: hasScale ? windowShiftFor(receiveBufferBytes) : null,
+        windowScale: hasScale ? windowShiftFor(receiveBufferBytes, maxReceiveBufferBytes) : null,
         sackPermitted: hasTimestamps && options.sackPermitted,
         timestampValue: hasTimestamps ? encodeCookieTimestamp(clock, options) : -1,
         timestampEcho: options.timestampValue,

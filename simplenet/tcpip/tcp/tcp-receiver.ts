@@ -8,11 +8,22 @@
  */
 
 import { AckPolicy } from './ack-policy.ts';
+import type { GrowingBuffer } from './growing-buffer.ts';
 import { ReceiveQueue } from './receive-queue.ts';
-import { FIN, maxSackBlocks, RST, SYN, sequenceLength, type TcpOptions, type TcpSegment } from './segment.ts';
+import {
+  FIN,
+  MAX_WINDOW_SCALE,
+  maxSackBlocks,
+  RST,
+  SYN,
+  sequenceLength,
+  type TcpOptions,
+  type TcpSegment,
+} from './segment.ts';
 import { add, difference, isAtOrBefore, isBefore } from './sequence.ts';
 
 const MAX_WINDOW_FIELD = 65_535;
+const MIN_WINDOW_STEPS = 64;
 /** How many ranges with gaps between them are kept. More need so many losses in one window that the rest may come again. */
 const MAX_RANGES = 256;
 /** RFC 7323 section 5.5: a timestamp of the peer says nothing after 24 days, because its clock may have gone round. */
@@ -21,7 +32,9 @@ const TIMESTAMP_LIFETIME_MS = 24 * 24 * 60 * 60 * 1000;
 export interface ReceiverSetup {
   /** The initial sequence number of the peer. */
   readonly peerSequence: number;
-  readonly receiveBufferBytes: number;
+  readonly buffer: GrowingBuffer;
+  /** The shift that our SYN offers. */
+  readonly windowShift: number;
   /** What our segments can be expected to carry: windows open by at least that much. */
   readonly segmentBytes: number;
   readonly delayedAckMs: number;
@@ -30,10 +43,15 @@ export interface ReceiverSetup {
   readonly now: number;
 }
 
-/** The smallest shift with which a window field reaches `bytes`. */
-export function windowShiftFor(bytes: number): number {
+/**
+ * The smallest shift with which a window field reaches what the buffer may become. But the field counts in steps of 2^shift, and a small
+ * first window must not become none: it has 64 steps at least, unless it is smaller than that.
+ */
+export function windowShiftFor(firstBytes: number, maxBytes: number): number {
+  const isReached = (shift: number) => MAX_WINDOW_FIELD << shift >= Math.max(firstBytes, maxBytes);
+  const isFineEnough = (shift: number) => firstBytes >>> shift >= MIN_WINDOW_STEPS;
   let shift = 0;
-  while (shift < 14 && MAX_WINDOW_FIELD << shift < bytes) shift++;
+  while (shift < MAX_WINDOW_SCALE && !isReached(shift) && isFineEnough(shift + 1)) shift++;
   return shift;
 }
 
@@ -41,7 +59,7 @@ export class Receiver {
   readonly acks: AckPolicy;
   readonly #queue: ReceiveQueue;
   readonly #segmentBytes: number;
-  readonly #bufferBytes: number;
+  readonly #buffer: GrowingBuffer;
   readonly #shift: number;
   readonly #hasSack: boolean;
   readonly #hasTimestamps: boolean;
@@ -51,6 +69,9 @@ export class Receiver {
   #lastAckSent: number;
   /** The right edge of the window: the largest RCV.NXT + RCV.WND that was ever sent. */
   #edge: number;
+  /** When the present round trip began, and RCV.NXT then. */
+  #roundStartedAt: number;
+  #roundStart: number;
   /** The sequence number of the peer's FIN, or -1. */
   #finSequence = -1;
   #isFinReceived = false;
@@ -58,16 +79,18 @@ export class Receiver {
   constructor(setup: ReceiverSetup) {
     const first = add(setup.peerSequence, 1);
     this.acks = new AckPolicy(setup.delayedAckMs);
-    this.#queue = new ReceiveQueue(first, { maxBytes: setup.receiveBufferBytes, maxRanges: MAX_RANGES });
+    this.#queue = new ReceiveQueue(first, { maxBytes: setup.buffer.bytes, maxRanges: MAX_RANGES });
     this.#segmentBytes = setup.segmentBytes;
-    this.#bufferBytes = setup.receiveBufferBytes;
-    this.#shift = setup.options.windowScale === null ? 0 : windowShiftFor(setup.receiveBufferBytes);
+    this.#buffer = setup.buffer;
+    this.#shift = setup.options.windowScale === null ? 0 : setup.windowShift;
     this.#hasSack = setup.options.sackPermitted;
     this.#hasTimestamps = setup.options.timestampValue >= 0;
     this.#recentTimestamp = setup.options.timestampValue;
     this.#recentSetAt = setup.now;
     this.#lastAckSent = first;
     this.#edge = first;
+    this.#roundStartedAt = setup.now;
+    this.#roundStart = first;
   }
 
   /** RCV.NXT. */
@@ -137,6 +160,23 @@ export class Receiver {
   }
 
   /**
+   * Lets the buffer grow if the program has taken half of it within a round trip: with a larger window more would have come. `roundTripMs` is
+   * what the sender has measured; before that it is -1, and each segment is a round by itself. Linux sizes its windows by the same
+   * observation (dynamic right-sizing).
+   */
+  adjustBuffer(roundTripMs: number, now: number): void {
+    if (now - this.#roundStartedAt < roundTripMs) return;
+    const next = this.#queue.nextSequence;
+    const taken = difference(next, this.#roundStart) - this.#queue.readableBytes;
+    if (taken * 2 >= this.#buffer.bytes) {
+      this.#buffer.grow();
+      this.#queue.maxBytes = this.#buffer.bytes;
+    }
+    this.#roundStartedAt = now;
+    this.#roundStart = next;
+  }
+
+  /**
    * Takes the text and the FIN of an acceptable segment, until FIN has come. The urgent pointer is not looked at: urgent bytes stay in
    * their place.
    */
@@ -170,7 +210,7 @@ export class Receiver {
   consume(length: number): void {
     this.#queue.consume(length);
     // A peer that has filled the window waits for this, and no segment of its own would bring an ACK.
-    if (!this.#isFinReceived && this.#growth >= Math.min(2 * this.#segmentBytes, this.#bufferBytes / 2)) {
+    if (!this.#isFinReceived && this.#growth >= Math.min(2 * this.#segmentBytes, this.#buffer.bytes / 2)) {
       this.acks.require();
     }
   }
@@ -179,8 +219,14 @@ export class Receiver {
     this.#queue.keep();
   }
 
+  /** The program reads no more. */
   clear(): void {
     this.#queue.clear();
+    this.releaseBuffer();
+  }
+
+  releaseBuffer(): void {
+    this.#buffer.release();
   }
 
   /**
@@ -190,7 +236,7 @@ export class Receiver {
   offerWindow(flags: number): number {
     const shift = (flags & SYN) === 0 ? this.#shift : 0;
     const current = this.windowBytes;
-    const mayOpen = this.#growth >= Math.min(this.#segmentBytes, this.#bufferBytes / 2);
+    const mayOpen = this.#growth >= Math.min(this.#segmentBytes, this.#buffer.bytes / 2);
     // The field is rounded up if the window stays as it is, because rounding down would shrink it.
     const field = mayOpen ? (current + this.#growth) >>> shift : Math.ceil(current / (1 << shift));
     const window = Math.min(field, MAX_WINDOW_FIELD);

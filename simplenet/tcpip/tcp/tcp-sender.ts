@@ -9,6 +9,7 @@
 
 import { ENOBUFS } from '../../kernel/abi.ts';
 import type { CongestionFactory } from './congestion.ts';
+import type { GrowingBuffer } from './growing-buffer.ts';
 import { type AckOutcome, LossDetection } from './loss-detection.ts';
 import { nextLength } from './next-length.ts';
 import { PathState } from './path-state.ts';
@@ -33,7 +34,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 export interface SenderSetup {
   readonly initialSequence: number;
   readonly maxSegmentBytes: number;
-  readonly sendBufferBytes: number;
+  readonly buffer: GrowingBuffer;
   readonly roundTrip: RoundTripLimits;
 }
 
@@ -60,7 +61,7 @@ export class Sender {
   noDelay = false;
   readonly #stream: SendStream;
   readonly #initialSequence: number;
-  readonly #sendBufferBytes: number;
+  readonly #bufferSize: GrowingBuffer;
   readonly #loss: LossDetection;
   readonly #path: PathState;
   readonly #timers = new SendTimers();
@@ -82,7 +83,7 @@ export class Sender {
 
   constructor(setup: SenderSetup) {
     this.#initialSequence = setup.initialSequence;
-    this.#sendBufferBytes = setup.sendBufferBytes;
+    this.#bufferSize = setup.buffer;
     this.#segmentBytes = setup.maxSegmentBytes;
     this.#loss = new LossDetection({
       firstSequence: setup.initialSequence,
@@ -134,7 +135,12 @@ export class Sender {
   }
 
   get queuedBytes(): number {
-    return Math.max(0, this.buffer.byteLength - this.#sendBufferBytes);
+    return Math.max(0, this.buffer.byteLength - this.#bufferSize.bytes);
+  }
+
+  /** The smoothed round trip, or -1 before the first sample. */
+  get roundTripMs(): number {
+    return this.#path.roundTrip.smoothedMs;
   }
 
   /** Whether bytes or our FIN are not acknowledged, sent or not. */
@@ -194,7 +200,7 @@ export class Sender {
   /** Drops what is beyond the send buffer and was never sent. */
   truncateQueue(): void {
     const sent = this.buffer.byteLength - this.unsentBytes;
-    this.buffer.truncate(Math.min(this.buffer.byteLength, Math.max(sent, this.#sendBufferBytes)));
+    this.buffer.truncate(Math.min(this.buffer.byteLength, Math.max(sent, this.#bufferSize.bytes)));
   }
 
   /** FIN follows what is in the buffer. */
@@ -230,6 +236,7 @@ export class Sender {
     else if (outcome.ackedBytes > 0) this.#onSynAcknowledged();
     this.#dropAcknowledged();
     if (outcome.ackedBytes > 0) this.#timers.onProgress();
+    this.#adjustBuffer();
     if (outcome.ackedBytes > 0 || outcome.deliveredBytes > 0) this.#setTimer(now);
     this.#mayHaveOutput = true;
     return outcome.ackedBytes;
@@ -293,6 +300,7 @@ export class Sender {
     this.#mayHaveOutput = false;
     this.#timers.stop();
     this.buffer.truncate(0);
+    this.#bufferSize.release();
   }
 
   /** Whether bytes or our FIN were never sent. */
@@ -396,6 +404,12 @@ export class Sender {
     // Any other error is that of a segment lost on its way: the retransmission timer repairs it.
     if (send(sequence, flags, offset, payload) === -ENOBUFS) return -ENOBUFS;
     return payload + (flags & FIN);
+  }
+
+  /** The buffer holds what is in flight and what will replace it. The congestion window only grows while it is used up. */
+  #adjustBuffer(): void {
+    const windowBytes = this.#path.congestion?.windowBytes ?? 0;
+    if (2 * windowBytes > this.#bufferSize.bytes) this.#bufferSize.grow();
   }
 
   /** The ACK of the SYN opens no congestion window (RFC 5681 section 3.1). */

@@ -5,20 +5,19 @@
  */
 
 import type { CongestionFactory } from './congestion.ts';
+import type { BufferBudget, BufferSizes } from './growing-buffer.ts';
 import type { TcpOptions } from './segment.ts';
 import type { TcpLimits } from './tcp-limits.ts';
 
-export interface TcpSetup {
+export interface TcpSetup extends BufferSizes {
   /** True: `open` sends a SYN. False: `open` waits for one. */
   readonly isActive: boolean;
   /** Our initial sequence number (initial-sequence.ts). */
   readonly initialSequence: number;
   /** The largest payload of a segment that our way to the peer carries, without options: path MTU - 40. It is offered in our SYN. */
   readonly maxSegmentBytes: number;
-  /** How many written bytes the connection takes before it calls them queued. */
-  readonly sendBufferBytes: number;
-  /** How many bytes of the peer it keeps: the largest window that it advertises. */
-  readonly receiveBufferBytes: number;
+  /** What the buffers of all connections grow out of. */
+  readonly bufferBudget: BufferBudget;
   readonly limits: TcpLimits;
   /** Makes the congestion control when the handshake has told how large a segment may be. */
   readonly congestion: CongestionFactory;

@@ -8,6 +8,7 @@
 
 import { createHash } from 'node:crypto';
 import type { CongestionFactory } from '../../../../simplenet/tcpip/tcp/congestion.ts';
+import { BufferBudget } from '../../../../simplenet/tcpip/tcp/growing-buffer.ts';
 import { createNewReno } from '../../../../simplenet/tcpip/tcp/new-reno.ts';
 import { decodeSegment, encodeSegmentHead, type TcpSegment } from '../../../../simplenet/tcpip/tcp/segment.ts';
 import { TcpConnection } from '../../../../simplenet/tcpip/tcp/tcp-connection.ts';
@@ -96,7 +97,10 @@ export class Exchange {
         initialSequence: (2 ** 32 - this.random.below(100_000)) >>> 0,
         maxSegmentBytes: options.maxSegmentBytes ?? 1460,
         sendBufferBytes: options.sendBufferBytes ?? 262_144,
+        maxSendBufferBytes: 0,
         receiveBufferBytes: options.receiveBufferBytes ?? 262_144,
+        maxReceiveBufferBytes: 0,
+        bufferBudget: new BufferBudget(0),
         limits: { ...defaultTcpLimits, ...options.limits },
         congestion: options.congestion ?? createNewReno,
         timestampOffset: this.random.below(2 ** 32),

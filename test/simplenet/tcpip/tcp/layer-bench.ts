@@ -24,7 +24,12 @@ import { letters } from './machine.ts';
 const OURS = 0x0a090002;
 export const PEER = 0x0a090001;
 const PAYLOAD_START = 34;
-export const sizes = { sendBufferBytes: 20_000, receiveBufferBytes: 20_000 };
+export const sizes = {
+  sendBufferBytes: 20_000,
+  maxSendBufferBytes: 20_000,
+  receiveBufferBytes: 20_000,
+  maxReceiveBufferBytes: 20_000,
+};
 
 export interface Sent {
   readonly to: number;

@@ -4,6 +4,7 @@
  */
 
 import type { CongestionFactory } from '../../../../simplenet/tcpip/tcp/congestion.ts';
+import { BufferBudget } from '../../../../simplenet/tcpip/tcp/growing-buffer.ts';
 import {
   ACK,
   decodeSegment,
@@ -68,7 +69,10 @@ export class Machine {
       initialSequence: OURS,
       maxSegmentBytes: 1000,
       sendBufferBytes: 20_000,
+      maxSendBufferBytes: 0,
       receiveBufferBytes: 8_000,
+      maxReceiveBufferBytes: 0,
+      bufferBudget: new BufferBudget(0),
       limits: { ...defaultTcpLimits, ...options.limits },
       congestion: options.congestion ?? ((bytes) => new FixedWindow(bytes)),
       timestampOffset: 0,
