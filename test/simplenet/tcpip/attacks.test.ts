@@ -12,6 +12,7 @@ t.test('an ACK storm', (t) => attacks.ackStorm(t));
 t.test('a flood of fragments', (t) => attacks.fragmentFlood(t, 2_000));
 t.test('tricks with fragments', (t) => attacks.fragmentTricks(t));
 t.test('closed windows', (t) => attacks.zeroWindows(t, 100, 0));
+t.test('closed windows and a response in pieces', (t) => attacks.zeroWindows(t, 50, 0, '/stream'));
 t.test('tiny windows', (t) => attacks.zeroWindows(t, 50, 1));
 t.test('impossible sources: LAND, smurf, martians', (t) => attacks.impossibleSources(t));
 t.test('lies by ARP', (t) => attacks.arpLies(t, 500));

@@ -344,7 +344,7 @@ export async function zeroWindows(t: Test, count: number, window: number, path =
   await site.pass(1_000);
   const { connections = 0 } = site.server.statistics;
   t.ok(connections >= count * 0.9, `${connections} connections wait`);
-  isBounded(t, site, before, 16 * MEBIBYTE + count * 64 * 1024);
+  isBounded(t, site, before, 16 * MEBIBYTE + count * 480 * 1024);
   await isServed(t, site, 'beside them');
   await site.pass(200_000);
   t.equal(site.server.statistics.connections, 0, 'all have ended');
