@@ -8,7 +8,9 @@
 
 import { createExperiment, SERVER, say } from '../support/experiment.ts';
 
-const { host, client, server } = await createExperiment({ server: { receiveBufferBytes: 4_000 } });
+const { host, client, server } = await createExperiment({
+  server: { receiveBufferBytes: 4_000, maxReceiveBufferBytes: 4_000 },
+});
 
 let received = 0;
 server.listen({ address: SERVER, port: 80 }, (accepted) => {
