@@ -138,16 +138,16 @@ export class ReceiveQueue {
 
   /**
    * Takes the payload bytes[start..end) of a segment with this sequence number, without what is outside the window or here already.
-   * Returns by how many bytes `nextSequence` has moved.
+   * Returns by how many bytes `nextSequence` has moved. `promisedBytes`: a window that the peer has been told, which counts if it is larger.
    *
    * Bytes in order stay where they are until `keep` is called: before the memory of the frame is used again. `receive` calls it as well.
    */
-  receive(sequence: number, bytes: Buffer, start: number, end: number): number {
+  receive(sequence: number, bytes: Buffer, start: number, end: number, promisedBytes = 0): number {
     this.keep();
     const before = this.#next;
     const first = before + difference(sequence, this.nextSequence);
     const from = Math.max(first, before);
-    const to = Math.min(first + end - start, before + this.windowBytes);
+    const to = Math.min(first + end - start, before + Math.max(this.windowBytes, promisedBytes));
     this.#duplicateStart = first;
     this.#duplicateEnd = Math.min(before, first + end - start);
     if (from >= to) return 0;

@@ -189,7 +189,7 @@ export class Receiver {
     if (this.#finSequence >= 0) end = Math.min(end, start + Math.max(0, difference(this.#finSequence, sequence)));
     if (end > start) {
       const hadGap = this.#queue.outOfOrderBytes > 0;
-      const moved = this.#queue.receive(sequence, segment.bytes, start, end);
+      const moved = this.#queue.receive(sequence, segment.bytes, start, end, this.windowBytes);
       if (moved > 0 && !hadGap) this.acks.onData(moved, now);
       else this.acks.onDisorder();
     }
@@ -237,7 +237,8 @@ export class Receiver {
     const shift = (flags & SYN) === 0 ? this.#shift : 0;
     const current = this.windowBytes;
     const mayOpen = this.#growth >= Math.min(this.#segmentBytes, this.#buffer.bytes / 2);
-    // The field is rounded up if the window stays as it is, because rounding down would shrink it.
+    // The field is rounded up if the window stays as it is, because rounding down would shrink it. `receive` takes what that promises: less than 2^shift
+    // bytes more than the buffer has.
     const field = mayOpen ? (current + this.#growth) >>> shift : Math.ceil(current / (1 << shift));
     const window = Math.min(field, MAX_WINDOW_FIELD);
     const edge = add(this.next, window << shift);
