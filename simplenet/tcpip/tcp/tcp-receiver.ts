@@ -24,6 +24,8 @@ import { add, difference, isAtOrBefore, isBefore } from './sequence.ts';
 
 const MAX_WINDOW_FIELD = 65_535;
 const MIN_WINDOW_STEPS = 64;
+/** One Gbit/s: about as much as a stack takes. */
+const MAX_BYTES_PER_MS = 125_000;
 /** How many ranges with gaps between them are kept. More need so many losses in one window that the rest may come again. */
 const MAX_RANGES = 256;
 /** RFC 7323 section 5.5: a timestamp of the peer says nothing after 24 days, because its clock may have gone round. */
@@ -160,12 +162,12 @@ export class Receiver {
   }
 
   /**
-   * Lets the buffer grow if the program has taken half of it within a round trip: with a larger window more would have come. `roundTripMs` is
-   * what the sender has measured; before that it is -1, and each segment is a round by itself. Linux sizes its windows by the same
-   * observation (dynamic right-sizing).
+   * Lets the buffer grow if the program has taken half of it within a round trip: with a larger window more would have come. Linux sizes its
+   * windows by the same observation (dynamic right-sizing). But on a short path a larger window only fills the queue in front of us
+   * until it overflows: an upload over TAP fell to half. `roundTripMs` is what the sender has measured, or -1.
    */
   adjustBuffer(roundTripMs: number, now: number): void {
-    if (now - this.#roundStartedAt < roundTripMs) return;
+    if (now - this.#roundStartedAt < roundTripMs || this.#buffer.bytes > roundTripMs * MAX_BYTES_PER_MS) return;
     const next = this.#queue.nextSequence;
     const taken = difference(next, this.#roundStart) - this.#queue.readableBytes;
     if (taken * 2 >= this.#buffer.bytes) {

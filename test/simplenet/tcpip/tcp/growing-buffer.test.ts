@@ -118,6 +118,27 @@ t.test('nor without a budget', async (t) => {
   t.equal(windowOf(machine), 8_000);
 });
 
+t.test('nor on a path so short that a Gbit/s fits into the first window', async (t) => {
+  // The handshake took no time, so the smoothed round trip is an eighth of 50 ms.
+  for (const [receiveBufferBytes, isGrowing] of [
+    [781_250, true],
+    [781_251, false],
+  ] as const) {
+    const budget = new BufferBudget(2_000_000);
+    const machine = measured(budget, { receiveBufferBytes, maxReceiveBufferBytes: 2_000_000 });
+    machine.now += ROUND_TRIP_MS;
+    for (let at = 0; at < receiveBufferBytes / 2; at += 50_000) {
+      machine.receive('A', { seq: 1 + at, ack: 2, text: 'x'.repeat(50_000) });
+      machine.connection.consume(50_000);
+      machine.connection.keepInput();
+      machine.flush();
+    }
+    machine.now += ROUND_TRIP_MS;
+    machine.receive('A', { seq: 1 + Math.ceil(receiveBufferBytes / 100_000) * 50_000, ack: 2, text: 'x' });
+    t.equal(budget.leftBytes < 2_000_000, isGrowing, `${receiveBufferBytes} bytes`);
+  }
+});
+
 t.test('an aborted connection gives its memory back', async (t) => {
   const budget = new BufferBudget(100_000);
   const machine = measured(budget);
