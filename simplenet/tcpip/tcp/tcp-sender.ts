@@ -8,7 +8,7 @@
  */
 
 import { ENOBUFS } from '../../kernel/abi.ts';
-import type { CongestionFactory } from './congestion.ts';
+import type { CongestionControl, CongestionFactory } from './congestion.ts';
 import type { GrowingBuffer } from './growing-buffer.ts';
 import { type AckOutcome, LossDetection } from './loss-detection.ts';
 import { nextLength } from './next-length.ts';
@@ -408,7 +408,7 @@ export class Sender {
 
   /** The buffer holds what is in flight and what will replace it. The congestion window only grows while it is used up. */
   #adjustBuffer(): void {
-    const windowBytes = this.#path.congestion?.windowBytes ?? 0;
+    const { windowBytes } = this.#path.congestion as CongestionControl; // it begins with the handshake, before the first ACK
     if (2 * windowBytes > this.#bufferSize.bytes) this.#bufferSize.grow();
   }
 

@@ -105,6 +105,17 @@ test('three segments that have arrived behind a gap: the first is lost at once',
   t.match(flight.describe(), { recovery: 'none', inFlightBytes: 0, sackedBytes: 0 });
 });
 
+test('a segment that arrives before one that has arrived is joined with it', async (t) => {
+  const flight = new Flight();
+  flight.send(5, 0);
+  flight.ack(0, [300, 400], 20);
+  t.match(flight.ack(0, [200, 300], 21), { deliveredBytes: 100 }, 'a peer that reports them one by one');
+  t.match(flight.ack(0, [200, 400], 22), { deliveredBytes: 0 });
+  t.match(flight.describe(), { sackedBytes: 200 });
+  t.match(flight.ack(500, [], 30), { deliveredBytes: 300 });
+  t.match(flight.describe(), { sackedBytes: 0, inFlightBytes: 0 });
+});
+
 test('fewer segments behind a gap: the reordering timer finds the loss', async (t) => {
   const flight = new Flight();
   flight.send(1, 0);
