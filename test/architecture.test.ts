@@ -90,6 +90,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/serve.ts',
   ],
   fetch: [HTTP_DOOR],
+  command: [SOCKETS_DOOR, HTTP_DOOR],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 
@@ -148,7 +149,7 @@ function roomOf(file: string): string {
   return file in mayImport ? file : dirname(file);
 }
 
-const library = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http'), ...sourcesIn('fetch')];
+const library = ['server.ts', ...['simplenet', 'http', 'fetch', 'command'].flatMap(sourcesIn)];
 const product = [...library, ...sourcesIn('examples')];
 
 test('each room imports what the table allows, and the table names each room', async (t) => {
@@ -262,7 +263,7 @@ test('the reading tour starts in the README, visits every file and ends at serve
   while (file !== undefined && !visited.includes(file)) {
     visited.push(file);
     const text = readFileSync(join(root, file), 'utf8');
-    t.match(text, /^\/\*\*\n \* [A-Za-z/]+: |^\/\*\*\n \* [A-Z]/, `${file} opens with what it is`);
+    t.match(text, /^(?:#!.*\n)?\/\*\*\n \* (?:[A-Za-z/]+: |[A-Z])/, `${file} opens with what it is`);
     const next = /^ \* Next: (\S+)$/m.exec(text)?.[1];
     file = next === undefined ? undefined : normalize(join(file, '..', next));
   }
