@@ -222,6 +222,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#connection.context.waitUntil(promise, this.request);
   }
 
+  exactNow(): number {
+    return this.#connection.context.exactNow();
+  }
+
   get #bodyBytesOfRoute(): number {
     return this.#connection.context.routeLimits(this.head.method, this.head.path)?.bodyBytes ?? 0;
   }

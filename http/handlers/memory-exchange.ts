@@ -186,6 +186,10 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     });
   }
 
+  exactNow(): number {
+    return NO_CLOCK.exactNow();
+  }
+
   // For the body.
 
   get limits(): Limits {
