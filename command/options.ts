@@ -15,6 +15,7 @@ Serves a module whose default export is a handler, a Router or { fetch }.
   --port NUMBER    the port, 0 for any that is free (8080, or the next free one)
   --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
   --unix PATH      a Unix socket instead of host and port
+  --cors           scripts of all origins may read the responses
   --log FORMAT     common, json or none (common)
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
   --trace          writes every system call to standard error
@@ -35,6 +36,7 @@ export interface CommandOptions {
   readonly port: string | undefined;
   readonly host: string | undefined;
   readonly unix: string | undefined;
+  readonly cors: boolean;
   readonly log: LogFormat;
   readonly backend: string | undefined;
   readonly trace: boolean;
@@ -55,8 +57,8 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     throw misuse('--unix is instead of --host and --port');
   }
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, backend, log, trace } = values;
-  return { target, port, host, unix, log, backend, trace };
+  const { port, host, unix, cors, backend, log, trace } = values;
+  return { target, port, host, unix, cors, log, backend, trace };
 }
 
 function parsed(args: readonly string[]) {
@@ -70,6 +72,7 @@ function parsed(args: readonly string[]) {
         port: text,
         host: text,
         unix: text,
+        cors: flag,
         log: { type: 'string', default: 'common' },
         backend: text,
         trace: flag,

@@ -11,7 +11,7 @@
 
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { type ServeOptions, type Server, serve } from '../http/index.ts';
+import { accessLog, type ServeOptions, type Server, serve } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
@@ -48,20 +48,7 @@ export async function run(
       return 0;
     }
     reporter = createReporter(options.log, (text) => stderr.write(text));
-    const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
-    try {
-      const site = await siteOf(options);
-      const server = listen(site, options, reporter, firstPort);
-      stdout.write(`${server.url}\n`);
-      reporter.started({
-        what: site.what,
-        url: server.url,
-        networkUrls: networkUrls(server.address, networkInterfaces()),
-      });
-      return await untilStopped(server, surroundings, reporter);
-    } finally {
-      stopTracing();
-    }
+    return await serveUntilStopped(options, surroundings, reporter, firstPort);
   } catch (error) {
     if (error instanceof CommandError) {
       reporter.failed(error.message);
@@ -75,10 +62,41 @@ export async function run(
   }
 }
 
-function listen(site: Site, options: CommandOptions, reporter: Reporter, firstPort: number): Server {
+async function serveUntilStopped(
+  options: CommandOptions,
+  surroundings: Surroundings,
+  reporter: Reporter,
+  firstPort: number,
+): Promise<number> {
+  const { stdout, stderr } = surroundings;
+  const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
+  // Signals are this command's own business; at any other end the log is written as well.
+  const log =
+    options.log === 'none'
+      ? undefined
+      : accessLog({ format: options.log, to: (lines) => void stderr.write(lines), signals: false });
+  try {
+    const site = await siteOf(options);
+    const server = listen(site, options, { onError: reporter.onError, onDone: log }, reporter, firstPort);
+    stdout.write(`${server.url}\n`);
+    const { address, url } = server;
+    reporter.started({ what: site.what, url, networkUrls: networkUrls(address, networkInterfaces()) });
+    return await untilStopped(server, surroundings, reporter);
+  } finally {
+    log?.close();
+    stopTracing();
+  }
+}
+
+function listen(
+  site: Site,
+  options: CommandOptions,
+  hooks: Pick<ServeOptions, 'onError' | 'onDone'>,
+  reporter: Reporter,
+  firstPort: number,
+): Server {
   const { host, port, unix: path, backend } = options;
-  const { onError } = reporter;
-  const serveOptions: ServeOptions = { host, port, path, backend: backend as Backend | undefined, onError };
+  const serveOptions: ServeOptions = { host, port, path, backend: backend as Backend | undefined, ...hooks };
   try {
     if (port !== undefined || path !== undefined) return serve(site.source, serveOptions);
     const server = listenFrom(firstPort, (each) => serve(site.source, { ...serveOptions, port: each }));

@@ -7,6 +7,7 @@ const defaults = {
   port: undefined,
   host: undefined,
   unix: undefined,
+  cors: false,
   log: 'common',
   backend: undefined,
   trace: false,
@@ -17,12 +18,13 @@ test('a module alone: the defaults', async (t) => {
 });
 
 test('each option', async (t) => {
-  const text = 'site --port 1 --host ::1 --log json --backend epoll --trace';
+  const text = 'site --port 1 --host ::1 --cors --log json --backend epoll --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
     host: '::1',
     unix: undefined,
+    cors: true,
     log: 'json',
     backend: 'epoll',
     trace: true,

@@ -73,12 +73,13 @@ test('standard output is one line, the URL', async (t) => {
   const url = await server.listening();
   t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
   t.equal(await (await fetch(url)).text(), 'hello');
+  await until(() => server.stderr.includes('GET / ')); // a line is written at the end of its turn
   t.equal(await server.stop(), 0);
   t.equal(server.stdout, `${url}\n`);
   t.match(server.stderr, `simplenet serves the module ${site} `);
   t.match(server.stderr, `  Local    ${url} `);
   t.notMatch(server.stderr, 'Network');
-  t.match(server.stderr, /\nStopping\.\n$/);
+  t.match(server.stderr, /╯\n127\.0\.0\.1 - - \[.*\] "GET \/ HTTP\/1\.1" 200 \d+\nStopping\.\n$/);
 });
 
 test('without a port: the first, or the next free one, and it says so', async (t) => {
@@ -133,15 +134,16 @@ test('--log json: each line is an object, errors of handlers too', async (t) => 
   const server = new Run([site, '--port', '0', '--log', 'json']);
   const url = await server.listening();
   t.equal((await fetch(`${url}/error`)).status, 500);
+  await until(() => server.stderr.includes('"status":500'));
   await server.stop();
   const lines = server.stderr
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const events = lines.filter(({ event }) => event !== undefined);
-  t.match(events, [
+  t.match(lines, [
     { event: 'started', serves: `the module ${site}`, url },
     { event: 'error', method: 'GET', path: '/error', error: /^Error: of the handler\n/ },
+    { method: 'GET', path: '/error', status: 500 },
     { event: 'stopping', waitingFor: 0 },
   ]);
 });
