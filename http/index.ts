@@ -10,6 +10,7 @@ export type { CookieOptions } from './content/set-cookie.ts';
 export type { ErrorHandler, Handler, Middleware, Next, Returned } from './handler.ts';
 export type { CapsuleStream, DatagramStream } from './handlers/capsule-streams.ts';
 export type { Capsule } from './handlers/capsules.ts';
+export { type CompressOptions, compress } from './handlers/compression.ts';
 export type { ConnectContext } from './handlers/connect-context.ts';
 export type { ContextHost } from './handlers/context-exchange.ts';
 export { type ContextAnswer, type ContextApp, contextHandler } from './handlers/context-handler.ts';

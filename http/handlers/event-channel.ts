@@ -5,7 +5,7 @@
  *
  * A stream leaves the channel when it ends. A slow client holds up no other: what waits for it is bounded, and then it is cut off.
  *
- * Next: fetch-url.ts
+ * Next: compression-stage.ts
  */
 
 import { encodeComment, encodeEvent, type ServerEvent } from '../content/event-stream.ts';

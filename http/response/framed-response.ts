@@ -134,16 +134,20 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** Sends a whole body after the callbacks of middleware, and through their transforms. */
   #sendHooked(bytes: Uint8Array, contentType: string | null, hooks: ResponseHooks): void {
+    hooks.replacement = null;
     const stages = this.#runHooks(bytes, contentType, hooks);
     if (stages === null) return;
+    const { replacement } = hooks;
+    if (stages.length > 0 || replacement !== null) this.#checkWhole(bytes.byteLength, stages);
+    if (replacement !== null) this.declaredLength = -1; // it was that of the other bytes
+    const whole = replacement ?? bytes;
     if (stages.length === 0) {
-      this.#sendWhole(bytes, hooks.impliedType);
+      this.#sendWhole(whole, hooks.impliedType);
       return;
     }
-    this.#checkWhole(bytes.byteLength, stages);
     const body = this.#startPieces(stages, hooks.impliedType);
     this.ended = true;
-    body.sendWhole(bytes, hooks.trailers);
+    body.sendWhole(whole, hooks.trailers);
   }
 
   #beginWhole(byteLength: number, contentType: string | null): void {
