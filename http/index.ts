@@ -4,6 +4,7 @@
  * Next: ../fetch/listen-options.ts
  */
 
+export type { ServerEvent } from './content/event-stream.ts';
 export type { LogFormat } from './content/log-line.ts';
 export type { RequestPriority } from './content/request-priority.ts';
 export type { PolicyDirectives } from './content/security-policy.ts';
@@ -13,11 +14,13 @@ export type { ErrorHandler, Handler, Middleware, Next, Returned } from './handle
 export { type AccessLog, type AccessLogOptions, accessLog } from './handlers/access-log.ts';
 export type { CapsuleStream, DatagramStream } from './handlers/capsule-streams.ts';
 export type { Capsule } from './handlers/capsules.ts';
+export { type CompressOptions, compress } from './handlers/compression.ts';
 export type { ConnectContext } from './handlers/connect-context.ts';
 export type { ContextHost } from './handlers/context-exchange.ts';
 export { type ContextAnswer, type ContextApp, contextHandler } from './handlers/context-handler.ts';
 export { type AllowedOrigin, type CorsOptions, cors } from './handlers/cors.ts';
 export { type EtagOptions, etag } from './handlers/etag.ts';
+export { EventChannel } from './handlers/event-channel.ts';
 export { fastResponse, useFastResponse } from './handlers/fast-response.ts';
 export {
   type FetchAddress,
@@ -44,6 +47,7 @@ export type { HttpRequest, MultipartOptions, Outcome } from './request/http-requ
 export type { RequestBody } from './request/request-body.ts';
 export { type RequestState, StateKey } from './request/request-state.ts';
 export type { BodyStage, TransformLike } from './response/body-transform.ts';
+export type { EventOptions, EventWriter } from './response/event-writer.ts';
 export type { BlobLike, BodyPieces, ReadableLike } from './response/piece-source.ts';
 export type { FieldValue } from './response/response-fields.ts';
 export type { BeforeHead, TransformFactory } from './response/response-hooks.ts';

@@ -76,6 +76,10 @@ export class Outgoing implements ResponseOutput {
     return this.#context.limits.answerBufferBytes;
   }
 
+  get queuedBytes(): number {
+    return this.#stream.queuedBytes;
+  }
+
   get hasWriters(): boolean {
     return this.#writers !== null;
   }
@@ -127,6 +131,16 @@ export class Outgoing implements ResponseOutput {
 
   lastChunk(trailerLines: string): void {
     this.latin1(`0\r\n${trailerLines}\r\n`);
+  }
+
+  /** What is gathered leaves before it. The bytes are owned by all responses that share them, and nobody changes them. */
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void {
+    if (this.isClosed) return;
+    const framed = chunk ?? bytes;
+    this.flushPieces();
+    this.#stream.writeOwned(framed);
+    this.log?.count(framed.byteLength);
+    this.#connection.piecesSent();
   }
 
   beginStream(): void {

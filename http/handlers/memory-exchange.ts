@@ -220,6 +220,13 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     this.#output.head(head);
   }
 
+  /** No server is here that could stop. */
+  readonly mustEndStreams = false;
+
+  requestField(name: string): string | null {
+    return this.request.headers.get(name);
+  }
+
   beginStream(): void {
     this.#output.beginStream();
   }

@@ -80,6 +80,10 @@ export class MemoryOutput implements ResponseOutput {
     return this.#client.waitingBytes > this.answerBufferBytes;
   }
 
+  get queuedBytes(): number {
+    return this.#client.waitingBytes;
+  }
+
   /** The client has its own clock. */
   dateLine(): string {
     return '';
@@ -118,6 +122,10 @@ export class MemoryOutput implements ResponseOutput {
   }
 
   chunk(bytes: Uint8Array): void {
+    this.bytes(bytes);
+  }
+
+  sendNow(bytes: Uint8Array): void {
     this.bytes(bytes);
   }
 

@@ -15,6 +15,7 @@ import { isProtocol } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
 import { hasNoBody, statusLine } from '../status.ts';
 import { checkedBytes } from './checked-bytes.ts';
+import type { EventOptions, EventWriter } from './event-writer.ts';
 import { FramedResponse } from './framed-response.ts';
 import { type BodyPieces, PieceSource } from './piece-source.ts';
 import type { FieldValue } from './response-fields.ts';
@@ -149,6 +150,16 @@ export class ResponseWriter extends FramedResponse {
     }
     if (piece !== undefined) void this.write(piece);
     this.endPieces();
+  }
+
+  /**
+   * Begins a stream of events (text/event-stream), for `new EventSource()` of a browser. It is not cached unless `Cache-Control` is set. The stream ends with
+   * the client, with `close()` of what this returns, and when the server stops; a handler need not wait for any of that.
+   *
+   *     router.get('/time', (_request, response) => clock.add(response.events()));
+   */
+  events(options: EventOptions = {}): EventWriter {
+    return this.beginEvents(options);
   }
 
   /**
