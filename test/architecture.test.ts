@@ -216,15 +216,24 @@ test('nothing we ship imports the modules that we are the alternative to', async
   }
 });
 
-test('koffi, the one runtime dependency, does not either', async (t) => {
+/** The runtime dependencies, and the files that a program loads of each. */
+const dependencies: Readonly<Record<string, readonly string[]>> = {
+  koffi: ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs'],
+  mrmime: ['index.mjs', 'index.js'],
+};
+
+test('the runtime dependencies do not either, and have none of their own', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
-  t.same(Object.keys(manifest.dependencies ?? {}), ['koffi']);
-  const folder = join(root, 'node_modules/koffi');
-  const koffi = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { dependencies?: object };
-  t.same(Object.keys(koffi.dependencies ?? {}), []);
-  for (const file of ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs']) {
-    const text = readFileSync(join(folder, file), 'utf8');
-    for (const module of forbiddenModules) t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), file);
+  t.same(Object.keys(manifest.dependencies ?? {}), Object.keys(dependencies));
+  for (const [name, files] of Object.entries(dependencies)) {
+    const folder = join(root, 'node_modules', name);
+    const { dependencies: theirs } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    t.same(Object.keys(theirs ?? {}), [], name);
+    for (const file of files) {
+      const text = readFileSync(join(folder, file), 'utf8');
+      for (const module of forbiddenModules)
+        t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), `${name}/${file}`);
+    }
   }
 });
 
