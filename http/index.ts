@@ -25,6 +25,13 @@ export type { FetchApp, HandlerSource } from './handlers/handler-source.ts';
 export { type InjectedAnswer, type InjectOptions, inject } from './handlers/inject.ts';
 export type { ErrorCode, ProtocolError } from './handlers/protocol-error.ts';
 export type { ContextAddress, ServerContext } from './handlers/server-context.ts';
+export {
+  type SendFileOptions,
+  type StaticFiles,
+  type StaticFilesOptions,
+  sendFile,
+  staticFiles,
+} from './handlers/static-files.ts';
 export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';

@@ -7,7 +7,7 @@
  * A name that is not plain ASCII, or contains a quote, a backslash or a percent sign, is written twice: percent-encoded for today's clients, and with `_` in
  * the place of such a character for old ones (RFC 6266 appendix D). So no character of a file name can end the string or the line. Folders are cut off.
  *
- * Next: ../request/byte-run.ts
+ * Next: file-path.ts
  */
 
 /** All but what can stand in a quoted string and means the same for all clients. */

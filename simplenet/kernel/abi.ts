@@ -274,6 +274,13 @@ export const UCRED_SIZE = 12;
 
 /** errno(3): only the ones that the code, its tests or the examples use. system-error.ts takes names and texts from Node's own table. */
 export const EPERM = 1;
+export const ENOENT = 2;
+export const ENXIO = 6;
+export const EACCES = 13;
+export const EXDEV = 18;
+export const ENOTDIR = 20;
+export const ENAMETOOLONG = 36;
+export const ELOOP = 40;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
