@@ -191,6 +191,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.bytes(nobody, bytes);
   }
 
+  readonly sendsFiles = false;
+  file(): void {}
   chunk(bytes: Uint8Array): void {
     this.#output.chunk(nobody, bytes);
   }

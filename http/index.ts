@@ -38,6 +38,13 @@ export { type RateLimitOptions, rateLimit } from './handlers/rate-limit.ts';
 export { REQUEST_ID, type RequestIdOptions, requestId } from './handlers/request-id.ts';
 export { CSP_NONCE, type SecureHeadersOptions, secureHeaders } from './handlers/secure-headers.ts';
 export type { ContextAddress, ServerContext } from './handlers/server-context.ts';
+export {
+  type SendFileOptions,
+  type StaticFiles,
+  type StaticFilesOptions,
+  sendFile,
+  staticFiles,
+} from './handlers/static-files.ts';
 export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';

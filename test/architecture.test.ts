@@ -99,8 +99,11 @@ const programs = ['examples', 'benchmarks'];
 /** Times single parts of the library, so it has to reach them. */
 const exceptions = ['benchmarks/micro.ts'];
 
-/** The one file of http/ that runs code of simplenet/. All others import types. */
-const RUNS_SOCKETS = 'http/serve.ts';
+/** The files of http/ that run code of simplenet/: the server, and what opens files. All others import types. */
+const runsSimplenet = ['http/serve.ts', 'http/handlers/open-files.ts', 'http/handlers/static-files.ts'];
+
+/** The times of files are those of the system clock. */
+const FILE_CLOCK = 'http/handlers/open-files.ts';
 
 /** The files that call koffi. ffi.ts loads it. */
 const callsKoffi: Readonly<Record<string, string>> = {
@@ -214,9 +217,9 @@ test('only ffi.ts loads koffi, and five files call it', async (t) => {
   t.same(callers.sort(), Object.keys(callsKoffi).sort());
 });
 
-test('in http/ only serve.ts runs code of simplenet', async (t) => {
+test('in http/ only the server and what opens files run code of simplenet', async (t) => {
   for (const file of sourcesIn('http')) {
-    if (file === RUNS_SOCKETS) continue;
+    if (runsSimplenet.includes(file)) continue;
     t.notMatch(readFileSync(join(root, file), 'utf8'), /^(import|export) (?!type )[^;]*\/simplenet\//m, file);
   }
 });
@@ -231,15 +234,24 @@ test('nothing we ship imports the modules that we are the alternative to', async
   }
 });
 
-test('koffi, the one runtime dependency, does not either', async (t) => {
+/** The runtime dependencies, and the files that a program loads of each. */
+const dependencies: Readonly<Record<string, readonly string[]>> = {
+  koffi: ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs'],
+  mrmime: ['index.mjs', 'index.js'],
+};
+
+test('the runtime dependencies do not either, and have none of their own', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
-  t.same(Object.keys(manifest.dependencies ?? {}), ['koffi']);
-  const folder = join(root, 'node_modules/koffi');
-  const koffi = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { dependencies?: object };
-  t.same(Object.keys(koffi.dependencies ?? {}), []);
-  for (const file of ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs']) {
-    const text = readFileSync(join(folder, file), 'utf8');
-    for (const module of forbiddenModules) t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), file);
+  t.same(Object.keys(manifest.dependencies ?? {}), Object.keys(dependencies));
+  for (const [name, files] of Object.entries(dependencies)) {
+    const folder = join(root, 'node_modules', name);
+    const { dependencies: theirs } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    t.same(Object.keys(theirs ?? {}), [], name);
+    for (const file of files) {
+      const text = readFileSync(join(folder, file), 'utf8');
+      for (const module of forbiddenModules)
+        t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), `${name}/${file}`);
+    }
   }
 });
 
@@ -251,13 +263,14 @@ function codeOf(file: string): string {
 test('protocol is pure: no clock, no process and no system call', async (t) => {
   for (const file of [...sourcesIn('http'), ...pureFiles]) {
     if (file === HTTP_DOOR || file === LOG_SINK || withClock.includes(roomOf(file))) continue;
+    if (runsSimplenet.includes(file)) continue;
     t.notMatch(codeOf(file), /\b(libc|koffi|process|performance|setTimeout|Date\.now|new Date\(\))/, file);
   }
 });
 
 test('http/ has one clock, that of its loop, so that a simulated one is enough', async (t) => {
   for (const file of sourcesIn('http')) {
-    if (file === LOG_SINK) continue;
+    if (file === LOG_SINK || file === FILE_CLOCK) continue;
     t.notMatch(codeOf(file), /\b(performance|setTimeout|setInterval|setImmediate|Date\.now|new Date\(\))/, file);
   }
 });

@@ -60,7 +60,7 @@ test('it is packed and installed, and what its maps name is in it', async (t) =>
   await run(t, root, 'npm', 'pack', '--silent', '--ignore-scripts', '--pack-destination', folder); // `npm test` has built it
   tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '');
   const local = Object.fromEntries(
-    ['koffi', '@types/node', 'undici-types'].map((name) => [name, `file:${modules}/${name}`]),
+    ['koffi', 'mrmime', '@types/node', 'undici-types'].map((name) => [name, `file:${modules}/${name}`]),
   );
   const manifest = { private: true, type: 'module', dependencies: { ...local, simplenet: `file:${tarball}` } };
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));

@@ -123,6 +123,17 @@ export class Outgoing implements ResponseOutput {
     this.log?.count(bytes.byteLength);
   }
 
+  get sendsFiles(): boolean {
+    return true;
+  }
+
+  file(fd: number, offset: number, length: number): void {
+    if (this.isClosed) return;
+    this.isLong = true;
+    this.#buffer.file(this.#stream, fd, offset, length);
+    this.log?.count(length);
+  }
+
   chunk(bytes: Uint8Array): void {
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);

@@ -8,7 +8,7 @@
  *
  * Parameters of a type other than q are ignored. A malformed range counts as absent: the field expresses a wish, so a mistake in it is no reason to refuse a request.
  *
- * Next: ../request/byte-run.ts
+ * Next: http-date.ts
  */
 
 import { isToken, trimBlanks } from '../grammar.ts';
@@ -89,15 +89,18 @@ function rangeOf(member: string): Range | null {
   const [media = '', ...parameters] = membersOf(member, ';').map(trimBlanks);
   const [type = '', subtype = '', ...rest] = media.toLowerCase().split('/');
   if (rest.length > 0 || !isToken(type) || !isToken(subtype) || (type === '*' && subtype !== '*')) return null;
-  let weight = FULL_WEIGHT;
+  const weight = weightOf(parameters);
+  return weight === null ? null : { type, subtype, weight };
+}
+
+/** The weight among the parameters of a member, from 0 to 1000; null if it is malformed. */
+export function weightOf(parameters: readonly string[]): number | null {
   for (const parameter of parameters) {
     const [name = '', value = ''] = parameter.split('=', 2);
     if (name.toLowerCase() !== 'q') continue;
-    if (!WEIGHT.test(value)) return null;
-    weight = Math.round(Number(value) * FULL_WEIGHT);
-    break; // what follows was once an extension of Accept
+    return WEIGHT.test(value) ? Math.round(Number(value) * FULL_WEIGHT) : null; // what follows was once an extension of Accept
   }
-  return { type, subtype, weight };
+  return FULL_WEIGHT;
 }
 
 /** The members of a list. A separator within a quoted string belongs to a member. */
@@ -149,13 +152,4 @@ export function preferredEncoding(accept: string | null, offered: readonly strin
 export function codingOf(name: string): string {
   const lower = name.toLowerCase();
   return lower === 'x-gzip' ? 'gzip' : lower;
-}
-
-/** From 0 to 1000; null if it is malformed. */
-function weightOf(parameters: readonly string[]): number | null {
-  for (const parameter of parameters) {
-    const [name = '', value = ''] = parameter.split('=', 2).map(trimBlanks);
-    if (name.toLowerCase() === 'q') return WEIGHT.test(value) ? Math.round(Number(value) * FULL_WEIGHT) : null;
-  }
-  return FULL_WEIGHT;
 }

@@ -121,6 +121,13 @@ export class MemoryOutput implements ResponseOutput {
     if (!this.#client.piece(bytes)) this.#isFull = true;
   }
 
+  get sendsFiles(): boolean {
+    return false;
+  }
+
+  /* c8 ignore next -- `sendsFiles` is false. */
+  file(): void {}
+
   chunk(bytes: Uint8Array): void {
     this.bytes(bytes);
   }

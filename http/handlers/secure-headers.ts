@@ -4,7 +4,7 @@
  * The fields are set before the handler runs: it may replace one for its own answer, and error answers have them too. docs/api.md says what each field is
  * for. Fields for browsers that are gone are left out: X-XSS-Protection, X-Download-Options and X-Permitted-Cross-Domain-Policies.
  *
- * Next: ../content/validators.ts
+ * Next: etag.ts
  */
 
 import { randomBytes } from 'node:crypto';

@@ -244,6 +244,19 @@ export abstract class FramedResponse extends PreparedHead {
     return body === null ? markHandled(Promise.reject(this.hooks?.failure)) : body.writeFirst(bytes);
   }
 
+  /** @internal Begins a body of a declared length, for `writeFile`. Returns false if `writeFile` cannot be called. */
+  protected beginFiles(): boolean {
+    if (!this.output.sendsFiles || this.hooks?.isHooked === true || this.output.isClosed) return false;
+    this.#beginPieces(0);
+    return true;
+  }
+
+  /** @internal Rejects if the client has gone. */
+  protected writeFilePart(fd: number, offset: number, length: number): Promise<void> {
+    if (this.output.isClosed || this.streamed === null) return this.output.waitForDrain();
+    return this.streamed.writeFile(fd, offset, length);
+  }
+
   /** @internal */
   protected endPieces(): void {
     if (this.ended) return; // a callback of middleware has failed at the first piece, and the error response is complete

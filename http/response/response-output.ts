@@ -28,6 +28,10 @@ export interface ResponseOutput {
   utf8(text: string): void;
   /** Writes bytes that the caller does not change afterwards. */
   bytes(bytes: Uint8Array): void;
+  /** Whether `file` can be called. If not, the program reads the file and writes its bytes. */
+  readonly sendsFiles: boolean;
+  /** Writes a part of an open file. The descriptor stays open until `waitForDrain` has resolved or rejected. */
+  file(fd: number, offset: number, length: number): void;
   /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
   chunk(bytes: Uint8Array): void;
   /** Sends bytes that many responses share, without gathering them: as they are, or as this chunk, which holds the same bytes. */

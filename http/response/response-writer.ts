@@ -28,6 +28,12 @@ const CONTINUE = 100;
 const SWITCHING_PROTOCOLS = 101;
 const OK = 200;
 
+/** Bytes of a file. */
+export interface FilePart {
+  readonly start: number;
+  readonly length: number;
+}
+
 /**
  * What a handler responds: its second argument. `status` and `header` prepare; then one call sends all, or `write` and `end` send in pieces.
  *
@@ -203,6 +209,26 @@ export class ResponseWriter extends FramedResponse {
    */
   fail(error: unknown): void {
     this.owner.handlerFailed(error);
+  }
+
+  // For http/handlers/: files.
+
+  /**
+   * Sends a body that consists of bytes and of parts of one open file, with the Content-Length that is set. Resolves when the client has taken it, and rejects if the client
+   * has gone: the descriptor must be open until then. Returns null if only bytes can be sent here: for a transform, and for a client in memory.
+   * @internal
+   */
+  fileBody(fd: number, parts: readonly (Uint8Array | FilePart)[]): Promise<void> | null {
+    this.mustNotHaveBegun('fileBody');
+    return this.beginFiles() ? markHandled(this.#sendParts(fd, parts)) : null;
+  }
+
+  async #sendParts(fd: number, parts: readonly (Uint8Array | FilePart)[]): Promise<void> {
+    for (const part of parts) {
+      if (part instanceof Uint8Array) await this.writePiece(part);
+      else await this.writeFilePart(fd, part.start, part.length);
+    }
+    this.endPieces();
   }
 
   // For http/handlers/: what the Fetch Server API asks for.

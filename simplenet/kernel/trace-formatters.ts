@@ -89,6 +89,9 @@ export const formatters: Formatters = {
   if_nametoindex: ([name]) => [JSON.stringify(name)],
   eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
   read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
+  openat2: ([dirFd, path, how, resolve]) => [dirFd, JSON.stringify(path), openHow(how, resolve), abi.OPEN_HOW_SIZE],
+  pread: ([fd, buffer, offset, length, position], result) => [fd, quote(buffer, offset, result), length, position],
+  sendfile: ([outFd, inFd, position, length]) => [outFd, inFd, `[${position}]`, length],
   addressOf: ([, offset, length]) => ['{memory}', offset, length],
   mmap: ([, length, fd, offset]) => [
     'NULL',
@@ -177,6 +180,13 @@ const SOCKET_FLAGS = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
 function socketFlags(type: number): string {
   const set = type & SOCKET_FLAGS;
   return set === 0 ? '' : `|${flags(set, ['SOCK_NONBLOCK', 'SOCK_CLOEXEC'])}`;
+}
+
+/** O_RDONLY is 0: it is not one of the bits. */
+function openHow(how: number, resolve: number): string {
+  const options = how === abi.O_RDONLY ? '' : `|${flags(how, ['O_NONBLOCK', 'O_CLOEXEC'])}`;
+  const names = ['RESOLVE_NO_MAGICLINKS', 'RESOLVE_NO_SYMLINKS', 'RESOLVE_BENEATH'] as const;
+  return `{flags=O_RDONLY${options}, resolve=${flags(resolve, names)}}`;
 }
 
 function messageFlags(value: number): string {

@@ -7,7 +7,7 @@
  * Next: socket-listener.ts
  */
 
-import { EPIPE, ETIMEDOUT, SHUT_WR } from '../kernel/abi.ts';
+import { EINTR, ENODATA, EPIPE, ETIMEDOUT, SHUT_WR } from '../kernel/abi.ts';
 import { retryOnEintr } from '../kernel/interruption.ts';
 import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
 import { decodeSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
@@ -15,6 +15,7 @@ import { SystemError } from '../kernel/system-error.ts';
 import type { NetSocket, PeerCredentials } from '../sockets/net-socket.ts';
 import type { Timed } from './deadlines.ts';
 import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
+import { checkFilePart } from './file-pieces.ts';
 import type { Alarm } from './host.ts';
 import type { LoopContext } from './member.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
@@ -26,6 +27,9 @@ import type { Continuing } from './turn.ts';
  * memory of ours.
  */
 const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
+
+/** A length is a signed 32-bit number in the table of system calls. */
+const MAX_SENT_BYTES = 0x4000_0000;
 
 /** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
 const callbacksAtEnd = new WeakMap<object, () => void>();
@@ -80,6 +84,7 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
   abstract readonly queuedBytes: number;
   abstract write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   abstract writeOwned(bytes: Uint8Array): boolean;
+  abstract sendFile(fd: number, offset: number, length: number): boolean;
   abstract settle(): void;
 
   get remoteAddress(): SocketAddress {
@@ -297,6 +302,25 @@ export abstract class SocketStream<C extends LoopContext> implements Stream, Con
       );
     }
     return true;
+  }
+
+  /** As `checkWrite`, for a part of a file. */
+  protected checkSendFile(fd: number, offset: number, length: number): boolean {
+    if (this.isClosing) return false;
+    if (this.hasEnded) throw new Error('sendFile after end: this program has ended the stream');
+    checkFilePart(fd, offset, length);
+    return true;
+  }
+
+  /** sendfile(2). Returns how many bytes the kernel took, or -errno; -ENODATA if the file has none at this offset. */
+  protected trySendFile(fd: number, offset: number, length: number): number {
+    const { libc } = this.socket;
+    const max = Math.min(length, MAX_SENT_BYTES);
+    let sent = libc.sendfile(this.socket.fd, fd, offset, max);
+    for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
+      sent = libc.sendfile(this.socket.fd, fd, offset, max);
+    }
+    return sent === 0 ? -ENODATA : sent;
   }
 
   protected opened(): void {

@@ -65,6 +65,9 @@ export class Sink implements ResponseOutput, ResponseOwner {
     this.#pieces.push(Buffer.from(bytes));
   }
 
+  readonly sendsFiles = false;
+  file(): void {}
+
   chunk(bytes: Uint8Array): void {
     this.latin1(`${bytes.byteLength.toString(16)}\r\n`);
     this.bytes(bytes);

@@ -57,6 +57,8 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
     setsockopt_fprog: libc.setsockopt_fprog(fd, abi.SO_ATTACH_FILTER, bytes, 16),
     epoll_ctl: libc.epoll_ctl(fd, abi.EPOLL_CTL_ADD, 0, events),
     epoll_wait: libc.epoll_wait(fd, events, 4, 0),
+    pread: libc.pread(fd, bytes, 3, 16, 0),
+    sendfile: libc.sendfile(fd, fd, 0, 16),
     close: libc.close(fd),
   };
   t.same(answers, Object.fromEntries(Object.keys(answers).map((name) => [name, -abi.EBADF])));
@@ -71,6 +73,7 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
 t.test('strings: a string that C would cut is refused, and any other reaches the kernel whole', async (t) => {
   t.throws(() => libc.open('/dev/null\0.txt', abi.O_RDONLY), TypeError);
   t.throws(() => libc.if_nametoindex('lo\0'), TypeError);
+  t.throws(() => libc.openat2(-1, 'x\0', 0, 0), TypeError);
   const fickle = { toString: () => '/dev/null', includes: () => false } as unknown as string;
   t.throws(() => libc.open(fickle, abi.O_RDONLY), TypeError);
   t.throws(() => libc.open(new String('/dev/null') as string, abi.O_RDONLY), TypeError);
