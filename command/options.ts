@@ -8,14 +8,17 @@
 import { parseArgs } from 'node:util';
 import { CommandError, WRONG_USE } from './command-error.ts';
 
-export const USAGE = `Usage: simplenet MODULE [options]
+export const USAGE = `Usage: simplenet [DIRECTORY | MODULE] [options]
 
-Serves a module whose default export is a handler, a Router or { fetch }.
+Serves a directory (the current one by default), or a module whose default export is a handler, a Router or { fetch }.
 
   --port NUMBER    the port, 0 for any that is free (8080, or the next free one)
   --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
   --unix PATH      a Unix socket instead of host and port
+  --spa            a path that is not there gets index.html
+  --listing        a folder without index.html is listed
   --cors           scripts of all origins may read the responses
+  --compress       compresses what gains by it
   --log FORMAT     common, json or none (common)
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
   --trace          writes every system call to standard error
@@ -30,13 +33,16 @@ const logFormats = ['common', 'json', 'none'] as const;
 export type LogFormat = (typeof logFormats)[number];
 
 export interface CommandOptions {
-  /** The module. */
+  /** The directory or module. */
   readonly target: string;
   /** As it was typed; undefined if no port was named. */
   readonly port: string | undefined;
   readonly host: string | undefined;
   readonly unix: string | undefined;
+  readonly spa: boolean;
+  readonly listing: boolean;
   readonly cors: boolean;
+  readonly compress: boolean;
   readonly log: LogFormat;
   readonly backend: string | undefined;
   readonly trace: boolean;
@@ -47,18 +53,18 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   const { values, positionals } = parsed(args);
   if (values.help) return 'help';
   if (values.version) return 'version';
-  const [target, ...others] = positionals;
-  if (target === undefined) throw misuse('it needs a module to serve');
-  if (others.length > 0) throw misuse(`it serves one module, not '${target}' and '${others[0]}'`);
+  const [target = '.', ...others] = positionals;
+  if (others.length > 0) throw misuse(`it serves one directory or module, not '${target}' and '${others[0]}'`);
   for (const [name, value] of [['target', target], ...Object.entries(values)]) {
-    if (value === '') throw misuse(name === 'target' ? 'the name of the module is empty' : `--${name} is empty`);
+    if (value === '') throw misuse(name === 'target' ? 'the name of the directory is empty' : `--${name} is empty`);
   }
   if (values.unix !== undefined && (values.port !== undefined || values.host !== undefined)) {
     throw misuse('--unix is instead of --host and --port');
   }
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, cors, backend, log, trace } = values;
-  return { target, port, host, unix, cors, log, backend, trace };
+  const { port, host, unix, backend, log } = values;
+  const { spa, listing, cors, compress, trace } = values;
+  return { target, port, host, unix, spa, listing, cors, compress, log, backend, trace };
 }
 
 function parsed(args: readonly string[]) {
@@ -72,7 +78,10 @@ function parsed(args: readonly string[]) {
         port: text,
         host: text,
         unix: text,
+        spa: flag,
+        listing: flag,
         cors: flag,
+        compress: flag,
         log: { type: 'string', default: 'common' },
         backend: text,
         trace: flag,

@@ -6,20 +6,27 @@
  */
 
 import { stat } from 'node:fs/promises';
-import { cors, fetchHandler, type Handler, type HandlerSource, Router } from '../http/index.ts';
-import { CommandError, FAILED } from './command-error.ts';
+import { compress, cors, fetchHandler, type Handler, type HandlerSource, Router, staticFiles } from '../http/index.ts';
+import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { loadModule } from './module-loader.ts';
 import type { CommandOptions } from './options.ts';
 
 export interface Site {
   readonly source: HandlerSource;
-  /** For a person: `the module site.js`. */
+  /** For a person: `the directory public`. */
   readonly what: string;
 }
 
 export async function siteOf(options: CommandOptions): Promise<Site> {
   const { target } = options;
-  if (await isDirectory(target)) throw new CommandError(`'${target}' is a directory, not a module`, FAILED);
+  if (await isDirectory(target)) {
+    const { spa, listing } = options;
+    const files = staticFiles(target, { spa: spa ? 'index.html' : null, listing });
+    return { source: withMiddleware(options, files), what: `the directory ${target}` };
+  }
+  for (const name of ['spa', 'listing'] as const) {
+    if (options[name]) throw new CommandError(`--${name} is for a directory, and '${target}' is a file`, WRONG_USE);
+  }
   return { source: withMiddleware(options, await loadModule(target)), what: `the module ${target}` };
 }
 
@@ -29,15 +36,18 @@ async function isDirectory(path: string): Promise<boolean> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new CommandError(
-      code === 'ENOENT' ? `there is no module '${path}'` : `cannot read '${path}': ${message}`,
+      code === 'ENOENT' ? `there is no directory or module '${path}'` : `cannot read '${path}': ${message}`,
       FAILED,
     );
   }
 }
 
 function withMiddleware(options: CommandOptions, source: HandlerSource): HandlerSource {
-  if (!options.cors) return source;
-  const router = new Router().use(cors({ origin: '*' })).all('/*', handlerOf(source));
+  if (!options.cors && !options.compress) return source;
+  const router = new Router();
+  if (options.cors) router.use(cors({ origin: '*' }));
+  if (options.compress) router.use(compress());
+  router.all('/*', handlerOf(source));
   const limitsFor = (method: string, path: string) =>
     'limitsFor' in source ? (source.limitsFor?.(method, path) ?? null) : null;
   return { handle: router.handle, limitsFor };

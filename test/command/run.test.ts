@@ -164,8 +164,9 @@ test('what cannot be is one line: 2 for wrong use, 1 for the rest', async (t) =>
     [[site, '--port', '65536'], 2, "a port is an integer from 0 to 65535, not '65536'"],
     [[site, '--backend', 'kqueue'], 2, /^a backend is one of .*, not 'kqueue'$/],
     [[site, '--host', 'example.org'], 2, /^'example\.org' is not an IPv4 or IPv6 address/],
-    [['./nowhere'], 1, "there is no module './nowhere'"],
-    [[folder], 1, /^'.*' is a directory, not a module$/],
+    [['./nowhere'], 1, "there is no directory or module './nowhere'"],
+    [[site, '--spa'], 2, `--spa is for a directory, and '${site}' is a file`],
+    [[site, '--listing'], 2, `--listing is for a directory, and '${site}' is a file`],
     [[`${site}/nowhere`], 1, /^cannot read '.*nowhere': ENOTDIR/],
     [[site, '--unix', join(folder, 'no/socket')], 1, /^bind ENOENT: /],
   ] as const) {
