@@ -23,21 +23,15 @@ export async function loadModule(file: string): Promise<HandlerSource> {
   );
 }
 
-async function importOf(file: string): Promise<{ readonly default?: unknown }> {
-  let onIdle = () => {};
-  // Node would end the process with code 0 and without a word when nothing is left that could end an await of the module.
-  const neverLoads = new Promise<never>((_resolve, reject) => {
-    onIdle = () => reject(new CommandError(`'${file}' awaits what never happens`, FAILED));
+function importOf(file: string): Promise<{ readonly default?: unknown }> {
+  return new Promise((loaded, failed) => {
+    // Node would end the process with code 0 and without a word when nothing is left that could end an await of the module.
+    const onIdle = () => failed(new CommandError(`'${file}' awaits what never happens`, FAILED));
+    process.once('beforeExit', onIdle);
+    import(pathToFileURL(resolve(file)).href)
+      .then(loaded, (error) => failed(new CommandError(`cannot load '${file}': ${reasonOf(error)}`, FAILED)))
+      .finally(() => process.off('beforeExit', onIdle));
   });
-  process.once('beforeExit', onIdle);
-  try {
-    return await Promise.race([import(pathToFileURL(resolve(file)).href), neverLoads]);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    throw new CommandError(`cannot load '${file}': ${reasonOf(error)}`, FAILED);
-  } finally {
-    process.off('beforeExit', onIdle);
-  }
 }
 
 /** A class is refused: it throws without `new`, so each request would get 500. */

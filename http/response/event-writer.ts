@@ -12,7 +12,7 @@
  */
 
 import { encodeComment, encodeEvent, type ServerEvent } from '../content/event-stream.ts';
-import type { StreamEnd, StreamedBody } from './streamed-body.ts';
+import type { StreamedBody } from './streamed-body.ts';
 
 /**
  * The options of `response.events()`.
@@ -76,7 +76,7 @@ const HEARTBEAT = sharedEvent(':\n\n');
  * new Router().get('/count', (_request, response) => count(response.events()));
  * ```
  */
-export class EventWriter implements StreamEnd {
+export class EventWriter {
   /** The id of the last event that the client has seen, if it connects again; else the empty string. */
   readonly lastEventId: string;
   /** @internal */

@@ -55,7 +55,7 @@ class Run {
   }
 
   stop(): Promise<number> {
-    this.#signals.emit('SIGTERM');
+    this.#signals.emit('SIGINT');
     return this.end;
   }
 }
