@@ -154,6 +154,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   readonly isClosed = false;
   readonly isOverfull = false;
   readonly answerBufferBytes = 65_536;
+  readonly queuedBytes = 0;
+  readonly mustEndStreams = false;
   readonly isRequestRead = true;
   readonly #output = new OutputBuffer(65_536);
   readonly #headCache = new HeadCache(() => this.dateLine());
@@ -189,8 +191,18 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.bytes(nobody, bytes);
   }
 
+  readonly sendsFiles = false;
+  file(): void {}
   chunk(bytes: Uint8Array): void {
     this.#output.chunk(nobody, bytes);
+  }
+
+  sendNow(bytes: Uint8Array): void {
+    this.bytes(bytes);
+  }
+
+  requestField(): string | null {
+    return null;
   }
 
   lastChunk(trailerLines: string): void {

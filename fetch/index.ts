@@ -4,7 +4,7 @@
  * The draft has two layers. The handler model is part of simplenet/http, whose `serve` takes a marked object as well. This room has the
  * other layer: servers, listeners, their options and their end.
  *
- * Next: ../server.ts
+ * Next: ../command/command-error.ts
  */
 
 export {

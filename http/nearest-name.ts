@@ -32,6 +32,14 @@ export function adviceFor(name: string, names: readonly string[]): string {
   return nearest === null ? `use one of ${names.join(', ')}` : `did you mean '${nearest}'?`;
 }
 
+/** Throws for a misspelt option. `known` has the names that there are. */
+export function checkOptionNames(owner: string, given: object, known: object): void {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new RangeError(`unknown option '${name}' of ${owner}: ${adviceFor(name, Object.keys(known))}`);
+  }
+}
+
 /** Row by row: `row[j]` is the number of steps from the first i characters of `a` to the first j of `b`. */
 function stepsBetween(a: string, b: string): number {
   let before: number[] = [];

@@ -204,6 +204,16 @@ export class Server {
   }
 
   /**
+   * Connections with a request or its response under way, and those that were upgraded: what `close` waits for. It looks at all connections, so it is
+   * for people and not for each request.
+   */
+  get busyCount(): number {
+    let count = 0;
+    for (const { idleSince } of this.#connections) if (idleSince === Number.POSITIVE_INFINITY) count++;
+    return count;
+  }
+
+  /**
    * Aborted when the server begins to stop. For work that belongs to the server and not to one request: a handler uses
    * `request.closing`.
    *

@@ -103,6 +103,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/serve.ts',
   ],
   fetch: [HTTP_DOOR],
+  command: [SOCKETS_DOOR, HTTP_DOOR],
   'server.ts': [SOCKETS_DOOR, HTTP_DOOR],
 };
 
@@ -111,8 +112,11 @@ const programs = ['examples', 'benchmarks'];
 /** Times single parts of the library, so it has to reach them. */
 const exceptions = ['benchmarks/micro.ts'];
 
-/** The one file of http/ that runs code of simplenet/. All others import types. */
-const RUNS_SOCKETS = 'http/serve.ts';
+/** The files of http/ that run code of simplenet/: the server, and what opens files. All others import types. */
+const runsSimplenet = ['http/serve.ts', 'http/handlers/open-files.ts', 'http/handlers/static-files.ts'];
+
+/** The times of files are those of the system clock. */
+const FILE_CLOCK = 'http/handlers/open-files.ts';
 
 /** The files that call koffi. ffi.ts loads it. */
 const callsKoffi: Readonly<Record<string, string>> = {
@@ -125,6 +129,12 @@ const callsKoffi: Readonly<Record<string, string>> = {
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */
 const withClock = ['http/connection', 'http/serve.ts'];
+
+/**
+ * The one file of http/ that belongs to the process and to Node's loop: a log is written at the end of a turn, and when the process ends. No deadline of the protocol
+ * is in it.
+ */
+const LOG_SINK = 'http/handlers/log-sink.ts';
 
 /** Files of simplenet/ that are pure as well. */
 const pureFiles = [
@@ -163,7 +173,7 @@ function roomOf(file: string): string {
   return file in mayImport ? file : dirname(file);
 }
 
-const library = ['server.ts', ...sourcesIn('simplenet'), ...sourcesIn('http'), ...sourcesIn('fetch')];
+const library = ['server.ts', ...['simplenet', 'http', 'fetch', 'command'].flatMap(sourcesIn)];
 const product = [...library, ...sourcesIn('examples')];
 
 test('each room imports what the table allows, and the table names each room', async (t) => {
@@ -222,9 +232,9 @@ test('only ffi.ts loads koffi, and five files call it', async (t) => {
   t.same(callers.sort(), Object.keys(callsKoffi).sort());
 });
 
-test('in http/ only serve.ts runs code of simplenet', async (t) => {
+test('in http/ only the server and what opens files run code of simplenet', async (t) => {
   for (const file of sourcesIn('http')) {
-    if (file === RUNS_SOCKETS) continue;
+    if (runsSimplenet.includes(file)) continue;
     t.notMatch(readFileSync(join(root, file), 'utf8'), /^(import|export) (?!type )[^;]*\/simplenet\//m, file);
   }
 });
@@ -239,15 +249,24 @@ test('nothing we ship imports the modules that we are the alternative to', async
   }
 });
 
-test('koffi, the one runtime dependency, does not either', async (t) => {
+/** The runtime dependencies, and the files that a program loads of each. */
+const dependencies: Readonly<Record<string, readonly string[]>> = {
+  koffi: ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs'],
+  mrmime: ['index.mjs', 'index.js'],
+};
+
+test('the runtime dependencies do not either, and have none of their own', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
-  t.same(Object.keys(manifest.dependencies ?? {}), ['koffi']);
-  const folder = join(root, 'node_modules/koffi');
-  const koffi = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { dependencies?: object };
-  t.same(Object.keys(koffi.dependencies ?? {}), []);
-  for (const file of ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs']) {
-    const text = readFileSync(join(folder, file), 'utf8');
-    for (const module of forbiddenModules) t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), file);
+  t.same(Object.keys(manifest.dependencies ?? {}), Object.keys(dependencies));
+  for (const [name, files] of Object.entries(dependencies)) {
+    const folder = join(root, 'node_modules', name);
+    const { dependencies: theirs } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    t.same(Object.keys(theirs ?? {}), [], name);
+    for (const file of files) {
+      const text = readFileSync(join(folder, file), 'utf8');
+      for (const module of forbiddenModules)
+        t.notMatch(text, new RegExp(`['"](node:)?${module}['"]`), `${name}/${file}`);
+    }
   }
 });
 
@@ -258,13 +277,15 @@ function codeOf(file: string): string {
 
 test('protocol is pure: no clock, no process and no system call', async (t) => {
   for (const file of [...sourcesIn('http'), ...pureFiles]) {
-    if (file === HTTP_DOOR || withClock.includes(roomOf(file))) continue;
+    if (file === HTTP_DOOR || file === LOG_SINK || withClock.includes(roomOf(file))) continue;
+    if (runsSimplenet.includes(file)) continue;
     t.notMatch(codeOf(file), /\b(libc|koffi|process|performance|setTimeout|Date\.now|new Date\(\))/, file);
   }
 });
 
 test('http/ has one clock, that of its loop, so that a simulated one is enough', async (t) => {
   for (const file of sourcesIn('http')) {
+    if (file === LOG_SINK || file === FILE_CLOCK) continue;
     t.notMatch(codeOf(file), /\b(performance|setTimeout|setInterval|setImmediate|Date\.now|new Date\(\))/, file);
   }
 });
@@ -277,7 +298,7 @@ test('the reading tour starts in the README, visits every file and ends at serve
   while (file !== undefined && !visited.includes(file)) {
     visited.push(file);
     const text = readFileSync(join(root, file), 'utf8');
-    t.match(text, /^\/\*\*\n \* [A-Za-z/]+: |^\/\*\*\n \* [A-Z]/, `${file} opens with what it is`);
+    t.match(text, /^(?:#!.*\n)?\/\*\*\n \* (?:[A-Za-z/]+: |[A-Z])/, `${file} opens with what it is`);
     const next = /^ \* Next: (\S+)$/m.exec(text)?.[1];
     file = next === undefined ? undefined : normalize(join(file, '..', next));
   }

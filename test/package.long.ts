@@ -60,7 +60,7 @@ test('it is packed and installed, and what its maps name is in it', async (t) =>
   await run(t, root, 'npm', 'pack', '--silent', '--ignore-scripts', '--pack-destination', folder); // `npm test` has built it
   tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '');
   const local = Object.fromEntries(
-    ['koffi', '@types/node', 'undici-types'].map((name) => [name, `file:${modules}/${name}`]),
+    ['koffi', 'mrmime', '@types/node', 'undici-types'].map((name) => [name, `file:${modules}/${name}`]),
   );
   const manifest = { private: true, type: 'module', dependencies: { ...local, simplenet: `file:${tarball}` } };
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
@@ -92,6 +92,29 @@ test('a program compiles with each way to resolve modules, and runs', async (t) 
     await run(t, folder, process.execPath, tsc, ...flags, ...how, 'program.ts');
     t.equal(await run(t, folder, process.execPath, join(resolution, 'program.js')), 'Hello, package!\n\n/door\n');
   }
+});
+
+/** What a person waits for without noticing. */
+const PROMPT_MS = 1_000;
+/** The best counts: other processes can only add to it. */
+const STARTS = 5;
+
+test('the command listens in less than a second', async (t) => {
+  writeFileSync(join(folder, 'site.mjs'), 'export default { fetch: () => new Response("hello") };');
+  const { PATH = '' } = process.env;
+  const times: number[] = [];
+  for (let i = 0; i < STARTS; i++) {
+    const startedAt = performance.now();
+    const args = ['-i', `PATH=${PATH}`, 'node_modules/.bin/simplenet', 'site.mjs', '--port', '0'];
+    const command = new Program('env', args, { cwd: folder });
+    t.teardown(() => command.kill());
+    const [url] = await command.prints(/^http:\S+/);
+    times.push(performance.now() - startedAt);
+    t.equal(await (await fetch(url)).text(), 'hello');
+    command.kill('SIGINT');
+    t.equal((await command.ends()).code, 0);
+  }
+  t.ok(Math.min(...times) < PROMPT_MS, `${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
 });
 
 test('publint and are-the-types-wrong have nothing to say', async (t) => {

@@ -5,27 +5,11 @@
  * bytes, which a middleware cannot know.
  */
 
-import { type Outcome, Router, serve } from '../../http/index.ts';
-
-function log(outcome: Outcome): void {
-  const { method, path, route, status, bytesOut, startedAt, durationMs, clientGone, error, request } = outcome;
-  const line = {
-    time: new Date(startedAt).toISOString(),
-    client: request?.clientAddress, // no request if its head could not be read
-    method,
-    path, // without the query, which may contain secrets
-    route, // for statistics: `/users/:id`, not each id
-    status,
-    bytes: bytesOut,
-    ms: Math.round(durationMs * 10) / 10,
-    clientGone: clientGone || undefined,
-    error: error === null ? undefined : String(error),
-  };
-  console.log(JSON.stringify(line));
-}
+import { accessLog, Router, requestId, serve } from '../../http/index.ts';
 
 const router = new Router();
+router.use(requestId());
 router.get('/users/:id', ({ params }, response) => response.json({ id: params.id }));
 
-const server = serve(router, { port: process.env.PORT ?? 8080, onDone: log });
+const server = serve(router, { port: process.env.PORT ?? 8080, onDone: accessLog({ format: 'json' }) });
 console.log(server.url);

@@ -1,45 +1,37 @@
 /**
  * Server-sent events: what is posted reaches every browser that has `new EventSource('/events')`.
  *
- * A reader ends in two ways: it leaves (`request.signal`), or the server stops (`request.closing`). A reader that leaves without a word is
- * found out by the bytes that it does not take.
+ * A browser that has lost its stream connects again and names the last event that it has seen, so it gets what it has missed. Readers that leave, that are
+ * too slow, or that the server closes because it stops leave the channel by themselves.
  */
 
-import { HttpError, type ResponseWriter, Router, serve } from '../../http/index.ts';
+import { EventChannel, HttpError, Router, type ServerEvent, serve } from '../../http/index.ts';
 
-const readers = new Set<ResponseWriter>();
+const KEPT_MESSAGES = 100;
 
-function tellAll(event: string): void {
-  // Nobody waits here for the slowest reader. One that takes nothing is cut off, at `answerBufferBytes` or after `writeMs`.
-  for (const reader of readers) void reader.write(event);
-}
-
-// Proxies cut connections on which nothing happens.
-setInterval(() => tellAll(': still here\n\n'), 15_000).unref();
+const readers = new EventChannel();
+const kept: ServerEvent[] = [];
+let lastId = 0;
 
 const router = new Router();
 
-router.get('/events', async (request, response) => {
-  response.header('Content-Type', 'text/event-stream').header('Cache-Control', 'no-store');
-  await response.write('retry: 1000\n\n'); // how long a browser waits before it comes again
-  if (request.method === 'HEAD') return response.end(); // it has its head, and waits for no events
-  readers.add(response);
-  await aborted(request.signal, request.closing);
-  readers.delete(response);
-  response.end('event: closing\ndata:\n\n');
+router.get('/events', (_request, response) => {
+  const events = response.events();
+  events.send({ event: 'hello', data: '', retry: 1_000 }); // how long a browser waits before it comes again
+  if (events.lastEventId !== '') {
+    for (const message of kept) if (Number(message.id) > Number(events.lastEventId)) events.send(message);
+  }
+  readers.add(events);
 });
 
 router.post('/messages', async (request, response) => {
-  const text = await request.text();
-  if (text === '') throw new HttpError(400, 'an empty message');
-  tellAll(`data: ${JSON.stringify(text)}\n\n`); // JSON has no line ends, which would end the event
-  response.json({ readers: readers.size });
+  const data = await request.text();
+  if (data === '') throw new HttpError(400, 'an empty message');
+  const message = { data, id: `${++lastId}` };
+  kept.push(message);
+  if (kept.length > KEPT_MESSAGES) kept.shift();
+  response.json({ readers: readers.send(message) });
 });
-
-async function aborted(...signals: AbortSignal[]): Promise<void> {
-  const any = AbortSignal.any(signals);
-  if (!any.aborted) await new Promise((resolve) => any.addEventListener('abort', resolve, { once: true }));
-}
 
 const server = serve(router, { port: process.env.PORT ?? 8080 });
 process.once('SIGTERM', () => void server.close());

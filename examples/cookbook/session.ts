@@ -2,14 +2,15 @@
  * A session in a signed cookie: the client keeps it, and cannot change it.
  *
  * Nothing is stored on the server. So a session cannot be ended before it expires, unless you keep a list of those that were. The cookie is
- * not secret: what it says, its owner can read.
+ * not secret: what it says, its owner can read. To change the secret, put a new one in front: the old one still counts for those who
+ * are logged in.
  */
 
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { HttpError, type Middleware, Router, StateKey, serve } from '../../http/index.ts';
+import { randomBytes } from 'node:crypto';
+import { CookieSigner, HttpError, type Middleware, Router, StateKey, serve } from '../../http/index.ts';
 
-/** Without one in the environment, sessions end with the process. */
-const secret = process.env.SESSION_SECRET ?? randomBytes(32);
+/** Without secrets in the environment, sessions end with the process. */
+const signer = new CookieSigner(process.env.SESSION_SECRETS?.split(' ') ?? [randomBytes(32)]);
 
 const MAX_AGE_S = 86_400;
 /** Behind TLS, name it `__Host-session`: then browsers send it over https alone, and no other host of your domain can set it. */
@@ -22,27 +23,16 @@ interface Session {
 
 const SESSION = new StateKey<Session>('session');
 
-function signatureOf(text: string): Buffer {
-  return createHmac('sha256', secret).update(text).digest();
-}
-
-function seal(session: Session): string {
-  const text = Buffer.from(JSON.stringify(session)).toString('base64url');
-  return `${text}.${signatureOf(text).toString('base64url')}`;
-}
-
 /** Returns the session of a cookie, or null if it is not one of ours, or is too old. */
-function unseal(cookie: string): Session | null {
-  const [text = '', signature = ''] = cookie.split('.');
-  const given = Buffer.from(signature, 'base64url');
-  const right = signatureOf(text);
-  if (given.length !== right.length || !timingSafeEqual(given, right)) return null;
-  const session = JSON.parse(Buffer.from(text, 'base64url').toString()) as Session; // we have written it
+function sessionOf(cookie: string | undefined): Session | null {
+  const text = signer.verify(COOKIE, cookie);
+  if (text === null) return null;
+  const session = JSON.parse(text) as Session; // we have written it
   return session.expiresAt > Date.now() ? session : null;
 }
 
 const onlyUsers: Middleware = (request, _response, next) => {
-  const session = unseal(request.cookies.get(COOKIE) ?? '');
+  const session = sessionOf(request.cookies.get(COOKIE));
   if (session === null) throw new HttpError(401, 'log in first');
   request.state.set(SESSION, session);
   return next();
@@ -59,8 +49,9 @@ router.post('/login', async (request, response) => {
   const form = await request.form();
   const user = form.get('name');
   if (!isPassword(user, form.get('password'))) throw new HttpError(403, 'wrong name or password');
-  const session = { user, expiresAt: Date.now() + MAX_AGE_S * 1_000 };
-  response.cookie(COOKIE, seal(session), { maxAge: MAX_AGE_S }).redirect('/account', 303);
+  const session: Session = { user, expiresAt: Date.now() + MAX_AGE_S * 1_000 };
+  const value = signer.sign(COOKIE, JSON.stringify(session));
+  response.cookie(COOKIE, value, { maxAge: MAX_AGE_S }).redirect('/account', 303);
 });
 
 router.post('/logout', (_request, response) => {

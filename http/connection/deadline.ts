@@ -65,6 +65,11 @@ export class Deadline {
     this.#stream.setDeadline(answerMs);
   }
 
+  /** A stream of events sends a comment after a silence; Infinity for all other responses that have begun. */
+  forHeartbeat(heartbeatMs: number): void {
+    this.#stream.setDeadline(heartbeatMs);
+  }
+
   /** Limits how long input is read and dropped. */
   forDiscarded(): void {
     this.#stream.setDeadline(this.#context.timeouts.lingerMs);

@@ -115,12 +115,16 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   /** The client has ended its side. Who waits for that is told. What the handler sends still reaches a client that waits for it. */
   clientEnded(): void {
     if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
-    else if (this.#endMeansGone && this.#signals?.awaitsClient === true) this.#signals.abortGone(this.#endOfClient());
+    else if (this.#endMeansGone) {
+      if (this.#signals?.awaitsClient === true) this.#signals.abortGone(this.#endOfClient());
+      this.response.closeEvents();
+    }
   }
 
   /** The server stops. */
   serverStops(): void {
-    this.#signals?.abortClosing();
+    this.#signals?.abortClosing(); // first, so that the program can still send an event
+    this.response.closeEvents();
   }
 
   /** The rest of the body will not be read, so the handler cannot get it. */
@@ -140,7 +144,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** The pieces of a tick have been sent, so the response has begun. */
   piecesSent(): void {
-    if (this.#state === WORK && !this.isReadingBody) this.#connection.deadline.none();
+    if (this.#state === WORK && !this.isReadingBody) this.#waitForSilence();
   }
 
   /** The connection is closed. Returns whether the handler may be waiting for the client. */
@@ -222,6 +226,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#connection.context.waitUntil(promise, this.request);
   }
 
+  exactNow(): number {
+    return this.#connection.context.exactNow();
+  }
+
   get #bodyBytesOfRoute(): number {
     return this.#connection.context.routeLimits(this.head.method, this.head.path)?.bodyBytes ?? 0;
   }
@@ -234,11 +242,25 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** The request is complete, or its body waits. Then only the beginning of the response has a deadline. */
   waitForResponse(): void {
-    if (this.response.hasBegun) this.#connection.deadline.none();
+    if (this.response.hasBegun) this.#waitForSilence();
     else this.#connection.deadline.forResponse(this.#timeouts.answerMs);
   }
 
+  /** A response that has begun has no deadline, but a stream of events sends something after a silence. */
+  #waitForSilence(): void {
+    this.#connection.deadline.forHeartbeat(this.response.heartbeatMs);
+  }
+
   // For the response.
+
+  get mustEndStreams(): boolean {
+    const { context, hasPeerEnded } = this.#connection;
+    return context.isStopping || (hasPeerEnded && this.#endMeansGone);
+  }
+
+  requestField(name: string): string | null {
+    return this.request.headers.get(name);
+  }
 
   /** Whether the connection can stay open after this response. */
   canKeepAlive(): boolean {
@@ -384,7 +406,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   #responseIsLate(): void {
     const { context } = this.#connection;
-    if (this.response.hasBegun) return; // no deadline any more
+    if (this.response.hasBegun) {
+      this.response.heartbeat();
+      this.#waitForSilence();
+      return;
+    }
     const error = new Error(`no response began within ${this.#timeouts.answerMs} ms (answerMs)`);
     this.#meter?.fail(error);
     // The alarm may have been set in the context of another request, and would run with its stores.

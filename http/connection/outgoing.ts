@@ -76,6 +76,10 @@ export class Outgoing implements ResponseOutput {
     return this.#context.limits.answerBufferBytes;
   }
 
+  get queuedBytes(): number {
+    return this.#stream.queuedBytes;
+  }
+
   get hasWriters(): boolean {
     return this.#writers !== null;
   }
@@ -119,6 +123,17 @@ export class Outgoing implements ResponseOutput {
     this.log?.count(bytes.byteLength);
   }
 
+  get sendsFiles(): boolean {
+    return true;
+  }
+
+  file(fd: number, offset: number, length: number): void {
+    if (this.isClosed) return;
+    this.isLong = true;
+    this.#buffer.file(this.#stream, fd, offset, length);
+    this.log?.count(length);
+  }
+
   chunk(bytes: Uint8Array): void {
     this.isLong = true;
     this.#buffer.chunk(this.#stream, bytes);
@@ -127,6 +142,16 @@ export class Outgoing implements ResponseOutput {
 
   lastChunk(trailerLines: string): void {
     this.latin1(`0\r\n${trailerLines}\r\n`);
+  }
+
+  /** What is gathered leaves before it. The bytes are owned by all responses that share them, and nobody changes them. */
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void {
+    if (this.isClosed) return;
+    const framed = chunk ?? bytes;
+    this.flushPieces();
+    this.#stream.writeOwned(framed);
+    this.log?.count(framed.byteLength);
+    this.#connection.piecesSent();
   }
 
   beginStream(): void {

@@ -8,7 +8,7 @@
  *
  * Parameters of a type other than q are ignored. A malformed range counts as absent: the field expresses a wish, so a mistake in it is no reason to refuse a request.
  *
- * Next: ../request/byte-run.ts
+ * Next: http-date.ts
  */
 
 import { isToken, trimBlanks } from '../grammar.ts';
@@ -89,15 +89,18 @@ function rangeOf(member: string): Range | null {
   const [media = '', ...parameters] = membersOf(member, ';').map(trimBlanks);
   const [type = '', subtype = '', ...rest] = media.toLowerCase().split('/');
   if (rest.length > 0 || !isToken(type) || !isToken(subtype) || (type === '*' && subtype !== '*')) return null;
-  let weight = FULL_WEIGHT;
+  const weight = weightOf(parameters);
+  return weight === null ? null : { type, subtype, weight };
+}
+
+/** The weight among the parameters of a member, from 0 to 1000; null if it is malformed. */
+export function weightOf(parameters: readonly string[]): number | null {
   for (const parameter of parameters) {
     const [name = '', value = ''] = parameter.split('=', 2);
     if (name.toLowerCase() !== 'q') continue;
-    if (!WEIGHT.test(value)) return null;
-    weight = Math.round(Number(value) * FULL_WEIGHT);
-    break; // what follows was once an extension of Accept
+    return WEIGHT.test(value) ? Math.round(Number(value) * FULL_WEIGHT) : null; // what follows was once an extension of Accept
   }
-  return { type, subtype, weight };
+  return FULL_WEIGHT;
 }
 
 /** The members of a list. A separator within a quoted string belongs to a member. */
@@ -117,4 +120,36 @@ function membersOf(text: string, separator: string): string[] {
   }
   members.push(text.slice(start));
   return members;
+}
+
+/**
+ * Returns the content coding that the client prefers (RFC 9110 section 12.5.3), or null if the content is to be sent as it is. Of two with the same weight the
+ * one that is offered first wins. Without a field, and if the client accepts none, the content is sent as it is: each client can read that.
+ */
+export function preferredEncoding(accept: string | null, offered: readonly string[]): string | null {
+  if (accept === null) return null;
+  const weights = new Map<string, number>();
+  for (const member of accept.split(',')) {
+    const [name = '', ...parameters] = member.split(';').map(trimBlanks);
+    const coding = codingOf(name);
+    const weight = weightOf(parameters);
+    if (isToken(coding) && weight !== null) weights.set(coding, Math.max(weight, weights.get(coding) ?? 0));
+  }
+  const ofOthers = weights.get('*') ?? 0;
+  let best: string | null = null;
+  let bestWeight = 0;
+  for (const coding of offered) {
+    const weight = weights.get(coding) ?? ofOthers;
+    if (weight <= bestWeight) continue;
+    best = coding;
+    bestWeight = weight;
+  }
+  const asItIs = weights.get('identity') ?? ofOthers;
+  return asItIs > bestWeight ? null : best;
+}
+
+/** The name of a coding in lower case. RFC 9110 section 8.4.1.3: x-gzip is gzip. */
+export function codingOf(name: string): string {
+  const lower = name.toLowerCase();
+  return lower === 'x-gzip' ? 'gzip' : lower;
 }

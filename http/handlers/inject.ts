@@ -4,7 +4,7 @@
  * The request passes through the parser and the response through the writer, so what a test sees is what a client would see, without
  * Date and without what a connection adds.
  *
- * Next: ../connection/phase.ts
+ * Next: open-files.ts
  */
 
 import type { HttpRequest } from '../handler.ts';

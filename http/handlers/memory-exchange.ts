@@ -186,6 +186,10 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     });
   }
 
+  exactNow(): number {
+    return NO_CLOCK.exactNow();
+  }
+
   // For the body.
 
   get limits(): Limits {
@@ -214,6 +218,13 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   sendInformational(head: string): void {
     this.#output.head(head);
+  }
+
+  /** No server is here that could stop. */
+  readonly mustEndStreams = false;
+
+  requestField(name: string): string | null {
+    return this.request.headers.get(name);
   }
 
   beginStream(): void {

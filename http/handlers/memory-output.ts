@@ -80,6 +80,10 @@ export class MemoryOutput implements ResponseOutput {
     return this.#client.waitingBytes > this.answerBufferBytes;
   }
 
+  get queuedBytes(): number {
+    return this.#client.waitingBytes;
+  }
+
   /** The client has its own clock. */
   dateLine(): string {
     return '';
@@ -117,7 +121,18 @@ export class MemoryOutput implements ResponseOutput {
     if (!this.#client.piece(bytes)) this.#isFull = true;
   }
 
+  get sendsFiles(): boolean {
+    return false;
+  }
+
+  /* c8 ignore next -- `sendsFiles` is false. */
+  file(): void {}
+
   chunk(bytes: Uint8Array): void {
+    this.bytes(bytes);
+  }
+
+  sendNow(bytes: Uint8Array): void {
     this.bytes(bytes);
   }
 

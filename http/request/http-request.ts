@@ -35,6 +35,8 @@ export interface RequestOrigin {
   readonly limits: Limits;
   applyLimits(limits: RouteLimits): void;
   waitUntil(promise: PromiseLike<unknown>): void;
+  /** The clock of the loop, in milliseconds, which never goes back. */
+  exactNow(): number;
 }
 
 /**
@@ -260,6 +262,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    */
   waitUntil(promise: PromiseLike<unknown>): void {
     this.#origin.waitUntil(promise);
+  }
+
+  /**
+   * The clock of the loop, read at this moment, in milliseconds. It never goes back. For http/handlers/.
+   * @internal
+   */
+  get nowMs(): number {
+    return this.#origin.exactNow();
   }
 
   /**

@@ -4,7 +4,7 @@
  * Without a listener a connection makes no Meter: then nothing is counted, and no clock is read. It is here and not with the connection, because
  * an exchange in memory counts in the same way.
  *
- * Next: ../content/set-cookie.ts
+ * Next: ../content/codings.ts
  */
 
 import type { HttpRequest, Outcome } from './http-request.ts';

@@ -15,6 +15,7 @@ import { markHandled } from '../promises.ts';
 import { hasNoBody } from '../status.ts';
 import { type BodyStage, discardStages } from './body-transform.ts';
 import { checkedBytes } from './checked-bytes.ts';
+import { checkEventOptions, type EventOptions, EventWriter } from './event-writer.ts';
 import { utf8Length } from './latin1.ts';
 import type { PieceSource } from './piece-source.ts';
 import { PreparedHead } from './prepared-head.ts';
@@ -25,6 +26,7 @@ import type { ResponseOutput, ResponseOwner } from './response-output.ts';
 import { StreamedBody, wrongLength } from './streamed-body.ts';
 
 const NO_STAGES: readonly BodyStage[] = [];
+const NO_BYTES = new Uint8Array(0);
 
 /** An error that the connection answers by itself. */
 interface RefusalParts {
@@ -69,7 +71,9 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal A stream or a transform completes the response by itself, and waits for the client. */
   get isSending(): boolean {
-    return this.streamed?.isTransforming === true || (this.hooks !== null && this.hooks.source !== null);
+    const { streamed } = this;
+    if (streamed !== null && (streamed.isTransforming || streamed.events !== null)) return true;
+    return this.hooks !== null && this.hooks.source !== null;
   }
 
   /** @internal Cancels the stream that `body()` is sending, whose response then fails with this reason. */
@@ -126,6 +130,26 @@ export abstract class FramedResponse extends PreparedHead {
     }
   }
 
+  /** @internal After so long a silence `heartbeat` is to be called; Infinity for all but a stream of events. */
+  get heartbeatMs(): number {
+    return this.streamed?.events?.heartbeatMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** @internal */
+  heartbeat(): void {
+    this.streamed?.events?.heartbeat();
+  }
+
+  /** @internal The client has left, or the server stops: a stream of events, which has no end of its own, is completed. */
+  closeEvents(): void {
+    this.streamed?.events?.close();
+  }
+
+  /** @internal */
+  endEvents(): void {
+    if (!this.output.isClosed) this.endPieces();
+  }
+
   // Whole bodies.
 
   /** @internal */
@@ -162,16 +186,20 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** Sends a whole body after the callbacks of middleware, and through their transforms. */
   #sendHooked(bytes: Uint8Array, contentType: string | null, hooks: ResponseHooks): void {
+    hooks.replacement = null;
     const stages = this.#runHooks(bytes, contentType, hooks);
     if (stages === null) return;
+    const { replacement } = hooks;
+    if (stages.length > 0 || replacement !== null) this.#checkWhole(bytes.byteLength, stages);
+    if (replacement !== null) this.declaredLength = -1; // it was that of the other bytes
+    const whole = replacement ?? bytes;
     if (stages.length === 0) {
-      this.#sendWhole(bytes, hooks.impliedType);
+      this.#sendWhole(whole, hooks.impliedType);
       return;
     }
-    this.#checkWhole(bytes.byteLength, stages);
     const body = this.#startPieces(stages, hooks.impliedType);
     this.ended = true;
-    body.sendWhole(bytes, hooks.trailers);
+    body.sendWhole(whole, hooks.trailers);
   }
 
   #beginWhole(byteLength: number, contentType: string | null): void {
@@ -214,6 +242,19 @@ export abstract class FramedResponse extends PreparedHead {
     if (this.streamed !== null) return this.streamed.write(bytes);
     const body = this.#beginPieces(bytes.byteLength);
     return body === null ? markHandled(Promise.reject(this.hooks?.failure)) : body.writeFirst(bytes);
+  }
+
+  /** @internal Begins a body of a declared length, for `writeFile`. Returns false if `writeFile` cannot be called. */
+  protected beginFiles(): boolean {
+    if (!this.output.sendsFiles || this.hooks?.isHooked === true || this.output.isClosed) return false;
+    this.#beginPieces(0);
+    return true;
+  }
+
+  /** @internal Rejects if the client has gone. */
+  protected writeFilePart(fd: number, offset: number, length: number): Promise<void> {
+    if (this.output.isClosed || this.streamed === null) return this.output.waitForDrain();
+    return this.streamed.writeFile(fd, offset, length);
   }
 
   /** @internal */
@@ -280,6 +321,32 @@ export abstract class FramedResponse extends PreparedHead {
       }
       throw error;
     }
+  }
+
+  // Streams of events.
+
+  /** @internal */
+  protected beginEvents(options: EventOptions): EventWriter {
+    this.mustNotHaveBegun('events');
+    checkEventOptions(options);
+    if (this.declaredLength >= 0) throw new Error('a stream of events has no Content-Length');
+    this.header('Content-Type', 'text/event-stream');
+    if (this.getHeader('cache-control') === null) this.header('Cache-Control', 'no-store');
+    // The id is sent as UTF-8 (HTML, section 9.2.4).
+    const lastEventId = Buffer.from(this.owner.requestField('last-event-id') ?? '', 'latin1').toString();
+    const body = this.output.isClosed ? null : this.#beginPieces(0);
+    const events = new EventWriter(this, body, lastEventId, options);
+    if (body === null) return events;
+    body.events = events;
+    void body.writeFirst(NO_BYTES); // the head leaves: the browser tells the page that the stream is open
+    if (!this.#mayHaveBody() || this.owner.mustEndStreams) events.close();
+    return events;
+  }
+
+  /** @internal */
+  protected override mustBeOpen(caller: string): void {
+    super.mustBeOpen(caller);
+    if (this.streamed?.events) throw new Error(`${caller}() was called while events() sends a stream`);
   }
 
   // Both.

@@ -104,6 +104,13 @@ export class OutputBuffer {
     } while (rest > 0);
   }
 
+  /** Sends a part of an open file, behind what is gathered. */
+  file(stream: Stream, fd: number, offset: number, length: number): void {
+    this.#sendBefore(stream);
+    this.#stream = null;
+    stream.sendFile(fd, offset, length);
+  }
+
   /** How many bytes are gathered. */
   get byteLength(): number {
     return this.#length;

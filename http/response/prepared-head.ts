@@ -184,8 +184,8 @@ export abstract class PreparedHead {
   }
 
   /**
-   * The factory may return a transform stream, through which the body passes before it is framed. It is called after all `beforeHead`, and
-   * may set headers; null declines. The response then has no Content-Length. It is not called if there is no body to send: for 204, 205,
+   * The factory may return a transform stream, through which the body passes before it is framed, or bytes in place of a whole body. It is called after all `beforeHead`, and
+   * may set headers; null declines. A response that passes through a stream has no Content-Length. It is not called if there is no body to send: for 204, 205,
    * 304 and an empty one. For HEAD it is called, so that the head is that of GET, and its transform is dropped.
    */
   transformBody(factory: TransformFactory): this {

@@ -12,6 +12,7 @@
 
 import { promiseOf } from '../promises.ts';
 import { type BodyStage, discardStages, isStage } from './body-transform.ts';
+import { checkedBytes } from './checked-bytes.ts';
 import type { PieceSource } from './piece-source.ts';
 
 /**
@@ -33,7 +34,7 @@ import type { PieceSource } from './piece-source.ts';
 export type BeforeHead = (body: Uint8Array | null) => void;
 
 /**
- * Makes the transform for the body of one response, or declines with null. It gets what a BeforeHead gets.
+ * Makes the transform for the body of one response, or declines with null. It gets what a BeforeHead gets. In place of a whole body it may return other bytes.
  *
  * ```ts
  * import { createGzip } from 'node:zlib';
@@ -46,7 +47,7 @@ export type BeforeHead = (body: Uint8Array | null) => void;
  * });
  * ```
  */
-export type TransformFactory = (body: Uint8Array | null) => BodyStage | null;
+export type TransformFactory = (body: Uint8Array | null) => BodyStage | Uint8Array | null;
 
 export class ResponseHooks {
   /** Null for the usual phrase of the status. */
@@ -57,6 +58,8 @@ export class ResponseHooks {
   impliedType: string | null = null;
   /** The stream that `body()` is sending. */
   source: PieceSource | null = null;
+  /** What a factory has returned in place of a whole body. */
+  replacement: Uint8Array | null = null;
   /** A callback is at work: it may change the head, and send nothing. */
   isCalling = false;
   readonly #callbacks: BeforeHead[] = [];
@@ -124,14 +127,22 @@ export class ResponseHooks {
   /** Calls the factories, and returns their transforms, the next one to the handler first. Throws what one of them throws. */
   createStages(body: Uint8Array | null): BodyStage[] {
     const stages: BodyStage[] = [];
+    let whole = body;
+    this.replacement = null;
     try {
       for (const factory of this.#factories.toReversed()) {
         this.#call(this.#factories, factory, () => {
-          const stage: unknown = factory(stages.length === 0 ? body : null); // a transform before it changes the body
+          const stage: unknown = factory(stages.length === 0 ? whole : null); // a transform before it changes the body
           if (stage === null) return;
+          if (stage instanceof Uint8Array && stages.length === 0 && whole !== null) {
+            whole = this.replacement = checkedBytes(stage, 'transformBody()');
+            return;
+          }
           if (!isStage(stage)) {
             promiseOf(stage)?.then(undefined, () => {}); // the error below says enough
-            throw new TypeError('transformBody() takes a function that returns a transform stream or null');
+            throw new TypeError(
+              'transformBody() takes a function that returns a transform stream or null, or bytes in place of a whole body',
+            );
           }
           stages.push(stage);
         });

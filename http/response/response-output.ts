@@ -17,6 +17,8 @@ export interface ResponseOutput {
   readonly isOverfull: boolean;
   /** How much may wait in a transform: as much as may be queued for the client (limits.ts). */
   readonly answerBufferBytes: number;
+  /** How much waits because the client has not taken it yet. */
+  readonly queuedBytes: number;
   dateLine(): string;
   /** Writes the head of a response without fields of its own, for a connection that stays open. `keepAliveLine` is that of the owner. */
   cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void;
@@ -26,8 +28,14 @@ export interface ResponseOutput {
   utf8(text: string): void;
   /** Writes bytes that the caller does not change afterwards. */
   bytes(bytes: Uint8Array): void;
+  /** Whether `file` can be called. If not, the program reads the file and writes its bytes. */
+  readonly sendsFiles: boolean;
+  /** Writes a part of an open file. The descriptor stays open until `waitForDrain` has resolved or rejected. */
+  file(fd: number, offset: number, length: number): void;
   /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
   chunk(bytes: Uint8Array): void;
+  /** Sends bytes that many responses share, without gathering them: as they are, or as this chunk, which holds the same bytes. */
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void;
   /** Writes the end of a chunked body. `trailerLines` are field lines, each with its CRLF. */
   lastChunk(trailerLines: string): void;
   /** Called after each piece of a stream. The pieces of one tick leave together. */
@@ -50,6 +58,10 @@ export interface ResponseOwner {
   sendContinue(head: string): void;
   /** Called before the first byte of a response that comes in pieces. */
   beginStream(): void;
+  /** The client has left, or the server stops: a response without an end must end now. */
+  readonly mustEndStreams: boolean;
+  /** A field of the request, or null. */
+  requestField(name: string): string | null;
   responseCompleted(): void;
   /** Breaks off a response whose body does not fit its head. */
   abortResponse(): void;

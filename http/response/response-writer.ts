@@ -15,6 +15,7 @@ import { isProtocol } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
 import { hasNoBody, statusLine } from '../status.ts';
 import { checkedBytes } from './checked-bytes.ts';
+import type { EventOptions, EventWriter } from './event-writer.ts';
 import { FramedResponse } from './framed-response.ts';
 import { type BodyPieces, PieceSource } from './piece-source.ts';
 import type { FieldValue } from './response-fields.ts';
@@ -26,6 +27,12 @@ const EMPTY = new Uint8Array(0);
 const CONTINUE = 100;
 const SWITCHING_PROTOCOLS = 101;
 const OK = 200;
+
+/** Bytes of a file. */
+export interface FilePart {
+  readonly start: number;
+  readonly length: number;
+}
 
 /**
  * What a handler responds: its second argument. `status` and `header` prepare; then one call sends all, or `write` and `end` send in pieces.
@@ -152,6 +159,16 @@ export class ResponseWriter extends FramedResponse {
   }
 
   /**
+   * Begins a stream of events (text/event-stream), for `new EventSource()` of a browser. It is not cached unless `Cache-Control` is set. The stream ends with
+   * the client, with `close()` of what this returns, and when the server stops; a handler need not wait for any of that.
+   *
+   *     router.get('/time', (_request, response) => clock.add(response.events()));
+   */
+  events(options: EventOptions = {}): EventWriter {
+    return this.beginEvents(options);
+  }
+
+  /**
    * Sends 101 and hands the stream over: `createHandler` gets it and returns its new handler. That handler first gets the bytes that the
    * client has sent after its request. HTTP has received them already, so they come even if `createHandler` pauses the stream; later
    * bytes wait in the kernel then. From now on HTTP does not manage the stream: it has no deadline. `close` of the server
@@ -192,6 +209,26 @@ export class ResponseWriter extends FramedResponse {
    */
   fail(error: unknown): void {
     this.owner.handlerFailed(error);
+  }
+
+  // For http/handlers/: files.
+
+  /**
+   * Sends a body that consists of bytes and of parts of one open file, with the Content-Length that is set. Resolves when the client has taken it, and rejects if the client
+   * has gone: the descriptor must be open until then. Returns null if only bytes can be sent here: for a transform, and for a client in memory.
+   * @internal
+   */
+  fileBody(fd: number, parts: readonly (Uint8Array | FilePart)[]): Promise<void> | null {
+    this.mustNotHaveBegun('fileBody');
+    return this.beginFiles() ? markHandled(this.#sendParts(fd, parts)) : null;
+  }
+
+  async #sendParts(fd: number, parts: readonly (Uint8Array | FilePart)[]): Promise<void> {
+    for (const part of parts) {
+      if (part instanceof Uint8Array) await this.writePiece(part);
+      else await this.writeFilePart(fd, part.start, part.length);
+    }
+    this.endPieces();
   }
 
   // For http/handlers/: what the Fetch Server API asks for.

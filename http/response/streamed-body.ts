@@ -5,13 +5,23 @@
  *
  * A body that is longer than its Content-Length throws before a byte of the surplus leaves. A shorter one breaks the connection off.
  *
- * Next: response-hooks.ts
+ * Next: event-writer.ts
  */
 
 import { markHandled } from '../promises.ts';
 import { type BodyStage, BodyTransform, discardStages, type TransformOutput } from './body-transform.ts';
 import type { Framing } from './response-head.ts';
 import type { ResponseOutput, ResponseOwner } from './response-output.ts';
+
+/** A stream of events, which has no end of its own. */
+export interface StreamEnd {
+  readonly heartbeatMs: number;
+  /** The handler has sent nothing for `heartbeatMs`. */
+  heartbeat(): void;
+  close(): void;
+  /** The response is over. */
+  ended(): void;
+}
 
 export class StreamedBody implements TransformOutput {
   readonly framing: Framing;
@@ -27,6 +37,8 @@ export class StreamedBody implements TransformOutput {
   #overflow: Error | null = null;
   #trailers = '';
   #writtenBytes = 0;
+  /** Set if the body is a stream of events. */
+  events: StreamEnd | null = null;
   #isOver = false;
 
   constructor(
@@ -58,6 +70,16 @@ export class StreamedBody implements TransformOutput {
     return this.#transform !== null && !this.#isOver;
   }
 
+  /** How much waits for the client. */
+  get queuedBytes(): number {
+    return this.#output.queuedBytes + (this.#transform?.queuedBytes ?? 0);
+  }
+
+  /** The rest of the body reaches nobody. */
+  get isCut(): boolean {
+    return this.#output.isClosed;
+  }
+
   /** Sends the first piece. Earlier responses of a pipeline may be queued before it. */
   writeFirst(bytes: Uint8Array): Promise<void> {
     this.#writtenBytes += bytes.byteLength;
@@ -78,6 +100,19 @@ export class StreamedBody implements TransformOutput {
       throw wrongLength(this.#declaredLength, sum);
     }
     return this.writeFirst(bytes);
+  }
+
+  /** Sends a part of an open file. There is no transform: it would have to read the file. */
+  writeFile(fd: number, offset: number, length: number): Promise<void> {
+    const sum = this.#writtenBytes + length;
+    if (this.#transform !== null || sum > this.#declaredLength) {
+      this.#owner.abortResponse();
+      throw wrongLength(this.#declaredLength, sum);
+    }
+    this.#writtenBytes = sum;
+    this.#output.file(fd, offset, length);
+    this.#output.pieceWritten();
+    return this.#output.waitForDrain();
   }
 
   /** The handler has written all pieces. */
@@ -101,18 +136,32 @@ export class StreamedBody implements TransformOutput {
   /** The connection is closed. */
   destroy(reason: Error): void {
     this.#transform?.destroy(reason);
+    this.events?.ended();
+  }
+
+  // For a stream of events, which does not wait for the client.
+
+  /** Sends a piece with the others of this tick. */
+  push(bytes: Uint8Array): void {
+    if (this.#transform === null) this.#gather(bytes);
+    else void this.#transform.write(bytes);
+  }
+
+  /** Sends a piece that many responses share, at once. `chunk` holds the same bytes. */
+  sendNow(bytes: Uint8Array, chunk: Uint8Array): void {
+    if (this.#transform === null) this.#output.sendNow(bytes, this.framing === 'chunked' ? chunk : null);
+    else void this.#transform.write(bytes);
+  }
+
+  /** Breaks the response off: the client takes too little. */
+  breakOff(): void {
+    this.#owner.abortResponse();
   }
 
   // For the transform.
 
   send(bytes: Uint8Array): Promise<void> {
-    if (this.#output.isClosed) return this.#output.waitForDrain();
-    // An empty chunk would end the body.
-    if (this.#isSent && bytes.byteLength > 0) {
-      if (this.framing === 'chunked') this.#output.chunk(bytes);
-      else this.#output.bytes(bytes);
-    }
-    this.#output.pieceWritten();
+    this.#gather(bytes);
     return this.#output.waitForDrain();
   }
 
@@ -125,6 +174,16 @@ export class StreamedBody implements TransformOutput {
   /** More is queued than a handler that waits for the client can have written: for the client, or in front of a transform. */
   get #isOverfull(): boolean {
     return this.#output.isOverfull || (this.#transform?.queuedBytes ?? 0) > this.#output.answerBufferBytes;
+  }
+
+  #gather(bytes: Uint8Array): void {
+    if (this.#output.isClosed) return;
+    // An empty chunk would end the body.
+    if (this.#isSent && bytes.byteLength > 0) {
+      if (this.framing === 'chunked') this.#output.chunk(bytes);
+      else this.#output.bytes(bytes);
+    }
+    this.#output.pieceWritten();
   }
 
   #complete(): void {

@@ -12,13 +12,13 @@
  */
 
 import { markAsUntransferable } from 'node:worker_threads';
-import { EINTR, ENOBUFS, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from '../kernel/abi.ts';
+import { EINTR, ENOBUFS, ENODATA, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
 import { isPassing, MAX_ATTEMPTS_AT_ONCE } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
-import { WriteQueue } from '../loop/write-queue.ts';
+import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import { NO_EVENTS } from './epoll.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
@@ -67,6 +67,11 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     return this.#queue === null ? 0 : this.#queue.byteLength;
   }
 
+  /** Queued bytes that take memory. */
+  get #memoryBytes(): number {
+    return this.#queue === null ? 0 : this.#queue.memoryBytes;
+  }
+
   protected get isSending(): boolean {
     return this.queuedBytes > 0 || this.#gatheredBytes > 0;
   }
@@ -82,6 +87,31 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
 
   writeOwned(bytes: Uint8Array): boolean {
     return this.#write(bytes, bytes.length, true, 0);
+  }
+
+  sendFile(fd: number, offset: number, length: number): boolean {
+    if (!this.checkSendFile(fd, offset, length)) return false;
+    if (this.#gatheredBytes > 0) {
+      this.sendGathered(this.context.batch.bytes); // first, to keep the order
+      if (this.isClosing) return false;
+    }
+    if (length === 0) return this.queuedBytes === 0;
+    let sent = 0;
+    if (!this.isConnecting && this.queuedBytes === 0) {
+      const isForLater = length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
+      const max = isForLater ? 0 : this.#allowance(length);
+      if (max > 0) sent = this.#sendFile(fd, offset, max);
+      if (sent === length) return true;
+      if (sent < 0) {
+        this.#sendFailed(sent);
+        return false;
+      }
+    }
+    this.#queue ??= new WriteQueue();
+    this.#queue.pushFile(fd, offset + sent, length - sent);
+    this.outputQueued();
+    this.#continueLater();
+    return false;
   }
 
   /**
@@ -173,7 +203,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
         this.fail('send', sent);
         return false;
       }
-    } else if (this.queuedBytes > this.context.maxQueuedBytes) {
+    } else if (this.#memoryBytes > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return false;
     }
@@ -228,12 +258,28 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
       sent = this.socket.tryWrite(bytes, offset, length, flags);
     }
-    if (isPassing(sent)) sent = 0;
+    return this.#sent(sent, length);
+  }
+
+  /** sendfile(2). Returns what `#send` does. */
+  #sendFile(fd: number, offset: number, length: number): number {
+    return this.#sent(this.trySendFile(fd, offset, length), length);
+  }
+
+  #sent(result: number, length: number): number {
+    const sent = isPassing(result) ? 0 : result;
     this.#hasNoRoom = sent < length;
     if (sent < 0) return sent;
     this.#sentInPart += sent;
     this.context.budget.sent(sent);
     return sent;
+  }
+
+  /** A send or sendfile has failed. With RST the peer knows that bytes are missing. */
+  #sendFailed(result: number): void {
+    this.isAborted = true;
+    this.dropOutput();
+    this.fail(result === -ENODATA ? 'sendfile' : 'send', result);
   }
 
   #receive(): void {
@@ -251,7 +297,9 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   /** Sends from the queue. Returns 0, or -errno. */
   #sendQueued(maxBytes: number): number {
     const before = this.queuedBytes;
-    const result = this.#queue?.drain((bytes, offset, length) => this.#send(bytes, offset, length, 0), maxBytes) ?? 0;
+    const send = (bytes: Uint8Array, offset: number, length: number, fd: number) =>
+      fd === NO_FILE ? this.#send(bytes, offset, length, 0) : this.#sendFile(fd, offset, length);
+    const result = this.#queue?.drain(send, maxBytes) ?? 0;
     const sent = before - this.queuedBytes;
     this.#acceptedBytes = Math.max(0, this.#acceptedBytes - sent);
     this.outputSent(sent);
@@ -264,9 +312,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     const max = this.#allowance(before);
     const result = this.#sendQueued(max);
     if (result < 0) {
-      this.isAborted = true; // with RST the peer knows that bytes are missing
-      this.dropOutput();
-      this.fail('send', result);
+      this.#sendFailed(result);
       this.settleLater(); // it may be lingering
       return;
     }

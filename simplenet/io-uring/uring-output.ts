@@ -7,6 +7,8 @@
  * `gather` takes what is written, if the kernel is likely to have room, and `push` the rest. Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
  * the stream. Queued bytes may be dropped then. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
  *
+ * A part of a file is in the queue, too. When its turn comes, `file` is that part, and the stream sends it with sendfile(2).
+ *
  * The kernel reads the first piece from `send` to `sent`, so its memory stays where it is until then. Two sends at a time could
  * overtake each other.
  *
@@ -17,7 +19,7 @@
 
 import assert from 'node:assert';
 import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
-import { isIntact, WriteQueue } from '../loop/write-queue.ts';
+import { type Chunk, isIntact, NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import type { IoUring } from './io-uring.ts';
 import { MAX_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 
@@ -36,6 +38,7 @@ export class UringOutput {
   /** Gathered pieces behind the first one. */
   #behind: Piece[] | null = null;
   #queue: WriteQueue | null = null;
+  #file: Chunk | null = null;
   #gatheredBytes = 0;
   /** How much of the first piece the kernel was asked to send, and 0 if it was not. */
   #offeredBytes = 0;
@@ -48,7 +51,12 @@ export class UringOutput {
   }
 
   get isEmpty(): boolean {
-    return this.#first === null && this.#queue === null;
+    return this.#first === null && this.#queue === null && this.#file === null;
+  }
+
+  /** The part of a file that is next, once `prepare` has found it. */
+  get file(): Readonly<Chunk> | null {
+    return this.#file;
   }
 
   get isInKernel(): boolean {
@@ -64,19 +72,27 @@ export class UringOutput {
     return this.#first !== null && this.#isFirstGathered;
   }
 
-  /** How many bytes came by `push` and are not sent. */
+  /** How many bytes came by `push`, and are not sent. */
   get pushedBytes(): number {
-    const ofFirst = this.#first === null || this.#isFirstGathered ? 0 : this.#first.byteLength;
-    return ofFirst + (this.#queue?.byteLength ?? 0);
+    return this.#pushedFirstBytes + (this.#queue?.memoryBytes ?? 0);
+  }
+
+  get #pushedFirstBytes(): number {
+    return this.#first === null || this.#isFirstGathered ? 0 : this.#first.byteLength;
+  }
+
+  get #fileBytes(): number {
+    return this.#file === null ? 0 : this.#file.end - this.#file.start;
   }
 
   get queuedBytes(): number {
-    return this.countsAsQueued ? this.#gatheredBytes + this.pushedBytes : 0;
+    if (!this.countsAsQueued) return 0;
+    return this.#gatheredBytes + this.#pushedFirstBytes + this.#fileBytes + (this.#queue?.byteLength ?? 0);
   }
 
   /** How much is ready for the next send. */
   get nextBytes(): number {
-    return this.#first?.byteLength ?? this.#queue?.byteLength ?? 0;
+    return this.#first?.byteLength ?? (this.#fileBytes || (this.#queue?.byteLength ?? 0));
   }
 
   /** Copies the bytes, unless the kernel is unlikely to have room for them. */
@@ -102,9 +118,26 @@ export class UringOutput {
     this.countsAsQueued = true;
   }
 
-  /** Makes the first piece ready. Returns its size, 0 if nothing can be sent now, or -EFAULT: the program took its bytes away. */
+  /** Queues a part of a file. */
+  pushFile(fd: number, offset: number, length: number): void {
+    this.#queue ??= new WriteQueue();
+    this.#queue.pushFile(fd, offset, length);
+    this.countsAsQueued = true;
+  }
+
+  /** The kernel has taken `length` bytes of `file`. */
+  fileSent(length: number): void {
+    const file = this.#file as Chunk;
+    file.start += length;
+    if (file.start === file.end) this.#file = null;
+  }
+
+  /**
+   * Makes the first piece ready, or `file`. Returns its size, 0 if nothing can be sent now, or -EFAULT: the program took its bytes away.
+   */
   prepare(): number {
     if (this.isInKernel) return 0;
+    if (this.#file !== null) return this.#fileBytes;
     if (this.#first === null && this.#queue !== null) {
       const chunk = this.#queue.shift();
       if (this.#queue.byteLength === 0) this.#queue = null;
@@ -112,6 +145,10 @@ export class UringOutput {
       if (!isIntact(chunk)) {
         this.#queue = null;
         return -EFAULT;
+      }
+      if (chunk.fd !== NO_FILE) {
+        this.#file = chunk;
+        return this.#fileBytes;
       }
       this.#first = this.#memory.own(chunk.bytes, chunk.start, chunk.end);
       this.#isFirstGathered = false;
@@ -146,13 +183,13 @@ export class UringOutput {
 
   /** Queued bytes are not sent any more. Gathered ones are. */
   dropQueue(): void {
-    this.#queue = null;
+    this.#queue = this.#file = null;
     this.countsAsQueued = false;
   }
 
   /** Nothing is sent any more. A piece in the kernel is kept until `sent`. */
   drop(): void {
-    this.#queue = null;
+    this.#queue = this.#file = null;
     this.#isDropped = true;
     if (!this.isInKernel) this.#freePieces();
   }
@@ -160,7 +197,7 @@ export class UringOutput {
   /** The ring is lost: the kernel may read the first piece at any later time. */
   lose(): void {
     if (this.#first !== null) this.#memory.keepUntilExit(this.#first);
-    this.#first = this.#behind = this.#queue = null;
+    this.#first = this.#behind = this.#queue = this.#file = null;
     this.#offeredBytes = 0;
   }
 

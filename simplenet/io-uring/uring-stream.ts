@@ -9,6 +9,9 @@
  * the next turn (`checkSends`), it counts as queued from then on. A stream that the program closes keeps its descriptor until
  * gathered bytes are sent (`linger`).
  *
+ * Files are not sent through the ring, but with sendfile(2) when the socket has room. Measured, 1 MiB over loopback costs 430 us of CPU in this way, 450 us with reads and sends
+ * of 256 KiB in the ring, and 880 us with 64 KiB. The first needs no memory, and reads the descriptor only while the program must keep it open.
+ *
  * A request in the ring uses the socket and our memory. So the descriptor is not closed, and its number cannot come
  * back, before the last completion of every request has come: `#requests` counts them.
  *
@@ -17,11 +20,12 @@
 
 import assert from 'node:assert';
 import { markAsUntransferable } from 'node:worker_threads';
-import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
+import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, EPOLLOUT, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import { isPassing } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
+import type { Chunk } from '../loop/write-queue.ts';
 import { HeldInput } from './held-input.ts';
 import { ReceiveMode } from './receive-mode.ts';
 import type { Completion } from './ring-layout.ts';
@@ -34,6 +38,8 @@ const SEND = 2;
 const CONNECT = 3;
 /** A poll for hang-ups and errors only. It begins when the stream stops receiving, and stands to the end. */
 const WATCH = 4;
+/** A poll for room, while a part of a file is next. */
+const ROOM = 5;
 
 /** Output above this size waits for the second part of the turn, so that small responses go before the next share of large ones. */
 const MAX_SMALL_BYTES = 16_384;
@@ -48,6 +54,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   #isStoppingReceive = false;
   #isWatching = false;
   #isHangUpSeen = false;
+  #isAwaitingRoom = false;
   #hasBegunClosing = false;
   readonly #output = new UringOutput(this.context.sendMemory);
   /** The loop will flush this stream: at the end of the turn, or in the second part. */
@@ -101,6 +108,15 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     return false;
   }
 
+  sendFile(fd: number, offset: number, length: number): boolean {
+    if (!this.checkSendFile(fd, offset, length)) return false;
+    if (length === 0) return this.queuedBytes === 0;
+    this.#output.pushFile(fd, offset, length);
+    this.outputQueued();
+    this.#requestFlush();
+    return false;
+  }
+
   /** Bytes may also be in the ring, or be held while the stream is paused. */
   override hasInput(): boolean {
     if (this.#held?.hasBytes) return true;
@@ -134,6 +150,10 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
       case CONNECT:
         this.#connected(completion.result);
         break;
+      case ROOM:
+        this.#isAwaitingRoom = false;
+        if (!this.isClosing) this.#requestFlush();
+        break;
       default:
         this.#watched(completion);
     }
@@ -155,7 +175,11 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   /** Hands over a share of what is to be sent. */
   flush(): void {
     this.#isFlushRequested = false;
-    if (this.isConnecting || this.isResting || !this.#prepareSend()) return;
+    if (this.isConnecting || this.isResting || this.#isAwaitingRoom || !this.#prepareSend()) return;
+    if (this.#output.file !== null) {
+      this.#sendFile(this.context.budget.streamBytes);
+      return;
+    }
     this.#send(this.context.budget.streamBytes, 0);
     if (this.#isUnconfirmed) return;
     this.#isUnconfirmed = true;
@@ -173,8 +197,12 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
    * bytes. Does not wait for room (MSG_DONTWAIT). Returns whether a send was handed over.
    */
   flushLast(): boolean {
-    if (this.isConnecting || !this.#prepareSend()) return false;
-    if (this.isClosing && !this.#output.mustBeSent) return false;
+    if (this.isConnecting) return false;
+    do {
+      if (!this.#prepareSend()) return false;
+      if (this.isClosing && !this.#output.mustBeSent) return false;
+    } while (this.#output.file !== null && this.#sendFileLast());
+    if (this.#output.file !== null) return false;
     this.#send(Number.POSITIVE_INFINITY, MSG_DONTWAIT);
     return true;
   }
@@ -227,6 +255,45 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     const { budget, ring } = this.context;
     budget.sent(this.#output.send(ring, this.socket.fd, SEND, maxBytes, flags));
     this.#requests++;
+  }
+
+  #sendFile(maxBytes: number): void {
+    const file = this.#output.file as Readonly<Chunk>;
+    const length = Math.min(file.end - file.start, maxBytes);
+    const result = this.trySendFile(file.fd, file.start, length);
+    if (result < 0 && !isPassing(result)) {
+      this.isAborted = true; // with RST the peer knows that bytes are missing
+      this.fail('sendfile', result);
+      return;
+    }
+    const sent = Math.max(0, result);
+    if (sent > 0) this.callSucceeded();
+    else this.callRefused();
+    this.#fileSent(sent);
+    if (sent < length) this.#awaitRoom();
+    else if (this.isSending) this.#requestFlush();
+    else this.#drained();
+  }
+
+  #fileSent(length: number): void {
+    this.context.budget.sent(length);
+    this.#output.fileSent(length);
+    this.outputSent(length);
+  }
+
+  /** Returns whether the whole part has been sent. */
+  #sendFileLast(): boolean {
+    const file = this.#output.file as Readonly<Chunk>;
+    const length = file.end - file.start;
+    const sent = Math.max(0, this.trySendFile(file.fd, file.start, length));
+    this.#fileSent(sent);
+    return sent === length;
+  }
+
+  #awaitRoom(): void {
+    this.#isAwaitingRoom = true;
+    this.#requests++;
+    this.context.ring.poll(this.socket.fd, ROOM, EPOLLOUT);
   }
 
   #sent(result: number): void {
@@ -391,6 +458,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
     const { fd } = this.socket;
     if (this.#isReceiving) this.#stopReceiving();
     if (this.#isWatching) ring.cancel(fd, WATCH);
+    if (this.#isAwaitingRoom) ring.cancel(fd, ROOM);
     if (this.#sockaddr !== null) ring.cancel(fd, CONNECT);
     this.#output.dropQueue();
     if (this.isAborted) {

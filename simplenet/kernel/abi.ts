@@ -162,6 +162,15 @@ export const IFNAMSIZ = 16;
 export const IFREQ_FLAGS = 16;
 export const IFREQ_SIZE = 40;
 
+/**
+ * openat2(2), for Linux 5.6 and newer. struct open_how { u64 flags @0; u64 mode @8; u64 resolve @16; }
+ * RESOLVE_BENEATH: no path leaves the directory, by `..`, by an absolute path or by a link. RESOLVE_NO_MAGICLINKS: no links such as /proc/self/fd/3.
+ */
+export const OPEN_HOW_SIZE = 24;
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
+
 /** getrlimit(2). struct rlimit { u64 rlim_cur @0; u64 rlim_max @8; } */
 export const RLIMIT_NOFILE = 7;
 export const RLIMIT_SIZE = 16;
@@ -245,6 +254,7 @@ export const IOU_PBUF_RING_INC = 2;
 export const SYS_IO_URING_SETUP = 425;
 export const SYS_IO_URING_ENTER = 426;
 export const SYS_IO_URING_REGISTER = 427;
+export const SYS_OPENAT2 = 437;
 
 /**
  * sockaddr_in   { u16 family @0; u16 port, big-endian @2; u8 address[4] @4; u8 zero[8] @8; }                     16 bytes
@@ -277,12 +287,17 @@ export const UCRED_SIZE = 12;
 /** errno(3): only the ones that the code, its tests or the examples use. system-error.ts takes names and texts from Node's own table. */
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ENXIO = 6;
+export const EACCES = 13;
+export const EXDEV = 18;
+export const ENOTDIR = 20;
+export const ENAMETOOLONG = 36;
+export const ELOOP = 40;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
-export const EACCES = 13;
 export const EFAULT = 14;
 export const EBUSY = 16;
 export const ENODEV = 19;
@@ -292,6 +307,7 @@ export const EMFILE = 24;
 export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADR = 53;
+export const ENODATA = 61;
 export const EPROTO = 71;
 export const EBADFD = 77;
 export const ENOTSOCK = 88;

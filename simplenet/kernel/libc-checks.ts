@@ -67,6 +67,11 @@ export function checkRange(bytes: Uint8Array, offset: number, length: number): v
   }
 }
 
+/** An offset in a file. */
+export function checkPosition(position: number): void {
+  if (!Number.isSafeInteger(position)) throw new TypeError(`an offset must be an integer, not ${String(position)}`);
+}
+
 const WORD_SIZE = 4;
 const INT_SIZE = 4;
 

@@ -42,12 +42,15 @@ export const c = {
   read: symbols.func('int64 read(int fd, void *buf, size_t len)'),
   write: symbols.func('int64 write(int fd, const void *buf, size_t len)'),
   ioctl: symbols.func('int ioctl(int fd, ulong request, void *argument)'),
+  pread: symbols.func('int64 pread(int fd, void *buf, size_t len, int64 offset)'),
+  sendfile: symbols.func('int64 sendfile(int out, int in, void *offset, size_t len)'),
   mmap: symbols.func('int64 mmap(void *addr, size_t len, int prot, int flags, int fd, int64 offset)'),
   munmap: symbols.func('int munmap(void *addr, size_t len)'),
   // syscall(2) is variadic: each of these is the same function with other arguments.
   io_uring_setup: symbols.func('syscall', 'int64', ['int64', 'uint32', 'void *']),
   io_uring_enter: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'uint32', 'uint32', 'void *', 'size_t']),
   io_uring_register: symbols.func('syscall', 'int64', ['int64', 'int', 'uint32', 'void *', 'uint32']),
+  openat2: symbols.func('syscall', 'int64', ['int64', 'int', 'const char *', 'void *', 'size_t']),
   __errno_location: symbols.func('void *__errno_location()'),
 };
 

@@ -6,7 +6,13 @@
  * Next: libc.ts
  */
 
-import { IO_URING_GETEVENTS_ARG_SIZE, KERNEL_TIMESPEC_SIZE, SOCK_FILTER_SIZE, SOCK_FPROG_SIZE } from './abi.ts';
+import {
+  IO_URING_GETEVENTS_ARG_SIZE,
+  KERNEL_TIMESPEC_SIZE,
+  OPEN_HOW_SIZE,
+  SOCK_FILTER_SIZE,
+  SOCK_FPROG_SIZE,
+} from './abi.ts';
 import { koffi } from './ffi.ts';
 import { intrinsicBuffer, intrinsicByteLength, intrinsicByteOffset } from './intrinsic-bytes.ts';
 import { checkRange } from './libc-checks.ts';
@@ -46,6 +52,18 @@ export function makeFprog(program: Uint8Array, programLength: number): Uint8Arra
   struct.setUint16(0, programLength / SOCK_FILTER_SIZE, true);
   struct.setBigUint64(8, koffi.address(memory) + BigInt(SOCK_FPROG_SIZE), true);
   return memory;
+}
+
+/** The offset that sendfile(2) reads and writes. */
+export const offsetCell = new BigInt64Array(1);
+
+const openHow = new BigUint64Array(OPEN_HOW_SIZE / BigUint64Array.BYTES_PER_ELEMENT);
+
+/** A struct open_how. The next call changes it. */
+export function makeOpenHow(flags: number, resolve: number): BigUint64Array {
+  openHow[0] = BigInt(flags >>> 0);
+  openHow[2] = BigInt(resolve >>> 0);
+  return openHow;
 }
 
 /** Where the address `ts` lies in struct io_uring_getevents_arg. */

@@ -18,6 +18,7 @@ import {
   IORING_ENTER_EXT_ARG,
   MAP_POPULATE,
   MAP_SHARED,
+  OPEN_HOW_SIZE,
   POLLFD_SIZE,
   PROT_READ,
   PROT_WRITE,
@@ -28,6 +29,7 @@ import {
   SYS_IO_URING_ENTER,
   SYS_IO_URING_REGISTER,
   SYS_IO_URING_SETUP,
+  SYS_OPENAT2,
 } from './abi.ts';
 import { koffi } from './ffi.ts';
 import {
@@ -39,6 +41,7 @@ import {
   checkIoctl,
   checkMapping,
   checkOption,
+  checkPosition,
   checkRange,
   checkRegistration,
   checkString,
@@ -49,6 +52,8 @@ import {
   lastSent,
   loadValueResult,
   makeFprog,
+  makeOpenHow,
+  offsetCell,
   pointer,
   storeValueResult,
   valueResult,
@@ -126,6 +131,11 @@ export interface Libc {
   write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /** For TUNSETIFF alone: `argument` is a struct ifreq, and the kernel writes the name of the interface into it. */
   ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** The struct open_how is built here. Its mode is 0: nothing is created. */
+  openat2(dirFd: number, path: string, flags: number, resolve: number): number;
+  pread(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  /** From `position` of the file on; the position of its descriptor stays. Returns 0 at the end of the file. */
+  sendfile(outFd: number, inFd: number, position: number, length: number): number;
   /**
    * C's `&bytes[offset]`, for structs that hold addresses. Throws if there are fewer than `length` bytes from there on. The address
    * is valid only while the caller holds `bytes`.
@@ -339,6 +349,28 @@ export const libc: Libc = {
     checkIoctl(request, argument);
     return resultOrErrno(c.ioctl(fd, request, argument));
   },
+  openat2(dirFd, path, flags, resolve) {
+    checkFd(dirFd);
+    checkString(path);
+    checkInteger(flags, 'flags');
+    checkInteger(resolve, 'resolve');
+    return resultOrErrno(c.openat2(SYS_OPENAT2, dirFd, path, makeOpenHow(flags, resolve), OPEN_HOW_SIZE));
+  },
+  pread(fd, buffer, offset, length, position) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkPosition(position);
+    return resultOrErrno(c.pread(fd, lastReceived.of(buffer, offset), length, position));
+  },
+  sendfile(outFd, inFd, position, length) {
+    checkFd(outFd);
+    checkFd(inFd);
+    checkPosition(position);
+    checkInteger(length, 'length');
+    if (length < 0) throw new RangeError(`a length must not be negative, as ${length} is`);
+    offsetCell[0] = BigInt(position);
+    return resultOrErrno(c.sendfile(outFd, inFd, offsetCell, length));
+  },
   addressOf(bytes, offset, length) {
     checkRange(bytes, offset, length);
     if (length === 0) throw new RangeError('addressOf needs a length of 1 byte or more, not 0');
@@ -348,7 +380,7 @@ export const libc: Libc = {
     checkMapping(mapping);
     checkInteger(length, 'length');
     checkFd(fd);
-    if (!Number.isSafeInteger(offset)) throw new TypeError(`an offset must be an integer, not ${String(offset)}`);
+    checkPosition(offset);
     if (mappedAt.has(mapping)) throw new TypeError('this mapping is in use: call munmap first');
     const address = resultOrErrno(c.mmap(null, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset));
     if (address < 0) return address;

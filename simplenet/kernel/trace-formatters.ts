@@ -91,6 +91,9 @@ export const formatters: Formatters = {
   read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
   write: ([fd, buffer, offset, length]) => [fd, quote(buffer, offset, length), length],
   ioctl: ([fd, request, argument]) => [fd, symbol(request, 'TUN'), ifreq(argument)],
+  openat2: ([dirFd, path, how, resolve]) => [dirFd, JSON.stringify(path), openHow(how, resolve), abi.OPEN_HOW_SIZE],
+  pread: ([fd, buffer, offset, length, position], result) => [fd, quote(buffer, offset, result), length, position],
+  sendfile: ([outFd, inFd, position, length]) => [outFd, inFd, `[${position}]`, length],
   addressOf: ([, offset, length]) => ['{memory}', offset, length],
   mmap: ([, length, fd, offset]) => [
     'NULL',
@@ -195,6 +198,11 @@ function ifreq(argument: Uint8Array): string {
   const bytes = Buffer.from(argument.buffer, argument.byteOffset, abi.IFREQ_SIZE);
   const name = bytes.toString('latin1', 0, abi.IFNAMSIZ).replace(/\0.*/s, '');
   return `{${JSON.stringify(name)}, ${flags(bytes.readUInt16LE(abi.IFREQ_FLAGS), ['IFF_TAP', 'IFF_NO_PI'])}}`;
+}
+
+function openHow(how: number, resolve: number): string {
+  const names = ['RESOLVE_NO_MAGICLINKS', 'RESOLVE_NO_SYMLINKS', 'RESOLVE_BENEATH'] as const;
+  return `{flags=${openFlags(how)}, resolve=${flags(resolve, names)}}`;
 }
 
 function messageFlags(value: number): string {

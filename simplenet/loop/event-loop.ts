@@ -83,6 +83,13 @@ export interface Stream {
    */
   writeOwned(bytes: Uint8Array): boolean;
   /**
+   * Sends `length` bytes of an open file, from `offset` on, behind what was written before. Returns as `write` does. The bytes take no memory here:
+   * they count in `queuedBytes`, and not against `maxQueuedBytes`. The stream does not close the descriptor, and does not move its position. The program keeps
+   * it open until nothing is queued (`onDrain`) or the stream has closed (`onClose`). If the file ends before `length` bytes are sent, the stream ends with RST and
+   * ENODATA: the peer would wait for the rest. Reading from a slow disk holds up the loop.
+   */
+  sendFile(fd: number, offset: number, length: number): boolean;
+  /**
    * Stops `onData` until `resume`. The peer's bytes wait in the kernel; when its buffer is full, TCP stops the peer. If the connection
    * breaks during a pause, its last bytes are kept: after `resume` they come, and then `onClose`.
    */

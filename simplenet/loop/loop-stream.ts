@@ -14,6 +14,7 @@ import { SystemError } from '../kernel/system-error.ts';
 import type { PeerCredentials } from '../sockets/net-socket.ts';
 import type { Deadlines, Timed } from './deadlines.ts';
 import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
+import { checkFilePart } from './file-pieces.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import type { Continuing, Turn } from './turn.ts';
 
@@ -63,6 +64,7 @@ export abstract class LoopStream<C extends StreamContext> implements Stream, Con
   abstract readonly queuedBytes: number;
   abstract write(bytes: Uint8Array, length?: number, hasMore?: boolean): boolean;
   abstract writeOwned(bytes: Uint8Array): boolean;
+  abstract sendFile(fd: number, offset: number, length: number): boolean;
   abstract hasInput(): boolean;
   abstract hasOutput(): boolean;
   abstract abort(): void;
@@ -205,6 +207,14 @@ export abstract class LoopStream<C extends StreamContext> implements Stream, Con
         `length must be an integer from 0 to ${byteLength}, the size of the bytes, not ${String(length)}`,
       );
     }
+    return true;
+  }
+
+  /** As `checkWrite`, for a part of a file. */
+  protected checkSendFile(fd: number, offset: number, length: number): boolean {
+    if (this.isClosing) return false;
+    if (this.hasEnded) throw new Error('sendFile after end: this program has ended the stream');
+    checkFilePart(fd, offset, length);
     return true;
   }
 

@@ -7,7 +7,7 @@
  * Next: socket-listener.ts
  */
 
-import { EPIPE, SHUT_WR } from '../kernel/abi.ts';
+import { EINTR, ENODATA, EPIPE, SHUT_WR } from '../kernel/abi.ts';
 import { retryOnEintr } from '../kernel/interruption.ts';
 import { decodeSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
 import type { NetSocket, PeerCredentials } from '../sockets/net-socket.ts';
@@ -22,6 +22,9 @@ import { isPassing, MAX_ATTEMPTS_AT_ONCE, pauseMsAfter } from './setbacks.ts';
  * memory of ours.
  */
 const MIN_PROGRESS: MinimumProgress = { everyMs: 30_000, bytes: 1 };
+
+/** A length is a signed 32-bit number in the table of system calls. */
+const MAX_SENT_BYTES = 0x4000_0000;
 
 export abstract class SocketStream<C extends LoopContext> extends LoopStream<C> {
   protected readonly socket: NetSocket;
@@ -137,6 +140,17 @@ export abstract class SocketStream<C extends LoopContext> extends LoopStream<C> 
 
   /** Forgets all that is to be sent. */
   protected abstract dropOutput(): void;
+
+  /** sendfile(2). Returns how many bytes the kernel took, or -errno; -ENODATA if the file has none at this offset. */
+  protected trySendFile(fd: number, offset: number, length: number): number {
+    const { libc } = this.socket;
+    const max = Math.min(length, MAX_SENT_BYTES);
+    let sent = libc.sendfile(this.socket.fd, fd, offset, max);
+    for (let attempts = 1; sent === -EINTR && attempts < MAX_ATTEMPTS_AT_ONCE; attempts++) {
+      sent = libc.sendfile(this.socket.fd, fd, offset, max);
+    }
+    return sent === 0 ? -ENODATA : sent;
+  }
 
   /** Sends FIN with shutdown(2). If the peer has ended its side, close(2) at the end of the turn sends the same FIN. */
   protected sendFin(): void {

@@ -2,9 +2,9 @@
  * WriteQueue: bytes that a program has written and the kernel has not taken yet, in order.
  *
  * Copied bytes share chunks, so a thousand small writes to a slow reader later cost a few sends, not a thousand. Owned bytes,
- * which the program has given away, are not copied. The queue has no limit of its own: the stream checks `byteLength`.
+ * which the program has given away, are not copied. Bytes of a file stay in the file. The queue has no limit of its own: the stream checks `memoryBytes`.
  *
- * Next: output-watch.ts
+ * Next: file-pieces.ts
  */
 
 import { EFAULT } from '../kernel/abi.ts';
@@ -15,24 +15,35 @@ const SMALL_BYTES = 1_024;
 
 export interface Chunk {
   readonly bytes: Uint8Array;
+  /** The file that holds the bytes from `start` to `end`; NO_FILE if `bytes` does. */
+  readonly fd: number;
   start: number;
   end: number;
   /** Whether this file allocated the chunk. Such a chunk may have room behind `end`. */
   readonly isOurs: boolean;
 }
 
+export const NO_FILE = -1;
+const NO_BYTES = new Uint8Array(0);
+
 /** False if the program has shrunk or transferred the memory of a chunk that it has given away. */
-export function isIntact({ bytes, end }: Chunk): boolean {
-  return end <= intrinsicByteLength(bytes);
+export function isIntact({ bytes, fd, end }: Chunk): boolean {
+  return fd !== NO_FILE || end <= intrinsicByteLength(bytes);
 }
 
 export class WriteQueue {
   readonly #chunks: Chunk[] = [];
   #head = 0;
   #byteLength = 0;
+  #fileBytes = 0;
 
   get byteLength(): number {
     return this.#byteLength;
+  }
+
+  /** How many of the bytes are in memory, and not in a file. */
+  get memoryBytes(): number {
+    return this.#byteLength - this.#fileBytes;
   }
 
   /** Appends a copy of bytes[start..end). */
@@ -49,7 +60,7 @@ export class WriteQueue {
       const length = end - from;
       const chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
       chunk.set(plainView(bytes, from, end));
-      this.#chunks.push({ bytes: chunk, start: 0, end: length, isOurs: true });
+      this.#chunks.push({ bytes: chunk, fd: NO_FILE, start: 0, end: length, isOurs: true });
     }
     this.#byteLength += end - start;
   }
@@ -61,16 +72,24 @@ export class WriteQueue {
       this.pushCopy(bytes, start, end); // a chunk for each small write would cost more memory than its bytes
       return;
     }
-    this.#chunks.push({ bytes, start, end, isOurs: false });
+    this.#chunks.push({ bytes, fd: NO_FILE, start, end, isOurs: false });
     this.#byteLength += length;
+  }
+
+  /** Appends bytes of an open file. */
+  pushFile(fd: number, start: number, length: number): void {
+    if (length === 0) return;
+    this.#chunks.push({ bytes: NO_BYTES, fd, start, end: start + length, isOurs: false });
+    this.#byteLength += length;
+    this.#fileBytes += length;
   }
 
   /**
    * Passes the chunks to `send`, which returns how many bytes it took, or a negative number. Stops when the queue is empty, when `send`
-   * takes less than offered, or when it has taken `maxBytes`. Returns 0, or the negative number.
+   * takes less than offered, or when it has taken `maxBytes`. Returns 0, or the negative number. If `fd` is not NO_FILE, the bytes are in that file.
    */
   drain(
-    send: (bytes: Uint8Array, offset: number, length: number) => number,
+    send: (bytes: Uint8Array, offset: number, length: number, fd: number) => number,
     maxBytes = Number.POSITIVE_INFINITY,
   ): number {
     let left = maxBytes;
@@ -78,10 +97,11 @@ export class WriteQueue {
       const chunk = this.#chunks[this.#head] as Chunk;
       if (!isIntact(chunk)) return -EFAULT;
       const length = Math.min(chunk.end - chunk.start, left);
-      const sent = send(chunk.bytes, chunk.start, length);
+      const sent = send(chunk.bytes, chunk.start, length, chunk.fd);
       if (sent < 0) return sent;
       chunk.start += sent;
       this.#byteLength -= sent;
+      if (chunk.fd !== NO_FILE) this.#fileBytes -= sent;
       left -= sent;
       if (sent < length) return 0;
       if (chunk.start === chunk.end) this.#dropHead();
@@ -94,6 +114,7 @@ export class WriteQueue {
     const chunk = this.#chunks[this.#head];
     if (chunk === undefined) return undefined;
     this.#byteLength -= chunk.end - chunk.start;
+    if (chunk.fd !== NO_FILE) this.#fileBytes -= chunk.end - chunk.start;
     this.#dropHead();
     return chunk;
   }
@@ -102,10 +123,12 @@ export class WriteQueue {
   truncate(byteLength: number): void {
     let left = byteLength;
     let at = this.#head;
+    this.#fileBytes = 0;
     for (; left > 0; at++) {
       const chunk = this.#chunks[at] as Chunk;
       chunk.end = Math.min(chunk.end, chunk.start + left);
       left -= chunk.end - chunk.start;
+      if (chunk.fd !== NO_FILE) this.#fileBytes += chunk.end - chunk.start;
     }
     this.#chunks.length = at;
     this.#byteLength = byteLength;
@@ -115,6 +138,7 @@ export class WriteQueue {
     this.#chunks.length = 0;
     this.#head = 0;
     this.#byteLength = 0;
+    this.#fileBytes = 0;
   }
 
   #dropHead(): void {

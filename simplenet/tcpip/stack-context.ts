@@ -1,7 +1,7 @@
 /**
  * StackContext: what the stack offers its streams, listeners and UDP ports.
  *
- * Next: stack-stream.ts
+ * Next: file-queue.ts
  */
 
 import type { SystemError } from '../kernel/system-error.ts';

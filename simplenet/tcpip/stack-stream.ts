@@ -16,6 +16,7 @@ import { formatSocketAddress, type SocketAddress } from '../kernel/socket-addres
 import { quote } from '../kernel/trace-formatters.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
 import { LoopStream } from '../loop/loop-stream.ts';
+import { FileQueue } from './file-queue.ts';
 import { formatIpv4Number } from './ip/ipv4-address.ts';
 import type { StackContext } from './stack-context.ts';
 import type { TcpEntry, TcpOwner } from './tcp/tcp-layer.ts';
@@ -23,6 +24,8 @@ import type { TcpEntry, TcpOwner } from './tcp/tcp-layer.ts';
 export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   readonly #entry: TcpEntry;
   #writtenBytes = 0;
+  /** Null until the program sends a file. */
+  #files: FileQueue | null = null;
   /** Something was queued, and `onDrain` has not been called since. */
   #owesDrain = false;
   /** The connection belongs to the TCP layer alone. */
@@ -49,7 +52,8 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
   get queuedBytes(): number {
     if (this.#isReleased) return 0;
     const { connection } = this.#entry;
-    return this.isConnecting ? connection.unacknowledgedBytes : connection.queuedBytes;
+    const inConnection = this.isConnecting ? connection.unacknowledgedBytes : connection.queuedBytes;
+    return this.#files === null ? inConnection : inConnection + this.#files.byteLength;
   }
 
   protected get isSending(): boolean {
@@ -64,12 +68,23 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     return this.#write(bytes, bytes.length, true);
   }
 
+  sendFile(fd: number, offset: number, length: number): boolean {
+    if (!this.checkSendFile(fd, offset, length)) return false;
+    if (length === 0) return this.queuedBytes === 0;
+    if (this.context.trace !== null) this.#trace(`sendFile(${fd}, ${offset}, ${length})`);
+    const wasQueued = this.queuedBytes;
+    this.#files ??= new FileQueue();
+    this.#files.pushFile(fd, offset, length);
+    this.#feedFiles();
+    return !this.isClosing && this.#isAllTaken(wasQueued);
+  }
+
   hasInput(): boolean {
     return !this.isConnecting && !this.isClosing && !this.isPeerEnded && this.#entry.connection.readable !== null;
   }
 
   hasOutput(): boolean {
-    return !this.isClosing && this.#entry.connection.unacknowledgedBytes > 0;
+    return !this.isClosing && (this.#entry.connection.unacknowledgedBytes > 0 || this.isSending);
   }
 
   takenBytes(): number {
@@ -121,15 +136,27 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
       return false;
     }
     const wasQueued = this.queuedBytes;
-    if (wasQueued > this.context.maxQueuedBytes) {
+    const files = this.#files === null || this.#files.isEmpty ? null : this.#files;
+    if ((files === null ? wasQueued : files.writtenBytes) > this.context.maxQueuedBytes) {
       this.fail('send', -ENOBUFS);
       return false;
     }
     if (isOwned) markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
-    connection.write(bytes, 0, length, isOwned);
+    if (files === null) this.#pass(bytes, length, isOwned);
+    else files.pushBytes(isOwned ? bytes : Uint8Array.prototype.slice.call(bytes, 0, length));
+    return this.#isAllTaken(wasQueued);
+  }
+
+  /** Gives bytes to the connection, which sends them when the turn ends. */
+  #pass(bytes: Uint8Array, length: number, isOwned: boolean): void {
+    this.#entry.connection.write(bytes, 0, length, isOwned);
     this.#writtenBytes += length;
     this.context.tcp.touch(this.#entry);
     this.context.turn.settleSoon();
+  }
+
+  /** What a write returns: whether nothing is queued. If something is, `onDrain` is owed, and the peer is watched from now on. */
+  #isAllTaken(wasQueued: number): boolean {
     if (this.queuedBytes === 0) return true;
     this.#owesDrain = true;
     if (wasQueued === 0) this.outputQueued();
@@ -156,6 +183,20 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     this.#reportEnd();
   }
 
+  /** Reads as much of the files as the connection has room for. */
+  #feedFiles(): void {
+    const { connection } = this.#entry;
+    if (this.#files === null || this.isConnecting || this.isClosing || connection.error !== 0) return;
+    if (connection.queuedBytes > 0) return;
+    const result = this.#files.feed((bytes) => {
+      this.#pass(bytes, bytes.length, true);
+      return connection.queuedBytes === 0;
+    });
+    if (result === 0) return;
+    this.isAborted = true; // with RST the peer knows that bytes are missing
+    this.fail('sendfile', result);
+  }
+
   #trace(call: string): void {
     this.context.trace?.(`${formatSocketAddress(this.remoteAddress)} ${call}`);
   }
@@ -168,6 +209,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
 
   /** A connection that has ended has nothing queued either, but nothing was sent. */
   #reportDrain(): void {
+    this.#feedFiles();
     if (!this.#owesDrain || this.isClosing || this.queuedBytes > 0 || this.#entry.connection.error !== 0) return;
     this.#owesDrain = false;
     this.outputSent(0);
@@ -219,6 +261,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
     const { tcp, turn } = this.context;
     const { connection } = this.#entry;
     connection.truncateQueue();
+    this.#files?.clear();
     this.#isReleased = true;
     this.#trace(this.isAborted ? 'abort()' : 'close()');
     if (this.isAborted || this.isConnecting || connection.readable !== null) tcp.abort(this.#entry, turn.now());

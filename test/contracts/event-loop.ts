@@ -1097,4 +1097,183 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
     polite.calling(() => streamOf(polite).end());
     await untilClosed(world, [client, polite, ...server.recorders]);
   },
+
+  async 'parts of files leave in order, between what is written'(world) {
+    const content = pattern(300_000);
+    const file = world.openFile(content);
+    const server = new Server(world);
+    const client = connect(world, server);
+    const { fd } = file;
+    await world.until(() => client.opens > 0, 'the connection stands');
+    const stream = streamOf(client);
+    client.calling(() => {
+      stream.write(Buffer.from('head'), 4, true);
+      stream.sendFile(fd, 0, 10);
+      stream.write(Buffer.from('between'));
+      stream.sendFile(fd, 1_000, 200_000);
+      stream.sendFile(fd, 5, 0);
+      stream.write(Buffer.from('after'));
+      stream.sendFile(fd, 299_990, 10);
+      stream.end();
+    });
+    await untilClosed(world, [client, ...server.recorders]);
+    file.close();
+    assert.equal(client.error, null);
+    const parts = [
+      'head',
+      content.subarray(0, 10),
+      'between',
+      content.subarray(1_000, 201_000),
+      'after',
+      content.subarray(299_990),
+    ];
+    assert.ok(accepted(server).received.equals(Buffer.concat(parts.map((part) => Buffer.from(part)))));
+  },
+
+  async 'a part of a file that is sent before the connection stands'(world) {
+    const content = pattern(100_000);
+    const file = world.openFile(content);
+    const server = new Server(world);
+    const client = connect(world, server);
+    client.calling(() => {
+      assert.equal(streamOf(client).sendFile(file.fd, 0, content.length), false);
+      assert.equal(streamOf(client).queuedBytes, content.length);
+      streamOf(client).end();
+    });
+    await untilClosed(world, [client]);
+    await untilClosed(world, server.recorders);
+    file.close();
+    assert.ok(accepted(server).received.equals(content));
+  },
+
+  async 'a file waits for a peer that does not read, without limit of its size, and onDrain follows'(world) {
+    const content = pattern(world.maxQueuedBytes * 12);
+    const file = world.openFile(content);
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    streamOf(accepted(server)).pause();
+    await world.quiet();
+    const stream = streamOf(client);
+    client.calling(() => {
+      while (stream.queuedBytes <= world.maxQueuedBytes * 2) stream.sendFile(file.fd, 0, content.length);
+    });
+    await world.quiet();
+    assert.ok(stream.queuedBytes > world.maxQueuedBytes, 'more is queued than may be in memory');
+    client.calling(() => stream.write(Buffer.from('.')));
+    assert.equal(client.isClosed, false);
+    const { drains } = client;
+    accepted(server).calling(() => streamOf(accepted(server)).resume());
+    await world.until(() => client.drains > drains, 'it drains');
+    assert.equal(stream.queuedBytes, 0);
+    file.close(); // the stream does not use it any more
+    client.calling(() => stream.end());
+    await untilClosed(world, [client, ...server.recorders]);
+    const { received } = accepted(server);
+    assert.equal(received.length % content.length, 1);
+    for (let at = 0; at + content.length <= received.length; at += content.length) {
+      assert.ok(received.subarray(at, at + content.length).equals(content));
+    }
+  },
+
+  async 'what is written behind a file counts against maxQueuedBytes'(world) {
+    const file = world.openFile(pattern(1_000_000));
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    streamOf(accepted(server)).pause();
+    await world.quiet();
+    const stream = streamOf(client);
+    client.calling(() => {
+      stream.sendFile(file.fd, 0, 1_000_000);
+      stream.write(pattern(world.maxQueuedBytes));
+      stream.write(pattern(1));
+      assert.equal(stream.isEnded, false);
+      stream.write(pattern(1));
+      assert.equal(stream.isEnded, true);
+    });
+    await world.until(() => client.isClosed, 'it ends');
+    assert.equal(client.error?.code, 'ENOBUFS');
+    file.close();
+    accepted(server).calling(() => streamOf(accepted(server)).resume());
+    await untilClosed(world, [client, ...server.recorders]);
+  },
+
+  async 'a file that is shorter than it was said to be breaks the connection'(world) {
+    const content = pattern(400_000);
+    const file = world.openFile(content);
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => server.recorders.length > 0 && client.opens > 0, 'the connection stands');
+    streamOf(accepted(server)).pause();
+    await world.quiet();
+    client.calling(() => {
+      streamOf(client).sendFile(file.fd, 0, content.length);
+      streamOf(client).write(Buffer.from('never sent'));
+    });
+    await world.quiet();
+    file.truncate(1_000);
+    accepted(server).calling(() => streamOf(accepted(server)).resume());
+    await untilClosed(world, [client, ...server.recorders]);
+    file.close();
+    assert.equal(client.error?.syscall, 'sendfile');
+    assert.equal(client.error?.code, 'ENODATA');
+    const { byteLength, ends } = accepted(server);
+    assert.equal(ends, 0, 'no end that looks like one');
+    // Not its bytes: sendfile(2) lends pages to the socket, and truncating a file clears the rest of its last page.
+    assert.ok(byteLength < content.length);
+  },
+
+  async 'a file without a byte at the offset'(world) {
+    const file = world.openFile(pattern(10));
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0 && server.recorders.length > 0, 'the connection stands');
+    client.calling(() => streamOf(client).sendFile(file.fd, 10, 1));
+    await untilClosed(world, [client, ...server.recorders]);
+    file.close();
+    assert.equal(client.error?.code, 'ENODATA');
+  },
+
+  async 'a stream that is closed or aborted while it sends a file sends no more of it'(world) {
+    const content = pattern(1_000_000);
+    const file = world.openFile(content);
+    const server = new Server(world);
+    const clients = [connect(world, server), connect(world, server)] as const;
+    await world.until(() => server.recorders.length === 2 && clients.every(({ opens }) => opens > 0), 'both stand');
+    for (const recorder of server.recorders) streamOf(recorder).pause();
+    await world.quiet();
+    for (const client of clients) client.calling(() => streamOf(client).sendFile(file.fd, 0, content.length));
+    await world.quiet();
+    clients[0].calling(() => streamOf(clients[0]).close());
+    clients[1].calling(() => streamOf(clients[1]).abort());
+    await untilClosed(world, clients);
+    file.close(); // after onClose no stream uses it
+    for (const recorder of server.recorders) recorder.calling(() => streamOf(recorder).resume());
+    await untilClosed(world, server.recorders);
+    for (const { byteLength } of server.recorders) assert.ok(byteLength < content.length);
+    for (const { error } of clients) assert.equal(error, null);
+  },
+
+  async 'sendFile refuses what is no part of a file, and does nothing after the end'(world) {
+    const server = new Server(world);
+    const client = connect(world, server);
+    await world.until(() => client.opens > 0, 'the connection stands');
+    const stream = streamOf(client);
+    client.calling(() => {
+      for (const fd of [-1, 1.5, Number.NaN, '3' as unknown as number]) {
+        assert.throws(() => stream.sendFile(fd, 0, 1), TypeError);
+      }
+      for (const number of [-1, 1.5, Number.NaN, 2 ** 53]) {
+        assert.throws(() => stream.sendFile(0, number, 1), RangeError);
+        assert.throws(() => stream.sendFile(0, 0, number), RangeError);
+      }
+      assert.equal(stream.sendFile(0, 0, 0), true);
+      stream.end();
+      assert.throws(() => stream.sendFile(0, 0, 1), /after end/);
+      stream.close();
+      assert.equal(stream.sendFile(0, 0, 1), false);
+    });
+    await untilClosed(world, [client, ...server.recorders]);
+  },
 };

@@ -2,6 +2,9 @@
  * The real kernel, loopback and Node's own loop, as a world for the contract.
  */
 
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
 import { UringLoop } from '../../simplenet/io-uring/uring-loop.ts';
@@ -12,7 +15,7 @@ import type { Host } from '../../simplenet/loop/host.ts';
 import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import { nodeHost } from '../../simplenet/loop/node-host.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
-import type { World } from './world.ts';
+import type { World, WorldFile } from './world.ts';
 
 const PATIENCE_MS = 20_000;
 
@@ -20,6 +23,15 @@ const PATIENCE_MS = 20_000;
 const QUIET_TURNS = 5;
 
 export const realLoops = { epoll: EpollLoop, io_uring: UringLoop } as const;
+
+/** A file of this machine that has no name any more. */
+export function openTemporaryFile(bytes: Uint8Array): WorldFile {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  writeFileSync(join(folder, 'file'), bytes);
+  const fd = openSync(join(folder, 'file'), 'r+');
+  rmSync(folder, { recursive: true });
+  return { fd, truncate: (length) => ftruncateSync(fd, length), close: () => closeSync(fd) };
+}
 
 export class RealWorld implements World {
   readonly maxQueuedBytes = 65_536;
@@ -41,6 +53,10 @@ export class RealWorld implements World {
 
   now(): number {
     return nodeHost.now();
+  }
+
+  openFile(bytes: Uint8Array): WorldFile {
+    return openTemporaryFile(bytes);
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {

@@ -6,9 +6,10 @@ import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { defaultLoopLimits, type LoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import type { SimulatedFaults } from '../simulation/simulated-faults.ts';
+import { SimulatedRegularFile } from '../simulation/simulated-file.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
-import type { World } from './world.ts';
+import type { World, WorldFile } from './world.ts';
 
 /** Time passes in the simulation only when nothing else can happen. */
 const NO_TIME_MS = 0.001;
@@ -41,6 +42,15 @@ export class SimulatedWorld implements World {
 
   now(): number {
     return this.host.now();
+  }
+
+  openFile(bytes: Uint8Array): WorldFile {
+    const file = new SimulatedRegularFile(bytes);
+    const fd = this.kernel.install(() => file);
+    const truncate = (length: number) => {
+      file.bytes = file.bytes.subarray(0, length);
+    };
+    return { fd, truncate, close: () => this.kernel.remove(fd, file) };
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {

@@ -25,7 +25,8 @@ import { decodeSegment, RST, type TcpSegment } from '../../simplenet/tcpip/tcp/s
 import { Random } from '../simulation/random.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
-import type { World } from './world.ts';
+import { openTemporaryFile } from './real-world.ts';
+import type { World, WorldFile } from './world.ts';
 
 /** Time passes in the simulation only when nothing else can happen. */
 const NO_TIME_MS = 0.001;
@@ -144,6 +145,10 @@ export class StackWorld implements World {
 
   now(): number {
     return this.host.now();
+  }
+
+  openFile(bytes: Uint8Array): WorldFile {
+    return openTemporaryFile(bytes);
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {

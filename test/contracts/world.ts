@@ -8,6 +8,13 @@
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type { EventLoop } from '../../simplenet/loop/event-loop.ts';
 
+/** An open file. */
+export interface WorldFile {
+  readonly fd: number;
+  truncate(length: number): void;
+  close(): void;
+}
+
 export interface World {
   readonly loop: EventLoop;
   /** The limit that the loop was made with. */
@@ -18,6 +25,8 @@ export interface World {
   /** Exceptions that the loop has raised. */
   readonly raised: unknown[];
   now(): number;
+  /** Opens a file with these bytes, whose name is gone. */
+  openFile(bytes: Uint8Array): WorldFile;
   /** Waits for something; throws, with `what`, if it cannot happen any more. */
   until(condition: () => boolean, what: string): Promise<void>;
   /** Lets everything happen that can, without waiting for deadlines. */

@@ -45,6 +45,7 @@ const scripts: Readonly<Record<string, string>> = {
 /** What `npm` would run, without npm and without another build. */
 function withoutNpm(command: string): string {
   const plain = command.replace(/^npm ci && /, '');
+  if (plain.startsWith('simplenet ')) return plain.replace('simplenet', `exec node ${buildFolder}/command/main.js`);
   const example = /^((?:\w+=\S+ )*)npm run example(?: -- (\S+)(.*))?$/.exec(plain);
   if (example !== null) {
     const [, variables = '', name = '', args = ''] = example;

@@ -39,7 +39,7 @@ test('every relative link and every anchor resolves', async (t) => {
 });
 
 test('every file that is named in code in the documents is there', async (t) => {
-  const folders = 'simplenet|http|fetch|test|examples|benchmarks|docs';
+  const folders = 'simplenet|http|fetch|command|test|examples|benchmarks|docs';
   const pattern = new RegExp(`\`((?:${folders})/(?!(?:http|fetch|1\\.1)\`)[\\w./-]+)\``, 'g');
   for (const page of allPages) {
     if (page === 'CHANGELOG.md') continue; // it names what there was

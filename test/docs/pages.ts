@@ -118,13 +118,15 @@ const WEEKDAY = /\b(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day
 const MONTH =
   /\b(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b/g;
 
-/** The text with a placeholder for each number, date and hash. */
+/** The text with a placeholder for each number, date and hash. A frame around them is as wide as they are. */
 export function shapeOf(text: string): string {
   return text
     .replace(/\b[0-9a-f]{64}\b/g, '<hash>')
     .replace(WEEKDAY, '<day>')
     .replace(MONTH, '<month>')
     .replace(/\d+/g, '<n>')
+    .replace(/─+/g, '─')
+    .replace(/ +│$/gm, ' │')
     .replace(/(Date: <day>, <n> )[A-Z](?=")/g, '$1<month>'); // a trace cuts what is sent
 }
 

@@ -176,16 +176,16 @@ test('session', async (t) => {
 test('server-sent-events', async (t) => {
   const { ask, port, program } = await cook(t, 'server-sent-events');
   const say = async (text: string) => (await ask('/messages', { method: 'POST', body: text })).json();
-  const listen = async () => {
+  const listen = async (fields = '') => {
     const reader = new RawClient(port);
-    reader.write('GET /events HTTP/1.1\r\nHost: a\r\n\r\n');
+    reader.write(`GET /events HTTP/1.1\r\nHost: a\r\n${fields}\r\n`);
     await until(() => reader.text.includes('retry: 1000'));
     return reader;
   };
   const [stays, leaves, breaks] = [await listen(), await listen(), await listen()];
   t.match(stays.text, 'Content-Type: text/event-stream');
   t.same(await say('one\ntwo'), { readers: 3 });
-  for (const reader of [stays, leaves, breaks]) await until(() => reader.text.includes('data: "one\\ntwo"\n\n'));
+  for (const reader of [stays, leaves, breaks]) await until(() => reader.text.includes('data: one\ndata: two\n\n'));
   t.equal((await ask('/messages', { method: 'POST' })).status, 400);
 
   leaves.socket.end();
@@ -197,10 +197,20 @@ test('server-sent-events', async (t) => {
   t.equal(head.headers.get('content-length'), null, 'as GET');
   t.same(await say('still one'), { readers: 1 });
 
+  const again = await listen('Last-Event-ID: 1\r\n');
+  await until(() => again.text.includes('still one'));
+  t.notMatch(again.text, 'data: two', 'it has seen that');
+  for (let i = 0; i < 100; i++) await say(`${i}`);
+  const late = await listen('Last-Event-ID: 1\r\n');
+  await until(() => late.text.includes('data: 99\n'));
+  t.notMatch(late.text, 'still one', 'the last hundred are kept');
+
   program.kill('SIGTERM');
-  await stays.ended();
-  t.match(stays.text, /event: closing\ndata:\n\n\r\n0\r\n\r\n$/);
-  stays.destroy();
+  for (const reader of [stays, again, late]) {
+    await reader.ended();
+    t.match(reader.text, /\r\n0\r\n\r\n$/);
+    reader.destroy();
+  }
   const { code, stderr } = await program.ends();
   t.same([code, stderr], [0, '']);
 });

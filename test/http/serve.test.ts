@@ -407,6 +407,7 @@ test('graceful close: idle ones go soon, answers under way are completed, and th
   never.write(get('/never'));
   await until(() => server.connectionCount === 3);
   await sleep(10);
+  t.equal(server.busyCount, 2, 'the silent one is not busy');
   const answers = Promise.all([gather(slow), gather(never)]);
   const startedAt = performance.now();
   const closed = server.close({ graceMs: 200 });

@@ -41,3 +41,24 @@ export class SimulatedNullDevice extends SimulatedFile {
     return '/dev/null';
   }
 }
+
+/** A file of a disk, with these bytes. It has no name: the test opens it. */
+export class SimulatedRegularFile extends SimulatedFile {
+  override readonly isPollable = false;
+  bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    super();
+    this.bytes = bytes;
+  }
+
+  override readiness(): number {
+    return EPOLLIN | EPOLLOUT;
+  }
+
+  override close(): void {}
+
+  override describe(): string {
+    return `a file of ${this.bytes.length} bytes`;
+  }
+}

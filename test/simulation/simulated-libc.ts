@@ -56,7 +56,7 @@ import { decodeSocketAddress, encodeSocketAddress, type SocketAddress } from '..
 import { SimulatedDatagramSocket } from './simulated-datagram-socket.ts';
 import { SimulatedEpoll } from './simulated-epoll.ts';
 import type { SimulatedFaults } from './simulated-faults.ts';
-import { type SimulatedFile, SimulatedNullDevice } from './simulated-file.ts';
+import { type SimulatedFile, SimulatedNullDevice, SimulatedRegularFile } from './simulated-file.ts';
 import { SimulatedFilter } from './simulated-filter.ts';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { Received, SimulatedSocket } from './simulated-socket.ts';
@@ -496,6 +496,30 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
     if_nametoindex(name) {
       count('if_nametoindex');
       return name === 'lo' ? 1 : -ENODEV;
+    },
+
+    openat2: () => -ENOSYS,
+
+    pread(fd, buffer, offset, length, position) {
+      count('pread');
+      checkRange('pread', buffer, offset, length);
+      return withFile('pread', fd, (file) => {
+        if (!(file instanceof SimulatedRegularFile)) return -EINVAL;
+        const bytes = file.bytes.subarray(position, position + length);
+        buffer.set(bytes, offset);
+        return bytes.length;
+      });
+    },
+
+    sendfile(outFd, inFd, position, length) {
+      count('sendfile');
+      checkIntegers('sendfile', position, length);
+      return withFile('sendfile', inFd, (file) => {
+        if (!(file instanceof SimulatedRegularFile)) return -EINVAL;
+        const bytes = file.bytes.subarray(position, position + length);
+        if (bytes.length === 0) return 0;
+        return withSocket('sendfile', outFd, (socket) => send('sendfile', socket, bytes, 0, null));
+      });
     },
 
     // The kernel of this simulation is one without io_uring.

@@ -4,6 +4,7 @@
  * The stream keeps the contract of event-loop.ts as far as it goes; whoever drives it sees to the rest.
  */
 
+import { readSync } from 'node:fs';
 import type { ConnectionContext } from '../../http/connection/connection-context.ts';
 import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
@@ -57,6 +58,11 @@ export class MemoryStream implements Stream {
 
   writeOwned(bytes: Uint8Array): boolean {
     return this.write(bytes);
+  }
+
+  sendFile(fd: number, offset: number, length: number): boolean {
+    const bytes = Buffer.alloc(length);
+    return this.write(bytes, readSync(fd, bytes, 0, length, offset));
   }
 
   pause(): void {

@@ -1,7 +1,9 @@
 /** Which type a client prefers, by weight, closeness and order. */
 
 import { test } from 'tap';
-import { preferredType } from '../../../http/content/accept.ts';
+import { preferredEncoding, preferredType } from '../../../http/content/accept.ts';
+import { importPeer, missingPeer } from '../../peers/peers.ts';
+import { Random } from '../../simulation/random.ts';
 
 const TYPES = ['text/plain', 'application/json', 'application/problem+json'];
 const [TEXT, JSON_TYPE, PROBLEM] = TYPES as [string, string, string];
@@ -51,4 +53,33 @@ test('without types there is no preferred one', (t) => {
   t.equal(preferredType(null, []), null);
   t.equal(preferredType('*/*', []), null);
   t.end();
+});
+
+interface NegotiatorModule {
+  default: new (request: {
+    headers: Readonly<Record<string, string>>;
+  }) => {
+    encodings(available: readonly string[], preferred: { preferred: readonly string[] }): string[];
+  };
+}
+
+test('a library prefers the same encoding', { skip: missingPeer('negotiator') }, async (t) => {
+  const { default: Negotiator } = await importPeer<NegotiatorModule>('node_modules/negotiator/index.js');
+  const random = new Random(29);
+  const names = ['br', 'zstd', 'gzip', 'deflate', 'identity', '*', 'GZIP', 'compress'];
+  const weights = ['', ';q=1', ';q=0', ';q=0.5', ' ; q=0.25', ';q=1.000', '; q=0.001', ';Q=0.75'];
+  const offered = ['br', 'zstd', 'gzip', 'deflate'];
+  const available = [...offered, 'identity'];
+  for (let i = 0; i < 50_000; i++) {
+    const members = Array.from({ length: random.below(5) }, () => random.pick(names) + random.pick(weights));
+    const accept = members.join(random.pick([',', ', ', ' ,']));
+    const theirs = new Negotiator({ headers: { 'accept-encoding': accept } }).encodings(available, {
+      preferred: available,
+    })[0];
+    const ours = preferredEncoding(accept, offered) ?? 'identity';
+    // They return nothing if the client accepts nothing: then we send the content as it is.
+    if ((theirs ?? 'identity') !== ours) throw new Error(`${accept}: ${ours}, and not ${theirs}`);
+  }
+  t.equal(preferredEncoding(null, offered), null);
+  t.equal(preferredEncoding('x-gzip, gzip;q=3, ;q=1, "', offered), 'gzip');
 });

@@ -26,6 +26,7 @@ const origin: RequestOrigin = {
   limits: defaultLimits,
   applyLimits: () => {},
   waitUntil: () => {},
+  exactNow: () => 0,
 };
 
 function requestOf(text: string, body = RequestBody.none, from = origin): HttpRequest {

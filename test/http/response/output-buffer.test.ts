@@ -42,6 +42,11 @@ class FakeStream implements Stream {
     return this.write(bytes);
   }
 
+  sendFile(fd: number, offset: number, length: number): boolean {
+    this.#writes.push([this.#name, `file ${fd}: ${offset}, ${length}`]);
+    return true;
+  }
+
   pause(): void {}
   resume(): void {}
   hasOutput() {

@@ -272,6 +272,39 @@ test('transformBody: only the first transform gets the body that the handler gav
   t.same(seen, [2, undefined]);
 });
 
+test('transformBody: bytes in place of a whole body, which the next factory gets', async (t) => {
+  const seen: unknown[] = [];
+  const give = (r: ResponseWriter) => {
+    r.transformBody((body) => {
+      seen.push(String(Buffer.from(body as Uint8Array)));
+      return Buffer.from('three');
+    });
+    r.transformBody(() => Buffer.from('two'));
+    r.header('Content-Length', 3).text('one');
+  };
+  t.match(answer(give), /Content-Length: 5\r\n\r\nthree$/);
+  t.same(seen, ['two']);
+
+  const through = exchange();
+  through.response.transformBody(upperCase);
+  through.response.transformBody(() => Buffer.from('two'));
+  through.response.text('one');
+  await until(() => through.sink.completions === 1);
+  t.match(through.sink.text, /3\r\nTWO\r\n0\r\n\r\n$/);
+
+  const wrong = exchange();
+  wrong.response.transformBody(() => Buffer.from('two'));
+  t.throws(
+    () => wrong.response.header('Content-Length', 4).text('one'),
+    /Content-Length is 4, but the body has 3 bytes/,
+  );
+
+  const { sink, response } = answering();
+  response.transformBody(() => Buffer.from('two'));
+  void response.write('in pieces');
+  t.match(sink.failures, [{ message: /bytes in place of a whole body/ }]);
+});
+
 test('transformBody: what is no transform is a mistake, and those made before it are ended', async (t) => {
   for (const mistake of [undefined, 5, 'x', {}, new PassThrough().readable]) {
     const { sink, response } = answering();

@@ -12,6 +12,9 @@ export class Sink implements ResponseOutput, ResponseOwner {
   isClosed = false;
   isOverfull = false;
   answerBufferBytes = 100_000;
+  queuedBytes = 0;
+  mustEndStreams = false;
+  fields: Readonly<Record<string, string>> = {};
   isHeadRequest = false;
   minorVersion = 1;
   mayPersist = true;
@@ -62,10 +65,21 @@ export class Sink implements ResponseOutput, ResponseOwner {
     this.#pieces.push(Buffer.from(bytes));
   }
 
+  readonly sendsFiles = false;
+  file(): void {}
+
   chunk(bytes: Uint8Array): void {
     this.latin1(`${bytes.byteLength.toString(16)}\r\n`);
     this.bytes(bytes);
     this.latin1('\r\n');
+  }
+
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void {
+    this.bytes(chunk ?? bytes);
+  }
+
+  requestField(name: string): string | null {
+    return this.fields[name] ?? null;
   }
 
   lastChunk(trailerLines: string): void {

@@ -84,6 +84,7 @@ const expressions: Readonly<Record<string, string>> = {
   TCP_INFO_BYTES_ACKED_END: 'offsetof(struct tcp_info, tcpi_bytes_acked) + 8',
   IFREQ_FLAGS: 'offsetof(struct ifreq, ifr_flags)',
   IFREQ_SIZE: 'sizeof(struct ifreq)',
+  OPEN_HOW_SIZE: 'sizeof(struct open_how)',
   UCRED_SIZE: 'sizeof(struct ucred)',
   SOCKADDR_IN_SIZE: 'sizeof(struct sockaddr_in)',
   SOCKADDR_IN6_SIZE: 'sizeof(struct sockaddr_in6)',
@@ -101,6 +102,7 @@ const expressions: Readonly<Record<string, string>> = {
   SYS_IO_URING_SETUP: 'SYS_io_uring_setup',
   SYS_IO_URING_ENTER: 'SYS_io_uring_enter',
   SYS_IO_URING_REGISTER: 'SYS_io_uring_register',
+  SYS_OPENAT2: 'SYS_openat2',
 };
 
 /** The headers of Debian 12 are those of Linux 6.1: of these they cannot know. The loop's own tests would notice a wrong one. */
@@ -134,6 +136,9 @@ const layout: Readonly<Record<string, number>> = {
   'offsetof(struct sock_filter, k)': 4,
   'offsetof(struct sock_fprog, len)': 0,
   'offsetof(struct sock_fprog, filter)': 8,
+  'offsetof(struct open_how, flags)': 0,
+  'offsetof(struct open_how, resolve)': 16,
+  'sizeof(off_t)': 8,
   'offsetof(struct ucred, pid)': 0,
   'offsetof(struct ucred, uid)': 4,
   'offsetof(struct ucred, gid)': 8,
@@ -207,6 +212,7 @@ const HEADERS = [
   'linux/filter.h',
   'linux/if_tun.h',
   'linux/io_uring.h',
+  'linux/openat2.h',
   'linux/sock_diag.h',
   'linux/tcp.h', // netinet/tcp.h knows only the beginning of struct tcp_info
   'linux/netfilter_ipv4/ip_tables.h', // behind net/if.h, which it would else define again

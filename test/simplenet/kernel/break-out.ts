@@ -67,6 +67,8 @@ const theirs = connectOne('client');
 const ours = mustSucceed(libc.accept4(listener, null, null, abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC), 'accept4');
 const receiver = open(abi.AF_UNIX, abi.SOCK_DGRAM, longName('receiver'));
 const sender = open(abi.AF_UNIX, abi.SOCK_DGRAM, longName('sender'));
+/** A file that always has more. */
+const zeros = mustSucceed(libc.open('/dev/zero', abi.O_RDONLY | abi.O_CLOEXEC), 'open');
 const tcp = open(abi.AF_INET, abi.SOCK_STREAM, null);
 const epoll = mustSucceed(libc.epoll_create1(abi.EPOLL_CLOEXEC), 'epoll_create1');
 for (let i = 0; i < 16; i++) {
@@ -232,6 +234,11 @@ const edges: Readonly<Record<string, Edge>> = {
     hasOffset: true,
     call: (buffer, offset, length) => libc.write(ours, buffer, offset, length),
     leak: () => arrived(theirs),
+  },
+  pread: {
+    unit: 'bytes',
+    hasOffset: true,
+    call: (buffer, offset, length) => libc.pread(zeros, buffer, offset, length, 0),
   },
   setsockopt: {
     unit: 'bytes',

@@ -60,6 +60,8 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
     read: libc.read(fd, bytes, 3, 16),
     write: libc.write(fd, bytes, 3, 16),
     ioctl: libc.ioctl(fd, abi.TUNSETIFF, bytes),
+    pread: libc.pread(fd, bytes, 3, 16, 0),
+    sendfile: libc.sendfile(fd, fd, 0, 16),
     close: libc.close(fd),
   };
   t.same(answers, Object.fromEntries(Object.keys(answers).map((name) => [name, -abi.EBADF])));
@@ -74,6 +76,7 @@ t.test('a closed descriptor: EBADF, and nothing is touched', async (t) => {
 t.test('strings: a string that C would cut is refused, and any other reaches the kernel whole', async (t) => {
   t.throws(() => libc.open('/dev/null\0.txt', abi.O_RDONLY), TypeError);
   t.throws(() => libc.if_nametoindex('lo\0'), TypeError);
+  t.throws(() => libc.openat2(-1, 'x\0', 0, 0), TypeError);
   const fickle = { toString: () => '/dev/null', includes: () => false } as unknown as string;
   t.throws(() => libc.open(fickle, abi.O_RDONLY), TypeError);
   t.throws(() => libc.open(new String('/dev/null') as string, abi.O_RDONLY), TypeError);

@@ -6,7 +6,7 @@
  * them is -1, so that a check that is missing here ends in EBADF and not in broken memory.
  */
 
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -71,6 +71,9 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   read: [fd, ...range],
   write: [fd, ...range],
   ioctl: [fd, ['integer', abi.TUNSETIFF], ['buffer', new Uint8Array(abi.IFREQ_SIZE)]],
+  openat2: [fd, ['text', 'no such file'], int, int],
+  pread: [fd, ...range, ['place', 0]],
+  sendfile: [fd, fd, ['place', 0], ['integer', SIZE]],
   addressOf: [...range],
   mmap: [['mapping', { memory: null }], ['integer', 4096], fd, ['place', 2 ** 31]],
   munmap: [['mapping', { memory: null }]],
@@ -243,6 +246,53 @@ t.test('ioctl takes one request, with a whole struct', async (t) => {
   t.equal(libc.ioctl(-1, abi.TUNSETIFF, ifreq), -abi.EBADF);
 });
 
+t.test('openat2 stays beneath its directory', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'inside'), 'x');
+  symlinkSync('inside', join(folder, 'link'));
+  symlinkSync('/etc/passwd', join(folder, 'out'));
+  symlinkSync('/proc/self/fd/0', join(folder, 'magic'));
+  const directory = libc.open(folder, abi.O_RDONLY | abi.O_CLOEXEC);
+  t.teardown(() => libc.close(directory));
+  const { ELOOP, EXDEV } = (await import('node:os')).constants.errno;
+  const open = (path: string, resolve: number) => {
+    const fd = libc.openat2(directory, path, abi.O_RDONLY | abi.O_CLOEXEC, resolve);
+    if (fd >= 0) libc.close(fd);
+    return Math.min(fd, 0);
+  };
+  const beneath = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_MAGICLINKS;
+  if (open('inside', beneath) === -abi.ENOSYS) return;
+  t.equal(open('inside', beneath), 0);
+  t.equal(open('link', beneath), 0);
+  t.equal(open('link', beneath | abi.RESOLVE_NO_SYMLINKS), -ELOOP);
+  for (const path of ['out', '../x', '/etc/passwd', 'magic']) t.equal(open(path, beneath), -EXDEV, path);
+  t.equal(open('magic', abi.RESOLVE_NO_MAGICLINKS), -ELOOP);
+});
+
+t.test('pread and sendfile read from their offset, and leave that of the descriptor', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'file');
+  writeFileSync(path, '0123456789');
+  const file = libc.open(path, abi.O_RDONLY | abi.O_CLOEXEC);
+  t.teardown(() => libc.close(file));
+  const copy = openSync(join(folder, 'copy'), 'w');
+  t.teardown(() => closeSync(copy));
+  const bytes = Buffer.alloc(8, '.');
+  t.equal(libc.pread(file, bytes, 2, 4, 3), 4);
+  t.equal(bytes.toString(), '..3456..');
+  t.equal(libc.pread(file, bytes, 0, 8, 10), 0);
+  t.equal(libc.sendfile(copy, file, 5, 100), 5);
+  t.equal(libc.sendfile(copy, file, 10, 100), 0, 'the end of the file');
+  t.equal(libc.sendfile(copy, file, 0, 2), 2);
+  t.equal(readFileSync(join(folder, 'copy'), 'utf8'), '5678901');
+  t.throws(() => libc.sendfile(copy, file, 0, -1), RangeError);
+  t.equal(libc.sendfile(copy, file, -1, 1), -abi.EINVAL);
+  t.equal(libc.read(file, bytes, 0, 1), 1);
+  t.equal(bytes.toString('latin1', 0, 1), '0');
+});
+
 t.test('no bytes have no address', async (t) => {
   t.throws(() => libc.addressOf(new Uint8Array(4), 4, 0), RangeError);
   t.equal(libc.addressOf(new Uint8Array(new ArrayBuffer(8), 4), 2, 2) % 8, 6);
@@ -328,6 +378,9 @@ t.test('a descriptor that is not open returns EBADF', async (t) => {
       read: libc.read(fd, new Uint8Array(16), 0, 16),
       write: libc.write(fd, new Uint8Array(16), 0, 16),
       ioctl: libc.ioctl(fd, abi.TUNSETIFF, new Uint8Array(abi.IFREQ_SIZE)),
+      openat2: libc.openat2(fd, 'x', abi.O_RDONLY, abi.RESOLVE_BENEATH),
+      pread: libc.pread(fd, new Uint8Array(16), 0, 16, 0),
+      sendfile: libc.sendfile(fd, fd, 0, 16),
     };
     t.same(answers, Object.fromEntries(Object.keys(answers).map((name) => [name, -abi.EBADF])), `descriptor ${fd}`);
   }
@@ -372,6 +425,9 @@ t.test('a call that fails returns its own errno, whatever failed before', async 
     ['if_nametoindex', () => libc.if_nametoindex('no such one'), 'ENODEV'],
     ['write', () => libc.write(file, new Uint8Array(1), 0, 1), 'EBADF'], // it is open for reading
     ['ioctl', () => libc.ioctl(file, abi.TUNSETIFF, new Uint8Array(abi.IFREQ_SIZE)), 'ENOTTY'],
+    ['openat2', () => libc.openat2(file, 'x', abi.O_RDONLY, abi.RESOLVE_BENEATH), 'ENOTDIR'],
+    ['pread', () => libc.pread(socket, new Uint8Array(1), 0, 1, 0), 'ESPIPE'],
+    ['sendfile', () => libc.sendfile(epoll, file, 0, 1), 'EINVAL'],
     ['close', () => libc.close(-1), 'EBADF'],
   ];
   const { errno } = (await import('node:os')).constants;

@@ -319,6 +319,22 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
       'ioctl(7, TUNSETIFF, {"sixteenletters16", 0x1}) = -1 EINVAL (invalid argument)',
     ),
   ],
+  openat2: [
+    row(
+      'openat2',
+      [5, 'a/"b"', abi.O_CLOEXEC | abi.O_NONBLOCK, abi.RESOLVE_BENEATH | abi.RESOLVE_NO_MAGICLINKS],
+      6,
+      'openat2(5, "a/\\"b\\"", {flags=O_RDONLY|O_NONBLOCK|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH}, 24) = 6',
+    ),
+    row(
+      'openat2',
+      [5, 'x', abi.O_RDONLY, 0],
+      -2,
+      'openat2(5, "x", {flags=O_RDONLY, resolve=0}, 24) = -1 ENOENT (no such file or directory)',
+    ),
+  ],
+  pread: [row('pread', [7, HELLO, 1, 3, 100], 2, 'pread(7, "el", 3, 100) = 2')],
+  sendfile: [row('sendfile', [8, 7, 4096, 65536], 1024, 'sendfile(8, 7, [4096], 65536) = 1024')],
   addressOf: [row('addressOf', [HELLO, 1, 4], 4096, 'addressOf({memory}, 1, 4) = 4096')],
   mmap: [
     row(

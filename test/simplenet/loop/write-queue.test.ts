@@ -256,3 +256,43 @@ t.test('shift removes the oldest bytes; from an empty queue it returns undefined
   t.equal(queue.byteLength, 0);
   t.equal(queue.shift(), undefined);
 });
+
+t.test('parts of files keep their place, and take no memory', async (t) => {
+  const queue = new WriteQueue();
+  queue.pushCopy(Buffer.from('ab'), 0);
+  queue.pushFile(7, 100, 50);
+  queue.pushFile(7, 0, 0);
+  queue.pushCopy(Buffer.from('cd'), 0);
+  t.equal(queue.byteLength, 54);
+  t.equal(queue.memoryBytes, 4);
+  const taken: (string | number)[][] = [];
+  const send = (_bytes: Uint8Array, offset: number, length: number, fd: number) => {
+    taken.push([fd, offset, length]);
+    return length;
+  };
+  queue.drain(send, 12);
+  t.same([queue.byteLength, queue.memoryBytes], [42, 2]);
+  queue.drain(send);
+  t.same(taken, [
+    [-1, 0, 2],
+    [7, 100, 10],
+    [7, 110, 40],
+    [-1, 0, 2],
+  ]);
+  t.same([queue.byteLength, queue.memoryBytes], [0, 0]);
+
+  queue.pushCopy(Buffer.from('ab'), 0);
+  queue.pushFile(7, 100, 50);
+  queue.truncate(10);
+  t.same([queue.byteLength, queue.memoryBytes], [10, 2]);
+  queue.truncate(2);
+  t.same([queue.byteLength, queue.memoryBytes], [2, 2]);
+  queue.pushFile(7, 100, 50);
+  queue.shift();
+  t.same([queue.byteLength, queue.memoryBytes], [50, 0]);
+  t.match(queue.shift(), { fd: 7, start: 100, end: 150 });
+  t.same([queue.byteLength, queue.memoryBytes], [0, 0]);
+  queue.pushFile(7, 100, 50);
+  queue.clear();
+  t.same([queue.byteLength, queue.memoryBytes], [0, 0]);
+});

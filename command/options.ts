@@ -1,0 +1,107 @@
+/**
+ * The options of the command, out of its arguments. It checks names and what makes no sense together. The values of --host, --port and
+ * --backend are checked by `serve`, which says what is wrong with them.
+ *
+ * Next: module-loader.ts
+ */
+
+import { parseArgs } from 'node:util';
+import { CommandError, WRONG_USE } from './command-error.ts';
+
+export const USAGE = `Usage: simplenet [DIRECTORY | MODULE] [options]
+
+Serves a directory (the current one by default), or a module whose default export is a handler, a Router or { fetch }.
+
+  --port NUMBER    the port, 0 for any that is free (8080, or the next free one)
+  --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
+  --unix PATH      a Unix socket instead of host and port
+  --spa            a path that is not there gets index.html
+  --listing        a folder without index.html is listed
+  --cors           scripts of all origins may read the responses
+  --compress       compresses what gains by it
+  --log FORMAT     common, json or none (common)
+  --backend NAME   the event loop: epoll, io_uring or auto (auto)
+  --trace          writes every system call to standard error
+  --help           shows this
+  --version        shows the version
+
+Standard output gets one line, the URL. All else is on standard error.
+`;
+
+const logFormats = ['common', 'json', 'none'] as const;
+
+export type LogFormat = (typeof logFormats)[number];
+
+export interface CommandOptions {
+  /** The directory or module. */
+  readonly target: string;
+  /** As it was typed; undefined if no port was named. */
+  readonly port: string | undefined;
+  readonly host: string | undefined;
+  readonly unix: string | undefined;
+  readonly spa: boolean;
+  readonly listing: boolean;
+  readonly cors: boolean;
+  readonly compress: boolean;
+  readonly log: LogFormat;
+  readonly backend: string | undefined;
+  readonly trace: boolean;
+}
+
+/** Throws CommandError for what makes no sense. `--help` wins over everything that is well written beside it. */
+export function parseOptions(args: readonly string[]): CommandOptions | 'help' | 'version' {
+  const { values, positionals } = parsed(args);
+  if (values.help) return 'help';
+  if (values.version) return 'version';
+  const [target = '.', ...others] = positionals;
+  if (others.length > 0) throw misuse(`it serves one directory or module, not '${target}' and '${others[0]}'`);
+  for (const [name, value] of [['target', target], ...Object.entries(values)]) {
+    if (value === '') throw misuse(name === 'target' ? 'the name of the directory is empty' : `--${name} is empty`);
+  }
+  if (values.unix !== undefined && (values.port !== undefined || values.host !== undefined)) {
+    throw misuse('--unix is instead of --host and --port');
+  }
+  if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
+  const { port, host, unix, backend, log } = values;
+  const { spa, listing, cors, compress, trace } = values;
+  return { target, port, host, unix, spa, listing, cors, compress, log, backend, trace };
+}
+
+function parsed(args: readonly string[]) {
+  const flag = { type: 'boolean', default: false } as const;
+  const text = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        port: text,
+        host: text,
+        unix: text,
+        spa: flag,
+        listing: flag,
+        cors: flag,
+        compress: flag,
+        log: { type: 'string', default: 'common' },
+        backend: text,
+        trace: flag,
+        help: flag,
+        version: flag,
+      },
+    });
+  } catch (error) {
+    // Only the first sentence: the next ones advise on arguments that begin with a dash.
+    const [sentence = ''] = (error as Error).message.split(/\.\s/);
+    // parseArgs calls `--port -1` ambiguous, because -1 may be an option.
+    const plain = sentence.replace('argument is ambiguous', 'argument missing');
+    throw misuse(`${plain.charAt(0).toLowerCase()}${plain.slice(1)}`);
+  }
+}
+
+function isLogFormat(text: string): text is LogFormat {
+  return (logFormats as readonly string[]).includes(text);
+}
+
+function misuse(message: string): CommandError {
+  return new CommandError(`${message} (simplenet --help shows the options)`, WRONG_USE);
+}

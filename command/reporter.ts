@@ -1,0 +1,93 @@
+/**
+ * Reporters: what the command says on standard error, for a person, for a program that reads JSON lines, or nothing.
+ *
+ * Errors are never left out: `--log none` is about what goes well.
+ *
+ * Next: stop.ts
+ */
+
+import { inspect } from 'node:util';
+import type { OnError } from '../http/index.ts';
+import type { LogFormat } from './options.ts';
+
+export interface Start {
+  /** What is served: `the directory public`, `the module site.js`. */
+  readonly what: string;
+  readonly url: string;
+  readonly networkUrls: readonly string[];
+}
+
+export interface Reporter {
+  started(start: Start): void;
+  portTaken(taken: number, instead: number): void;
+  /** `waitingFor`: the connections with a request or response under way. */
+  stopping(waitingFor: number): void;
+  /** The command ends because of that. */
+  failed(message: string): void;
+  /** For `serve`. Undefined: its own log. */
+  readonly onError: OnError | undefined;
+}
+
+type Write = (text: string) => unknown;
+
+export function createReporter(format: LogFormat, write: Write): Reporter {
+  if (format === 'json') return jsonReporter(write);
+  return format === 'none' ? quietReporter(write) : plainReporter(write);
+}
+
+/** `close` of a server waits for so long by default. */
+const GRACE_SECONDS = 10;
+
+function plainReporter(write: Write): Reporter {
+  return {
+    ...quietReporter(write),
+    started: ({ what, url, networkUrls }) => {
+      const network = networkUrls.map((each) => `  Network  ${each}`);
+      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', 'Ctrl-C stops it.']));
+    },
+    portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
+    stopping: (waitingFor) => {
+      if (waitingFor === 0) write('Stopping.\n');
+      else {
+        const responses = waitingFor === 1 ? '1 response' : `${waitingFor} responses`;
+        write(`Stopping: waiting for ${responses}, ${GRACE_SECONDS} s at most. Ctrl-C again stops at once.\n`);
+      }
+    },
+  };
+}
+
+function quietReporter(write: Write): Reporter {
+  return {
+    started: () => {},
+    portTaken: () => {},
+    stopping: () => {},
+    failed: (message) => write(`simplenet: ${printable(message)}\n`),
+    onError: undefined,
+  };
+}
+
+function jsonReporter(write: Write): Reporter {
+  const line = (event: string, more: object) =>
+    void write(`${JSON.stringify({ time: new Date().toISOString(), event, ...more })}\n`);
+  return {
+    started: ({ what, url, networkUrls }) => line('started', { serves: what, url, networkUrls }),
+    portTaken: (taken, instead) => line('portTaken', { taken, instead }),
+    stopping: (waitingFor) => line('stopping', { waitingFor }),
+    failed: (message) => line('failed', { message }),
+    onError: (error, request) => line('error', { method: request?.method, path: request?.path, error: inspect(error) }),
+  };
+}
+
+/** A file may have a line break in its name. A terminal obeys control characters. */
+function printable(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
+}
+
+/** The lines in a frame. */
+export function boxed(lines: readonly string[]): string {
+  const shown = lines.map(printable);
+  const width = Math.max(...shown.map((line) => line.length));
+  const edge = '─'.repeat(width + 2);
+  const inside = shown.map((line) => `│ ${line.padEnd(width)} │\n`).join('');
+  return `╭${edge}╮\n${inside}╰${edge}╯\n`;
+}

@@ -1,0 +1,136 @@
+/**
+ * Compression: middleware that compresses responses for clients that accept it (`Accept-Encoding`).
+ *
+ * Small bodies are compressed at once: that is cheaper than the way to the thread pool and back, and the response keeps its Content-Length. Larger ones and streams pass
+ * through a CompressionStage. Both are bounded. If too many streams are under way, further responses are sent as they are, because each holds the window of its coding.
+ *
+ * It refuses to compress what is compressed already, parts of a file (a range counts bytes of what was sent before), and what says `no-transform`.
+ *
+ * BREACH: if a response contains a secret and text of the attacker, its compressed length says how much of the secret the attacker has guessed. Do not put
+ * this before such pages, or let each of them send another mask of its secret.
+ *
+ * Next: fetch-url.ts
+ */
+
+import { codingOf, preferredEncoding } from '../content/accept.ts';
+import { type Coding, codings } from '../content/codings.ts';
+import { tokensOf } from '../grammar.ts';
+import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
+import { HttpError } from '../http-error.ts';
+import type { BodyStage } from '../response/body-transform.ts';
+import { CompressionStage, Gate } from './compression-stage.ts';
+
+/**
+ * The options of `compress()`.
+ *
+ * ```ts
+ * import { compress, type CompressOptions, Router } from 'simplenet/http';
+ *
+ * const options: CompressOptions = { encodings: ['gzip'], minBytes: 4_096 };
+ * new Router().use(compress(options));
+ * ```
+ */
+export interface CompressOptions {
+  /** The codings to offer, the preferred one first: `br`, `zstd` (where Node has it), `gzip` and `deflate`, in this order unless set. */
+  readonly encodings?: readonly string[];
+  /** A body that is known to be smaller is sent as it is: 1024 unless set. It fits in a packet anyway. */
+  readonly minBytes?: number;
+  /** A whole body up to this size is compressed on this thread: 16 KiB unless set, which takes some 0.2 ms. */
+  readonly syncBytes?: number;
+  /** How many responses may be under way in pieces: 256 unless set. Further ones are sent as they are. */
+  readonly maxStreams?: number;
+  /** How many threads of Node's pool, which has four, compress at a time: 2 unless set. */
+  readonly maxThreads?: number;
+}
+
+const DEFAULT_MIN_BYTES = 1_024;
+const DEFAULT_SYNC_BYTES = 16_384;
+const DEFAULT_MAX_STREAMS = 256;
+const DEFAULT_MAX_THREADS = 2;
+
+/** Media types that gain. Images, films, fonts of the web and archives are compressed already. */
+const GAINS =
+  /^(?:text\/|application\/(?:javascript|json|manifest\+json|wasm|xml|x-ndjson|[\w.-]+\+(?:json|xml))|image\/(?:svg\+xml|bmp)|font\/(?:otf|ttf))/i;
+
+/** With one of these the bytes must stay as they are. */
+const FIXED = ['content-encoding', 'content-range', 'content-digest', 'repr-digest'];
+
+const PARTIAL_CONTENT = 206;
+const NOT_MODIFIED = 304;
+
+/**
+ * Compresses responses. It costs a handler nothing but the time: text, JSON, streams and events are compressed as they are sent.
+ *
+ * ```ts
+ * import { compress, Router } from 'simplenet/http';
+ *
+ * new Router().use(compress()).get('/', (_request, response) => response.html('<p>hello</p>'.repeat(1_000)));
+ * ```
+ */
+export function compress(options: CompressOptions = {}): Middleware {
+  const { minBytes = DEFAULT_MIN_BYTES, syncBytes = DEFAULT_SYNC_BYTES } = options;
+  const { maxStreams = DEFAULT_MAX_STREAMS, maxThreads = DEFAULT_MAX_THREADS } = options;
+  for (const [name, value] of Object.entries({ minBytes, syncBytes, maxStreams, maxThreads })) {
+    const least = name === 'maxThreads' ? 1 : 0;
+    if (!(value >= least)) throw new RangeError(`${name} must be at least ${least}, not ${String(value)}`);
+  }
+  const offered = options.encodings?.map(codingOf) ?? [...codings.keys()];
+  for (const name of offered) {
+    if (!codings.has(name)) throw new RangeError(`unknown encoding '${name}': ${[...codings.keys()].join(', ')}`);
+  }
+  const gate = new Gate(maxThreads);
+  let streams = 0;
+
+  const stageFor = (
+    request: HttpRequest,
+    response: ResponseWriter,
+    body: Uint8Array | null,
+  ): BodyStage | Uint8Array | null => {
+    if (!isCompressible(response)) return null;
+    const byteLength = body?.byteLength ?? Number(response.getHeader('content-length') ?? Number.POSITIVE_INFINITY);
+    if (byteLength < minBytes) return null;
+    response.append('Vary', 'Accept-Encoding'); // also if this client gets it as it is
+    const name = preferredEncoding(request.headers.get('accept-encoding'), offered);
+    if (name === null) return null;
+    const coding = codings.get(name) as Coding;
+    let result: BodyStage | Uint8Array;
+    if (body !== null && byteLength <= syncBytes) {
+      result = coding.compress(body);
+      if (result.byteLength >= byteLength) return null;
+    } else {
+      if (streams >= maxStreams) return null;
+      streams++;
+      result = new CompressionStage(coding.createCompressor(body === null), gate).once('close', () => streams--);
+    }
+    describe(response, name);
+    return result;
+  };
+
+  return (request, response, next) => {
+    const coded = request.headers.get('content-encoding');
+    if (coded !== null && codingOf(coded) !== 'identity') {
+      response.header('Accept-Encoding', 'identity'); // RFC 9110 section 15.5.16
+      throw new HttpError(415, 'a request with a Content-Encoding is not read here');
+    }
+    // RFC 9110 section 15.4.5: 304 has the Vary of the 200, and it has no body that would be asked about.
+    response.beforeHead(() => {
+      if (response.statusCode === NOT_MODIFIED) response.append('Vary', 'Accept-Encoding');
+    });
+    response.transformBody((body) => stageFor(request, response, body));
+    return next();
+  };
+}
+
+function isCompressible(response: ResponseWriter): boolean {
+  if (response.statusCode === PARTIAL_CONTENT || FIXED.some((name) => response.getHeader(name) !== null)) return false;
+  if (tokensOf(response.getHeader('cache-control') ?? '').includes('no-transform')) return false; // RFC 9111 section 5.2.2.6
+  return GAINS.test(response.getHeader('content-type') ?? '');
+}
+
+/** Sets the fields that a compressed response must have. */
+function describe(response: ResponseWriter, coding: string): void {
+  response.header('Content-Encoding', coding).removeHeader('Accept-Ranges');
+  const etag = response.getHeader('etag');
+  // RFC 9110 section 8.8.3.3: these are other bytes than those that the strong one names.
+  if (etag?.startsWith('"')) response.header('ETag', `W/${etag}`);
+}

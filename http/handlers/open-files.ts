@@ -1,0 +1,240 @@
+/**
+ * OpenFiles: the files of one directory, opened safely, and kept open for the next request.
+ *
+ * openat2(2) opens a path with RESOLVE_BENEATH: the kernel itself refuses each way out, through `..`, through a link or through a folder that is moved meanwhile. Checks of the
+ * path alone could not do that. A kernel without openat2 (before 5.6, or behind a seccomp filter) opens the path, and then says where the file is: what is outside is closed again.
+ *
+ * A file is kept with its size, its times and its ETag, and with its bytes if it is small. After `revalidateMs` the path is opened once more before it is used: another
+ * file, size or time replaces what is kept. `maxOpenFiles` bounds the descriptors; the one that was used longest ago goes first. A descriptor that a response is
+ * using is closed when that response has ended. Paths that name no file are kept in the same way, so that a search for siblings costs nothing.
+ *
+ * Opening does not leave the thread. Measured on the page cache: a kept file takes 0.5 us, a file that is opened 13 to 18 us, a path without file 7 us, and the same in a thread of Node
+ * (fs.promises) 250 us. So a thread would cost every request much for a slow disk that few have. Such a disk holds up the loop.
+ *
+ * Here is the one clock of http/handlers/: the times of files are those of the system clock.
+ *
+ * Next: file-answer.ts
+ */
+
+import { fstatSync, readlinkSync } from 'node:fs';
+import { abi, type Libc, SystemError } from '../../simplenet/index.ts';
+import { HttpError } from '../http-error.ts';
+
+/** Larger bodies are not kept in memory, but sent from their files. */
+export const MAX_KEPT_BYTES = 16_384;
+
+const ROOT_FLAGS = abi.O_RDONLY | abi.O_CLOEXEC;
+/** O_NONBLOCK: opening a FIFO would wait for its writer. */
+const FILE_FLAGS = abi.O_RDONLY | abi.O_CLOEXEC | abi.O_NONBLOCK;
+
+const NS_PER_MS = 1_000_000n;
+
+/** errno(3). The path names nothing that we serve: it does not exist, leaves the directory, is too long or may not be read. */
+const NO_FILE: ReadonlySet<number> = new Set([
+  abi.ENOENT,
+  abi.ENOTDIR,
+  abi.ENAMETOOLONG,
+  abi.ELOOP,
+  abi.EXDEV,
+  abi.EACCES,
+  abi.EPERM,
+  abi.ENXIO,
+  abi.EINVAL,
+]);
+
+export interface OpenFilesOptions {
+  readonly followSymlinks: boolean;
+  readonly maxOpenFiles: number;
+  readonly revalidateMs: number;
+}
+
+/** A file or a folder that is open. Whoever got it from `open` calls `release` once. */
+export class OpenFile {
+  readonly fd: number;
+  readonly isDirectory: boolean;
+  readonly size: number;
+  readonly modifiedMs: number;
+  /** Strong: another content has another size or time of change, or lies in another file. */
+  readonly etag: string;
+  /** The bytes of a small file. */
+  content: Buffer | null = null;
+  #users = 1;
+  readonly #libc: Libc;
+
+  constructor(libc: Libc, fd: number, isDirectory: boolean, size: number, modifiedNs: bigint, inode: bigint) {
+    this.#libc = libc;
+    this.fd = fd;
+    this.isDirectory = isDirectory;
+    this.size = size;
+    this.modifiedMs = Number(modifiedNs / NS_PER_MS);
+    this.etag = `"${size.toString(36)}-${modifiedNs.toString(36)}-${inode.toString(36)}"`;
+  }
+
+  use(): this {
+    this.#users++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.#users === 0) this.#libc.close(this.fd);
+  }
+}
+
+/** What is kept for a path: null if it names no file. */
+interface Entry {
+  readonly file: OpenFile | null;
+  checkedAt: number;
+}
+
+export class OpenFiles {
+  readonly #directory: string;
+  readonly #options: OpenFilesOptions;
+  readonly #libc: Libc;
+  readonly #now: () => number;
+  /** In the order of their last use. */
+  readonly #entries = new Map<string, Entry>();
+  #hasOpenat2 = true;
+
+  /** Throws SystemError if there is no such directory. */
+  constructor(directory: string, options: OpenFilesOptions, libc: Libc, now: () => number = fileTimeNow) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#libc = libc;
+    this.#now = now;
+    const root = this.open('.');
+    if (root?.isDirectory !== true) throw new TypeError(`${directory} is not a directory`);
+    root.release();
+  }
+
+  /** Milliseconds since 1970, on the clock of the files. */
+  now(): number {
+    return this.#now();
+  }
+
+  /** How many paths are kept. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Opens a file or a folder. Null: there is none that may be served. `path` has no `..`, and does not begin with a slash. */
+  open(path: string): OpenFile | null {
+    const now = this.#now();
+    let entry = this.#entries.get(path);
+    // A clock that was set back must not keep an entry for long.
+    if (entry !== undefined && Math.abs(now - entry.checkedAt) > this.#options.revalidateMs) {
+      const file = this.#open(path);
+      if (file !== null && file.etag === entry.file?.etag) {
+        file.release();
+        entry.checkedAt = now;
+      } else {
+        this.#forget(path, entry);
+        entry = { file, checkedAt: now };
+      }
+    }
+    entry ??= { file: this.#open(path), checkedAt: now };
+    this.#entries.delete(path);
+    this.#entries.set(path, entry);
+    const file = entry.file?.use() ?? null;
+    for (const [oldest, each] of this.#entries) {
+      if (this.#entries.size <= this.#options.maxOpenFiles) break;
+      this.#forget(oldest, each);
+    }
+    return file;
+  }
+
+  /** Closes all descriptors that no response is using. The next request opens files again. */
+  close(): void {
+    for (const [path, entry] of this.#entries) this.#forget(path, entry);
+  }
+
+  #forget(path: string, entry: Entry): void {
+    this.#entries.delete(path);
+    entry.file?.release();
+  }
+
+  #open(path: string): OpenFile | null {
+    const fd = this.#openBeneath(path);
+    return fd < 0 ? missing('openat2', fd) : openFileOf(this.#libc, fd);
+  }
+
+  /** Returns a descriptor, or -errno. */
+  #openBeneath(path: string): number {
+    const root = this.#openRoot();
+    try {
+      if (this.#hasOpenat2) {
+        const links = this.#options.followSymlinks ? 0 : abi.RESOLVE_NO_SYMLINKS;
+        const resolve = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_MAGICLINKS | links;
+        let fd = this.#libc.openat2(root, path, FILE_FLAGS, resolve);
+        // openat2(2): EAGAIN, if something was renamed meanwhile.
+        if (fd === -abi.EAGAIN || fd === -abi.EINTR) fd = this.#libc.openat2(root, path, FILE_FLAGS, resolve);
+        if (fd !== -abi.ENOSYS) return fd;
+        this.#hasOpenat2 = false;
+      }
+      return this.#openAndLook(root, path);
+    } finally {
+      this.#libc.close(root);
+    }
+  }
+
+  /** For a kernel without openat2: opens the path, and asks the kernel which file that is. */
+  #openAndLook(root: number, path: string): number {
+    const base = readlinkSync(placeOf(root));
+    const fd = this.#libc.open(`${placeOf(root)}/${path}`, FILE_FLAGS);
+    if (fd < 0) return fd;
+    const place = readlinkSync(placeOf(fd));
+    const expected = path === '.' ? base : `${base}/${path}`;
+    const isInside = place === base || place.startsWith(base.endsWith('/') ? base : `${base}/`);
+    if (this.#options.followSymlinks ? isInside : place === expected) return fd;
+    this.#libc.close(fd);
+    return -abi.EXDEV;
+  }
+
+  /** Opened each time, because another directory may have been moved to its path. */
+  #openRoot(): number {
+    const fd = this.#libc.open(this.#directory, ROOT_FLAGS);
+    if (fd < 0) throw new SystemError('open', fd);
+    return fd;
+  }
+}
+
+/** Opens the file that a program has chosen, wherever it is. Null: there is none. */
+export function openChosenFile(path: string, libc: Libc): OpenFile | null {
+  const fd = libc.open(path, FILE_FLAGS);
+  return fd < 0 ? missing('open', fd) : openFileOf(libc, fd);
+}
+
+/** Milliseconds since 1970, on the clock of the files. */
+export function fileTimeNow(): number {
+  return Date.now();
+}
+
+/** Takes ownership of the descriptor. Null for what is neither a file nor a folder, such as a device. */
+function openFileOf(libc: Libc, fd: number): OpenFile | null {
+  const stat = fstatSync(fd, { bigint: true });
+  if (!stat.isFile() && !stat.isDirectory()) {
+    libc.close(fd);
+    return null;
+  }
+  const file = new OpenFile(libc, fd, stat.isDirectory(), Number(stat.size), stat.mtimeNs, stat.ino);
+  if (stat.isFile() && stat.size <= MAX_KEPT_BYTES) file.content = contentOf(libc, file);
+  return file;
+}
+
+/** Null if the file does not have this size any more: then it is sent, and the connection shows what is wrong. */
+function contentOf(libc: Libc, { fd, size }: OpenFile): Buffer | null {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  return size === 0 || libc.pread(fd, bytes, 0, size, 0) === size ? bytes : null;
+}
+
+/** Returns null if there is no such file, and throws if something else is wrong. */
+function missing(call: string, result: number): null {
+  if (NO_FILE.has(-result)) return null;
+  const cause = new SystemError(call, result);
+  if (result !== -abi.EMFILE && result !== -abi.ENFILE) throw cause;
+  throw new HttpError(503, 'The server has no descriptor left', { cause });
+}
+
+/** proc(5): a link to what the descriptor has open. */
+export function placeOf(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}

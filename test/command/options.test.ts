@@ -1,0 +1,71 @@
+import { test } from 'tap';
+import { type CommandError, WRONG_USE } from '../../command/command-error.ts';
+import { parseOptions, USAGE } from '../../command/options.ts';
+
+const defaults = {
+  target: '.',
+  port: undefined,
+  host: undefined,
+  unix: undefined,
+  spa: false,
+  listing: false,
+  cors: false,
+  compress: false,
+  log: 'common',
+  backend: undefined,
+  trace: false,
+};
+
+test('without arguments: the current directory, and the defaults', async (t) => {
+  t.same(parseOptions([]), defaults);
+});
+
+test('each option', async (t) => {
+  const text = 'site --port 1 --host ::1 --spa --listing --cors --compress --log json --backend epoll --trace';
+  t.same(parseOptions(text.split(' ')), {
+    target: 'site',
+    port: '1',
+    host: '::1',
+    unix: undefined,
+    spa: true,
+    listing: true,
+    cors: true,
+    compress: true,
+    log: 'json',
+    backend: 'epoll',
+    trace: true,
+  });
+  t.same(parseOptions(['--unix', '/run/site']), { ...defaults, unix: '/run/site' });
+  t.same(parseOptions(['--', '--spa']), { ...defaults, target: '--spa' });
+});
+
+test('--help and --version win over what stands beside them', async (t) => {
+  t.equal(parseOptions(['a', 'b', '--help', '--version']), 'help');
+  t.equal(parseOptions(['--port', '', '--version']), 'version');
+});
+
+test('what makes no sense is one sentence, and exit code 2', async (t) => {
+  for (const [text, sentence] of [
+    ['--prot 1', "unknown option '--prot'"],
+    ['-p 1', "unknown option '-p'"],
+    ['--port', "option '--port <value>' argument missing"],
+    ['--port -1', "option '--port' argument missing"],
+    ['--spa=yes', "option '--spa' does not take an argument"],
+    ['a b', "it serves one directory or module, not 'a' and 'b'"],
+    ['--port=', '--port is empty'],
+    ['--unix=', '--unix is empty'],
+    ['--unix a --port 1', '--unix is instead of --host and --port'],
+    ['--unix a --host ::', '--unix is instead of --host and --port'],
+    ['--log short', "--log is one of common, json, none, not 'short'"],
+  ] as const) {
+    const expected = { message: `${sentence} (simplenet --help shows the options)`, exitCode: WRONG_USE };
+    t.throws(() => parseOptions(text.split(' ')), expected as CommandError, text);
+  }
+  t.throws(() => parseOptions(['']), { message: /^the name of the directory is empty / });
+});
+
+test('the usage names each option', async (t) => {
+  const { target, ...options } = defaults;
+  for (const name of [...Object.keys(options), 'help', 'version']) t.match(USAGE, new RegExp(`^  --${name} `, 'm'));
+  t.equal(target, '.');
+});

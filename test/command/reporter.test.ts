@@ -1,0 +1,84 @@
+import { test } from 'tap';
+import type { LogFormat } from '../../command/options.ts';
+import { boxed, createReporter } from '../../command/reporter.ts';
+import type { HttpRequest } from '../../http/index.ts';
+
+const start = { what: 'the directory site', url: 'http://127.0.0.1:80', networkUrls: ['http://192.0.2.7:80'] };
+
+/** All that a reporter says of a run without errors. */
+function saidBy(format: LogFormat): string {
+  let text = '';
+  const reporter = createReporter(format, (more) => {
+    text += more;
+  });
+  reporter.portTaken(80, 81);
+  reporter.started(start);
+  for (const waitingFor of [0, 1, 2]) reporter.stopping(waitingFor);
+  return text;
+}
+
+test('for a person: a box and sentences', async (t) => {
+  t.equal(
+    saidBy('common'),
+    `Port 80 is busy, so it is 81.
+╭─────────────────────────────────────╮
+│ simplenet serves the directory site │
+│                                     │
+│   Local    http://127.0.0.1:80      │
+│   Network  http://192.0.2.7:80      │
+│                                     │
+│ Ctrl-C stops it.                    │
+╰─────────────────────────────────────╯
+Stopping.
+Stopping: waiting for 1 response, 10 s at most. Ctrl-C again stops at once.
+Stopping: waiting for 2 responses, 10 s at most. Ctrl-C again stops at once.
+`,
+  );
+});
+
+test('for a program: one object a line', async (t) => {
+  const lines = saidBy('json').trimEnd().split('\n');
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [
+      { time: /^\d{4}-.*Z$/, event: 'portTaken', taken: 80, instead: 81 },
+      { event: 'started', serves: 'the directory site', url: start.url, networkUrls: start.networkUrls },
+      { event: 'stopping', waitingFor: 0 },
+      { event: 'stopping', waitingFor: 1 },
+      { event: 'stopping', waitingFor: 2 },
+    ],
+  );
+});
+
+test('none says nothing', async (t) => {
+  t.equal(saidBy('none'), '');
+});
+
+test('errors are never left out', async (t) => {
+  let text = '';
+  const write = (more: string) => {
+    text += more;
+  };
+  for (const format of ['common', 'none'] as const) createReporter(format, write).failed('no file a\nb\u001b[1m');
+  t.equal(text, 'simplenet: no file a\\nb\\u001b[1m\n'.repeat(2));
+  text = '';
+  const json = createReporter('json', write);
+  json.failed('a\nb');
+  json.onError?.(new Error('of a\nhandler'), { method: 'GET', path: '/a' } as HttpRequest, null);
+  json.onError?.('of the listener', null, null);
+  t.match(
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+    [
+      { event: 'failed', message: 'a\nb' },
+      { event: 'error', method: 'GET', path: '/a', error: /^Error: of a\nhandler\n {4}at / },
+      { event: 'error', error: "'of the listener'" },
+    ],
+  );
+});
+
+test('a name with control characters does not break the frame', async (t) => {
+  t.equal(boxed(['a\nb']), '╭──────╮\n│ a\\nb │\n╰──────╯\n');
+});

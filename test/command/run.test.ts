@@ -1,0 +1,188 @@
+import { EventEmitter, once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { USAGE } from '../../command/options.ts';
+import { run, type Surroundings } from '../../command/run.ts';
+import { NetSocket } from '../../simplenet/index.ts';
+import { buildFolder } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const site = join(folder, 'site.mjs');
+writeFileSync(
+  site,
+  `export default (request, response) => {
+  if (request.path === '/error') throw new Error('of the handler');
+  response.text('hello');
+};`,
+);
+
+/** A run of the command inside of this process. */
+class Run {
+  stdout = '';
+  stderr = '';
+  readonly #signals = new EventEmitter();
+  readonly end: Promise<number>;
+  #isOver = false;
+
+  constructor(args: readonly string[], firstPort?: number) {
+    const surroundings = Object.assign(this.#signals, {
+      stdout: {
+        write: (text: string) => {
+          this.stdout += text;
+        },
+      },
+      stderr: {
+        write: (text: string) => {
+          this.stderr += text;
+        },
+      },
+    });
+    this.end = run(args, surroundings as unknown as Surroundings, firstPort).finally(() => {
+      this.#isOver = true;
+    });
+  }
+
+  /** The URL, when it listens. */
+  async listening(): Promise<string> {
+    await until(() => this.stdout.includes('\n') || this.#isOver);
+    return this.stdout.trimEnd();
+  }
+
+  stop(): Promise<number> {
+    this.#signals.emit('SIGINT');
+    return this.end;
+  }
+}
+
+test('--help and --version are on standard output', async (t) => {
+  const help = new Run(['--help']);
+  t.same([await help.end, help.stdout, help.stderr], [0, USAGE, '']);
+  const version = new Run(['--version']);
+  const manifest = JSON.parse(readFileSync(join(buildFolder, '../package.json'), 'utf8')) as { version: string };
+  t.same([await version.end, version.stdout, version.stderr], [0, `${manifest.version}\n`, '']);
+});
+
+test('standard output is one line, the URL', async (t) => {
+  const server = new Run([site, '--port', '0']);
+  const url = await server.listening();
+  t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+  t.equal(await (await fetch(url)).text(), 'hello');
+  await until(() => server.stderr.includes('GET / ')); // a line is written at the end of its turn
+  t.equal(await server.stop(), 0);
+  t.equal(server.stdout, `${url}\n`);
+  t.match(server.stderr, `simplenet serves the module ${site} `);
+  t.match(server.stderr, `  Local    ${url} `);
+  t.notMatch(server.stderr, 'Network');
+  t.match(server.stderr, /╯\n127\.0\.0\.1 - - \[.*\] "GET \/ HTTP\/1\.1" 200 \d+\nStopping\.\n$/);
+});
+
+test('without a port: the first, or the next free one, and it says so', async (t) => {
+  const busy = createServer().listen(0, '127.0.0.1');
+  await once(busy, 'listening');
+  const { port } = busy.address() as AddressInfo;
+  const second = new Run([site], port);
+  const url = await second.listening();
+  const taken = Number(new URL(url).port);
+  t.ok(taken > port && taken < port + 20, `${taken} instead of ${port}`);
+  t.match(second.stderr, `Port ${port} is busy, so it is ${taken}.\n`);
+  await second.stop();
+  busy.close();
+  await once(busy, 'close');
+  const first = new Run([site], port);
+  t.equal(await first.listening(), `http://127.0.0.1:${port}`);
+  t.notMatch(first.stderr, 'busy');
+  await first.stop();
+});
+
+test('a port that was named and is busy is an error', async (t) => {
+  const busy = createServer().listen(0, '127.0.0.1');
+  await once(busy, 'listening');
+  const { port } = busy.address() as AddressInfo;
+  const second = new Run([site, '--port', String(port)]);
+  t.equal(await second.end, 1);
+  t.equal(second.stdout, '');
+  t.match(second.stderr, new RegExp(`^simplenet: bind EADDRINUSE: .*:${port} \\(another socket .*\\)\n$`));
+  busy.close();
+});
+
+test('--unix listens on a file, and removes it', async (t) => {
+  const path = join(folder, 'socket');
+  const server = new Run([site, '--unix', path, '--log', 'none']);
+  t.equal(await server.listening(), `unix:${path}`);
+  const client = NetSocket.connectTo({ path });
+  client.close();
+  t.ok(existsSync(path));
+  t.equal(await server.stop(), 0);
+  t.notOk(existsSync(path));
+  t.equal(server.stderr, '');
+});
+
+test('a wildcard address has a URL for this machine', async (t) => {
+  const server = new Run([site, '--port', '0', '--host', '0.0.0.0']);
+  const url = await server.listening();
+  t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+  await server.stop();
+});
+
+test('--log json: each line is an object, errors of handlers too', async (t) => {
+  const server = new Run([site, '--port', '0', '--log', 'json']);
+  const url = await server.listening();
+  t.equal((await fetch(`${url}/error`)).status, 500);
+  await until(() => server.stderr.includes('"status":500'));
+  await server.stop();
+  const lines = server.stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.match(lines, [
+    { event: 'started', serves: `the module ${site}`, url },
+    { event: 'error', method: 'GET', path: '/error', error: /^Error: of the handler\n/ },
+    { method: 'GET', path: '/error', status: 500 },
+    { event: 'stopping', waitingFor: 0 },
+  ]);
+});
+
+test('--trace shows the calls, until the end', async (t) => {
+  const server = new Run([site, '--port', '0', '--trace', '--log', 'none']);
+  await server.listening();
+  t.match(server.stderr, /^listen\(\d+, \d+\) = 0$/m);
+  await server.stop();
+  const { stderr } = server;
+  NetSocket.listenOn({ address: '127.0.0.1', port: 0 }).close();
+  t.equal(server.stderr, stderr);
+});
+
+test('what cannot be is one line: 2 for wrong use, 1 for the rest', async (t) => {
+  for (const [args, exitCode, line] of [
+    [['--prot'], 2, "unknown option '--prot' (simplenet --help shows the options)"],
+    [[site, '--port', '65536'], 2, "a port is an integer from 0 to 65535, not '65536'"],
+    [[site, '--backend', 'kqueue'], 2, /^a backend is one of .*, not 'kqueue'$/],
+    [[site, '--host', 'example.org'], 2, /^'example\.org' is not an IPv4 or IPv6 address/],
+    [['./nowhere'], 1, "there is no directory or module './nowhere'"],
+    [[site, '--spa'], 2, `--spa is for a directory, and '${site}' is a file`],
+    [[site, '--listing'], 2, `--listing is for a directory, and '${site}' is a file`],
+    [[`${site}/nowhere`], 1, /^cannot read '.*nowhere': ENOTDIR/],
+    [[site, '--unix', join(folder, 'no/socket')], 1, /^bind ENOENT: /],
+  ] as const) {
+    const wrong = new Run(args);
+    t.equal(await wrong.end, exitCode, args.join(' '));
+    t.equal(wrong.stdout, '');
+    const [, text = ''] = /^simplenet: (.*)\n$/.exec(wrong.stderr) ?? [];
+    if (typeof line === 'string') t.equal(text, line);
+    else t.match(text, line);
+  }
+});
+
+test('an error of this code is not hidden', async (t) => {
+  const failure = new Error('of this code');
+  const write = () => {
+    throw failure;
+  };
+  await t.rejects(run(['--help'], { stdout: { write } } as unknown as Surroundings), failure);
+});

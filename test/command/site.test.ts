@@ -1,0 +1,117 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'tap';
+import type { CommandOptions } from '../../command/options.ts';
+import { parseOptions } from '../../command/options.ts';
+import { siteOf } from '../../command/site.ts';
+import { inject, serve } from '../../http/index.ts';
+import { buildFolder } from '../support/programs.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const site = (...args: string[]) => siteOf(parseOptions(args) as CommandOptions);
+
+function moduleOf(name: string, text: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, text.replaceAll('simplenet/http', `file://${buildFolder}/http/index.js`));
+  return file;
+}
+
+const router = moduleOf(
+  'router.mjs',
+  `import { Router } from 'simplenet/http';
+export default new Router()
+  .get('/', (_request, response) => response.text('hello'))
+  .post('/large', { limits: { bodyBytes: 100 } }, async (request, response) => response.text(await request.text()));`,
+);
+const handler = moduleOf('handler.mjs', "export default (_request, response) => response.text('hello');");
+const app = moduleOf('app.mjs', "export default { fetch: () => new Response('hello') };");
+
+test('without --cors the program alone is served', async (t) => {
+  const { source, what } = await site(handler);
+  t.equal(what, `the module ${handler}`);
+  t.type(source, 'function');
+  const answer = await inject(source, { headers: { Origin: 'https://a.example' } });
+  t.notOk(answer.headers.has('access-control-allow-origin'));
+});
+
+test('--cors stands around each kind of program, and around what it does not find', async (t) => {
+  for (const file of [router, handler, app]) {
+    const { source } = await site(file, '--cors');
+    const answer = await inject(source, { headers: { Origin: 'https://a.example' } });
+    t.equal(answer.text(), 'hello', file);
+    t.equal(answer.headers.get('access-control-allow-origin'), '*');
+  }
+  const { source } = await site(router, '--cors');
+  const missing = await inject(source, { url: '/missing', headers: { Origin: 'https://a.example' } });
+  t.equal(missing.status, 404);
+  t.equal(missing.headers.get('access-control-allow-origin'), '*');
+});
+
+test('the limits of routes stay in force behind --cors', async (t) => {
+  for (const [file, path, status] of [
+    [router, '/large', 200],
+    [router, '/', 413],
+    [handler, '/', 413],
+  ] as const) {
+    const server = serve((await site(file, '--cors')).source, { limits: { bodyBytes: 10 } });
+    const answer = await fetch(server.url + path, { method: 'POST', body: 'x'.repeat(100) });
+    await answer.text();
+    t.equal(answer.status, status, `${file} ${path}`);
+    await server.close();
+  }
+});
+
+const directory = join(folder, 'public');
+mkdirSync(join(directory, 'bare'), { recursive: true });
+mkdirSync(join(directory, 'docs'));
+writeFileSync(join(directory, 'index.html'), '<h1>home</h1>');
+writeFileSync(join(directory, 'docs/index.html'), '<h1>docs</h1>');
+writeFileSync(join(directory, 'bare/large.txt'), 'large '.repeat(1_000));
+writeFileSync(join(directory, '.secret'), 'secret');
+
+/** What clients get of the paths of the directory: status, and Location or the text. */
+async function answersOf(paths: readonly string[], ...args: string[]): Promise<string[]> {
+  const { source, what } = await site(directory, ...args);
+  const server = serve(source);
+  const answers = paths.map(async (path) => {
+    const answer = await fetch(server.url + path, { redirect: 'manual', headers: { Accept: 'text/html' } });
+    const text = await answer.text();
+    return `${answer.status} ${answer.status === 200 ? text.slice(0, 15) : (answer.headers.get('location') ?? '')}`;
+  });
+  const all = await Promise.all(answers);
+  await server.close();
+  return what === `the directory ${directory}` ? all : [what];
+}
+
+test('a directory: its index, 301 to a folder, and 404 for what is hidden or missing', async (t) => {
+  t.same(await answersOf(['/', '/docs', '/docs/', '/bare/', '/bare/large.txt', '/.secret', '/missing']), [
+    '200 <h1>home</h1>',
+    '301 /docs/',
+    '200 <h1>docs</h1>',
+    '404 ',
+    '200 large large lar',
+    '404 ',
+    '404 ',
+  ]);
+});
+
+test('--spa sends the index for what is missing, --listing shows a folder', async (t) => {
+  t.same(await answersOf(['/missing', '/bare/large.txt'], '--spa'), ['200 <h1>home</h1>', '200 large large lar']);
+  const [page, home] = await answersOf(['/bare/', '/'], '--listing');
+  t.match(page, /^200 <!doctype html/i);
+  t.equal(home, '200 <h1>home</h1>');
+});
+
+test('--compress compresses, also beside --cors', async (t) => {
+  const server = serve((await site(directory, '--compress', '--cors')).source);
+  const answer = await fetch(`${server.url}/bare/large.txt`, {
+    headers: { 'Accept-Encoding': 'gzip', Origin: 'https://a.example' },
+  });
+  t.equal(answer.headers.get('content-encoding'), 'gzip');
+  t.equal(answer.headers.get('access-control-allow-origin'), '*');
+  t.equal((await answer.text()).length, 6_000);
+  await server.close();
+});

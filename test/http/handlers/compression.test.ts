@@ -1,0 +1,246 @@
+/** compress(): which responses it compresses, for whom, their fields, streams that are flushed, and its bounds. */
+
+import { randomBytes } from 'node:crypto';
+import zlib from 'node:zlib';
+import { test } from 'tap';
+import { codings } from '../../../http/content/codings.ts';
+import { CompressionStage, Gate } from '../../../http/handlers/compression-stage.ts';
+import {
+  type CompressOptions,
+  compress,
+  type EventWriter,
+  type Handler,
+  inject,
+  type ResponseWriter,
+  Router,
+  serve,
+} from '../../../http/index.ts';
+import { portOf } from '../../../simplenet/kernel/socket-address.ts';
+import { until } from '../../support/waiting.ts';
+
+const TEXT = 'many words, and many more. '.repeat(100);
+const LARGE = 'many words, and many more. '.repeat(20_000);
+
+const unpack: Readonly<Record<string, (bytes: Uint8Array) => Buffer>> = {
+  br: zlib.brotliDecompressSync,
+  gzip: zlib.gunzipSync,
+  deflate: zlib.inflateSync,
+};
+
+async function ask(give: Handler, fields: Record<string, string> = {}, options: CompressOptions = {}, method = 'GET') {
+  const site = new Router().use(compress(options)).all('/', give);
+  const answer = await inject(site, { url: '/', method, headers: { 'Accept-Encoding': 'gzip', ...fields } });
+  const coding = answer.headers.get('content-encoding');
+  const bytes = answer.bytes();
+  return {
+    answer,
+    coding,
+    bytes,
+    text: () => (coding === null ? bytes : (unpack[coding] as (typeof unpack)[string])(bytes)).toString(),
+  };
+}
+
+const giveText: Handler = (_request, response) => response.text(TEXT);
+
+test('the client chooses, and the server has its order', async (t) => {
+  for (const [accept, coding] of [
+    ['gzip', 'gzip'],
+    ['gzip, deflate, br', 'br'],
+    ['br;q=0.5, gzip', 'gzip'],
+    ['deflate', 'deflate'],
+    ['x-gzip', 'gzip'],
+    ['*', 'br'],
+    ['br;q=0, *;q=0.1', codings.has('zstd') ? 'zstd' : 'gzip'],
+    ['identity, gzip;q=0.5', null],
+    ['gzip;q=0', null],
+    ['', null],
+    ['gzip;q=2', null],
+  ] as const) {
+    const got = await ask(giveText, { 'Accept-Encoding': accept });
+    t.equal(got.coding, coding, accept);
+    t.equal(got.answer.headers.get('vary'), 'Accept-Encoding', accept);
+    if (coding !== 'zstd') t.equal(got.text(), TEXT);
+  }
+  t.equal((await ask(giveText, { 'Accept-Encoding': 'br, gzip' }, { encodings: ['gzip'] })).coding, 'gzip');
+});
+
+test('a small body is compressed at once and has its length; a large one and a stream come in pieces', async (t) => {
+  const small = await ask(giveText);
+  t.equal(small.answer.headers.get('content-length'), String(small.bytes.length));
+  t.equal(small.text(), TEXT);
+  for (const accept of ['gzip', 'br', 'deflate']) {
+    const large = await ask((_request, response) => response.text(LARGE), { 'Accept-Encoding': accept });
+    t.same([large.coding, large.answer.headers.get('content-length')], [accept, null]);
+    t.equal(large.text(), LARGE);
+    const stream = await ask(
+      async (_request, response) => {
+        response.header('Content-Type', 'text/plain');
+        for (let i = 0; i < 1_000; i++) await response.write(`${i} ${TEXT}`);
+        response.end();
+      },
+      { 'Accept-Encoding': accept },
+    );
+    t.equal(stream.coding, accept);
+    t.equal(stream.text(), Array.from({ length: 1_000 }, (_, i) => `${i} ${TEXT}`).join(''));
+  }
+  const atLimit = async (syncBytes: number) =>
+    (await ask(giveText, {}, { syncBytes })).answer.headers.get('content-length') !== null;
+  t.same([await atLimit(TEXT.length), await atLimit(TEXT.length - 1)], [true, false]);
+});
+
+test('what gains nothing, or must stay as it is, stays', async (t) => {
+  const plain = async (give: (response: ResponseWriter) => unknown, options: CompressOptions = {}) =>
+    (await ask((_request, response) => void give(response), {}, options)).coding;
+  t.equal(await plain((response) => response.text('x'.repeat(1_023))), null);
+  t.equal(await plain((response) => response.text('x'.repeat(1_024))), 'gzip');
+  t.equal(await plain((response) => response.text('xy'), { minBytes: 0 }), null, 'it would grow');
+  t.equal(await plain((response) => response.header('Content-Type', 'image/png').body(TEXT)), null);
+  t.equal(await plain((response) => response.header('Content-Type', 'image/svg+xml').body(TEXT)), 'gzip');
+  t.equal(await plain((response) => response.header('Content-Type', 'application/problem+json').body(TEXT)), 'gzip');
+  t.equal(await plain((response) => response.body(TEXT)), null, 'no type');
+  t.equal(await plain((response) => response.header('Content-Encoding', 'br').text(TEXT)), 'br', 'never twice');
+  t.equal(await plain((response) => response.header('Cache-Control', 'public, No-Transform').text(TEXT)), null);
+  t.equal(await plain((response) => response.header('Content-Range', 'bytes 0-9/10').status(206).text(TEXT)), null);
+  t.equal(await plain((response) => response.status(206).text(TEXT)), null);
+  t.equal(await plain((response) => response.header('Repr-Digest', 'sha-256=:x:').text(TEXT)), null);
+  t.equal(await plain((response) => response.empty()), null);
+});
+
+test('its fields: a weak ETag, no ranges, a Vary for 304 too, and the same head for HEAD', async (t) => {
+  const tagged = (tag: string) =>
+    ask((_request, response) => response.header('ETag', tag).header('Accept-Ranges', 'bytes').text(TEXT));
+  const { headers } = (await tagged('"a"')).answer;
+  t.same([headers.get('etag'), headers.get('accept-ranges')], ['W/"a"', null]);
+  t.equal((await tagged('W/"a"')).answer.headers.get('etag'), 'W/"a"');
+  t.equal((await ask((_request, response) => response.empty(304))).answer.headers.get('vary'), 'Accept-Encoding');
+  const [get, head] = [await ask(giveText), await ask(giveText, {}, {}, 'HEAD')];
+  for (const name of ['content-encoding', 'content-length', 'vary', 'etag']) {
+    t.equal(head.answer.headers.get(name), get.answer.headers.get(name), name);
+  }
+  const declared = await ask((_request, response) => response.header('Content-Length', TEXT.length).text(TEXT));
+  t.equal(declared.answer.headers.get('content-length'), String(declared.bytes.length));
+  const short: Handler = (_request, response) =>
+    response.header('Content-Type', 'text/plain').header('Content-Length', 9).end();
+  t.equal((await ask(short, {}, {}, 'HEAD')).coding, null, 'a declared length below minBytes');
+});
+
+test('a request with a Content-Encoding is 415', async (t) => {
+  const got = await ask(giveText, { 'Content-Encoding': 'gzip' }, {}, 'POST');
+  t.same([got.answer.status, got.answer.headers.get('accept-encoding')], [415, 'identity']);
+  t.equal((await ask(giveText, { 'Content-Encoding': 'identity' }, {}, 'POST')).answer.status, 200);
+});
+
+test('events are flushed, one by one', async (t) => {
+  for (const accept of ['gzip', 'br']) {
+    let events: EventWriter | null = null;
+    const site = new Router().use(compress()).get('/', (_request, response) => {
+      events = response.events();
+    });
+    const server = serve(site);
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const response = await fetch(`http://127.0.0.1:${portOf(server.address)}/`, {
+      headers: { 'Accept-Encoding': accept },
+    });
+    t.equal(response.headers.get('content-encoding'), accept);
+    const reader = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+    for (let i = 0; i < 3; i++) {
+      (events as unknown as EventWriter).send({ data: `${i}` });
+      t.equal((await reader.read()).value, `data: ${i}\n\n`, 'before the next one is sent');
+    }
+    (events as unknown as EventWriter).close();
+    t.ok((await reader.read()).done);
+  }
+});
+
+test('at most maxStreams are under way; a further one is sent as it is', async (t) => {
+  const held: ResponseWriter[] = [];
+  const site = new Router().use(compress({ maxStreams: 2 })).get('/', (_request, response) => {
+    held.push(response);
+    void response.header('Content-Type', 'text/plain').write(TEXT);
+  });
+  const server = serve(site);
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const get = () => fetch(`http://127.0.0.1:${portOf(server.address)}/`, { headers: { 'Accept-Encoding': 'gzip' } });
+  const coding = (response: Response) => response.headers.get('content-encoding');
+  const [first, second, third] = [await get(), await get(), await get()];
+  t.same([coding(first), coding(second), coding(third)], ['gzip', 'gzip', null]);
+  await first.body?.cancel(); // a client that leaves makes room
+  held[1]?.end();
+  t.equal(await second.text(), TEXT);
+  let again = await get();
+  while (coding(again) === null) again = await get();
+  t.equal(coding(again), 'gzip');
+  for (const response of held) if (!response.hasEnded) response.end();
+  await until(() => held.every((response) => response.hasEnded));
+});
+
+test('a gate lets so many in, and the next one when one leaves', async (t) => {
+  const gate = new Gate(2);
+  const inside: number[] = [];
+  for (let i = 0; i < 4; i++) gate.enter(() => inside.push(i));
+  t.same(inside, [0, 1]);
+  gate.leave();
+  t.same(inside, [0, 1, 2]);
+  gate.leave();
+  gate.leave();
+  gate.leave();
+  gate.enter(() => inside.push(4));
+  t.same(inside, [0, 1, 2, 3, 4]);
+});
+
+test('a stage that is destroyed gives its place back, inside and in line', async (t) => {
+  const gate = new Gate(1);
+  const stages = [0, 1, 2].map(() => new CompressionStage(zlib.createGzip(), gate));
+  const [inside, inLine, last] = stages as [CompressionStage, CompressionStage, CompressionStage];
+  for (const stage of stages) stage.end(TEXT);
+  inLine.destroy();
+  inside.destroy();
+  const pieces: Buffer[] = [];
+  for await (const piece of last) pieces.push(piece as Buffer);
+  t.equal(zlib.gunzipSync(Buffer.concat(pieces)).toString(), TEXT);
+  let isFree = false;
+  gate.enter(() => {
+    isFree = true;
+  });
+  t.ok(isFree);
+});
+
+test('a reader that takes nothing stops the compression, and an engine that fails destroys the stage', async (t) => {
+  const noise = randomBytes(4_000_000);
+  const gate = new Gate(1);
+  const stage = new CompressionStage(zlib.createGzip(), gate);
+  let isTaken = false;
+  stage.write(noise, () => {
+    isTaken = true;
+  });
+  await new Promise<void>((resolve) => gate.enter(resolve)); // the first slice is compressed
+  gate.leave();
+  t.notOk(isTaken);
+  t.ok(stage.readableLength < 1_000_000, `${stage.readableLength} bytes wait`);
+  stage.end();
+  const pieces: Buffer[] = [];
+  for await (const piece of stage) pieces.push(piece as Buffer);
+  t.ok(zlib.gunzipSync(Buffer.concat(pieces)).equals(noise));
+
+  const broken = new CompressionStage(zlib.createGunzip(), new Gate(1));
+  const failure = new Promise<Error>((resolve) => broken.once('error', resolve));
+  broken.write('not gzip');
+  t.match(await failure, /incorrect header/);
+});
+
+test('mistakes of the program throw', async (t) => {
+  for (const options of [{ minBytes: -1 }, { syncBytes: Number.NaN }, { maxStreams: -1 }, { maxThreads: 0 }]) {
+    t.throws(() => compress(options), RangeError);
+  }
+  t.throws(() => compress({ encodings: ['lzma'] }), /unknown encoding 'lzma'/);
+});
+
+test('every coding is read back by its decompressor', async (t) => {
+  for (const [name, coding] of codings) {
+    const decompressor = coding.createDecompressor();
+    decompressor.end(coding.compress(Buffer.from(TEXT)));
+    const pieces: Buffer[] = [];
+    for await (const piece of decompressor) pieces.push(piece as Buffer);
+    t.equal(Buffer.concat(pieces).toString(), TEXT, name);
+  }
+});

@@ -1,0 +1,135 @@
+/** OpenFiles: what is kept, for how long and how much of it; and a kernel without openat2. */
+
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { type OpenFile, OpenFiles, openChosenFile } from '../../../http/handlers/open-files.ts';
+import { abi, type Libc, libc } from '../../../simplenet/index.ts';
+import { CountingLibc } from '../../support/counting-libc.ts';
+
+const OPTIONS = { followSymlinks: false, maxOpenFiles: 2, revalidateMs: 1_000 };
+
+function folderOf(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  for (const name of ['a', 'b', 'c']) writeFileSync(join(folder, name), name);
+  return folder;
+}
+
+test('as many descriptors as the limit allows; one that is in use outlives its place', async (t) => {
+  const counting = new CountingLibc();
+  const opened = () => counting.openFds.size;
+  const files = new OpenFiles(folderOf(t), OPTIONS, openCounted(counting), () => 0);
+  const a = files.open('a') as OpenFile;
+  files.open('b')?.release();
+  t.equal(files.size, 2);
+  t.equal(opened(), 2);
+  files.open('c')?.release();
+  t.equal(files.size, 2);
+  t.equal(opened(), 3, 'a is in use');
+  a.release();
+  t.equal(opened(), 2);
+  files.open('b')?.release(); // now c is the oldest
+  files.open('none')?.release();
+  t.equal(opened(), 1);
+  files.close();
+  t.equal(opened(), 0);
+  t.same(counting.violations, []);
+});
+
+/** CountingLibc does not know that openat2 opens. */
+function openCounted(counting: CountingLibc): Libc {
+  return {
+    ...counting.libc,
+    openat2(...args) {
+      const fd = counting.libc.openat2(...args);
+      if (fd >= 0) counting.openFds.add(fd);
+      return fd;
+    },
+  };
+}
+
+test('a path is looked at again after revalidateMs, and not before', async (t) => {
+  let now = 0;
+  const folder = folderOf(t);
+  const counting = new CountingLibc();
+  const files = new OpenFiles(folder, OPTIONS, counting.libc, () => now);
+  t.teardown(() => files.close());
+  const read = () => {
+    const file = files.open('a');
+    file?.release();
+    return file?.content?.toString() ?? null;
+  };
+  t.equal(read(), 'a');
+  writeFileSync(join(folder, 'a'), 'another');
+  counting.take();
+  now = 1_000;
+  t.equal(read(), 'a');
+  t.same(counting.take(), {}, 'no system call');
+  now = 1_001;
+  t.equal(read(), 'another');
+  now = 2_002;
+  t.equal(read(), 'another');
+  rmSync(join(folder, 'a'));
+  now = -5_000; // the clock was set back
+  t.equal(read(), null);
+});
+
+test('a kernel without openat2 looks where the file is', async (t) => {
+  const folder = folderOf(t);
+  mkdirSync(join(folder, 'sub'));
+  writeFileSync(join(folder, 'sub/x'), 'x');
+  symlinkSync('../a', join(folder, 'sub/inside'));
+  symlinkSync('/etc', join(folder, 'out'));
+  const old: Libc = { ...libc, openat2: () => -abi.ENOSYS };
+  for (const followSymlinks of [false, true]) {
+    const files = new OpenFiles(folder, { ...OPTIONS, followSymlinks }, old);
+    t.teardown(() => files.close());
+    const isThere = (path: string) => {
+      const file = files.open(path);
+      file?.release();
+      return file !== null;
+    };
+    t.equal(isThere('.'), true);
+    t.equal(isThere('sub/x'), true);
+    t.equal(isThere('sub'), true);
+    t.equal(isThere('sub/inside'), followSymlinks);
+    for (const path of ['out/passwd', 'out', '..', '../..', 'none']) t.equal(isThere(path), false, path);
+  }
+  const root = new OpenFiles('/', { ...OPTIONS, followSymlinks: true }, old);
+  t.teardown(() => root.close());
+  const file = root.open('etc/passwd');
+  t.ok(file, 'the root of the file system is a directory like others');
+  file?.release();
+});
+
+test('what the kernel refuses', async (t) => {
+  const folder = folderOf(t);
+  let results: number[] = [];
+  const refusing: Libc = { ...libc, openat2: (...args) => results.shift() ?? libc.openat2(...args) };
+  const files = new OpenFiles(folder, { ...OPTIONS, maxOpenFiles: 0 }, refusing);
+  results = [-abi.EMFILE];
+  t.throws(() => files.open('a'), { message: /no descriptor left/ });
+  results = [-abi.ENFILE];
+  t.throws(() => files.open('a'), { message: /no descriptor left/ });
+  results = [-abi.EIO];
+  t.throws(() => files.open('a'), { code: 'EIO', syscall: 'openat2' });
+  results = [-abi.EAGAIN];
+  t.equal(files.open('a')?.content?.toString(), 'a');
+  results = [-abi.EAGAIN, -abi.EAGAIN];
+  t.throws(() => files.open('a'), { code: 'EAGAIN' });
+  results = [-abi.EACCES];
+  t.equal(files.open('a'), null);
+  t.equal(openChosenFile('/dev/null', libc), null, 'a device');
+  t.throws(() => openChosenFile('/', { ...libc, open: () => -abi.EMFILE }), { message: /no descriptor left/ });
+});
+
+test('a small file that shrinks before it is read is not kept', async (t) => {
+  const folder = folderOf(t);
+  const shrinking: Libc = { ...libc, pread: () => 0 };
+  const files = new OpenFiles(folder, { ...OPTIONS, maxOpenFiles: 0 }, shrinking);
+  const file = files.open('a');
+  t.equal(file?.content, null);
+  file?.release();
+});
