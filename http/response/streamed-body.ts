@@ -102,14 +102,9 @@ export class StreamedBody implements TransformOutput {
     return this.writeFirst(bytes);
   }
 
-  /** Sends a part of an open file. There is no transform: it would have to read the file. */
+  /** Sends a part of an open file. There is no transform: it would have to read the file. `end` checks the length. */
   writeFile(fd: number, offset: number, length: number): Promise<void> {
-    const sum = this.#writtenBytes + length;
-    if (this.#transform !== null || sum > this.#declaredLength) {
-      this.#owner.abortResponse();
-      throw wrongLength(this.#declaredLength, sum);
-    }
-    this.#writtenBytes = sum;
+    this.#writtenBytes += length;
     this.#output.file(fd, offset, length);
     this.#output.pieceWritten();
     return this.#output.waitForDrain();

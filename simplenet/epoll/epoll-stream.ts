@@ -91,11 +91,8 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
 
   sendFile(fd: number, offset: number, length: number): boolean {
     if (!this.checkSendFile(fd, offset, length)) return false;
-    if (this.#gatheredBytes > 0) {
-      this.sendGathered(this.context.batch.bytes); // first, to keep the order
-      if (this.isClosing) return false;
-    }
     if (length === 0) return this.queuedBytes === 0;
+    if (!this.#sendGatheredFirst()) return false;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
       const isForLater = length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
@@ -190,8 +187,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
     if (this.#gatheredBytes > 0) {
-      this.sendGathered(this.context.batch.bytes); // first, to keep the order
-      if (this.isClosing) return false;
+      if (!this.#sendGatheredFirst()) return false;
     } else if (flags === 0 && !this.isConnecting && this.queuedBytes === 0 && this.#gather(bytes, length)) return true;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
@@ -209,6 +205,12 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     }
     this.#enqueue(bytes, sent, length, isOwned);
     return false;
+  }
+
+  /** Keeps the order: what is gathered leaves before other bytes. Returns false if the stream ends with that. */
+  #sendGatheredFirst(): boolean {
+    this.sendGathered(this.context.batch.bytes);
+    return !this.isClosing;
   }
 
   #gather(bytes: Uint8Array, length: number): boolean {

@@ -8,7 +8,11 @@
  * Next: network.ts
  */
 
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { staticFiles } from '../../http/handlers/static-files.ts';
 import { Router } from '../../http/router/router.ts';
 import { serve } from '../../http/serve.ts';
 import type { Server } from './conversation.ts';
@@ -73,6 +77,18 @@ function addBodies(router: Router): void {
     const body = await request.text();
     response.json({ body, headers: request.headers.has('checksum'), trailers: lowerCased(request.trailers) });
   });
+}
+
+const filesFolder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+const filesTime = new Date('2024-01-02T03:04:05Z');
+writeFileSync(join(filesFolder, 'ten.txt'), '0123456789');
+utimesSync(join(filesFolder, 'ten.txt'), filesTime, filesTime);
+mkdirSync(join(filesFolder, 'folder'));
+process.once('exit', () => rmSync(filesFolder, { recursive: true, force: true }));
+
+/** A directory: ten.txt, with ten digits, of 2024-01-02T03:04:05Z, and an empty folder. */
+function addFiles(router: Router): void {
+  router.all('/files/*', staticFiles(filesFolder)).all('/files', staticFiles(filesFolder));
 }
 
 /** Every way to answer. */
@@ -254,6 +270,7 @@ export function startApp(settings: Settings = {}): App {
   addMirrors(router);
   addBodies(router);
   addAnswers(router);
+  addFiles(router);
   addRoutes(router);
   addMistakes(router);
   const server = serve(router, {

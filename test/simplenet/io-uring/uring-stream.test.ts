@@ -4,6 +4,9 @@
  * Next: uring-loop.test.ts
  */
 
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { defaultRingSizes, UringLoop } from '../../../simplenet/io-uring/uring-loop.ts';
 import type { UringStream } from '../../../simplenet/io-uring/uring-stream.ts';
@@ -399,6 +402,54 @@ test('when the process ends while a share of much is on its way, the rest follow
   loop.ring.onExit?.();
   readAll();
   t.ok(read.bytes.equals(sent), `${read.bytes.length} bytes`);
+});
+
+function openFile(t: Test, bytes: Uint8Array): number {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  writeFileSync(join(folder, 'file'), bytes);
+  const fd = openSync(join(folder, 'file'), 'r');
+  rmSync(folder, { recursive: true });
+  t.teardown(() => closeSync(fd));
+  return fd;
+}
+
+test('when the process ends, parts of files leave as far as there is room, with what is between them', {
+  skip,
+}, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t, {}, { address: '127.0.0.1', port: 0 });
+  const content = pattern(200_000);
+  const fd = openFile(t, content);
+  stream.sendFile(fd, 0, 100_000);
+  stream.sendFile(fd, 100_000, 100_000);
+  stream.write(Buffer.from('between'));
+  stream.sendFile(fd, 0, 10);
+  loop.ring.onExit?.();
+  readAll();
+  const all = [content, Buffer.from('between'), content.subarray(0, 10)];
+  t.ok(read.bytes.equals(Buffer.concat(all)), `${read.bytes.length} bytes`);
+});
+
+test('when the process ends, a part of a file for which there is no room is lost', { skip }, async (t) => {
+  const { loop, stream, read, readAll } = await scene(t);
+  stream.sendFile(openFile(t, pattern(500_000)), 0, 500_000);
+  stream.write(Buffer.from('behind it'));
+  loop.ring.onExit?.();
+  readAll();
+  const { length } = read.bytes;
+  t.ok(length > 0 && length < 500_000, `${length} bytes`);
+  t.ok(read.bytes.equals(pattern(500_000).subarray(0, length)));
+});
+
+test('a sendfile that finds no room at all is made again when there is some', { skip }, async (t) => {
+  const { libc: table, stream, read, readAll } = await scene(t);
+  let refusals = 3;
+  table.sendfile = (...args) => (refusals-- > 0 ? -EAGAIN : libc.sendfile(...args));
+  stream.sendFile(openFile(t, pattern(1_000)), 0, 1_000);
+  await until(() => {
+    readAll();
+    return read.bytes.length === 1_000;
+  });
+  t.ok(read.bytes.equals(pattern(1_000)));
 });
 
 test('when the process ends, bytes for which the kernel has no room are lost, with all behind them', {
