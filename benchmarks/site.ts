@@ -56,8 +56,8 @@ export function recordOf(resource: string, params: Readonly<Record<string, strin
 
 /** Writes the port for the benchmark, and ends the server when the benchmark has ended in any way. */
 export function announce(port: number): void {
-  process.stdout.write(`${port}\n`);
   process.stdin.on('end', () => process.exit(0)).resume();
   // Memory is compared without garbage, which does not belong to connections.
   process.on('SIGUSR2', () => globalThis.gc?.());
+  process.stdout.write(`${port}\n`); // last, because the benchmark may send that signal at once
 }

@@ -17,6 +17,7 @@ import { type Coding, codings } from '../content/codings.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
+import { DecodedBody } from '../request/decoded-body.ts';
 import type { BodyStage } from '../response/body-transform.ts';
 import { CompressionStage, Gate } from './compression-stage.ts';
 
@@ -39,6 +40,11 @@ export interface CompressOptions {
   readonly syncBytes?: number;
   /** How many responses may be under way in pieces: 256 unless set. Further ones are sent as they are. */
   readonly maxStreams?: number;
+  /**
+   * Bodies of requests with a Content-Encoding are decoded; unless set, such a request gets 415. What is decoded counts for the limits of bodies. `request.headers` still
+   * have the Content-Encoding and the Content-Length of what was sent.
+   */
+  readonly decompress?: boolean;
   /** How many threads of Node's pool, which has four, compress at a time: 2 unless set. */
   readonly maxThreads?: number;
 }
@@ -106,12 +112,27 @@ export function compress(options: CompressOptions = {}): Middleware {
     return result;
   };
 
+  const takeCoded = (request: HttpRequest, response: ResponseWriter, name: string): void => {
+    const coding = options.decompress === true ? codings.get(name) : undefined;
+    if (coding === undefined) {
+      // RFC 9110 section 15.5.16: it says what would be read.
+      response.header('Accept-Encoding', options.decompress === true ? [...codings.keys()].join(', ') : 'identity');
+      throw new HttpError(415, `a request with the Content-Encoding ${name} is not read here`);
+    }
+    if (request.body.isComplete && request.body.receivedBytes === 0) return; // it has no body
+    if (streams >= maxStreams) throw new HttpError(503, 'too many bodies are being decoded');
+    streams++;
+    const decoded = new DecodedBody(request, request.body, name, () => coding.createDecompressor());
+    request.replaceBody(decoded.body);
+    void request.done.then(() => {
+      streams--;
+      decoded.end();
+    });
+  };
+
   return (request, response, next) => {
     const coded = request.headers.get('content-encoding');
-    if (coded !== null && codingOf(coded) !== 'identity') {
-      response.header('Accept-Encoding', 'identity'); // RFC 9110 section 15.5.16
-      throw new HttpError(415, 'a request with a Content-Encoding is not read here');
-    }
+    if (coded !== null && codingOf(coded) !== 'identity') takeCoded(request, response, codingOf(coded));
     // RFC 9110 section 15.4.5: 304 has the Vary of the 200, and it has no body that would be asked about.
     response.beforeHead(() => {
       if (response.statusCode === NOT_MODIFIED) response.append('Vary', 'Accept-Encoding');

@@ -288,6 +288,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     this.#origin.applyLimits(limits);
   }
 
+  /**
+   * Puts a body in the place of the one that was received. For compress(), which decodes it.
+   * @internal
+   */
+  replaceBody(body: RequestBody): void {
+    (this as { body: RequestBody }).body = body;
+  }
+
   /** The whole body as UTF-8 text. */
   text(): Promise<string> {
     return this.body.text();

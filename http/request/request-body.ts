@@ -8,7 +8,7 @@
  * Every promise that a handler gets from here is marked as handled (promises.ts). The private methods return promises that are not
  * marked yet.
  *
- * Next: request-state.ts
+ * Next: decoded-body.ts
  */
 
 import type { MediaType } from '../content/content-types.ts';
@@ -106,6 +106,14 @@ export class RequestBody implements AsyncIterable<Buffer> {
   constructor(decoder: BodyDecoder | null, source: BodySource) {
     this.#decoder = decoder;
     this.#source = source;
+  }
+
+  /**
+   * For DecodedBody, which stands before it.
+   * @internal
+   */
+  get source(): BodySource {
+    return this.#source;
   }
 
   /** The whole body has arrived. The handler may not have read it yet. */

@@ -43,6 +43,7 @@ export interface EventHolder {
 
 /** What an event stream asks of its response. */
 interface EventResponse {
+  readonly lastEventId: string;
   /** Completes the response. */
   endEvents(): void;
 }
@@ -77,8 +78,6 @@ const HEARTBEAT = sharedEvent(':\n\n');
  * ```
  */
 export class EventWriter {
-  /** The id of the last event that the client has seen, if it connects again; else the empty string. */
-  readonly lastEventId: string;
   /** @internal */
   readonly heartbeatMs: number;
   readonly #maxQueuedBytes: number;
@@ -88,12 +87,16 @@ export class EventWriter {
   #holders: EventHolder[] | null = null;
 
   /** @internal `body` is null if the client has gone already. */
-  constructor(response: EventResponse, body: StreamedBody | null, lastEventId: string, options: EventOptions) {
+  constructor(response: EventResponse, body: StreamedBody | null, options: EventOptions) {
     this.#response = response;
     this.#body = body;
-    this.lastEventId = lastEventId;
     this.heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
     this.#maxQueuedBytes = options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES;
+  }
+
+  /** The id of the last event that the client has seen, if it connects again; else the empty string. */
+  get lastEventId(): string {
+    return this.#response.lastEventId;
   }
 
   /** What is sent from now on is dropped. */

@@ -145,6 +145,11 @@ export abstract class FramedResponse extends PreparedHead {
     this.streamed?.events?.close();
   }
 
+  /** @internal It is sent as UTF-8 (HTML, section 9.2.4). Read when it is asked for: the fields of a request take memory as long as its stream is open. */
+  get lastEventId(): string {
+    return Buffer.from(this.owner.requestField('last-event-id') ?? '', 'latin1').toString();
+  }
+
   /** @internal */
   endEvents(): void {
     if (!this.output.isClosed) this.endPieces();
@@ -332,10 +337,8 @@ export abstract class FramedResponse extends PreparedHead {
     if (this.declaredLength >= 0) throw new Error('a stream of events has no Content-Length');
     this.header('Content-Type', 'text/event-stream');
     if (this.getHeader('cache-control') === null) this.header('Cache-Control', 'no-store');
-    // The id is sent as UTF-8 (HTML, section 9.2.4).
-    const lastEventId = Buffer.from(this.owner.requestField('last-event-id') ?? '', 'latin1').toString();
     const body = this.output.isClosed ? null : this.#beginPieces(0);
-    const events = new EventWriter(this, body, lastEventId, options);
+    const events = new EventWriter(this, body, options);
     if (body === null) return events;
     body.events = events;
     void body.writeFirst(NO_BYTES); // the head leaves: the browser tells the page that the stream is open

@@ -11,11 +11,14 @@ import {
   type EventWriter,
   type Handler,
   inject,
+  type Limits,
+  limit,
   type ResponseWriter,
   Router,
   serve,
 } from '../../../http/index.ts';
 import { portOf } from '../../../simplenet/kernel/socket-address.ts';
+import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
 const TEXT = 'many words, and many more. '.repeat(100);
@@ -128,6 +131,106 @@ test('a request with a Content-Encoding is 415', async (t) => {
   const got = await ask(giveText, { 'Content-Encoding': 'gzip' }, {}, 'POST');
   t.same([got.answer.status, got.answer.headers.get('accept-encoding')], [415, 'identity']);
   t.equal((await ask(giveText, { 'Content-Encoding': 'identity' }, {}, 'POST')).answer.status, 200);
+});
+
+/** Posts bytes that say that they are coded. */
+function post(site: Router, body: Uint8Array | string, coding: string) {
+  return inject(site, { url: '/', method: 'POST', body, headers: { 'Content-Encoding': coding } });
+}
+
+const echo = (limits: Partial<Limits> = {}) =>
+  new Router()
+    .use(compress({ decompress: true }))
+    .use(limit(limits))
+    .post('/', async (request, response) =>
+      response.text(`${request.body.trailers?.get('x')} ${await request.text()}`),
+    );
+
+test('decompress: each coding, and what is none', async (t) => {
+  for (const [name, coding] of codings) {
+    t.equal((await post(echo(), coding.compress(Buffer.from(TEXT)), name)).text(), `null ${TEXT}`, name);
+    const damaged = await post(echo(), coding.compress(Buffer.from(TEXT)).subarray(0, -5), name);
+    t.same([damaged.status, damaged.text()], [400, `the body is not valid ${name}\n`]);
+  }
+  t.equal((await post(echo(), 'plain', 'gzip')).status, 400);
+  const unknown = await post(echo(), 'x', 'gzip, br');
+  t.same([unknown.status, unknown.headers.get('accept-encoding')], [415, [...codings.keys()].join(', ')]);
+  const none = await inject(echo(), { url: '/', method: 'POST', headers: { 'Content-Encoding': 'gzip' } });
+  t.same([none.status, none.text()], [200, 'undefined ']);
+});
+
+test('decompress: a bomb is 413 at the limit of the body, and of JSON', async (t) => {
+  const sizes = (bytes: number) => zlib.gzipSync(Buffer.alloc(bytes, 'x'));
+  t.equal((await post(echo({ bodyBytes: 100_000 }), sizes(100_000), 'gzip')).status, 200);
+  t.equal((await post(echo({ bodyBytes: 100_000 }), sizes(100_001), 'gzip')).status, 413);
+  t.equal((await post(echo(), sizes(100_000_000), 'gzip')).status, 413);
+  const json = new Router().use(compress({ decompress: true })).post('/', async (request, response) => {
+    response.json(await request.json());
+  });
+  t.equal((await post(json, zlib.gzipSync(`"${'x'.repeat(1_048_576)}"`), 'gzip')).status, 413);
+  t.equal((await post(json, zlib.gzipSync('{"a":1}'), 'gzip')).text(), '{"a":1}');
+});
+
+test('decompress: a handler that reads slowly stops the decoding, and one may stop reading', async (t) => {
+  const seen: number[] = [];
+  const site = new Router().use(compress({ decompress: true, maxStreams: 1 })).post('/', async (request, response) => {
+    for await (const piece of request.body) {
+      seen.push(piece.length);
+      if (seen.length === 20) break;
+    }
+    response.text('enough');
+  });
+  const bomb = zlib.gzipSync(Buffer.alloc(10_000_000));
+  for (let i = 0; i < 2; i++) {
+    seen.length = 0;
+    t.equal((await post(site, bomb, 'gzip')).text(), 'enough', 'the one before has given its place back');
+    t.ok(Math.max(...seen) <= 2 * 65_536, 'no more waits than may');
+  }
+});
+
+test('decompress: over a connection, at most maxStreams at a time, and a client that leaves', async (t) => {
+  const errors: unknown[] = [];
+  const outcomes: unknown[] = [];
+  const site = new Router().use(compress({ decompress: true, maxStreams: 1 })).post('/', async (request, response) => {
+    response.text(await request.text());
+  });
+  const server = serve(site, {
+    onError: (error) => void errors.push(error),
+    onDone: ({ status }) => void outcomes.push(status),
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const body = zlib.gzipSync(TEXT);
+  const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const first = new RawClient(portOf(server.address)).write(head).write(body.subarray(0, 20));
+  await until(() => server.connectionCount === 1);
+  const second = new RawClient(portOf(server.address)).write(head).write(body);
+  await second.until(() => second.text.includes('too many bodies'), '503');
+  t.match(second.text, /^HTTP\/1\.1 503/);
+  first.reset();
+  await until(() => outcomes.length === 2);
+  const third = new RawClient(portOf(server.address)).write(head).write(body);
+  await third.until(() => third.text.endsWith(TEXT), 'the text');
+  for (const client of [second, third]) client.destroy();
+  t.equal(errors.length, 1, 'the 503 alone is reported');
+});
+
+test('decompress: what is decoded counts in the memory of all bodies', async (t) => {
+  const site = new Router().use(compress({ decompress: true })).post('/', async (request, response) => {
+    response.json((await request.bytes()).length);
+  });
+  const server = serve(site, { limits: { bodyMemoryBytes: 100_000 }, timeouts: { bodyWaitMs: 50 } });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const body = zlib.gzipSync(Buffer.alloc(4_000_000));
+  const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const clients = Array.from({ length: 4 }, () => new RawClient(portOf(server.address)).write(head).write(body));
+  for (const client of clients) await client.until(() => /\r\n\r\n./s.test(client.text), 'an answer');
+  for (const client of clients) client.destroy();
+  const statuses = clients.map(({ text }) => text.slice(9, 12));
+  t.ok(
+    statuses.every((status) => status === '200' || status === '503'),
+    statuses.join(),
+  );
+  t.ok(statuses.includes('200'));
 });
 
 test('events are flushed, one by one', async (t) => {
