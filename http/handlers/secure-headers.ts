@@ -7,12 +7,13 @@
  * Next: etag.ts
  */
 
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { type PolicyDirectives, securityPolicyFrom } from '../content/security-policy.ts';
 import { isFieldValue } from '../grammar.ts';
-import type { Middleware } from '../handler.ts';
+import type { HttpRequest, Middleware } from '../handler.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
 import { StateKey } from '../request/request-state.ts';
+import type { FieldLine } from '../response/response-fields.ts';
 
 /**
  * The fields of `secureHeaders`: the value of each, or false for none.
@@ -77,6 +78,10 @@ const optionNames: { readonly [Name in keyof Required<SecureHeadersOptions>]: un
 /** CSP level 3 section 7.1: at least 128 bits that cannot be guessed. */
 const NONCE_BYTES = 16;
 
+/** Random bytes cost less if they are asked for in large pieces: a nonce takes 0.2 us instead of 3. */
+const pool = Buffer.alloc(256 * NONCE_BYTES);
+let poolAt = pool.length;
+
 /**
  * The nonce of a request, for the scripts and styles of its page. `secureHeaders({ nonce: true })` sets it.
  *
@@ -104,29 +109,50 @@ export function secureHeaders(options: SecureHeadersOptions = {}): Middleware<un
   const { contentSecurityPolicy = {}, nonce = false, reportOnly = false } = options;
   if (nonce && contentSecurityPolicy === false) throw new TypeError('a nonce needs a contentSecurityPolicy');
   const fields = fieldsFrom(options);
-  const policyField = reportOnly ? 'Content-Security-Policy-Report-Only' : 'Content-Security-Policy';
-  const pieces = contentSecurityPolicy === false ? null : securityPolicyFrom(contentSecurityPolicy, nonce);
-  if (nonce && pieces?.length === 1) throw new TypeError('a nonce needs script-src or style-src in the policy');
+  if (contentSecurityPolicy === false) return setting(() => fields);
+  const pieces = securityPolicyFrom(contentSecurityPolicy, nonce);
+  const policy = reportOnly ? 'Content-Security-Policy-Report-Only' : 'Content-Security-Policy';
+  if (!nonce) {
+    const all = [...fields, lineOf(policy, pieces.join(''))];
+    return setting(() => all);
+  }
+  if (pieces.length === 1) throw new TypeError('a nonce needs script-src or style-src in the policy');
+  return setting(({ state }) => {
+    const own = nextNonce();
+    state.set(CSP_NONCE, own);
+    return [...fields, lineOf(policy, pieces.join(own))];
+  });
+}
+
+function setting(linesFor: (request: HttpRequest<unknown>) => readonly FieldLine[]): Middleware<unknown> {
   return (request, response, next) => {
-    for (const [field, value] of fields) response.header(field, value);
-    if (pieces !== null) {
-      const own = nonce ? randomBytes(NONCE_BYTES).toString('base64') : '';
-      if (nonce) request.state.set(CSP_NONCE, own);
-      response.header(policyField, pieces.join(own));
-    }
+    response.checkedFields(linesFor(request));
     return next();
   };
 }
 
-function fieldsFrom(options: SecureHeadersOptions): readonly (readonly [field: string, value: string])[] {
-  const fields: (readonly [string, string])[] = [];
+function lineOf(field: string, value: string): FieldLine {
+  return [field.toLowerCase(), `${field}: ${value}\r\n`];
+}
+
+function nextNonce(): string {
+  if (poolAt === pool.length) {
+    randomFillSync(pool);
+    poolAt = 0;
+  }
+  poolAt += NONCE_BYTES;
+  return pool.toString('base64', poolAt - NONCE_BYTES, poolAt);
+}
+
+function fieldsFrom(options: SecureHeadersOptions): readonly FieldLine[] {
+  const fields: FieldLine[] = [];
   for (const [option, [field, byDefault]] of Object.entries(plainFields)) {
     const value: unknown = options[option as PlainName] ?? byDefault;
     if (value === false) continue;
     if (typeof value !== 'string' || value === '' || !isFieldValue(value)) {
       throw new TypeError(`${option} of secureHeaders must be the value of ${field} or false, not ${described(value)}`);
     }
-    fields.push([field, value]);
+    fields.push(lineOf(field, value));
   }
   return fields;
 }

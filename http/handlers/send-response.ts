@@ -89,6 +89,8 @@ function copyFields(answer: Response, response: ResponseWriter): string | null {
   let contentType: string | null = null;
   for (const [name, value] of answer.headers) {
     if (name === 'content-type') contentType = value;
+    else if (name === 'vary')
+      response.append(name, value); // middleware depends on fields of its own, such as Origin
     else if (!HOP_BY_HOP.has(name)) response.header(name, value);
   }
   return contentType;

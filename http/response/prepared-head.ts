@@ -204,6 +204,16 @@ export abstract class PreparedHead {
     this.hooks?.restart();
   }
 
+  /**
+   * Sets fields whose lines were made and checked before. For http/handlers/: one that sets eight fields on each response would check the same texts each time.
+   * @internal
+   */
+  checkedFields(lines: readonly FieldLine[]): void {
+    this.mustBePreparing('header');
+    if (this.fields === null) this.fields = [...lines];
+    else for (const [name, line] of lines) setField(this.fields, name, line);
+  }
+
   // For the other half.
 
   /** Keeps what middleware has set, and no more. */

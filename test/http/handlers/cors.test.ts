@@ -61,6 +61,12 @@ test('a request without Origin, or without a handler, says that it depends on Or
   t.same(await ask({ origin: SHOP }, headers, 'GET', '/none'), { status: 404, vary: 'Origin', 'allow-origin': SHOP });
 });
 
+test('a Response of Fetch with a Vary of its own keeps that of cors', async (t) => {
+  const router = new Router().use(cors({ origin: SHOP }));
+  router.get('/', () => new Response('x', { headers: { Vary: 'Accept, Origin' } }));
+  t.equal((await inject(router, '/')).headers.get('vary'), 'Origin, Accept');
+});
+
 test('error answers have the fields', async (t) => {
   const options = { origin: SHOP, credentials: true, exposedHeaders: ['X-Request-Id', 'ETag'] };
   const fields = { vary: 'Origin', 'allow-origin': SHOP, 'allow-credentials': 'true' };

@@ -1,6 +1,7 @@
 /** etag: the tag of a whole answer, and 304 for a client that has it. */
 
 import { test } from 'tap';
+import { isSameWeak, parseEntityTags } from '../../../http/content/validators.ts';
 import { type EtagOptions, etag, inject, Router } from '../../../http/index.ts';
 
 const site = new Router()
@@ -37,6 +38,12 @@ test('If-None-Match with that tag is 304 without what describes the body', async
   for (const known of ['"other"', tag.slice(1), `${tag} "b"`, '', `"a" x, ${tag}`]) {
     t.equal((await inject(site, { url: '/', headers: { 'If-None-Match': known } })).status, 200, known);
   }
+});
+
+test('lists of entity tags', async (t) => {
+  t.same(parseEntityTags('"a", W/"b,c",, "" , '), ['"a"', 'W/"b,c"', '""']);
+  t.same([parseEntityTags(''), parseEntityTags('a'), parseEntityTags('"a" b')], [[], null, null]);
+  t.same([isSameWeak('"a"', 'W/"a"'), isSameWeak('W/"a"', 'W/"b"')], [true, false]);
 });
 
 test('the tag of the handler counts', async (t) => {

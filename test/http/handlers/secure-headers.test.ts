@@ -72,7 +72,7 @@ test('a nonce for each request, in the policy and for the page', async (t) => {
       throw new Error('broken');
     });
   const seen = new Set<string>();
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 300; i++) {
     const answer = await inject(site, '/');
     const nonce = answer.text();
     t.match(nonce, /^[A-Za-z0-9+/]{22}==$/);
@@ -80,7 +80,7 @@ test('a nonce for each request, in the policy and for the page', async (t) => {
     t.equal(answer.headers.get('content-security-policy'), `${policy} 'nonce-${nonce}'`);
     seen.add(nonce);
   }
-  t.equal(seen.size, 100);
+  t.equal(seen.size, 300, 'more than one pool of random bytes');
   const failed = await inject(site, { url: '/fails', onError: () => {} });
   t.same([failed.status, failed.headers.has('content-security-policy')], [500, true]);
   const first = {
@@ -101,6 +101,18 @@ test('a handler may replace a field for its own answer', async (t) => {
     .use(secureHeaders())
     .get('/', (_request, response) => response.header('X-Frame-Options', 'DENY').text('x'));
   t.equal((await inject(site, '/')).headers.get('x-frame-options'), 'DENY');
+});
+
+test('a field of an earlier middleware is replaced', async (t) => {
+  const site = new Router()
+    .use((_request, response, next) => {
+      response.header('X-Frame-Options', 'DENY').header('X-Other', '1');
+      return next();
+    })
+    .use(secureHeaders())
+    .get('/', (_request, response) => response.text('x'));
+  const { headers } = await inject(site, '/');
+  t.same([headers.getAll('x-frame-options'), headers.get('x-other')], [['SAMEORIGIN'], '1']);
 });
 
 test('mistakes throw when the middleware is made', async (t) => {
