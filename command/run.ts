@@ -78,10 +78,11 @@ async function serveUntilStopped(
   try {
     const site = await siteOf(options);
     const server = listen(site, options, { onError: reporter.onError, onDone: log }, reporter, firstPort);
-    stdout.write(`${server.url}\n`);
     const { address, url } = server;
+    const stopped = untilStopped(server, surroundings, reporter); // first: whoever reads the URL may send a signal at once
+    stdout.write(`${url}\n`);
     reporter.started({ what: site.what, url, networkUrls: networkUrls(address, networkInterfaces()) });
-    return await untilStopped(server, surroundings, reporter);
+    return await stopped;
   } finally {
     log?.close();
     stopTracing();

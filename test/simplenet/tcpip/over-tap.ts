@@ -208,8 +208,9 @@ async function fieldsOfFrames(file: string, names: readonly string[]): Promise<s
   const options = ['ip', 'tcp', 'udp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`]);
   const fields = names.flatMap((name) => ['-e', name]);
   const format = ['-T', 'fields', '-E', `aggregator=${SEPARATOR}`, ...fields];
-  // Without HTTP: tshark would take minutes to put a body of 100 MB together, and it is the layers below that are judged.
-  const source = ['-n', '-r', file, '--disable-protocol', 'http'];
+  // All payload is plain data: it is the layers below that are judged. As HTTP, tshark would take minutes to put a body of 100 MB together, and from a port that
+  // a client has chosen by chance it would take the payload for some other protocol.
+  const source = ['-n', '-r', file, '-d', 'tcp.port==1-65535,data'];
   const tshark = new Program('tshark', [...source, ...options, ...format], { env: plainEnvironment() });
   const { stdout, stderr, code } = await tshark.ends();
   if (code !== 0) throw new Error(`tshark: ${stderr}`);
