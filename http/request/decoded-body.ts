@@ -12,7 +12,7 @@ import { bodyTooLarge, HttpError } from '../http-error.ts';
 import type { Limits } from '../limits.ts';
 import type { BodyDecoder, OnBody } from './body-decoder.ts';
 import type { BodyMemory } from './body-memory.ts';
-import { HeaderList } from './header-list.ts';
+import type { HeaderList } from './header-list.ts';
 import { type BodySource, RequestBody } from './request-body.ts';
 
 /** What has limits: those of a route may come after the body has been replaced. */
@@ -34,7 +34,7 @@ class DecodedBytes implements BodyDecoder {
   }
 
   get trailers(): HeaderList {
-    return this.#encoded.trailers ?? HeaderList.empty;
+    return this.#encoded.trailers as HeaderList; // null only for a request without a body, which is not decoded
   }
 
   /* c8 ignore next -- never called: the limits in force are asked for each piece. */

@@ -258,8 +258,8 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal Rejects if the client has gone. */
   protected writeFilePart(fd: number, offset: number, length: number): Promise<void> {
-    if (this.output.isClosed || this.streamed === null) return this.output.waitForDrain();
-    return this.streamed.writeFile(fd, offset, length);
+    if (this.output.isClosed) return this.output.waitForDrain();
+    return (this.streamed as StreamedBody).writeFile(fd, offset, length);
   }
 
   /** @internal */

@@ -593,10 +593,14 @@ export const eventLoopContract: Readonly<Record<string, Scenario>> = {
 
   async 'a stream may be closed before it is open'(world) {
     const server = new Server(world);
-    const client = connect(world, server);
-    client.calling(() => streamOf(client).close());
-    await untilClosed(world, [client]);
-    assert.equal(client.opens, 0);
+    const clients = [connect(world, server), connect(world, server)] as const;
+    clients[0].calling(() => streamOf(clients[0]).close());
+    clients[1].calling(() => {
+      streamOf(clients[1]).write(Buffer.from('never sent'));
+      streamOf(clients[1]).abort();
+    });
+    await untilClosed(world, clients);
+    for (const { opens } of clients) assert.equal(opens, 0);
     await world.quiet();
     await untilClosed(world, server.recorders);
   },

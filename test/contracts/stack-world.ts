@@ -39,6 +39,7 @@ const hurried: Partial<StackOptions> = {
   delayedAckMs: 1,
   arpRetryMs: 1,
   arpRequests: 20,
+  challengeAcksPerSecond: 10_000, // the answers to probes of a closed window, which come every few milliseconds here
 };
 
 /** In this time almost everything that is lost has come again. */

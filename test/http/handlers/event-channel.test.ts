@@ -49,6 +49,25 @@ for (const backend of backends) {
   });
 }
 
+test('onDone counts the bytes of events', async (t) => {
+  const channel = new EventChannel();
+  const site = new Router().get('/events', (_request, response) => channel.add(response.events()));
+  const outcomes: number[] = [];
+  const server = serve(site, { onDone: ({ bytesOut }) => void outcomes.push(bytesOut) });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  for (const version of ['1.1', '1.0']) {
+    const client = new RawClient(portOf(server.address)).write(`GET /events HTTP/${version}\r\nHost: x\r\n\r\n`);
+    await until(() => channel.size === 1);
+    const data = 'x'.repeat(10_000);
+    channel.send({ data });
+    await client.until(() => client.text.includes(data), 'the event');
+    client.destroy();
+    await until(() => channel.size === 0);
+  }
+  await until(() => outcomes.length === 2);
+  for (const bytesOut of outcomes) t.ok(bytesOut > 10_000 && bytesOut < 11_000, `${bytesOut}`);
+});
+
 test('a stream is in the channel from add to delete, to its end or to that of the channel', async (t) => {
   const [a, b] = [exchange(), exchange()];
   const [first, second] = [a.response.events(), b.response.events()] as [EventWriter, EventWriter];

@@ -31,6 +31,7 @@ import { Router } from '../../../http/router/router.ts';
 import { serve } from '../../../http/serve.ts';
 import { abi, libc } from '../../../simplenet/index.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
+import { until } from '../../support/waiting.ts';
 
 const PAST = new Date('2024-01-02T03:04:05Z');
 const LAST_MODIFIED = 'Tue, 02 Jan 2024 03:04:05 GMT';
@@ -84,6 +85,22 @@ function site(t: Test, options: StaticFilesOptions = {}, fill: (folder: string) 
 }
 
 const fieldsOf = (response: Response, ...names: string[]) => names.map((name) => response.headers.get(name));
+
+test('onDone counts the bytes of a file that the kernel sends', async (t) => {
+  const folder = folderOf(t);
+  put(folder, 'large.bin', large);
+  const files = staticFiles(folder);
+  const outcomes: number[] = [];
+  const server = serve(files, { onDone: ({ bytesOut }) => void outcomes.push(bytesOut) });
+  t.teardown(async () => {
+    await server.close({ idleGraceMs: 1 });
+    files.close();
+  });
+  const answer = await fetch(`${server.url}/large.bin`);
+  t.equal((await answer.arrayBuffer()).byteLength, large.length);
+  await until(() => outcomes.length > 0);
+  t.ok((outcomes[0] as number) > large.length && (outcomes[0] as number) < large.length + 1_000, `${outcomes[0]}`);
+});
 
 test('a file, small and large, whole and its head alone', async (t) => {
   const { ask } = site(t);

@@ -276,8 +276,20 @@ test('an error of the write before it ends the stream, and nothing overtakes', a
     onData(stream) {
       stream.write(Buffer.from('1'));
       t.equal(stream.write(Buffer.from('2')), false);
+      t.equal(stream.sendFile(0, 0, 1), false);
     },
   });
+  const behind = await crowd({
+    onData(stream) {
+      stream.write(Buffer.from('1'));
+      t.equal(stream.sendFile(0, 0, 1), false, 'nor does a file');
+    },
+  });
+  const restoreBehind = refusing(behind.world, -EPIPE);
+  await allSend(behind.world, behind.connections);
+  restoreBehind();
+  for (const { recorder } of behind.connections) t.match(recorder.error, { code: 'EPIPE', syscall: 'send' });
+  t.same(await end(behind.world, behind.connections), []);
   const restore = refusing(world, -EPIPE);
   await allSend(world, connections);
   restore();

@@ -181,7 +181,7 @@ const explained: readonly (readonly [message: RegExp, from: readonly Remark['fro
   // A probe for a lost tail is sent after two round trips (RFC 8985 section 7), which are a millisecond here. On a busy machine the receiver does not run for longer than that.
   [/^This frame is a \(suspected\) (spurious )?retransmission$/, ['linux', 'us'], 'a probe for a lost tail'],
   [
-    /^This frame is a \(suspected\) fast retransmission$/,
+    /^(Previous segment\(s\) not captured.*|This frame is a \(suspected\) (fast retransmission|out-of-order segment))$/,
     ['linux'],
     'the queue of a TAP device has room for 500 frames, and this process did not read for so long',
   ],

@@ -52,6 +52,24 @@ t.test('a program that has no use for the last bytes is told about a reset at on
   await world.close();
 });
 
+t.test('bytes that are given away wait behind a file, and leave after it', async (t) => {
+  const world = new StackWorld(1, {}, options);
+  const { client, server, serverSees } = await connectPair(world);
+  const content = Buffer.alloc(MUCH, 'f');
+  const file = world.openFile(content);
+  server.pause();
+  t.equal(client.sendFile(file.fd, 0, MUCH), false);
+  t.equal(client.writeOwned(Buffer.from('given')), false);
+  t.equal(client.hasOutput(), true);
+  server.resume();
+  await world.until(() => serverSees.byteLength === MUCH + 5, 'all has come');
+  t.ok(serverSees.received.equals(Buffer.concat([content, Buffer.from('given')])));
+  file.close();
+  client.end();
+  await world.until(() => serverSees.isClosed, 'the end');
+  await world.close();
+});
+
 t.test('a write to a connection that is reset ends a paused stream', async (t) => {
   const world = new StackWorld(1);
   const { client, server, serverSees } = await connectPair(world);

@@ -53,3 +53,15 @@ test('calls and callbacks of a stream, with the address of its peer', async (t) 
   client.close();
   server.close();
 });
+
+test('a file that is sent', async (t) => {
+  const [link] = createWire();
+  const lines: string[] = [];
+  const stack = createStack({ link, address: '10.9.0.1/24', trace: (line) => lines.push(line) });
+  const stream = stack.connect({ address: '10.9.0.2', port: 80 }, { onData: () => {} });
+  t.equal(stream.sendFile(0, 5, 10), false, 'the connection does not stand');
+  t.equal(stream.queuedBytes, 10);
+  t.same(lines, ['10.9.0.2:80 sendFile(0, 5, 10)']);
+  stream.abort();
+  stack.close();
+});
