@@ -258,6 +258,7 @@ export abstract class FramedResponse extends PreparedHead {
 
   /** @internal Rejects if the client has gone. */
   protected writeFilePart(fd: number, offset: number, length: number): Promise<void> {
+    /* c8 ignore next -- the client leaves between two parts, and the wait for the first one rejects before. */
     if (this.output.isClosed) return this.output.waitForDrain();
     return (this.streamed as StreamedBody).writeFile(fd, offset, length);
   }
