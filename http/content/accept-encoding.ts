@@ -38,15 +38,20 @@ export function preferredCoding(field: string | null, codings: readonly string[]
   return best;
 }
 
+/** The name of a coding in lower case. RFC 9110 section 8.4.1.3: x-gzip is gzip. */
+export function codingOf(name: string): string {
+  return name.toLowerCase().replace(/^x-(?=gzip$)/, '');
+}
+
+/** Of a coding that is named twice, the larger weight counts. */
 function weightsOf(field: string): Map<string, number> {
   const weights = new Map<string, number>();
   for (const member of field.split(',')) {
     const [name = '', ...parameters] = member.split(';').map(trimBlanks);
     const weight = weightOf(parameters);
     if (!isToken(name) || weight === null) continue;
-    // RFC 9110 section 8.4.1.3: x-gzip is gzip.
-    const coding = name.toLowerCase().replace(/^x-(?=gzip$)/, '');
-    if (!weights.has(coding)) weights.set(coding, weight);
+    const coding = codingOf(name);
+    weights.set(coding, Math.max(weight, weights.get(coding) ?? 0));
   }
   return weights;
 }

@@ -121,35 +121,3 @@ function membersOf(text: string, separator: string): string[] {
   members.push(text.slice(start));
   return members;
 }
-
-/**
- * Returns the content coding that the client prefers (RFC 9110 section 12.5.3), or null if the content is to be sent as it is. Of two with the same weight the
- * one that is offered first wins. Without a field, and if the client accepts none, the content is sent as it is: each client can read that.
- */
-export function preferredEncoding(accept: string | null, offered: readonly string[]): string | null {
-  if (accept === null) return null;
-  const weights = new Map<string, number>();
-  for (const member of accept.split(',')) {
-    const [name = '', ...parameters] = member.split(';').map(trimBlanks);
-    const coding = codingOf(name);
-    const weight = weightOf(parameters);
-    if (isToken(coding) && weight !== null) weights.set(coding, Math.max(weight, weights.get(coding) ?? 0));
-  }
-  const ofOthers = weights.get('*') ?? 0;
-  let best: string | null = null;
-  let bestWeight = 0;
-  for (const coding of offered) {
-    const weight = weights.get(coding) ?? ofOthers;
-    if (weight <= bestWeight) continue;
-    best = coding;
-    bestWeight = weight;
-  }
-  const asItIs = weights.get('identity') ?? ofOthers;
-  return asItIs > bestWeight ? null : best;
-}
-
-/** The name of a coding in lower case. RFC 9110 section 8.4.1.3: x-gzip is gzip. */
-export function codingOf(name: string): string {
-  const lower = name.toLowerCase();
-  return lower === 'x-gzip' ? 'gzip' : lower;
-}

@@ -12,7 +12,7 @@
  * Next: fetch-url.ts
  */
 
-import { codingOf, preferredEncoding } from '../content/accept.ts';
+import { codingOf, IDENTITY, preferredCoding } from '../content/accept-encoding.ts';
 import { type Coding, codings } from '../content/codings.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
@@ -96,7 +96,8 @@ export function compress(options: CompressOptions = {}): Middleware {
     const byteLength = body?.byteLength ?? Number(response.getHeader('content-length') ?? Number.POSITIVE_INFINITY);
     if (byteLength < minBytes) return null;
     response.append('Vary', 'Accept-Encoding'); // also if this client gets it as it is
-    const name = preferredEncoding(request.headers.get('accept-encoding'), offered);
+    const preferred = preferredCoding(request.headers.get('accept-encoding'), offered);
+    const name = preferred === IDENTITY ? null : preferred; // null as well if the client accepts none: each client can read the body as it is
     if (name === null) return null;
     const coding = codings.get(name) as Coding;
     let result: BodyStage | Uint8Array;
@@ -132,7 +133,7 @@ export function compress(options: CompressOptions = {}): Middleware {
 
   return (request, response, next) => {
     const coded = request.headers.get('content-encoding');
-    if (coded !== null && codingOf(coded) !== 'identity') takeCoded(request, response, codingOf(coded));
+    if (coded !== null && codingOf(coded) !== IDENTITY) takeCoded(request, response, codingOf(coded));
     // RFC 9110 section 15.4.5: 304 has the Vary of the 200, and it has no body that would be asked about.
     response.beforeHead(() => {
       if (response.statusCode === NOT_MODIFIED) response.append('Vary', 'Accept-Encoding');

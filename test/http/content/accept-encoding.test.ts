@@ -27,6 +27,7 @@ const cases: readonly (readonly [field: string | null, preferred: string | null]
   ['*;q=0, identity;q=0.1', 'identity'],
   ['gzip;q=0, *;q=0', null],
   ['gzip;q=1, gzip;q=0', 'gzip'],
+  ['gzip;q=0, gzip;q=1', 'gzip'],
   // Malformed members count as absent.
   ['gzip;q=2, zstd;q=0.1', 'zstd'],
   ['g zip, ,;q=1', 'identity'],

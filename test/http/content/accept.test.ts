@@ -1,7 +1,8 @@
 /** Which type a client prefers, by weight, closeness and order. */
 
 import { test } from 'tap';
-import { preferredEncoding, preferredType } from '../../../http/content/accept.ts';
+import { preferredType } from '../../../http/content/accept.ts';
+import { preferredCoding } from '../../../http/content/accept-encoding.ts';
 import { importPeer, missingPeer } from '../../peers/peers.ts';
 import { Random } from '../../simulation/random.ts';
 
@@ -76,10 +77,10 @@ test('a library prefers the same encoding', { skip: missingPeer('negotiator') },
     const theirs = new Negotiator({ headers: { 'accept-encoding': accept } }).encodings(available, {
       preferred: available,
     })[0];
-    const ours = preferredEncoding(accept, offered) ?? 'identity';
+    const ours = preferredCoding(accept, offered) ?? 'identity';
     // They return nothing if the client accepts nothing: then we send the content as it is.
     if ((theirs ?? 'identity') !== ours) throw new Error(`${accept}: ${ours}, and not ${theirs}`);
   }
-  t.equal(preferredEncoding(null, offered), null);
-  t.equal(preferredEncoding('x-gzip, gzip;q=3, ;q=1, "', offered), 'gzip');
+  t.equal(preferredCoding(null, offered), 'identity');
+  t.equal(preferredCoding('x-gzip, gzip;q=3, ;q=1, "', offered), 'gzip');
 });
