@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { Router, type Server, serve } from '../../http/index.ts';
+import { chromiumFlags } from '../support/chromium.ts';
 import { hasProgram, Program } from '../support/programs.ts';
 
 const site = new Router();
@@ -149,9 +150,13 @@ test('Chromium loads a page with its style and script', { timeout: 240_000 }, as
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));
   t.teardown(() => rmSync(profile, { recursive: true, force: true }));
-  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'];
-  flags.push('--disable-background-networking', '--disable-component-update', `--user-data-dir=${profile}`);
-  const { stdout } = await run('chromium', ...flags, '--dump-dom', '--virtual-time-budget=3000', server.url);
+  const { stdout } = await run(
+    'chromium',
+    ...chromiumFlags(profile),
+    '--dump-dom',
+    '--virtual-time-budget=3000',
+    server.url,
+  );
   t.match(stdout, /<h1>Hello<\/h1><p id="x">made by script<\/p>/);
 });
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { Router, serve } from '../../http/index.ts';
+import { chromiumFlags } from '../support/chromium.ts';
 import { hasProgram } from '../support/programs.ts';
 
 const PAGE = `<!doctype html><title>events</title><script>
@@ -43,11 +44,11 @@ test('Chromium connects again with Last-Event-ID', { timeout: 240_000 }, async (
   const server = serve(site, { onError: (error) => t.fail(String(error)) });
   t.teardown(() => server.close({ graceMs: 0 }));
   const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));
-  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'];
-  flags.push('--disable-background-networking', '--disable-component-update', `--user-data-dir=${profile}`);
-  flags.push('--remote-debugging-port=0'); // it stays open until it is killed
-  const browser = spawn('chromium', [...flags, server.url], { stdio: 'ignore' });
-  const ended = once(browser, 'exit');
+  // The debugging port keeps it open until it is killed. Its pipe closes when the last of its processes has ended: they write to the profile until then.
+  const flags = [...chromiumFlags(profile), '--remote-debugging-port=0'];
+  const browser = spawn('chromium', [...flags, server.url], { stdio: ['ignore', 'ignore', 'pipe'] });
+  browser.stderr.resume();
+  const ended = once(browser, 'close');
   await isFinished;
   t.same(asked, ['', 'ä 1']);
   t.same(seen, [
@@ -56,5 +57,5 @@ test('Chromium connects again with Last-Event-ID', { timeout: 240_000 }, async (
   ]);
   browser.kill('SIGTERM');
   await ended;
-  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  rmSync(profile, { recursive: true, force: true });
 });

@@ -9,6 +9,7 @@ import { mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { chromiumFlags } from '../../support/chromium.ts';
 import { behindTap, besideProcess, noTapNamespace } from '../../support/network-namespace.ts';
 import { missing, type Outcome, Program, plainEnvironment } from '../../support/programs.ts';
 import { hashOf, piecesOf } from './numbered-bytes.ts';
@@ -130,16 +131,7 @@ export function overTap({ transferBytes, wrkSeconds, withChromium }: Sizes): voi
 
     const skipChromium = withChromium ? missing('chromium') : 'in the long suite';
     await t.test('Chromium loads a page with its style and script', { skip: skipChromium }, async (t) => {
-      const flags = [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-sync',
-      ];
-      flags.push('--disable-background-networking', '--disable-component-update');
-      flags.push(`--user-data-dir=${join(network.folder, 'profile')}`);
+      const flags = chromiumFlags(join(network.folder, 'profile'));
       const { stdout } = await network.run('chromium', ...flags, '--dump-dom', '--virtual-time-budget=3000', URL);
       t.match(stdout, /<h1>Frames<\/h1><p id="x">styled rgb\(1, 2, 3\)<\/p>/);
     });
