@@ -5,7 +5,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Test, test } from 'tap';
 import { Connection } from '../../../http/connection/connection.ts';
@@ -22,6 +21,7 @@ import {
   serve,
 } from '../../../http/index.ts';
 import type { InternetAddress } from '../../../simplenet/index.ts';
+import { collectGarbage } from '../../support/collect-garbage.ts';
 import { Stopwatch } from '../../support/machine-time.ts';
 import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
 import { Program } from '../../support/programs.ts';
@@ -998,8 +998,6 @@ test('no 100 Continue in the middle of an answer', async (t) => {
 });
 
 test('an idle connection keeps nothing of the head of its last request', async (t) => {
-  setFlagsFromString('--expose-gc');
-  const collectGarbage = runInNewContext('gc') as () => void;
   const COUNT = 500;
   const HEAD_BYTES = 8_000;
   const context = new MemoryHome((_request, response) => response.text('ok'), { ...defaultLimits, headBytes: 10_000 });
