@@ -6,7 +6,7 @@
  */
 
 import { stat } from 'node:fs/promises';
-import { compress, cors, fetchHandler, type Handler, type HandlerSource, Router, staticFiles } from '../http/index.ts';
+import { compress, cors, type HandlerSource, type Middleware, staticFiles, withMiddleware } from '../http/index.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { loadModule } from './module-loader.ts';
 import type { CommandOptions } from './options.ts';
@@ -22,12 +22,12 @@ export async function siteOf(options: CommandOptions): Promise<Site> {
   if (await isDirectory(target)) {
     const { spa, listing } = options;
     const files = staticFiles(target, { spa: spa ? 'index.html' : null, listing });
-    return { source: withMiddleware(options, files), what: `the directory ${target}` };
+    return { source: withOptions(options, files), what: `the directory ${target}` };
   }
   for (const name of ['spa', 'listing'] as const) {
     if (options[name]) throw new CommandError(`--${name} is for a directory, and '${target}' is a file`, WRONG_USE);
   }
-  return { source: withMiddleware(options, await loadModule(target)), what: `the module ${target}` };
+  return { source: withOptions(options, await loadModule(target)), what: `the module ${target}` };
 }
 
 async function isDirectory(path: string): Promise<boolean> {
@@ -42,19 +42,9 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-function withMiddleware(options: CommandOptions, source: HandlerSource): HandlerSource {
-  if (!options.cors && !options.compress) return source;
-  const router = new Router();
-  if (options.cors) router.use(cors({ origin: '*' }));
-  if (options.compress) router.use(compress());
-  router.all('/*', handlerOf(source));
-  const limitsFor = (method: string, path: string) =>
-    'limitsFor' in source ? (source.limitsFor?.(method, path) ?? null) : null;
-  return { handle: router.handle, limitsFor };
-}
-
-function handlerOf(source: HandlerSource): Handler {
-  if (typeof source === 'function') return source;
-  if ('handle' in source) return (request, response) => source.handle(request, response);
-  return fetchHandler((request, info, context) => source.fetch(request, info, context));
+function withOptions({ cors: allowsAll, compress: compresses }: CommandOptions, source: HandlerSource): HandlerSource {
+  const middleware: Middleware[] = [];
+  if (allowsAll) middleware.push(cors({ origin: '*' }));
+  if (compresses) middleware.push(compress());
+  return middleware.length === 0 ? source : withMiddleware(source, ...middleware);
 }

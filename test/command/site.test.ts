@@ -7,6 +7,7 @@ import { parseOptions } from '../../command/options.ts';
 import { siteOf } from '../../command/site.ts';
 import { inject, serve } from '../../http/index.ts';
 import { buildFolder } from '../support/programs.ts';
+import { RawClient } from '../support/raw-client.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -48,6 +49,26 @@ test('--cors stands around each kind of program, and around what it does not fin
   const missing = await inject(source, { url: '/missing', headers: { Origin: 'https://a.example' } });
   t.equal(missing.status, 404);
   t.equal(missing.headers.get('access-control-allow-origin'), '*');
+});
+
+test('--cors and --compress leave CONNECT to a program that takes it', async (t) => {
+  const tunnels = moduleOf(
+    'tunnels.mjs',
+    `export default {
+  [Symbol.for('wintertc.server.protocol')]: 1,
+  fetch: () => new Response('hello'),
+  async connect(ctx) {
+    const tunnel = await ctx.accept();
+    await tunnel.readable.pipeTo(tunnel.writable);
+  },
+};`,
+  );
+  const server = serve((await site(tunnels, '--cors', '--compress')).source);
+  const client = new RawClient(server.port as number).write('CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nping');
+  await client.until(() => client.text.endsWith('\r\n\r\nping'), 'the echo');
+  t.match(client.text, /^HTTP\/1\.1 200 /);
+  client.destroy();
+  await server.close({ graceMs: 0 });
 });
 
 test('the limits of routes stay in force behind --cors', async (t) => {

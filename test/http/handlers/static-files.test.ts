@@ -480,7 +480,7 @@ test('a file that cannot be read, and one that has become shorter, in pieces', a
     [2 ** 30, /EBADF/],
   ] as const) {
     const errors: unknown[] = [];
-    const file = new OpenFile(libc, fd, false, 100, 0n, 1n);
+    const file = new OpenFile(libc, fd, false, 100, 0n, 1n, 5_000);
     const handler = (request: HttpRequest, response: ResponseWriter) => answerFile(request, response, file, fields);
     await inject(handler, { onError: (error) => errors.push(error) }).catch(() => {});
     t.match(String(errors[0]), message);
