@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -124,6 +124,23 @@ test('--spa sends the index for what is missing, --listing shows a folder', asyn
   const [page, home] = await answersOf(['/bare/', '/'], '--listing');
   t.match(page, /^200 <!doctype html/i);
   t.equal(home, '200 <h1>home</h1>');
+});
+
+test('a directory without index.html has a hint, and a module none', async (t) => {
+  const hintOf = async (...args: string[]) => (await site(...args)).hint;
+  const bare = join(directory, 'bare');
+  t.equal(await hintOf(bare), 'There is no index.html: --listing shows the files.');
+  t.equal(await hintOf(bare, '--spa'), 'There is no index.html.');
+  t.same([await hintOf(bare, '--listing'), await hintOf(directory), await hintOf(handler)], [null, null, null]);
+});
+
+test('what is neither a directory nor a file, and what may not be read', async (t) => {
+  await t.rejects(site('/dev/null'), { message: "'/dev/null' is neither a directory nor a file", exitCode: 1 });
+  await t.rejects(site(join(directory, 'index.html/x')), { message: /^cannot read '.*': ENOTDIR/, exitCode: 1 });
+  if (process.getuid?.() === 0) return void t.pass('root may read everything');
+  chmodSync(join(directory, 'docs'), 0);
+  await t.rejects(site(join(directory, 'docs')), { message: /^cannot read '.*docs': EACCES/, exitCode: 1 });
+  chmodSync(join(directory, 'docs'), 0o755);
 });
 
 test('--compress compresses, also beside --cors', async (t) => {
