@@ -11,6 +11,13 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type ContextApp, contextHandler, type HandlerSource, isMarked } from '../http/index.ts';
 import { CommandError, FAILED } from './command-error.ts';
 
+/** A file of another kind, and a file of JSON. */
+const NO_MODULE: ReadonlySet<string> = new Set([
+  'ERR_UNKNOWN_FILE_EXTENSION',
+  'ERR_IMPORT_ATTRIBUTE_MISSING',
+  'ERR_IMPORT_ASSERTION_TYPE_MISSING',
+]);
+
 /** `file` is as it was typed: the errors name it so. */
 export async function loadModule(file: string): Promise<HandlerSource> {
   const exported = await importOf(file);
@@ -44,11 +51,12 @@ function isServable(exported: unknown): exported is HandlerSource {
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return `it throws ${String(error)}`;
-  if ((error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-    return /\.[cm]?tsx?"/.test(error.message)
-      ? `Node.js ${process.versions.node} does not run TypeScript; 22.18 and later do`
-      : 'it is no module of JavaScript';
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?tsx?"/.test(error.message)) {
+    return `Node.js ${process.versions.node} does not run TypeScript; 22.18 and later do`;
   }
+  if (code !== undefined && NO_MODULE.has(code))
+    return 'it is no module of JavaScript; to serve files, name their directory';
   const [sentence = ''] = error.message.split('\n');
   const place = placeOf(error);
   if (place === null && error instanceof SyntaxError) return `${error.name}: ${sentence} (node --check shows where)`;

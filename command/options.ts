@@ -25,6 +25,7 @@ Serves a directory (the current one by default), or a module whose default expor
   --help           shows this
   --version        shows the version
 
+-p, -h and -v are --port, --help and --version.
 Standard output gets one line, the URL. All else is on standard error.
 `;
 
@@ -75,7 +76,7 @@ function parsed(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
-        port: text,
+        port: { ...text, short: 'p' },
         host: text,
         unix: text,
         spa: flag,
@@ -85,16 +86,17 @@ function parsed(args: readonly string[]) {
         log: { type: 'string', default: 'common' },
         backend: text,
         trace: flag,
-        help: flag,
-        version: flag,
+        help: { ...flag, short: 'h' },
+        version: { ...flag, short: 'v' },
       },
     });
   } catch (error) {
     // Only the first sentence: the next ones advise on arguments that begin with a dash.
     const [sentence = ''] = (error as Error).message.split(/\.\s/);
     // parseArgs calls `--port -1` ambiguous, because -1 may be an option.
-    const plain = sentence.replace('argument is ambiguous', 'argument missing');
-    throw misuse(`${plain.charAt(0).toLowerCase()}${plain.slice(1)}`);
+    const [, lacking] = /^Option '.*(--[a-z]+).*' argument (?:is ambiguous|missing)$/.exec(sentence) ?? [];
+    if (lacking !== undefined) throw misuse(`${lacking} needs a value`);
+    throw misuse(`${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`);
   }
 }
 

@@ -15,6 +15,8 @@ export interface Start {
   readonly what: string;
   readonly url: string;
   readonly networkUrls: readonly string[];
+  /** What a person may wonder about, or null. */
+  readonly hint: string | null;
 }
 
 export interface Reporter {
@@ -41,9 +43,10 @@ const GRACE_SECONDS = 10;
 function plainReporter(write: Write): Reporter {
   return {
     ...quietReporter(write),
-    started: ({ what, url, networkUrls }) => {
+    started: ({ what, url, networkUrls, hint }) => {
       const network = networkUrls.map((each) => `  Network  ${each}`);
-      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', 'Ctrl-C stops it.']));
+      const end = [...(hint === null ? [] : [hint]), 'Ctrl-C stops it.'];
+      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', ...end]));
     },
     portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
     stopping: (waitingFor) => {

@@ -81,7 +81,8 @@ async function serveUntilStopped(
     const { address, url } = server;
     const stopped = untilStopped(server, surroundings, reporter); // first: whoever reads the URL may send a signal at once
     stdout.write(`${url}\n`);
-    reporter.started({ what: site.what, url, networkUrls: networkUrls(address, networkInterfaces()) });
+    const { what, hint } = site;
+    reporter.started({ what, url, networkUrls: networkUrls(address, networkInterfaces()), hint });
     return await stopped;
   } finally {
     log?.close();

@@ -5,34 +5,50 @@
  * Next: run.ts
  */
 
-import { stat } from 'node:fs/promises';
-import { compress, cors, fetchHandler, type Handler, type HandlerSource, Router, staticFiles } from '../http/index.ts';
+import { access, constants, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compress, cors, type HandlerSource, type Middleware, staticFiles, withMiddleware } from '../http/index.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { loadModule } from './module-loader.ts';
 import type { CommandOptions } from './options.ts';
+
+const INDEX = 'index.html';
 
 export interface Site {
   readonly source: HandlerSource;
   /** For a person: `the directory public`. */
   readonly what: string;
+  /** What a person may wonder about, or null. */
+  readonly hint: string | null;
 }
 
 export async function siteOf(options: CommandOptions): Promise<Site> {
   const { target } = options;
-  if (await isDirectory(target)) {
-    const { spa, listing } = options;
-    const files = staticFiles(target, { spa: spa ? 'index.html' : null, listing });
-    return { source: withMiddleware(options, files), what: `the directory ${target}` };
-  }
+  const stats = await readable(target, () => stat(target));
+  if (stats.isDirectory()) return directorySite(options);
+  if (!stats.isFile()) throw new CommandError(`'${target}' is neither a directory nor a file`, FAILED);
   for (const name of ['spa', 'listing'] as const) {
     if (options[name]) throw new CommandError(`--${name} is for a directory, and '${target}' is a file`, WRONG_USE);
   }
-  return { source: withMiddleware(options, await loadModule(target)), what: `the module ${target}` };
+  const source = withOptions(options, await loadModule(target));
+  return { source, what: `the module ${target}`, hint: null };
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+async function directorySite(options: CommandOptions): Promise<Site> {
+  const { target, spa, listing } = options;
+  await readable(target, () => access(target, constants.R_OK | constants.X_OK));
+  const hasIndex = await access(join(target, INDEX)).then(
+    () => true,
+    () => false,
+  );
+  const files = staticFiles(target, { spa: spa ? INDEX : null, listing });
+  const hint = listing || hasIndex ? null : `There is no ${INDEX}${spa ? '' : ': --listing shows the files'}.`;
+  return { source: withOptions(options, files), what: `the directory ${target}`, hint };
+}
+
+async function readable<Result>(path: string, read: () => Promise<Result>): Promise<Result> {
   try {
-    return (await stat(path)).isDirectory();
+    return await read();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new CommandError(
@@ -42,19 +58,9 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-function withMiddleware(options: CommandOptions, source: HandlerSource): HandlerSource {
-  if (!options.cors && !options.compress) return source;
-  const router = new Router();
-  if (options.cors) router.use(cors({ origin: '*' }));
-  if (options.compress) router.use(compress());
-  router.all('/*', handlerOf(source));
-  const limitsFor = (method: string, path: string) =>
-    'limitsFor' in source ? (source.limitsFor?.(method, path) ?? null) : null;
-  return { handle: router.handle, limitsFor };
-}
-
-function handlerOf(source: HandlerSource): Handler {
-  if (typeof source === 'function') return source;
-  if ('handle' in source) return (request, response) => source.handle(request, response);
-  return fetchHandler((request, info, context) => source.fetch(request, info, context));
+function withOptions({ cors: allowsAll, compress: compresses }: CommandOptions, source: HandlerSource): HandlerSource {
+  const middleware: Middleware[] = [];
+  if (allowsAll) middleware.push(cors({ origin: '*' }));
+  if (compresses) middleware.push(compress());
+  return middleware.length === 0 ? source : withMiddleware(source, ...middleware);
 }

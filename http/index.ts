@@ -62,5 +62,6 @@ export type { ResponseWriter } from './response/response-writer.ts';
 export type { RouteLimits } from './route-limits.ts';
 export { limit } from './router/limit.ts';
 export { type RouteOptions, Router } from './router/router.ts';
+export { withMiddleware } from './router/with-middleware.ts';
 export { type Server, serve } from './serve.ts';
 export type { CloseOptions, HalfClose, OnError, ServeOptions } from './serve-options.ts';

@@ -50,6 +50,7 @@ const deflate: Coding = {
 /** What Node 22.15 and later have. */
 interface Zstd {
   zstdCompressSync?(bytes: Uint8Array): Buffer;
+  zstdDecompressSync(bytes: Uint8Array): Buffer;
   createZstdCompress(options: { flush: number }): Transform;
   createZstdDecompress(): Transform;
 }
@@ -69,6 +70,16 @@ function zstdCoding(): readonly (readonly [string, Coding])[] {
   };
   return [['zstd', coding]];
 }
+
+/** Node 22 takes a frame of zstd for whole that is cut off, so half of an upload would pass for all of it. Later versions refuse it. */
+function isNoticedIfCut({ compress }: Coding): boolean {
+  try {
+    zstd.zstdDecompressSync(compress(new Uint8Array(1)).subarray(0, -1));
+    return false;
+  } catch {
+    return true;
+  }
+}
 /* c8 ignore stop */
 
 /** By name, the one that the server prefers first. */
@@ -78,3 +89,8 @@ export const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
   ['gzip', gzip],
   ['deflate', deflate],
 ]);
+
+/** Those whose bodies of requests can be decoded. */
+export const decodings: ReadonlyMap<string, Coding> = new Map(
+  [...codings].filter(([name, coding]) => name !== 'zstd' || /* c8 ignore next */ isNoticedIfCut(coding)),
+);

@@ -13,7 +13,7 @@
  */
 
 import { codingOf, IDENTITY, preferredCoding } from '../content/accept-encoding.ts';
-import { type Coding, codings } from '../content/codings.ts';
+import { type Coding, codings, decodings } from '../content/codings.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
@@ -114,10 +114,10 @@ export function compress(options: CompressOptions = {}): Middleware {
   };
 
   const takeCoded = (request: HttpRequest, response: ResponseWriter, name: string): void => {
-    const coding = options.decompress === true ? codings.get(name) : undefined;
+    const coding = options.decompress === true ? decodings.get(name) : undefined;
     if (coding === undefined) {
       // RFC 9110 section 15.5.16: it says what would be read.
-      response.header('Accept-Encoding', options.decompress === true ? [...codings.keys()].join(', ') : 'identity');
+      response.header('Accept-Encoding', options.decompress === true ? [...decodings.keys()].join(', ') : 'identity');
       throw new HttpError(415, `a request with the Content-Encoding ${name} is not read here`);
     }
     if (request.body.isComplete && request.body.receivedBytes === 0) return; // it has no body

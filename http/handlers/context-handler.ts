@@ -76,6 +76,13 @@ export function traitsOf(handler: Handler): ContextTraits {
   return traits.get(handler) ?? NO_TRAITS;
 }
 
+/** Returns `outer`, which calls `inner`, with the traits of `inner`: a connection sees the outer one alone. */
+export function keepTraits(inner: Handler, outer: Handler): Handler {
+  const kept = traits.get(inner);
+  if (kept !== undefined) traits.set(outer, kept);
+  return outer;
+}
+
 const plainHost: ContextHost = {
   autoContinue: true,
   maxBodyBytes: Number.POSITIVE_INFINITY,

@@ -1,5 +1,5 @@
 /**
- * Directory listing: a folder as a page: names, sizes and dates, the way back up, and dark mode. It needs no script.
+ * Directory listing: a folder as a page: names, sizes and dates, the way back up, a sum, and dark mode. It needs no script.
  *
  * A name may contain any character but a slash and NUL, also `<`, a quote or a line end. So each name is escaped as text, and percent-encoded as a link, with `./` before it: a name
  * such as `javascript:x` would be a URL with a scheme. The page forbids itself everything but its own style (Content-Security-Policy).
@@ -47,20 +47,31 @@ export async function readListing(place: string, showsDotFiles: boolean, showsLi
   return { names, isCut };
 }
 
+/** The signs of folder and file are shapes of the style: an image would need another file, and a font may lack the character. */
 const STYLE = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+h1 { margin: 1rem .5rem; font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }
+h1 i { padding: 0 .3em; font-style: normal; font-weight: 400; opacity: .5; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 500; opacity: .65; }
 td, th { padding: .4rem .5rem; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
-td:first-child { overflow-wrap: anywhere; }
-td + td, th + th { text-align: right; white-space: nowrap; }
+td:first-child { position: relative; padding-left: 2rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+td + td, th + th { width: 1%; padding-left: 1.5rem; text-align: right; white-space: nowrap; }
 tr:hover td { background: color-mix(in srgb, currentColor 6%, transparent); }
+td a { display: block; unicode-bidi: isolate; }
+td a::before {
+  content: ""; position: absolute; left: .55rem; top: .75rem; width: .75rem; height: .95rem; background: currentColor; opacity: .35;
+  clip-path: polygon(0 0, 60% 0, 60% 35%, 100% 35%, 100% 100%, 0 100%);
+}
+td a[href$="/"]::before {
+  top: .8rem; width: 1rem; height: .8rem; opacity: .8; clip-path: polygon(0 0, 40% 0, 50% 18%, 100% 18%, 100% 100%, 0 100%);
+}
 a { color: light-dark(#0b57d0, #a8c7fa); text-decoration: none; }
 a:hover { text-decoration: underline; }
-p { opacity: .65; }
-@media (max-width: 30rem) { td:last-child, th:last-child { display: none; } }`;
+p { margin: 1rem .5rem; }
+p, time { opacity: .65; }
+@media (max-width: 36rem) { td:last-child, th:last-child { display: none; } }`;
 
 /** No script, no image, no frame: only the style of the page. */
 export const LISTING_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
@@ -69,7 +80,6 @@ export const LISTING_POLICY = "default-src 'none'; style-src 'unsafe-inline'; ba
 export function listingPage(path: string, depth: number, { names, isCut }: Listing): string {
   const rows = names.map(rowOf).join('\n');
   const up = depth > 0 ? '<tr><td><a href="../">..</a></td><td></td><td></td></tr>\n' : '';
-  const empty = names.length === 0 ? '<p>This folder is empty.</p>\n' : '';
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -79,13 +89,28 @@ export function listingPage(path: string, depth: number, { names, isCut }: Listi
 </style>
 <h1>${breadcrumbs(path, depth)}</h1>
 <table>
-<thead><tr><th>Name</th><th>Size</th><th>Changed</th></tr></thead>
+<thead><tr><th scope="col">Name</th><th scope="col">Size</th><th scope="col">Changed (UTC)</th></tr></thead>
 <tbody>
 ${up}${rows}
 </tbody>
 </table>
-${empty}${isCut ? `<p>Only the first ${MAX_LISTED} names are shown.</p>\n` : ''}</html>
+<p>${summary(names, isCut)}</p>
+</html>
 `;
+}
+
+function summary(names: readonly ListedName[], isCut: boolean): string {
+  if (isCut) return `Only the first ${MAX_LISTED} names are shown.`;
+  if (names.length === 0) return 'This folder is empty.';
+  const folders = names.filter(({ isFolder }) => isFolder).length;
+  const files = names.length - folders;
+  const size = names.reduce((sum, each) => sum + (each.isFolder ? 0 : each.size), 0);
+  const parts = [counted(folders, 'folder'), counted(files, 'file')].filter((part) => part !== '');
+  return `${parts.join(', ')}${files > 0 ? `, ${sizeText(size)}` : ''}`;
+}
+
+function counted(count: number, what: string): string {
+  return count === 0 ? '' : `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function rowOf({ name, isFolder, size, modifiedMs }: ListedName): string {
@@ -101,12 +126,13 @@ function rowOf({ name, isFolder, size, modifiedMs }: ListedName): string {
 /** Each folder on the way is a link, as far as it is served. */
 function breadcrumbs(path: string, depth: number): string {
   const names = path.split('/').slice(1, -1);
-  const parts = ['', ...names].map((name, i) => {
+  const parts = ['/', ...names].map((name, i) => {
     const up = names.length - i;
-    const text = `${escapeHtml(name)}/`;
+    const text = escapeHtml(name);
     return up > 0 && up <= depth ? `<a href="./${'../'.repeat(up)}">${text}</a>` : text;
   });
-  return parts.join('');
+  const [root, ...folders] = parts;
+  return root + folders.map((folder, i) => (i === 0 ? ` ${folder}` : `<i>/</i>${folder}`)).join('');
 }
 
 const UNITS = ['B', 'KB', 'MB', 'GB', 'TB'] as const;

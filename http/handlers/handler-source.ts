@@ -8,7 +8,7 @@
 import type { Handler } from '../handler.ts';
 import { described } from '../nearest-name.ts';
 import type { RouteLimits } from '../route-limits.ts';
-import { type ContextApp, contextHandler } from './context-handler.ts';
+import { type ContextApp, contextHandler, keepTraits } from './context-handler.ts';
 import { type FetchFunction, fetchHandler } from './fetch-handler.ts';
 import { isMarked } from './fetch-server-draft.ts';
 
@@ -51,7 +51,7 @@ export function handlerOf(source: HandlerSource | ContextApp): Handler {
   if (isMarked(source)) return contextHandler(source as ContextApp);
   if (hasMethod(source, 'handle')) {
     const site = source as { readonly handle: Handler };
-    return (request, response) => site.handle(request, response);
+    return keepTraits(site.handle, (request, response) => site.handle(request, response));
   }
   if (hasMethod(source, 'fetch')) {
     const app = source as FetchApp;

@@ -29,6 +29,12 @@ const FILE_FLAGS = abi.O_RDONLY | abi.O_CLOEXEC | abi.O_NONBLOCK;
 
 const NS_PER_MS = 1_000_000n;
 
+/**
+ * A file that was changed less than this before it was opened may be changed again without another time: clocks of file systems tick every 4 ms, and those of some networks
+ * every second. So its ETag is weak, and names the moment of the look at it; the next look gives it another one.
+ */
+export const SETTLING_MS = 1_000;
+
 /** errno(3). The path names nothing that we serve: it does not exist, leaves the directory, is too long or may not be read. */
 const NO_FILE: ReadonlySet<number> = new Set([
   abi.ENOENT,
@@ -54,20 +60,30 @@ export class OpenFile {
   readonly isDirectory: boolean;
   readonly size: number;
   readonly modifiedMs: number;
-  /** Strong: another content has another size or time of change, or lies in another file. */
+  /** Strong: another content has another size or time of change, or lies in another file. Weak within SETTLING_MS of a change. */
   readonly etag: string;
   /** The bytes of a small file. */
   content: Buffer | null = null;
   #users = 1;
   readonly #libc: Libc;
 
-  constructor(libc: Libc, fd: number, isDirectory: boolean, size: number, modifiedNs: bigint, inode: bigint) {
+  constructor(
+    libc: Libc,
+    fd: number,
+    isDirectory: boolean,
+    size: number,
+    modifiedNs: bigint,
+    inode: bigint,
+    nowMs: number,
+  ) {
     this.#libc = libc;
     this.fd = fd;
     this.isDirectory = isDirectory;
     this.size = size;
     this.modifiedMs = Number(modifiedNs / NS_PER_MS);
-    this.etag = `"${size.toString(36)}-${modifiedNs.toString(36)}-${inode.toString(36)}"`;
+    const version = `${size.toString(36)}-${modifiedNs.toString(36)}-${inode.toString(36)}`;
+    const isSettled = Math.abs(nowMs - this.modifiedMs) >= SETTLING_MS;
+    this.etag = isSettled ? `"${version}"` : `W/"${version}-${nowMs.toString(36)}"`;
   }
 
   use(): this {
@@ -154,7 +170,7 @@ export class OpenFiles {
 
   #open(path: string): OpenFile | null {
     const fd = this.#openBeneath(path);
-    return fd < 0 ? missing('openat2', fd) : openFileOf(this.#libc, fd);
+    return fd < 0 ? missing('openat2', fd) : openFileOf(this.#libc, fd, this.#now());
   }
 
   /** Returns a descriptor, or -errno. */
@@ -200,7 +216,7 @@ export class OpenFiles {
 /** Opens the file that a program has chosen, wherever it is. Null: there is none. */
 export function openChosenFile(path: string, libc: Libc): OpenFile | null {
   const fd = libc.open(path, FILE_FLAGS);
-  return fd < 0 ? missing('open', fd) : openFileOf(libc, fd);
+  return fd < 0 ? missing('open', fd) : openFileOf(libc, fd, fileTimeNow());
 }
 
 /** Milliseconds since 1970, on the clock of the files. */
@@ -209,13 +225,13 @@ export function fileTimeNow(): number {
 }
 
 /** Takes ownership of the descriptor. Null for what is neither a file nor a folder, such as a device. */
-function openFileOf(libc: Libc, fd: number): OpenFile | null {
+function openFileOf(libc: Libc, fd: number, nowMs: number): OpenFile | null {
   const stat = fstatSync(fd, { bigint: true });
   if (!stat.isFile() && !stat.isDirectory()) {
     libc.close(fd);
     return null;
   }
-  const file = new OpenFile(libc, fd, stat.isDirectory(), Number(stat.size), stat.mtimeNs, stat.ino);
+  const file = new OpenFile(libc, fd, stat.isDirectory(), Number(stat.size), stat.mtimeNs, stat.ino, nowMs);
   if (stat.isFile() && stat.size <= MAX_KEPT_BYTES) file.content = contentOf(libc, file);
   return file;
 }

@@ -17,6 +17,7 @@ import { typeOfFile } from '../content/file-types.ts';
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { adviceFor } from '../nearest-name.ts';
+import { reasonOf } from '../status.ts';
 import { LISTING_POLICY, listingPage, readListing } from './directory-listing.ts';
 import { answerFile } from './file-answer.ts';
 import { fileTimeNow, type OpenFile, OpenFiles, openChosenFile, placeOf } from './open-files.ts';
@@ -230,7 +231,7 @@ function answerMissing(
   const page = settings.spa === null || !acceptsHtml(request) ? null : files.open(settings.spa);
   if (page === null || page.isDirectory) {
     page?.release();
-    throw new HttpError(404, 'Not found');
+    throw new HttpError(404, reasonOf(404));
   }
   return answerPath(files, settings, request, response, settings.spa as string, page);
 }
@@ -284,7 +285,7 @@ export function sendFile(
   const file = openChosenFile(path, libc);
   if (file === null || file.isDirectory) {
     file?.release();
-    throw new HttpError(404, 'Not found');
+    throw new HttpError(404, reasonOf(404));
   }
   const { download = false } = options;
   return releasing(file, () =>

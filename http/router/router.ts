@@ -26,7 +26,7 @@
  *
  * The router does not guess: no slash is added or dropped, no case is folded, no dot segment is resolved, nothing is redirected.
  *
- * Next: ../handlers/event-channel.ts
+ * Next: with-middleware.ts
  */
 
 import { answerError } from '../error-answer.ts';

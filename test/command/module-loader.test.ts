@@ -58,7 +58,8 @@ test('a module that does not load: why, and where', async (t) => {
     [moduleOf('package.mjs', "import 'there-is-no-such-package';"), /^Error: Cannot find package 'there-is-no/],
     [moduleOf('null.mjs', 'throw null;'), 'it throws null'],
     [moduleOf('bare.mjs', "const e = new Error('bare\\nsecond'); e.stack = undefined; throw e;"), 'Error: bare'],
-    [moduleOf('page.html', '<p>'), 'it is no module of JavaScript'],
+    [moduleOf('page.html', '<p>'), 'it is no module of JavaScript; to serve files, name their directory'],
+    [moduleOf('data.json', '{}'), 'it is no module of JavaScript; to serve files, name their directory'],
   ] as const) {
     const error = await loadModule(file).catch((reason: Error) => reason);
     const prefix = `cannot load '${file}': `;

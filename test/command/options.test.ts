@@ -36,6 +36,9 @@ test('each option', async (t) => {
     trace: true,
   });
   t.same(parseOptions(['--unix', '/run/site']), { ...defaults, unix: '/run/site' });
+  t.same(parseOptions(['-p', '1']), { ...defaults, port: '1' });
+  t.same(parseOptions(['-p1', '-h']), 'help');
+  t.same(parseOptions(['-v']), 'version');
   t.same(parseOptions(['--', '--spa']), { ...defaults, target: '--spa' });
 });
 
@@ -47,9 +50,11 @@ test('--help and --version win over what stands beside them', async (t) => {
 test('what makes no sense is one sentence, and exit code 2', async (t) => {
   for (const [text, sentence] of [
     ['--prot 1', "unknown option '--prot'"],
-    ['-p 1', "unknown option '-p'"],
-    ['--port', "option '--port <value>' argument missing"],
-    ['--port -1', "option '--port' argument missing"],
+    ['-x 1', "unknown option '-x'"],
+    ['--port', '--port needs a value'],
+    ['--port -1', '--port needs a value'],
+    ['-p', '--port needs a value'],
+    ['--unix', '--unix needs a value'],
     ['--spa=yes', "option '--spa' does not take an argument"],
     ['a b', "it serves one directory or module, not 'a' and 'b'"],
     ['--port=', '--port is empty'],

@@ -3,7 +3,8 @@ import type { LogFormat } from '../../command/options.ts';
 import { boxed, createReporter } from '../../command/reporter.ts';
 import type { HttpRequest } from '../../http/index.ts';
 
-const start = { what: 'the directory site', url: 'http://127.0.0.1:80', networkUrls: ['http://192.0.2.7:80'] };
+const url = 'http://127.0.0.1:80';
+const start = { what: 'the directory site', url, networkUrls: ['http://192.0.2.7:80'], hint: null };
 
 /** All that a reporter says of a run without errors. */
 function saidBy(format: LogFormat): string {
@@ -34,6 +35,14 @@ Stopping: waiting for 1 response, 10 s at most. Ctrl-C again stops at once.
 Stopping: waiting for 2 responses, 10 s at most. Ctrl-C again stops at once.
 `,
   );
+});
+
+test('a hint stands in the box', async (t) => {
+  let text = '';
+  createReporter('common', (more) => {
+    text += more;
+  }).started({ ...start, hint: 'There is more.' });
+  t.match(text, '│ There is more.                      │\n│ Ctrl-C stops it.                    │\n');
 });
 
 test('for a program: one object a line', async (t) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -7,6 +7,7 @@ import { parseOptions } from '../../command/options.ts';
 import { siteOf } from '../../command/site.ts';
 import { inject, serve } from '../../http/index.ts';
 import { buildFolder } from '../support/programs.ts';
+import { RawClient } from '../support/raw-client.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -48,6 +49,26 @@ test('--cors stands around each kind of program, and around what it does not fin
   const missing = await inject(source, { url: '/missing', headers: { Origin: 'https://a.example' } });
   t.equal(missing.status, 404);
   t.equal(missing.headers.get('access-control-allow-origin'), '*');
+});
+
+test('--cors and --compress leave CONNECT to a program that takes it', async (t) => {
+  const tunnels = moduleOf(
+    'tunnels.mjs',
+    `export default {
+  [Symbol.for('wintertc.server.protocol')]: 1,
+  fetch: () => new Response('hello'),
+  async connect(ctx) {
+    const tunnel = await ctx.accept();
+    await tunnel.readable.pipeTo(tunnel.writable);
+  },
+};`,
+  );
+  const server = serve((await site(tunnels, '--cors', '--compress')).source);
+  const client = new RawClient(server.port as number).write('CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nping');
+  await client.until(() => client.text.endsWith('\r\n\r\nping'), 'the echo');
+  t.match(client.text, /^HTTP\/1\.1 200 /);
+  client.destroy();
+  await server.close({ graceMs: 0 });
 });
 
 test('the limits of routes stay in force behind --cors', async (t) => {
@@ -103,6 +124,23 @@ test('--spa sends the index for what is missing, --listing shows a folder', asyn
   const [page, home] = await answersOf(['/bare/', '/'], '--listing');
   t.match(page, /^200 <!doctype html/i);
   t.equal(home, '200 <h1>home</h1>');
+});
+
+test('a directory without index.html has a hint, and a module none', async (t) => {
+  const hintOf = async (...args: string[]) => (await site(...args)).hint;
+  const bare = join(directory, 'bare');
+  t.equal(await hintOf(bare), 'There is no index.html: --listing shows the files.');
+  t.equal(await hintOf(bare, '--spa'), 'There is no index.html.');
+  t.same([await hintOf(bare, '--listing'), await hintOf(directory), await hintOf(handler)], [null, null, null]);
+});
+
+test('what is neither a directory nor a file, and what may not be read', async (t) => {
+  await t.rejects(site('/dev/null'), { message: "'/dev/null' is neither a directory nor a file", exitCode: 1 });
+  await t.rejects(site(join(directory, 'index.html/x')), { message: /^cannot read '.*': ENOTDIR/, exitCode: 1 });
+  if (process.getuid?.() === 0) return void t.pass('root may read everything');
+  chmodSync(join(directory, 'docs'), 0);
+  await t.rejects(site(join(directory, 'docs')), { message: /^cannot read '.*docs': EACCES/, exitCode: 1 });
+  chmodSync(join(directory, 'docs'), 0o755);
 });
 
 test('--compress compresses, also beside --cors', async (t) => {

@@ -6,6 +6,7 @@
 import { type Test, test } from 'tap';
 import { preferredCoding } from '../../http/content/accept-encoding.ts';
 import { parseRange } from '../../http/content/byte-range.ts';
+import { encodeComment, encodeEvent, type ServerEvent } from '../../http/content/event-stream.ts';
 import { formatHttpDate } from '../../http/content/http-date.ts';
 import { judge } from '../../http/content/validators.ts';
 import { Random } from '../simulation/random.ts';
@@ -13,7 +14,19 @@ import { importPeer, missingPeer } from './peers.ts';
 
 type Fields = Readonly<Record<string, string>>;
 
+interface ReadEvent {
+  readonly event?: string;
+  readonly data: string;
+  readonly id?: string;
+}
+
 interface Oracles {
+  readonly createParser: (callbacks: {
+    onEvent(event: ReadEvent): void;
+    onRetry(retry: number): void;
+    onComment(comment: string): void;
+    onError(error: Error): void;
+  }) => { feed(text: string): void };
   readonly parseRange: (size: number, field: string) => -1 | -2 | readonly { start: number; end: number }[];
   readonly fresh: (request: Fields, response: Fields) => boolean;
   readonly Negotiator: new (request: {
@@ -23,7 +36,8 @@ interface Oracles {
 
 const cases = Number(process.env.CASES ?? 30_000);
 const seed = Number(process.env.SEED ?? 1);
-const skip = missingPeer('range-parser') || missingPeer('fresh') || missingPeer('negotiator');
+const skip =
+  missingPeer('range-parser') || missingPeer('fresh') || missingPeer('negotiator') || missingPeer('eventsource-parser');
 const oracles = () => importPeer<Oracles>('content-oracles.mjs');
 
 /** Runs `differs` on many choices. It returns a description of a difference, or null. */
@@ -45,8 +59,8 @@ function damaged(random: Random, text: string, alphabet: string): string {
 test('Range beside range-parser', { skip }, async (t) => {
   const { parseRange: theirs } = await oracles();
   search(t, (random) => {
-    const size = random.pick([0, 1, 10, 1_000]);
-    const number = () => `${random.below(random.pick([3, 12, 1_200]))}`;
+    const size = random.pick([0, 1, 10, 1_000, 5_000_000_000]);
+    const number = () => `${random.below(random.pick([3, 12, 1_200, 6_000_000_000]))}`;
     const spec = () => random.pick([`${number()}-${number()}`, `${number()}-`, `-${number()}`]);
     let field = `bytes=${Array.from({ length: 1 + random.below(3) }, spec).join(random.pick([',', ', ']))}`;
     if (random.chance(0.3)) field = damaged(random, field, '0-,= b');
@@ -116,10 +130,63 @@ test('Accept-Encoding beside negotiator', { skip }, async (t) => {
   search(t, (random) => {
     const names = random.shuffle([...available, 'identity', '*', 'deflate']).slice(0, random.below(5));
     const weight = () => random.pick(['', ';q=1', ';q=0', ';q=0.5', '; q=0.25', ';q=0.001']);
-    const field = names.map((name) => `${name}${weight()}`).join(random.pick([',', ', ']));
+    const written = (name: string) => `${random.chance(0.1) ? name.toUpperCase() : name}${weight()}`;
+    const field = names.map(written).join(random.pick([',', ', ', ' ,']));
     const mine = preferredCoding(field, available);
     const all = [...available, 'identity'];
     const theirs = new Negotiator({ headers: { 'accept-encoding': field } }).encoding(all, { preferred: all }) ?? null;
     return mine === theirs ? null : `${field}: ${mine}, and ${theirs}`;
   });
+});
+
+/** How many events are written before they are read, in pieces. */
+const EVENTS_AT_A_TIME = 1_000;
+
+test('events, written here and read by eventsource-parser', { skip }, async (t) => {
+  const { createParser } = await oracles();
+  const random = new Random(seed);
+  const letters = ['a', ' ', ':', '\n', '\r', '\r\n', 'data', 'id: ', 'é', '💧', '\0', '\ufeff', '0'];
+  const inOneLine = letters.filter((letter) => !/[\r\n\0]/.test(letter));
+  const textOf = (allowed: readonly string[]) =>
+    Array.from({ length: random.below(6) }, () => random.pick(allowed)).join('');
+  let wanted: unknown[] = [];
+  let read: unknown[] = [];
+  const parser = createParser({
+    onEvent: ({ event, data, id }) => read.push([event, data, id]),
+    onRetry: (retry) => read.push(retry),
+    onComment: (comment) => read.push(`: ${comment}`),
+    onError: (error) => read.push(error),
+  });
+  const found: unknown[] = [];
+  for (let done = 0; done < cases && found.length < 5; done += EVENTS_AT_A_TIME) {
+    let stream = '';
+    for (let i = 0; i < EVENTS_AT_A_TIME; i++) {
+      if (random.chance(0.1)) {
+        const comment = textOf(letters);
+        stream += encodeComment(comment);
+        wanted.push(...comment.split(/\r\n|\r|\n/).map((line) => `: ${line}`));
+        continue;
+      }
+      const event: ServerEvent = {
+        data: textOf(letters),
+        ...(random.chance(0.5) ? { event: textOf(inOneLine) } : {}),
+        ...(random.chance(0.5) ? { id: textOf(inOneLine) } : {}),
+        ...(random.chance(0.1) ? { retry: random.below(10_000) } : {}),
+      };
+      stream += encodeEvent(event);
+      if (event.retry !== undefined) wanted.push(event.retry);
+      wanted.push([event.event || undefined, event.data.replace(/\r\n|\r/g, '\n'), event.id]);
+    }
+    for (let at = 0, end = 0; at < stream.length; at = end) {
+      end = at + 1 + random.below(2_000);
+      parser.feed(stream.slice(at, end));
+    }
+    if (JSON.stringify(read) !== JSON.stringify(wanted)) {
+      const at = wanted.findIndex((each, i) => JSON.stringify(each) !== JSON.stringify(read[i]));
+      found.push([done, wanted[at], read[at]]);
+    }
+    wanted = [];
+    read = [];
+  }
+  t.same(found, []);
 });

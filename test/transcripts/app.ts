@@ -12,9 +12,13 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HttpRequest, ResponseWriter } from '../../http/handler.ts';
+import { answerFile } from '../../http/handlers/file-answer.ts';
+import { OpenFile } from '../../http/handlers/open-files.ts';
 import { staticFiles } from '../../http/handlers/static-files.ts';
 import { Router } from '../../http/router/router.ts';
 import { serve } from '../../http/serve.ts';
+import { abi, libc } from '../../simplenet/index.ts';
 import type { Server } from './conversation.ts';
 import { network } from './network.ts';
 import type { Settings } from './transcript.ts';
@@ -81,14 +85,45 @@ function addBodies(router: Router): void {
 
 const filesFolder = mkdtempSync(join(tmpdir(), 'simplenet-'));
 const filesTime = new Date('2024-01-02T03:04:05Z');
-writeFileSync(join(filesFolder, 'ten.txt'), '0123456789');
-utimesSync(join(filesFolder, 'ten.txt'), filesTime, filesTime);
+const DIGITS = '0123456789';
+for (const [name, content] of [
+  ['ten.txt', DIGITS],
+  ['hundred.txt', DIGITS.repeat(10)],
+  ['empty.txt', ''],
+  ['coded.txt', DIGITS],
+  ['coded.txt.gz', 'abcdef'],
+] as const) {
+  writeFileSync(join(filesFolder, name), content);
+  utimesSync(join(filesFolder, name), filesTime, filesTime);
+}
 mkdirSync(join(filesFolder, 'folder'));
 process.once('exit', () => rmSync(filesFolder, { recursive: true, force: true }));
 
-/** A directory: ten.txt, with ten digits, of 2024-01-02T03:04:05Z, and an empty folder. */
+/** When each of these is asked for. */
+const TAGGED_AT: Readonly<Record<string, number>> = {
+  strong: filesTime.getTime() + 86_400_000,
+  weak: filesTime.getTime() + 500,
+  future: filesTime.getTime() - 86_400_000,
+};
+
+/** ten.txt with a tag that a transcript can name: a true file has the number of its inode in it. */
+function answerTagged(request: HttpRequest, response: ResponseWriter): Promise<void> | void {
+  const nowMs = TAGGED_AT[request.params.when as string] as number;
+  const fd = libc.open(join(filesFolder, 'ten.txt'), abi.O_RDONLY | abi.O_CLOEXEC);
+  const modifiedNs = BigInt(filesTime.getTime()) * 1_000_000n;
+  const file = new OpenFile(libc, fd, false, DIGITS.length, modifiedNs, 1n, nowMs);
+  file.content = Buffer.from(DIGITS);
+  const fields = { contentType: 'text/plain; charset=utf-8', cacheControl: 'no-cache', maxRanges: 16 };
+  const others = { contentEncoding: null, disposition: null, varies: false };
+  const pending = answerFile(request, response, file, { ...fields, ...others, nowMs });
+  file.release();
+  return pending;
+}
+
+/** A directory of files of 2024-01-02T03:04:05Z and an empty folder, and three files whose tags are known. */
 function addFiles(router: Router): void {
   router.all('/files/*', staticFiles(filesFolder)).all('/files', staticFiles(filesFolder));
+  router.all('/tagged/:when', answerTagged);
 }
 
 /** Every way to answer. */

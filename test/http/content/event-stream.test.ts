@@ -1,24 +1,7 @@
-/** The syntax of text/event-stream, read back by a library. */
+/** The syntax of text/event-stream. test/peers/content-oracles.test.ts has a library read it back. */
 
 import { test } from 'tap';
 import { encodeComment, encodeEvent, type ServerEvent } from '../../../http/content/event-stream.ts';
-import { importPeer, missingPeer } from '../../peers/peers.ts';
-import { Random } from '../../simulation/random.ts';
-
-interface Read {
-  readonly event?: string;
-  readonly data: string;
-  readonly id?: string;
-}
-
-interface ParserModule {
-  createParser(callbacks: {
-    onEvent(event: Read): void;
-    onRetry(retry: number): void;
-    onComment(comment: string): void;
-    onError(error: Error): void;
-  }): { feed(text: string): void };
-}
 
 test('the fields of an event, in lines', async (t) => {
   t.equal(encodeEvent({ data: 'a' }), 'data: a\n\n');
@@ -48,39 +31,4 @@ test('what could forge a field throws, and so does what is no text', async (t) =
   for (const retry of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1' as unknown as number]) {
     t.throws(() => encodeEvent({ data: '', retry }), RangeError);
   }
-});
-
-test('a library reads back what was written', { skip: missingPeer('eventsource-parser') }, async (t) => {
-  const { createParser } = await importPeer<ParserModule>('node_modules/eventsource-parser/dist/index.js');
-  const random = new Random(17);
-  const letters = ['a', ' ', ':', '\n', '\r', '\r\n', 'data', 'id: ', 'é', '💧', '\0', '\ufeff', '0'];
-  const textOf = (allowed: readonly string[]) =>
-    Array.from({ length: random.below(6) }, () => random.pick(allowed)).join('');
-  const inOneLine = letters.filter((letter) => !/[\r\n\0]/.test(letter));
-  let stream = '';
-  const expected: unknown[] = [];
-  for (let i = 0; i < 20_000; i++) {
-    if (random.chance(0.1)) {
-      stream += encodeComment(textOf(letters));
-      continue;
-    }
-    const event: ServerEvent = {
-      data: textOf(letters),
-      ...(random.chance(0.5) ? { event: textOf(inOneLine) } : {}),
-      ...(random.chance(0.5) ? { id: textOf(inOneLine) } : {}),
-    };
-    stream += encodeEvent(event);
-    const data = event.data.replace(/\r\n|\r/g, '\n');
-    expected.push([event.event || undefined, data, event.id]);
-  }
-  const read: unknown[] = [];
-  const parser = createParser({
-    onEvent: ({ event, data, id }) => read.push([event, data, id]),
-    onRetry: () => t.fail('no retry was written'),
-    onComment: () => {},
-    onError: (error) => t.fail(String(error)),
-  });
-  for (let at = 0; at < stream.length; at += 1_000) parser.feed(stream.slice(at, at + 1_000));
-  t.equal(read.length, expected.length);
-  t.same(read, expected);
 });

@@ -42,5 +42,18 @@ test('as many names as the limit allows, and one more', async (t) => {
 
 test('folders above those that are served are not links', async (t) => {
   const page = listingPage('/assets/a/b/', 1, { names: [], isCut: false });
-  t.match(page, '<h1>/assets/<a href="./../">a/</a>b/</h1>');
+  t.match(page, '<h1>/ assets<i>/</i><a href="./../">a</a><i>/</i>b</h1>');
+});
+
+test('how much it is, in a sentence', async (t) => {
+  const file = { name: 'f', isFolder: false, size: 600, modifiedMs: 0 };
+  const folder = { name: 'd', isFolder: true, size: 4_096, modifiedMs: 0 };
+  for (const [names, text] of [
+    [[], 'This folder is empty.'],
+    [[file], '1 file, 600 B'],
+    [[folder, file, file], '1 folder, 2 files, 1.2 KB'],
+    [[folder, folder], '2 folders'],
+  ] as const) {
+    t.match(listingPage('/', 0, { names, isCut: false }), `<p>${text}</p>`);
+  }
 });

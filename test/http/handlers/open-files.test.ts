@@ -1,10 +1,10 @@
 /** OpenFiles: what is kept, for how long and how much of it; and a kernel without openat2. */
 
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { type OpenFile, OpenFiles, openChosenFile } from '../../../http/handlers/open-files.ts';
+import { type OpenFile, OpenFiles, openChosenFile, SETTLING_MS } from '../../../http/handlers/open-files.ts';
 import { abi, type Libc, libc } from '../../../simplenet/index.ts';
 import { CountingLibc } from '../../support/counting-libc.ts';
 
@@ -74,6 +74,46 @@ test('a path is looked at again after revalidateMs, and not before', async (t) =
   rmSync(join(folder, 'a'));
   now = -5_000; // the clock was set back
   t.equal(read(), null);
+});
+
+test('within a second of its change a file has a weak tag, which the next look replaces together with its bytes', async (t) => {
+  const folder = folderOf(t);
+  const path = join(folder, 'a');
+  const tick = new Date('2024-01-02T03:04:05.000Z');
+  const write = (text: string) => {
+    writeFileSync(path, text);
+    utimesSync(path, tick, tick);
+  };
+  let now = tick.getTime();
+  const files = new OpenFiles(folder, { ...OPTIONS, revalidateMs: 100 }, libc, () => now);
+  t.teardown(() => files.close());
+  const look = () => {
+    const file = files.open('a') as OpenFile;
+    file.release();
+    return { etag: file.etag, text: file.content?.toString() };
+  };
+  write('one');
+  const first = look();
+  write('two'); // the same size, time and inode
+  now += 101;
+  const second = look();
+  t.match(
+    [first, second],
+    [
+      { etag: /^W\//, text: 'one' },
+      { etag: /^W\//, text: 'two' },
+    ],
+  );
+  t.notSame(first.etag, second.etag);
+  now = tick.getTime() + SETTLING_MS - 1;
+  t.match(look().etag, /^W\//);
+  now += 102;
+  const settled = look();
+  t.match(settled, { etag: /^"/, text: 'two' });
+  now += 101;
+  t.same(look(), settled);
+  now = tick.getTime() - SETTLING_MS; // a time in the future does not change either
+  t.same(look(), settled);
 });
 
 test('a kernel without openat2 looks where the file is', async (t) => {
