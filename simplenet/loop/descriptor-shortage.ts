@@ -8,7 +8,7 @@
  * once, and does not wait for its own timeout. Open connections go on as before. Before all that the program is asked (`onShortage`): an
  * HTTP server closes its longest idle connection, and the listener goes on when its descriptor is free.
  *
- * Next: socket-loop.ts
+ * Next: turn-loop.ts
  */
 
 import { Descriptor } from '../kernel/descriptor.ts';

@@ -18,6 +18,10 @@ import { checkFilePart } from './file-pieces.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
 import type { Continuing, Turn } from './turn.ts';
 
+/* c8 ignore next 2 -- nothing is delivered before the program has chosen the handler. */
+/** The handler of an accepted stream until the program has chosen one, in `onConnection`. */
+export const handlerToCome: StreamHandler = { onData: () => {} };
+
 /** What a stream needs of its loop. */
 export interface StreamContext {
   readonly turn: Turn;

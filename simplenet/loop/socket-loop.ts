@@ -1,6 +1,6 @@
 /**
- * SocketLoop: what both event loops share. It opens and counts sockets, keeps the process alive, pauses while the kernel refuses its
- * call, and closes. The order of a turn is in turn.ts.
+ * SocketLoop: what both event loops of the kernel share. It opens and counts sockets, pauses while the kernel refuses its call, and frees what it has
+ * at the end. The order of a turn is in turn.ts, and what does not depend on sockets in turn-loop.ts.
  *
  * Next: loop-stream.ts
  */
@@ -15,7 +15,6 @@ import type { Socket } from '../sockets/socket.ts';
 import { bindReplacingStale, SocketFile } from '../sockets/socket-file.ts';
 import type { SocketOptions } from '../sockets/socket-options.ts';
 import { UdpSocket } from '../sockets/udp-socket.ts';
-import type { Deadlines } from './deadlines.ts';
 import type {
   AdoptListenerOptions,
   ConnectOptions,
@@ -28,17 +27,13 @@ import type {
   UdpHandler,
   UdpPort,
 } from './event-loop.ts';
-import type { Alarm, Host, HostingLoop, Watch } from './host.ts';
+import type { Alarm, Host, HostingLoop } from './host.ts';
 import type { LoopLimits } from './loop-limits.ts';
 import type { ListenerSetup, LoopContext, Member, Resting } from './member.ts';
 import { LoopSetbacks } from './setbacks.ts';
 import { SpareDescriptor } from './spare-descriptor.ts';
-import { Turn, type TurnOwner } from './turn.ts';
 import type { TurnBudget } from './turn-budget.ts';
-
-/* c8 ignore next 2 -- nothing is delivered before the program has chosen the handler. */
-/** The handler of an accepted stream until the program has chosen one, in `onConnection`. */
-export const handlerToCome: StreamHandler = { onData: () => {} };
+import { CLOSED_LOOP_LINGER_MS, TurnLoop } from './turn-loop.ts';
 
 /** Calls `use`. If it throws, closes the socket and removes its file. */
 export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile | null = null): T {
@@ -51,18 +46,11 @@ export function closingOnError<T>(socket: Socket, use: () => T, file: SocketFile
   }
 }
 
-/** How long a stream that still has something to send may keep a closed loop open. */
-const CLOSED_LOOP_LINGER_MS = 1_000;
-
 /** The number of no descriptor. */
 export const NO_GUEST = -1;
 
-export abstract class SocketLoop<M extends Member> implements EventLoop, LoopContext, TurnOwner, HostingLoop {
-  readonly host: Host;
-  readonly turn: Turn;
-  readonly deadlines: Deadlines;
+export abstract class SocketLoop<M extends Member> extends TurnLoop implements EventLoop, LoopContext, HostingLoop {
   readonly budget: TurnBudget;
-  readonly maxQueuedBytes: number;
   readonly acceptsPerTurn: number;
   readonly acceptRestMs: number;
   readonly datagramsPerTurn: number;
@@ -76,31 +64,22 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected readonly libc: Libc;
   /** The index is the descriptor. Descriptors are small numbers that the kernel reuses, so the list stays short. */
   protected readonly members: (M | undefined)[] = [];
-  readonly #connectTimeoutMs: number;
-  #watch: Watch | null = null;
   readonly #setbacks = new LoopSetbacks();
   #watchedFd = -1;
   #onReadable!: () => boolean;
   #pause: Alarm | null = null;
   #spare: SpareDescriptor | null = null;
   #openCount = 0;
-  #isKeepingAlive = false;
-  #isUnrefed = false;
-  #isClosed = false;
 
   constructor(libc: Libc, host: Host, limits: LoopLimits) {
     for (const [name, value] of Object.entries(limits) as [string, number][]) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name} must be an integer >= 1, not ${value}`);
     }
+    super(host, limits);
     this.libc = libc;
-    this.host = host;
-    this.maxQueuedBytes = limits.maxQueuedBytes;
     this.acceptsPerTurn = limits.acceptsPerTurn;
     this.acceptRestMs = limits.acceptRestMs;
     this.datagramsPerTurn = limits.datagramsPerTurn;
-    this.#connectTimeoutMs = limits.connectTimeoutMs;
-    this.turn = new Turn(this, host, limits);
-    this.deadlines = this.turn.deadlines;
     this.budget = this.turn.budget;
   }
 
@@ -124,7 +103,6 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected abstract openUdpPort(socket: UdpSocket, handler: UdpHandler, file: SocketFile | null): UdpPort;
   /** How many members with news one turn can deliver to. */
   protected abstract readonly membersPerLook: number;
-  abstract afterSettle(): void;
   abstract admitGuest(fd: number): boolean;
   abstract dismissGuest(): void;
   /** Waits for news and for the guest, at most `waitMs`, and takes a turn. Returns how many events there were, with that of the guest. */
@@ -136,12 +114,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   // The seam.
 
-  get openCount(): number {
+  override get openCount(): number {
     return this.#openCount;
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options: ListenerOptions = {}): Listener {
-    this.#requireOpen();
+    this.requireOpen();
     const { onFailure, onShortage, ...socketOptions } = options;
     const setup = { ...socketOptions, libc: this.libc, nonBlocking: true };
     const socket = bindReplacingStale(address, this.libc, () => NetSocket.listenOn(address, setup));
@@ -151,7 +129,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection, options: AdoptListenerOptions = {}): Listener {
-    this.#requireOpen();
+    this.requireOpen();
     this.#requireNew(socket);
     if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0)
       throw new TypeError('the socket does not listen: call listen first');
@@ -161,7 +139,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
-    this.#requireOpen();
+    this.requireOpen();
     this.#requireNew(socket);
     const peer = socket.remoteAddress;
     socket.setNonBlocking(true);
@@ -169,61 +147,23 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   connect(address: SocketAddress, handler: StreamHandler, options: ConnectOptions = {}): Stream {
-    this.#requireOpen();
-    const { connectTimeoutMs = this.#connectTimeoutMs, ...socketOptions } = options;
-    if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
+    this.requireOpen();
+    const { connectTimeoutMs, ...socketOptions } = options;
+    const timeoutMs = this.connectTimeoutOf(connectTimeoutMs);
     const socket = NetSocket.openFor(address, { ...socketOptions, libc: this.libc, nonBlocking: true });
-    return closingOnError(socket, () => this.openConnection(socket, address, handler, connectTimeoutMs));
+    return closingOnError(socket, () => this.openConnection(socket, address, handler, timeoutMs));
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler, options: SocketOptions = {}): UdpPort {
-    this.#requireOpen();
+    this.requireOpen();
     const setup = { ...options, libc: this.libc, nonBlocking: true };
     const socket = bindReplacingStale(address, this.libc, () => UdpSocket.bindTo(address, setup));
     const file = SocketFile.of(address);
     return closingOnError(socket, () => this.openUdpPort(socket, handler, file), file);
   }
 
-  ref(): void {
-    this.#isUnrefed = false;
-    this.#keepProcessAlive();
-  }
-
-  unref(): void {
-    this.#isUnrefed = true;
-    this.#keepProcessAlive();
-  }
-
-  now(): number {
-    return this.turn.now();
-  }
-
-  activeNow(): number {
-    return this.turn.activeNow();
-  }
-
-  get isTurnSpent(): boolean {
-    return this.budget.isTimeSpent;
-  }
-
-  exactNow(): number {
-    return this.host.now();
-  }
-
-  wallNow(): number {
-    return this.host.wallNow();
-  }
-
-  after(delayMs: number, callback: () => void): Alarm {
-    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
-    return this.host.alarm(Math.max(0, delayMs), callback);
-  }
-
-  close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+  protected override closeMembers(): void {
     for (const member of this.members) member?.close();
-    this.turn.settleSoon();
   }
 
   // For the members of the loop.
@@ -233,27 +173,23 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   }
 
   get lingerMs(): number {
-    return this.#isClosed ? CLOSED_LOOP_LINGER_MS : Number.POSITIVE_INFINITY;
+    return this.isClosed ? CLOSED_LOOP_LINGER_MS : Number.POSITIVE_INFINITY;
   }
 
   forget(fd: number): void {
     assert(this.members[fd] !== undefined, 'a descriptor is closed once');
     this.members[fd] = undefined;
     this.#openCount--;
-    this.#keepProcessAlive();
+    this.keepProcessAlive();
     for (const listener of this.resting) listener.wake();
   }
 
   // For the turn.
 
-  turnSoon(): void {
-    this.#watch?.turnSoon();
-  }
-
-  turnEnded(): void {
-    if (!this.#isClosed || this.#openCount > 0) return;
+  override turnEnded(): void {
+    if (!this.isClosed || this.#openCount > 0) return;
     this.#pause?.cancel();
-    this.#watch?.close();
+    this.stopWatching();
     this.deadlines.close();
     this.#spare?.close();
     this.dispose();
@@ -270,24 +206,12 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   // For the loops.
 
-  protected get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
   /** From now on the host calls `onReadable` whenever the descriptor is readable. */
   protected watch(fd: number, onReadable: () => boolean): void {
     this.#watchedFd = fd;
     this.#onReadable = onReadable;
-    this.#watch = this.host.watch(fd, onReadable, this);
-    this.#watch.unref();
+    this.startWatching(this.host.watch(fd, onReadable, this));
   }
-
-  /* c8 ignore start -- tap measures no coverage in workers; uring-loop.test.ts ends them. */
-  /** The host calls the loop no more. */
-  protected stopWatching(): void {
-    this.#watch?.close();
-  }
-  /* c8 ignore stop */
 
   protected get isPausing(): boolean {
     return this.#pause !== null;
@@ -308,7 +232,7 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
   protected add<N extends M>(socket: Socket, member: N): N {
     this.members[socket.fd] = member;
     this.#openCount++;
-    this.#keepProcessAlive();
+    this.keepProcessAlive();
     return member;
   }
 
@@ -323,21 +247,16 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
     const resume = () => {
       this.#pause = null;
       this.watch(this.#watchedFd, this.#onReadable);
-      if (this.#isKeepingAlive) this.#watch?.ref();
-      this.#watch?.turnSoon();
+      this.turnSoon();
     };
-    this.#watch?.close();
-    this.#pause = this.host.alarm(pauseMs, resume, this.#isKeepingAlive);
+    this.stopWatching();
+    this.#pause = this.host.alarm(pauseMs, resume, this.isKeepingAlive);
   }
 
   #endAll(error: SystemError): void {
     this.abandon();
     for (const member of this.members) if (member !== undefined) this.turn.guard(member, () => member.lose(error));
     this.close();
-  }
-
-  #requireOpen(): void {
-    if (this.#isClosed) throw new Error('the event loop is closed');
   }
 
   #openListener(socket: NetSocket, setup: ListenerSetup): Listener {
@@ -347,13 +266,5 @@ export abstract class SocketLoop<M extends Member> implements EventLoop, LoopCon
 
   #requireNew(socket: Socket): void {
     if (this.members[socket.fd] !== undefined) throw new Error(`descriptor ${socket.fd} is on this loop already`);
-  }
-
-  #keepProcessAlive(): void {
-    const isKeeping = this.#openCount > 0 && !this.#isUnrefed;
-    if (isKeeping === this.#isKeepingAlive) return;
-    this.#isKeepingAlive = isKeeping;
-    if (isKeeping) this.#watch?.ref();
-    else this.#watch?.unref();
   }
 }

@@ -13,7 +13,7 @@
  * Next: tap-advice.ts
  */
 
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { markAsUntransferable } from 'node:worker_threads';
 import { EADDRNOTAVAIL, ENOBUFS } from '../kernel/abi.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
@@ -31,9 +31,10 @@ import type {
   UdpHandler,
   UdpPort,
 } from '../loop/event-loop.ts';
-import type { Alarm, Host, Watch } from '../loop/host.ts';
+import type { Alarm, Host } from '../loop/host.ts';
+import { handlerToCome } from '../loop/loop-stream.ts';
 import { nodeHost } from '../loop/node-host.ts';
-import { Turn, type TurnOwner } from '../loop/turn.ts';
+import { CLOSED_LOOP_LINGER_MS, TurnLoop } from '../loop/turn-loop.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketOptions } from '../sockets/socket-options.ts';
 import { type ConnectionReport, reportOf } from './connection-report.ts';
@@ -42,7 +43,7 @@ import { formatIpv4Number } from './ip/ipv4-address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './ip/ipv4-packet.ts';
 import { ETHERNET_HEADER_BYTES } from './link/ethernet-frame.ts';
 import type { Link } from './link/link.ts';
-import { seededRandom } from './link/seeded-random.ts';
+import { seededRandom, unpredictable } from './link/seeded-random.ts';
 import {
   hardwareAddressFor,
   hardwareAddressOf,
@@ -140,9 +141,6 @@ export function createStack(options: StackOptions): Stack {
   return new TcpIpStack(options);
 }
 
-/** How long a closed stack waits until the peers have acknowledged what was written. */
-const CLOSED_STACK_LINGER_MS = 1_000;
-
 /** The timers of TCP are judged to the millisecond: delayed acknowledgments and probes count in tens of them. */
 const TIMER_TICK_MS = 1;
 
@@ -154,29 +152,15 @@ const SECRET_BYTES = 16;
  */
 const MAX_TURNS_BEFORE_TIMERS = 4;
 
-const RANDOM_STEPS = 2 ** 32;
-
-/** Ports and identifications of packets are made of it, so a stranger must not be able to predict it (RFC 6056). */
-function unpredictable(): number {
-  return randomInt(RANDOM_STEPS) / RANDOM_STEPS;
-}
-
 /** The open stacks of this thread. When the process ends, no kernel closes their connections. */
 const openStacks = new Set<TcpIpStack>();
 process.once('exit', () => {
   for (const stack of openStacks) stack.endAtExit();
 });
 
-/** The handler of an accepted stream until the program has chosen one. */
-const noHandler: StreamHandler = { onData: () => {} };
-
-class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
-  readonly host: Host;
-  readonly turn: Turn;
-  readonly deadlines: Deadlines;
+class TcpIpStack extends TurnLoop implements Stack, StackContext, Timed {
   readonly tcp: TcpLayer;
   readonly udp: UdpLayer;
-  readonly maxQueuedBytes: number;
   readonly trace: ((line: string) => void) | null;
   /** The earliest timer of the layers. */
   deadlineAt = Number.POSITIVE_INFINITY;
@@ -184,7 +168,6 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
 
   readonly #address: string;
   readonly #link: Link;
-  readonly #watch: Watch;
   readonly #limits: StackLimits;
   readonly #internet: InternetLayer;
   /** The timers of the layers. Those of streams are in `deadlines`, whose clock leaves out stalls. */
@@ -192,9 +175,6 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   readonly #members = new Set<StackMember>();
   /** The frame that is being received. */
   readonly #frame: Buffer;
-  #isUnrefed = false;
-  #isKeepingAlive = false;
-  #isClosed = false;
   #isDisposed = false;
   /** Ends the wait of a closed stack for its peers. */
   #lingering: Alarm | null = null;
@@ -221,14 +201,11 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     checkStackLimits(limits);
     const own = interfaceAddressOf(address);
     const random = seed === undefined ? unpredictable : seededRandom(seed);
-    this.host = host;
-    this.maxQueuedBytes = limits.maxQueuedBytes;
+    super(host, limits);
     this.trace = trace;
     this.#limits = limits;
     this.#link = link;
     this.#address = formatIpv4Number(own.address);
-    this.turn = new Turn(this, host, limits);
-    this.deadlines = this.turn.deadlines;
     this.#timers = new Deadlines(host, new ActiveClock(TIMER_TICK_MS), TIMER_TICK_MS, () => this.turnSoon());
     this.#internet = new InternetLayer({
       link,
@@ -257,8 +234,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     };
     this.#frame = Buffer.allocUnsafeSlow(link.mtu + ETHERNET_HEADER_BYTES + 1); // one byte more than a frame: a link sees by it that one is too large
     markAsUntransferable(this.#frame.buffer); // a program could transfer it with postMessage, and nothing could be received any more
-    this.#watch = link.watch(host, () => this.#runTurn());
-    this.#watch.unref();
+    this.startWatching(link.watch(host, () => this.#runTurn()));
     this.#internet.announce(host.now());
     this.#setTimer();
     openStacks.add(this);
@@ -266,12 +242,8 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
 
   // The seam.
 
-  get openCount(): number {
+  override get openCount(): number {
     return this.#members.size;
-  }
-
-  get isTurnSpent(): boolean {
-    return this.turn.budget.isTimeSpent;
   }
 
   get statistics(): StackStatistics {
@@ -294,7 +266,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
         return;
       }
       settings.applyTo(entry.connection);
-      listener.accept(this.#addStream(entry, noHandler, false));
+      listener.accept(this.#addStream(entry, handlerToCome, false));
     };
     const opened = this.tcp.listen(port, { ...settings, onAccept });
     if (typeof opened === 'number') throw new SystemError('bind', opened, address);
@@ -314,13 +286,12 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     this.#requireRoom(address);
     const { address: remoteAddress, port } = internetAddressOf(address);
     const settings = connectionSettingsOf(options, this.#limits);
-    const { connectTimeoutMs = this.#limits.connectTimeoutMs } = options;
-    if (!(connectTimeoutMs > 0)) throw new RangeError(`connectTimeoutMs must be a number > 0, not ${connectTimeoutMs}`);
+    const timeoutMs = this.connectTimeoutOf(options.connectTimeoutMs);
     const entry = this.tcp.connect(remoteAddress, port, settings, this.turn.now());
     if (typeof entry === 'number') throw new SystemError('connect', entry, address);
     settings.applyTo(entry.connection);
     const stream = this.#addStream(entry, handler, true);
-    stream.connecting(connectTimeoutMs);
+    stream.connecting(timeoutMs);
     this.turn.settleSoon();
     return stream;
   }
@@ -336,80 +307,43 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
     return this.#add(udpPort);
   }
 
-  ref(): void {
-    this.#isUnrefed = false;
-    this.#keepProcessAlive();
-  }
-
-  unref(): void {
-    this.#isUnrefed = true;
-    this.#keepProcessAlive();
-  }
-
-  now(): number {
-    return this.turn.now();
-  }
-
-  activeNow(): number {
-    return this.turn.activeNow();
-  }
-
-  exactNow(): number {
-    return this.host.now();
-  }
-
-  wallNow(): number {
-    return this.host.wallNow();
-  }
-
-  after(delayMs: number, callback: () => void): Alarm {
-    if (Number.isNaN(delayMs)) throw new RangeError('a delay is a number of milliseconds, not NaN');
-    return this.host.alarm(Math.max(0, delayMs), callback);
-  }
-
-  close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+  /** The link is given back when the peers have acknowledged what was written, or after a while. */
+  protected override closeMembers(): void {
     for (const member of this.#members) member.close();
     this.#lingering = this.host.alarm(
-      CLOSED_STACK_LINGER_MS,
+      CLOSED_LOOP_LINGER_MS,
       () => {
         this.#lingering = null;
         this.turn.settleSoon();
       },
-      !this.#isUnrefed,
+      !this.isUnrefed,
     );
-    this.turn.settleSoon();
   }
 
   // For the members of the stack.
 
   forget(member: StackMember): void {
     this.#members.delete(member);
-    this.#keepProcessAlive();
+    this.keepProcessAlive();
   }
 
   // For the turn.
 
-  turnSoon(): void {
-    if (!this.#isDisposed && !this.#isLinkLost) this.#watch.turnSoon();
-  }
-
   /** What the turn has written and acknowledged leaves here, one burst for each connection. */
-  afterSettle(): void {
+  override afterSettle(): void {
     if (this.#isDisposed) return;
     this.tcp.flush(this.host.now());
     this.#setTimer();
   }
 
-  turnEnded(): void {
-    if (!this.#isClosed || this.#isDisposed || this.#members.size > 0) return;
+  override turnEnded(): void {
+    if (!this.isClosed || this.#isDisposed || this.#members.size > 0) return;
     if (this.#lingering !== null && this.tcp.hasUnacknowledged && !this.#isLinkLost) return;
     this.#resetUnacknowledged();
     this.#isDisposed = true;
     openStacks.delete(this);
     this.#lingering?.cancel();
-    this.#watch.close();
+    this.stopWatching();
     this.#timers.close();
     this.deadlines.close();
     this.#link.close();
@@ -467,8 +401,8 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   /** A callback may try to open something: the stack is closed first. */
   #loseLink(error: SystemError): void {
     this.#isLinkLost = true;
-    this.#isClosed = true;
-    this.#watch.close(); // a lost TAP device stays readable
+    this.isClosed = true;
+    this.stopWatching(); // a lost TAP device stays readable
     for (const member of this.#members) this.turn.guard(member, () => member.lose(error));
   }
 
@@ -485,7 +419,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
 
   #add<M extends StackMember>(member: M): M {
     this.#members.add(member);
-    this.#keepProcessAlive();
+    this.keepProcessAlive();
     return member;
   }
 
@@ -500,7 +434,7 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
   }
 
   #requireRoom(address: SocketAddress): void {
-    if (this.#isClosed) throw new Error('the event loop is closed');
+    this.requireOpen();
     if (this.#isFull) throw new SystemError('socket', -ENOBUFS, address);
   }
 
@@ -511,13 +445,5 @@ class TcpIpStack implements Stack, StackContext, TurnOwner, Timed {
       throw new SystemError('bind', -EADDRNOTAVAIL, address);
     }
     return wanted;
-  }
-
-  #keepProcessAlive(): void {
-    const isKeeping = this.#members.size > 0 && !this.#isUnrefed;
-    if (isKeeping === this.#isKeepingAlive || this.#isDisposed) return;
-    this.#isKeepingAlive = isKeeping;
-    if (isKeeping) this.#watch.ref();
-    else this.#watch.unref();
   }
 }

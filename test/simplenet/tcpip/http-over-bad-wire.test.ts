@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { Random } from '../../simulation/random.ts';
-import { BesiegedServer, LARGE_BYTES } from './besieged-server.ts';
+import { BesiegedServer } from './besieged-server.ts';
+import { LARGE_BYTES } from './besieged-site.ts';
 
 const SEEDS = Number(process.env.SEEDS ?? 6);
 const CLIENTS = 6;

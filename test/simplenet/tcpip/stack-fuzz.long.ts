@@ -25,11 +25,11 @@ t.test(`damaged frames (seed ${seed})`, { timeout: 0 }, async (t) => {
   let first = 0;
   while (problem === null && !isOver()) {
     for (let round = 0; round < ROUNDS_PER_CHECK && problem === null; round++) problem = await fuzzer.round();
-    if (first === 0) first = fuzzer.site.memoryBytes();
+    if (first === 0) first = await fuzzer.site.memoryBytes();
     t.ok(await fuzzer.isServed(), `the friend is served after ${fuzzer.frames} frames`);
   }
   t.equal(problem, null);
-  const growth = fuzzer.site.memoryBytes() - first;
+  const growth = (await fuzzer.site.memoryBytes()) - first;
   t.ok(growth < MAX_GROWTH_BYTES, `${growth} bytes more`);
   t.comment(
     `${fuzzer.frames} frames; ${fuzzer.good} exchanges were good beside them, ${fuzzer.failed} were not; ${growth} bytes more`,
