@@ -15,11 +15,21 @@ import { chooseLoad } from './choose-load.ts';
 import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
-import { DEFAULT_REFERENCE, defaultPeers, LIMIT, MissingPeer, type Peer, type PreparedPeer, peers } from './peers.ts';
+import {
+  DEFAULT_REFERENCE,
+  defaultPeers,
+  LIMIT,
+  MissingPeer,
+  type Peer,
+  type PreparedPeer,
+  peers,
+  takesPart,
+} from './peers.ts';
 import { circumstancesOf, markdownReport, tableOf } from './report.ts';
 import { type PeerResult, type Results, summarize, type WorkloadResult } from './results.ts';
 import type { Laboratory } from './round.ts';
 import { type Entrant, runSchedule } from './schedule.ts';
+import { writeFiles } from './site.ts';
 import { measureSyscalls } from './syscall-price.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
 
@@ -42,11 +52,16 @@ function print(text: string): void {
   console.log(text);
 }
 
-/** Returns the peers that can run here, and a line for each that cannot. */
-function prepare(names: readonly string[], temporaryFolder: string) {
+function workloadFor(peer: Peer, workload: Workload): Workload {
+  return workloads.find(({ name }) => name === peer.serves) ?? workload;
+}
+
+/** Returns the peers that have something to do and can run here, and a line for each that cannot. */
+function prepare(names: readonly string[], chosen: readonly Workload[], temporaryFolder: string) {
   const ready: { peer: Peer; prepared: PreparedPeer }[] = [];
   const skipped: string[] = [];
-  for (const peer of peers.filter(({ name }) => names.includes(name))) {
+  for (const peer of peers) {
+    if (!names.includes(peer.name) || !chosen.some((workload) => takesPart(peer, workload))) continue;
     try {
       ready.push({ peer, prepared: peer.prepare(temporaryFolder) });
     } catch (error) {
@@ -70,10 +85,10 @@ async function runWorkload(
   options: BenchArguments,
 ): Promise<WorkloadResult> {
   const entrants: Entrant[] = ready
-    .filter(({ peer }) => !peer.without.includes(workload.name))
-    .map((each) => ({ ...each, rounds: [], remarks: [] }));
+    .filter(({ peer }) => takesPart(peer, workload))
+    .map((each) => ({ ...each, workload: workloadFor(each.peer, workload), rounds: [], remarks: [] }));
   await runSchedule(options, laboratory, workload, entrants, progress);
-  const references = [...new Set([options.reference, LIMIT])].flatMap((name) =>
+  const references = [...new Set(workload.references ?? [options.reference, LIMIT])].flatMap((name) =>
     entrants.filter(({ peer }) => peer.name === name),
   );
   const { name, title, figure } = workload;
@@ -90,14 +105,15 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   const cores = chooseCores();
   const { load, reason } = chooseLoad(options.load, temporaryFolder, cores?.load);
   const { seconds, warmUpSeconds, rounds, isFresh, processes } = options;
-  const { ready, skipped } = prepare(options.peers, temporaryFolder);
   const chosen = workloads.filter(({ name }) => options.workloads.includes(name));
+  const { ready, skipped } = prepare(options.peers, chosen, temporaryFolder);
   for (const { name } of load.canPace ? [] : chosen.filter(({ rate }) => rate !== null)) {
     skipped.push(`${name} needs the load generator on io_uring`);
   }
   if (reason !== null) print(`${reason}\n`);
   for (const line of skipped) print(`left out: ${line}\n`);
-  const laboratory = { load, cores, temporaryFolder, seconds, warmUpSeconds };
+  const filesFolder = writeFiles(temporaryFolder);
+  const laboratory = { load, cores, temporaryFolder, filesFolder, seconds, warmUpSeconds };
   const machine = { ...describeMachine(cores), syscalls: await measureSyscalls(temporaryFolder, cores?.server) };
   const commit = describeCommit();
   const found: WorkloadResult[] = [];

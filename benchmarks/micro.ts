@@ -175,6 +175,8 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.headWithLength(nobody, this.#headCache.get(status, contentType, keepAliveLine), contentLength);
   }
 
+  cachedHeadOf(): void {}
+
   head(text: string): void {
     this.latin1(text);
   }

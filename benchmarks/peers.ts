@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileC, compilerVersion, NotCompiled, root } from './c-programs.ts';
+import type { Workload } from './workloads.ts';
 
 const peersFolder = join(root, 'benchmarks/peers');
 
@@ -21,6 +22,8 @@ export interface Peer {
   readonly collectsOnRequest: boolean;
   /** The names of the workloads that it does not serve. */
   readonly without: readonly string[];
+  /** A reference: it serves this workload in place of each other one. Null for all others. */
+  readonly serves: string | null;
   /** Returns the command that runs it. Throws MissingPeer if it cannot run here. */
   prepare(temporaryFolder: string): PreparedPeer;
 }
@@ -32,6 +35,10 @@ export interface PreparedPeer {
 
 /** The message continues the title of the peer: "is not installed" and how to get it, or why it cannot run. */
 export class MissingPeer extends Error {}
+
+export function takesPart(peer: Peer, workload: Workload): boolean {
+  return workload.peers?.includes(peer.name) ?? (peer.serves === null && !peer.without.includes(workload.name));
+}
 
 const nodeCommand = [process.execPath, '--expose-gc'];
 const NOT_INSTALLED = 'is not installed; get it with: npm --prefix benchmarks/peers ci';
@@ -50,7 +57,12 @@ function nodeServer(name: string, title: string, version: () => string, args = [
   const [program, ...options] = args;
   const command = [...nodeCommand, join(import.meta.dirname, `servers/${program}.js`), ...options];
   const prepare = () => ({ command, version: version() });
-  return { name, title, collectsOnRequest: true, without: [], prepare };
+  return { name, title, collectsOnRequest: true, without: [], serves: null, prepare };
+}
+
+/** The same server, asked for a text. */
+function asText(peer: Peer): Peer {
+  return { ...peer, name: `${peer.name}-hello`, title: `${peer.title}: hello`, serves: 'hello' };
 }
 
 function installedPeer(name: string, title: string, packageName: string): Peer {
@@ -59,6 +71,7 @@ function installedPeer(name: string, title: string, packageName: string): Peer {
     title,
     collectsOnRequest: true,
     without: [],
+    serves: null,
     prepare() {
       const folder = join(peersFolder, 'node_modules', packageName);
       if (!existsSync(folder)) throw new MissingPeer(NOT_INSTALLED);
@@ -73,6 +86,7 @@ const ownFetchPeer: Peer = {
   title: 'Fetch on simplenet',
   collectsOnRequest: true,
   without: [],
+  serves: null,
   prepare: () => ({ command: [...nodeCommand, join(peersFolder, 'simplenet-fetch.mjs')], version: ownVersion() }),
 };
 
@@ -83,6 +97,7 @@ function cServer(name: string, title: string, source: string): Peer {
     title,
     collectsOnRequest: false,
     without: ['browser', 'fetch-json', 'stream'],
+    serves: null,
     prepare(temporaryFolder) {
       try {
         return { command: [compileC(source, temporaryFolder)], version: compilerVersion() };
@@ -113,6 +128,7 @@ const bun: Peer = {
   title: 'Bun.serve',
   collectsOnRequest: true,
   without: [],
+  serves: null,
   prepare() {
     // Each platform has a package of its own with the program; the package bun would need its install script to copy it.
     const builds = ['bun-linux-x64', 'bun-linux-x64-baseline', 'bun-linux-aarch64'].map((build) =>
@@ -135,6 +151,7 @@ const uws: Peer = {
   title: 'uWebSockets.js',
   collectsOnRequest: true,
   without: ['connection'],
+  serves: null,
   prepare() {
     const folder = join(peersFolder, UWS_PACKAGE);
     if (!existsSync(folder)) throw new MissingPeer(NOT_INSTALLED);
@@ -158,6 +175,7 @@ const nginx: Peer = {
   title: 'nginx',
   collectsOnRequest: false,
   without: ['browser', 'fetch-json', 'post', 'stream'],
+  serves: null,
   prepare(temporaryFolder) {
     const { error, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' });
     if (error !== undefined) throw new MissingPeer('is not installed; get it with: apt-get install nginx');
@@ -167,9 +185,14 @@ const nginx: Peer = {
   },
 };
 
+const onEpoll = nodeServer('simplenet', 'simplenet, epoll', ownVersion, onLoop('epoll'));
+const onUring = onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, onLoop('io_uring')));
+
 export const peers: readonly Peer[] = [
-  nodeServer('simplenet', 'simplenet, epoll', ownVersion, onLoop('epoll')),
-  onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring', ownVersion, onLoop('io_uring'))),
+  onEpoll,
+  onUring,
+  asText(onEpoll),
+  asText(onUring),
   nodeServer('node', 'node:http', () => process.version.slice(1)),
   cServer('c', 'C epoll', 'epoll-server'),
   onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),

@@ -21,6 +21,8 @@ export interface Laboratory {
   readonly load: LoadGenerator;
   readonly cores: Cores | null;
   readonly temporaryFolder: string;
+  /** The files that all servers have. */
+  readonly filesFolder: string;
   readonly seconds: number;
   readonly warmUpSeconds: number;
 }
@@ -31,10 +33,10 @@ const WARM_UP_CONNECTIONS = 64;
 /** Throws DifferentWork if the responses of the server are wrong: then its figures could not be compared. */
 export class DifferentWork extends Error {}
 
-function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload): LoadOrder {
+function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload, request: Buffer): LoadOrder {
   const { connections, pipeline, rate } = workload;
   const requestFile = join(laboratory.temporaryFolder, `${workload.name}.request`);
-  writeFileSync(requestFile, workload.request);
+  writeFileSync(requestFile, request);
   return { port: server.port, requestFile, connections, pipeline, rate, seconds: laboratory.seconds };
 }
 
@@ -45,12 +47,13 @@ export async function startServer(
   prepared: PreparedPeer,
   workload: Workload,
 ): Promise<ServerProcess> {
-  const { load, cores, warmUpSeconds } = laboratory;
-  const server = await ServerProcess.start(peer, prepared.command, cores?.server);
+  const { load, cores, filesFolder, warmUpSeconds } = laboratory;
+  const server = await ServerProcess.start(peer, prepared.command, filesFolder, cores?.server);
   try {
     const difference = await checkWork(server.port, workload);
     if (difference !== null) throw new DifferentWork(difference);
-    const order = { ...orderFor(laboratory, server, workload), rate: null, seconds: warmUpSeconds };
+    const request = workload.warmUpRequest ?? workload.request;
+    const order = { ...orderFor(laboratory, server, workload, request), rate: null, seconds: warmUpSeconds };
     const connections = workload.figure === 'memory' ? WARM_UP_CONNECTIONS : workload.connections;
     await load.run({ ...order, connections }, noWatch);
     return server;
@@ -61,7 +64,7 @@ export async function startServer(
 }
 
 export async function runRound(laboratory: Laboratory, server: ServerProcess, workload: Workload): Promise<Round> {
-  const order = orderFor(laboratory, server, workload);
+  const order = orderFor(laboratory, server, workload, workload.request);
   if (workload.figure === 'memory') {
     const figure = await idleBytes(server, order, laboratory.cores?.load);
     const none = { cpuUs: null, requestsPerSecond: null, p50Us: null, p99Us: null, p999Us: null };

@@ -9,6 +9,7 @@
  */
 
 import { connect } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { fieldOf, type ResponseHead, ResponseReader } from './response-reader.ts';
 import type { ExpectedAnswer, Workload } from './workloads.ts';
 
@@ -30,10 +31,15 @@ export function differenceOf(
   const date = fieldOf(head, 'date');
   if (date === null) return 'Date is missing';
   if (!(Math.abs(Date.parse(date) - now) < MAX_DATE_ERROR_MS)) return `Date is wrong: ${date}`;
+  for (const name of expected.fields) if (fieldOf(head, name) === null) return `${name} is missing`;
   const isChunked = framing === 'chunked';
-  if (isChunked !== expected.isChunked) return isChunked ? 'the body is chunked' : 'the body is not chunked';
+  if (expected.isChunked !== null && isChunked !== expected.isChunked)
+    return isChunked ? 'the body is chunked' : 'the body is not chunked';
   if (framing === 'close') return 'the body has neither a length nor chunks';
-  if (!body.equals(expected.body)) return `the body differs: ${body.length} bytes, not ${expected.body.length}`;
+  const contentEncoding = fieldOf(head, 'content-encoding');
+  if (contentEncoding !== expected.contentEncoding) return `Content-Encoding is ${contentEncoding ?? 'missing'}`;
+  const content = contentEncoding === 'gzip' ? gunzipSync(body) : body;
+  if (!content.equals(expected.body)) return `the body differs: ${content.length} bytes, not ${expected.body.length}`;
   const saysClose = fieldOf(head, 'connection')?.toLowerCase() === 'close';
   if (saysClose !== expected.closes) return saysClose ? 'it closes the connection' : 'Connection: close is missing';
   return null;

@@ -21,6 +21,8 @@ import type { Workload } from './workloads.ts';
 export interface Entrant {
   readonly peer: Peer;
   readonly prepared: PreparedPeer;
+  /** What it is asked, which for a reference may be another request than that of the others. */
+  readonly workload: Workload;
   /** In order; null for a round that failed. Rounds of two entrants with the same index ran close together. */
   readonly rounds: (Round | null)[];
   readonly remarks: string[];
@@ -72,10 +74,12 @@ async function inSlices(
     for (let process = 1; process <= processes; process++) {
       for (const entrant of entrants) {
         progress(`${workload.name}: ${entrant.peer.title} starts`);
-        const server = await startServer(laboratory, entrant.peer, entrant.prepared, workload).catch((error) => {
-          entrant.remarks.push(remarkOn(error, 'does not start'));
-          return null;
-        });
+        const server = await startServer(laboratory, entrant.peer, entrant.prepared, entrant.workload).catch(
+          (error) => {
+            entrant.remarks.push(remarkOn(error, 'does not start'));
+            return null;
+          },
+        );
         running.push({ entrant, server });
       }
     }
@@ -85,7 +89,7 @@ async function inSlices(
         progress(`${workload.name}, cycle ${cycle + 1} of ${rounds}: ${entrant.peer.title}`);
         let round: Round | null = null;
         try {
-          if (server !== null) round = await runRound(laboratory, server, workload);
+          if (server !== null) round = await runRound(laboratory, server, entrant.workload);
         } catch (error) {
           entrant.remarks.push(remarkOn(error, `cycle ${cycle + 1} failed`));
           await server?.stop();
@@ -113,8 +117,8 @@ async function inFreshProcesses(
       progress(`${workload.name}, round ${round} of ${rounds}: ${entrant.peer.title}`);
       let server: ServerProcess | null = null;
       try {
-        server = await startServer(laboratory, entrant.peer, entrant.prepared, workload);
-        entrant.rounds.push(await runRound(laboratory, server, workload));
+        server = await startServer(laboratory, entrant.peer, entrant.prepared, entrant.workload);
+        entrant.rounds.push(await runRound(laboratory, server, entrant.workload));
       } catch (error) {
         entrant.rounds.push(null);
         if (error instanceof DifferentWork) out.add(entrant);

@@ -27,9 +27,15 @@ export class ServerProcess {
     this.#collectsOnRequest = collectsOnRequest;
   }
 
-  static async start(peer: Peer, command: readonly string[], cpu: number | undefined): Promise<ServerProcess> {
+  /** `filesFolder` is that of `writeFiles`. */
+  static async start(
+    peer: Peer,
+    command: readonly string[],
+    filesFolder: string,
+    cpu: number | undefined,
+  ): Promise<ServerProcess> {
     const site = new URL('site.js', import.meta.url).href;
-    const child = startChild(pinned(command, cpu), { SITE: site, NODE_ENV: 'production' });
+    const child = startChild(pinned(command, cpu), { SITE: site, FILES: filesFolder, NODE_ENV: 'production' });
     try {
       const port = Number(await firstLineOf(child, START_MS));
       if (!(port > 0)) throw new Error('its first line is not its port');

@@ -1,11 +1,14 @@
 /**
  * Site: the content of all servers of the benchmark, so that all do the same work.
  *
- * It has texts, sizes, a hundred routes, and the record that they send. Each server finds the route and writes the response in its own
+ * It has texts, sizes, files, a hundred routes, and the record that they send. Each server finds the route and writes the response in its own
  * way. The servers under peers/ import the compiled form of this file through the SITE variable.
  *
  * Next: workloads.ts
  */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 export const HELLO = 'Hello, world!\n';
 
@@ -13,6 +16,22 @@ export const LARGE = Buffer.alloc(1024 * 1024, 'simplenet simplenet simplenet\n'
 
 export const STREAM_CHUNK = Buffer.alloc(1024, 'a line of a stream, and one more\n');
 export const STREAM_CHUNKS = 16;
+
+/** A page of 1 KB. */
+export const PAGE = Buffer.alloc(1024, 'a line of a page that somebody reads\n');
+
+/** Sent in the same way as a large file, and thirty times as often in the same time. */
+const MIDDLE_BYTES = 32_768;
+
+/** Writes the files that are served below `/files/`, and returns their folder. The servers get it in the variable FILES. */
+export function writeFiles(temporaryFolder: string): string {
+  const folder = join(temporaryFolder, 'files');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'page.txt'), PAGE);
+  writeFileSync(join(folder, 'large.bin'), LARGE);
+  writeFileSync(join(folder, 'middle.bin'), LARGE.subarray(0, MIDDLE_BYTES));
+  return folder;
+}
 
 /** Connections of the idle workload are measured after they have been idle for a while. No server may close them before. */
 export const IDLE_TIMEOUT_MS = 60_000;
@@ -53,6 +72,14 @@ export function recordOf(resource: string, params: Readonly<Record<string, strin
     tags: ['new', 'small', 'blue'],
   };
 }
+
+const LIST_LENGTH = 54;
+
+/** What is sent as JSON and compressed on the way: 10 KB. */
+export const LIST: readonly object[] = Array.from({ length: LIST_LENGTH }, (_, i) => ({
+  ...recordOf(RESOURCES[i % RESOURCES.length] as string, { id: `${4_711 + i}` }),
+  stock: (i * 7_919) % 10_000, // a prime: no two are alike
+}));
 
 /** Writes the port for the benchmark, and ends the server when the benchmark has ended in any way. */
 export function announce(port: number): void {

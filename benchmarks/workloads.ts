@@ -7,12 +7,17 @@
  * Next: servers/simplenet.ts
  */
 
-import { HELLO, LARGE, recordOf, STREAM_CHUNK, STREAM_CHUNKS } from './site.ts';
+import { HELLO, LARGE, LIST, PAGE, recordOf, STREAM_CHUNK, STREAM_CHUNKS } from './site.ts';
 
 export interface ExpectedAnswer {
   readonly mediaType: string;
+  /** Without its Content-Encoding. */
   readonly body: Buffer;
-  readonly isChunked: boolean;
+  /** Null: either is the same work. */
+  readonly isChunked: boolean | null;
+  readonly contentEncoding: 'gzip' | null;
+  /** Names of fields that it must have beside those of every response. */
+  readonly fields: readonly string[];
   /** The connection closes after the response. */
   readonly closes: boolean;
 }
@@ -22,6 +27,8 @@ export interface Workload {
   /** The description in the head of a table. */
   readonly title: string;
   readonly request: Buffer;
+  /** What is asked while the server warms up; null: the same. */
+  readonly warmUpRequest: Buffer | null;
   readonly expected: ExpectedAnswer;
   readonly connections: number;
   /** Requests that a connection sends at once before it waits for their responses. */
@@ -30,6 +37,10 @@ export interface Workload {
   readonly rate: number | null;
   /** What is compared: CPU time for each request, memory for each idle connection, or the 99th percentile of latency. */
   readonly figure: 'cpu' | 'memory' | 'p99';
+  /** The peers that serve it; null: those that do not leave it out. */
+  readonly peers: readonly string[] | null;
+  /** The peers with which all are compared; null: the usual ones. */
+  readonly references: readonly string[] | null;
 }
 
 const CONNECTIONS = 64;
@@ -46,7 +57,15 @@ function request(line: string, fields: readonly string[] = [], body: Buffer = Bu
 }
 
 function answer(mediaType: string, body: Buffer | string, differences: Partial<ExpectedAnswer> = {}): ExpectedAnswer {
-  return { mediaType, body: Buffer.from(body), isChunked: false, closes: false, ...differences };
+  return {
+    mediaType,
+    body: Buffer.from(body),
+    isChunked: false,
+    closes: false,
+    contentEncoding: null,
+    fields: [],
+    ...differences,
+  };
 }
 
 /** The head that Chrome sends for a call of a web application. A cookie makes it one kilobyte long. */
@@ -73,12 +92,19 @@ function browserRequest(): Buffer {
 
 const hello = {
   request: request('GET /hello'),
+  warmUpRequest: null,
   expected: answer('text/plain', HELLO),
   connections: CONNECTIONS,
   pipeline: 1,
   rate: null,
   figure: 'cpu',
+  peers: null,
+  references: null,
 } as const;
+
+const OURS = ['simplenet', 'simplenet-uring'];
+/** A client that has nothing yet and asks for the file needs them later. */
+const FILE_FIELDS = ['etag', 'last-modified'];
 
 const body = Buffer.alloc(POST_BYTES, 'what was uploaded\n');
 
@@ -130,6 +156,35 @@ export const workloads: readonly Workload[] = [
     title: 'an answer of 16 chunks of 1 KB',
     request: request('GET /stream'),
     expected: answer('text/plain', Buffer.concat(Array(STREAM_CHUNKS).fill(STREAM_CHUNK)), { isChunked: true }),
+  },
+  {
+    ...hello,
+    name: 'static',
+    title: 'a file of 1 KB, beside a text',
+    request: request('GET /files/page.txt'),
+    expected: answer('text/plain', PAGE, { fields: FILE_FIELDS }),
+    peers: [...OURS, 'simplenet-hello', 'simplenet-uring-hello', 'fastify', 'nginx'],
+    references: ['simplenet-hello', 'simplenet-uring-hello', 'fastify'],
+  },
+  {
+    ...hello,
+    name: 'file',
+    title: 'a file of 1 MB, 16 connections',
+    request: request('GET /files/large.bin'),
+    warmUpRequest: request('GET /files/middle.bin'), // two seconds of large files are too few for V8 to optimise anything
+    expected: answer('application/octet-stream', LARGE, { fields: FILE_FIELDS }),
+    connections: 16,
+    peers: [...OURS, 'fastify', 'nginx'],
+    references: ['fastify', 'nginx'],
+  },
+  {
+    ...hello,
+    name: 'gzip',
+    title: 'JSON of 10 KB, compressed by gzip',
+    request: request('GET /list', ['Accept-Encoding: gzip']),
+    expected: answer('application/json', JSON.stringify(LIST), { isChunked: null, contentEncoding: 'gzip' }),
+    peers: [...OURS, 'hono'],
+    references: ['hono'],
   },
   {
     ...hello,

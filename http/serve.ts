@@ -110,6 +110,8 @@ export class Server {
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   /** @internal */
   readonly headCache = new HeadCache(() => this.dateLine());
+  /** @internal */
+  readonly lineCache = HeadCache.ofLines(() => this.dateLine());
   /**
    * Handlers and `onError` begin with the AsyncLocalStorage stores that `serve` was called with.
    * @internal

@@ -1,6 +1,7 @@
 // The site on Fastify: its router, its serializers with their schemas, logging off.
 
 import { Readable } from 'node:stream';
+import fastifyStatic from '@fastify/static';
 import fastify from 'fastify';
 import { listen, site } from './node-server.mjs';
 
@@ -29,6 +30,8 @@ function* chunks() {
 app.get('/stream', (_request, reply) => {
   reply.type('text/plain; charset=utf-8').send(Readable.from(chunks(), { objectMode: false }));
 });
+
+if (process.env.FILES !== undefined) app.register(fastifyStatic, { root: process.env.FILES, prefix: '/files/' });
 
 const text = { type: 'string' };
 const nullable = { type: ['string', 'null'] };

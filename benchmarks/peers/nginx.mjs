@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const { announce, HELLO, IDLE_TIMEOUT_MS, LARGE } = await import(process.env.SITE);
 
 const folder = process.argv[2];
+const filesFolder = process.env.FILES ?? folder;
 
 // nginx cannot choose a free port by itself.
 const finder = createServer().listen(0, '127.0.0.1');
@@ -38,6 +39,7 @@ http {
     listen 127.0.0.1:${port} backlog=4096;
     root ${folder};
     location = /hello { default_type 'text/plain; charset=utf-8'; return 200 ${JSON.stringify(HELLO)}; }
+    location /files/ { alias ${filesFolder}/; types { text/plain txt; application/octet-stream bin; } }
     location = /large { default_type application/octet-stream; }
   }
 }

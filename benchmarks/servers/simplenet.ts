@@ -6,8 +6,18 @@
  */
 
 import { parseArgs } from 'node:util';
-import { Router, type ServeOptions, serve } from '../../http/index.ts';
-import { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, recordOf, routes, STREAM_CHUNK, STREAM_CHUNKS } from '../site.ts';
+import { compress, Router, type ServeOptions, serve, staticFiles } from '../../http/index.ts';
+import {
+  announce,
+  HELLO,
+  IDLE_TIMEOUT_MS,
+  LARGE,
+  LIST,
+  recordOf,
+  routes,
+  STREAM_CHUNK,
+  STREAM_CHUNKS,
+} from '../site.ts';
 
 const router = new Router();
 
@@ -22,6 +32,10 @@ router.get('/stream', async (_request, response) => {
   for (let sent = 0; sent < STREAM_CHUNKS; sent++) await response.write(STREAM_CHUNK);
   response.end();
 });
+
+if (process.env.FILES !== undefined) router.get('/files/*', staticFiles(process.env.FILES));
+
+router.use('/list', compress()).get('/list', (_request, response) => response.json(LIST));
 
 for (const { method, path, resource } of routes) {
   const register = { GET: router.get, POST: router.post, PUT: router.put, DELETE: router.delete }[method];

@@ -46,6 +46,8 @@ export interface ConnectionContext {
   /** Gathers the responses of a turn, for one connection after the other. */
   readonly output: OutputBuffer;
   readonly headCache: HeadCache;
+  /** Its keys are field lines. */
+  readonly lineCache: HeadCache;
   readonly bodyMemory: BodyMemory;
   /** The line `Date: ...`. */
   dateLine(): string;

@@ -12,6 +12,7 @@ import type { Stream } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
 import { type Measured, Meter } from '../request/meter.ts';
+import type { HeadCache } from '../response/head-cache.ts';
 import { utf8Length } from '../response/latin1.ts';
 import { MAX_BYTES_PER_UNIT, type OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseOutput } from '../response/response-writer.ts';
@@ -89,8 +90,16 @@ export class Outgoing implements ResponseOutput {
   }
 
   cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
+    this.#cachedHead(this.#context.headCache, status, contentType, contentLength, keepAliveLine);
+  }
+
+  cachedHeadOf(status: number, lines: string, contentLength: number, keepAliveLine: string): void {
+    this.#cachedHead(this.#context.lineCache, status, lines, contentLength, keepAliveLine);
+  }
+
+  #cachedHead(cache: HeadCache, status: number, key: string, contentLength: number, keepAliveLine: string): void {
     if (this.isClosed) return;
-    const begin = this.#context.headCache.get(status, contentType, keepAliveLine);
+    const begin = cache.get(status, key, keepAliveLine);
     this.#buffer.headWithLength(this.#stream, begin, contentLength);
     if (this.log === null) return;
     this.log.begin(status);

@@ -12,14 +12,19 @@
 
 /** `pathname` is percent-encoded, and begins with a slash. */
 export function filePathOf(pathname: string, showsDotFiles: boolean): string | null {
-  const names = pathname.slice(1).split('/').map(decodeName);
+  const path = pathname.slice(1);
+  if (PLAIN.test(path)) return path;
+  const names = path.split('/').map(decodeName);
   return names.includes(null) ? null : pathOf(names as string[], showsDotFiles);
 }
 
 /** `path` is decoded, as the param of a wildcard is: `css/site.css`. A slash that was encoded is a slash like the others then. */
 export function decodedFilePathOf(path: string, showsDotFiles: boolean): string | null {
-  return pathOf(path.split('/'), showsDotFiles);
+  return PLAIN.test(path) ? path : pathOf(path.split('/'), showsDotFiles);
 }
+
+/** Nothing but names that are served: most paths, and to look at each name would cost five times as much. */
+const PLAIN = /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/;
 
 function pathOf(names: readonly string[], showsDotFiles: boolean): string | null {
   const all = names.at(-1) === '' ? names.slice(0, -1) : names; // the slash of a folder

@@ -1,6 +1,7 @@
 /**
  * File answer: what a client gets of an open file: 200, 206, 304, 412 or 416, with the fields that caches need.
  *
+ * Most clients ask for a whole file, without conditions. They get the same field lines, which are made once and kept with the file (`isPlain`). For the others
  * validators.ts decides whether the client has the file already, byte-range.ts which parts it wants. Several parts are one multipart/byteranges body. The length of every body is
  * known before its head, so a download can be resumed, and the file itself is sent by the kernel.
  *
@@ -12,35 +13,87 @@ import { type ByteRange, contentRange, parseRange, unsatisfiedRange } from '../c
 import { formatHttpDate } from '../content/http-date.ts';
 import { judge } from '../content/validators.ts';
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
+import { checkField } from '../response/response-fields.ts';
 import type { FilePart } from '../response/response-writer.ts';
-import type { OpenFile } from './open-files.ts';
-
-/** What is said of a file beside its bytes. */
-export interface FileFields {
-  readonly contentType: string;
-  /** Null: the file is not encoded. */
-  readonly contentEncoding: string | null;
-  /** Null: the field is not sent. */
-  readonly cacheControl: string | null;
-  readonly disposition: string | null;
-  /** The answer depends on Accept-Encoding. */
-  readonly varies: boolean;
-  readonly maxRanges: number;
-  readonly nowMs: number;
-}
+import type { FileClock, FileFields, OpenFile } from './open-files.ts';
 
 const PIECE_BYTES = 65_536;
 
-/** Answers GET and HEAD. The file stays open until the promise has resolved or rejected. */
+/** Answers GET and HEAD, and releases the file when the answer has ended. */
 export function answerFile(
   request: HttpRequest,
   response: ResponseWriter,
   file: OpenFile,
   fields: FileFields,
+  clock: FileClock,
+): Promise<void> | void {
+  let pending: Promise<void> | void;
+  try {
+    pending = isPlain(request, response, file)
+      ? sendWhole(response, file, fields, clock)
+      : answerConditions(request, response, file, fields, clock.now());
+  } catch (error) {
+    file.release();
+    throw error;
+  }
+  if (pending !== undefined) return pending.finally(() => file.release());
+  file.release();
+}
+
+/** Whether the client gets the whole file, with the fields that all such clients get. */
+function isPlain({ method, headers }: HttpRequest, response: ResponseWriter, file: OpenFile): boolean {
+  const isSendable = file.content !== null || response.sendsFiles;
+  return method === 'GET' && isSendable && !headers.mayHaveConditions && response.takesKeptLines;
+}
+
+function sendWhole(
+  response: ResponseWriter,
+  file: OpenFile,
+  fields: FileFields,
+  clock: FileClock,
+): Promise<void> | void {
+  const lines = fields.lines ?? linesOf(file, fields, clock.now());
+  if (file.content === null) return response.keptFile(lines, file.fd, file.size);
+  response.keptBytes(lines, file.content);
+}
+
+/** Makes the field lines of an answer with the whole file, and keeps them. */
+function linesOf(file: OpenFile, fields: FileFields, nowMs: number): string {
+  const modifiedMs = modifiedMsOf(file, nowMs);
+  const values = {
+    Vary: fields.varies ? 'Accept-Encoding' : null,
+    ETag: file.etag,
+    'Last-Modified': modifiedMs === null ? null : formatHttpDate(modifiedMs),
+    'Cache-Control': fields.cacheControl,
+    'Accept-Ranges': 'bytes',
+    'Content-Type': fields.contentType,
+    'Content-Encoding': fields.contentEncoding,
+    'Content-Disposition': fields.disposition,
+  };
+  let lines = '';
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null) continue;
+    checkField(name, value);
+    lines += `${name}: ${value}\r\n`;
+  }
+  if (modifiedMs !== null) fields.lines = lines;
+  return lines;
+}
+
+/** Null for a time in the future. RFC 9110 section 8.8.2.1: such a Last-Modified would be wrong for a long time. */
+function modifiedMsOf({ modifiedMs }: OpenFile, nowMs: number): number | null {
+  return modifiedMs <= nowMs ? modifiedMs : null;
+}
+
+function answerConditions(
+  request: HttpRequest,
+  response: ResponseWriter,
+  file: OpenFile,
+  fields: FileFields,
+  nowMs: number,
 ): Promise<void> | void {
   const { headers, method } = request;
-  // RFC 9110 section 8.8.2.1: a Last-Modified in the future would be wrong for a long time.
-  const modifiedMs = file.modifiedMs <= fields.nowMs ? file.modifiedMs : null;
+  const modifiedMs = modifiedMsOf(file, nowMs);
   const verdict = judge(
     {
       method,
@@ -51,7 +104,7 @@ export function answerFile(
       ifRange: headers.get('if-range'),
     },
     { etag: file.etag, modifiedMs },
-    fields.nowMs,
+    nowMs,
   );
   if (fields.varies) response.append('Vary', 'Accept-Encoding');
   if (verdict === 'failed') {
@@ -60,7 +113,7 @@ export function answerFile(
   }
   response.header('ETag', file.etag);
   if (modifiedMs !== null) response.header('Last-Modified', formatHttpDate(modifiedMs));
-  if (fields.cacheControl !== null) response.header('Cache-Control', fields.cacheControl);
+  response.header('Cache-Control', fields.cacheControl);
   if (verdict === 'not-modified') {
     response.empty(304);
     return;

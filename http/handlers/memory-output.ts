@@ -90,7 +90,11 @@ export class MemoryOutput implements ResponseOutput {
   }
 
   cachedHead(status: number, contentType: string, contentLength: number): void {
-    this.head(`${statusLine(status)}Content-Type: ${contentType}\r\nContent-Length: ${contentLength}\r\n\r\n`);
+    this.cachedHeadOf(status, `Content-Type: ${contentType}\r\n`, contentLength);
+  }
+
+  cachedHeadOf(status: number, lines: string, contentLength: number): void {
+    this.head(`${statusLine(status)}${lines}Content-Length: ${contentLength}\r\n\r\n`);
   }
 
   head(text: string): void {

@@ -10,7 +10,7 @@
 
 import { basename } from 'node:path';
 import { libc } from '../../simplenet/index.ts';
-import { IDENTITY, preferredCoding } from '../content/accept-encoding.ts';
+import { preferredCoding } from '../content/accept-encoding.ts';
 import { attachment } from '../content/attachment.ts';
 import { decodedFilePathOf, filePathOf } from '../content/file-path.ts';
 import { typeOfFile } from '../content/file-types.ts';
@@ -20,7 +20,7 @@ import { adviceFor } from '../nearest-name.ts';
 import { reasonOf } from '../status.ts';
 import { LISTING_POLICY, listingPage, readListing } from './directory-listing.ts';
 import { answerFile } from './file-answer.ts';
-import { fileTimeNow, type OpenFile, OpenFiles, openChosenFile, placeOf } from './open-files.ts';
+import { FILE_CLOCK, type FileFields, type OpenFile, OpenFiles, openChosenFile, placeOf } from './open-files.ts';
 
 /**
  * The options of `sendFile`.
@@ -74,9 +74,9 @@ export interface StaticFilesOptions {
   readonly download?: boolean;
   /** How many ranges one request may ask for. */
   readonly maxRanges?: number;
-  /** How many paths are kept open. */
+  /** How many files are kept open: one for each path, and its compressed siblings. */
   readonly maxOpenFiles?: number;
-  /** How long a kept file is used before its path is looked at again. */
+  /** How long a kept file is used before its path, and those of its siblings, are looked at again. */
   readonly revalidateMs?: number;
 }
 
@@ -124,6 +124,8 @@ const SIBLINGS: ReadonlyMap<string, string> = new Map([
   ['zstd', '.zst'],
   ['gzip', '.gz'],
 ]);
+const NO_SIBLINGS: ReadonlyMap<string, string> = new Map();
+
 /** The param of a route such as `/assets/*`. */
 const WILDCARD = '*';
 
@@ -139,7 +141,8 @@ const WILDCARD = '*';
 export function staticFiles(directory: string, options: StaticFilesOptions = {}): StaticFiles {
   checkOptions(options, Object.keys(DEFAULTS));
   const settings: Settings = { ...DEFAULTS, ...options };
-  const files = new OpenFiles(directory, settings, libc);
+  const siblingEndings = settings.precompressed ? SIBLINGS : NO_SIBLINGS;
+  const files = new OpenFiles(directory, { ...settings, siblingEndings }, libc);
   const handler = (request: HttpRequest, response: ResponseWriter) => answer(files, settings, request, response);
   return Object.assign(handler, { close: () => files.close() });
 }
@@ -188,38 +191,26 @@ function answerPath(
   path: string,
   file: OpenFile,
 ): Promise<void> | void {
-  const siblings = settings.precompressed ? siblingsOf(files, path, file) : NO_SIBLINGS;
+  const { siblings } = file;
   const coding =
-    siblings.size === 0 ? IDENTITY : preferredCoding(request.headers.get('accept-encoding'), [...siblings.keys()]);
+    siblings.size === 0 ? null : preferredCoding(request.headers.get('accept-encoding'), [...siblings.keys()]);
   const encoded = coding === null ? undefined : siblings.get(coding);
-  const chosen = encoded ?? file;
-  for (const other of [file, ...siblings.values()]) if (other !== chosen) other.release();
-  const name = basename(path);
-  return releasing(chosen, () =>
-    answerFile(request, response, chosen, {
-      contentType: typeOfFile(name),
-      contentEncoding: encoded === undefined ? null : coding,
-      cacheControl: settings.immutable?.test(name) === true ? IMMUTABLE : settings.cacheControl,
-      disposition: settings.download ? attachment(name) : null,
-      varies: siblings.size > 0,
-      maxRanges: settings.maxRanges,
-      nowMs: files.now(),
-    }),
-  );
+  const chosen = encoded?.use() ?? file;
+  if (chosen !== file) file.release();
+  chosen.fields ??= fieldsOf(settings, basename(path), encoded === undefined ? null : coding, siblings.size > 0);
+  return answerFile(request, response, chosen, chosen.fields, files);
 }
 
-const NO_SIBLINGS: ReadonlyMap<string, OpenFile> = new Map();
-
-/** By their coding. One that is older than the file was made of another version. */
-function siblingsOf(files: OpenFiles, path: string, file: OpenFile): ReadonlyMap<string, OpenFile> {
-  const siblings = new Map<string, OpenFile>();
-  for (const [coding, ending] of SIBLINGS) {
-    const sibling = files.open(path + ending);
-    if (sibling === null) continue;
-    if (sibling.isDirectory || sibling.modifiedMs < file.modifiedMs) sibling.release();
-    else siblings.set(coding, sibling);
-  }
-  return siblings;
+function fieldsOf(settings: Settings, name: string, contentEncoding: string | null, varies: boolean): FileFields {
+  return {
+    contentType: typeOfFile(name),
+    contentEncoding,
+    cacheControl: settings.immutable?.test(name) === true ? IMMUTABLE : settings.cacheControl,
+    disposition: settings.download ? attachment(name) : null,
+    varies,
+    maxRanges: settings.maxRanges,
+    lines: null,
+  };
 }
 
 function answerMissing(
@@ -288,33 +279,19 @@ export function sendFile(
     throw new HttpError(404, reasonOf(404));
   }
   const { download = false } = options;
-  return releasing(file, () =>
-    answerFile(request, response, file, {
-      contentType: options.contentType ?? typeOfFile(name),
-      contentEncoding: null,
-      cacheControl: options.cacheControl ?? DEFAULTS.cacheControl,
-      disposition: download === false ? null : attachment(download === true ? name : download),
-      varies: false,
-      maxRanges: options.maxRanges ?? DEFAULTS.maxRanges,
-      nowMs: fileTimeNow(),
-    }),
-  );
+  const fields = {
+    contentType: options.contentType ?? typeOfFile(name),
+    contentEncoding: null,
+    cacheControl: options.cacheControl ?? DEFAULTS.cacheControl,
+    disposition: download === false ? null : attachment(download === true ? name : download),
+    varies: false,
+    maxRanges: options.maxRanges ?? DEFAULTS.maxRanges,
+    lines: null,
+  };
+  return answerFile(request, response, file, fields, FILE_CLOCK);
 }
 
 const SEND_FILE_OPTIONS: readonly (keyof SendFileOptions)[] = ['download', 'contentType', 'cacheControl', 'maxRanges'];
-
-/** Answers, and releases the file when the answer has ended. */
-function releasing(file: OpenFile, answer: () => Promise<void> | void): Promise<void> | void {
-  let isPending = false;
-  try {
-    const pending = answer();
-    if (pending === undefined) return;
-    isPending = true;
-    return pending.finally(() => file.release());
-  } finally {
-    if (!isPending) file.release();
-  }
-}
 
 function mustRead({ method }: HttpRequest, response: ResponseWriter): void {
   if (method === 'GET' || method === 'HEAD') return;

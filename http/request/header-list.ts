@@ -9,6 +9,10 @@
 
 import { trimBlanks } from '../grammar.ts';
 
+const LOWER_CASE = 0x2020;
+const IF = 0x6966;
+const RA = 0x7261;
+
 /**
  * The fields of a message, in their order. Names match in any case.
  *
@@ -64,6 +68,23 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
     const values: string[] = [];
     for (const [each, value] of this.#cut()) if (isNamed(each, wanted)) values.push(value);
     return values;
+  }
+
+  /**
+   * Whether there may be a field that asks for a part or for another version: `If-...` or Range. Most requests have none, and six calls of `get` would cut
+   * all lines apart to find that.
+   * @internal
+   */
+  get mayHaveConditions(): boolean {
+    const text = this.#text;
+    for (let start = this.#from; start < text.length; ) {
+      const letters = (text.charCodeAt(start) << 8) | text.charCodeAt(start + 1) | LOWER_CASE;
+      if (letters === IF || letters === RA) return true;
+      const end = text.indexOf('\r\n', start);
+      if (end === start) break;
+      start = end + 2;
+    }
+    return false;
   }
 
   /** Names as they were sent. */

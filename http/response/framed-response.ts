@@ -207,6 +207,39 @@ export abstract class FramedResponse extends PreparedHead {
     body.sendWhole(whole, hooks.trailers);
   }
 
+  /** @internal Whether the head may consist of lines that were made before: nothing else was set, and the connection stays open. */
+  get takesKeptLines(): boolean {
+    this.#decideClosing();
+    return this.#canUseHeadCache();
+  }
+
+  /** @internal Whether the kernel can send a file. */
+  get sendsFiles(): boolean {
+    return this.output.sendsFiles;
+  }
+
+  /** @internal Sends a whole response. `lines` are all fields but Date and Content-Length. Only if `takesKeptLines`. */
+  keptBytes(lines: string, bytes: Uint8Array): void {
+    this.#beginKept(lines, bytes.byteLength);
+    if (this.#mayHaveBody()) this.output.bytes(bytes);
+    this.#complete();
+  }
+
+  /** @internal The same with a file as its body, if `sendsFiles`. The descriptor must be open until the promise has resolved or rejected. */
+  keptFile(lines: string, fd: number, length: number): Promise<void> {
+    this.#beginKept(lines, length);
+    if (!this.output.isClosed) this.output.file(fd, 0, length);
+    const taken = this.output.waitForDrain();
+    this.#complete();
+    return taken;
+  }
+
+  #beginKept(lines: string, byteLength: number): void {
+    this.mustNotHaveBegun('body');
+    this.output.cachedHeadOf(this.code, lines, byteLength, this.owner.keepAliveLine);
+    this.begun = true;
+  }
+
   #beginWhole(byteLength: number, contentType: string | null): void {
     this.#decideClosing();
     if (contentType !== null && this.#canUseHeadCache()) {

@@ -11,7 +11,7 @@
  * A client that asks to keep the connection alive (`Connection: keep-alive`) is told so, and for how long, in two more lines before the
  * length.
  *
- * Only the length and the empty line are missing. Kept as bytes, these lines cost one copy. As text they would be concatenated, flattened
+ * Only the length and the empty line are missing. In the place of the Content-Type there may be several lines, such as those of a file. Kept as bytes, these lines cost one copy. As text they would be concatenated, flattened
  * and encoded for each response, which costs eight times as much.
  *
  * Next: latin1.ts
@@ -19,25 +19,34 @@
 
 import { statusLine } from '../status.ts';
 
-/** Content types of one status that are kept. The response writer itself has four. */
-const MAX_CONTENT_TYPES = 16;
+/** Heads of one status that are kept. The response writer itself has four content types. */
+const MAX_HEADS = 16;
+
+const contentTypeLine = (contentType: string): string => `Content-Type: ${contentType}\r\n`;
 
 export class HeadCache {
   readonly #currentDateLine: () => string;
   /** The `Date` line of all heads in the cache. */
   #dateLine = '';
-  /** By status, then by content type. */
+  readonly #linesOf: (key: string) => string;
+  /** By status, then by content type, or by the lines. */
   #heads: Map<string, Uint8Array>[] = [];
   /** The same with the lines about keep-alive. */
   #keepAliveHeads: Map<string, Uint8Array>[] = [];
 
-  /** `dateLine` returns the line `Date: ...` of this moment. */
-  constructor(dateLine: () => string) {
+  /** `dateLine` returns the line `Date: ...` of this moment. `linesOf` returns what stands behind it, of the key: a content type, unless it is given. */
+  constructor(dateLine: () => string, linesOf = contentTypeLine) {
     this.#currentDateLine = dateLine;
+    this.#linesOf = linesOf;
+  }
+
+  /** Keeps heads whose key is all their field lines. */
+  static ofLines(dateLine: () => string): HeadCache {
+    return new HeadCache(dateLine, (lines) => lines);
   }
 
   /** Returns the head up to and including `Content-Length: `. `keepAliveLine` is '', or the one `Keep-Alive` line of the server. */
-  get(status: number, contentType: string, keepAliveLine = ''): Uint8Array {
+  get(status: number, key: string, keepAliveLine = ''): Uint8Array {
     const dateLine = this.#currentDateLine();
     if (dateLine !== this.#dateLine) {
       this.#dateLine = dateLine;
@@ -45,17 +54,17 @@ export class HeadCache {
       this.#keepAliveHeads = [];
     }
     const heads = keepAliveLine === '' ? this.#heads : this.#keepAliveHeads;
-    return heads[status]?.get(contentType) ?? this.#make(heads, status, contentType, keepAliveLine);
+    return heads[status]?.get(key) ?? this.#make(heads, status, key, keepAliveLine);
   }
 
-  #make(heads: Map<string, Uint8Array>[], status: number, contentType: string, keepAliveLine: string): Uint8Array {
+  #make(heads: Map<string, Uint8Array>[], status: number, key: string, keepAliveLine: string): Uint8Array {
     const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
-    const text = `${statusLine(status)}${this.#dateLine}Content-Type: ${contentType}\r\n${connection}Content-Length: `;
+    const text = `${statusLine(status)}${this.#dateLine}${this.#linesOf(key)}${connection}Content-Length: `;
     const head = Buffer.from(text, 'latin1');
     const ofStatus = heads[status];
     // A Fetch app chooses its content types, and may make one for each response.
-    if (ofStatus === undefined || ofStatus.size >= MAX_CONTENT_TYPES) heads[status] = new Map([[contentType, head]]);
-    else ofStatus.set(contentType, head);
+    if (ofStatus === undefined || ofStatus.size >= MAX_HEADS) heads[status] = new Map([[key, head]]);
+    else ofStatus.set(key, head);
     return head;
   }
 }

@@ -22,6 +22,8 @@ export interface ResponseOutput {
   dateLine(): string;
   /** Writes the head of a response without fields of its own, for a connection that stays open. `keepAliveLine` is that of the owner. */
   cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void;
+  /** The same with these field lines in the place of a Content-Type. */
+  cachedHeadOf(status: number, lines: string, contentLength: number, keepAliveLine: string): void;
   /** Writes a head that is not in the cache, with its empty line. `latin1`, `utf8`, `bytes` and `chunk` write a body only. */
   head(text: string): void;
   latin1(text: string): void;

@@ -3,10 +3,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { MissingPeer, type Peer, peers } from '../../benchmarks/peers.ts';
+import { MissingPeer, type Peer, peers, takesPart } from '../../benchmarks/peers.ts';
 import type { Results } from '../../benchmarks/results.ts';
 import { checkWork } from '../../benchmarks/same-work.ts';
 import { ServerProcess } from '../../benchmarks/server-process.ts';
+import { writeFiles } from '../../benchmarks/site.ts';
 import { workloads } from '../../benchmarks/workloads.ts';
 import { buildFolder, Program } from '../support/programs.ts';
 
@@ -42,11 +43,12 @@ test('a quick run measures three servers and writes what it found', async (t) =>
 
 for (const peer of peers.filter(({ name }) => ['c', 'c-uring', 'uws', 'nginx'].includes(name))) {
   test(`${peer.title} does the work of all its workloads`, async (t) => {
-    const prepared = preparedOrReason(peer, t.testdir());
+    const folder = t.testdir();
+    const prepared = preparedOrReason(peer, folder);
     if (typeof prepared === 'string') return void t.pass(`skipped: ${peer.title} ${prepared}`);
-    const server = await ServerProcess.start(peer, prepared.command, undefined);
+    const server = await ServerProcess.start(peer, prepared.command, writeFiles(folder), undefined);
     t.teardown(() => server.stop());
-    for (const workload of workloads.filter(({ name }) => !peer.without.includes(name))) {
+    for (const workload of workloads.filter((each) => takesPart(peer, each))) {
       t.equal(await checkWork(server.port, workload), null, workload.name);
     }
   });

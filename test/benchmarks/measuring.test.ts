@@ -1,5 +1,6 @@
 /** What reads figures of others: the kernel's, wrk's, and those of responses. */
 
+import { gzipSync } from 'node:zlib';
 import { test } from 'tap';
 import { parseCpuList } from '../../benchmarks/cores.ts';
 import {
@@ -11,9 +12,10 @@ import {
   residentBytes,
 } from '../../benchmarks/cpu-time.ts';
 import { Latencies } from '../../benchmarks/load/latencies.ts';
+import { peers, takesPart } from '../../benchmarks/peers.ts';
 import { fieldOf, type ResponseHead, ResponseReader } from '../../benchmarks/response-reader.ts';
 import { differenceOf } from '../../benchmarks/same-work.ts';
-import { workloads } from '../../benchmarks/workloads.ts';
+import { type Workload, workloads } from '../../benchmarks/workloads.ts';
 import { parseWrkOutput } from '../../benchmarks/wrk-load.ts';
 
 test('CPU time is user and system time, also of children, whatever the program is called', async (t) => {
@@ -134,6 +136,35 @@ test('a server that does less work is found out', async (t) => {
   t.equal(differ({ head: `${good.head}\r\nConnection: close` }), 'it closes the connection');
   t.equal(differenceOf(good, expected.body, { ...expected, closes: true }, now), 'Connection: close is missing');
   t.equal(fieldOf(good.head, 'Content-Type'), 'text/plain; charset=utf-8');
+  t.equal(differenceOf(good, expected.body, { ...expected, fields: ['date', 'etag'] }, now), 'etag is missing');
+  t.equal(differ({ head: `${good.head}\r\nContent-Encoding: br` }), 'Content-Encoding is br');
+  const zipped = { ...good, head: `${good.head}\r\nContent-Encoding: gzip`, framing: 'chunked' as const };
+  const coded = { ...expected, contentEncoding: 'gzip' as const, isChunked: null };
+  t.equal(differenceOf(zipped, gzipSync(expected.body), coded, now), null);
+  t.equal(differenceOf(good, expected.body, coded, now), 'Content-Encoding is missing');
+});
+
+test('a workload of its own has the peers that serve it, and a reference has no other', async (t) => {
+  const names = (workload: string) =>
+    peers
+      .filter((peer) => takesPart(peer, workloads.find(({ name }) => name === workload) as Workload))
+      .map(({ name }) => name);
+  t.same(names('gzip'), ['simplenet', 'simplenet-uring', 'hono']);
+  t.ok(names('static').includes('simplenet-hello') && names('static').includes('fastify'));
+  t.notOk(names('hello').includes('simplenet-hello'));
+  t.notOk(names('connection').includes('uws'));
+  for (const { peers: own, references } of workloads) {
+    for (const name of [...(own ?? []), ...(references ?? [])])
+      t.ok(
+        peers.some((peer) => peer.name === name),
+        name,
+      );
+  }
+});
+
+test('the list that is compressed is ten kilobytes', async (t) => {
+  const { length } = workloads.find(({ name }) => name === 'gzip')!.expected.body;
+  t.ok(length > 10_000 && length < 11_000, `${length}`);
 });
 
 test('the browser request is one kilobyte', async (t) => {

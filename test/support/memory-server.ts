@@ -143,6 +143,7 @@ export class MemoryHome implements ConnectionContext {
   readonly minimumProgress = { everyMs: 30_000, bytes: 7_200 };
   readonly output = new OutputBuffer(OUTPUT_BYTES);
   readonly headCache = new HeadCache(() => this.dateLine());
+  readonly lineCache = HeadCache.ofLines(() => this.dateLine());
   readonly keepAliveLine = 'Keep-Alive: timeout=75\r\n';
   readonly bodyMemory: BodyMemory;
   isStopping = false;

@@ -114,9 +114,8 @@ function answerTagged(request: HttpRequest, response: ResponseWriter): Promise<v
   const file = new OpenFile(libc, fd, false, DIGITS.length, modifiedNs, 1n, nowMs);
   file.content = Buffer.from(DIGITS);
   const fields = { contentType: 'text/plain; charset=utf-8', cacheControl: 'no-cache', maxRanges: 16 };
-  const others = { contentEncoding: null, disposition: null, varies: false };
-  const pending = answerFile(request, response, file, { ...fields, ...others, nowMs });
-  file.release();
+  const others = { contentEncoding: null, disposition: null, varies: false, lines: null };
+  const pending = answerFile(request, response, file, { ...fields, ...others }, { now: () => nowMs });
   return pending;
 }
 

@@ -241,6 +241,14 @@ test('siblings that are compressed', async (t) => {
   t.same(await answerOf('/c.js', 'gzip'), [null, '5', null, type]);
   rmSync(join(folder, 'a.js.br'));
   t.same(await answerOf('/a.js', 'gzip, br'), ['gzip', '7', 'Accept-Encoding', type]);
+  for (const encoding of ['gzip', 'identity']) {
+    const answers = [{}, { 'If-None-Match': '"of another version"' }].map(async (conditions) => {
+      const answer = await ask('/a.js', { headers: { 'Accept-Encoding': encoding, ...conditions } });
+      const names = ['content-encoding', 'vary', 'etag', 'last-modified', 'cache-control', 'accept-ranges'];
+      return [answer.status, ...fieldsOf(answer, ...names, 'content-type', 'content-length')];
+    });
+    t.same(await answers[0], await answers[1], 'without conditions as with conditions that do not hold');
+  }
   const plain = site(t, { precompressed: false }, (folder) => {
     put(folder, 'a.js', 'plain');
     put(folder, 'a.js.gz', 'gzipped');
@@ -445,6 +453,7 @@ test('sendFile', async (t) => {
     (await answer('report.pdf', { download: true })).headers.get('content-disposition'),
     'attachment; filename="report.pdf"',
   );
+  t.equal((await answer('report.pdf', { contentType: 'text/x\n' })).status, 500);
   t.equal((await answer('link')).status, 200, 'the program has chosen it');
   t.equal((await answer('none')).status, 404);
   t.equal((await answer('.')).status, 404);
@@ -469,19 +478,20 @@ test('a file that cannot be read, and one that has become shorter, in pieces', a
   const fields = {
     contentType: 'x/y',
     contentEncoding: null,
-    cacheControl: null,
+    cacheControl: 'no-cache',
     disposition: null,
     varies: false,
     maxRanges: 1,
-    nowMs: 0,
+    lines: null,
   };
   for (const [fd, message] of [
     [short, /shorter/],
     [2 ** 30, /EBADF/],
   ] as const) {
     const errors: unknown[] = [];
-    const file = new OpenFile(libc, fd, false, 100, 0n, 1n, 5_000);
-    const handler = (request: HttpRequest, response: ResponseWriter) => answerFile(request, response, file, fields);
+    const file = new OpenFile({ ...libc, close: () => 0 }, fd, false, 100, 0n, 1n, 5_000);
+    const handler = (request: HttpRequest, response: ResponseWriter) =>
+      answerFile(request, response, file, fields, Date);
     await inject(handler, { onError: (error) => errors.push(error) }).catch(() => {});
     t.match(String(errors[0]), message);
   }

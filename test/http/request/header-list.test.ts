@@ -25,6 +25,16 @@ test('fields of one name are one list, in their order', async (t) => {
   t.equal(headers.size, 4);
 });
 
+test('whether a field may ask for a part or for another version', async (t) => {
+  for (const name of ['If-Match', 'if-none-match', 'IF-RANGE', 'Range', 'rAnge']) {
+    t.ok(list(`Host: x\r\n${name}: y\r\n\r\n`).mayHaveConditions, name);
+    t.ok(list(`GET / HTTP/1.1\r\n${name}: y\r\n`, 16).mayHaveConditions, name);
+  }
+  t.notOk(list('Host: if-match\r\nReferer: /range\r\nI: f\r\n\r\nRange: behind the end\r\n').mayHaveConditions);
+  t.notOk(list('\r\n').mayHaveConditions);
+  t.notOk(HeaderList.empty.mayHaveConditions);
+});
+
 test('an empty value is there, and is not null', async (t) => {
   const headers = list('A:\r\n\r\n');
   t.equal(headers.get('a'), '');

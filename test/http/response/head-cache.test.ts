@@ -35,6 +35,13 @@ test('for a client that asks to keep the connection alive, two more lines, besid
   t.equal(heads.get(200, 'a/b'), plain);
 });
 
+test('a cache of lines has them in the place of the Content-Type', async (t) => {
+  const heads = HeadCache.ofLines(() => first);
+  const lines = 'ETag: "x"\r\nContent-Type: a/b\r\n';
+  t.equal(text(heads.get(200, lines)), `HTTP/1.1 200 OK\r\n${first}${lines}Content-Length: `);
+  t.equal(heads.get(200, lines), heads.get(200, lines));
+});
+
 test('each is made once while the second lasts', async (t) => {
   let line = first;
   const heads = new HeadCache(() => line);

@@ -42,8 +42,12 @@ export class Sink implements ResponseOutput, ResponseOwner {
   }
 
   cachedHead(status: number, contentType: string, contentLength: number, keepAliveLine: string): void {
+    this.cachedHeadOf(status, `Content-Type: ${contentType}\r\n`, contentLength, keepAliveLine);
+  }
+
+  cachedHeadOf(status: number, lines: string, contentLength: number, keepAliveLine: string): void {
     const connection = keepAliveLine === '' ? '' : `Connection: keep-alive\r\n${keepAliveLine}`;
-    const fields = `Content-Type: ${contentType}\r\n${connection}Content-Length: ${contentLength}\r\n`;
+    const fields = `${lines}${connection}Content-Length: ${contentLength}\r\n`;
     this.head(`${statusLine(status)}${DATE}${fields}\r\n`);
   }
 
