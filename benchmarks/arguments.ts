@@ -65,7 +65,7 @@ export function parseArguments(args: readonly string[], choices: Choices): Bench
     workloads: namesIn('--workload', values.workload, choices.workloads, quick ? ['hello'] : choices.defaultWorkloads),
     rounds: numberIn('--rounds', rounds, LEAST_ROUNDS, MAX_ROUNDS, true) ?? defaults.rounds,
     seconds: numberIn('--seconds', seconds, 0.1, MAX_SECONDS, false) ?? defaults.seconds,
-    warmUpSeconds: defaults.warmUpSeconds,
+    warmUpSeconds: numberIn('--warm-up', values['warm-up'], 0.1, MAX_SECONDS, false) ?? defaults.warmUpSeconds,
     load,
     output,
     micro,
@@ -82,6 +82,7 @@ function parseOptions(args: readonly string[]) {
         workload: { type: 'string' },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
+        'warm-up': { type: 'string' },
         fresh: { type: 'boolean', default: false },
         processes: { type: 'string' },
         reference: { type: 'string' },
@@ -142,6 +143,7 @@ export function usageOf(choices: Choices): string {
   --reference NAME  the peer with which all are compared (${choices.defaultReference})
   --rounds NUMBER   how often, at least ${LEAST_ROUNDS} (${SLICES.rounds}; ${FRESH.rounds} with --fresh)
   --seconds NUMBER  how long each time (${SLICES.seconds}; ${FRESH.seconds} with --fresh); wrk takes whole seconds
+  --warm-up NUMBER  how many seconds each server is warmed up (${SLICES.warmUpSeconds}; ${FRESH.warmUpSeconds} with --fresh); more on a busy machine
   --processes N     how many processes of each peer are alive at once (1)
   --fresh           each round in a fresh process, instead of all servers alive at once
   --load NAME       uring: C on io_uring; wrk; own: in TypeScript (the first of them that can run here)

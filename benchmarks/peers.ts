@@ -191,8 +191,6 @@ const onUring = onlyWithUring(nodeServer('simplenet-uring', 'simplenet, io_uring
 export const peers: readonly Peer[] = [
   onEpoll,
   onUring,
-  asText(onEpoll),
-  asText(onUring),
   nodeServer('node', 'node:http', () => process.version.slice(1)),
   cServer('c', 'C epoll', 'epoll-server'),
   onlyWithUring(cServer('c-uring', 'C io_uring', 'uring-server')),
@@ -205,6 +203,8 @@ export const peers: readonly Peer[] = [
   ownFetchPeer,
   installedPeer('srvx', 'srvx', 'srvx'),
   installedPeer('express', 'Express', 'express'),
+  asText(onEpoll),
+  asText(onUring),
 ];
 
 /** The peer with which all others are compared, unless another one is chosen. */

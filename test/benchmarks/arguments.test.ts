@@ -24,6 +24,7 @@ test('lists, all, and numbers', async (t) => {
   t.same(parse('--rounds=3', '--seconds=0.5').seconds, 0.5);
   t.same(parse('--quick').workloads, ['hello']);
   t.equal(parse('--quick').rounds, 1);
+  t.same([parse().warmUpSeconds, parse('--warm-up=7').warmUpSeconds], [2, 7]);
   t.equal(parse('--load=own').load, 'own');
   t.same([parse('--fresh').rounds, parse('--fresh').seconds], [5, 2]);
   t.equal(parse('--processes=2').processes, 2);
@@ -60,6 +61,7 @@ test('the usage names everything there is to choose', async (t) => {
     '--reference',
     '--fresh',
     '--processes',
+    '--warm-up',
     'uring',
   ]) {
     t.match(usageOf(choices), name);
