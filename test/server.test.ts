@@ -27,6 +27,34 @@ async function startOnAnyPort(args: readonly string[] = [], env: NodeJS.ProcessE
   return [server, url as string];
 }
 
+/**
+ * The server once for each of these, in one process, since Node takes longer to start than server.ts to refuse. The process ends by itself:
+ * nothing that was refused has left anything open.
+ */
+async function startTogether(
+  runs: readonly (readonly [args: readonly string[], env: NodeJS.ProcessEnv])[],
+): Promise<Pick<Outcome, 'code' | 'stdout' | 'stderr'>[]> {
+  const program = Program.script(`
+    import { format } from 'node:util';
+    const { log, error } = console;
+    const inherited = { ...process.env };
+    for (const [i, [args, env]] of ${JSON.stringify(runs)}.entries()) {
+      process.argv = [process.execPath, ...args]; // with --eval there is no file of a program
+      process.env = { ...inherited, ...env };
+      process.exitCode = 0;
+      const written = { stdout: '', stderr: '' };
+      console.log = (...values) => void (written.stdout += format(...values) + '\\n');
+      console.error = (...values) => void (written.stderr += format(...values) + '\\n');
+      await import(build + '/server.js?' + i);
+      log(JSON.stringify({ code: process.exitCode, ...written }));
+    }
+    process.exitCode = 0;`);
+  const { code, stdout, stderr } = await program.ends();
+  if (code !== 0) throw new Error(`it ended with ${code}: ${stderr}`);
+  const lines = stdout.trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Pick<Outcome, 'code' | 'stdout' | 'stderr'>);
+}
+
 test('the curl lines that it prints work', async (t) => {
   const [server, url] = await startOnAnyPort();
   t.teardown(() => server.kill());
@@ -106,8 +134,15 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--tap', 'a/b', '--address', '10.9.0.2/24'], {}, /^a network interface has a name of 1 to 15 bytes/],
     [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],
   ];
-  const outcomes = await Promise.all(cases.map(([args, env]) => start(args, env).ends()));
-  for (const [i, { code, stderr, stdout }] of outcomes.entries()) {
+  const together = await startTogether(cases.map(([args, env]) => [args, env]));
+  // The first and the last one are processes of their own: the shape of all, and the one in which the kernel refuses.
+  const [first, last] = [cases.at(0), cases.at(-1)] as [(typeof cases)[number], (typeof cases)[number]];
+  const alone = await Promise.all([first, last].map(([args, env]) => start(args, env).ends()));
+  t.same(
+    alone.map(({ code, stderr, stdout }) => ({ code, stderr, stdout })),
+    [together.at(0), together.at(-1)],
+  );
+  for (const [i, { code, stderr, stdout }] of together.entries()) {
     const [args, , pattern] = cases[i] as (typeof cases)[number];
     t.equal(code, 1, args.join(' '));
     t.equal(stdout, '');

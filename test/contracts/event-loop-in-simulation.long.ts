@@ -1,4 +1,4 @@
-/** Each scenario of the contract under five times as many seeds as in `npm test`. */
+/** Each scenario of the contract under ten times as many seeds as in `npm test`. */
 
 process.env.SEEDS ??= '100';
 

@@ -17,8 +17,8 @@ const harmlessFaults: SimulatedFaults = {
   delayedDelivery: 0.7,
 };
 
-/** In event-loop-in-simulation.long.ts there are five times as many. */
-const SEEDS = 20;
+/** In event-loop-in-simulation.long.ts there are ten times as many. */
+const SEEDS = 10;
 
 for (const [name, scenario] of Object.entries(eventLoopContract)) {
   test(name, async (t) => {

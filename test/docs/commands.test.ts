@@ -16,7 +16,8 @@ import { buildFolder, hasProgram, Program } from '../support/programs.ts';
 import { type Block, blocksOf, commandsOf, type Mark, matches, root, shapeOf, teachingPages, textOf } from './pages.ts';
 import { compileBlocks } from './typescript-blocks.ts';
 
-const PATIENCE_MS = 10_000;
+/** It only ends what hangs: on a busy machine a start of the server alone can take many seconds. */
+const PATIENCE_MS = 60_000;
 
 /** The ports that the pages use. */
 const pagePorts = ['8080', '9090', '8013'];

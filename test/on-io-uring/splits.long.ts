@@ -5,5 +5,5 @@
 import { onUring } from '../support/backends.ts';
 
 await onUring(async () => {
-  await import('../transcripts/splits.test.ts');
+  await import('../transcripts/splits.long.ts');
 });

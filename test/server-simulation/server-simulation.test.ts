@@ -10,8 +10,8 @@ import { test } from 'tap';
 import { Days } from './days.ts';
 import { ServerWorld } from './server-world.ts';
 
-const REQUESTS = Number(process.env.REQUESTS ?? 8_000);
-const CROWD = Number(process.env.CROWD ?? 200);
+const REQUESTS = Number(process.env.REQUESTS ?? 4_000);
+const CROWD = Number(process.env.CROWD ?? 100);
 
 const { SEED, SEEDS } = process.env;
 const isWhole = SEED === undefined && SEEDS === undefined;

@@ -1,34 +1,36 @@
-/** Each test file runs once in `npm test`, in a room with others of its folder. */
+/** Each test file runs once in `npm test`, in a room with others. */
 
 import { test } from 'tap';
 import { fileOfMark, markOf, roomsOf } from './rooms.ts';
 
-test('a room has the files of a folder', async (t) => {
-  const files = ['test/a/b/three.test.js', 'test/a/one.test.js', 'test/a/two.test.js', 'test/four.test.js'];
-  t.same(
-    [...roomsOf(files)],
-    [
-      ['test/a/b', ['test/a/b/three.test.js']],
-      ['test/a', ['test/a/one.test.js', 'test/a/two.test.js']],
-      ['test', ['test/four.test.js']],
-    ],
-  );
+const filesOf = (folder: string, count: number) =>
+  Array.from({ length: count }, (_, i) => `test/${folder}/${String(i).padStart(3, '0')}.test.js`);
+
+test('each file is in one room, and the rooms are equal', async (t) => {
+  const files = ['a', 'b', 'c', 'd'].flatMap((folder) => filesOf(folder, 70));
+  const rooms = roomsOf(files, {});
+  t.same(rooms.flat().sort(), files);
+  const sizes = rooms.map(({ length }) => length);
+  t.ok(Math.max(...sizes) - Math.min(...sizes) <= 5, String(sizes));
 });
 
-test('a folder with many files has several rooms, and each file is in one of them', async (t) => {
-  const files = Array.from({ length: 19 }, (_, i) => `test/a/${String(i).padStart(2, '0')}.test.js`);
-  const rooms = roomsOf(files);
-  t.same([...rooms.keys()], ['test/a-1', 'test/a-2', 'test/a-3']);
-  t.same(
-    [...rooms.values()].map(({ length }) => length),
-    [7, 6, 6],
-  );
-  t.same([...rooms.values()].flat().sort(), files);
+test('a few files of a folder stay together, and many are spread', async (t) => {
+  const few = filesOf('few', 5);
+  const many = filesOf('many', 100);
+  const rooms = roomsOf([...few, ...many], {});
+  t.equal(rooms.filter((room) => few.some((file) => room.includes(file))).length, 1);
+  t.ok(rooms.every((room) => room.some((file) => many.includes(file))));
 });
 
-test('what takes long begins first', async (t) => {
-  const rooms = roomsOf(['test/architecture.test.js', 'test/examples/chat.test.js']);
-  t.same([...rooms.keys()], ['test/examples', 'test']);
+test('what takes long begins first, and has little beside it', async (t) => {
+  const files = filesOf('a', 100);
+  const [first = []] = roomsOf([...files, 'test/b/slow.test.js'], { 'b/slow': 100 });
+  t.same(first, ['test/b/slow.test.js']);
+});
+
+test('the tests that give the whole process another loop are alone', async (t) => {
+  const rooms = roomsOf([...filesOf('a', 10), ...filesOf('on-io-uring', 2)], {});
+  t.ok(rooms.some((room) => JSON.stringify(room) === JSON.stringify(filesOf('on-io-uring', 2))));
 });
 
 test('a mark names its file, and another test is not a mark', async (t) => {

@@ -1,20 +1,82 @@
 /**
- * Which test files share a process in `npm test`: those of a folder. tap needs 1.5 s of processor time to start a process, which is
- * more than most files need themselves.
+ * Which test files share a process in `npm test`. To start a process under tap and to load what most files load takes two seconds of
+ * processor time, which is more than most files need themselves.
  */
 
-/** A room of more files is split, so that its parts run beside each other. */
-const MAX_FILES = 9;
+/** Processes. Some more than run at the same time (.taprc), so that few are left when the last of them has begun. */
+const ROOMS = 12;
 
-/** Rooms that take long. They begin first: one that begins last would run on while nothing runs beside it. */
-const slowest = [
-  'test/examples',
-  'test/http',
-  'test/simplenet/loop',
-  'test/faults',
-  'test/contracts',
-  'test/on-io-uring',
-];
+/** So many files of a folder stay together. */
+const MAX_NEIGHBOURS = 5;
+
+/** What these files put into the environment is for all files of their process. */
+const ALONE = 'test/on-io-uring';
+
+/**
+ * Files that take more than two seconds of processor time, with what they start. They are spread, and a room that takes long begins first: one
+ * that begins last would run on while nothing runs beside it. A figure that is no longer true costs time and nothing else.
+ */
+const seconds: Readonly<Record<string, number>> = {
+  'docs/commands': 19,
+  'simplenet/loop/socket-loop': 16,
+  'server-simulation/server-simulation': 14,
+  server: 14,
+  'attacks/terminate': 12,
+  'contracts/event-loop-on-stack': 11,
+  'faults/floods': 10,
+  'examples/cookbook': 9,
+  'http/exit': 8,
+  'simplenet/io-uring/uring-loop': 8,
+  'simplenet/loop/socket-stream': 8,
+  'simplenet/loop/hosting': 7,
+  'http/request/request-head': 7,
+  architecture: 7,
+  'transcripts/splits': 6,
+  'http/clients': 6,
+  'contracts/event-loop-on-linux': 5,
+  'http/request/head-parser': 5,
+  'examples/daytime': 5,
+  'simplenet/tcpip/attacks': 5,
+  'http/handlers/log-sink': 5,
+  'simplenet/kernel/ffi-edge': 5,
+  'http/handlers/compression': 5,
+  'oracle/oracle': 4,
+  'faults/resets': 4,
+  'http/connection/connection': 4,
+  'contracts/event-loop-in-simulation': 4,
+  'faults/slow-clients': 4,
+  'simplenet/tcpip/over-tap': 4,
+  'http/request/body-decoder': 4,
+  'examples/unix-http': 4,
+  'fuzz/answers': 4,
+  'examples/port-forward': 4,
+  'simulation/simulated-kernel': 4,
+  'simplenet/loop/node-host': 4,
+  'examples/socket-table': 3,
+  'http/serve-endings': 3,
+  'simplenet/loop/turn-budget': 3,
+  'examples/udp-echo': 3,
+  'docs/tcpip': 3,
+  'simplenet/tcpip/two-stacks': 3,
+  'examples/dns': 3,
+  'http/router/router-properties': 3,
+  'http/handlers/connect-context': 3,
+  'contracts/chaos': 3,
+  'simplenet/tcpip/tcp/exchange': 3,
+  'command/module-loader': 2,
+  'peers/h3': 2,
+  'examples/blocking-http': 2,
+  'faults/sigterm': 2,
+  'simulation/same-as-linux': 2,
+  'http/router/limit': 2,
+  'http/error-answer': 2,
+  'examples/chat': 2,
+  'simplenet/kernel/ffi': 2,
+  'simplenet/io-uring/uring-stream': 2,
+};
+
+/** What a file takes that is not in the list. */
+const OTHER_SECONDS = 0.4;
 
 const MARK = 'file: ';
 
@@ -28,19 +90,34 @@ export function fileOfMark(testName: string): string | null {
   return testName.startsWith(MARK) ? testName.slice(MARK.length) : null;
 }
 
-/** The rooms of these files (`test/http/request/byte-run.test.js`) by name, in the order in which they begin. */
-export function roomsOf(files: readonly string[]): ReadonlyMap<string, readonly string[]> {
-  const folders = new Map<string, string[]>();
-  for (const file of files) {
-    const folder = file.slice(0, file.lastIndexOf('/'));
-    folders.set(folder, [...(folders.get(folder) ?? []), file]);
+function secondsOf(files: readonly string[], known: typeof seconds): number {
+  const each = files.map((file) => known[file.replace(/^test\/|\.test\.js$/g, '')] ?? OTHER_SECONDS);
+  return each.reduce((sum, one) => sum + one, 0);
+}
+
+/** The files of each folder, in parts that stay together. */
+function neighbours(files: readonly string[]): string[][] {
+  return [...new Set(files.map(folderOf))].flatMap((folder) => {
+    const all = files.filter((file) => folderOf(file) === folder);
+    const parts = Math.ceil(all.length / MAX_NEIGHBOURS);
+    return Array.from({ length: parts }, (_, part) => all.filter((_, i) => i % parts === part));
+  });
+}
+
+function folderOf(file: string): string {
+  return file.slice(0, file.lastIndexOf('/'));
+}
+
+/** The files (`test/http/request/byte-run.test.js`) of each room, in the order in which the rooms begin. */
+export function roomsOf(files: readonly string[], known = seconds): readonly (readonly string[])[] {
+  const rooms: string[][] = Array.from({ length: ROOMS }, () => []);
+  const timeOf = (room: readonly string[]) => secondsOf(room, known);
+  const parts = neighbours(files.filter((file) => folderOf(file) !== ALONE));
+  // The longest one first, each into the room that is the shortest until then: the rooms become equal.
+  for (const part of parts.sort((one, other) => timeOf(other) - timeOf(one))) {
+    const [shortest = []] = rooms.toSorted((one, other) => timeOf(one) - timeOf(other));
+    shortest.push(...part);
   }
-  const rankOf = (folder: string) => (slowest.includes(folder) ? slowest.indexOf(folder) : slowest.length);
-  const rooms = new Map<string, string[]>();
-  for (const [folder, all] of [...folders].sort(([one], [other]) => rankOf(one) - rankOf(other))) {
-    const parts = Math.ceil(all.length / MAX_FILES);
-    const room = (i: number) => (parts === 1 ? folder : `${folder}-${(i % parts) + 1}`);
-    for (const [i, file] of all.entries()) rooms.set(room(i), [...(rooms.get(room(i)) ?? []), file]);
-  }
-  return rooms;
+  rooms.push(files.filter((file) => folderOf(file) === ALONE));
+  return rooms.filter((room) => room.length > 0).sort((one, other) => timeOf(other) - timeOf(one));
 }

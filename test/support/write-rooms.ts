@@ -3,7 +3,7 @@
  */
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { buildFolder } from './programs.ts';
 import { roomsOf } from './rooms.ts';
 
@@ -15,10 +15,12 @@ const files = readdirSync(join(buildFolder, 'test'), { recursive: true, encoding
   .map((name) => `test/${name}`)
   .sort();
 
-for (const [room, members] of roomsOf(files)) {
-  const program = join(folder, `${room.replace(/^test\/?/, '') || 'top'}.js`);
-  mkdirSync(dirname(program), { recursive: true });
-  const support = relative(dirname(program), join(buildFolder, 'test/support/room.js'));
-  writeFileSync(program, `import { enterRoom } from '${support}';\nenterRoom(${JSON.stringify(members, null, 2)});\n`);
+mkdirSync(folder);
+for (const [i, members] of roomsOf(files).entries()) {
+  const program = join(folder, `${String(i + 1).padStart(2, '0')}.js`);
+  writeFileSync(
+    program,
+    `import { enterRoom } from '../support/room.js';\nenterRoom(${JSON.stringify(members, null, 2)});\n`,
+  );
   console.log(relative(process.cwd(), program));
 }

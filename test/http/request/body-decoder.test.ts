@@ -48,7 +48,12 @@ function decode(decoder: BodyDecoder, text: string, ends: readonly number[]): De
 const chunked = (limits: Partial<Limits> = {}) => new ChunkedDecoder({ ...defaultLimits, ...limits });
 const everyEnd = (text: string) => Array.from({ length: text.length }, (_, i) => i + 1);
 
-/** Whole, byte by byte, cut at every pair of offsets, with and without something behind: always the same. */
+/** Two cuts that are close meet in one line. Of others one in so many is tried, and in splits.long.ts each. */
+const CLOSE = 12;
+const STRIDE = Number(process.env.STRIDE ?? 7);
+const DAMAGED = Number(process.env.DAMAGED ?? 5_000);
+
+/** Whole, byte by byte, cut at pairs of offsets, with and without something behind: always the same. */
 function agreesInEveryWay(t: Test, create: () => BodyDecoder, text: string, expected: Decoded | number): void {
   for (const wire of [text, text + NEXT]) {
     const behind = wire === text ? '' : ', with a request behind';
@@ -57,11 +62,11 @@ function agreesInEveryWay(t: Test, create: () => BodyDecoder, text: string, expe
     const wanted = JSON.stringify(expected);
     let wrong: number[] | null = null;
     for (let i = 0; i < wire.length && wrong === null; i++) {
-      for (let j = i + 1; j <= wire.length && wrong === null; j++) {
+      for (let j = i + 1; j <= wire.length && wrong === null; j += j < i + CLOSE ? 1 : STRIDE) {
         if (JSON.stringify(decode(create(), wire, [i, j, wire.length])) !== wanted) wrong = [i, j];
       }
     }
-    t.equal(wrong, null, `cut at every pair of offsets${behind}`);
+    t.equal(wrong, null, `cut at pairs of offsets${behind}`);
   }
 }
 
@@ -230,7 +235,7 @@ test(`random bodies with a wrong byte: a body, a status or a wait, and always th
   const random = new Random(SEED);
   const seeds = validRequests.filter(({ text }) => /^transfer-encoding:/im.test(text)).map(({ text }) => bodyOf(text));
   const outcomes = new Set<string>();
-  for (let i = 0; i < 20_000; i++) {
+  for (let i = 0; i < DAMAGED; i++) {
     const bytes = Buffer.from(random.pick(seeds), 'latin1');
     bytes[random.below(bytes.length)] = random.below(256);
     const text = bytes.toString('latin1');

@@ -1,4 +1,4 @@
-/** HeadParser: every request of the corpus, cut in every way, and what is written about it: limits, places, cost. */
+/** HeadParser: every request of the corpus, cut at pairs of offsets, and what is written about it: limits, places, cost. */
 
 import { type Test, test } from 'tap';
 import { defaultLimits, type Limits } from '../../../http/limits.ts';
@@ -67,9 +67,15 @@ const parseWhole = (text: string, limits: Partial<Limits> = {}) =>
 
 const everyLength = (bytes: Buffer) => Array.from({ length: bytes.length }, (_, i) => i + 1);
 
-/** Every way to cut it in three, and in two where i = j - 1 is nothing. */
+/** Two cuts that are close meet in one token. Of others one in so many is tried, and in splits.long.ts each. */
+const CLOSE = 12;
+const STRIDE = Number(process.env.STRIDE ?? 7);
+const DAMAGED = Number(process.env.DAMAGED ?? 5_000);
+
+/** The ways to cut it in three, and in two where i = j - 1 is nothing. */
 function* splitPairs(length: number): Generator<number[]> {
-  for (let i = 0; i < length; i++) for (let j = i + 1; j < length; j++) yield [i, j, length];
+  for (let i = 0; i < length; i++)
+    for (let j = i + 1; j < length; j += j < i + CLOSE ? 1 : STRIDE) yield [i, j, length];
 }
 
 /** Fails with the first of many ways that disagrees: a hundred thousand assertions would say no more. */
@@ -79,7 +85,7 @@ function agreesInEveryWay(t: Test, text: string, expected: Outcome): void {
   t.same(parseAt(bytes, everyLength(bytes)), expected, 'byte by byte');
   const wanted = JSON.stringify(expected);
   const disagreeing = [...splitPairs(bytes.length)].find((cut) => JSON.stringify(parseAt(bytes, cut)) !== wanted);
-  t.equal(disagreeing, undefined, 'cut at every pair of offsets');
+  t.equal(disagreeing, undefined, 'cut at pairs of offsets');
 }
 
 for (const request of validRequests) {
@@ -332,7 +338,7 @@ test(`random heads are read back as they were made (seed ${SEED})`, async (t) =>
 test(`random heads with a wrong byte: a head or a status, and always the same (seed ${SEED})`, async (t) => {
   const random = new Random(SEED);
   const statuses = new Map<number, number>();
-  for (let i = 0; i < 20_000; i++) {
+  for (let i = 0; i < DAMAGED; i++) {
     const bytes = bytesOf(randomHead(random).text);
     bytes[random.below(bytes.length)] = random.below(256);
     const whole = parseAt(bytes, [bytes.length]);
@@ -347,7 +353,8 @@ test(`random heads with a wrong byte: a head or a status, and always the same (s
     [],
     'no other outcome',
   );
-  for (const status of [200, 400]) t.ok((statuses.get(status) ?? 0) > 1_000, `${statuses.get(status)} times ${status}`);
+  for (const status of [200, 400])
+    t.ok((statuses.get(status) ?? 0) > DAMAGED / 20, `${statuses.get(status)} times ${status}`);
 });
 
 test('what is accepted is safe: no control byte is part of anything that a handler sees', async (t) => {

@@ -93,7 +93,8 @@ function read(text: string, ends: readonly number[]): string {
 
 /** Two cuts that are close meet in one token; two that are not are two single ones, of which all are tried anyway. */
 const CLOSE = 12;
-const STRIDE = 7;
+/** In splits.long.ts it is 7. */
+const STRIDE = Number(process.env.STRIDE ?? 41);
 
 function disagreeing(text: string, expected: string): number[] | undefined {
   for (let i = 0; i < text.length; i++) {
