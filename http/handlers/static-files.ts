@@ -16,10 +16,10 @@ import { decodedFilePathOf, filePathOf } from '../content/file-path.ts';
 import { typeOfFile } from '../content/file-types.ts';
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
-import { adviceFor } from '../nearest-name.ts';
 import { reasonOf } from '../status.ts';
 import { LISTING_POLICY, listingPage, readListing } from './directory-listing.ts';
 import { answerFile } from './file-answer.ts';
+import { checkedFileOptions } from './file-options.ts';
 import { fileTimeNow, type OpenFile, OpenFiles, openChosenFile, placeOf } from './open-files.ts';
 
 /**
@@ -137,8 +137,9 @@ const WILDCARD = '*';
  * ```
  */
 export function staticFiles(directory: string, options: StaticFilesOptions = {}): StaticFiles {
-  checkOptions(options, Object.keys(DEFAULTS));
-  const settings: Settings = { ...DEFAULTS, ...options };
+  const given = checkedFileOptions('staticFiles', options);
+  const { immutable = DEFAULTS.immutable } = given;
+  const settings: Settings = { ...DEFAULTS, ...given, immutable: immutable === null ? null : withoutPlace(immutable) };
   const files = new OpenFiles(directory, settings, libc);
   const handler = (request: HttpRequest, response: ResponseWriter) => answer(files, settings, request, response);
   return Object.assign(handler, { close: () => files.close() });
@@ -279,7 +280,7 @@ export function sendFile(
   path: string,
   options: SendFileOptions = {},
 ): Promise<void> | void {
-  checkOptions(options, SEND_FILE_OPTIONS);
+  checkedFileOptions('sendFile', options);
   mustRead(request, response);
   const name = basename(path);
   const file = openChosenFile(path, libc);
@@ -301,8 +302,6 @@ export function sendFile(
   );
 }
 
-const SEND_FILE_OPTIONS: readonly (keyof SendFileOptions)[] = ['download', 'contentType', 'cacheControl', 'maxRanges'];
-
 /** Answers, and releases the file when the answer has ended. */
 function releasing(file: OpenFile, answer: () => Promise<void> | void): Promise<void> | void {
   let isPending = false;
@@ -322,8 +321,7 @@ function mustRead({ method }: HttpRequest, response: ResponseWriter): void {
   throw new HttpError(405, 'Files can be read only: use GET or HEAD');
 }
 
-function checkOptions(options: object, names: readonly string[]): void {
-  for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new TypeError(`there is no option '${name}': ${adviceFor(name, names)}`);
-  }
+/** The same pattern without g and y, with which it would go on where it has stopped in another name. */
+function withoutPlace({ source, flags }: RegExp): RegExp {
+  return new RegExp(source, flags.replace(/[gy]/g, ''));
 }
