@@ -100,6 +100,12 @@ const PROMPT_MS = 1_000;
 /** The best counts: other processes can only add to it. */
 const STARTS = 5;
 
+/** How long the main thread of a process has run: the least that its start takes on any machine. */
+function workedMs(pid: number): number {
+  const [nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(nanoseconds) / 1e6;
+}
+
 test('the command listens in less than a second', async (t) => {
   writeFileSync(join(folder, 'site.mjs'), 'export default { fetch: () => new Response("hello") };');
   const { PATH = '' } = process.env;
@@ -114,7 +120,7 @@ test('the command listens in less than a second', async (t) => {
       const stopwatch = new Stopwatch(command.child.pid);
       t.teardown(() => command.kill());
       const [url] = await command.prints(/^http:\S+/);
-      times.push(stopwatch.stop().fairMs);
+      times.push(Math.max(stopwatch.stop().fairMs, workedMs(command.child.pid as number)));
       t.equal(await (await fetch(url + path)).text(), text);
       command.kill('SIGINT');
       t.equal((await command.ends()).code, 0);

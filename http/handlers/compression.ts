@@ -17,6 +17,7 @@ import { type Coding, codings, decodings } from '../content/codings.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
+import { checkOptionNames } from '../nearest-name.ts';
 import { DecodedBody } from '../request/decoded-body.ts';
 import type { BodyStage } from '../response/body-transform.ts';
 import { CompressionStage, Gate } from './compression-stage.ts';
@@ -54,6 +55,15 @@ const DEFAULT_SYNC_BYTES = 16_384;
 const DEFAULT_MAX_STREAMS = 256;
 const DEFAULT_MAX_THREADS = 2;
 
+const optionNames: { readonly [Name in keyof Required<CompressOptions>]: true } = {
+  encodings: true,
+  minBytes: true,
+  syncBytes: true,
+  maxStreams: true,
+  decompress: true,
+  maxThreads: true,
+};
+
 /** Media types that gain. Images, films, fonts of the web and archives are compressed already. */
 const GAINS =
   /^(?:text\/|application\/(?:javascript|json|manifest\+json|wasm|xml|x-ndjson|[\w.-]+\+(?:json|xml))|image\/(?:svg\+xml|bmp)|font\/(?:otf|ttf))/i;
@@ -74,6 +84,7 @@ const NOT_MODIFIED = 304;
  * ```
  */
 export function compress(options: CompressOptions = {}): Middleware {
+  checkOptionNames('compress', options, optionNames);
   const { minBytes = DEFAULT_MIN_BYTES, syncBytes = DEFAULT_SYNC_BYTES } = options;
   const { maxStreams = DEFAULT_MAX_STREAMS, maxThreads = DEFAULT_MAX_THREADS } = options;
   for (const [name, value] of Object.entries({ minBytes, syncBytes, maxStreams, maxThreads })) {

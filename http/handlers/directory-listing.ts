@@ -6,7 +6,7 @@
  *
  * It shows at most MAX_LISTED names, and says so. Links are shown only if they may be followed.
  *
- * Next: static-files.ts
+ * Next: file-options.ts
  */
 
 import { lstat, opendir } from 'node:fs/promises';

@@ -16,10 +16,10 @@ import { decodedFilePathOf, filePathOf } from '../content/file-path.ts';
 import { typeOfFile } from '../content/file-types.ts';
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
-import { adviceFor } from '../nearest-name.ts';
 import { reasonOf } from '../status.ts';
 import { LISTING_POLICY, listingPage, readListing } from './directory-listing.ts';
 import { answerFile } from './file-answer.ts';
+import { checkedFileOptions } from './file-options.ts';
 import { FILE_CLOCK, type FileFields, type OpenFile, OpenFiles, openChosenFile, placeOf } from './open-files.ts';
 
 /**
@@ -139,8 +139,9 @@ const WILDCARD = '*';
  * ```
  */
 export function staticFiles(directory: string, options: StaticFilesOptions = {}): StaticFiles {
-  checkOptions(options, Object.keys(DEFAULTS));
-  const settings: Settings = { ...DEFAULTS, ...options };
+  const given = checkedFileOptions('staticFiles', options);
+  const { immutable = DEFAULTS.immutable } = given;
+  const settings: Settings = { ...DEFAULTS, ...given, immutable: immutable === null ? null : withoutPlace(immutable) };
   const siblingEndings = settings.precompressed ? SIBLINGS : NO_SIBLINGS;
   const files = new OpenFiles(directory, { ...settings, siblingEndings }, libc);
   const handler = (request: HttpRequest, response: ResponseWriter) => answer(files, settings, request, response);
@@ -270,7 +271,7 @@ export function sendFile(
   path: string,
   options: SendFileOptions = {},
 ): Promise<void> | void {
-  checkOptions(options, SEND_FILE_OPTIONS);
+  checkedFileOptions('sendFile', options);
   mustRead(request, response);
   const name = basename(path);
   const file = openChosenFile(path, libc);
@@ -291,16 +292,13 @@ export function sendFile(
   return answerFile(request, response, file, fields, FILE_CLOCK);
 }
 
-const SEND_FILE_OPTIONS: readonly (keyof SendFileOptions)[] = ['download', 'contentType', 'cacheControl', 'maxRanges'];
-
 function mustRead({ method }: HttpRequest, response: ResponseWriter): void {
   if (method === 'GET' || method === 'HEAD') return;
   response.header('Allow', 'GET, HEAD');
   throw new HttpError(405, 'Files can be read only: use GET or HEAD');
 }
 
-function checkOptions(options: object, names: readonly string[]): void {
-  for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new TypeError(`there is no option '${name}': ${adviceFor(name, names)}`);
-  }
+/** The same pattern without g and y, with which it would go on where it has stopped in another name. */
+function withoutPlace({ source, flags }: RegExp): RegExp {
+  return new RegExp(source, flags.replace(/[gy]/g, ''));
 }

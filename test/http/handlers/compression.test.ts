@@ -338,6 +338,10 @@ test('mistakes of the program throw', async (t) => {
   for (const options of [{ minBytes: -1 }, { syncBytes: Number.NaN }, { maxStreams: -1 }, { maxThreads: 0 }]) {
     t.throws(() => compress(options), RangeError);
   }
+  t.throws(
+    () => compress({ minbytes: 1 } as CompressOptions),
+    /unknown option 'minbytes' of compress: did you mean 'minBytes'/,
+  );
   t.throws(() => compress({ encodings: ['lzma'] }), /unknown encoding 'lzma'/);
 });
 
