@@ -3,7 +3,8 @@
  *
  * What is in flight is at most the buffer, so a buffer of 256 KiB carries 40 Mbit/s over a path with a round trip of 50 ms. But memory for the longest path
  * in each connection would be too much. So a buffer grows for a connection that fills it, as in Linux, and all of a stack grow out of one budget. Whoever makes many
- * connections grow, by receiving fast or by sending much, finds the budget empty, and takes no more than the first size of each connection.
+ * connections grow, by receiving fast or by sending much, finds the budget empty, and takes no more than the first size of each connection. The first size of
+ * a send buffer is what a client that never reads can make each of its connections hold.
  *
  * Next: tcp-setup.ts
  */

@@ -188,6 +188,8 @@ export class LossDetection {
     this.#minRoundTripMs = roundTrip.minMs;
     this.#hasArrivedRetransmission = false;
     if (position > before) board.acknowledge(position, this.#onArrived);
+    // A segment behind a gap does not change what the peer echoes (RFC 7323 section 4.3): the echo of its SACK is older than any retransmission.
+    this.#echoedAt = -1;
     const duplicateEnd = this.#takeSackBlocks(ack, position);
     this.#endSample(ack);
     this.#window.onAcknowledgment(position, board.nextPosition, duplicateEnd >= 0);

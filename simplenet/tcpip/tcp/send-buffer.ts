@@ -13,6 +13,7 @@ import { intrinsicByteLength, plainView } from '../../kernel/intrinsic-bytes.ts'
 
 const CHUNK_BYTES = 16_384;
 const SMALL_BYTES = 1_024;
+const GROWTH = 4;
 
 interface Chunk {
   readonly bytes: Uint8Array;
@@ -51,8 +52,7 @@ export class SendBuffer {
     }
     if (from < end) {
       const length = end - from;
-      // A response that is acknowledged before the next one is written needs no room behind it, and few bytes come from Node's pool.
-      const chunk = Buffer.allocUnsafe(this.byteLength === 0 ? length : Math.max(length, CHUNK_BYTES));
+      const chunk = Buffer.allocUnsafe(Math.max(length, this.#nextRoom(last))); // few bytes come from Node's pool
       chunk.set(plainView(bytes, from, end));
       this.#push(chunk, 0, length, true);
     }
@@ -62,6 +62,15 @@ export class SendBuffer {
   pushOwned(bytes: Uint8Array, start: number, end: number): void {
     if (end - start < SMALL_BYTES) this.pushCopy(bytes, start, end);
     else this.#push(bytes, start, end, false);
+  }
+
+  /**
+   * How large a chunk behind `last` is at least. A response that is acknowledged before the next one is written needs no room behind it. The
+   * few bytes between owned pieces need little, such as the frame of a chunk of HTTP; chunk after chunk of small writes needs more and more.
+   */
+  #nextRoom(last: Chunk | undefined): number {
+    if (last === undefined || this.byteLength === 0) return 0;
+    return last.isOurs ? Math.min(Math.max(last.bytes.byteLength * GROWTH, SMALL_BYTES), CHUNK_BYTES) : SMALL_BYTES;
   }
 
   #push(bytes: Uint8Array, start: number, end: number, isOurs: boolean): void {

@@ -47,7 +47,7 @@ export interface TcpLayerLimits extends TcpLimits, BufferSizes {
 export const defaultTcpLayerLimits: TcpLayerLimits = {
   ...defaultTcpLimits,
   backlog: 512,
-  sendBufferBytes: 262_144,
+  sendBufferBytes: 65_536,
   maxSendBufferBytes: 4_194_304,
   receiveBufferBytes: 262_144,
   maxReceiveBufferBytes: 4_194_304,

@@ -251,7 +251,11 @@ export class Receiver {
   /** The SACK blocks of the next ACK, or an empty list. They say once what has come twice, so they must be sent. */
   takeSackBlocks(): readonly number[] {
     if (!this.#hasSack || !this.#queue.hasSackBlocks) return [];
-    return this.#queue.takeSackBlocks(maxSackBlocks(this.#hasTimestamps));
+    const blocks = this.#queue.takeSackBlocks(maxSackBlocks(this.#hasTimestamps));
+    // FIN has a number of its own. A block that ends before it would say that the segment has not come whole.
+    const finAt = this.#finSequence < 0 ? -1 : blocks.indexOf(this.#finSequence);
+    if (finAt >= 0) blocks[finAt] = add(this.#finSequence, 1);
+    return blocks;
   }
 
   onAckSent(): void {

@@ -364,7 +364,7 @@ export async function zeroWindows(
   await site.pass(1_000);
   const { connections = 0 } = await site.statistics();
   t.ok(connections >= count * ANSWERED_SHARE, `${connections} connections wait`);
-  await isBounded(t, site, before, 16 * MEBIBYTE + count * 480 * 1024);
+  await isBounded(t, site, before, 16 * MEBIBYTE + count * 160 * 1024);
   await isServed(t, site, 'beside them');
   await endsByItself(t, site, 200_000, ['connections']);
   await end(t, site);

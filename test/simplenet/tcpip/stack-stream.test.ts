@@ -6,7 +6,7 @@ import { RST } from '../../../simplenet/tcpip/tcp/segment.ts';
 import { StackWorld } from '../../contracts/stack-world.ts';
 import { connectPair, pass, segmentIn } from './stack-bench.ts';
 
-/** More than a send buffer of 262,144 bytes and a receive buffer of the same size take. */
+/** More than a send buffer and a receive buffer take at their first sizes. */
 const MUCH = 1_000_000;
 
 /** The sequence numbers of all resets on a wire. */

@@ -401,6 +401,27 @@ test('tail loss probes: what their ACK tells', async (t) => {
   lost.loss.onProbeSent(true, 171);
 });
 
+test('a tail loss probe finds that two segments are lost, with timestamps as without', async (t) => {
+  for (const echoedAt of [-1, 100]) {
+    const flight = new Flight();
+    flight.send(1, 0);
+    flight.ack(100, [], 20);
+    flight.send(3, 100);
+    flight.ack(200, [], 120, { echoedAt });
+    flight.loss.onProbeSent(true, 160);
+    const early = flight.ack(200, [300, 400], 161, { echoedAt });
+    t.equal(early.hasEnteredRecovery, false, 'sooner than a round trip: it is the first transmission that has arrived');
+    const other = new Flight();
+    other.send(1, 0);
+    other.ack(100, [], 20);
+    other.send(3, 100);
+    other.ack(200, [], 120, { echoedAt });
+    other.loss.onProbeSent(true, 160);
+    t.match(other.ack(200, [300, 400], 180, { echoedAt }), { hasEnteredRecovery: true, lostBytes: 100 }, `${echoedAt}`);
+    t.same(other.resendAll(181), [200], 'the one before it is sent again, long before a timeout');
+  }
+});
+
 test('one reduction is enough for one ACK: a recovery begins as the probe is found to have repaired a loss', async (t) => {
   const flight = new Flight();
   flight.send(1, 0);

@@ -62,7 +62,8 @@ export class LossModel {
     );
     const arrived = [...acked, ...sacked].filter((segment) => !segment.isSacked);
     for (const segment of sacked) Object.assign(segment, { isSacked: true, isLost: false });
-    for (const segment of arrived) this.#update(segment, ack, roundTrip, now);
+    // The echo is that of a segment in order, so it says nothing of those that SACK reports.
+    for (const segment of arrived) this.#update(segment, acked.includes(segment) ? ack.echoedAt : -1, roundTrip, now);
     if (this.#dsackRound >= 0 && this.first >= this.#dsackRound) this.#dsackRound = -1;
     if (hasDuplicateSack && this.#dsackRound < 0) {
       this.#dsackRound = this.next;
@@ -78,12 +79,12 @@ export class LossModel {
     return arrived.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  #update(segment: Segment, ack: ModelAck, roundTrip: RoundTrip, now: number): void {
+  #update(segment: Segment, echoedAt: number, roundTrip: RoundTrip, now: number): void {
     const { end, sentAt, isRetransmitted } = segment;
     if (end > this.#highest) this.#highest = end;
     else if (end < this.#highest && !isRetransmitted) this.#isReorderingSeen = true;
     const sample = now - sentAt;
-    if (isRetransmitted && ack.echoedAt >= 0 && ack.echoedAt < Math.floor(sentAt)) return;
+    if (isRetransmitted && echoedAt >= 0 && echoedAt < Math.floor(sentAt)) return;
     if (isRetransmitted && sample < roundTrip.minMs) return;
     this.#rackRoundTrip = sample;
     if (isSentAfter(sentAt, end, this.#rackSentAt, this.#rackEnd)) [this.#rackSentAt, this.#rackEnd] = [sentAt, end];

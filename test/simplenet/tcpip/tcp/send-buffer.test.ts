@@ -5,6 +5,8 @@ import { test } from 'tap';
 import { SendBuffer } from '../../../../simplenet/tcpip/tcp/send-buffer.ts';
 import { cpuMsOf } from '../../../support/machine-time.ts';
 
+const OWNED = Buffer.alloc(2_000, 'o');
+
 function push(buffer: SendBuffer, text: string, isOwned = false): void {
   const bytes = Buffer.from(text);
   if (isOwned) buffer.pushOwned(bytes, 0, bytes.length);
@@ -64,6 +66,19 @@ test('copies are copies, and owned bytes are not', async (t) => {
   push(buffer, 'z');
   t.equal(text(buffer), `.${'a'.repeat(2_000)}${'y'.repeat(2_000)}z.`);
   t.equal(owned.toString(), 'y'.repeat(2_000), 'and nothing is written into them');
+});
+
+test('few bytes between owned pieces take little memory', async (t) => {
+  const buffer = new SendBuffer();
+  const before = process.memoryUsage().arrayBuffers;
+  const count = 2_000;
+  for (let i = 0; i < count; i++) {
+    push(buffer, '9c40\r\n');
+    buffer.pushOwned(OWNED, 0, OWNED.length);
+  }
+  const each = (process.memoryUsage().arrayBuffers - before) / count;
+  t.ok(each < 4_096, `${each} bytes each`);
+  t.equal(buffer.byteLength, count * (6 + OWNED.length));
 });
 
 test('owned bytes that are few are copied', async (t) => {

@@ -133,6 +133,15 @@ t.test('options', async (t) => {
     t.same(blocks(), [1, 10, 30, 31], 'text from before the window as well');
   });
 
+  t.test('a SACK block of a segment with FIN ends behind FIN', async (t) => {
+    const machine = withTimestamps('ESTABLISHED');
+    const blocks = () => machine.outgoing.at(-1)?.options.sackBlocks.map((edge) => (edge - (2 ** 32 - 50)) | 0);
+    machine.receive('FA', { seq: 10, ack: 1, text: '0123456789', ...stamped(machine, 501) }).flush();
+    t.same(blocks(), [10, 21]);
+    machine.receive('A', { seq: 5, ack: 1, text: '56', ...stamped(machine, 501) }).flush();
+    t.same(blocks(), [5, 7, 10, 21]);
+  });
+
   t.test('SACK blocks take room from the segments that carry them', async (t) => {
     const machine = withTimestamps('ESTABLISHED');
     machine.receive('A', { seq: 10, ack: 1, text: 'x', ...stamped(machine, 501) });
