@@ -9,7 +9,6 @@
  * Next: error-answer.ts
  */
 
-import type { StreamHandler } from '../simplenet/index.ts';
 import type { HttpRequest } from './request/http-request.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
@@ -98,26 +97,3 @@ export type Middleware<Params = Readonly<Record<string, string>>> = (
   response: ResponseWriter,
   next: Next,
 ) => Returned;
-
-/** What a stream that has been upgraded can ask of its server. */
-export interface UpgradeHost {
-  /** Calls `onError` of the program. */
-  report(error: unknown, request: null, response: null): unknown;
-}
-
-/**
- * A protocol of ours behind an upgrade: WebSocket. It calls code of the program in async contexts of its own, so the connection gives the stream to it as it is, and
- * keeps neither the request nor its response.
- */
-export interface OwnProtocol extends StreamHandler {
-  readonly isOwnProtocol: true;
-  /** The stream has been handed over. Comes before any byte. */
-  handedOver(host: UpgradeHost): void;
-  /** The server begins to stop: says goodbye to the client. */
-  serverStops(): void;
-}
-
-/** Whether the handler of an upgraded stream is a protocol of ours. */
-export function isOwnProtocol(handler: StreamHandler): handler is OwnProtocol {
-  return (handler as Partial<OwnProtocol> | undefined)?.isOwnProtocol === true;
-}

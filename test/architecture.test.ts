@@ -60,6 +60,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/request': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/response': [GROUND, 'http/content', SOCKETS_DOOR],
   'http/handler.ts': ['http/request', 'http/response'],
+  'http/own-protocol.ts': [SOCKETS_DOOR],
   'http/error-answer.ts': [GROUND, 'http/content', 'http/handler.ts'],
   'http/handlers': [
     GROUND,
@@ -70,10 +71,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/response',
     SOCKETS_DOOR,
   ],
+  'http/websocket': [GROUND, 'http/handler.ts', 'http/own-protocol.ts', SOCKETS_DOOR],
   'http/router': [GROUND, 'http/handler.ts', 'http/error-answer.ts', 'http/handlers'],
   'http/connection': [
     GROUND,
     'http/handler.ts',
+    'http/own-protocol.ts',
     'http/error-answer.ts',
     'http/handlers',
     'http/request',
@@ -101,6 +104,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/response',
     'http/serve-options.ts',
     'http/serve.ts',
+    'http/websocket',
   ],
   fetch: [HTTP_DOOR],
   command: [SOCKETS_DOOR, HTTP_DOOR],

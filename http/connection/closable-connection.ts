@@ -9,8 +9,8 @@
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
-import { isOwnProtocol } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
+import { isOwnProtocol } from '../own-protocol.ts';
 import { refusalOf } from '../response/refusal.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';

@@ -17,7 +17,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import type { Stream, StreamHandler, SystemError } from '../../simplenet/index.ts';
-import { isOwnProtocol, type OwnProtocol, type UpgradeHost } from '../handler.ts';
+import { isOwnProtocol, type OwnProtocol, type UpgradeHost } from '../own-protocol.ts';
 import { promiseOf } from '../promises.ts';
 import { PendingInput } from '../request/pending-input.ts';
 

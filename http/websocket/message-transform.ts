@@ -14,7 +14,7 @@
  * Frames are not seen here: a message that has come in fragments is decoded as a whole, and a message is sent in one frame. Control frames
  * are never transformed.
  *
- * Next: close-code.ts
+ * Next: handshake.ts
  */
 
 /** One extension that a client offers: `permessage-deflate; client_max_window_bits; server_max_window_bits=10`. */

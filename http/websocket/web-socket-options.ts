@@ -1,7 +1,7 @@
 /**
  * WebSocketOptions: what `webSocket` takes, with its defaults, checked before anything is served.
  *
- * Next: handshake.ts
+ * Next: web-socket.ts
  */
 
 import { isToken } from '../grammar.ts';

@@ -19,8 +19,8 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import type { SocketAddress, Stream, SystemError } from '../../simplenet/index.ts';
-import type { UpgradeHost } from '../handler.ts';
 import { described } from '../nearest-name.ts';
+import type { UpgradeHost } from '../own-protocol.ts';
 import { promiseOf } from '../promises.ts';
 import {
   ABNORMAL_CLOSURE,
