@@ -1,5 +1,5 @@
 /**
- * validateUtf8: whether the bytes of a text message are UTF-8, piece by piece, at the first byte that is wrong (RFC 6455 section 8.1, RFC 3629).
+ * The UTF-8 of a text message: checked piece by piece, up to the first byte that is wrong (RFC 6455 section 8.1, RFC 3629).
  *
  * A message comes in pieces that end anywhere, also inside a character. What must be remembered between two pieces fits in one number: how many bytes of a
  * character are still to come, and from where to where the next one may be. The bounds are what catches overlong forms, surrogates and

@@ -109,6 +109,8 @@ export class ServerWebSocket<Data = undefined> {
   #closure: Closure | null = null;
   /** `send` has returned false, so `drain` is due. */
   #awaitsDrain = false;
+  /** A close frame is sent: nothing may follow it. */
+  #hasSentClose = false;
   /** Nothing has come for half of `idleTimeoutMs`, and a ping is on its way. */
   #isPinged = false;
   /** In ENDING: how much was dropped. */
@@ -424,7 +426,7 @@ export class ServerWebSocket<Data = undefined> {
 
   #clientCloses(closure: Closure): void {
     this.#closure = closure;
-    if (this.#state === OPEN) writeFrame(this.#stream, CLOSE, closePayload(closure.code, ''));
+    this.#writeClose(closure.code, '');
     this.#end();
   }
 
@@ -440,15 +442,21 @@ export class ServerWebSocket<Data = undefined> {
   /** Our close frame, in CLOSING. */
   #sendClose(code: number, reason: string): void {
     if (this.#state !== CLOSING) return;
-    writeFrame(this.#stream, CLOSE, closePayload(code, reason));
+    this.#writeClose(code, reason);
     this.#stream.setDeadline(CLOSE_WAIT_MS);
+  }
+
+  #writeClose(code: number, reason: string): void {
+    if (this.#hasSentClose) return;
+    this.#hasSentClose = true;
+    writeFrame(this.#stream, CLOSE, closePayload(code, reason));
   }
 
   /** The client has broken the protocol, or the program has failed. */
   #fail(code: number, reason: string): void {
     if (this.#state >= ENDING) return;
     this.#closure = { code, reason };
-    if (this.#state === OPEN) writeFrame(this.#stream, CLOSE, closePayload(code, reason));
+    this.#writeClose(code, reason);
     this.#end();
   }
 
