@@ -69,6 +69,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/error-answer.ts',
     'http/request',
     'http/response',
+    'http/websocket',
     SOCKETS_DOOR,
   ],
   'http/websocket': [GROUND, 'http/handler.ts', 'http/own-protocol.ts', SOCKETS_DOOR],

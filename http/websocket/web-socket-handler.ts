@@ -5,7 +5,7 @@
  *
  * `upgrade` may refuse: by an HttpError, as everywhere, or by a `Response`. What else it returns is `ws.data`. It may be asynchronous; the client waits.
  *
- * Next: ../connection/phase.ts
+ * Next: context-web-socket.ts
  */
 
 import type { Stream } from '../../simplenet/index.ts';
