@@ -171,6 +171,7 @@ export class ContextWebSocket extends EventTarget {
   get onopen(): Listener {
     return this.#attribute('open');
   }
+  /** Null removes it. */
   set onopen(listener: Listener) {
     this.#setAttribute('open', listener);
   }
@@ -179,6 +180,7 @@ export class ContextWebSocket extends EventTarget {
   get onmessage(): ((event: MessageEvent) => unknown) | null {
     return this.#attribute('message') as ((event: MessageEvent) => unknown) | null;
   }
+  /** Null removes it. */
   set onmessage(listener: ((event: MessageEvent) => unknown) | null) {
     this.#setAttribute('message', listener as Listener);
   }
@@ -187,6 +189,7 @@ export class ContextWebSocket extends EventTarget {
   get onerror(): Listener {
     return this.#attribute('error');
   }
+  /** Null removes it. */
   set onerror(listener: Listener) {
     this.#setAttribute('error', listener);
   }
@@ -195,6 +198,7 @@ export class ContextWebSocket extends EventTarget {
   get onclose(): ((event: SocketCloseEvent) => unknown) | null {
     return this.#attribute('close') as ((event: SocketCloseEvent) => unknown) | null;
   }
+  /** Null removes it. */
   set onclose(listener: ((event: SocketCloseEvent) => unknown) | null) {
     this.#setAttribute('close', listener as Listener);
   }

@@ -101,7 +101,7 @@ export interface WebSocketHandler<Params = Readonly<Record<string, string>>> ext
  *
  * const chat = webSocket({
  *   open: (ws) => ws.subscribe('room'),
- *   message: (_ws, data) => chat.publish('room', data),
+ *   message: (_ws, data) => void chat.publish('room', data),
  * });
  * serve(new Router().get('/chat', chat), { port: 8080 });
  * ```
