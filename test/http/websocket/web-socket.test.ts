@@ -1,6 +1,10 @@
 /** A WebSocket on a real server, on both loops: messages, closes, faults, pings, limits, and what the program is told. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import {
   HttpError,
@@ -579,6 +583,7 @@ test('topics: subscribe, publish, unsubscribe and the end', async (t) => {
 test('messages of every type, and no other', async (t) => {
   const { server } = site(t, {
     open(ws) {
+      ws.unsubscribe('nothing');
       ws.send('text');
       ws.send(new Uint8Array([65, 66]));
       ws.send(new Uint8Array([67, 68]).buffer);
@@ -612,4 +617,58 @@ test('a flood of pings without reading is bounded', async (t) => {
   client.raw.write(clientFrame(CLOSE));
   await until(() => sockets[0]?.isOpen === false);
   t.ok((sockets[0] as ServerWebSocket<unknown>).queuedBytes < 100_000);
+});
+
+test('what is published does not reach a connection that closes, and not for long one that does not read', async (t) => {
+  const sockets: ServerWebSocket[] = [];
+  const closes: number[] = [];
+  const news = webSocket(
+    {
+      open(ws) {
+        sockets.push(ws);
+        ws.subscribe('news');
+      },
+      close: (_ws, code) => void closes.push(code),
+    },
+    { maxQueuedBytes: 100_000 },
+  );
+  const server = serve(new Router().get('/', news));
+  t.teardown(() => server.close({ graceMs: 0, idleGraceMs: 1 }));
+  const [slow, closing] = [await WebSocketClient.open(t, server), await WebSocketClient.open(t, server)];
+  slow.raw.socket.pause();
+  await until(() => sockets.length === 2);
+  sockets[1]?.close(4_000);
+  const message = Buffer.alloc(40_000);
+  let most = 0;
+  for (let i = 0; i < 5_000 && closes.length === 0; i++) {
+    news.publish('news', message);
+    most = Math.max(most, sockets[0]?.queuedBytes ?? 0);
+    if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.same(closes, [1_006]);
+  t.ok(most <= 100_000 + 40_004 * 10, `${most} bytes`);
+  await closing.untilFrames(1);
+  t.same(closing.texts, []);
+});
+
+test('over a Unix socket the address is its path', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-ws-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'ws');
+  let address: string | null = null;
+  const site = new Router().get(
+    '/',
+    webSocket({
+      open(ws) {
+        address = ws.remoteAddress;
+      },
+    }),
+  );
+  const server = serve(site, { path });
+  t.teardown(() => server.close({ graceMs: 0, idleGraceMs: 1 }));
+  const client = connect(path).on('error', () => {});
+  client.write(upgradeRequest('/'));
+  await until(() => address !== null);
+  t.equal(address, '');
+  client.destroy();
 });
