@@ -83,7 +83,7 @@ export interface ServeOptions {
   /**
    * Called with each error of a handler, except an HttpError below 500 and a disconnect of the client. It may answer: `response` is null only if
    * it is too late for that. Its status is set, headers of middleware are kept. Without an answer of its own the client gets the default one, after the promise
-   * if there is one. Called without a request for an error that ends this server, which then closes itself with grace. The default writes the
+   * if there is one. Called without a request for an error of a WebSocket, and for one that ends this server, which then closes itself with grace. The default writes the
    * request, the place and the error to standard error.
    */
   readonly onError?: OnError | undefined;

@@ -10,10 +10,12 @@
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { HttpError } from '../http-error.ts';
+import { isOwnProtocol } from '../own-protocol.ts';
 import { refusalOf } from '../response/refusal.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
 import type { Exchange } from './exchange.ts';
+import type { StoppableExchange } from './exchange-connection.ts';
 import { Handover } from './handover.ts';
 import { Incoming } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
@@ -64,6 +66,8 @@ export abstract class ClosableConnection implements OpenConnection {
   stop(): void {
     if (this.isIdle) this.deadline.forNextRequest();
     else if (this.phase === WORK || this.phase === UPGRADED) this.exchange?.serverStops();
+    const { handler } = this.stream;
+    if (this.phase === UPGRADED && isOwnProtocol(handler)) handler.serverStops();
   }
 
   /** A connection whose responses are complete is closed without RST, which could destroy them on their way. */
@@ -152,11 +156,21 @@ export abstract class ClosableConnection implements OpenConnection {
     });
     stream.minimumProgress = null;
     if (this.isPaused) stream.resume();
-    Handover.begin(stream, createHandler, () => {
+    const handover = Handover.begin(stream, createHandler, () => {
       const rest = this.incoming.pending;
       this.incoming.pending = null;
       return { rest, hasPeerEnded: this.hasPeerEnded };
     });
+    if (!handover.isToOwnProtocol) return;
+    handover.handedOver(this.context);
+    // What is left of the request is garbage now, unless its program waits for a signal of it.
+    if (this.exchange?.hasSignals !== true) this.exchange = null;
+    if (this.context.isStopping) handover.serverStops();
+  }
+
+  /** A signal of a request is first read after its stream has been handed over. */
+  keepForClosing(exchange: StoppableExchange): void {
+    if (this.phase === UPGRADED) this.exchange = exchange as Exchange;
   }
 
   // For both halves.

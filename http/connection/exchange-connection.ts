@@ -18,6 +18,11 @@ export interface DoneExchange {
   readonly response: ResponseWriter;
 }
 
+/** An exchange whose program waits for the stop of the server. */
+export interface StoppableExchange {
+  serverStops(): void;
+}
+
 export interface ExchangeConnection {
   readonly stream: Stream;
   readonly context: ConnectionContext;
@@ -38,6 +43,8 @@ export interface ExchangeConnection {
   refuse(status: number, message: string, answer: string): void;
   /** Ends the connection so that the client can notice that the response is incomplete. */
   cut(): void;
+  /** The connection tells this exchange when the server stops, also if its stream has been handed over. */
+  keepForClosing(exchange: StoppableExchange): void;
   /** Writes the head of the last response, and gives the stream away. */
   handOver(head: string, createHandler: (stream: Stream) => StreamHandler): void;
 }

@@ -121,6 +121,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     }
   }
 
+  /** Code of the program may wait for a signal. */
+  get hasSignals(): boolean {
+    return this.#signals !== null;
+  }
+
   /** The server stops. */
   serverStops(): void {
     this.#signals?.abortClosing(); // first, so that the program can still send an event
@@ -198,6 +203,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   createClosingSignal(): AbortSignal {
     if (this.#connection.context.isStopping) return AbortSignal.abort(closingError());
     this.#signals ??= new Signals();
+    this.#connection.keepForClosing(this);
     return this.#signals.forClosing();
   }
 

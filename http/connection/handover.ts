@@ -9,17 +9,20 @@
  * nothing. So this object calls `awaitTurn` to find out: a closed stream gets no turn.
  *
  * The loop calls the handlers of all streams of a turn from one async context. A store that the handler of one stream sets there
- * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request.
+ * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request. A protocol of ours (WebSocket)
+ * sees to that itself.
  *
  * Next: eviction.ts
  */
 
 import { AsyncResource } from 'node:async_hooks';
 import type { Stream, StreamHandler, SystemError } from '../../simplenet/index.ts';
+import { isOwnProtocol, type OwnProtocol, type UpgradeHost } from '../own-protocol.ts';
 import { promiseOf } from '../promises.ts';
 import { PendingInput } from '../request/pending-input.ts';
 
-export class Handover implements StreamHandler {
+export class Handover implements OwnProtocol {
+  readonly isOwnProtocol = true;
   /** Missing if the new handler has none: then a deadline ends the stream. */
   readonly onTimeout?: (stream: Stream) => void;
   readonly #handler: StreamHandler;
@@ -30,18 +33,18 @@ export class Handover implements StreamHandler {
   #hasHadTurn = false;
 
   constructor(handler: StreamHandler) {
-    const inContext = new HandlerInContext(handler);
+    const inContext = isOwnProtocol(handler) ? handler : new HandlerInContext(handler);
     this.#handler = inContext;
-    if (inContext.onTimeout !== undefined) this.onTimeout = inContext.onTimeout;
+    if (inContext.onTimeout !== undefined) this.onTimeout = (stream) => inContext.onTimeout?.(stream);
   }
 
-  /** Makes a Handover the handler of the stream until the calling code of the program has returned. */
+  /** Makes a Handover the handler of the stream until the calling code of the program has returned. Returns it. */
   static begin(
     stream: Stream,
     createHandler: (stream: Stream) => StreamHandler,
     /** Returns the bytes that HTTP has received after the request, and whether the client has ended its side. */
     takeRest: () => { readonly rest: PendingInput | null; readonly hasPeerEnded: boolean },
-  ): void {
+  ): Handover {
     let handover: Handover;
     try {
       handover = new Handover(createHandler(stream));
@@ -54,6 +57,20 @@ export class Handover implements StreamHandler {
       const { rest, hasPeerEnded } = takeRest();
       handover.complete(stream, rest, hasPeerEnded);
     });
+    return handover;
+  }
+
+  /** The new handler is a protocol of ours. */
+  get isToOwnProtocol(): boolean {
+    return isOwnProtocol(this.#handler);
+  }
+
+  handedOver(host: UpgradeHost): void {
+    if (isOwnProtocol(this.#handler)) this.#handler.handedOver(host);
+  }
+
+  serverStops(): void {
+    if (isOwnProtocol(this.#handler)) this.#handler.serverStops();
   }
 
   onData(stream: Stream, bytes: Buffer): void {

@@ -7,7 +7,7 @@
  * It is no middleware: only when an answer is over are its bytes and its time known, and a middleware never sees a request that is refused at its head.
  * The query is left out unless it is asked for, because it may contain secrets.
  *
- * Next: ../connection/phase.ts
+ * Next: ../own-protocol.ts
  */
 
 import { formats, type LogEntry, type LogFormat } from '../content/log-line.ts';

@@ -4,6 +4,7 @@
  * Next: context-handler.ts
  */
 
+import { type ContextWebSocket, openContextSocket } from '../websocket/context-web-socket.ts';
 import { type ContextExchange, type FieldsInit, fieldsOf } from './context-exchange.ts';
 import { invalidState, notSupported } from './exchange-state.ts';
 import { ServerContext } from './server-context.ts';
@@ -59,22 +60,36 @@ export class ConnectContext extends ServerContext {
     for (const [name, values] of Object.entries(fields)) {
       for (const value of values as readonly string[]) response.append(name, value);
     }
+    let opened: Tunnel | null = null as Tunnel | null;
     const open = (stream: Parameters<typeof Tunnel.over>[0]) => {
       const { tunnel, handler } = Tunnel.over(stream, host.tunnelIdleMs, httpRequest.limits);
       exchange.tunnel = tunnel;
+      opened = tunnel;
       return handler;
     };
     exchange.take('accept');
     if (upgrade === null) response.tunnel(open);
     else response.upgrade(upgrade, open);
     /* c8 ignore next -- the connection ends for a reason of the server, such as a limit, and the client is still there. */
-    if (exchange.tunnel === null) throw exchange.abortReason;
-    return exchange.tunnel;
+    if (opened === null) throw exchange.abortReason;
+    return opened;
   }
 
-  /** Throws NotSupportedError: this server has no WebSocket yet. */
-  upgradeWebSocket(_options?: { readonly protocol?: readonly string[] }): never {
-    throw notSupported('this server has no WebSocket yet: accept() gives the raw stream');
+  /**
+   * Answers with 101, and returns the socket: CONNECTING until this code has returned, then `open` follows. `protocol` has the subprotocols that the program speaks,
+   * the best first. A handshake with a fault gets 400 or 426, and the socket fails. Origin is not looked at: a program with cookies must do so before.
+   */
+  upgradeWebSocket(options: { readonly protocol?: string | readonly string[] } = {}): ContextWebSocket {
+    const exchange = this.#exchange;
+    this.mustNotHaveFallenThrough();
+    if (!exchange.check('accept')) throw exchange.abortReason;
+    if (exchange.upgrade?.toLowerCase() !== 'websocket') throw invalidState('the client has not asked for a WebSocket');
+    const { protocol = [] } = options;
+    exchange.take('accept');
+    const spoken = typeof protocol === 'string' ? [protocol] : protocol;
+    const socket = openContextSocket(exchange.httpRequest, exchange.response, spoken);
+    exchange.tunnel = socket;
+    return socket;
   }
 
   /** Rejects with NotSupportedError: HTTP/1.1 has no WebTransport. */

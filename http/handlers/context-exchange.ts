@@ -14,7 +14,6 @@ import type { FieldValue } from '../response/response-fields.ts';
 import { type ExchangeOperation, type ExchangeState, invalidState, notSupported, step } from './exchange-state.ts';
 import { inboundErrorOf, type ProtocolError, protocolError } from './protocol-error.ts';
 import { trueRequestOf } from './true-request.ts';
-import type { Tunnel } from './tunnel.ts';
 
 /** What the constructor of `Headers` takes. */
 export type FieldsInit = ConstructorParameters<typeof Headers>[0];
@@ -61,7 +60,8 @@ export class ContextExchange {
   readonly host: ContextHost;
   /** The name of the protocol, while the client's Upgrade can still be accepted; null otherwise. */
   upgrade: string | null;
-  tunnel: Tunnel | null = null;
+  /** The tunnel or the WebSocket that the program has accepted. */
+  tunnel: { destroy(error: unknown): void } | null = null;
   /** Why the response was broken off. */
   failure: unknown = null;
   #state: ExchangeState = 'open';

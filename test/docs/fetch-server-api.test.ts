@@ -8,7 +8,11 @@ import { root, textOf } from './pages.ts';
 
 const page = textOf('docs/fetch-server-api.md');
 
-const folders: Readonly<Record<string, string>> = { server: 'test/fetch', 'listen-options': 'test/fetch' };
+const folders: Readonly<Record<string, string>> = {
+  server: 'test/fetch',
+  'listen-options': 'test/fetch',
+  'context-web-socket': 'test/http/websocket',
+};
 
 function titlesOf(file: string): string[] {
   const text = readFileSync(join(root, folders[file] ?? 'test/http/handlers', `${file}.test.ts`), 'utf8');
