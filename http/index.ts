@@ -64,6 +64,7 @@ export { limit } from './router/limit.ts';
 export { type RouteOptions, Router } from './router/router.ts';
 export { type Server, serve } from './serve.ts';
 export type { CloseOptions, HalfClose, OnError, ServeOptions } from './serve-options.ts';
+export type { CompressionOptions } from './websocket/compression.ts';
 export type { ContextWebSocket, SocketCloseEvent } from './websocket/context-web-socket.ts';
 export type { ServerWebSocket } from './websocket/web-socket.ts';
 export { type WebSocketCallbacks, type WebSocketHandler, webSocket } from './websocket/web-socket-handler.ts';
