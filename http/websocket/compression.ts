@@ -13,7 +13,7 @@
  * Next: handshake.ts
  */
 
-import { Gate } from '../handlers/compression-stage.ts';
+import { Gate } from '../gate.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
 import { agreeOnDeflate, type DeflateTerms, MAX_WINDOW_BITS, MIN_SERVER_WINDOW_BITS } from './deflate-agreement.ts';
 import { DeflatedOnce, type DeflateSettings, MessageDeflate } from './message-deflate.ts';

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import zlib from 'node:zlib';
 import { test } from 'tap';
 import { codings } from '../../../http/content/codings.ts';
-import { CompressionStage, Gate } from '../../../http/handlers/compression-stage.ts';
+import { Gate } from '../../../http/gate.ts';
+import { CompressionStage } from '../../../http/handlers/compression-stage.ts';
 import {
   type CompressOptions,
   compress,
