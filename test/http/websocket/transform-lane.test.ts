@@ -82,7 +82,7 @@ function turning(): Turning {
     },
     encodeShared(payload) {
       extension.shared++;
-      return String.fromCharCode(payload[0] ?? 0) === PLAIN ? null : turned(payload);
+      return String.fromCharCode(payload[0] ?? 0) === PLAIN ? null : { bytes: turned(payload) };
     },
   };
   return extension;
