@@ -76,7 +76,7 @@ async function readTheirs(peer: Peer, pieces: readonly Buffer[], isServer: boole
   receiver.on('conclude', (code: number, reason: Buffer) => reading.events.push(eventOf(`close ${code}`, reason)));
   receiver.on('error', (error: Error & Record<symbol, number>) => {
     const symbol = Object.getOwnPropertySymbols(error).find(({ description }) => STATUS_CODE.test(description ?? ''));
-    reading.fault = error[symbol as symbol] as number;
+    if (symbol !== undefined) reading.fault = error[symbol] as number; // without a code: it has ended with a close frame
   });
   for (const piece of pieces) receiver.write(piece);
   await nextRound();
