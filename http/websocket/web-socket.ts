@@ -493,9 +493,11 @@ export class ServerWebSocket<Data = undefined> {
   /** A client that still takes what was sent before the close frame gets all of it. */
   #lingerOn(): void {
     const { queuedBytes } = this.#stream;
-    if (queuedBytes === 0 || queuedBytes >= this.#unsent) return this.#stream.close();
-    this.#unsent = queuedBytes;
-    this.#stream.setDeadline(LINGER_MS);
+    if (queuedBytes === 0 || queuedBytes >= this.#unsent) this.#stream.close();
+    else {
+      this.#unsent = queuedBytes;
+      this.#stream.setDeadline(LINGER_MS);
+    }
   }
 
   #cut(reason: string): void {
