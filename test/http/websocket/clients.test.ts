@@ -139,19 +139,20 @@ test('Python', async (t) => {
   t.equal(stdout, "echo ['permessage-deflate']\n", stderr);
 });
 
-test('Chromium', async (t) => {
+test('Chromium', { timeout: 240_000 }, async (t) => {
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const server = siteOf(t, 'epoll');
-  const profile = mkdtempSync(join(tmpdir(), 'chromium-'));
+  const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));
   const reported = new Promise<void>((resolve) => void wakers.push(resolve));
-  const browser = new Program('chromium', [...chromiumFlags(profile), server.url]);
+  // The debugging port keeps it open until it is killed.
+  const browser = new Program('chromium', [...chromiumFlags(profile), '--remote-debugging-port=0', server.url]);
   const ended = browser.ends();
   await Promise.race([reported, ended]);
   t.same(results.at(-1), {
     same: true,
     code: 4_000,
     wasClean: true,
-    extensions: 'permessage-deflate',
+    extensions: 'permessage-deflate; server_max_window_bits=12; client_max_window_bits=12',
     protocol: 'echo',
   });
   browser.kill();
