@@ -7,7 +7,7 @@
  *
  * In the other direction a handler may return any value: a promise of another realm, or a query builder with a `then`.
  *
- * Next: content/accept.ts
+ * Next: gate.ts
  */
 
 const ignore = () => {};

@@ -14,9 +14,16 @@ const SOCKETS_DOOR = 'simplenet/index.ts';
 const HTTP_DOOR = 'http/index.ts';
 
 /** The files of http/ that stand on nothing but each other. All of http/ may import them. */
-const groundFiles = ['grammar', 'status', 'nearest-name', 'limits', 'route-limits', 'http-error', 'promises'].map(
-  (name) => `http/${name}.ts`,
-);
+const groundFiles = [
+  'grammar',
+  'status',
+  'nearest-name',
+  'limits',
+  'route-limits',
+  'http-error',
+  'promises',
+  'gate',
+].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';
 
 /** Room -> the rooms that its files may import. A room is a folder, or a file that has its own place. A file may import its own room. */

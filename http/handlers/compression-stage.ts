@@ -10,36 +10,12 @@
  */
 
 import { Duplex, type Transform } from 'node:stream';
+import type { Gate } from '../gate.ts';
 
 /** A slice takes about a millisecond. */
 const MAX_SLICE_BYTES = 65_536;
 
 type Done = (error?: Error | null) => void;
-
-/** Lets at most so many in. The others wait in line. */
-export class Gate {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(max: number) {
-    this.#free = max;
-  }
-
-  enter(job: () => void): void {
-    if (this.#free === 0) {
-      this.#waiting.push(job);
-      return;
-    }
-    this.#free--;
-    job();
-  }
-
-  leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
-  }
-}
 
 export class CompressionStage extends Duplex {
   readonly #engine: Transform;

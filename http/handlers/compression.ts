@@ -14,13 +14,14 @@
 
 import { codingOf, IDENTITY, preferredCoding } from '../content/accept-encoding.ts';
 import { type Coding, codings, decodings } from '../content/codings.ts';
+import { Gate } from '../gate.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { checkOptionNames } from '../nearest-name.ts';
 import { DecodedBody } from '../request/decoded-body.ts';
 import type { BodyStage } from '../response/body-transform.ts';
-import { CompressionStage, Gate } from './compression-stage.ts';
+import { CompressionStage } from './compression-stage.ts';
 
 /**
  * The options of `compress()`.

@@ -14,7 +14,7 @@
  * Frames are not seen here: a message that has come in fragments is decoded as a whole, and a message is sent in one frame. Control frames
  * are never transformed.
  *
- * Next: handshake.ts
+ * Next: deflate-agreement.ts
  */
 
 /** One extension that a client offers: `permessage-deflate; client_max_window_bits; server_max_window_bits=10`. */
@@ -38,9 +38,15 @@ export interface MessageExtension {
   negotiate(offers: readonly ExtensionOffer[]): NegotiatedExtension | null;
   /**
    * Transforms a message for many connections, in such a way that each connection whose transform returns true from `takesShared` can be sent the same bytes.
-   * Called once for each message that is published, when the first of them needs it. Null: the message is sent to all as it is.
+   * Called once for each message that is published, when the first of them needs it. Null: the message is sent to all as it is. `payload` does not change any more.
    */
-  encodeShared(payload: Buffer, isText: boolean): Buffer | null;
+  encodeShared(payload: Buffer, isText: boolean): SharedPayload | null;
+}
+
+/** A message that an extension has transformed for many connections. */
+export interface SharedPayload {
+  /** The payload to send with RSV1. */
+  readonly bytes: Buffer;
 }
 
 /** What an extension does with the messages of one connection. */
@@ -56,7 +62,7 @@ export interface MessageTransform {
    */
   encode(payload: Buffer, isText: boolean): Buffer | null | Promise<Buffer | null>;
   /** A shared payload is about to be sent here. False: this connection cannot take it, and gets the message as it is. */
-  takesShared(): boolean;
+  takesShared(shared: SharedPayload): boolean;
   /** The connection is closed. Frees what the transform holds; a pending promise may reject. Called once. */
   close(): void;
 }

@@ -9,14 +9,20 @@
 
 import { BINARY, RSV1, TEXT } from './frame-decoder.ts';
 import { encodeFrame } from './frame-encoder.ts';
-import type { MessageExtension } from './message-transform.ts';
+import type { MessageExtension, SharedPayload } from './message-transform.ts';
+
+/** What an extension has made of a message. */
+interface TransformedMessage {
+  readonly payload: SharedPayload;
+  readonly frame: Buffer;
+}
 
 export class SharedMessage {
   readonly #data: string | Uint8Array;
   readonly #extension: MessageExtension | null;
   #frame: Buffer | null = null;
   /** Null: it is not made yet. False: the extension leaves the message as it is. */
-  #transformed: Buffer | false | null = null;
+  #transformed: TransformedMessage | false | null = null;
 
   constructor(data: string | Uint8Array, extension: MessageExtension | null) {
     this.#data = data;
@@ -29,8 +35,8 @@ export class SharedMessage {
     return this.#frame;
   }
 
-  /** The frame for connections with the extension, or null if it leaves the message as it is. */
-  get transformedFrame(): Buffer | null {
+  /** For connections with the extension; null if it leaves the message as it is. */
+  get transformed(): TransformedMessage | null {
     this.#transformed ??= this.#transform();
     return this.#transformed === false ? null : this.#transformed;
   }
@@ -39,11 +45,12 @@ export class SharedMessage {
     return typeof this.#data === 'string' ? TEXT : BINARY;
   }
 
-  #transform(): Buffer | false {
-    const data = this.#data;
-    const isText = typeof data === 'string';
-    const payload = isText ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    const made = this.#extension?.encodeShared(payload, isText) ?? null;
-    return made === null ? false : encodeFrame(this.#opcode | RSV1, made);
+  #transform(): TransformedMessage | false {
+    if (this.#extension === null) return false;
+    // The payload in the frame, which does not change when the program uses its bytes again.
+    const { frame } = this;
+    const byteLength = typeof this.#data === 'string' ? Buffer.byteLength(this.#data) : this.#data.byteLength;
+    const payload = this.#extension.encodeShared(frame.subarray(frame.length - byteLength), this.#opcode === TEXT);
+    return payload !== null && { payload, frame: encodeFrame(this.#opcode | RSV1, payload.bytes) };
   }
 }

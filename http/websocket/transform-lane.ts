@@ -85,9 +85,9 @@ export class TransformLane {
   }
 
   #writeShared(message: SharedMessage): boolean {
-    const frame = message.transformedFrame;
-    const isShared = frame !== null && this.#transform.takesShared();
-    return this.#owner.writeShared(isShared ? frame : message.frame);
+    const { transformed } = message;
+    const isTaken = transformed !== null && this.#transform.takesShared(transformed.payload);
+    return this.#owner.writeShared(isTaken ? transformed.frame : message.frame);
   }
 
   #encode(payload: Buffer, isText: boolean): boolean {

@@ -13,6 +13,7 @@ import type { Handler, HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
 import { promiseOf } from '../promises.ts';
+import { compressionOf } from './compression.ts';
 import {
   acceptOf,
   chooseSubprotocol,
@@ -110,7 +111,8 @@ export function webSocket<Data = undefined, Params = Readonly<Record<string, str
   callbacks: WebSocketCallbacks<Data, Params>,
   options: WebSocketOptions = {},
 ): WebSocketHandler<Params> {
-  return webSocketWith(callbacks, webSocketSettings(options), null);
+  const settings = webSocketSettings(options);
+  return webSocketWith(callbacks, settings, compressionOf(settings.compression));
 }
 
 /** As `webSocket`, with an extension. */

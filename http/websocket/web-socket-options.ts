@@ -7,6 +7,7 @@
 import { isToken } from '../grammar.ts';
 import type { HttpRequest } from '../handler.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
+import { type CompressionOptions, checkCompression } from './compression.ts';
 
 /**
  * Whose pages may connect: those of the same host (`same`), any (`*`), those of the listed origins, or those for which a function returns true.
@@ -50,6 +51,8 @@ export interface WebSocketOptions {
    * cookies of its user; only the server can refuse it. A client without Origin is not a browser, and is not asked.
    */
   readonly origins?: WebSocketOrigins | undefined;
+  /** Compresses messages for clients that offer permessage-deflate (RFC 7692). Off unless given: read `CompressionOptions` first. True: with its defaults. */
+  readonly compression?: boolean | CompressionOptions | undefined;
 }
 
 const optionNames: { readonly [Name in keyof Required<WebSocketOptions>]: true } = {
@@ -59,6 +62,7 @@ const optionNames: { readonly [Name in keyof Required<WebSocketOptions>]: true }
   idleTimeoutMs: true,
   subprotocols: true,
   origins: true,
+  compression: true,
 };
 
 /** The options, with their defaults. */
@@ -69,6 +73,7 @@ export interface WebSocketSettings {
   readonly idleTimeoutMs: number;
   readonly subprotocols: readonly string[];
   readonly origins: WebSocketOrigins;
+  readonly compression: boolean | CompressionOptions;
 }
 
 const MIB = 1024 * 1024;
@@ -89,6 +94,7 @@ export const defaultWebSocketSettings: WebSocketSettings = {
   idleTimeoutMs: 120_000,
   subprotocols: [],
   origins: 'same',
+  compression: false,
 };
 
 /** Returns the options with their defaults. Throws for a misspelt name and for a value that makes no sense. */
@@ -111,6 +117,7 @@ export function webSocketSettings(options: WebSocketOptions): WebSocketSettings 
   }
   checkSubprotocols(settings.subprotocols);
   checkOrigins(settings.origins);
+  if (typeof settings.compression !== 'boolean') checkCompression(settings.compression);
   return settings;
 }
 

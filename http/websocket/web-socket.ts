@@ -107,6 +107,8 @@ export class ServerWebSocket<Data = undefined> {
   #state = OPEN;
   /** How it ends, once that is known. */
   #closure: Closure | null = null;
+  /** What was queued when the last LINGER_MS began. */
+  #unsent = 0;
   /** `send` has returned false, so `drain` is due. */
   #awaitsDrain = false;
   /** A close frame is sent: nothing may follow it. */
@@ -296,7 +298,7 @@ export class ServerWebSocket<Data = undefined> {
 
   /** @internal */
   onTimeout(): void {
-    if (this.#state === ENDING) this.#stream.close();
+    if (this.#state === ENDING) this.#lingerOn();
     /* c8 ignore next -- it takes CLOSE_WAIT_MS. */ else if (this.#state === CLOSING)
       this.#cut('the client did not answer the close frame');
     else if (this.#isPinged) this.#cut(`nothing came for ${this.#endpoint.settings.idleTimeoutMs} ms`);
@@ -337,7 +339,7 @@ export class ServerWebSocket<Data = undefined> {
     const reader = this.#reader ?? MessageReader.lend(maxMessageBytes, this.#lane !== null);
     this.#reader = reader;
     let at = start;
-    while (at < bytes.length && this.#state < ENDING) {
+    while (at < bytes.length && this.#state < ENDING && this.#closure === null) {
       at = reader.read(bytes, at, bytes.length);
       if (at < 0) {
         this.#fail(-at, reader.fault);
@@ -425,10 +427,17 @@ export class ServerWebSocket<Data = undefined> {
     }
   }
 
+  /** What the extension still works on is sent before the answer. Whatever the client sends behind its close frame does not count. */
   #clientCloses(closure: Closure): void {
     this.#closure = closure;
-    this.#writeClose(closure.code, '');
-    this.#end();
+    if (this.#state === OPEN) this.#enter(CLOSING);
+    const answer = (): void => {
+      if (this.#state !== CLOSING) return;
+      this.#writeClose(closure.code, '');
+      this.#end();
+    };
+    if (this.#lane === null) answer();
+    else this.#lane.whenSent(answer);
   }
 
   // How it ends.
@@ -479,7 +488,18 @@ export class ServerWebSocket<Data = undefined> {
     this.#lane?.close();
     flushFor(this.#stream);
     this.#stream.end();
+    this.#unsent = this.#stream.queuedBytes + 1;
     this.#stream.setDeadline(LINGER_MS);
+  }
+
+  /** A client that still takes what was sent before the close frame gets all of it. */
+  #lingerOn(): void {
+    const { queuedBytes } = this.#stream;
+    if (queuedBytes === 0 || queuedBytes >= this.#unsent) this.#stream.close();
+    else {
+      this.#unsent = queuedBytes;
+      this.#stream.setDeadline(LINGER_MS);
+    }
   }
 
   #cut(reason: string): void {

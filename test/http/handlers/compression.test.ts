@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import zlib from 'node:zlib';
 import { test } from 'tap';
 import { codings, decodings } from '../../../http/content/codings.ts';
-import { CompressionStage, Gate } from '../../../http/handlers/compression-stage.ts';
+import { Gate } from '../../../http/gate.ts';
+import { CompressionStage } from '../../../http/handlers/compression-stage.ts';
 import {
   type CompressOptions,
   compress,

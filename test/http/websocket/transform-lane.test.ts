@@ -9,7 +9,7 @@ import { WebSocketFault } from '../../../http/websocket/close-code.ts';
 import type { ExtensionOffer, MessageExtension, MessageTransform } from '../../../http/websocket/message-transform.ts';
 import { webSocketWith } from '../../../http/websocket/web-socket-handler.ts';
 import { type WebSocketOptions, webSocketSettings } from '../../../http/websocket/web-socket-options.ts';
-import { until } from '../../support/waiting.ts';
+import { quiet, until } from '../../support/waiting.ts';
 import { WebSocketClient } from '../../support/web-socket-client.ts';
 import { BINARY, CLOSE, CONTINUATION, clientFrame, PING, PONG, TEXT } from '../../support/web-socket-frames.ts';
 
@@ -82,7 +82,7 @@ function turning(): Turning {
     },
     encodeShared(payload) {
       extension.shared++;
-      return String.fromCharCode(payload[0] ?? 0) === PLAIN ? null : turned(payload);
+      return String.fromCharCode(payload[0] ?? 0) === PLAIN ? null : { bytes: turned(payload) };
     },
   };
   return extension;
@@ -238,10 +238,11 @@ test('a client that closes first gets one close frame', async (t) => {
   await until(() => sockets.length === 1);
   sockets[0]?.send('slow');
   sockets[0]?.close(4_000);
-  client.close(4_001);
-  t.equal((await client.untilClosed())?.code, 4_001);
+  client.close(4_001).send(TEXT, 'late').close(4_002);
+  await quiet();
   extension.release();
-  t.same(received(client), ['close']);
+  t.equal((await client.untilClosed())?.code, 4_000);
+  t.same(received(client), ['1* slow', 'close']);
 });
 
 test('a message for many is transformed once, and only for those that can take it', async (t) => {
