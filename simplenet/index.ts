@@ -41,6 +41,17 @@ export {
 } from './kernel/socket-address.ts';
 export { SystemError } from './kernel/system-error.ts';
 export { type TraceOptions, trace } from './kernel/tracing.ts';
+export { createTlsContext, TlsContext } from './layers/tls-context.ts';
+export type {
+  AcceptTlsOptions,
+  OnSecureConnection,
+  Pem,
+  SecureStream,
+  TlsCertificate,
+  TlsInfo,
+  TlsOptions,
+} from './layers/tls-options.ts';
+export { acceptTls } from './layers/tls-stream.ts';
 export type {
   AdoptListenerOptions,
   ConnectOptions,
