@@ -104,6 +104,8 @@ export class TlsStream implements SecureStream, StreamHandler {
   #isInnerClosed = false;
   #isPaused = false;
   #isTurnRequested = false;
+  /** Bytes of the program have gone to the stream below. */
+  #hasWritten = false;
   /** Something was queued, and `onDrain` has not been called since. */
   #owesDrain = false;
   /** The peer has ended its side while the stream was paused. */
@@ -153,8 +155,10 @@ export class TlsStream implements SecureStream, StreamHandler {
     return this.#info;
   }
 
+  /** Messages of TLS do not count, before the program has written something. */
   get queuedBytes(): number {
-    return this.#state === CLOSED ? 0 : this.#ownQueuedBytes + this.#inner.queuedBytes;
+    if (this.#state === CLOSED) return 0;
+    return this.#hasWritten ? this.#ownQueuedBytes + this.#inner.queuedBytes : this.#ownQueuedBytes;
   }
 
   get isEnded(): boolean {
@@ -334,7 +338,9 @@ export class TlsStream implements SecureStream, StreamHandler {
   }
 
   onClose(_inner: Stream, error: SystemError | null): void {
-    if (this.#isPaused && this.#hasNews && !this.#isClosing && !this.endsAtBreak) {
+    // The connection has broken, and a paused program has not got everything. It does so after `resume`, unless it waits for the peer itself.
+    const keepsHeld = error !== null && this.#isPaused && !this.#owesDrain && !this.endsAtBreak;
+    if (keepsHeld && this.#hasNews && this.#held !== null && !this.#isClosing) {
       this.#isInnerClosed = true;
       this.#lastError = error;
     } else this.#closed(error);
@@ -494,6 +500,7 @@ export class TlsStream implements SecureStream, StreamHandler {
   /** Encrypts and sends while the stream below has room, and returns how much. */
   #sendNow(bytes: Uint8Array, length: number, hasMore: boolean): number {
     const ssl = this.#ssl as SslConnection;
+    this.#hasWritten = true;
     let sent = 0;
     for (let hasRoom = true; hasRoom && sent < length && sent < SHARE_BYTES; ) {
       const batch = Math.min(BATCH_BYTES, length - sent);
@@ -512,6 +519,7 @@ export class TlsStream implements SecureStream, StreamHandler {
   #sendQueued(): void {
     const queue = this.#queue;
     if (queue === null) return;
+    if (queue.byteLength > 0) this.#hasWritten = true;
     const ssl = this.#ssl as SslConnection;
     let isFile = false;
     const sealChunk = (bytes: Uint8Array, offset: number, length: number, fd: number): number => {
