@@ -41,6 +41,7 @@ export {
 } from './kernel/socket-address.ts';
 export { SystemError } from './kernel/system-error.ts';
 export { type TraceOptions, trace } from './kernel/tracing.ts';
+export { acceptTls } from './layers/accept-tls.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
 export type {
   AcceptTlsOptions,
@@ -51,7 +52,6 @@ export type {
   TlsInfo,
   TlsOptions,
 } from './layers/tls-options.ts';
-export { acceptTls } from './layers/tls-stream.ts';
 export type {
   AdoptListenerOptions,
   ConnectOptions,

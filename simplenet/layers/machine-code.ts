@@ -9,7 +9,7 @@
  *
  * If the kernel refuses the page (a policy against code made at run time, which V8 needs as well unless it runs with --jitless), `makeFunction` throws.
  *
- * Next: openssl.ts
+ * Next: openssl-trace.ts
  */
 
 import { koffi } from '../kernel/ffi.ts';

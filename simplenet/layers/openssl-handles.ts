@@ -35,7 +35,8 @@ const counts = new Map<HandleKind, Count>();
 
 export class Handle<Kind extends HandleKind> {
   readonly #kind: Kind;
-  #address: number;
+  readonly #address: number;
+  #isFreed = false;
 
   private constructor(kind: Kind, address: number) {
     this.#kind = kind;
@@ -54,22 +55,22 @@ export class Handle<Kind extends HandleKind> {
     if (typeof handle !== 'object' || handle === null || !(#address in handle) || handle.#kind !== kind) {
       throw new TypeError(`this function of OpenSSL takes a handle of ${kind}`);
     }
-    if (handle.#address === 0) throw new Error(`this handle of ${kind} has been freed`);
+    if (handle.#isFreed) throw new Error(`this handle of ${kind} has been freed`);
     return handle.#address;
   }
 
   /** The address, for the function that frees it. From now on the handle is freed. */
   static giveUp(handle: Handle<HandleKind>, kind: HandleKind): number {
     const address = Handle.addressOf(handle, kind);
-    handle.#address = 0;
+    handle.#isFreed = true;
     countOf(kind).freed++;
     forgetThreadEnd(FREED_BY[kind], address);
     return address;
   }
 
-  /** What a trace prints: `SSL 0x55d0c0a1b2c0`. */
+  /** What a trace prints. A freed handle shows the address that it had. */
   static label(handle: Handle<HandleKind>): string {
-    return handle.#address === 0 ? `${handle.#kind} freed` : `0x${handle.#address.toString(16)}`;
+    return `0x${handle.#address.toString(16)}`;
   }
 }
 

@@ -10,7 +10,7 @@
  * The names are those of the manual pages (man 3ssl SSL_read), those of macros included. What takes a function or an address is missing, or is replaced by something
  * that takes neither.
  *
- * Next: openssl-trace.ts
+ * Next: ssl-connection.ts
  */
 
 import { koffi } from '../kernel/ffi.ts';
@@ -20,6 +20,7 @@ import { http11Selector, keyLogWriter } from './machine-code.ts';
 import { NO_BLOCK, takeErrors } from './openssl-errors.ts';
 import { type OpenSslFunctions, openSslFunctions } from './openssl-functions.ts';
 import { Handle } from './openssl-handles.ts';
+import { traceOpenSsl } from './openssl-trace.ts';
 
 export type SslContext = Handle<'SSL_CTX'>;
 export type Ssl = Handle<'SSL'>;
@@ -70,6 +71,7 @@ let loaded: OpenSslFunctions | null = null;
 
 function load(): OpenSslFunctions {
   loaded = openSslFunctions();
+  traceOpenSsl(openssl);
   return loaded;
 }
 

@@ -9,7 +9,7 @@
  * Each call into C costs as much as a small encryption. So this file counts the records that come in, by the length in their headers: after the last one has
  * been read, no further SSL_read is needed to hear that nothing is left.
  *
- * Next: tls-records.ts
+ * Next: tls-options.ts
  */
 
 import { type Bio, openssl, SSL_ERROR_WANT_READ, type Ssl, type SslContext, type X509 } from './openssl.ts';

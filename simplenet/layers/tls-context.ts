@@ -9,7 +9,7 @@
  *
  * It has no OCSP, no compression and no renegotiation.
  *
- * Next: tls-stream.ts
+ * Next: tls-records.ts
  */
 
 import { createHash, randomBytes } from 'node:crypto';

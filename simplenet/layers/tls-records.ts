@@ -3,7 +3,7 @@
  *
  * The buffers belong to the thread. They are used within one call, so all connections share them.
  *
- * Next: tls-options.ts
+ * Next: tls-output.ts
  */
 
 import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';

@@ -16,25 +16,23 @@
  * never an end. Bytes that a program writes are encrypted when the stream below has nothing queued, so what waits for a slow peer waits unencrypted and is counted as the program has written it. And
  * a chunk of the stream below becomes one `onData`, whatever the number of its records.
  *
- * Next: ../index.ts
+ * Next: accept-tls.ts
  */
 
-import { X509Certificate } from 'node:crypto';
-import { markAsUntransferable } from 'node:worker_threads';
-import { ENOBUFS, EPROTO, ETIMEDOUT } from '../kernel/abi.ts';
+import { EPROTO, ETIMEDOUT } from '../kernel/abi.ts';
 import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
-import { type Libc, libc as processLibc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
-import type { MinimumProgress, OnConnection, Stream, StreamHandler } from '../loop/event-loop.ts';
+import type { MinimumProgress, Stream, StreamHandler } from '../loop/event-loop.ts';
 import { checkFilePart } from '../loop/file-pieces.ts';
-import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import { decodeClientHello } from './client-hello.ts';
 import { lastFailure, openssl, SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN, type SslContext } from './openssl.ts';
 import { SslConnection } from './ssl-connection.ts';
 import type { TlsContext } from './tls-context.ts';
-import type { AcceptTlsOptions, OnSecureConnection, SecureStream, TlsInfo } from './tls-options.ts';
-import { BATCH_BYTES, openRecords, seal, sealFile, sendRecords } from './tls-records.ts';
+import { infoOf } from './tls-info.ts';
+import type { OnSecureConnection, SecureStream, TlsInfo } from './tls-options.ts';
+import { type OutputLimits, TlsOutput } from './tls-output.ts';
+import { openRecords, sendRecords } from './tls-records.ts';
 
 const HELLO = 0;
 const HANDSHAKE = 1;
@@ -43,42 +41,23 @@ const FAILED = 3;
 const CLOSED = 4;
 type State = typeof HELLO | typeof HANDSHAKE | typeof OPEN | typeof FAILED | typeof CLOSED;
 
-const HANDSHAKE_MS = 10_000;
-const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
-
 /** How long a peer may take to hear why its connection ends. */
 const FAREWELL_MS = 1_000;
 
 /** How long the last bytes may take to leave when both sides have ended. */
 const LINGER_MS = 30_000;
 
-/** How much of one stream is encrypted in its share of a turn. As LoopLimits.sentBytesPerStream. */
-const SHARE_BYTES = 1024 * 1024;
-
 /** A record with an alert that ends the connection: type 21, level 2 (RFC 8446 section 6). */
 const alertRecord = (alert: number) => Uint8Array.of(21, 3, 3, 0, 2, 2, alert);
 
 /** What all connections of a listener share, or what a client is made of. */
-interface Setup {
+export interface TlsSetup extends OutputLimits {
   /** Null for a client. */
   readonly context: TlsContext | null;
   /** Null for a server. */
   readonly client: { readonly context: SslContext; readonly serverName: string | null } | null;
   readonly handshakeMs: number;
-  readonly maxQueuedBytes: number;
   readonly plainAnswer: (firstBytes: Buffer) => Uint8Array | null;
-  readonly libc: Libc;
-}
-
-function setupOf(options: AcceptTlsOptions, context: TlsContext | null, client: Setup['client'] = null): Setup {
-  return {
-    context,
-    client,
-    handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
-    maxQueuedBytes: options.maxQueuedBytes ?? MAX_QUEUED_BYTES,
-    plainAnswer: options.plainAnswer ?? (() => null),
-    libc: options.libc ?? processLibc,
-  };
 }
 
 /** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
@@ -87,12 +66,12 @@ const callbacksAtEnd = new WeakMap<TlsStream, () => void>();
 const noHandler: StreamHandler = { onData: () => {} };
 
 export class TlsStream implements SecureStream, StreamHandler {
-  handler: StreamHandler = noHandler;
-  readonly #setup: Setup;
-  #inner: Stream;
+  handler: StreamHandler;
+  readonly #setup: TlsSetup;
+  readonly #inner: Stream;
+  readonly #output: TlsOutput;
   #state: State = HELLO;
   #ssl: SslConnection | null = null;
-  #queue: WriteQueue | null = null;
   /** Bytes of the peer that wait: the beginning of its hello, or records that came with the end of the handshake to a paused stream. */
   #held: Buffer | null = null;
   #serverName: string | null = null;
@@ -100,39 +79,34 @@ export class TlsStream implements SecureStream, StreamHandler {
   #delayOnceOpenMs = Number.POSITIVE_INFINITY;
   #error: SystemError | null = null;
   /** The stream below has closed with this error, and a paused program has not got everything yet. */
-  #lastError: SystemError | null = null;
-  #isInnerClosed = false;
+  #breakError: SystemError | null = null;
   #isPaused = false;
   #isTurnRequested = false;
-  /** Bytes of the program have gone to the stream below. */
-  #hasWritten = false;
-  /** Something was queued, and `onDrain` has not been called since. */
-  #owesDrain = false;
   /** The peer has ended its side while the stream was paused. */
   #owesEnd = false;
   #hasEnded = false;
   #isFinSent = false;
   #isPeerEnded = false;
+  /** No further callback follows but `onClose`. */
   #isClosing = false;
 
-  /** Without `inner`, `connectTls` gives it one at once. */
-  private constructor(setup: Setup, inner: Stream | null) {
+  /** `open` returns the stream below, whose handler is its argument. */
+  private constructor(setup: TlsSetup, handler: StreamHandler, open: (handler: StreamHandler) => Stream) {
     this.#setup = setup;
-    this.#inner = inner as Stream;
+    this.handler = handler;
+    this.#inner = open(this);
+    this.#output = new TlsOutput(this.#inner, setup);
   }
 
-  static accept(setup: Setup, inner: Stream, onConnection: OnSecureConnection): TlsStream {
-    const stream = new TlsStream(setup, inner);
+  static accept(setup: TlsSetup, inner: Stream, onConnection: OnSecureConnection): TlsStream {
+    const stream = new TlsStream(setup, noHandler, () => inner);
     inner.setDeadline(setup.handshakeMs);
     stream.handler = onConnection(stream);
     return stream;
   }
 
-  static connect(setup: Setup, handler: StreamHandler, connect: (handler: StreamHandler) => Stream): TlsStream {
-    const stream = new TlsStream(setup, null);
-    stream.handler = handler;
-    stream.#inner = connect(stream);
-    return stream;
+  static connect(setup: TlsSetup, handler: StreamHandler, open: (handler: StreamHandler) => Stream): TlsStream {
+    return new TlsStream(setup, handler, open);
   }
 
   // What the program calls.
@@ -155,10 +129,8 @@ export class TlsStream implements SecureStream, StreamHandler {
     return this.#info;
   }
 
-  /** Messages of TLS do not count, before the program has written something. */
   get queuedBytes(): number {
-    if (this.#state === CLOSED) return 0;
-    return this.#hasWritten ? this.#ownQueuedBytes + this.#inner.queuedBytes : this.#ownQueuedBytes;
+    return this.#state === CLOSED ? 0 : this.#output.queuedBytes;
   }
 
   get isEnded(): boolean {
@@ -178,13 +150,7 @@ export class TlsStream implements SecureStream, StreamHandler {
     if (this.#hasEnded) throw new Error('sendFile after end: this program has ended the stream');
     checkFilePart(fd, offset, length);
     if (length === 0) return this.queuedBytes === 0;
-    this.#queue ??= new WriteQueue();
-    this.#queue.pushFile(fd, offset, length);
-    if (this.#state === OPEN) this.#sendQueued();
-    if (this.#isClosing) return false;
-    if (this.queuedBytes === 0) return true;
-    this.#owesDrain = true;
-    return false;
+    return this.#written(this.#output.sendFile(fd, offset, length));
   }
 
   pause(): void {
@@ -196,24 +162,24 @@ export class TlsStream implements SecureStream, StreamHandler {
     this.#isPaused = false;
     if (this.#state !== OPEN || this.#isClosing) return;
     if (!this.#hasNews) this.#inner.resume();
-    else if (this.#isInnerClosed) queueMicrotask(() => this.#deliverLast());
+    else if (this.#breakError !== null) queueMicrotask(() => this.#deliverLast());
     else this.#inner.awaitTurn();
   }
 
   /** During the handshake the bytes that have arrived are those of TLS. */
   hasInput(): boolean {
     if (this.#state !== OPEN || this.#isClosing || this.#isPeerEnded) return false;
-    return this.#held !== null || (!this.#isInnerClosed && !this.#owesEnd && this.#inner.hasInput());
+    return this.#held !== null || (!this.#owesEnd && this.#inner.hasInput());
   }
 
   hasOutput(): boolean {
-    return !this.#isClosing && (this.#ownQueuedBytes > 0 || this.#inner.hasOutput());
+    return !this.#isClosing && (this.#output.waitingBytes > 0 || this.#inner.hasOutput());
   }
 
   end(): void {
     if (this.isEnded) return;
     this.#hasEnded = true;
-    if (this.#state === OPEN && this.#ownQueuedBytes === 0) this.#sendFin();
+    if (this.#state === OPEN && this.#output.waitingBytes === 0) this.#sendFin();
   }
 
   close(): void {
@@ -339,10 +305,9 @@ export class TlsStream implements SecureStream, StreamHandler {
 
   onClose(_inner: Stream, error: SystemError | null): void {
     // The connection has broken, and a paused program has not got everything. It does so after `resume`, unless it waits for the peer itself.
-    const keepsHeld = error !== null && this.#isPaused && !this.#owesDrain && !this.endsAtBreak;
+    const keepsHeld = error !== null && this.#isPaused && !this.#output.owesDrain && !this.endsAtBreak;
     if (keepsHeld && this.#hasNews && this.#held !== null && !this.#isClosing) {
-      this.#isInnerClosed = true;
-      this.#lastError = error;
+      this.#breakError = error;
     } else this.#closed(error);
   }
 
@@ -386,6 +351,7 @@ export class TlsStream implements SecureStream, StreamHandler {
 
   #opened(ssl: SslConnection): void {
     this.#state = OPEN;
+    this.#output.open(ssl);
     this.#inner.setDeadline(this.#delayOnceOpenMs);
     this.handler.onOpen?.(this);
     this.#continue();
@@ -442,7 +408,7 @@ export class TlsStream implements SecureStream, StreamHandler {
     try {
       this.#deliverNews();
     } finally {
-      if (!this.#isPaused || !this.#hasNews) this.#closed(this.#lastError);
+      if (!this.#isPaused || !this.#hasNews) this.#closed(this.#breakError);
     }
   }
 
@@ -455,33 +421,16 @@ export class TlsStream implements SecureStream, StreamHandler {
 
   // What goes out.
 
-  get #ownQueuedBytes(): number {
-    return this.#queue === null ? 0 : this.#queue.byteLength;
-  }
-
   #write(bytes: Uint8Array, length: number, isOwned: boolean, hasMore: boolean): boolean {
     if (!this.#checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
-    let sent = 0;
-    if (this.#state === OPEN && this.#ownQueuedBytes === 0 && this.#inner.queuedBytes === 0) {
-      // Much that may wait leaves in the second part of the turn, so that other clients get their responses first.
-      if (!isOwned || length <= BATCH_BYTES) {
-        sent = this.#sendNow(bytes, length, hasMore);
-        if (sent === length && !this.#owesDrain) return true;
-        if (this.#isClosing || sent === length) return false;
-      }
-      this.#inner.awaitTurn();
-    } else if ((this.#queue?.memoryBytes ?? 0) > this.#setup.maxQueuedBytes) {
-      this.#breakOff('send', -ENOBUFS);
-      return false;
-    }
-    this.#queue ??= new WriteQueue();
-    if (isOwned) {
-      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
-      this.#queue.pushOwned(bytes, sent, length);
-    } else this.#queue.pushCopy(bytes, sent, length);
-    this.#owesDrain = true;
-    return false;
+    return this.#written(this.#output.write(bytes, length, isOwned, hasMore));
+  }
+
+  /** What a write returns. */
+  #written(result: number): boolean {
+    if (result < 0) this.#outputFailed(result);
+    return result === 0 && !this.#output.owesDrain;
   }
 
   /** Returns false if the stream is closing. Throws for a mistake of the program. */
@@ -497,61 +446,17 @@ export class TlsStream implements SecureStream, StreamHandler {
     return true;
   }
 
-  /** Encrypts and sends while the stream below has room, and returns how much. */
-  #sendNow(bytes: Uint8Array, length: number, hasMore: boolean): number {
-    const ssl = this.#ssl as SslConnection;
-    this.#hasWritten = true;
-    let sent = 0;
-    for (let hasRoom = true; hasRoom && sent < length && sent < SHARE_BYTES; ) {
-      const batch = Math.min(BATCH_BYTES, length - sent);
-      if (seal(ssl, bytes, sent, batch, sent === 0) < 0) {
-        this.#fail('SSL_write', lastFailure());
-        return sent;
-      }
-      sent += batch;
-      hasRoom = sendRecords(ssl, this.#inner, hasMore || sent < length);
-      if (!hasRoom) this.#owesDrain = true;
-    }
-    return sent;
-  }
-
-  /** Sends from the queue while the stream below has room, and one share at most. Calls no callback. */
-  #sendQueued(): void {
-    const queue = this.#queue;
-    if (queue === null) return;
-    if (queue.byteLength > 0) this.#hasWritten = true;
-    const ssl = this.#ssl as SslConnection;
-    let isFile = false;
-    const sealChunk = (bytes: Uint8Array, offset: number, length: number, fd: number): number => {
-      isFile = fd !== NO_FILE;
-      if (isFile) return sealFile(ssl, this.#setup.libc, fd, offset, length);
-      const result = seal(ssl, bytes, offset, length, false);
-      return result < 0 ? result : length;
-    };
-    for (let share = SHARE_BYTES; queue.byteLength > 0 && this.#inner.queuedBytes === 0; ) {
-      if (share <= 0) {
-        this.#inner.awaitTurn();
-        return;
-      }
-      const before = queue.byteLength;
-      const result = queue.drain(sealChunk, BATCH_BYTES);
-      share -= before - queue.byteLength;
-      sendRecords(ssl, this.#inner);
-      if (result === -EPROTO) this.#fail('SSL_write', lastFailure());
-      else if (result < 0) this.#breakOff(isFile ? 'sendfile' : 'send', result);
-      if (this.#isClosing) return;
-    }
-  }
-
   /** The stream below has room, or it is this stream's turn. */
   #continue(): void {
     if (this.#state !== OPEN || this.#isClosing) return;
-    this.#sendQueued();
-    if (this.#isClosing || this.#ownQueuedBytes > 0) return;
+    const output = this.#output;
+    const result = output.sendQueued();
+    if (result < 0) this.#outputFailed(result);
+    if (this.#isClosing || output.waitingBytes > 0) return;
     if (this.#hasEnded) {
       if (!this.#isFinSent) this.#sendFin();
-    } else if (this.#owesDrain && this.#inner.queuedBytes === 0) {
-      this.#owesDrain = false;
+    } else if (output.owesDrain && output.queuedBytes === 0) {
+      output.owesDrain = false;
       this.handler.onDrain?.(this);
     }
   }
@@ -586,9 +491,9 @@ export class TlsStream implements SecureStream, StreamHandler {
   /** From now on the program gets `onClose` and nothing else. */
   #finish(): void {
     this.#isClosing = true;
-    this.#queue = null;
+    this.#output.close();
     this.#held = null;
-    if (this.#isInnerClosed) queueMicrotask(() => this.#closed(this.#lastError));
+    if (this.#breakError !== null) queueMicrotask(() => this.#closed(this.#breakError));
   }
 
   /** TLS has failed, and the peer hears why. */
@@ -603,8 +508,12 @@ export class TlsStream implements SecureStream, StreamHandler {
   }
 
   /** Bytes will be missing, so the peer gets RST. */
-  #breakOff(call: string, result: number): void {
-    this.#error = new SystemError(call, result, this.remoteAddress);
+  #outputFailed(result: number): void {
+    if (result === -EPROTO) {
+      this.#fail('SSL_write', lastFailure());
+      return;
+    }
+    this.#error = new SystemError(this.#output.isFileFault ? 'sendfile' : 'send', result, this.remoteAddress);
     this.#finish();
     this.#inner.abort();
   }
@@ -613,7 +522,7 @@ export class TlsStream implements SecureStream, StreamHandler {
     if (this.#state === CLOSED) return;
     this.#state = CLOSED;
     this.#isClosing = true;
-    this.#queue = null;
+    this.#output.close();
     this.#held = null;
     this.#ssl?.free();
     this.#ssl = null;
@@ -623,52 +532,4 @@ export class TlsStream implements SecureStream, StreamHandler {
       callbacksAtEnd.get(this)?.();
     }
   }
-}
-
-function infoOf(ssl: SslConnection, serverName: string | null): TlsInfo {
-  const certificate = ssl.peerCertificate;
-  let parsed: X509Certificate | null = null;
-  return {
-    version: ssl.version,
-    cipher: ssl.cipher,
-    serverName,
-    alpn: ssl.hasAlpn ? 'http/1.1' : null,
-    isResumed: ssl.isResumed,
-    get peerCertificate() {
-      if (certificate !== null) parsed ??= new X509Certificate(certificate);
-      return parsed;
-    },
-  };
-}
-
-/**
- * Puts TLS on what a loop accepts. Throws nothing: a handshake that fails ends its connection with an error.
- *
- * ```ts
- * import { readFileSync } from 'node:fs';
- * import { acceptTls, createEventLoop, createTlsContext } from 'simplenet';
- *
- * const context = createTlsContext({ cert: readFileSync('cert.pem'), key: readFileSync('key.pem') });
- * const echo = acceptTls(context, () => ({ onData: (stream, bytes) => stream.write(bytes) }));
- * createEventLoop().listen({ address: '127.0.0.1', port: 8443 }, echo);
- * ```
- */
-export function acceptTls(
-  context: TlsContext,
-  onConnection: OnSecureConnection,
-  options: AcceptTlsOptions = {},
-): OnConnection {
-  const setup = setupOf(options, context);
-  return (inner) => TlsStream.accept(setup, inner, onConnection);
-}
-
-/** A client, for tests of servers: it verifies nothing. `connect` opens the stream below with the handler that it gets. */
-export function connectTls(
-  context: SslContext,
-  handler: StreamHandler,
-  connect: (handler: StreamHandler) => Stream,
-  options: AcceptTlsOptions & { readonly serverName?: string } = {},
-): SecureStream {
-  const setup = setupOf(options, null, { context, serverName: options.serverName ?? null });
-  return TlsStream.connect(setup, handler, connect);
 }

@@ -5,11 +5,11 @@
 
 import { type Libc, libc as processLibc } from '../../simplenet/kernel/libc.ts';
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
+import { acceptTls, connectTls } from '../../simplenet/layers/accept-tls.ts';
 import { openssl, type SslContext } from '../../simplenet/layers/openssl.ts';
 import { openHandles } from '../../simplenet/layers/openssl-handles.ts';
 import { createClientContext, createTlsContext, type TlsContext } from '../../simplenet/layers/tls-context.ts';
 import type { AcceptTlsOptions } from '../../simplenet/layers/tls-options.ts';
-import { acceptTls, connectTls } from '../../simplenet/layers/tls-stream.ts';
 import type {
   ConnectOptions,
   EventLoop,
