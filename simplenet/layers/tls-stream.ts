@@ -205,8 +205,9 @@ export class TlsStream implements SecureStream, StreamHandler {
     else this.#delayOnceOpenMs = delayMs;
   }
 
+  /** Before the end of the handshake: when its time is over. */
   get deadlineAt(): number {
-    return this.#state === OPEN && !this.#isClosing ? this.#inner.deadlineAt : Number.POSITIVE_INFINITY;
+    return this.#isClosing ? Number.POSITIVE_INFINITY : this.#inner.deadlineAt;
   }
 
   get minimumProgress(): MinimumProgress | null {
