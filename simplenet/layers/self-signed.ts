@@ -27,6 +27,8 @@ export interface SelfSignedOptions {
   /** Since 1970, in milliseconds. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** Whom it makes known: a server unless given. */
+  readonly purpose?: 'server' | 'client';
 }
 
 // Names of things, as numbers (RFC 5280, RFC 5758).
@@ -37,7 +39,7 @@ const KEY_USAGE = '2.5.29.15';
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
-const SERVER_AUTHENTICATION = '1.3.6.1.5.5.7.3.1';
+const purposes = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const;
 
 const VERSION_3 = Buffer.of(2);
 /** RFC 5280 section 4.1.2.2: at most 20. With 16 random ones no two certificates have the same. */
@@ -50,7 +52,7 @@ const DIGITAL_SIGNATURE = der.bitString(Buffer.of(0x80), 7);
 
 const SUBJECT = 'simplenet development certificate';
 
-export function selfSigned({ hosts, notBefore, notAfter }: SelfSignedOptions): SelfSigned {
+export function selfSigned({ hosts, notBefore, notAfter, purpose = 'server' }: SelfSignedOptions): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const algorithm = der.sequence(der.objectIdentifier(ECDSA_WITH_SHA256));
@@ -63,18 +65,18 @@ export function selfSigned({ hosts, notBefore, notAfter }: SelfSignedOptions): S
     der.sequence(der.time(notBefore), der.time(notAfter)),
     name,
     spki,
-    der.explicit(3, extensionsFor(hosts, spki)),
+    der.explicit(3, extensionsFor(hosts, spki, purposes[purpose])),
   );
   const certificate = der.sequence(toBeSigned, algorithm, der.bitString(sign('sha256', toBeSigned, privateKey)));
   return { cert: pemOf(certificate), key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
 }
 
-function extensionsFor(hosts: readonly string[], spki: Buffer): Buffer {
+function extensionsFor(hosts: readonly string[], spki: Buffer, purpose: string): Buffer {
   const isCritical = true;
   return der.sequence(
     extension(BASIC_CONSTRAINTS, der.sequence(), isCritical), // CA is FALSE by default, and DER writes no default
     extension(KEY_USAGE, DIGITAL_SIGNATURE, isCritical),
-    extension(EXTENDED_KEY_USAGE, der.sequence(der.objectIdentifier(SERVER_AUTHENTICATION))),
+    extension(EXTENDED_KEY_USAGE, der.sequence(der.objectIdentifier(purpose))),
     extension(SUBJECT_ALTERNATIVE_NAME, der.sequence(...hosts.map(generalName))),
     // Any number that tells keys apart (RFC 7093 section 2).
     extension(SUBJECT_KEY_IDENTIFIER, der.octetString(createHash('sha256').update(spki).digest().subarray(0, 20))),
