@@ -15,6 +15,8 @@ export interface Start {
   readonly what: string;
   readonly url: string;
   readonly networkUrls: readonly string[];
+  /** What is particular about the certificate; empty if nothing is. */
+  readonly certificate: readonly string[];
 }
 
 export interface Reporter {
@@ -41,9 +43,10 @@ const GRACE_SECONDS = 10;
 function plainReporter(write: Write): Reporter {
   return {
     ...quietReporter(write),
-    started: ({ what, url, networkUrls }) => {
+    started: ({ what, url, networkUrls, certificate }) => {
       const network = networkUrls.map((each) => `  Network  ${each}`);
-      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', 'Ctrl-C stops it.']));
+      const notes = certificate.length === 0 ? [] : ['', ...certificate];
+      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, ...notes, '', 'Ctrl-C stops it.']));
     },
     portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
     stopping: (waitingFor) => {
@@ -70,7 +73,7 @@ function jsonReporter(write: Write): Reporter {
   const line = (event: string, more: object) =>
     void write(`${JSON.stringify({ time: new Date().toISOString(), event, ...more })}\n`);
   return {
-    started: ({ what, url, networkUrls }) => line('started', { serves: what, url, networkUrls }),
+    started: ({ what, ...start }) => line('started', { serves: what, ...start }),
     portTaken: (taken, instead) => line('portTaken', { taken, instead }),
     stopping: (waitingFor) => line('stopping', { waitingFor }),
     failed: (message) => line('failed', { message }),

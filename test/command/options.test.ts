@@ -7,6 +7,9 @@ const defaults = {
   port: undefined,
   host: undefined,
   unix: undefined,
+  tls: false,
+  cert: undefined,
+  key: undefined,
   spa: false,
   listing: false,
   cors: false,
@@ -21,12 +24,15 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 });
 
 test('each option', async (t) => {
-  const text = 'site --port 1 --host ::1 --spa --listing --cors --compress --log json --backend epoll --trace';
+  const text = 'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --backend epoll --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
     host: '::1',
     unix: undefined,
+    tls: true,
+    cert: undefined,
+    key: undefined,
     spa: true,
     listing: true,
     cors: true,
@@ -36,6 +42,7 @@ test('each option', async (t) => {
     trace: true,
   });
   t.same(parseOptions(['--unix', '/run/site']), { ...defaults, unix: '/run/site' });
+  t.same(parseOptions(['--cert', 'a', '--key', 'b']), { ...defaults, tls: true, cert: 'a', key: 'b' });
   t.same(parseOptions(['--', '--spa']), { ...defaults, target: '--spa' });
 });
 
@@ -48,6 +55,8 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
   for (const [text, sentence] of [
     ['--prot 1', "unknown option '--prot'"],
     ['-p 1', "unknown option '-p'"],
+    ['--cert a.pem', '--cert and --key belong together'],
+    ['--tls --key a.pem', '--cert and --key belong together'],
     ['--port', "option '--port <value>' argument missing"],
     ['--port -1', "option '--port' argument missing"],
     ['--spa=yes', "option '--spa' does not take an argument"],

@@ -126,9 +126,12 @@ test('the name of the machine counts if a certificate can have it', async (t) =>
 
 test('the folder is in XDG_CACHE_HOME, or in ~/.cache', async (t) => {
   const home = t.testdir();
-  const before = { ...process.env };
+  const { HOME, XDG_CACHE_HOME } = process.env;
   t.teardown(() => {
-    process.env = before;
+    for (const [name, value] of Object.entries({ HOME, XDG_CACHE_HOME })) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
   });
   process.env.HOME = home;
   process.env.XDG_CACHE_HOME = join(home, 'xdg');
