@@ -8,7 +8,7 @@
  * An empty text is as if absent in `host` and `port`, because a shell passes an unset variable like that. Text that is almost a number
  * (`' 80'`, `'0x50'`, `'80/tcp'`) is refused.
  *
- * Next: serve.ts
+ * Next: tls-entrance.ts
  */
 
 import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';

@@ -1,5 +1,5 @@
 /**
- * acceptTls and connectTls: how a TlsStream gets its stream below.
+ * How a TlsStream gets its stream below: acceptTls and connectTls.
  *
  * Next: ../index.ts
  */

@@ -6,7 +6,7 @@
  * be closed to all others; if not, or if nothing can be written there, the certificate is made for this process alone. One file
  * holds both, and it appears whole (rename(2)): programs that start at the same time never see a key with the certificate of another one.
  *
- * Next: openssl.ts
+ * Next: openssl-functions.ts
  */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';

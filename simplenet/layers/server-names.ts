@@ -7,7 +7,7 @@
  *
  * A look-up is at most two look-ups in a map, whatever the name: strangers choose it.
  *
- * Next: openssl.ts
+ * Next: der.ts
  */
 
 import { domainToASCII } from 'node:url';
