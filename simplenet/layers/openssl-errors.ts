@@ -18,17 +18,18 @@ const ERR_LIB_SSL = 20;
 /** A PEM file has no further block of the kind that is looked for. */
 export const NO_BLOCK = 'there is no such block of PEM in it';
 
+export const WRONG_PASSPHRASE = 'the passphrase is wrong';
+
 /** What the terse texts of OpenSSL mean for somebody who runs a server. Texts that are missing here are clear enough. */
 const sentences: Readonly<Record<string, string>> = {
   'key values mismatch': 'the key does not belong to the certificate',
   'key type mismatch': 'the key does not belong to the certificate: they are of different kinds',
+  'no certificate assigned': 'the key does not belong to the certificate: they are of different kinds',
   'no start line': NO_BLOCK,
   'bad end line': 'a block of PEM is cut off',
   'bad base64 decode': 'a block of PEM is damaged',
-  'bad decrypt': 'the passphrase is wrong',
-  'maybe wrong password': 'the passphrase is wrong',
-  'bad password read': 'the key is encrypted and has no passphrase',
-  'problems getting password': 'the key is encrypted and has no passphrase',
+  'bad decrypt': WRONG_PASSPHRASE,
+  'maybe wrong password': WRONG_PASSPHRASE,
   'ee key too small': 'the key of the certificate is too short to be safe',
   'ca md too weak': 'the certificate is signed with a hash that is not safe any more',
   'no cipher match': 'OpenSSL knows none of these ciphers',

@@ -17,7 +17,7 @@ const OPENSSL_3 = 0x3000_0000;
 
 const symbols = koffi.load(null);
 
-function declare<Arguments extends unknown[], Result>(
+export function declare<Arguments extends unknown[], Result>(
   name: string,
   result: string,
   parameters: readonly string[],
@@ -89,6 +89,7 @@ function declareAll() {
     ]),
     SSL_CTX_use_certificate: int('SSL_CTX_use_certificate', POINTER, POINTER),
     SSL_CTX_use_PrivateKey: int('SSL_CTX_use_PrivateKey', POINTER, POINTER),
+    SSL_CTX_check_private_key: int('SSL_CTX_check_private_key', POINTER),
     SSL_CTX_set_session_id_context: declare<[number, Uint8Array, number], number>(
       'SSL_CTX_set_session_id_context',
       'int',
@@ -144,11 +145,6 @@ function declareAll() {
       'int64',
       'const char *',
     ]),
-    SSL_set_alpn_protos: declare<[number, Uint8Array, number], number>('SSL_set_alpn_protos', 'int', [
-      POINTER,
-      'void *',
-      'uint32',
-    ]),
     SSL_do_handshake: int('SSL_do_handshake', POINTER),
     SSL_read: int('SSL_read', POINTER, POINTER, 'int'),
     SSL_write: int('SSL_write', POINTER, POINTER, 'int'),
@@ -159,7 +155,6 @@ function declareAll() {
     SSL_get_version: text('SSL_get_version', POINTER),
     SSL_get_current_cipher: pointer('SSL_get_current_cipher', POINTER),
     SSL_CIPHER_get_name: text('SSL_CIPHER_get_name', POINTER),
-    SSL_get_servername: text('SSL_get_servername', POINTER, 'int'),
     SSL_session_reused: int('SSL_session_reused', POINTER),
     SSL_get0_alpn_selected: declare<[number, BigUint64Array, Uint32Array], void>('SSL_get0_alpn_selected', 'void', [
       POINTER,

@@ -17,7 +17,7 @@ import { koffi } from '../kernel/ffi.ts';
 import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
 import { checkInteger, checkRange, checkString } from '../kernel/libc-checks.ts';
 import { http11Selector, keyLogWriter } from './machine-code.ts';
-import { NO_BLOCK, takeErrors } from './openssl-errors.ts';
+import { NO_BLOCK, takeErrors, WRONG_PASSPHRASE } from './openssl-errors.ts';
 import { type OpenSslFunctions, openSslFunctions } from './openssl-functions.ts';
 import { Handle } from './openssl-handles.ts';
 import { traceOpenSsl } from './openssl-trace.ts';
@@ -224,6 +224,8 @@ export const openssl = {
   SSL_CTX_use_PrivateKey(context: SslContext, key: EvpPkey): void {
     const c = loaded ?? load();
     done(c, 'key', c.SSL_CTX_use_PrivateKey(sslContext(context), Handle.addressOf(key, 'EVP_PKEY')));
+    // A key of another kind would be kept beside the certificate.
+    done(c, 'key', c.SSL_CTX_check_private_key(sslContext(context)));
   },
 
   SSL_CTX_set_verify(context: SslContext, mode: number): void {
@@ -278,7 +280,10 @@ export const openssl = {
     const c = loaded ?? load();
     checkString(passphrase);
     const address = c.PEM_read_bio_PrivateKey(bioOf(bio), 0, 0, passphrase);
-    return Handle.own('EVP_PKEY', done(c, 'key', address));
+    if (address !== 0) return Handle.own('EVP_PKEY', address);
+    const text = takeErrors(c)?.text ?? 'OpenSSL names no reason';
+    if (passphrase === '' && text === WRONG_PASSPHRASE) throw new RangeError('key: it is encrypted, and there is no passphrase');
+    throw new RangeError(`key: ${text === 'unsupported' ? 'there is no key in it that OpenSSL can read' : text}`);
   },
 
   /** The certificate as DER. */
