@@ -282,7 +282,8 @@ export const openssl = {
     const address = c.PEM_read_bio_PrivateKey(bioOf(bio), 0, 0, passphrase);
     if (address !== 0) return Handle.own('EVP_PKEY', address);
     const text = takeErrors(c)?.text ?? 'OpenSSL names no reason';
-    if (passphrase === '' && text === WRONG_PASSPHRASE) throw new RangeError('key: it is encrypted, and there is no passphrase');
+    if (passphrase === '' && text === WRONG_PASSPHRASE)
+      throw new RangeError('key: it is encrypted, and there is no passphrase');
     throw new RangeError(`key: ${text === 'unsupported' ? 'there is no key in it that OpenSSL can read' : text}`);
   },
 

@@ -21,8 +21,8 @@ const LENGTH_AT = 3;
 interface SharedBios {
   readonly input: Bio;
   readonly output: Bio;
-  /** The input may hold bytes that nobody wants any more. */
-  isInputLeft: boolean;
+  /** Whose records the input may hold. If that connection has ended, nobody wants them any more. */
+  reader: SslConnection | null;
   /** Whose output has not been taken. */
   writer: SslConnection | null;
 }
@@ -30,7 +30,7 @@ interface SharedBios {
 let shared: SharedBios | null = null;
 
 function sharedBios(): SharedBios {
-  shared ??= { input: openssl.BIO_new_mem(), output: openssl.BIO_new_mem(), isInputLeft: false, writer: null };
+  shared ??= { input: openssl.BIO_new_mem(), output: openssl.BIO_new_mem(), reader: null, writer: null };
   return shared;
 }
 
@@ -72,10 +72,10 @@ export class SslConnection {
 
   /** As `receive`, for bytes that `takeInput` has returned. */
   receiveAgain(bytes: Uint8Array, length: number): void {
-    const { input, isInputLeft } = this.#bios;
-    if (isInputLeft) openssl.BIO_reset(input);
+    const { input, reader } = this.#bios;
+    if (reader !== null) openssl.BIO_reset(input);
     openssl.BIO_write(input, bytes, 0, length);
-    this.#bios.isInputLeft = true;
+    this.#bios.reader = this;
   }
 
   /** What OpenSSL has not read yet. */
@@ -83,23 +83,23 @@ export class SslConnection {
     const { input } = this.#bios;
     const bytes = Buffer.alloc(openssl.BIO_ctrl_pending(input));
     if (bytes.length > 0) openssl.BIO_read(input, bytes, 0, bytes.length);
-    this.#bios.isInputLeft = false;
+    this.#bios.reader = null;
     return bytes;
   }
 
   /** Returns 1 when the handshake is complete, or -SSL_ERROR_... */
   handshake(): number {
-    this.#beginOutput();
+    this.#begin();
     return this.#afterRead(openssl.SSL_do_handshake(this.#ssl));
   }
 
   /** Returns how many bytes it has put into the buffer, or -SSL_ERROR_... */
   read(bytes: Uint8Array, offset: number, length: number): number {
-    this.#beginOutput();
+    this.#begin();
     const result = this.#afterRead(openssl.SSL_read(this.#ssl, bytes, offset, length));
     // A read that fills the buffer may have left a part of its record.
     if (result > 0 && result < length && this.#records > 0) this.#records--;
-    if (!this.hasRecords) this.#bios.isInputLeft = false;
+    if (!this.hasRecords) this.#bios.reader = null;
     return result;
   }
 
@@ -110,13 +110,13 @@ export class SslConnection {
 
   /** Encrypts bytes[offset..offset + length). Returns `length`, or -SSL_ERROR_... */
   write(bytes: Uint8Array, offset: number, length: number): number {
-    this.#beginOutput();
+    this.#begin();
     return openssl.SSL_write(this.#ssl, bytes, offset, length);
   }
 
   /** Writes close_notify. */
   shutdown(): void {
-    this.#beginOutput();
+    this.#begin();
     openssl.SSL_shutdown(this.#ssl);
   }
 
@@ -169,8 +169,12 @@ export class SslConnection {
     openssl.SSL_free(this.#ssl);
   }
 
-  #beginOutput(): void {
+  #begin(): void {
     const bios = this.#bios;
+    if (bios.reader !== null && bios.reader !== this) {
+      openssl.BIO_reset(bios.input);
+      bios.reader = null;
+    }
     if (bios.writer === this) return;
     if (bios.writer !== null) openssl.BIO_reset(bios.output); // of a connection that has ended
     bios.writer = this;
@@ -180,7 +184,7 @@ export class SslConnection {
     if (result === -SSL_ERROR_WANT_READ) {
       // OpenSSL keeps the beginning of an incomplete record itself.
       this.#records = 0;
-      this.#bios.isInputLeft = false;
+      this.#bios.reader = null;
     }
     return result;
   }

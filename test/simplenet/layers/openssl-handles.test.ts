@@ -5,7 +5,10 @@ import { createdHandles, Handle, openHandles } from '../../../simplenet/layers/o
 test('a handle is of one kind, and is used until it is freed', async (t) => {
   const context = openssl.SSL_CTX_new('server');
   const ssl = openssl.SSL_new(context);
-  t.throws(() => openssl.SSL_free(context as unknown as Ssl), new TypeError('this function of OpenSSL takes a handle of SSL'));
+  t.throws(
+    () => openssl.SSL_free(context as unknown as Ssl),
+    new TypeError('this function of OpenSSL takes a handle of SSL'),
+  );
   for (const other of [null, undefined, 1, {}, 'SSL', Object.create(Object.getPrototypeOf(ssl) as object)]) {
     t.throws(() => openssl.SSL_new(other as unknown as SslContext), TypeError);
   }

@@ -1,6 +1,5 @@
 import { test } from 'tap';
-import { checkOpenSslVersion, declare, openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
-import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { trace } from '../../../simplenet/kernel/tracing.ts';
 import {
   type Bio,
   openssl,
@@ -11,7 +10,8 @@ import {
   type X509,
 } from '../../../simplenet/layers/openssl.ts';
 import { sentenceOf, takeErrors } from '../../../simplenet/layers/openssl-errors.ts';
-import { trace } from '../../../simplenet/kernel/tracing.ts';
+import { checkOpenSslVersion, declare, openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
+import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { ecdsa, encryptedKey } from '../../support/certificates.ts';
 
 function bioOf(text: string): Bio {
@@ -88,7 +88,10 @@ test('bytes are written and read at their offsets', async (t) => {
 test('settings that OpenSSL does not have are mistakes of the program', async (t) => {
   const context = openssl.SSL_CTX_new('server');
   const mistakes: readonly (readonly [() => void, RegExp])[] = [
-    [() => openssl.SSL_CTX_set_cipher_list(context, 'NOTHING'), /ciphers 'NOTHING': OpenSSL knows none of these ciphers/],
+    [
+      () => openssl.SSL_CTX_set_cipher_list(context, 'NOTHING'),
+      /ciphers 'NOTHING': OpenSSL knows none of these ciphers/,
+    ],
     [() => openssl.SSL_CTX_set_ciphersuites(context, 'TLS_NOTHING'), /ciphers 'TLS_NOTHING': /],
     [() => openssl.SSL_CTX_set1_groups_list(context, 'nothing'), /groups 'nothing': /],
     [() => openssl.SSL_CTX_set_min_proto_version(context, 1), /the lowest version 1: /],

@@ -1,7 +1,13 @@
 import { test } from 'tap';
+import {
+  lastFailure,
+  openssl,
+  SSL_ERROR_SSL,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_ZERO_RETURN,
+} from '../../../simplenet/layers/openssl.ts';
 import { openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
 import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
-import { lastFailure, openssl, SSL_ERROR_SSL, SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN } from '../../../simplenet/layers/openssl.ts';
 import { SslConnection } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext, createTlsContext } from '../../../simplenet/layers/tls-context.ts';
 import { ecdsa } from '../../support/certificates.ts';

@@ -10,7 +10,8 @@ function refusal(options: Partial<TlsOptions>): string {
     createTlsContext({ ...ecdsa, ...options }).close();
   } catch (error) {
     const after = openHandles();
-    if (after.SSL_CTX !== before.SSL_CTX || after.X509 !== before.X509 || after.EVP_PKEY !== before.EVP_PKEY) return 'leak';
+    if (after.SSL_CTX !== before.SSL_CTX || after.X509 !== before.X509 || after.EVP_PKEY !== before.EVP_PKEY)
+      return 'leak';
     return `${(error as Error).name}: ${(error as Error).message}`;
   }
   return 'none';
@@ -26,7 +27,10 @@ test('mistakes in the options are sentences', async (t) => {
     [{ key: ecdsa.cert }, 'RangeError: tls.key: there is no key in it that OpenSSL can read'],
     [{ key: encryptedKey }, 'RangeError: tls.key: it is encrypted, and there is no passphrase'],
     [{ key: encryptedKey, passphrase: 'guess' }, 'RangeError: tls.key: the passphrase is wrong'],
-    [{ cert: [ecdsa.cert, rsa.cert] }, 'RangeError: tls: there must be a key for each certificate, not 2 of cert and 1 of key'],
+    [
+      { cert: [ecdsa.cert, rsa.cert] },
+      'RangeError: tls: there must be a key for each certificate, not 2 of cert and 1 of key',
+    ],
     [{ cert: [], key: [] }, 'RangeError: tls: there must be a key for each certificate, not 0 of cert and 0 of key'],
     [{ cert: 5 as unknown as string }, 'TypeError: tls.cert must be the text or the bytes of a PEM file, not number'],
     [{ minVersion: 'TLSv1.1' as 'TLSv1.2' }, "RangeError: tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not TLSv1.1"],
