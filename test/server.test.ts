@@ -11,6 +11,7 @@ import { test } from 'tap';
 import { readPcap } from '../simplenet/tcpip/link/pcap.ts';
 import { besideProcess, inNamespace, noTapNamespace } from './support/network-namespace.ts';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
+import { certificateFor } from './support/test-certificates.ts';
 
 /** What `--help` prints. */
 const USAGE_LINES = 16;
@@ -192,6 +193,28 @@ async function serverOnTap(
 function commandsIn(text: string): string[] {
   return [...text.matchAll(/^ {2}((?:ip|curl) .*)$/gm)].map((match) => match[1] as string);
 }
+
+test('--tap with a certificate: HTTPS on a stack of its own', { skip: noTapNamespace() }, async (t) => {
+  if (!hasProgram('curl')) return void t.pass('skipped: curl is not installed');
+  const { cert, key } = certificateFor('10.9.0.2');
+  const folder = t.testdir({ 'cert.pem': cert, 'key.pem': key });
+  const [server, type] = await serverOnTap([
+    '--port',
+    '443',
+    '--cert',
+    `${folder}/cert.pem`,
+    '--key',
+    `${folder}/key.pem`,
+  ]);
+  t.teardown(() => server.kill());
+  await server.prints(/ip tuntap .*\n/);
+  const [hello = '', , , address, up] = commandsIn(server.stdout);
+  t.match(hello, 'curl https://10.9.0.2:443/hello/world');
+  const { stdout, stderr } = await type([address, up, `${hello} -sS --cacert ${folder}/cert.pem`].join('\n'));
+  t.equal(stdout, 'Hello, world!\n', stderr);
+  server.kill('SIGTERM');
+  t.equal((await server.ends()).code, 0);
+});
 
 test('--tap serves on a stack of its own, and what it prints makes Linux reach it', {
   skip: noTapNamespace(),

@@ -8,7 +8,8 @@ import { once } from 'node:events';
 import { Agent, type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
-import { type ServeOptions, type Server, serve } from '../../http/index.ts';
+import { httpsRedirect } from '../../http/https-redirect.ts';
+import { inject, type ServeOptions, type Server, serve } from '../../http/index.ts';
 import type { TlsOptions } from '../../simplenet/index.ts';
 import { curl } from '../simplenet/layers/recorded-hellos.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -219,6 +220,14 @@ test('redirectFrom sends clients of plain HTTP to https', async (t) => {
   const late = new RawClient(Number(plainPort));
   await until(() => late.isClosed);
   t.equal(late.error?.code, 'ECONNREFUSED', 'it ends with the server');
+});
+
+test('a redirect to port 443 does not name it', async (t) => {
+  const { headers } = await inject(
+    httpsRedirect(() => 443),
+    'http://site.example:8080/a?b',
+  );
+  t.equal(headers.get('location'), 'https://site.example/a?b');
 });
 
 test('redirectFrom a port that is taken: serve throws, and leaves nothing open', async (t) => {
