@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { openSync, writeSync } from 'node:fs';
+import { openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Router, type Server, serve } from './http/index.ts';
@@ -13,10 +13,12 @@ import {
   backendAdvice,
   captureFrames,
   createStack,
+  developmentCertificate,
   type Link,
   libc,
   openTap,
   type Stack,
+  type TlsCertificate,
   tapAdvice,
   trace,
   traceFrames,
@@ -26,6 +28,9 @@ const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
   --port NUMBER   the port, 0 for any that is free (PORT, 8080)
   --backend NAME  the event loop: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
+  --tls           HTTPS, with a certificate for development that is made and kept
+  --cert FILE     HTTPS, with this certificate (PEM)
+  --key FILE      the key of --cert (PEM)
   --trace         write every system call to standard error
   --help          show this
 A network of its own, from Ethernet frames up:
@@ -94,6 +99,9 @@ const options = {
   host: { type: 'string' },
   port: { type: 'string' },
   backend: { type: 'string' },
+  tls: { type: 'boolean', default: false },
+  cert: { type: 'string' },
+  key: { type: 'string' },
   tap: { type: 'string' },
   address: { type: 'string' },
   gateway: { type: 'string' },
@@ -108,6 +116,8 @@ function settings() {
   const { values } = parseArgs({ options });
   if (values.port === '') throw new RangeError('--port is empty'); // `serve` would choose any free port
   const { tap, address, host, backend } = values;
+  if ((values.cert === undefined) !== (values.key === undefined))
+    throw new RangeError('--cert and --key belong together');
   if (tap === undefined) {
     for (const name of ['address', 'gateway', 'pcap'] as const) {
       if (values[name] !== undefined) throw new RangeError(`--${name} is for a network of its own, so it needs --tap`);
@@ -135,12 +145,31 @@ function stopOnSignals(stop: () => void): void {
 
 const limits = { bodyBytes: 16 * 1024 ** 3 };
 
-function printLines(server: Server, advice: string | null): void {
+/** What `tls` of `serve` gets, and what a person must know to use it with curl. */
+interface Security {
+  readonly tls: TlsCertificate | undefined;
+  readonly curl: string;
+  readonly note: string | null;
+}
+
+function securityOf({ tls, cert, key }: Settings): Security {
+  if (cert !== undefined && key !== undefined) {
+    return { tls: { cert: readFileSync(cert), key: readFileSync(key) }, curl: 'curl', note: null };
+  }
+  if (!tls) return { tls: undefined, curl: 'curl', note: null };
+  const { tls: made, fingerprint, path, whyNotKept } = developmentCertificate();
+  const note = `The certificate is for development. Its SHA-256: ${fingerprint}`;
+  if (path === null) return { tls: made, curl: 'curl -k', note: `${note}\nIt is for this run alone: ${whyNotKept}` };
+  return { tls: made, curl: `curl --cacert ${path}`, note };
+}
+
+function printLines(server: Server, advice: string | null, { curl, note }: Security): void {
   console.log(`Listening on ${server.url}. In another terminal, type:
 
-  curl ${server.url}/hello/world
-  curl -T package.json ${server.url}/upload
-  curl -N ${server.url}/slow`);
+  ${curl} ${server.url}/hello/world
+  ${curl} -T package.json ${server.url}/upload
+  ${curl} -N ${server.url}/slow`);
+  if (note !== null) console.log(`\n${note}`);
   if (advice !== null) console.log(`\n${advice}`);
 }
 
@@ -149,9 +178,10 @@ function serveOnKernel(chosen: Settings): void {
   const port = chosen.port ?? (process.env.PORT || '8080');
   const backend = (chosen.backend ?? (process.env.SIMPLENET_BACKEND || 'auto')) as Backend;
   if (chosen.trace) trace();
-  const server = serve(site, { host, port, backend, limits });
+  const security = securityOf(chosen);
+  const server = serve(site, { host, port, backend, limits, tls: security.tls });
   stopOnSignals(() => void server.close());
-  printLines(server, backendAdvice(backend));
+  printLines(server, backendAdvice(backend), security);
 }
 
 function openLink(name: string): Link {
@@ -187,9 +217,10 @@ function serveOnTap(chosen: Settings, name: string, address: string): void {
   });
   const port = chosen.port ?? (process.env.PORT || '80');
   const [host = ''] = address.split('/');
-  const server = serve(site, { loop: stack, host, port, limits });
+  const security = securityOf(chosen);
+  const server = serve(site, { loop: stack, host, port, limits, tls: security.tls });
   stopOnSignals(() => void stopStack(server, stack));
-  printLines(server, tapAdvice(name, address, { wasThere, ...(gateway === undefined ? {} : { gateway }) }));
+  printLines(server, tapAdvice(name, address, { wasThere, ...(gateway === undefined ? {} : { gateway }) }), security);
 }
 
 /** The stack is here, so it must stay until the clients have the last bytes. A kernel would see to that by itself. */

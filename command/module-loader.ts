@@ -3,7 +3,7 @@
  *
  * Node runs TypeScript itself from 22.18 on, and says nothing helpful before. The folder of the program decides about packages, as for `node site.js`.
  *
- * Next: free-port.ts
+ * Next: certificate.ts
  */
 
 import { resolve } from 'node:path';

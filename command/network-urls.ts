@@ -13,21 +13,21 @@ type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | unde
 const LINK_LOCAL = /^fe[89ab]/i; // such an address needs a zone, which a URL of a browser cannot have
 
 /** `interfaces` as `networkInterfaces()` of node:os returns them. */
-export function networkUrls(address: SocketAddress, interfaces: Interfaces): string[] {
+export function networkUrls(address: SocketAddress, interfaces: Interfaces, scheme = 'http'): string[] {
   if (!('port' in address) || isLoopback(address.address)) return [];
-  if (address.address !== '0.0.0.0' && address.address !== '::') return [urlOf(address.address, address.port)];
+  if (address.address !== '0.0.0.0' && address.address !== '::') return [urlOf(scheme, address.address, address.port)];
   return Object.values(interfaces)
     .flatMap((infos = []) => infos)
     .filter(({ internal, family }) => !internal && (family === 'IPv4' || address.address === '::'))
     .map((info) => info.address)
     .filter((each) => !LINK_LOCAL.test(each))
-    .map((each) => urlOf(each, address.port));
+    .map((each) => urlOf(scheme, each, address.port));
 }
 
 function isLoopback(address: string): boolean {
   return address.startsWith('127.') || address === '::1';
 }
 
-function urlOf(address: string, port: number): string {
-  return `http://${formatSocketAddress({ address, port })}`;
+function urlOf(scheme: string, address: string, port: number): string {
+  return `${scheme}://${formatSocketAddress({ address, port })}`;
 }

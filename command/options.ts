@@ -15,6 +15,9 @@ Serves a directory (the current one by default), or a module whose default expor
   --port NUMBER    the port, 0 for any that is free (8080, or the next free one)
   --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
   --unix PATH      a Unix socket instead of host and port
+  --tls            HTTPS, with a certificate for development (port 8443)
+  --cert FILE      HTTPS, with this certificate and those that lead to an authority (PEM)
+  --key FILE       the key of --cert (PEM)
   --spa            a path that is not there gets index.html
   --listing        a folder without index.html is listed
   --cors           scripts of all origins may read the responses
@@ -40,6 +43,9 @@ export interface CommandOptions {
   readonly port: string | undefined;
   readonly host: string | undefined;
   readonly unix: string | undefined;
+  readonly tls: boolean;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   readonly spa: boolean;
   readonly listing: boolean;
   readonly cors: boolean;
@@ -62,10 +68,12 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   if (values.unix !== undefined && (values.port !== undefined || values.host !== undefined)) {
     throw misuse('--unix is instead of --host and --port');
   }
+  if ((values.cert === undefined) !== (values.key === undefined)) throw misuse('--cert and --key belong together');
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, backend, log } = values;
+  const { port, host, unix, backend, log, cert, key } = values;
   const { spa, listing, cors, compress, trace } = values;
-  return { target, port, host, unix, spa, listing, cors, compress, log, backend, trace };
+  const tls = values.tls || cert !== undefined;
+  return { target, port, host, unix, tls, cert, key, spa, listing, cors, compress, log, backend, trace };
 }
 
 function parsed(args: readonly string[]) {
@@ -79,6 +87,9 @@ function parsed(args: readonly string[]) {
         port: { ...text, short: 'p' },
         host: text,
         unix: text,
+        tls: flag,
+        cert: text,
+        key: text,
         spa: flag,
         listing: flag,
         cors: flag,

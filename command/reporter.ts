@@ -17,6 +17,8 @@ export interface Start {
   readonly networkUrls: readonly string[];
   /** What a person may wonder about, or null. */
   readonly hint: string | null;
+  /** What is particular about the certificate; empty if nothing is. */
+  readonly certificate: readonly string[];
 }
 
 export interface Reporter {
@@ -43,9 +45,10 @@ const GRACE_SECONDS = 10;
 function plainReporter(write: Write): Reporter {
   return {
     ...quietReporter(write),
-    started: ({ what, url, networkUrls, hint }) => {
+    started: ({ what, url, networkUrls, hint, certificate }) => {
       const network = networkUrls.map((each) => `  Network  ${each}`);
-      const end = [...(hint === null ? [] : [hint]), 'Ctrl-C stops it.'];
+      const notes = certificate.length === 0 ? [] : [...certificate, ''];
+      const end = [...notes, ...(hint === null ? [] : [hint]), 'Ctrl-C stops it.'];
       write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', ...end]));
     },
     portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
@@ -73,7 +76,7 @@ function jsonReporter(write: Write): Reporter {
   const line = (event: string, more: object) =>
     void write(`${JSON.stringify({ time: new Date().toISOString(), event, ...more })}\n`);
   return {
-    started: ({ what, url, networkUrls }) => line('started', { serves: what, url, networkUrls }),
+    started: ({ what, ...start }) => line('started', { serves: what, ...start }),
     portTaken: (taken, instead) => line('portTaken', { taken, instead }),
     stopping: (waitingFor) => line('stopping', { waitingFor }),
     failed: (message) => line('failed', { message }),

@@ -13,6 +13,7 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { accessLog, type ServeOptions, type Server, serve } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
+import { certificateOf } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
 import { networkUrls } from './network-urls.ts';
@@ -22,6 +23,7 @@ import { type Site, siteOf } from './site.ts';
 import { type Signals, untilStopped } from './stop.ts';
 
 const DEFAULT_PORT = 8080;
+const DEFAULT_TLS_PORT = 8443;
 
 /** What the command needs of `process`. */
 export interface Surroundings extends Signals {
@@ -30,11 +32,7 @@ export interface Surroundings extends Signals {
 }
 
 /** Resolves with the exit code. `firstPort` is tried first if the arguments name no port. */
-export async function run(
-  args: readonly string[],
-  surroundings: Surroundings,
-  firstPort = DEFAULT_PORT,
-): Promise<number> {
+export async function run(args: readonly string[], surroundings: Surroundings, firstPort?: number): Promise<number> {
   const { stdout, stderr } = surroundings;
   let reporter = createReporter('common', (text) => stderr.write(text));
   try {
@@ -48,7 +46,13 @@ export async function run(
       return 0;
     }
     reporter = createReporter(options.log, (text) => stderr.write(text));
-    return await serveUntilStopped(options, surroundings, reporter, firstPort);
+    const { tls } = options;
+    return await serveUntilStopped(
+      options,
+      surroundings,
+      reporter,
+      firstPort ?? (tls ? DEFAULT_TLS_PORT : DEFAULT_PORT),
+    );
   } catch (error) {
     if (error instanceof CommandError) {
       reporter.failed(error.message);
@@ -77,12 +81,20 @@ async function serveUntilStopped(
       : accessLog({ format: options.log, to: (lines) => void stderr.write(lines), signals: false });
   try {
     const site = await siteOf(options);
-    const server = listen(site, options, { onError: reporter.onError, onDone: log }, reporter, firstPort);
+    const certificate = certificateOf(options);
+    const tls = certificate?.tls;
+    const server = listen(site, options, { tls, onError: reporter.onError, onDone: log }, reporter, firstPort);
     const { address, url } = server;
     const stopped = untilStopped(server, surroundings, reporter); // first: whoever reads the URL may send a signal at once
     stdout.write(`${url}\n`);
     const { what, hint } = site;
-    reporter.started({ what, url, networkUrls: networkUrls(address, networkInterfaces()), hint });
+    reporter.started({
+      what,
+      url,
+      networkUrls: networkUrls(address, networkInterfaces(), tls === undefined ? 'http' : 'https'),
+      hint,
+      certificate: certificate?.notes ?? [],
+    });
     return await stopped;
   } finally {
     log?.close();
@@ -93,7 +105,7 @@ async function serveUntilStopped(
 function listen(
   site: Site,
   options: CommandOptions,
-  hooks: Pick<ServeOptions, 'onError' | 'onDone'>,
+  hooks: Pick<ServeOptions, 'tls' | 'onError' | 'onDone'>,
   reporter: Reporter,
   firstPort: number,
 ): Server {
@@ -106,7 +118,9 @@ function listen(
     return server;
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
-    if (error instanceof RangeError || error instanceof TypeError) throw new CommandError(error.message, WRONG_USE);
+    if (error instanceof RangeError || error instanceof TypeError) {
+      throw new CommandError(error.message.replace(/^tls\.(?=cert|key)/, '--'), WRONG_USE);
+    }
     throw error;
   }
 }

@@ -24,6 +24,6 @@ export {
   type ServerContext,
   type Tunnel,
 } from '../http/index.ts';
-export type { LimitOptions, ListenOptions, ServerOptions, TimeoutOptions } from './listen-options.ts';
+export type { LimitOptions, ListenOptions, ServerOptions, TimeoutOptions, TlsOptions } from './listen-options.ts';
 export type { Listener } from './listener.ts';
 export { type Server, serve } from './server.ts';

@@ -5,7 +5,7 @@
  * on a whole body (`bodyMs`) and on a slow handler (`answerMs`) are off. And 0 switches a timeout or a limit off. As in all dictionaries of
  * Web IDL, unknown names are ignored, and so a program for a later draft runs.
  *
- * What needs TLS or QUIC throws NotSupportedError: this server has neither.
+ * What needs QUIC throws NotSupportedError: this server has none.
  *
  * Next: pending-work.ts
  */
@@ -24,7 +24,7 @@ import { defaultLimits } from '../http/index.ts';
  * ```
  */
 export interface TimeoutOptions {
-  /** Until TLS is set up. There is none here, so it has no effect. */
+  /** Until the handshake of TLS is complete; then the connection closes. */
   readonly handshake?: number;
   /** Between two requests; then the connection closes. */
   readonly idle?: number;
@@ -63,6 +63,32 @@ export interface LimitOptions {
   readonly maxConnections?: number;
 }
 
+/** A PEM file, as text or as its bytes. */
+type PemSource = string | ArrayBuffer | ArrayBufferView;
+
+interface CertificateSource {
+  readonly cert: PemSource;
+  readonly key: PemSource;
+}
+
+/**
+ * The certificates of a listener, by the names of the draft.
+ *
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { type ServerContext, serve, type TlsOptions } from 'simplenet/fetch';
+ *
+ * const tls: TlsOptions = { cert: readFileSync('cert.pem'), key: readFileSync('key.pem') };
+ * serve({ fetch: (ctx: ServerContext) => new Response(`${ctx.serverName}`) }, { port: 8443, tls });
+ * ```
+ */
+export interface TlsOptions extends CertificateSource {
+  /** Must have `http/1.1`, which is all that this server speaks. */
+  readonly alpn?: readonly string[];
+  /** By host name, or by a pattern such as `*.example.com`: the certificates for clients that ask for it. */
+  readonly sni?: Readonly<Record<string, CertificateSource>>;
+}
+
 /**
  * What a server listens on, and how: the options of `listen`.
  *
@@ -84,11 +110,11 @@ export interface ListenOptions {
   /** IPV6_V6ONLY: `::` does not take IPv4. */
   readonly ipv6Only?: boolean;
   readonly backlog?: number;
-  /** Throws NotSupportedError. */
-  readonly tls?: object;
+  /** HTTPS instead of HTTP. */
+  readonly tls?: TlsOptions;
   /** Throws NotSupportedError, unless it is false. */
   readonly quic?: boolean | object;
-  /** Kept and not used: it is sent over TLS only. */
+  /** Kept and not used: there is no QUIC to advertise. */
   readonly altSvc?: boolean | string;
   readonly timeouts?: TimeoutOptions;
   readonly limits?: LimitOptions;
@@ -131,16 +157,18 @@ const ANY_RATE = Number.MIN_VALUE;
 
 /** Options of a binding, and those of its server for what it leaves open. Throws before anything is opened. */
 export function bindingOf(options: ListenOptions, ofServer: ServerOptions): Binding {
-  mustBePossible(options.tls ?? ofServer.tls, options.quic ?? ofServer.quic);
+  const tls = options.tls ?? ofServer.tls;
+  mustBePossible(tls, options.quic ?? ofServer.quic);
   const timeouts = amountsOf({ ...ofServer.timeouts, ...options.timeouts });
   const limits = amountsOf({ ...ofServer.limits, ...options.limits });
-  const { handshake: _, tunnelIdle = Number.POSITIVE_INFINITY, waitUntil = DEFAULT_WAIT_UNTIL_MS } = timeouts;
+  const { tunnelIdle = Number.POSITIVE_INFINITY, waitUntil = DEFAULT_WAIT_UNTIL_MS } = timeouts;
   const hostname = options.hostname ?? DEFAULT_HOSTNAME;
   const isIPv6 = hostname.includes(':');
   return {
     http: {
       host: hostname,
       port: portOf(options.port),
+      ...(tls === undefined ? {} : { tls: tlsOf(tls) }),
       socket: {
         ...(options.reusePort ? { reusePort: true } : {}),
         ...(isIPv6 ? { ipv6Only: options.ipv6Only ?? false } : {}),
@@ -155,6 +183,7 @@ export function bindingOf(options: ListenOptions, ofServer: ServerOptions): Bind
       timeouts: {
         bodyMs: Number.POSITIVE_INFINITY,
         answerMs: Number.POSITIVE_INFINITY,
+        ...given('handshakeMs', timeouts.handshake),
         ...given('headerMs', timeouts.headers),
         ...given('idleMs', timeouts.idle),
         ...(timeouts.receive === undefined ? {} : { bodyGraceMs: Number.POSITIVE_INFINITY }),
@@ -168,10 +197,31 @@ export function bindingOf(options: ListenOptions, ofServer: ServerOptions): Bind
   };
 }
 
-function mustBePossible(tls: object | undefined, quic: boolean | object | undefined): void {
+function mustBePossible(tls: TlsOptions | undefined, quic: boolean | object | undefined): void {
   const wantsQuic = quic !== undefined && quic !== false;
   if (wantsQuic && tls === undefined) throw new TypeError('quic needs tls');
-  if (tls !== undefined) throw new DOMException('this server has no TLS yet', 'NotSupportedError');
+  if (wantsQuic) throw new DOMException('this server has no QUIC', 'NotSupportedError');
+  if (tls?.alpn?.includes('http/1.1') === false)
+    throw new DOMException('this server speaks http/1.1 alone', 'NotSupportedError');
+  if (typeof tls?.sni === 'function') throw new DOMException('sni must be an object of names', 'NotSupportedError');
+}
+
+/** The options of simplenet/http. Members that are unknown here are left out, as in all dictionaries. */
+function tlsOf({ sni = {}, ...certificate }: TlsOptions): NonNullable<ServeOptions['tls']> {
+  const named = Object.entries(sni).map(([name, each]) => [name, certificateOf(each)] as const);
+  return { ...certificateOf(certificate), serverNames: Object.fromEntries(named) };
+}
+
+function certificateOf({ cert, key }: CertificateSource): {
+  readonly cert: string | Uint8Array;
+  readonly key: string | Uint8Array;
+} {
+  return { cert: pemOf(cert), key: pemOf(key) };
+}
+
+function pemOf(source: PemSource): string | Uint8Array {
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  return ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : source;
 }
 
 function given<Name extends string>(name: Name, value: number | undefined): { [key in Name]?: number } {

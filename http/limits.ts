@@ -143,6 +143,8 @@ export const defaultLimits: Limits = {
  * ```
  */
 export interface Timeouts {
+  /** From the accept of a connection to the end of its TLS handshake; then it closes. Only with `tls`. */
+  readonly handshakeMs: number;
   /** From the first byte of a head to its last; 408 after. The first byte of a new connection must come in the same time, or it closes. */
   readonly headerMs: number;
   /**
@@ -181,6 +183,7 @@ export interface Timeouts {
  * ```
  */
 export const defaultTimeouts: Timeouts = {
+  handshakeMs: 10_000,
   headerMs: 10_000,
   idleMs: 75_000,
   bodyGraceMs: 5_000,

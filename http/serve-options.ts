@@ -8,10 +8,10 @@
  * An empty text is as if absent in `host` and `port`, because a shell passes an unset variable like that. Text that is almost a number
  * (`' 80'`, `'0x50'`, `'80/tcp'`) is refused.
  *
- * Next: serve.ts
+ * Next: tls-entrance.ts
  */
 
-import type { Backend, EventLoop, ListenOptions } from '../simplenet/index.ts';
+import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
@@ -78,6 +78,16 @@ export interface ServeOptions {
   readonly path?: string | undefined;
   /** A listening socket that is open already, for example from systemd. */
   readonly fd?: number | undefined;
+  /**
+   * HTTPS instead of HTTP: certificates, keys and settings of TLS. `setTls` of the server replaces them, for example when a certificate is
+   * renewed. A client that speaks plain HTTP gets 400.
+   */
+  readonly tls?: TlsOptions | undefined;
+  /**
+   * Beside HTTPS, listens on this port too, by plain HTTP, and sends each client to https: 301, or 308 for methods other than GET and HEAD. It has
+   * limits and timeouts as the server has. 0 is any free port: `redirectUrl` of the server says which.
+   */
+  readonly redirectFrom?: number | string | undefined;
   readonly limits?: Partial<Limits> | undefined;
   readonly timeouts?: Partial<Timeouts> | undefined;
   /**
@@ -149,6 +159,8 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
     if (typeof value !== 'number') throw new TypeError(`fd must be a number, not ${described(value)}`);
     if (!Number.isInteger(value) || value < 0) throw new RangeError(`fd must be an integer >= 0, not ${value}`);
   },
+  tls: checkTlsOptions,
+  redirectFrom: (value) => void portFrom(value),
   limits: mustBeObject,
   timeouts: mustBeObject,
   onError: mustBeFunction,
@@ -194,8 +206,28 @@ const socketNames: { readonly [Name in keyof Required<ListenOptions>]: true } = 
   backlog: true,
 };
 
+/** The compiler compares them with the interfaces. */
+const certificateNames: { readonly [Name in keyof Required<TlsCertificate>]: true } = {
+  cert: true,
+  key: true,
+  passphrase: true,
+};
+const tlsNames: { readonly [Name in keyof Required<TlsOptions>]: true } = {
+  ...certificateNames,
+  serverNames: true,
+  minVersion: true,
+  ciphers: true,
+  groups: true,
+  requestClientCertificate: true,
+  ca: true,
+  ticketKeys: true,
+  ticketKeyMs: true,
+  onKeyLog: true,
+};
+
 /** Options that are objects themselves, with the names in them. */
 const sections: Readonly<Record<string, object>> = {
+  tls: tlsNames,
   limits: defaultLimits,
   timeouts: defaultTimeouts,
   socket: socketNames,
@@ -212,6 +244,36 @@ export function checkServeOptions(options: ServeOptions): void {
   }
   if (options.loop !== undefined && options.backend !== undefined) {
     throw new RangeError('backend chooses a loop for the server alone, so it makes no sense with loop');
+  }
+  if (portFrom(options.redirectFrom) === null) return;
+  if (options.tls === undefined) throw new RangeError('redirectFrom is for a server of HTTPS, so it needs tls');
+  if (options.path !== undefined || options.fd !== undefined) {
+    throw new RangeError('redirectFrom is a port on the host of the server, so it needs host and port, not path or fd');
+  }
+}
+
+/** Throws RangeError for an unknown name in `tls`, also of a certificate, and for one that is missing. What is in a certificate OpenSSL judges. */
+export function checkTlsOptions(value: unknown, name = 'tls'): void {
+  checkCertificate(value, name, tlsNames);
+  const { serverNames } = value as TlsOptions;
+  if (serverNames === undefined) return;
+  mustBeObject(serverNames, `${name}.serverNames`);
+  for (const [host, certificate] of Object.entries(serverNames)) {
+    checkCertificate(certificate, `${name}.serverNames['${host}']`, certificateNames);
+  }
+}
+
+function checkCertificate(value: unknown, name: string, names: object): void {
+  mustBeObject(value, name);
+  for (const given of Object.keys(value as object)) {
+    if (!Object.hasOwn(names, given)) {
+      throw new RangeError(`unknown option '${given}' of ${name}: ${adviceFor(given, Object.keys(names))}`);
+    }
+  }
+  for (const needed of ['cert', 'key'] as const) {
+    if ((value as Partial<TlsCertificate>)[needed] === undefined) {
+      throw new RangeError(`${name} needs ${needed}: the text or the bytes of a PEM file`);
+    }
   }
 }
 
@@ -253,7 +315,7 @@ function hostFrom({ host = '', hostname = '' }: ServeOptions): string | null {
 }
 
 /** The port, or null if none is given. */
-function portFrom(value: unknown): number | null {
+export function portFrom(value: unknown): number | null {
   if (value === undefined || value === '') return null;
   if (typeof value !== 'number' && typeof value !== 'string') {
     throw new TypeError(`port must be a number, or its digits as text, not ${described(value)}`);

@@ -18,6 +18,7 @@ import type {
   OnConnection,
   SocketAddress,
   SystemError,
+  TlsOptions,
 } from '../simplenet/index.ts';
 import { createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
@@ -31,6 +32,7 @@ import type { Handler } from './handler.ts';
 import { type ContextApp, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { HttpError, isClientGone } from './http-error.ts';
+import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -46,13 +48,16 @@ import {
   type CloseOptions,
   checkCloseOptions,
   checkServeOptions,
+  checkTlsOptions,
   type HalfClose,
   halfCloseFrom,
   type ListenPlace,
   listenPlaceOf,
   type OnError,
+  portFrom,
   type ServeOptions,
 } from './serve-options.ts';
+import { TlsEntrance } from './tls-entrance.ts';
 
 /** Published with `{ request, server }` when a handler is about to be called. */
 const startChannel = channel('simplenet:http:start');
@@ -123,13 +128,18 @@ export class Server {
   readonly bodyMemory: BodyMemory;
   /** Where the server listens, with the port that the kernel has chosen. */
   readonly address: SocketAddress;
-  /** The address for a client: `http://127.0.0.1:8080`, or `unix:` and a path. */
+  /** The address for a client: `http://127.0.0.1:8080`, with https if the server has `tls`; or `unix:` and a path. */
   readonly url: string;
+  /** @internal */
+  readonly scheme: 'http' | 'https';
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
   readonly #ownsLoop: boolean;
+  readonly #tls: TlsEntrance | null;
   readonly #listener: Listener;
+  /** The server that sends clients of plain HTTP here. */
+  readonly #redirect: Server | null;
   readonly #connections = new Set<OpenConnection>();
   readonly #eviction = new Eviction(this.#connections);
   readonly #parsers: HeadParser[] = [];
@@ -162,11 +172,18 @@ export class Server {
     this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
+    this.scheme = options.tls === undefined ? 'http' : 'https';
+    this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
     this.#ownsLoop = options.loop === undefined;
     this.#loop = options.loop ?? createLoop();
+    let listener: Listener | null = null;
     try {
-      this.#listener = this.#listen(place, options.socket);
+      listener = this.#listen(place, options.socket);
+      this.#listener = listener;
+      this.#redirect = this.#listenBeside(place, options);
     } catch (error) {
+      listener?.close();
+      this.#tls?.close();
       if (this.#ownsLoop) this.#loop.close();
       throw error;
     }
@@ -174,7 +191,7 @@ export class Server {
     if (servers.size === 0) process.prependListener('exit', flushAll);
     servers.add(this);
     this.address = this.#listener.address;
-    this.url = urlOf(this.address);
+    this.url = urlOf(this.address, this.scheme);
     const { signal } = options;
     if (signal?.aborted === true) void this.close();
     else if (signal !== undefined) this.#stopWith(signal);
@@ -183,6 +200,11 @@ export class Server {
   /** The port on which it listens; null on a Unix socket. */
   get port(): number | null {
     return 'port' in this.address ? this.address.port : null;
+  }
+
+  /** Where the server listens for plain HTTP, to send clients to https (`redirectFrom`); null if it does not. */
+  get redirectUrl(): string | null {
+    return this.#redirect?.url ?? null;
   }
 
   /** Whether the server is stopping, or has stopped. */
@@ -231,12 +253,25 @@ export class Server {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options);
+    if (this.#redirect !== null) this.#end.waitFor(this.#redirect.close(options));
     return this.#end.begin(options.graceMs ?? DEFAULT_GRACE_MS, options.idleGraceMs ?? DEFAULT_IDLE_GRACE_MS);
   }
 
   /** As `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /**
+   * Connections that are accepted from now on use these certificates, keys and settings; open ones go on with the old ones. For a certificate that
+   * has been renewed. Throws if something does not fit together, and then changes nothing.
+   *
+   *     process.on('SIGHUP', () => server.setTls({ cert: readFileSync('cert.pem'), key: readFileSync('key.pem') }));
+   */
+  setTls(options: TlsOptions): void {
+    checkTlsOptions(options);
+    if (this.#tls === null) throw new Error('this server has no TLS: it would need tls from its beginning');
+    this.#tls.replace(options);
   }
 
   /** Passes all response bytes written so far on to the loop, without waiting for the end of the turn. */
@@ -375,15 +410,24 @@ export class Server {
       else stream.close();
       return connection;
     };
+    const onStream = this.#tls?.before(onConnection, this.timeouts.handshakeMs, () => this.dateLine()) ?? onConnection;
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
     const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
-    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onConnection, callbacks);
-    if ('path' in place) return this.#loop.listen(place, onConnection, { ...socket, ...callbacks });
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, callbacks);
+    if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
-    return this.#loop.listen(place, onConnection, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+    return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+  }
+
+  #listenBeside(place: ListenPlace, { redirectFrom, limits, timeouts, onError, socket }: ServeOptions): Server | null {
+    const port = portFrom(redirectFrom);
+    if (port === null || !('address' in place)) return null;
+    const handler = httpsRedirect(() => this.port as number);
+    const options = { host: place.address, port, limits, timeouts, onError, socket, loop: this.#loop };
+    return new Server(handler, options, () => this.#loop);
   }
 
   /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
@@ -393,6 +437,7 @@ export class Server {
   }
 
   #closed(): void {
+    this.#tls?.close();
     if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
     servers.delete(this);
@@ -434,9 +479,9 @@ export function serve(source: HandlerSource | ContextApp, options: ServeOptions 
   });
 }
 
-function urlOf(address: SocketAddress): string {
+function urlOf(address: SocketAddress, scheme: string): string {
   if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
   // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
   const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
-  return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
+  return `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
 }

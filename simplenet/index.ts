@@ -41,6 +41,22 @@ export {
 } from './kernel/socket-address.ts';
 export { SystemError } from './kernel/system-error.ts';
 export { type TraceOptions, trace } from './kernel/tracing.ts';
+export { acceptTls } from './layers/accept-tls.ts';
+export {
+  type DevelopmentCertificate,
+  type DevelopmentCertificateOptions,
+  developmentCertificate,
+} from './layers/development-certificate.ts';
+export { createTlsContext, TlsContext } from './layers/tls-context.ts';
+export type {
+  AcceptTlsOptions,
+  OnSecureConnection,
+  Pem,
+  SecureStream,
+  TlsCertificate,
+  TlsInfo,
+  TlsOptions,
+} from './layers/tls-options.ts';
 export type {
   AdoptListenerOptions,
   ConnectOptions,

@@ -44,6 +44,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'simplenet/sockets',
     'simplenet/kernel',
   ],
+  'simplenet/layers': ['simplenet/loop', 'simplenet/kernel'],
   'simplenet/create-event-loop.ts': ['simplenet/epoll', 'simplenet/io-uring', 'simplenet/loop', 'simplenet/kernel'],
   'simplenet/backend-advice.ts': [
     'simplenet/create-event-loop.ts',
@@ -59,6 +60,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'simplenet/loop',
     'simplenet/sockets',
     'simplenet/kernel',
+    'simplenet/layers',
     'simplenet/tcpip',
     'simplenet/tcpip/link',
   ],
@@ -92,6 +94,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     SOCKETS_DOOR,
   ],
   'http/serve-options.ts': [GROUND, 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
+  'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
   'http/serve.ts': [
     GROUND,
     'http/handler.ts',
@@ -100,6 +104,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/request',
     'http/response',
     'http/serve-options.ts',
+    'http/tls-entrance.ts',
+    'http/https-redirect.ts',
     SOCKETS_DOOR,
   ],
   [HTTP_DOOR]: [
@@ -124,8 +130,13 @@ const programs = ['examples', 'benchmarks'];
 /** Times single parts of the library, so it has to reach them. */
 const exceptions = ['benchmarks/micro.ts'];
 
-/** The files of http/ that run code of simplenet/: the server, and what opens files. All others import types. */
-const runsSimplenet = ['http/serve.ts', 'http/handlers/open-files.ts', 'http/handlers/static-files.ts'];
+/** The files of http/ that run code of simplenet/: the server, its entrance by TLS, and what opens files. All others import types. */
+const runsSimplenet = [
+  'http/serve.ts',
+  'http/tls-entrance.ts',
+  'http/handlers/open-files.ts',
+  'http/handlers/static-files.ts',
+];
 
 /** The times of files are those of the system clock. */
 const FILE_CLOCK = 'http/handlers/open-files.ts';
@@ -136,6 +147,9 @@ const callsKoffi: Readonly<Record<string, string>> = {
   'simplenet/kernel/libc-memory.ts': 'asks for addresses',
   'simplenet/kernel/libc.ts': 'asks for addresses, and views mapped memory',
   'simplenet/kernel/this-thread.ts': 'declares the hooks that clean up after a worker',
+  'simplenet/layers/openssl-functions.ts': 'declares the functions of OpenSSL',
+  'simplenet/layers/openssl.ts': 'asks for addresses',
+  'simplenet/layers/machine-code.ts': 'asks for the addresses of the code and its memory',
   'simplenet/loop/libuv.ts': 'polls, and declares functions of libuv',
 };
 
@@ -154,6 +168,7 @@ const pureFiles = [
   ...['loop/write-queue', 'loop/slow-start', 'loop/deadlines', 'loop/active-clock'],
   ...['tcpip/link/ethernet-frame', 'tcpip/link/seeded-random', 'tcpip/link/pcap', 'tcpip/link/simulated-wire'],
   ...['tcpip/link/observed-link', 'tcpip/link/capture-link', 'tcpip/frame-text', 'loop/virtual-host'],
+  ...['layers/client-hello', 'layers/server-names', 'layers/der', 'layers/self-signed'],
 ].map((name) => `simplenet/${name}.ts`);
 
 const forbiddenModules = ['net', 'http', 'https', 'http2', 'dgram', 'tls'];
@@ -230,7 +245,7 @@ test('examples and benchmarks know simplenet and http by their front doors', asy
   }
 });
 
-test('only ffi.ts loads koffi, and five files call it', async (t) => {
+test('only ffi.ts loads koffi, and eight files call it', async (t) => {
   const ffi = 'simplenet/kernel/ffi.ts';
   t.ok(importsOf(ffi).includes('koffi'));
   for (const file of product) {

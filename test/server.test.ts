@@ -11,9 +11,10 @@ import { test } from 'tap';
 import { readPcap } from '../simplenet/tcpip/link/pcap.ts';
 import { besideProcess, inNamespace, noTapNamespace } from './support/network-namespace.ts';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
+import { certificateFor } from './support/test-certificates.ts';
 
 /** What `--help` prints. */
-const USAGE_LINES = 13;
+const USAGE_LINES = 16;
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   new Program(process.execPath, [join(buildFolder, 'server.js'), ...args], { env: { ...process.env, ...env } });
@@ -94,6 +95,27 @@ test('the curl lines that it prints work', async (t) => {
   t.match((await curl(['-i', '-X', 'DELETE', url])).stdout, /^HTTP\/1\.1 405 [\s\S]*Allow: GET, HEAD, OPTIONS\r\n/);
 });
 
+test('--tls: the curl lines trust the certificate that it has made', async (t) => {
+  const folder = t.testdir();
+  const server = start(['--port', '0', '--tls'], { XDG_CACHE_HOME: folder });
+  t.teardown(() => server.kill());
+  await server.prints(/SHA-256: (?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n/);
+  const [, args = ''] = /^ {2}curl (--cacert .*\/hello\/world)$/m.exec(server.stdout) ?? [];
+  t.match(args, `--cacert ${folder}/simplenet/development-certificate.pem https://127.0.0.1:`);
+  if (hasProgram('curl')) t.equal((await curl(args.split(' '))).stdout, 'Hello, world!\n');
+  const key = join(folder, 'simplenet', 'development-certificate.pem');
+  const own = start(['--port', '0', '--cert', key, '--key', key]);
+  t.teardown(() => own.kill());
+  await own.prints(/\n {2}curl https:\/\/127\.0\.0\.1:\d+\/hello\/world\n/);
+});
+
+test('--tls without a place to keep the certificate', async (t) => {
+  const folder = t.testdir({ file: '' });
+  const server = start(['--port', '0', '--tls'], { XDG_CACHE_HOME: join(folder, 'file') });
+  t.teardown(() => server.kill());
+  await server.prints(/\n {2}curl -k https:[\s\S]*\nIt is for this run alone: ENOTDIR/);
+});
+
 test('[::1] is an address, and an empty variable of the environment is as if absent', async (t) => {
   const server = start(['--host', '[::1]', '--port', '0'], { SIMPLENET_BACKEND: '', HOST: '' });
   t.teardown(() => server.kill());
@@ -128,6 +150,7 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--address', '10.9.0.2/24'], {}, /^--address is for a network of its own, so it needs --tap$/],
     [['--gateway', '10.9.0.1'], {}, /^--gateway is for a network of its own, so it needs --tap$/],
     [['--pcap', 'frames.pcap'], {}, /^--pcap is for a network of its own, so it needs --tap$/],
+    [['--cert', 'cert.pem'], {}, /^--cert and --key belong together$/],
     [['--tap', 'tap0'], {}, /^--tap needs --address, such as 10\.9\.0\.2\/24$/],
     [[...onTap, '--host', '10.9.0.2'], {}, /^--host is an address of the kernel: with --tap it is --address$/],
     [[...onTap, '--backend', 'epoll'], {}, /^--backend is a loop of the kernel: with --tap there is none to choose$/],
@@ -205,6 +228,28 @@ async function serverOnTap(
 function commandsIn(text: string): string[] {
   return [...text.matchAll(/^ {2}((?:ip|curl) .*)$/gm)].map((match) => match[1] as string);
 }
+
+test('--tap with a certificate: HTTPS on a stack of its own', { skip: noTapNamespace() }, async (t) => {
+  if (!hasProgram('curl')) return void t.pass('skipped: curl is not installed');
+  const { cert, key } = certificateFor('10.9.0.2');
+  const folder = t.testdir({ 'cert.pem': cert, 'key.pem': key });
+  const [server, type] = await serverOnTap([
+    '--port',
+    '443',
+    '--cert',
+    `${folder}/cert.pem`,
+    '--key',
+    `${folder}/key.pem`,
+  ]);
+  t.teardown(() => server.kill());
+  await server.prints(/ip tuntap .*\n/);
+  const [hello = '', , , address, up] = commandsIn(server.stdout);
+  t.match(hello, 'curl https://10.9.0.2:443/hello/world');
+  const { stdout, stderr } = await type([address, up, `${hello} -sS --cacert ${folder}/cert.pem`].join('\n'));
+  t.equal(stdout, 'Hello, world!\n', stderr);
+  server.kill('SIGTERM');
+  t.equal((await server.ends()).code, 0);
+});
 
 test('--tap serves on a stack of its own, and what it prints makes Linux reach it', {
   skip: noTapNamespace(),

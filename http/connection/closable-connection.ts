@@ -8,7 +8,7 @@
  * Next: connection.ts
  */
 
-import type { Stream, StreamHandler } from '../../simplenet/index.ts';
+import type { SecureStream, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { HttpError } from '../http-error.ts';
 import { isOwnProtocol } from '../own-protocol.ts';
 import { refusalOf } from '../response/refusal.ts';
@@ -70,6 +70,10 @@ export abstract class ClosableConnection implements OpenConnection {
     if (this.phase === UPGRADED && isOwnProtocol(handler)) handler.serverStops();
   }
 
+  endHandshake(): void {
+    if (this.isShakingHands) this.stream.close();
+  }
+
   /** A connection whose responses are complete is closed without RST, which could destroy them on their way. */
   endNow(): void {
     const isComplete = this.isIdle || this.phase === LINGER || this.phase === UPGRADED;
@@ -87,6 +91,7 @@ export abstract class ClosableConnection implements OpenConnection {
     // An incomplete head has the deadline of a head, even if only empty lines have come.
     const isWaiting = this.phase === HEAD && !incoming.isHeadIncomplete && incoming.pending === null;
     if (!isWaiting || stream.isEnded || stream.queuedBytes > 0) return Number.POSITIVE_INFINITY;
+    if (this.isShakingHands) return this.deadline.acceptedAt();
     return this.deadline.idleSince(incoming.requests === 0);
   }
 
@@ -95,6 +100,11 @@ export abstract class ClosableConnection implements OpenConnection {
     if (this.stream.hasOutput() || this.stream.hasInput()) return false;
     this.stream.close();
     return true;
+  }
+
+  /** The TLS handshake is not complete. */
+  private get isShakingHands(): boolean {
+    return (this.stream as Partial<SecureStream>).tls === null;
   }
 
   flush(): void {

@@ -25,6 +25,8 @@ export interface OpenConnection {
   closeIfSilent(): boolean;
   /** The server stops. Ends the connection soon if no request is under way; else tells the handler (`request.closing`). */
   stop(): void;
+  /** Ends the connection if its TLS handshake is not complete. */
+  endHandshake(): void;
   /** Ends the connection now. */
   endNow(): void;
   /** Passes everything that is written on to the stream. */
@@ -37,6 +39,8 @@ export interface ConnectionContext {
   readonly opensTunnels: boolean;
   /** The program sends `100 Continue` itself. */
   readonly continuesByHand: boolean;
+  /** Of all connections: 'https' if they come in by TLS. */
+  readonly scheme: 'http' | 'https';
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** Whether the FIN of a client aborts the signal of the request at work. */

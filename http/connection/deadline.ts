@@ -18,7 +18,7 @@ const DELIVERY_MS = 100;
  * Stands for Infinity, so that `idleSince` can be computed from the deadline: 3,000 years. Beside so large a number the clock still has a
  * resolution of 0.02 ms.
  */
-const ENDLESS_MS = 1e14;
+export const ENDLESS_MS = 1e14;
 
 /** The least that a client must take in `writeMs`: one byte, or more by its rate. Null where `writeMs` is infinite. */
 export function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts): MinimumProgress | null {
@@ -53,6 +53,11 @@ export class Deadline {
   idleSince(isNew: boolean): number {
     const { headerMs, idleMs } = this.#context.timeouts;
     return this.#stream.deadlineAt - Math.min(isNew ? headerMs : idleMs, ENDLESS_MS);
+  }
+
+  /** When a connection was accepted whose TLS handshake is not complete, in active time. */
+  acceptedAt(): number {
+    return this.#stream.deadlineAt - Math.min(this.#context.timeouts.handshakeMs, ENDLESS_MS);
   }
 
   /** The rate of the body is to be checked again. */

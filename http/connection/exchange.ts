@@ -15,7 +15,14 @@
  * Next: signals.ts
  */
 
-import type { PeerCredentials, SocketAddress, Stream, StreamHandler } from '../../simplenet/index.ts';
+import type {
+  PeerCredentials,
+  SecureStream,
+  SocketAddress,
+  Stream,
+  StreamHandler,
+  TlsInfo,
+} from '../../simplenet/index.ts';
 import { errorBodyOf } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
@@ -182,7 +189,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   get scheme(): string {
-    return 'http';
+    return this.#connection.context.scheme;
+  }
+
+  get tls(): TlsInfo | null {
+    return (this.#connection.stream as Partial<SecureStream>).tls ?? null;
   }
 
   get peerCredentials(): PeerCredentials | null {

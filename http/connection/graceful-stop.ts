@@ -86,10 +86,15 @@ export class GracefulStop {
     await null; // `begin` has stored this promise now, so `isStopping` is true
     this.#closing?.abort(closingError());
     for (const connection of this.#connections) connection.stop();
+    // Those that are still accepted have as long for the handshake of TLS as for that of TCP.
+    const handshakes = this.#loop.after(2 * idleGraceMs, () => {
+      for (const connection of this.#connections) connection.endHandshake();
+    });
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
       this.checkEmpty();
     });
+    handshakes.cancel();
     this.#onClosed();
   }
 

@@ -77,6 +77,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   readonly bodyMemory = bodyMemory;
   readonly localAddress: SocketAddress = { address: '127.0.0.1', port: 80 };
   readonly peerCredentials: PeerCredentials | null = null;
+  readonly tls = null;
   readonly remoteAddress: SocketAddress;
   readonly scheme: string;
   readonly response: ResponseWriter;

@@ -32,7 +32,7 @@ export interface SecureHeadersOptions {
   readonly nonce?: boolean;
   /** The browser reports what the policy would have blocked, and blocks nothing. False unless given. */
   readonly reportOnly?: boolean;
-  /** The site is reached by https alone from now on. Browsers ignore the field in an answer over http. */
+  /** The site is reached by https alone from now on. Sent over https alone, unless a value is given: a proxy in front may be what speaks TLS. */
   readonly strictTransportSecurity?: string | false;
   /** The browser believes Content-Type, and does not guess. */
   readonly xContentTypeOptions?: string | false;
@@ -75,6 +75,9 @@ const optionNames: { readonly [Name in keyof Required<SecureHeadersOptions>]: un
   reportOnly: true,
 };
 
+/** As `FieldLine` has it. */
+const HSTS = 'strict-transport-security';
+
 /** CSP level 3 section 7.1: at least 128 bits that cannot be guessed. */
 const NONCE_BYTES = 16;
 
@@ -108,19 +111,27 @@ export function secureHeaders(options: SecureHeadersOptions = {}): Middleware<un
   checkOptionNames('secureHeaders', options, optionNames);
   const { contentSecurityPolicy = {}, nonce = false, reportOnly = false } = options;
   if (nonce && contentSecurityPolicy === false) throw new TypeError('a nonce needs a contentSecurityPolicy');
-  const fields = fieldsFrom(options);
-  if (contentSecurityPolicy === false) return setting(() => fields);
+  const ofHttps = fieldsFrom(options);
+  // RFC 6797 section 7.2: never over plain HTTP. A program that gives a value knows of a proxy that speaks TLS.
+  const isAlways = typeof options.strictTransportSecurity === 'string';
+  const ofHttp = isAlways ? ofHttps : ofHttps.filter(([field]) => field !== HSTS);
+  const fieldsFor = ({ scheme }: HttpRequest<unknown>) => (scheme === 'https' ? ofHttps : ofHttp);
+  if (contentSecurityPolicy === false) return setting(fieldsFor);
   const pieces = securityPolicyFrom(contentSecurityPolicy, nonce);
   const policy = reportOnly ? 'Content-Security-Policy-Report-Only' : 'Content-Security-Policy';
   if (!nonce) {
-    const all = [...fields, lineOf(policy, pieces.join(''))];
-    return setting(() => all);
+    const line = lineOf(policy, pieces.join(''));
+    const [allOfHttps, allOfHttp] = [
+      [...ofHttps, line],
+      [...ofHttp, line],
+    ];
+    return setting(({ scheme }) => (scheme === 'https' ? allOfHttps : allOfHttp));
   }
   if (pieces.length === 1) throw new TypeError('a nonce needs script-src or style-src in the policy');
-  return setting(({ state }) => {
+  return setting((request) => {
     const own = nextNonce();
-    state.set(CSP_NONCE, own);
-    return [...fields, lineOf(policy, pieces.join(own))];
+    request.state.set(CSP_NONCE, own);
+    return [...fieldsFor(request), lineOf(policy, pieces.join(own))];
   });
 }
 

@@ -78,14 +78,14 @@ export class ServerContext {
     return 'http/1.1';
   }
 
-  /** Whether the connection uses TLS. This server has none yet. */
+  /** Whether the connection uses TLS. */
   get encrypted(): boolean {
-    return false;
+    return this.#exchange.httpRequest.scheme === 'https';
   }
 
-  /** The name that the client has given in TLS. */
+  /** The name that the client has given in TLS; null if it gave none. Read it before any `await`: after a disconnect it is null. */
   get serverName(): string | null {
-    return null;
+    return this.#exchange.httpRequest.tls?.serverName ?? null;
   }
 
   /** What the Priority field says (RFC 9218). */

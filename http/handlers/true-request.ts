@@ -31,7 +31,7 @@ const FORBIDDEN_METHODS = /^(?:CONNECT|TRACE|TRACK)$/i;
 export function trueRequestOf(request: HttpRequest, signal: AbortSignal, puller: BodyPuller): Request {
   const { method } = request;
   const isForbidden = FORBIDDEN_METHODS.test(method);
-  const url = method === 'CONNECT' ? `http://${request.authority}/` : fetchUrlOf(request);
+  const url = method === 'CONNECT' ? `${request.scheme}://${request.authority}/` : fetchUrlOf(request);
   const init = { method: isForbidden ? 'POST' : method, headers: headersOf(request), signal };
   // GET and HEAD have no body in Fetch, whatever the client sends.
   const isBodiless = method === 'GET' || method === 'HEAD' || request.body === RequestBody.none;

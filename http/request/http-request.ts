@@ -7,7 +7,7 @@
  * Next: meter.ts
  */
 
-import type { PeerCredentials, SocketAddress } from '../../simplenet/index.ts';
+import type { PeerCredentials, SocketAddress, TlsInfo } from '../../simplenet/index.ts';
 import { type MediaType, parseMediaType } from '../content/content-types.ts';
 import { parseCookies } from '../content/cookies.ts';
 import { HttpError } from '../http-error.ts';
@@ -28,6 +28,8 @@ export interface RequestOrigin {
   readonly clientAddress: SocketAddress;
   /** 'http', unless the connection, or a trusted proxy, says that the client has used TLS. */
   readonly scheme: string;
+  /** What client and server have agreed on; null without TLS, and after the connection has closed if it was not read before. */
+  readonly tls: TlsInfo | null;
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
@@ -119,9 +121,17 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#head.authority;
   }
 
-  /** 'http', until the server itself speaks TLS. */
+  /** 'https' if the client has come by TLS, else 'http'. What an absolute target says does not count. */
   get scheme(): string {
     return this.#origin.scheme;
+  }
+
+  /**
+   * What client and server have agreed on: version, cipher, server name, whether a session is resumed, the certificate of the client. Null without
+   * TLS. Read it before any `await`: after a disconnect it is null.
+   */
+  get tls(): TlsInfo | null {
+    return this.#origin.tls;
   }
 
   /**

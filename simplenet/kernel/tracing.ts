@@ -8,6 +8,8 @@
  * tracing costs nothing while it is off. The environment variable SIMPLENET_TRACE switches it on at the start: `1` writes the
  * lines, `time` adds the time of day and the duration.
  *
+ * A table of other C functions may join (`joinTrace`): ../layers/openssl.ts does so when TLS is used for the first time.
+ *
  * Next: ../sockets/socket-filter.ts
  */
 
@@ -36,8 +38,36 @@ export interface TraceOptions {
 
 type LineWriter = (text: string, startedAt: number, durationMs: number) => void;
 
+/** A table of functions, and how a trace prints a call of each. */
+interface Traceable {
+  readonly table: object;
+  readonly names: readonly string[];
+  readonly describe: (name: string, args: readonly unknown[], result: unknown) => string;
+}
+
 /** The writers of each table that is being traced. */
-const writersOf = new WeakMap<Libc, Set<LineWriter>>();
+const writersOf = new WeakMap<object, Set<LineWriter>>();
+
+/** Tables that are traced whenever the process's own table of system calls is. */
+const companions: Traceable[] = [];
+
+/** From now on a trace of the process shows the calls of this table, too. */
+export function joinTrace(companion: Traceable): void {
+  companions.push(companion);
+  const writers = writersOf.get(processLibc);
+  if (writers !== undefined) startTracing(companion, writers);
+}
+
+const asTraceable = (table: Libc): Traceable => ({
+  table,
+  names: Object.keys(formatters),
+  describe: describeSystemCall,
+});
+
+function describeSystemCall(name: string, args: readonly unknown[], result: unknown): string {
+  const format = formatters[name as keyof Libc] as (args: readonly unknown[], result: number) => readonly unknown[];
+  return `${name}(${format(args, result as number).join(', ')}) = ${resultText(result as number)}`;
+}
 
 /**
  * Traces the calls of a table from now on. Returns a function that stops it.
@@ -56,10 +86,10 @@ export function trace(options: TraceOptions = {}): () => void {
   const isTimed = options.time ?? false;
   const writer: LineWriter = (text, startedAt, durationMs) =>
     write(isTimed ? `${timeOfDay(startedAt)} ${text} <${(durationMs / 1000).toFixed(6)}>` : text);
-  const writers = writersOf.get(table) ?? startTracing(table);
+  const writers = writersOf.get(table) ?? startAll(table);
   writers.add(writer);
   return () => {
-    if (writers.delete(writer) && writers.size === 0) stopTracing(table);
+    if (writers.delete(writer) && writers.size === 0) stopAll(table);
   };
 }
 
@@ -67,24 +97,39 @@ export function isTraced(table: Libc): boolean {
   return writersOf.has(table);
 }
 
-function startTracing(table: Libc): Set<LineWriter> {
+function tracedWith(table: Libc): readonly Traceable[] {
+  return table === processLibc ? [asTraceable(table), ...companions] : [asTraceable(table)];
+}
+
+function startAll(table: Libc): Set<LineWriter> {
   const writers = new Set<LineWriter>();
-  writersOf.set(table, writers);
-  for (const name of Object.keys(formatters) as (keyof Libc)[]) traceOne(table, name, writers);
+  for (const traceable of tracedWith(table)) startTracing(traceable, writers);
   return writers;
+}
+
+function stopAll(table: Libc): void {
+  for (const traceable of tracedWith(table)) stopTracing(traceable);
+}
+
+function startTracing(traceable: Traceable, writers: Set<LineWriter>): void {
+  writersOf.set(traceable.table, writers);
+  for (const name of traceable.names) traceOne(traceable, name, writers);
 }
 
 const untraced = Symbol('untraced');
 
-function traceOne<Name extends keyof Libc>(table: Libc, name: Name, writers: ReadonlySet<LineWriter>): void {
+type Call = (...args: unknown[]) => unknown;
+
+function traceOne({ table, describe }: Traceable, name: string, writers: ReadonlySet<LineWriter>): void {
+  const calls = table as Record<string, Call>;
   const isOwn = Object.hasOwn(table, name);
-  const call = table[name] as (...args: Parameters<Libc[Name]>) => number;
-  const traced = (...args: Parameters<Libc[Name]>): number => {
+  const call = calls[name] as Call;
+  const traced = (...args: unknown[]): unknown => {
     const startedAt = performance.timeOrigin + performance.now();
     const result = call.apply(table, args);
     const durationMs = performance.timeOrigin + performance.now() - startedAt;
     try {
-      const text = `${name}(${formatters[name](args, result).join(', ')}) = ${resultText(result)}`;
+      const text = describe(name, args, result);
       for (const writer of writers) writer(text, startedAt, durationMs);
     } catch (error) {
       // The call has been made, and its result may be a descriptor, so the caller must get it.
@@ -94,15 +139,16 @@ function traceOne<Name extends keyof Libc>(table: Libc, name: Name, writers: Rea
     }
     return result;
   };
-  table[name] = Object.assign(traced, { [untraced]: isOwn ? call : undefined }) as unknown as Libc[Name];
+  calls[name] = Object.assign(traced, { [untraced]: isOwn ? call : undefined });
 }
 
-function stopTracing(table: Libc): void {
+function stopTracing({ table, names }: Traceable): void {
   writersOf.delete(table);
-  for (const name of Object.keys(formatters) as (keyof Libc)[]) {
-    const call = (table[name] as unknown as { [untraced]?: unknown })[untraced];
-    if (call === undefined) delete (table as Partial<Libc>)[name];
-    else Object.assign(table, { [name]: call });
+  const calls = table as Record<string, Call>;
+  for (const name of names) {
+    const call = (calls[name] as unknown as { [untraced]?: Call })[untraced];
+    if (call === undefined) delete calls[name];
+    else calls[name] = call;
   }
 }
 

@@ -4,7 +4,7 @@
  * The interface has two ends. openTap has one of them, where the stack is. The other one is Linux's, and needs an address of the same network and
  * to be up: then Linux has a route to the stack. Only root can do that, with ip(8), so a program prints what to type.
  *
- * Next: ../index.ts
+ * Next: ../layers/client-hello.ts
  */
 
 import { readFileSync } from 'node:fs';

@@ -18,6 +18,7 @@ test('no other machine reaches the loopback address, or a path', async (t) => {
   t.same(urlsAt('127.1.2.3'), []);
   t.same(urlsAt('::1'), []);
   t.same(networkUrls({ path: '/run/site' }, interfaces), []);
+  t.same(networkUrls({ address: '192.0.2.7', port: 443 }, interfaces, 'https'), ['https://192.0.2.7:443']);
 });
 
 test('an address of a network card is its own URL', async (t) => {

@@ -7,6 +7,9 @@ const defaults = {
   port: undefined,
   host: undefined,
   unix: undefined,
+  tls: false,
+  cert: undefined,
+  key: undefined,
   spa: false,
   listing: false,
   cors: false,
@@ -21,12 +24,15 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 });
 
 test('each option', async (t) => {
-  const text = 'site --port 1 --host ::1 --spa --listing --cors --compress --log json --backend epoll --trace';
+  const text = 'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --backend epoll --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
     host: '::1',
     unix: undefined,
+    tls: true,
+    cert: undefined,
+    key: undefined,
     spa: true,
     listing: true,
     cors: true,
@@ -39,6 +45,7 @@ test('each option', async (t) => {
   t.same(parseOptions(['-p', '1']), { ...defaults, port: '1' });
   t.same(parseOptions(['-p1', '-h']), 'help');
   t.same(parseOptions(['-v']), 'version');
+  t.same(parseOptions(['--cert', 'a', '--key', 'b']), { ...defaults, tls: true, cert: 'a', key: 'b' });
   t.same(parseOptions(['--', '--spa']), { ...defaults, target: '--spa' });
 });
 
@@ -55,6 +62,8 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
     ['--port -1', '--port needs a value'],
     ['-p', '--port needs a value'],
     ['--unix', '--unix needs a value'],
+    ['--cert a.pem', '--cert and --key belong together'],
+    ['--tls --key a.pem', '--cert and --key belong together'],
     ['--spa=yes', "option '--spa' does not take an argument"],
     ['a b', "it serves one directory or module, not 'a' and 'b'"],
     ['--port=', '--port is empty'],

@@ -3,8 +3,13 @@ import type { LogFormat } from '../../command/options.ts';
 import { boxed, createReporter } from '../../command/reporter.ts';
 import type { HttpRequest } from '../../http/index.ts';
 
-const url = 'http://127.0.0.1:80';
-const start = { what: 'the directory site', url, networkUrls: ['http://192.0.2.7:80'], hint: null };
+const start = {
+  what: 'the directory site',
+  url: 'http://127.0.0.1:80',
+  networkUrls: ['http://192.0.2.7:80'],
+  hint: null,
+  certificate: [],
+};
 
 /** All that a reporter says of a run without errors. */
 function saidBy(format: LogFormat): string {
@@ -43,6 +48,15 @@ test('a hint stands in the box', async (t) => {
     text += more;
   }).started({ ...start, hint: 'There is more.' });
   t.match(text, '│ There is more.                      │\n│ Ctrl-C stops it.                    │\n');
+});
+
+test('what is particular about a certificate is in the box', async (t) => {
+  let text = '';
+  const write = (more: string) => {
+    text += more;
+  };
+  createReporter('common', write).started({ ...start, certificate: ['It is for this run alone.'] });
+  t.match(text, /│ {3}Network {2}http:\/\/192\.0\.2\.7:80 {6}│\n│ +│\n│ It is for this run alone\. +│\n│ +│\n│ Ctrl-C/);
 });
 
 test('for a program: one object a line', async (t) => {

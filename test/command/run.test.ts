@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { USAGE } from '../../command/options.ts';
 import { run, type Surroundings } from '../../command/run.ts';
 import { NetSocket } from '../../simplenet/index.ts';
 import { buildFolder } from '../support/programs.ts';
+import { certificateFor } from '../support/test-certificates.ts';
 import { until } from '../support/waiting.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
@@ -121,6 +123,53 @@ test('--unix listens on a file, and removes it', async (t) => {
   t.equal(await server.stop(), 0);
   t.notOk(existsSync(path));
   t.equal(server.stderr, '');
+});
+
+test('--tls: HTTPS with a certificate for development, whose fingerprint is in the box', async (t) => {
+  const { XDG_CACHE_HOME: before } = process.env;
+  process.env.XDG_CACHE_HOME = join(folder, 'cache');
+  t.teardown(() => {
+    if (before === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = before;
+  });
+  const server = new Run([site, '--port', '0', '--tls']);
+  const url = await server.listening();
+  t.match(url, /^https:\/\/127\.0\.0\.1:\d+$/);
+  await until(() => server.stderr.includes('Ctrl-C'));
+  const asked = request(url, { rejectUnauthorized: false, agent: false }).end();
+  const [response] = await once(asked, 'response');
+  const { fingerprint256 } = response.socket.getPeerCertificate();
+  t.equal(String(await once(response, 'data')), 'hello');
+  const shown = [...server.stderr.matchAll(/(?:[0-9A-F]{2}:){15}[0-9A-F]{2}/g)].map(([half]) => half);
+  t.equal(shown.join(':'), fingerprint256);
+  await server.stop();
+});
+
+test('--cert and --key: those of files', async (t) => {
+  const [mine, other] = [certificateFor('127.0.0.1'), certificateFor('127.0.0.1')];
+  const [cert, key, wrong] = [join(folder, 'cert.pem'), join(folder, 'key.pem'), join(folder, 'wrong.pem')];
+  writeFileSync(cert, mine.cert);
+  writeFileSync(key, mine.key);
+  writeFileSync(wrong, other.key);
+  const server = new Run([site, '--port', '0', '--cert', cert, '--key', key]);
+  const asked = request(await server.listening(), { ca: mine.cert, agent: false }).end();
+  const [response] = await once(asked, 'response');
+  t.equal(String(await once(response, 'data')), 'hello');
+  await server.stop();
+  t.notMatch(server.stderr, /SHA-256/);
+  const failed = async (...args: string[]) => {
+    const run = new Run([site, '--port', '0', ...args]);
+    return [await run.end, run.stderr];
+  };
+  t.same(await failed('--cert', cert, '--key', wrong), [
+    2,
+    'simplenet: --key: the key does not belong to the certificate\n',
+  ]);
+  t.same(await failed('--cert', cert, '--key', join(folder, 'none')), [
+    1,
+    `simplenet: --key ${folder}/none: there is no such file\n`,
+  ]);
+  t.same(await failed('--cert', folder, '--key', key), [1, `simplenet: --cert ${folder}: it is a directory\n`]);
 });
 
 test('a wildcard address has a URL for this machine', async (t) => {

@@ -1,7 +1,7 @@
 /** The options of the draft, and what they become. */
 
 import { test } from 'tap';
-import { bindingOf } from '../../fetch/listen-options.ts';
+import { bindingOf, type TlsOptions } from '../../fetch/listen-options.ts';
 import { defaultLimits } from '../../http/index.ts';
 
 const NONE = Number.POSITIVE_INFINITY;
@@ -52,6 +52,7 @@ test('each option has its place', async (t) => {
       timeouts: {
         bodyMs: NONE,
         answerMs: NONE,
+        handshakeMs: 1,
         headerMs: 3,
         idleMs: 2,
         bodyGraceMs: NONE,
@@ -92,10 +93,32 @@ test('those of a binding replace those of the server, each by itself', async (t)
   t.match(bindingOf({ timeouts: { idle: undefined } as never }, ofServer).http.timeouts, { headerMs: 2 });
 });
 
+test('certificates: of the binding or of the server, as text or bytes, and by name', async (t) => {
+  const bytes = Buffer.from('xcert').subarray(1);
+  const tlsFrom = (tls: object) => bindingOf({ tls: tls as TlsOptions }, {}).http.tls;
+  t.same(tlsFrom({ cert: 'c', key: 'k', alpn: ['h2', 'http/1.1'], later: 1 }), {
+    cert: 'c',
+    key: 'k',
+    serverNames: {},
+  });
+  t.same(tlsFrom({ cert: bytes, key: new Uint8Array([107]).buffer }), {
+    cert: new Uint8Array(Buffer.from('cert')),
+    key: new Uint8Array([107]),
+    serverNames: {},
+  });
+  const sni = { '*.example': { cert: 'c2', key: 'k2', later: 1 } };
+  t.same(tlsFrom({ cert: 'c', key: 'k', sni })?.serverNames, { '*.example': { cert: 'c2', key: 'k2' } });
+  t.equal(bindingOf({}, { tls: { cert: 'server', key: 'k' } }).http.tls?.cert, 'server');
+  t.equal(
+    bindingOf({ tls: { cert: 'binding', key: 'k' } }, { tls: { cert: 'server', key: 'k' } }).http.tls?.cert,
+    'binding',
+  );
+});
+
 test('what this server cannot do yet', async (t) => {
   const tls = { cert: 'c', key: 'k' };
-  t.throws(() => bindingOf({ tls }, {}), { name: 'NotSupportedError' });
-  t.throws(() => bindingOf({}, { tls }), { name: 'NotSupportedError' }, 'set for the server');
+  t.throws(() => bindingOf({ tls: { ...tls, alpn: ['h2'] } }, {}), { name: 'NotSupportedError' });
+  t.throws(() => bindingOf({ tls: { ...tls, sni: (() => null) as never } }, {}), { name: 'NotSupportedError' });
   t.throws(() => bindingOf({ tls, quic: true }, {}), { name: 'NotSupportedError' });
   t.throws(() => bindingOf({ quic: true }, {}), TypeError, 'quic without tls is a mistake');
   t.throws(() => bindingOf({ quic: {} }, {}), TypeError);

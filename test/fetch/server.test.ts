@@ -1,8 +1,11 @@
 /** serve, Server and Listener of the draft: how they open, refuse and end. */
 
+import { once } from 'node:events';
+import { request as requestTls } from 'node:https';
 import { test } from 'tap';
 import { type ConnectContext, type Listener, type ServerContext, serve, type Tunnel } from '../../fetch/index.ts';
 import { clientsOf, deferred, fetchSite, get, marked, request } from '../support/context-client.ts';
+import { certificateFor } from '../support/test-certificates.ts';
 
 const KEEP = request('GET', '/', []);
 const LOCAL = { port: 0, hostname: '127.0.0.1' };
@@ -41,11 +44,36 @@ test('reusePort lets several listen on one port', async (t) => {
   t.equal((await server.listen({ ...LOCAL, port, reusePort: true })).address.port, port);
 });
 
+test('tls: the certificate by name, and what a context says of it', async (t) => {
+  const certificate = certificateFor('site.example');
+  const named = certificateFor('named.example');
+  const server = serve(
+    marked({
+      fetch: (ctx) =>
+        Response.json([ctx.encrypted, ctx.serverName, ctx.alpnProtocol, new URL(ctx.request.url).protocol]),
+    }),
+    { ...LOCAL, tls: { ...certificate, sni: { 'named.example': named } } },
+  );
+  t.teardown(() => server.destroy());
+  const [listener] = server;
+  const { port } = (listener as Listener).address;
+  for (const [servername, { cert }] of [
+    ['site.example', certificate],
+    ['named.example', named],
+  ] as const) {
+    const asked = requestTls({ host: '127.0.0.1', port, servername, ca: cert, agent: false }).end();
+    const [response] = await once(asked, 'response');
+    const [text] = await once(response, 'data');
+    t.same(JSON.parse(text), [true, servername, 'http/1.1', 'https:']);
+  }
+});
+
 test('what cannot be done is said at once', async (t) => {
   const tls = { cert: 'c', key: 'k' };
-  t.throws(() => serve(marked({}), { tls }), { name: 'NotSupportedError' });
+  t.throws(() => serve(marked({}), { port: 0, tls }), RangeError, 'no certificate');
+  t.throws(() => serve(marked({}), { tls, quic: true }), { name: 'NotSupportedError' });
   t.throws(() => serve(marked({}), { port: 0, quic: true }), TypeError);
-  await t.rejects(serve(marked({})).listen({ tls }), { name: 'NotSupportedError' });
+  await t.rejects(serve(marked({})).listen({ tls }), RangeError);
   t.throws(() => serve({ ...marked({}), [Symbol.for('wintertc.server.protocol')]: 3 } as never), /version 3/);
   t.throws(() => serve({} as never, { port: 0 }), TypeError);
   const unmarked = serve({ fetch: (ctx) => new Response(ctx.alpnProtocol) }, LOCAL);

@@ -25,7 +25,9 @@ test('an unknown name is an error that names the nearest option', async (t) => {
     t.throws(check({ [name]: 1 }), new RangeError(`unknown option '${name}' of serve: ${advice}`));
     t.throws(check({ [name]: undefined }), RangeError, 'even if it has no value');
   }
-  t.throws(check({ compression: true }), { message: /: use one of host, hostname, port, path, fd, limits, / });
+  t.throws(check({ compression: true }), {
+    message: /: use one of host, hostname, port, path, fd, tls, redirectFrom, limits, /,
+  });
   t.throws(check({ toString: 1 }), RangeError);
   t.throws(
     check({ socket: { noDelays: true } }),
@@ -40,6 +42,8 @@ test('all names, with undefined for each, are as nothing', async (t) => {
     'port',
     'path',
     'fd',
+    'tls',
+    'redirectFrom',
     'limits',
     'timeouts',
     'onError',
@@ -51,6 +55,44 @@ test('all names, with undefined for each, are as nothing', async (t) => {
   const place = placeOf(Object.fromEntries(names.map((name) => [name, undefined])));
   t.same(place, { address: '127.0.0.1', port: 0 });
   t.same(placeOf({}), { address: '127.0.0.1', port: 0 });
+});
+
+test('tls: its names, those of its certificates, and what it needs', async (t) => {
+  const tls = { cert: 'c', key: 'k' };
+  t.doesNotThrow(check({ tls }));
+  t.doesNotThrow(check({ tls: { ...tls, passphrase: 'p', serverNames: { 'a.example': tls } }, redirectFrom: 80 }));
+  t.throws(
+    check({ cert: 'c' }),
+    new RangeError("unknown option 'cert' of serve: it belongs into tls: { tls: { cert: ... } }"),
+  );
+  t.throws(
+    check({ tls: { ...tls, chiper: 'x' } }),
+    new RangeError("unknown option 'chiper' of tls: did you mean 'ciphers'?"),
+  );
+  t.throws(check({ tls: { cert: 'c' } }), new RangeError('tls needs key: the text or the bytes of a PEM file'));
+  t.throws(check({ tls: { key: 'k' } }), new RangeError('tls needs cert: the text or the bytes of a PEM file'));
+  t.throws(check({ tls: true }), new TypeError('tls must be an object, not true'));
+  const named = (certificate: unknown) => check({ tls: { ...tls, serverNames: { 'a.example': certificate } } });
+  t.throws(named({ ...tls, ciphers: 'x' }), /^unknown option 'ciphers' of tls\.serverNames\['a\.example'\]: /);
+  t.throws(
+    named({ cert: 'c' }),
+    new RangeError("tls.serverNames['a.example'] needs key: the text or the bytes of a PEM file"),
+  );
+  t.throws(named('pem'), new TypeError("tls.serverNames['a.example'] must be an object, not 'pem'"));
+  t.throws(
+    check({ tls: { ...tls, serverNames: [] } }),
+    new TypeError('tls.serverNames must be an object, not an array'),
+  );
+});
+
+test('redirectFrom: a port beside HTTPS on an address', async (t) => {
+  const tls = { cert: 'c', key: 'k' };
+  t.throws(check({ redirectFrom: 80 }), new RangeError('redirectFrom is for a server of HTTPS, so it needs tls'));
+  t.throws(check({ tls, redirectFrom: 65_536 }), new RangeError('a port is an integer from 0 to 65535, not 65536'));
+  t.doesNotThrow(check({ tls, redirectFrom: '' }), 'an empty text is as if absent');
+  const message = 'redirectFrom is a port on the host of the server, so it needs host and port, not path or fd';
+  for (const place of [{ path: '/run/site' }, { fd: 3 }])
+    t.throws(check({ tls, redirectFrom: 80, ...place }), new RangeError(message));
 });
 
 test('values of a type that an option does not have', async (t) => {

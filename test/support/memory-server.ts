@@ -137,6 +137,7 @@ export class MemoryHome implements ConnectionContext {
   readonly handler: Handler;
   readonly opensTunnels: boolean;
   readonly continuesByHand: boolean;
+  readonly scheme = 'http';
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
   halfClose: 'abort' | 'serve' = 'abort';

@@ -33,6 +33,7 @@ class FakeConnection implements OpenConnection {
   }
 
   stop(): void {}
+  endHandshake(): void {}
   endNow(): void {}
   flush(): void {}
 }

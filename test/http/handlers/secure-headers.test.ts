@@ -3,9 +3,9 @@
 import { test } from 'tap';
 import { CSP_NONCE, inject, Router, type SecureHeadersOptions, secureHeaders } from '../../../http/index.ts';
 
-async function fieldsWith(options?: SecureHeadersOptions): Promise<Record<string, string>> {
+async function fieldsWith(options?: SecureHeadersOptions, url = 'https://localhost/'): Promise<Record<string, string>> {
   const site = new Router().use(secureHeaders(options)).get('/', (_request, response) => response.text('x'));
-  const { headers } = await inject(site, '/');
+  const { headers } = await inject(site, { url });
   return Object.fromEntries([...headers].filter(([name]) => !/^content-(type|length)$/i.test(name)));
 }
 
@@ -25,6 +25,16 @@ test('the fields without options', async (t) => {
     'X-Frame-Options': 'SAMEORIGIN',
     'Content-Security-Policy': POLICY,
   });
+});
+
+test('over plain HTTP browsers are not told to use https, unless the program gives a value', async (t) => {
+  const field = 'Strict-Transport-Security';
+  const given = { strictTransportSecurity: 'max-age=1' };
+  for (const more of [{}, { contentSecurityPolicy: false }, { nonce: true }] as const) {
+    t.equal((await fieldsWith(more))[field], 'max-age=31536000; includeSubDomains');
+    t.equal((await fieldsWith(more, '/'))[field], undefined);
+    t.equal((await fieldsWith({ ...more, ...given }, '/'))[field], 'max-age=1');
+  }
 });
 
 test('each can be switched off, replaced or added', async (t) => {

@@ -19,6 +19,7 @@ const origin: RequestOrigin = {
   localAddress: { address: '192.0.2.1', port: 8080 },
   clientAddress: { address: '198.51.100.1', port: 1 },
   scheme: 'http',
+  tls: null,
   peerCredentials: null,
   createSignal: () => signal,
   createClosingSignal: () => signal,

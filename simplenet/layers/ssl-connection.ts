@@ -1,0 +1,209 @@
+/**
+ * SslConnection: one connection of TLS without a network: records go in, bytes come out, and the other way round.
+ *
+ * OpenSSL reads records from one memory BIO and writes them to another. All connections of a thread share these two. That is safe because no call waits: records of
+ * one connection are put in, its call takes them out, and only then is it the turn of another connection. So an idle connection has no buffers of its own at all: with
+ * SSL_MODE_RELEASE_BUFFERS OpenSSL has none either. If records were left behind by a fault of ours, the next connection that
+ * got them would have other keys, and would end.
+ *
+ * Each call into C costs as much as a small encryption. So this file counts the records that come in, by the length in their headers: after the last one has
+ * been read, no further SSL_read is needed to hear that nothing is left.
+ *
+ * Next: tls-options.ts
+ */
+
+import { type Bio, openssl, SSL_ERROR_WANT_READ, type Ssl, type SslContext, type X509 } from './openssl.ts';
+
+/** RFC 8446 section 5.1: type, version, and the length of what follows. */
+const HEADER_BYTES = 5;
+const LENGTH_AT = 3;
+
+interface SharedBios {
+  readonly input: Bio;
+  readonly output: Bio;
+  /** Whose records the input may hold. If that connection has ended, nobody wants them any more. */
+  reader: SslConnection | null;
+  /** Whose output has not been taken. */
+  writer: SslConnection | null;
+}
+
+let shared: SharedBios | null = null;
+
+function sharedBios(): SharedBios {
+  shared ??= { input: openssl.BIO_new_mem(), output: openssl.BIO_new_mem(), reader: null, writer: null };
+  return shared;
+}
+
+export class SslConnection {
+  readonly #ssl: Ssl;
+  readonly #bios = sharedBios();
+  /** How many bytes of the record that is coming in are missing, and how many of its header have come. */
+  #missing = 0;
+  #header = 0;
+  /** The upper half of its length. */
+  #lengthHigh = 0;
+  /** Complete records that OpenSSL has and that no read has returned. Those without bytes for the program count, too. */
+  #records = 0;
+
+  private constructor(context: SslContext) {
+    this.#ssl = openssl.SSL_new(context);
+    openssl.SSL_set_bio(this.#ssl, this.#bios.input, this.#bios.output);
+  }
+
+  static accept(context: SslContext): SslConnection {
+    const connection = new SslConnection(context);
+    openssl.SSL_set_accept_state(connection.#ssl);
+    return connection;
+  }
+
+  /** `serverName`: what to ask the server for. */
+  static connect(context: SslContext, serverName: string | null): SslConnection {
+    const connection = new SslConnection(context);
+    openssl.SSL_set_connect_state(connection.#ssl);
+    if (serverName !== null) openssl.SSL_set_tlsext_host_name(connection.#ssl, serverName);
+    return connection;
+  }
+
+  /** Records of the peer, or parts of them. Then call `handshake` or `read` until it returns -SSL_ERROR_WANT_READ or `hasRecords` is false. */
+  receive(bytes: Uint8Array, length: number): void {
+    this.receiveAgain(bytes, length);
+    this.#count(bytes, length);
+  }
+
+  /** As `receive`, for bytes that `takeInput` has returned. */
+  receiveAgain(bytes: Uint8Array, length: number): void {
+    const { input, reader } = this.#bios;
+    if (reader !== null) openssl.BIO_reset(input);
+    openssl.BIO_write(input, bytes, 0, length);
+    this.#bios.reader = this;
+  }
+
+  /** What OpenSSL has not read yet. */
+  takeInput(): Buffer {
+    const { input } = this.#bios;
+    const bytes = Buffer.alloc(openssl.BIO_ctrl_pending(input));
+    if (bytes.length > 0) openssl.BIO_read(input, bytes, 0, bytes.length);
+    this.#bios.reader = null;
+    return bytes;
+  }
+
+  /** Returns 1 when the handshake is complete, or -SSL_ERROR_... */
+  handshake(): number {
+    this.#begin();
+    return this.#afterRead(openssl.SSL_do_handshake(this.#ssl));
+  }
+
+  /** Returns how many bytes it has put into the buffer, or -SSL_ERROR_... */
+  read(bytes: Uint8Array, offset: number, length: number): number {
+    this.#begin();
+    const result = this.#afterRead(openssl.SSL_read(this.#ssl, bytes, offset, length));
+    // A read that fills the buffer may have left a part of its record.
+    if (result > 0 && result < length && this.#records > 0) this.#records--;
+    if (!this.hasRecords) this.#bios.reader = null;
+    return result;
+  }
+
+  /** Whether another `read` may return something. False is certain. */
+  get hasRecords(): boolean {
+    return this.#records > 0 || this.#missing > 0 || this.#header > 0;
+  }
+
+  /** Encrypts bytes[offset..offset + length). Returns `length`, or -SSL_ERROR_... */
+  write(bytes: Uint8Array, offset: number, length: number): number {
+    this.#begin();
+    return openssl.SSL_write(this.#ssl, bytes, offset, length);
+  }
+
+  /** Writes close_notify. */
+  shutdown(): void {
+    this.#begin();
+    openssl.SSL_shutdown(this.#ssl);
+  }
+
+  /** The next write changes the keys (TLS 1.3). */
+  updateKeys(): void {
+    openssl.SSL_key_update(this.#ssl);
+  }
+
+  /**
+   * Moves records for the peer into the buffer. Returns how many bytes. If they fill it, there may be more. Call it after each call that may write: those that
+   * are not taken are lost when another connection writes.
+   */
+  takeOutput(buffer: Uint8Array): number {
+    const { length } = buffer;
+    if (this.#bios.writer !== this) return 0;
+    const taken = openssl.BIO_read(this.#bios.output, buffer, 0, length);
+    if (taken < length) this.#bios.writer = null;
+    return taken < 0 ? 0 : taken;
+  }
+
+  get version(): string {
+    return openssl.SSL_get_version(this.#ssl);
+  }
+
+  get cipher(): string {
+    return openssl.SSL_get_cipher_name(this.#ssl);
+  }
+
+  get isResumed(): boolean {
+    return openssl.SSL_session_reused(this.#ssl);
+  }
+
+  get hasAlpn(): boolean {
+    return openssl.SSL_has_alpn(this.#ssl);
+  }
+
+  /** As DER; null if it has sent none. */
+  get peerCertificate(): Buffer | null {
+    const certificate: X509 | null = openssl.SSL_get1_peer_certificate(this.#ssl);
+    if (certificate === null) return null;
+    try {
+      return openssl.i2d_X509(certificate);
+    } finally {
+      openssl.X509_free(certificate);
+    }
+  }
+
+  /** No other method may be called afterwards. */
+  free(): void {
+    openssl.SSL_free(this.#ssl);
+  }
+
+  #begin(): void {
+    const bios = this.#bios;
+    if (bios.reader !== null && bios.reader !== this) {
+      openssl.BIO_reset(bios.input);
+      bios.reader = null;
+    }
+    if (bios.writer === this) return;
+    if (bios.writer !== null) openssl.BIO_reset(bios.output); // of a connection that has ended
+    bios.writer = this;
+  }
+
+  #afterRead(result: number): number {
+    if (result === -SSL_ERROR_WANT_READ) {
+      // OpenSSL keeps the beginning of an incomplete record itself.
+      this.#records = 0;
+      this.#bios.reader = null;
+    }
+    return result;
+  }
+
+  #count(bytes: Uint8Array, length: number): void {
+    for (let at = 0; at < length; ) {
+      if (this.#missing > 0) {
+        const taken = Math.min(this.#missing, length - at);
+        this.#missing -= taken;
+        at += taken;
+        if (this.#missing === 0) this.#records++;
+        continue;
+      }
+      const byte = bytes[at++] as number;
+      if (this.#header++ === LENGTH_AT) this.#lengthHigh = byte;
+      if (this.#header < HEADER_BYTES) continue;
+      this.#header = 0;
+      this.#missing = this.#lengthHigh * 256 + byte;
+      if (this.#missing === 0) this.#records++;
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Between a connection of OpenSSL and a stream: plain bytes become records on their way out, and records become plain bytes on their way in.
+ *
+ * The buffers belong to the thread. They are used within one call, so all connections share them.
+ *
+ * Next: tls-output.ts
+ */
+
+import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';
+import type { Libc } from '../kernel/libc.ts';
+import type { Stream } from '../loop/event-loop.ts';
+import { SSL_ERROR_WANT_READ } from './openssl.ts';
+import type { SslConnection } from './ssl-connection.ts';
+
+/** How many plain bytes become records before these are sent: four full records. More would leave the cache of the CPU between two steps. */
+export const BATCH_BYTES = 65_536;
+
+/** RFC 8446 section 5.1. */
+const MAX_RECORD_BYTES = 16_384;
+
+/**
+ * A client can decrypt a record when all of it is there. Much that is written at once begins with a record that one packet carries, so that a browser sees the first
+ * bytes early. What fits into the first ten packets (RFC 6928) arrives at once anyway.
+ */
+const FIRST_RECORD_BYTES = 1_400;
+const FIRST_FLIGHT_BYTES = 14_000;
+
+/** Four full records with their headers and tags, and some room for a first one and for messages of the handshake. */
+const RECORDS_BUFFER_BYTES = BATCH_BYTES + 8_192;
+
+const records = Buffer.allocUnsafeSlow(RECORDS_BUFFER_BYTES);
+let plain = Buffer.allocUnsafeSlow(2 * BATCH_BYTES);
+let fileBytes: Buffer | null = null;
+
+/** Encrypts bytes[offset..offset + length). Returns 0, or -EPROTO. `isFirst`: nothing was written just before. */
+export function seal(ssl: SslConnection, bytes: Uint8Array, offset: number, length: number, isFirst: boolean): number {
+  let at = 0;
+  if (isFirst && length > FIRST_FLIGHT_BYTES) {
+    at = FIRST_RECORD_BYTES;
+    if (ssl.write(bytes, offset, at) < 0) return -EPROTO;
+  }
+  return ssl.write(bytes, offset + at, length - at) < 0 ? -EPROTO : 0;
+}
+
+/** Encrypts a part of a file, BATCH_BYTES at most. Returns how many bytes, or -errno: -ENODATA if the file ends before. */
+export function sealFile(ssl: SslConnection, libc: Libc, fd: number, offset: number, length: number): number {
+  fileBytes ??= Buffer.allocUnsafeSlow(BATCH_BYTES);
+  const wanted = Math.min(length, BATCH_BYTES);
+  let read = -EINTR;
+  while (read === -EINTR) read = libc.pread(fd, fileBytes, 0, wanted, offset);
+  if (read <= 0) return read === 0 ? -ENODATA : read;
+  return seal(ssl, fileBytes, 0, read, false) < 0 ? -EPROTO : read;
+}
+
+/** Sends what OpenSSL has written. Returns whether the stream has room for more. */
+export function sendRecords(ssl: SslConnection, stream: Stream, hasMore = false): boolean {
+  for (let hasRoom = true; ; ) {
+    const length = ssl.takeOutput(records);
+    if (length === 0) return hasRoom;
+    hasRoom = stream.write(records, length, hasMore);
+    if (length < records.length) return hasRoom;
+  }
+}
+
+/** What `openRecords` has found. The next call changes it. */
+export interface OpenedRecords {
+  /** Plain bytes, in a buffer that the next call overwrites. */
+  bytes: Buffer;
+  /** 0, or -SSL_ERROR_... without -SSL_ERROR_WANT_READ: the peer has ended its side, or the connection is broken. */
+  result: number;
+}
+
+const NO_BYTES = Buffer.alloc(0);
+const opened: OpenedRecords = { bytes: NO_BYTES, result: 0 };
+
+/** Decrypts all records that are there, of `length` bytes that were received. */
+export function openRecords(ssl: SslConnection, stream: Stream, length: number): OpenedRecords {
+  // OpenSSL itself may have kept almost a whole record. So each read has room for one.
+  const needed = length + 2 * MAX_RECORD_BYTES;
+  if (plain.length < needed) plain = Buffer.allocUnsafeSlow(needed);
+  let filled = 0;
+  let result = 0;
+  while (result === 0 && ssl.hasRecords) {
+    const read = ssl.read(plain, filled, plain.length - filled);
+    if (read > 0) filled += read;
+    else result = read;
+  }
+  if (result < 0) sendRecords(ssl, stream); // an answer to a change of keys, or an alert
+  opened.result = result === -SSL_ERROR_WANT_READ ? 0 : result;
+  opened.bytes = filled === 0 ? NO_BYTES : plain.subarray(0, filled);
+  return opened;
+}

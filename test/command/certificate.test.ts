@@ -1,0 +1,51 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { certificateOf } from '../../command/certificate.ts';
+import { type CommandOptions, parseOptions } from '../../command/options.ts';
+import type { DevelopmentCertificate } from '../../simplenet/index.ts';
+
+const optionsOf = (...args: string[]) => parseOptions(args) as CommandOptions;
+
+const made: DevelopmentCertificate = {
+  tls: { cert: 'c', key: 'k' },
+  fingerprint: 'AA:BB:CC:DD',
+  expiresAt: new Date(0),
+  path: '/cache/c.pem',
+  whyNotKept: null,
+};
+
+test('without --tls and --cert there is none', async (t) => {
+  t.equal(certificateOf(optionsOf()), null);
+});
+
+test('one for development: its fingerprint, and where it is', async (t) => {
+  const { tls, notes } = certificateOf(optionsOf('--tls'), () => made) ?? { tls: null, notes: [] };
+  t.same(tls, made.tls);
+  t.same(notes.slice(1), ['  SHA-256  AA:BB', '           CC:DD', '  In       /cache/c.pem']);
+  const alone = { ...made, path: null, whyNotKept: '/cache is open to other users' };
+  t.equal(
+    certificateOf(optionsOf('--tls'), () => alone)?.notes.at(-1),
+    'It is for this run alone: /cache is open to other users',
+  );
+});
+
+test('files, and why one cannot be read', async (t) => {
+  const folder = t.testdir({ 'cert.pem': 'c', 'key.pem': 'k' });
+  const file = (name: string) => join(folder, name);
+  const read = (cert: string, key: string) => certificateOf(optionsOf('--cert', cert, '--key', key));
+  t.same(read(file('cert.pem'), file('key.pem')), {
+    tls: { cert: Buffer.from('c'), key: Buffer.from('k') },
+    notes: [],
+  });
+  t.throws(() => read(file('none'), file('key.pem')), {
+    message: `--cert ${file('none')}: there is no such file`,
+    exitCode: 1,
+  });
+  t.throws(() => read(file('cert.pem'), folder), { message: `--key ${folder}: it is a directory` });
+  t.throws(() => read(file('cert.pem/x'), folder), { message: /^--cert .*x: ENOTDIR/ });
+  if (process.getuid?.() === 0) return; // root may read all
+  writeFileSync(file('closed'), '');
+  chmodSync(file('closed'), 0);
+  t.throws(() => read(file('closed'), folder), { message: `--cert ${file('closed')}: this user may not read it` });
+});
