@@ -46,11 +46,11 @@ export class SharedMessage {
   }
 
   #transform(): TransformedMessage | false {
-    if (this.#extension === null) return false;
+    const extension = this.#extension as MessageExtension; // only a connection with the extension asks
     // The payload in the frame, which does not change when the program uses its bytes again.
     const { frame } = this;
     const byteLength = typeof this.#data === 'string' ? Buffer.byteLength(this.#data) : this.#data.byteLength;
-    const payload = this.#extension.encodeShared(frame.subarray(frame.length - byteLength), this.#opcode === TEXT);
+    const payload = extension.encodeShared(frame.subarray(frame.length - byteLength), this.#opcode === TEXT);
     return payload !== null && { payload, frame: encodeFrame(this.#opcode | RSV1, payload.bytes) };
   }
 }

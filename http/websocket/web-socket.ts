@@ -432,6 +432,7 @@ export class ServerWebSocket<Data = undefined> {
     this.#closure = closure;
     if (this.#state === OPEN) this.#enter(CLOSING);
     const answer = (): void => {
+      /* c8 ignore next -- the connection has broken while the extension was at work. */
       if (this.#state !== CLOSING) return;
       this.#writeClose(closure.code, '');
       this.#end();

@@ -99,6 +99,7 @@ export function keepAfterThread(fd: number): void {
   descriptors?.remove(fd);
 }
 
+/* c8 ignore start -- as above: openssl-handles.test.ts ends workers. */
 /**
  * If this thread is a worker, calls the C function `name` with this argument when the thread ends. It runs where no JavaScript can, so it must be a
  * function of the process, with one argument. Call it once for each pair.
@@ -111,3 +112,4 @@ export function callWithThreadEnd(name: string, argument: number): void {
 export function forgetThreadEnd(name: string, argument: number): void {
   threadEnd?.remove(name, argument);
 }
+/* c8 ignore stop */

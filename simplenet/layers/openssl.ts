@@ -69,9 +69,11 @@ const BIO_CTRL_PENDING = 10;
 /** The functions, and with them a check of the process: the first call of the table loads them. */
 let loaded: OpenSslFunctions | null = null;
 
-function load(): OpenSslFunctions {
-  loaded = openSslFunctions();
-  traceOpenSsl(openssl);
+function functions(): OpenSslFunctions {
+  if (loaded === null) {
+    loaded = openSslFunctions();
+    traceOpenSsl(openssl);
+  }
   return loaded;
 }
 
@@ -136,25 +138,25 @@ export const openssl = {
   // Settings of many connections: SSL_CTX.
 
   SSL_CTX_new(side: 'server' | 'client'): SslContext {
-    const c = loaded ?? load();
+    const c = functions();
     const method = side === 'server' ? c.TLS_server_method() : c.TLS_client_method();
     return Handle.own('SSL_CTX', done(c, 'SSL_CTX_new', c.SSL_CTX_new(method)));
   },
 
   /** Connections that were made with it live on: they hold references. */
   SSL_CTX_free(context: SslContext): void {
-    const c = loaded ?? load();
+    const c = functions();
     c.SSL_CTX_free(Handle.giveUp(context, 'SSL_CTX'));
   },
 
   SSL_CTX_set_options(context: SslContext, options: number): void {
     checkInteger(options, 'options');
-    (loaded ?? load()).SSL_CTX_set_options(sslContext(context), options);
+    functions().SSL_CTX_set_options(sslContext(context), options);
   },
 
   SSL_CTX_set_mode(context: SslContext, mode: number): void {
     checkInteger(mode, 'mode');
-    (loaded ?? load()).SSL_CTX_ctrl(sslContext(context), SSL_CTRL_MODE, mode, 0);
+    functions().SSL_CTX_ctrl(sslContext(context), SSL_CTRL_MODE, mode, 0);
   },
 
   SSL_CTX_set_min_proto_version(context: SslContext, version: number): void {
@@ -167,11 +169,11 @@ export const openssl = {
 
   /** SSL_CTX_set_session_cache_mode(SSL_SESS_CACHE_OFF): a session lives in the ticket that the client keeps. */
   SSL_CTX_set_session_cache_off(context: SslContext): void {
-    (loaded ?? load()).SSL_CTX_ctrl(sslContext(context), SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, 0);
+    functions().SSL_CTX_ctrl(sslContext(context), SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, 0);
   },
 
   SSL_CTX_set_session_id_context(context: SslContext, bytes: Uint8Array): void {
-    const c = loaded ?? load();
+    const c = functions();
     const length = intrinsicByteLength(bytes);
     checkRange(bytes, 0, Math.min(length, MAX_SESSION_ID_CONTEXT_BYTES));
     done(c, 'sessions', c.SSL_CTX_set_session_id_context(sslContext(context), bytes, length));
@@ -179,27 +181,27 @@ export const openssl = {
 
   /** For TLS 1.2. */
   SSL_CTX_set_cipher_list(context: SslContext, ciphers: string): void {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(ciphers);
     done(c, `ciphers '${ciphers}'`, c.SSL_CTX_set_cipher_list(sslContext(context), ciphers));
   },
 
   /** For TLS 1.3. */
   SSL_CTX_set_ciphersuites(context: SslContext, suites: string): void {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(suites);
     done(c, `ciphers '${suites}'`, c.SSL_CTX_set_ciphersuites(sslContext(context), suites));
   },
 
   SSL_CTX_set1_groups_list(context: SslContext, groups: string): void {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(groups);
     const result = c.SSL_CTX_ctrl_text(sslContext(context), SSL_CTRL_SET_GROUPS_LIST, 0, groups);
     done(c, `groups '${groups}'`, result);
   },
 
   SSL_CTX_set_tlsext_ticket_keys(context: SslContext, keys: Uint8Array): void {
-    const c = loaded ?? load();
+    const c = functions();
     checkBytes(keys, TICKET_KEY_BYTES, 'a ticket key');
     const address = sslContext(context);
     done(c, 'ticketKeys', c.SSL_CTX_ctrl_bytes(address, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, TICKET_KEY_BYTES, keys));
@@ -207,22 +209,22 @@ export const openssl = {
 
   /** OpenSSL keeps one certificate for each kind of key. The calls for chain and key refer to the last one. */
   SSL_CTX_use_certificate(context: SslContext, certificate: X509): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'cert', c.SSL_CTX_use_certificate(sslContext(context), x509Of(certificate)));
   },
 
   SSL_CTX_clear_chain_certs(context: SslContext): void {
-    (loaded ?? load()).SSL_CTX_ctrl(sslContext(context), SSL_CTRL_CHAIN, 0, 0);
+    functions().SSL_CTX_ctrl(sslContext(context), SSL_CTRL_CHAIN, 0, 0);
   },
 
   SSL_CTX_add1_chain_cert(context: SslContext, certificate: X509): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'cert', c.SSL_CTX_ctrl(sslContext(context), SSL_CTRL_CHAIN_CERT, ADD1, x509Of(certificate)));
   },
 
   /** Throws if the key does not belong to the last certificate. */
   SSL_CTX_use_PrivateKey(context: SslContext, key: EvpPkey): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'key', c.SSL_CTX_use_PrivateKey(sslContext(context), Handle.addressOf(key, 'EVP_PKEY')));
     // A key of another kind would be kept beside the certificate.
     done(c, 'key', c.SSL_CTX_check_private_key(sslContext(context)));
@@ -230,31 +232,31 @@ export const openssl = {
 
   SSL_CTX_set_verify(context: SslContext, mode: number): void {
     checkInteger(mode, 'mode');
-    (loaded ?? load()).SSL_CTX_set_verify(sslContext(context), mode, 0);
+    functions().SSL_CTX_set_verify(sslContext(context), mode, 0);
   },
 
   /** Trusts a certificate: the peer's may be signed with it. X509_STORE_add_cert on SSL_CTX_get_cert_store. */
   SSL_CTX_trust(context: SslContext, certificate: X509): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'ca', c.X509_STORE_add_cert(c.SSL_CTX_get_cert_store(sslContext(context)), x509Of(certificate)));
   },
 
   /** Names an authority in the request for a client's certificate. */
   SSL_CTX_add_client_CA(context: SslContext, certificate: X509): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'ca', c.SSL_CTX_add_client_CA(sslContext(context), x509Of(certificate)));
   },
 
   /** SSL_CTX_set_alpn_select_cb with a function that selects http/1.1, and refuses offers without it (machine-code.ts). */
   SSL_CTX_select_http11(context: SslContext): void {
-    (loaded ?? load()).SSL_CTX_set_alpn_select_cb(sslContext(context), http11Selector(), 0);
+    functions().SSL_CTX_set_alpn_select_cb(sslContext(context), http11Selector(), 0);
   },
 
   /** SSL_CTX_set_keylog_callback with a function that appends each line, without an end of line, to the one BIO of this thread. */
   SSL_CTX_log_keys(context: SslContext): void {
     keyLogBio ??= openssl.BIO_new_mem();
     keyLogFunction ??= keyLogWriter(bioOf(keyLogBio));
-    (loaded ?? load()).SSL_CTX_set_keylog_callback(sslContext(context), keyLogFunction);
+    functions().SSL_CTX_set_keylog_callback(sslContext(context), keyLogFunction);
   },
 
   /** What was logged since the last call. */
@@ -266,7 +268,7 @@ export const openssl = {
 
   /** The next certificate of a memory BIO with PEM; null if there is none. */
   PEM_read_bio_X509(bio: Bio, passphrase: string): X509 | null {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(passphrase);
     // Without a passphrase OpenSSL would ask for it on the terminal, and wait.
     const address = c.PEM_read_bio_X509(bioOf(bio), 0, 0, passphrase);
@@ -277,7 +279,7 @@ export const openssl = {
   },
 
   PEM_read_bio_PrivateKey(bio: Bio, passphrase: string): EvpPkey {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(passphrase);
     const address = c.PEM_read_bio_PrivateKey(bioOf(bio), 0, 0, passphrase);
     if (address !== 0) return Handle.own('EVP_PKEY', address);
@@ -289,7 +291,7 @@ export const openssl = {
 
   /** The certificate as DER. */
   i2d_X509(certificate: X509): Buffer {
-    const c = loaded ?? load();
+    const c = functions();
     const bio = openssl.BIO_new_mem();
     try {
       done(c, 'certificate', c.i2d_X509_bio(bioOf(bio), x509Of(certificate)));
@@ -300,56 +302,56 @@ export const openssl = {
   },
 
   X509_free(certificate: X509): void {
-    (loaded ?? load()).X509_free(Handle.giveUp(certificate, 'X509'));
+    functions().X509_free(Handle.giveUp(certificate, 'X509'));
   },
 
   EVP_PKEY_free(key: EvpPkey): void {
-    (loaded ?? load()).EVP_PKEY_free(Handle.giveUp(key, 'EVP_PKEY'));
+    functions().EVP_PKEY_free(Handle.giveUp(key, 'EVP_PKEY'));
   },
 
   // Memory BIOs. Reading an empty one returns -1.
 
   BIO_new_mem(): Bio {
-    const c = loaded ?? load();
+    const c = functions();
     return Handle.own('BIO', done(c, 'BIO_new', c.BIO_new(c.BIO_s_mem())));
   },
 
   BIO_free(bio: Bio): void {
-    (loaded ?? load()).BIO_free(Handle.giveUp(bio, 'BIO'));
+    functions().BIO_free(Handle.giveUp(bio, 'BIO'));
   },
 
   BIO_write(bio: Bio, bytes: Uint8Array, offset: number, length: number): number {
     checkRange(bytes, offset, length);
-    return (loaded ?? load()).BIO_write(bioOf(bio), lastOfBioWrite.of(bytes) + offset, length);
+    return functions().BIO_write(bioOf(bio), lastOfBioWrite.of(bytes) + offset, length);
   },
 
   BIO_read(bio: Bio, bytes: Uint8Array, offset: number, length: number): number {
     checkRange(bytes, offset, length);
-    return (loaded ?? load()).BIO_read(bioOf(bio), lastOfBioRead.of(bytes) + offset, length);
+    return functions().BIO_read(bioOf(bio), lastOfBioRead.of(bytes) + offset, length);
   },
 
   BIO_ctrl_pending(bio: Bio): number {
-    return (loaded ?? load()).BIO_ctrl(bioOf(bio), BIO_CTRL_PENDING, 0, 0);
+    return functions().BIO_ctrl(bioOf(bio), BIO_CTRL_PENDING, 0, 0);
   },
 
   BIO_reset(bio: Bio): void {
-    (loaded ?? load()).BIO_ctrl(bioOf(bio), BIO_CTRL_RESET, 0, 0);
+    functions().BIO_ctrl(bioOf(bio), BIO_CTRL_RESET, 0, 0);
   },
 
   // One connection: SSL.
 
   SSL_new(context: SslContext): Ssl {
-    const c = loaded ?? load();
+    const c = functions();
     return Handle.own('SSL', done(c, 'SSL_new', c.SSL_new(sslContext(context))));
   },
 
   SSL_free(ssl: Ssl): void {
-    (loaded ?? load()).SSL_free(Handle.giveUp(ssl, 'SSL'));
+    functions().SSL_free(Handle.giveUp(ssl, 'SSL'));
   },
 
   /** The connection reads from one BIO and writes to another. It holds a reference to each, beside that of their owner. */
   SSL_set_bio(ssl: Ssl, input: Bio, output: Bio): void {
-    const c = loaded ?? load();
+    const c = functions();
     const address = sslOf(ssl);
     if (bioOf(input) === bioOf(output))
       throw new TypeError('a connection takes two BIOs, and not one for both directions');
@@ -359,16 +361,16 @@ export const openssl = {
   },
 
   SSL_set_accept_state(ssl: Ssl): void {
-    (loaded ?? load()).SSL_set_accept_state(sslOf(ssl));
+    functions().SSL_set_accept_state(sslOf(ssl));
   },
 
   SSL_set_connect_state(ssl: Ssl): void {
-    (loaded ?? load()).SSL_set_connect_state(sslOf(ssl));
+    functions().SSL_set_connect_state(sslOf(ssl));
   },
 
   /** The name that a client asks for. */
   SSL_set_tlsext_host_name(ssl: Ssl, name: string): void {
-    const c = loaded ?? load();
+    const c = functions();
     checkString(name);
     const result = c.SSL_ctrl_text(sslOf(ssl), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_HOST_NAME, name);
     done(c, `server name '${name}'`, result);
@@ -376,7 +378,7 @@ export const openssl = {
 
   /** 1 when the handshake is complete. */
   SSL_do_handshake(ssl: Ssl): number {
-    const c = loaded ?? load();
+    const c = functions();
     const address = sslOf(ssl);
     const result = c.SSL_do_handshake(address);
     return result > 0 ? result : failure(c, address);
@@ -384,7 +386,7 @@ export const openssl = {
 
   SSL_read(ssl: Ssl, bytes: Uint8Array, offset: number, length: number): number {
     checkRange(bytes, offset, length);
-    const c = loaded ?? load();
+    const c = functions();
     const address = sslOf(ssl);
     const result = c.SSL_read(address, lastOfSslRead.of(bytes) + offset, length);
     return result > 0 ? result : failure(c, address);
@@ -392,7 +394,7 @@ export const openssl = {
 
   SSL_write(ssl: Ssl, bytes: Uint8Array, offset: number, length: number): number {
     checkRange(bytes, offset, length);
-    const c = loaded ?? load();
+    const c = functions();
     const address = sslOf(ssl);
     const result = c.SSL_write(address, lastOfSslWrite.of(bytes) + offset, length);
     return result > 0 ? result : failure(c, address);
@@ -400,7 +402,7 @@ export const openssl = {
 
   /** Writes close_notify. 0: that of the peer has not come. */
   SSL_shutdown(ssl: Ssl): number {
-    const c = loaded ?? load();
+    const c = functions();
     const address = sslOf(ssl);
     const result = c.SSL_shutdown(address);
     return result >= 0 ? result : failure(c, address);
@@ -408,35 +410,35 @@ export const openssl = {
 
   /** The next write changes the keys first (TLS 1.3), and asks the peer to do the same. */
   SSL_key_update(ssl: Ssl): void {
-    const c = loaded ?? load();
+    const c = functions();
     done(c, 'SSL_key_update', c.SSL_key_update(sslOf(ssl), SSL_KEY_UPDATE_REQUESTED));
   },
 
   SSL_get_version(ssl: Ssl): string {
-    return (loaded ?? load()).SSL_get_version(sslOf(ssl)) ?? '';
+    return functions().SSL_get_version(sslOf(ssl)) ?? '';
   },
 
   /** The name of the cipher; empty before there is one. */
   SSL_get_cipher_name(ssl: Ssl): string {
-    const c = loaded ?? load();
+    const c = functions();
     const cipher = c.SSL_get_current_cipher(sslOf(ssl));
     return cipher === 0 ? '' : (c.SSL_CIPHER_get_name(cipher) ?? '');
   },
 
   SSL_session_reused(ssl: Ssl): boolean {
-    return (loaded ?? load()).SSL_session_reused(sslOf(ssl)) === 1;
+    return functions().SSL_session_reused(sslOf(ssl)) === 1;
   },
 
   /** Whether the two sides have agreed on a protocol (ALPN). Ours can only be http/1.1. */
   SSL_has_alpn(ssl: Ssl): boolean {
     const pointer = new BigUint64Array(1);
     const length = new Uint32Array(1);
-    (loaded ?? load()).SSL_get0_alpn_selected(sslOf(ssl), pointer, length);
+    functions().SSL_get0_alpn_selected(sslOf(ssl), pointer, length);
     return length[0] !== 0;
   },
 
   SSL_get1_peer_certificate(ssl: Ssl): X509 | null {
-    const address = (loaded ?? load()).SSL_get1_peer_certificate(sslOf(ssl));
+    const address = functions().SSL_get1_peer_certificate(sslOf(ssl));
     return address === 0 ? null : Handle.own('X509', address);
   },
 };
@@ -448,7 +450,7 @@ let keyLogBio: Bio | null = null;
 let keyLogFunction: number | null = null;
 
 function setNumber(context: SslContext, command: number, value: number, what: string): void {
-  const c = loaded ?? load();
+  const c = functions();
   checkInteger(value, what);
   done(c, `${what} ${value}`, c.SSL_CTX_ctrl(sslContext(context), command, value, 0));
 }

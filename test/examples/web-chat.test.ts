@@ -1,6 +1,7 @@
 /** web-chat: two tabs of a browser talk, one sees the other come and go, and both come back when the server restarts. */
 
 import { test } from 'tap';
+import { printsAsInPage } from '../docs/pages.ts';
 import { Chromium } from '../support/chromium-tabs.ts';
 import { runExample } from '../support/examples.ts';
 import { hasProgram, type Program } from '../support/programs.ts';
@@ -23,6 +24,7 @@ test('two tabs, presence, history and a restart', { timeout: 240_000 }, async (t
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const [first, url] = await start('0');
   t.teardown(() => first.kill());
+  t.ok(printsAsInPage('npm run example -- web-chat', first.stdout), 'as docs/examples.md says');
   const browser = new Chromium();
   t.teardown(() => browser.close());
   const ada = await browser.open(`${url}/?name=ada`);

@@ -1,5 +1,5 @@
 /**
- * `ulimit -n 128` and 200 clients of the HTTP server: each is answered or turned away, none waits in vain, and when they are
+ * `ulimit -n 256` and 400 clients of the HTTP server: each is answered or turned away, none waits in vain, and when they are
  * gone all is as before. epoll-listener.test.ts tries the same on the loop below, and measures that it does not spin.
  */
 
@@ -10,11 +10,11 @@ import { RawClient } from '../support/raw-client.ts';
 import { ServerProcess } from '../support/server-process.ts';
 
 /** More than Node opens at once to load our modules: it reads all files that are imported side by side. */
-const OPEN_FILES = 128;
-const CLIENTS = 200;
+const OPEN_FILES = 256;
+const CLIENTS = 400;
 const REQUEST = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
-test('128 descriptors and 200 clients', async (t) => {
+test('256 descriptors and 400 clients', async (t) => {
   const server = await ServerProcess.start({}, { openFiles: OPEN_FILES });
   t.teardown(() => server.kill());
   await server.quiet();

@@ -45,7 +45,7 @@ test('the error names what is nearest, or all', async (t) => {
   t.throws(() => limitsFrom(wrong('bodyByte')), new RangeError("unknown limit 'bodyByte': did you mean 'bodyBytes'?"));
   t.throws(() => timeoutsFrom(wrong('idle')), new RangeError("unknown timeout 'idle': did you mean 'idleMs'?"));
   t.throws(() => timeoutsFrom(wrong('zzzzzz')), {
-    message: /^unknown timeout 'zzzzzz': use one of headerMs, idleMs, /,
+    message: /^unknown timeout 'zzzzzz': use one of handshakeMs, headerMs, /,
   });
 });
 

@@ -497,6 +497,20 @@ test('a file that cannot be read, and one that has become shorter, in pieces', a
   }
 });
 
+test('a file is released if the answer has begun already', async (t) => {
+  const path = join(folderOf(t), 'a');
+  writeFileSync(path, 'a');
+  const before = openDescriptors();
+  const errors: unknown[] = [];
+  const handler = (request: HttpRequest, response: ResponseWriter) => {
+    response.text('done');
+    return sendFile(request, response, path);
+  };
+  await inject(handler, { onError: (error) => errors.push(error) });
+  t.equal(errors.length, 1);
+  t.same(openDescriptors(), before);
+});
+
 test('mistakes of the program', async (t) => {
   t.throws(() => staticFiles('/no/such/folder'), { code: 'ENOENT' });
   t.throws(() => staticFiles('/etc/passwd'), TypeError);

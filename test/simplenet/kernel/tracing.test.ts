@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 import * as abi from '../../../simplenet/kernel/abi.ts';
 import { type Libc, libc } from '../../../simplenet/kernel/libc.ts';
 import { encodeSocketAddress, type SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
-import { trace, traceFromEnvironment } from '../../../simplenet/kernel/tracing.ts';
+import { joinTrace, trace, traceFromEnvironment } from '../../../simplenet/kernel/tracing.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { UdpSocket } from '../../../simplenet/sockets/udp-socket.ts';
 import { importing, isInstalled, runProgram } from '../../support/child-program.ts';
@@ -680,4 +680,16 @@ t.test('strace shows the same calls, in the same order, with the same bytes and 
   t.same(ours, between(readFileSync(output, 'utf8')));
   t.ok(ours.length > 50, `${ours.length} calls were compared`);
   t.ok(ours.some((line) => line.includes('"GET / HTTP/1.1\\r\\nHost: \\"localhost"...')));
+});
+
+t.test('a table that joins is traced as long as the process is, also if it joins late', async (t) => {
+  const lines: string[] = [];
+  const table = { double: (n: number) => 2 * n };
+  const stop = trace({ write: (line) => lines.push(line) });
+  joinTrace({ table, names: ['double'], describe: (name, [n], result) => `${name}(${n}) = ${result}` });
+  t.equal(table.double(21), 42);
+  stop();
+  table.double(1);
+  t.ok(lines.includes('double(21) = 42'));
+  t.notOk(lines.some((line) => line.startsWith('double(1)')));
 });
