@@ -54,6 +54,14 @@ class ThreadEnd {
     this.#removeHook(this.#isolate, this.#functionOf(name), argument);
   }
 
+  /**
+   * Looks a function up. koffi makes an object for it, which fails in a worker that is being terminated, and then koffi aborts the process. So this is for the
+   * start of a program, and not for a turn of the loop in which anything may happen.
+   */
+  prepare(name: string): void {
+    this.#functionOf(name);
+  }
+
   #functionOf(name: string): unknown {
     let found = this.#functions.get(name);
     if (found === undefined) {
@@ -99,7 +107,12 @@ export function keepAfterThread(fd: number): void {
   descriptors?.remove(fd);
 }
 
-/* c8 ignore start -- as above: openssl-handles.test.ts ends workers. */
+/* c8 ignore start -- as above: https-workers.ts ends workers in their handshakes. */
+/** Call it at the start of a program, for each function that `callWithThreadEnd` will be given. */
+export function prepareThreadEnd(names: readonly string[]): void {
+  for (const name of names) threadEnd?.prepare(name);
+}
+
 /**
  * If this thread is a worker, calls the C function `name` with this argument when the thread ends. It runs where no JavaScript can, so it must be a
  * function of the process, with one argument. Call it once for each pair.

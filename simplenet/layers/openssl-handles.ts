@@ -13,7 +13,7 @@
  * Next: openssl-errors.ts
  */
 
-import { callWithThreadEnd, forgetThreadEnd } from '../kernel/this-thread.ts';
+import { callWithThreadEnd, forgetThreadEnd, prepareThreadEnd } from '../kernel/this-thread.ts';
 
 /** The types of OpenSSL that have an owner here, and the C function that frees each. */
 const FREED_BY = {
@@ -72,6 +72,11 @@ export class Handle<Kind extends HandleKind> {
   static label(handle: Handle<HandleKind>): string {
     return `0x${handle.#address.toString(16)}`;
   }
+}
+
+/** Call it before the first handle is made. */
+export function prepareHandles(): void {
+  prepareThreadEnd(Object.values(FREED_BY));
 }
 
 function countOf(kind: HandleKind): Count {

@@ -19,7 +19,7 @@ import { checkInteger, checkRange, checkString } from '../kernel/libc-checks.ts'
 import { http11Selector, keyLogWriter } from './machine-code.ts';
 import { NO_BLOCK, takeErrors, WRONG_PASSPHRASE } from './openssl-errors.ts';
 import { type OpenSslFunctions, openSslFunctions } from './openssl-functions.ts';
-import { Handle } from './openssl-handles.ts';
+import { Handle, prepareHandles } from './openssl-handles.ts';
 import { traceOpenSsl } from './openssl-trace.ts';
 
 export type SslContext = Handle<'SSL_CTX'>;
@@ -72,6 +72,7 @@ let loaded: OpenSslFunctions | null = null;
 function functions(): OpenSslFunctions {
   if (loaded === null) {
     loaded = openSslFunctions();
+    prepareHandles();
     traceOpenSsl(openssl);
   }
   return loaded;

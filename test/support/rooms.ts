@@ -18,6 +18,7 @@ const ALONE = 'test/on-io-uring';
  */
 const seconds: Readonly<Record<string, number>> = {
   'docs/commands': 18,
+  'contracts/event-loop-over-tls': 16,
   'simplenet/loop/socket-loop': 16,
   'attacks/terminate': 11,
   'server-simulation/server-simulation': 10,
