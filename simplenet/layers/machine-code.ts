@@ -91,6 +91,7 @@ function makeFunction(code: Buffer): number {
   if (address === -1) throw new Error('the kernel gives no page for the functions that OpenSSL calls (mmap)');
   new Uint8Array(koffi.view(BigInt(address), code.length)).set(code);
   // The kernel makes the caches of an arm64 CPU agree when it makes a page executable for the first time.
+  /* c8 ignore next -- under such a policy V8 does not start, unless it runs with --jitless. */
   if (mprotect(address, PAGE_BYTES, PROT_READ | PROT_EXEC) !== 0) throw new Error(NO_EXECUTABLE_PAGE);
   return address;
 }

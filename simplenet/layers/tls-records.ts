@@ -54,12 +54,13 @@ export function sealFile(ssl: SslConnection, libc: Libc, fd: number, offset: num
 
 /** Sends what OpenSSL has written. Returns whether the stream has room for more. */
 export function sendRecords(ssl: SslConnection, stream: Stream, hasMore = false): boolean {
-  for (let hasRoom = true; ; ) {
-    const length = ssl.takeOutput(records);
-    if (length === 0) return hasRoom;
-    hasRoom = stream.write(records, length, hasMore);
-    if (length < records.length) return hasRoom;
+  let hasRoom = true;
+  let length = records.length;
+  while (length === records.length) {
+    length = ssl.takeOutput(records);
+    if (length > 0) hasRoom = stream.write(records, length, hasMore);
   }
+  return hasRoom;
 }
 
 /** What `openRecords` has found. The next call changes it. */

@@ -63,6 +63,7 @@ export interface TlsSetup extends OutputLimits {
 /** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
 const callbacksAtEnd = new WeakMap<TlsStream, () => void>();
 
+/* c8 ignore next -- nothing is delivered before the program has chosen the handler. */
 const noHandler: StreamHandler = { onData: () => {} };
 
 export class TlsStream implements SecureStream, StreamHandler {
@@ -347,7 +348,7 @@ export class TlsStream implements SecureStream, StreamHandler {
     sendRecords(ssl, this.#inner);
     if (result === -SSL_ERROR_WANT_READ) return;
     if (result > 0) this.#opened(ssl);
-    else this.#fail('SSL_do_handshake', result === -SSL_ERROR_ZERO_RETURN ? 'the peer has given up' : reason);
+    else this.#fail('SSL_do_handshake', reason);
   }
 
   #opened(ssl: SslConnection): void {

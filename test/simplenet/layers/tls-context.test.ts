@@ -35,6 +35,7 @@ test('mistakes in the options are sentences', async (t) => {
     [{ cert: 5 as unknown as string }, 'TypeError: tls.cert must be the text or the bytes of a PEM file, not number'],
     [{ minVersion: 'TLSv1.1' as 'TLSv1.2' }, "RangeError: tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not TLSv1.1"],
     [{ ciphers: 'NOTHING' }, "RangeError: tls.ciphers: ciphers 'NOTHING': OpenSSL knows none of these ciphers"],
+    [{ groups: 5 as unknown as string }, 'TypeError: '],
     [{ groups: 'nothing' }, "RangeError: tls.groups: groups 'nothing': "],
     [{ ticketKeys: new Uint8Array(5) }, 'RangeError: tls.ticketKeys: '],
     [{ requestClientCertificate: true }, 'RangeError: tls.requestClientCertificate needs tls.ca: '],

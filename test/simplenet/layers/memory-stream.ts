@@ -1,0 +1,135 @@
+/**
+ * A stream without a network below TLS: the test says when it is full and when it closes, and reads what was written to it. And a client of TLS whose records
+ * the test hands over in the pieces that it wants.
+ */
+
+import { openssl } from '../../../simplenet/layers/openssl.ts';
+import { SslConnection } from '../../../simplenet/layers/ssl-connection.ts';
+import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
+import type { MinimumProgress, Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
+
+export class MemoryStream implements Stream {
+  readonly remoteAddress = { address: '192.0.2.1', port: 1 };
+  readonly localAddress = { address: '192.0.2.2', port: 2 };
+  readonly peerCredentials = { pid: 3, uid: 4, gid: 5 };
+  handler: StreamHandler = { onData: () => {} };
+  queuedBytes = 0;
+  /** After how many further writes one of them is queued. */
+  fullAfterWrites = Number.POSITIVE_INFINITY;
+  isEnded = false;
+  deadlineAt = 7;
+  minimumProgress: MinimumProgress | null = null;
+  turns = 0;
+  /** `end`, `close` and `abort`, in their order. */
+  readonly ends: string[] = [];
+  #written: Buffer[] = [];
+
+  /** What was written since the last call. */
+  take(): Buffer {
+    const bytes = Buffer.concat(this.#written);
+    this.#written = [];
+    return bytes;
+  }
+
+  write(bytes: Uint8Array, length = bytes.length): boolean {
+    this.#written.push(Buffer.from(bytes.subarray(0, length)));
+    if (--this.fullAfterWrites <= 0) this.queuedBytes = length;
+    return this.queuedBytes === 0;
+  }
+
+  writeOwned(bytes: Uint8Array): boolean {
+    return this.write(bytes);
+  }
+
+  sendFile(): boolean {
+    throw new Error('a file cannot go below TLS');
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  hasInput(): boolean {
+    return false;
+  }
+
+  hasOutput(): boolean {
+    return false;
+  }
+
+  end(): void {
+    this.isEnded = true;
+    this.ends.push('end');
+  }
+
+  close(): void {
+    this.isEnded = true;
+    this.ends.push('close');
+  }
+
+  abort(): void {
+    this.isEnded = true;
+    this.ends.push('abort');
+  }
+
+  setDeadline(): void {}
+
+  awaitTurn(): void {
+    this.turns++;
+  }
+
+  whenClosed(): void {}
+}
+
+export class MemoryClient {
+  readonly #context = createClientContext();
+  readonly ssl = SslConnection.connect(this.#context, 'localhost');
+
+  /** Its first message. */
+  hello(): Buffer {
+    this.ssl.handshake();
+    return this.output();
+  }
+
+  /** Its last message of the handshake, after those of the server. */
+  finish(flight: Buffer): Buffer {
+    this.ssl.receive(flight, flight.length);
+    this.ssl.handshake();
+    return this.output();
+  }
+
+  /** Records with this text. */
+  seal(text: string): Buffer {
+    const bytes = Buffer.from(text);
+    this.ssl.write(bytes, 0, bytes.length);
+    return this.output();
+  }
+
+  /** A record with close_notify. */
+  goodbye(): Buffer {
+    this.ssl.shutdown();
+    return this.output();
+  }
+
+  /** What the records of the server say. */
+  open(records: Buffer): string {
+    this.ssl.receive(records, records.length);
+    const plain = Buffer.alloc(records.length);
+    let filled = 0;
+    for (let read = 0; read >= 0 && this.ssl.hasRecords; ) {
+      read = this.ssl.read(plain, filled, plain.length - filled);
+      if (read > 0) filled += read;
+    }
+    return plain.toString('latin1', 0, filled);
+  }
+
+  free(): void {
+    this.ssl.free();
+    openssl.SSL_CTX_free(this.#context);
+  }
+
+  output(): Buffer {
+    const buffer = Buffer.alloc(1024 * 1024);
+    return buffer.subarray(0, this.ssl.takeOutput(buffer));
+  }
+}

@@ -1,0 +1,227 @@
+import { test } from 'tap';
+import { acceptTls, createTlsContext, type SecureStream, type StreamHandler } from '../../../simplenet/index.ts';
+import { ECONNRESET } from '../../../simplenet/kernel/abi.ts';
+import { SystemError } from '../../../simplenet/kernel/system-error.ts';
+import { connectTls } from '../../../simplenet/layers/accept-tls.ts';
+import { openssl } from '../../../simplenet/layers/openssl.ts';
+import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
+import { ecdsa } from '../../support/certificates.ts';
+import { MemoryClient, MemoryStream } from './memory-stream.ts';
+
+/** One connection that a server has accepted, and its client. Everything that the program hears is in `events`. */
+class Accepted {
+  readonly inner = new MemoryStream();
+  readonly client = new MemoryClient();
+  readonly events: string[] = [];
+  readonly below: StreamHandler;
+  readonly #context = createTlsContext(ecdsa);
+  #stream: SecureStream | null = null;
+
+  constructor(reaction: Partial<StreamHandler> = {}, prepare?: (stream: SecureStream) => void) {
+    const accept = acceptTls(this.#context, (stream) => {
+      this.#stream = stream;
+      prepare?.(stream);
+      return {
+        onEnd: () => void this.events.push('end'),
+        ...reaction,
+        onData: (of, bytes) => {
+          this.events.push(bytes.length > 100 ? `${bytes.length} bytes` : bytes.toString());
+          reaction.onData?.(of, bytes);
+        },
+        onClose: (_of, error) =>
+          void this.events.push(error === null ? 'closed' : `${error.syscall} ${error.code}: ${error.message}`),
+      };
+    });
+    this.below = accept(this.inner);
+  }
+
+  get stream(): SecureStream {
+    return this.#stream as SecureStream;
+  }
+
+  receive(bytes: Buffer): void {
+    this.below.onData(this.inner, bytes);
+  }
+
+  /** The client says hello, and gets the answer. Returns what completes the handshake. */
+  almostOpen(): Buffer {
+    this.receive(this.client.hello());
+    return this.client.finish(this.inner.take());
+  }
+
+  open(): this {
+    this.receive(this.almostOpen());
+    this.client.open(this.inner.take()); // tickets
+    return this;
+  }
+
+  closeBelow(error: SystemError | null = null): void {
+    this.below.onClose?.(this.inner, error);
+  }
+
+  free(): void {
+    this.client.free();
+    this.#context.close();
+  }
+}
+
+const reset = new SystemError('recv', -ECONNRESET);
+const microtasks = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Records whose last byte, a part of the tag, is another one. */
+function damaged(records: Buffer): Buffer {
+  const copy = Buffer.from(records);
+  copy[copy.length - 1] = (copy[copy.length - 1] as number) ^ 1;
+  return copy;
+}
+
+/** A server whose program has paused, and which has got these texts with the end of the handshake; then the connection breaks. */
+function brokenWhilePaused(reaction: Partial<StreamHandler> = {}, isEnded = false): Accepted {
+  const accepted = new Accepted(reaction, (stream) => stream.pause());
+  const last = [accepted.almostOpen(), accepted.client.seal('last words')];
+  if (isEnded) last.push(accepted.client.goodbye());
+  accepted.receive(Buffer.concat(last));
+  accepted.closeBelow(reset);
+  return accepted;
+}
+
+test('what a paused program has not got when the connection breaks comes after resume', async (t) => {
+  const before = openHandles();
+  const accepted = brokenWhilePaused();
+  t.same(accepted.events, []);
+  accepted.stream.resume();
+  t.same(accepted.events, [], 'not within the call');
+  await microtasks();
+  t.match(accepted.events, ['last words', /^recv ECONNRESET/]);
+  t.equal(accepted.events.length, 2);
+  accepted.free();
+  t.equal(openHandles().SSL, before.SSL);
+});
+
+test('a program that pauses again before it gets its last bytes gets them later', async (t) => {
+  const accepted = brokenWhilePaused();
+  accepted.stream.resume();
+  accepted.stream.pause();
+  await microtasks();
+  t.same(accepted.events, []);
+  accepted.stream.resume();
+  await microtasks();
+  t.match(accepted.events, ['last words', /^recv ECONNRESET/]);
+  accepted.free();
+});
+
+test('a program that pauses with its last bytes gets the end of the peer after the next resume', async (t) => {
+  const accepted = brokenWhilePaused({ onData: (stream) => stream.pause() }, true);
+  accepted.stream.resume();
+  await microtasks();
+  t.same(accepted.events, ['last words']);
+  accepted.stream.resume();
+  await microtasks();
+  t.match(accepted.events, ['last words', 'end', /^recv ECONNRESET/]);
+  accepted.free();
+});
+
+test('a program that closes with its last bytes hears of the end once', async (t) => {
+  const accepted = brokenWhilePaused({ onData: (stream) => stream.close() });
+  accepted.stream.resume();
+  accepted.stream.resume();
+  await microtasks();
+  t.match(accepted.events, ['last words', /^recv ECONNRESET/]);
+  t.equal(accepted.events.length, 2);
+  accepted.free();
+});
+
+test('a program that closes and never resumes hears of the end, too', async (t) => {
+  const accepted = brokenWhilePaused();
+  accepted.stream.resume();
+  accepted.stream.abort();
+  await microtasks();
+  t.equal(accepted.events.length, 1);
+  t.match(accepted.events, [/^recv ECONNRESET/]);
+  accepted.free();
+});
+
+test('a damaged record ends the connection, and the peer gets an alert', async (t) => {
+  const accepted = new Accepted().open();
+  accepted.receive(damaged(accepted.client.seal('x')));
+  t.ok(accepted.inner.take().length > 0, 'the alert');
+  t.same(accepted.inner.ends, ['end']);
+  accepted.closeBelow();
+  t.match(accepted.events, [/^SSL_read EPROTO: .*damaged or forged/]);
+  accepted.free();
+});
+
+test('a program may answer what came in front of a damaged record: the write fails, and throws nothing', async (t) => {
+  const results: boolean[] = [];
+  const echo = { onData: (stream: SecureStream, bytes: Buffer) => void results.push(stream.write(bytes)) };
+  const accepted = new Accepted(echo as Partial<StreamHandler>).open();
+  accepted.receive(Buffer.concat([accepted.client.seal('first'), damaged(accepted.client.seal('second'))]));
+  t.same(results, [false]);
+  t.same(accepted.inner.ends, ['end']);
+  accepted.closeBelow();
+  t.match(accepted.events, ['first', /EPROTO/]);
+  t.equal(accepted.events.length, 2);
+  accepted.free();
+});
+
+test('close_notify during the handshake is no end: the server waits for FIN, or for the end of its patience', async (t) => {
+  const accepted = new Accepted();
+  accepted.receive(accepted.client.hello());
+  accepted.receive(Buffer.of(21, 3, 3, 0, 2, 1, 0)); // not encrypted
+  t.same(accepted.inner.ends, []);
+  accepted.below.onEnd?.(accepted.inner);
+  t.same(accepted.inner.ends, ['end']);
+  accepted.closeBelow();
+  t.match(accepted.events, [/^SSL_do_handshake EPROTO: .*before the handshake was complete/]);
+  accepted.free();
+});
+
+test('a chunk that is larger than any before arrives whole', async (t) => {
+  const accepted = new Accepted().open();
+  const piece = 'x'.repeat(60_000);
+  const records = [1, 2, 3].map(() => Buffer.from(accepted.client.seal(piece)));
+  accepted.receive(Buffer.concat(records));
+  t.same(accepted.events, ['180000 bytes']);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('a closing stream has no deadline and takes no turn, and it shows the process at the other end', async (t) => {
+  let turns = 0;
+  const accepted = new Accepted({ onTurn: () => void turns++ }).open();
+  t.same(accepted.stream.peerCredentials, { pid: 3, uid: 4, gid: 5 });
+  t.equal(accepted.stream.deadlineAt, 7);
+  accepted.stream.awaitTurn();
+  accepted.stream.close();
+  t.equal(accepted.stream.deadlineAt, Number.POSITIVE_INFINITY);
+  accepted.below.onTurn?.(accepted.inner);
+  t.equal(turns, 0);
+  accepted.closeBelow();
+  t.same(accepted.events, ['closed']);
+  accepted.free();
+});
+
+test('a client that is closed before it is connected begins no handshake', async (t) => {
+  const context = createClientContext();
+  const inner = new MemoryStream();
+  let below: StreamHandler | null = null;
+  const stream = connectTls(context, { onData: () => {} }, (handler) => {
+    below = handler;
+    return inner;
+  });
+  stream.close();
+  (below as StreamHandler | null)?.onOpen?.(inner);
+  t.equal(inner.take().length, 0);
+  (below as StreamHandler | null)?.onClose?.(inner, null);
+  openssl.SSL_CTX_free(context);
+});
+
+test('a client offers the newest version unless it is told otherwise', async (t) => {
+  const accepted = new Accepted().open();
+  t.match(accepted.stream.tls, { version: 'TLSv1.3' });
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
