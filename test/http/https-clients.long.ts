@@ -9,6 +9,7 @@ import { backends, missingBackend } from '../support/backends.ts';
 import { chromiumFlags } from '../support/chromium.ts';
 import { hasProgram, type Outcome, Program } from '../support/programs.ts';
 import { certificateFor } from '../support/test-certificates.ts';
+import { until } from '../support/waiting.ts';
 
 const LARGE_BYTES = 5_000_000;
 
@@ -154,6 +155,6 @@ for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
       t.notMatch(stdout, /Socket errors|Non-2xx/);
     });
 
-    t.equal(server.busyCount, 0);
+    await until(() => server.busyCount === 0);
   });
 }
