@@ -284,6 +284,7 @@ export const openssl = {
     checkString(passphrase);
     const address = c.PEM_read_bio_PrivateKey(bioOf(bio), 0, 0, passphrase);
     if (address !== 0) return Handle.own('EVP_PKEY', address);
+    /* c8 ignore next -- OpenSSL names a reason here. */
     const text = takeErrors(c)?.text ?? 'OpenSSL names no reason';
     if (passphrase === '' && text === WRONG_PASSPHRASE)
       throw new RangeError('key: it is encrypted, and there is no passphrase');
@@ -416,14 +417,14 @@ export const openssl = {
   },
 
   SSL_get_version(ssl: Ssl): string {
-    return functions().SSL_get_version(sslOf(ssl)) ?? '';
+    return functions().SSL_get_version(sslOf(ssl)) as string; // of any connection it has a text
   },
 
   /** The name of the cipher; empty before there is one. */
   SSL_get_cipher_name(ssl: Ssl): string {
     const c = functions();
     const cipher = c.SSL_get_current_cipher(sslOf(ssl));
-    return cipher === 0 ? '' : (c.SSL_CIPHER_get_name(cipher) ?? '');
+    return cipher === 0 ? '' : (c.SSL_CIPHER_get_name(cipher) as string);
   },
 
   SSL_session_reused(ssl: Ssl): boolean {
