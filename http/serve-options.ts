@@ -13,7 +13,7 @@
 
 import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
-import { adviceFor, described } from './nearest-name.ts';
+import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
@@ -265,11 +265,7 @@ export function checkTlsOptions(value: unknown, name = 'tls'): void {
 
 function checkCertificate(value: unknown, name: string, names: object): void {
   mustBeObject(value, name);
-  for (const given of Object.keys(value as object)) {
-    if (!Object.hasOwn(names, given)) {
-      throw new RangeError(`unknown option '${given}' of ${name}: ${adviceFor(given, Object.keys(names))}`);
-    }
-  }
+  checkOptionNames(name, value as object, names);
   for (const needed of ['cert', 'key'] as const) {
     if ((value as Partial<TlsCertificate>)[needed] === undefined) {
       throw new RangeError(`${name} needs ${needed}: the text or the bytes of a PEM file`);

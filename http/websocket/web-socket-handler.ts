@@ -25,7 +25,7 @@ import {
 import type { MessageExtension } from './message-transform.ts';
 import { SharedMessage } from './shared-message.ts';
 import { Topics } from './topics.ts';
-import { ServerWebSocket, type WebSocketEndpoint, type WebSocketEvents } from './web-socket.ts';
+import { payloadOf, ServerWebSocket, type WebSocketEndpoint, type WebSocketEvents } from './web-socket.ts';
 import { type WebSocketOptions, type WebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
 const FORBIDDEN = 403;
@@ -139,7 +139,7 @@ export function webSocketWith<Data, Params>(
   };
   return Object.assign(handler, {
     publish: (topic: string, data: string | Uint8Array | ArrayBuffer) =>
-      topics.publish(topic, new SharedMessage(bytesOrText(data), extension), null),
+      topics.publish(topic, new SharedMessage(payloadOf(data), extension), null),
     subscribers: (topic: string) => topics.subscribers(topic),
   });
 }
@@ -218,10 +218,4 @@ function checkCallbacks(callbacks: object): void {
       throw new TypeError(`${name} of webSocket must be a function, not ${described(value)}`);
     }
   }
-}
-
-function bytesOrText(data: string | Uint8Array | ArrayBuffer): string | Uint8Array {
-  if (typeof data === 'string' || data instanceof Uint8Array) return data;
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  throw new TypeError(`a message must be a string, a Uint8Array or an ArrayBuffer, not ${described(data)}`);
 }

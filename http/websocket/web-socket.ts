@@ -554,7 +554,8 @@ export class ServerWebSocket<Data = undefined> {
   }
 }
 
-function payloadOf(data: string | Uint8Array | ArrayBuffer): string | Uint8Array {
+/** A mistake of the program throws: a number or an object would be sent as a text that nobody meant. */
+export function payloadOf(data: string | Uint8Array | ArrayBuffer): string | Uint8Array {
   if (typeof data === 'string' || data instanceof Uint8Array) return data;
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   throw new TypeError(`a message must be a string, a Uint8Array or an ArrayBuffer, not ${described(data)}`);

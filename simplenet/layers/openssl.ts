@@ -113,13 +113,17 @@ export function lastFailure(): string {
   return failureText;
 }
 
+function reasonOf(error: { readonly text: string } | null): string {
+  return error?.text ?? 'OpenSSL names no reason';
+}
+
 /** The result of a call on a connection that returned 0 or less. SSL_get_error(3ssl) would believe errors that other code has left in the queue. */
 function failure(c: OpenSslFunctions, address: number): number {
   if (c.SSL_want(address) === SSL_READING) return -SSL_ERROR_WANT_READ;
   const error = takeErrors(c);
   const isClosed = (c.SSL_get_shutdown(address) & SSL_RECEIVED_SHUTDOWN) !== 0;
   if (isClosed && error?.isOwn !== true) return -SSL_ERROR_ZERO_RETURN;
-  failureText = error?.text ?? 'OpenSSL names no reason';
+  failureText = reasonOf(error);
   return -SSL_ERROR_SSL;
 }
 
@@ -284,8 +288,7 @@ export const openssl = {
     checkString(passphrase);
     const address = c.PEM_read_bio_PrivateKey(bioOf(bio), 0, 0, passphrase);
     if (address !== 0) return Handle.own('EVP_PKEY', address);
-    /* c8 ignore next -- OpenSSL names a reason here. */
-    const text = takeErrors(c)?.text ?? 'OpenSSL names no reason';
+    const text = reasonOf(takeErrors(c));
     if (passphrase === '' && text === WRONG_PASSPHRASE)
       throw new RangeError('key: it is encrypted, and there is no passphrase');
     throw new RangeError(`key: ${text === 'unsupported' ? 'there is no key in it that OpenSSL can read' : text}`);

@@ -23,8 +23,10 @@ import { EPROTO, ETIMEDOUT } from '../kernel/abi.ts';
 import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
+import { addEndCallback, callEndCallbacks } from '../loop/end-callbacks.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../loop/event-loop.ts';
 import { checkFilePart } from '../loop/file-pieces.ts';
+import { handlerToCome } from '../loop/loop-stream.ts';
 import { decodeClientHello } from './client-hello.ts';
 import { lastFailure, openssl, SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN, type SslContext } from './openssl.ts';
 import { SslConnection } from './ssl-connection.ts';
@@ -60,12 +62,6 @@ export interface TlsSetup extends OutputLimits {
   readonly plainAnswer: (firstBytes: Buffer) => Uint8Array | null;
 }
 
-/** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
-const callbacksAtEnd = new WeakMap<TlsStream, () => void>();
-
-/* c8 ignore next -- nothing is delivered before the program has chosen the handler. */
-const noHandler: StreamHandler = { onData: () => {} };
-
 export class TlsStream implements SecureStream, StreamHandler {
   handler: StreamHandler;
   readonly #setup: TlsSetup;
@@ -100,7 +96,7 @@ export class TlsStream implements SecureStream, StreamHandler {
   }
 
   static accept(setup: TlsSetup, inner: Stream, onConnection: OnSecureConnection): TlsStream {
-    const stream = new TlsStream(setup, noHandler, () => inner);
+    const stream = new TlsStream(setup, handlerToCome, () => inner);
     inner.setDeadline(setup.handshakeMs);
     stream.handler = onConnection(stream);
     return stream;
@@ -230,11 +226,7 @@ export class TlsStream implements SecureStream, StreamHandler {
       queueMicrotask(callback);
       return;
     }
-    const earlier = callbacksAtEnd.get(this);
-    callbacksAtEnd.set(this, () => {
-      earlier?.();
-      callback();
-    });
+    addEndCallback(this, callback);
   }
 
   // What the stream below calls.
@@ -531,7 +523,7 @@ export class TlsStream implements SecureStream, StreamHandler {
     try {
       this.handler.onClose?.(this, this.#error ?? error);
     } finally {
-      callbacksAtEnd.get(this)?.();
+      callEndCallbacks(this);
     }
   }
 }

@@ -13,6 +13,7 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import type { PeerCredentials } from '../sockets/net-socket.ts';
 import type { Deadlines, Timed } from './deadlines.ts';
+import { addEndCallback, callEndCallbacks } from './end-callbacks.ts';
 import type { MinimumProgress, Stream, StreamHandler } from './event-loop.ts';
 import { checkFilePart } from './file-pieces.ts';
 import { OutputWatch, type WatchedOutput } from './output-watch.ts';
@@ -27,9 +28,6 @@ export interface StreamContext {
   readonly turn: Turn;
   readonly deadlines: Deadlines;
 }
-
-/** What `whenClosed` was given. Hardly any stream has it, so it is not a field of every stream. */
-const callbacksAtEnd = new WeakMap<object, () => void>();
 
 export abstract class LoopStream<C extends StreamContext> implements Stream, Continuing, Timed, WatchedOutput {
   handler: StreamHandler;
@@ -134,12 +132,7 @@ export abstract class LoopStream<C extends StreamContext> implements Stream, Con
       queueMicrotask(callback);
       return;
     }
-    const earlier = callbacksAtEnd.get(this);
-    const both = () => {
-      earlier?.();
-      callback();
-    };
-    callbacksAtEnd.set(this, both);
+    addEndCallback(this, callback);
   }
 
   onTurn(): void {
@@ -259,7 +252,7 @@ export abstract class LoopStream<C extends StreamContext> implements Stream, Con
     try {
       this.handler.onClose?.(this, this.error);
     } finally {
-      callbacksAtEnd.get(this)?.();
+      callEndCallbacks(this);
     }
   }
 }

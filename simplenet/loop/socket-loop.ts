@@ -2,7 +2,7 @@
  * SocketLoop: what both event loops of the kernel share. It opens and counts sockets, pauses while the kernel refuses its call, and frees what it has
  * at the end. The order of a turn is in turn.ts, and what does not depend on sockets in turn-loop.ts.
  *
- * Next: loop-stream.ts
+ * Next: end-callbacks.ts
  */
 
 import assert from 'node:assert';

@@ -4,22 +4,13 @@
  */
 
 import { test } from 'tap';
-import { noFaults, type SimulatedFaults } from '../simulation/simulated-faults.ts';
+import { harmlessFaults, noFaults, type SimulatedFaults } from '../simulation/simulated-faults.ts';
 import { eventLoopContract } from './event-loop.ts';
 import { inWorlds } from './seeds.ts';
 import { SimulatedWorld } from './simulated-world.ts';
 import { TlsWorld } from './tls-world.ts';
 
-const harmlessFaults: SimulatedFaults = {
-  ...noFaults,
-  shortRead: 0.3,
-  shortWrite: 0.3,
-  interrupt: 0.1,
-  spuriousAgain: 0.1,
-  delayedDelivery: 0.7,
-};
-
-/** In event-loop-over-tls.long.ts there are more. */
+/** `SEEDS=100` runs more. */
 const SEEDS = 3;
 
 function worldUnder(seed: number, faults: SimulatedFaults): TlsWorld {

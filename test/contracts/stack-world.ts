@@ -15,7 +15,6 @@ import type {
   UdpHandler,
   UdpPort,
 } from '../../simplenet/loop/event-loop.ts';
-import type { Alarm } from '../../simplenet/loop/host.ts';
 import type { NetSocket } from '../../simplenet/sockets/net-socket.ts';
 import { decodeIpv4, PROTOCOL_TCP } from '../../simplenet/tcpip/ip/ipv4-packet.ts';
 import { decodeEthernet, ETHERTYPE_IPV4, type EthernetFrame } from '../../simplenet/tcpip/link/ethernet-frame.ts';
@@ -25,6 +24,7 @@ import { decodeSegment, RST, type TcpSegment } from '../../simplenet/tcpip/tcp/s
 import { Random } from '../simulation/random.ts';
 import { SimulatedHost } from '../simulation/simulated-host.ts';
 import { SimulatedKernel } from '../simulation/simulated-kernel.ts';
+import { LoopOver } from './loop-over.ts';
 import { openTemporaryFile } from './real-world.ts';
 import type { World, WorldFile } from './world.ts';
 
@@ -48,30 +48,25 @@ const HURRIED_QUIET_MS = 8;
 const LOSS = 0.05;
 
 /** Two loops that look like one. */
-class PairedLoop implements EventLoop {
-  readonly #left: EventLoop;
+class PairedLoop extends LoopOver implements EventLoop {
   readonly #right: EventLoop;
   #udpPorts = 0;
 
   constructor(left: EventLoop, right: EventLoop) {
-    this.#left = left;
+    super(left);
     this.#right = right;
   }
 
   get openCount(): number {
-    return this.#left.openCount + this.#right.openCount;
-  }
-
-  get isTurnSpent(): boolean {
-    return this.#left.isTurnSpent;
+    return this.below.openCount + this.#right.openCount;
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
-    return this.#left.listen(address, onConnection, options);
+    return this.below.listen(address, onConnection, options);
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.#left.adoptListener(socket, onConnection);
+    return this.below.adoptListener(socket, onConnection);
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
@@ -83,41 +78,25 @@ class PairedLoop implements EventLoop {
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
-    return (this.#udpPorts++ % 2 === 0 ? this.#left : this.#right).bindUdp(address, handler);
+    return (this.#udpPorts++ % 2 === 0 ? this.below : this.#right).bindUdp(address, handler);
   }
 
   ref(): void {
-    this.#left.ref();
+    this.below.ref();
     this.#right.ref();
   }
 
   unref(): void {
-    this.#left.unref();
+    this.below.unref();
     this.#right.unref();
   }
 
-  now(): number {
-    return this.#left.now();
-  }
-
-  exactNow(): number {
-    return this.#left.exactNow();
-  }
-
-  activeNow(): number {
+  override activeNow(): number {
     return this.#right.activeNow();
   }
 
-  wallNow(): number {
-    return this.#left.wallNow();
-  }
-
-  after(delayMs: number, callback: () => void): Alarm {
-    return this.#left.after(delayMs, callback);
-  }
-
   close(): void {
-    this.#left.close();
+    this.below.close();
     this.#right.close();
   }
 }

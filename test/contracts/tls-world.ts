@@ -21,9 +21,9 @@ import type {
   UdpHandler,
   UdpPort,
 } from '../../simplenet/loop/event-loop.ts';
-import type { Alarm } from '../../simplenet/loop/host.ts';
 import type { NetSocket } from '../../simplenet/sockets/net-socket.ts';
 import { ecdsa } from '../support/certificates.ts';
+import { LoopOver } from './loop-over.ts';
 import type { World, WorldFile } from './world.ts';
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
@@ -34,79 +34,54 @@ export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
  */
 const noNagle = { noDelay: true };
 
-export class TlsLoop implements EventLoop {
-  readonly #inner: EventLoop;
+export class TlsLoop extends LoopOver implements EventLoop {
   readonly #options: AcceptTlsOptions;
   readonly #server: TlsContext;
   readonly #client: SslContext;
 
   constructor(inner: EventLoop, maxVersion: TlsVersion, options: AcceptTlsOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
     this.#server = createTlsContext(ecdsa);
     this.#client = createClientContext({ maxVersion });
   }
 
   get openCount(): number {
-    return this.#inner.openCount;
-  }
-
-  get isTurnSpent(): boolean {
-    return this.#inner.isTurnSpent;
+    return this.below.openCount;
   }
 
   listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
     const secure = acceptTls(this.#server, onConnection, this.#options);
-    return this.#inner.listen(address, secure, { ...noNagle, ...options });
+    return this.below.listen(address, secure, { ...noNagle, ...options });
   }
 
   adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.#inner.adoptListener(socket, acceptTls(this.#server, onConnection, this.#options));
+    return this.below.adoptListener(socket, acceptTls(this.#server, onConnection, this.#options));
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
-    return this.#inner.adoptStream(socket, handler);
+    return this.below.adoptStream(socket, handler);
   }
 
   connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
-    const connect = (below: StreamHandler) => this.#inner.connect(address, below, { ...noNagle, ...options });
+    const connect = (below: StreamHandler) => this.below.connect(address, below, { ...noNagle, ...options });
     return connectTls(this.#client, handler, connect, this.#options);
   }
 
   bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
-    return this.#inner.bindUdp(address, handler);
+    return this.below.bindUdp(address, handler);
   }
 
   ref(): void {
-    this.#inner.ref();
+    this.below.ref();
   }
 
   unref(): void {
-    this.#inner.unref();
-  }
-
-  now(): number {
-    return this.#inner.now();
-  }
-
-  exactNow(): number {
-    return this.#inner.exactNow();
-  }
-
-  activeNow(): number {
-    return this.#inner.activeNow();
-  }
-
-  wallNow(): number {
-    return this.#inner.wallNow();
-  }
-
-  after(delayMs: number, callback: () => void): Alarm {
-    return this.#inner.after(delayMs, callback);
+    this.below.unref();
   }
 
   close(): void {
-    this.#inner.close();
+    this.below.close();
   }
 
   /** Frees the settings, which outlive the connections. */

@@ -41,6 +41,16 @@ export const noFaults: SimulatedFaults = {
   delayedDelivery: 0,
 };
 
+/** What a program must not even notice: the exact outcome of every scenario stays the same. */
+export const harmlessFaults: SimulatedFaults = {
+  ...noFaults,
+  shortRead: 0.3,
+  shortWrite: 0.3,
+  interrupt: 0.1,
+  spuriousAgain: 0.1,
+  delayedDelivery: 0.7,
+};
+
 /** Everything, at rates at which a program still gets its work done: most connections survive some hundred calls. */
 export const allFaults: SimulatedFaults = {
   shortRead: 0.3,
