@@ -116,11 +116,18 @@ export class BodyReceiver implements BodySource {
     if (this.#state === EXPECT) this.#await();
   }
 
-  /** Sets the deadline for the next bytes, or refuses a body that is too slow. */
+  /**
+   * Sets the deadline for the next bytes. It is over at once for a body that is late by now, and refuses nobody: while the handler had
+   * the thread, the missing bytes may have come. The loop looks at the socket before it calls `checkRate`.
+   */
+  awaitBytes(): void {
+    this.#connection.deadline.forBody(this.#nextCheckMs);
+  }
+
+  /** The deadline has passed. Refuses a body that is too slow. */
   checkRate(): void {
-    const { context, deadline } = this.#connection;
-    const delayMs = this.#clock.nextCheckMs(context.activeNow(), this.body.receivedBytes);
-    if (delayMs > 0) deadline.forBody(delayMs);
+    const delayMs = this.#nextCheckMs;
+    if (delayMs > 0) this.#connection.deadline.forBody(delayMs);
     else this.#exchange.bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
@@ -170,7 +177,11 @@ export class BodyReceiver implements BodySource {
   #await(): void {
     this.#state = BODY;
     this.#runClock();
-    this.checkRate();
+    this.awaitBytes();
+  }
+
+  get #nextCheckMs(): number {
+    return this.#clock.nextCheckMs(this.#connection.context.activeNow(), this.body.receivedBytes);
   }
 
   #runClock(): void {

@@ -402,7 +402,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
       return;
     }
     if (!this.isOver) {
-      if (this.#receiver?.isAwaited === true) this.#receiver.checkRate();
+      if (this.#receiver?.isAwaited === true) this.#receiver.awaitBytes();
       else this.waitForResponse();
     }
     if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it

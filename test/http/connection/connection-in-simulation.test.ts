@@ -354,3 +354,21 @@ test('a stall in the middle of a body is not held against its client', async (t)
   await talk.say('b'.repeat(2_000));
   t.match(await talk.hear(), /^HTTP\/1\.1 200 .*b{4000}$/s);
 });
+
+test('nor is a stall before the handler reads on', async (t) => {
+  const timeouts = { bodyGraceMs: 1_000, bodyMs: 1_001 };
+  const talk = new Conversation(
+    async (request, response) => {
+      let bytes = 0;
+      for await (const chunk of request.body) {
+        if (bytes === 0) talk.stall(3_600_000, 'b'.repeat(3_000));
+        bytes += chunk.length;
+      }
+      response.text(`${bytes} bytes`);
+    },
+    { timeouts },
+  );
+  await talk.say(`${post(4_000)}${'b'.repeat(1_000)}`);
+  await talk.pass(200);
+  t.match(await talk.hear(), /^HTTP\/1\.1 200 .*4000 bytes$/s);
+});
