@@ -173,8 +173,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     this.batch.close();
     this.turn.continueStreams();
     const isCut = this.#leftover.length > 0;
-    const isQuiet = isWhole && !isCut && count < this.membersPerLook && !this.isPausing;
-    const isStillDue = this.endLook(isQuiet, isWhole && !isCut ? null : delivered);
+    const isWholeLook = isWhole && !isCut && !this.isBlind;
+    const isQuiet = isWholeLook && count < this.membersPerLook;
+    const isStillDue = this.endLook(isQuiet, isWholeLook ? null : delivered);
     this.isMoreToDo = isCut || this.turn.hasContinuing || (isStillDue && !this.isClosed);
     return count;
   }

@@ -257,7 +257,10 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     const count = this.#deliver();
     this.turn.continueStreams();
     const isCut = ring.hasNews && count < this.membersPerLook;
-    const isStillDue = this.endLook(count === 0 && !ring.hasNews && !this.isPausing, isCut ? count : null);
+    const isStillDue = this.endLook(
+      count === 0 && !ring.hasNews && !this.isBlind,
+      isCut || this.isBlind ? count : null,
+    );
     this.isMoreToDo = ring.hasNews || this.turn.hasContinuing || isStillDue;
     return count;
   }

@@ -47,6 +47,11 @@ export class LoopSetbacks {
     return pauseMsAfter(++this.#attempts);
   }
 
+  /** The last call was refused. */
+  get isGoingOn(): boolean {
+    return this.#attempts > 0;
+  }
+
   clear(): void {
     this.#attempts = 0;
   }

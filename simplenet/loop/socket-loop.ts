@@ -217,6 +217,11 @@ export abstract class SocketLoop<M extends Member> extends TurnLoop implements E
     return this.#pause !== null;
   }
 
+  /** The kernel refused the last call for news. A loop that could not look knows nothing, so it judges no deadline. */
+  protected get isBlind(): boolean {
+    return this.#setbacks.isGoingOn;
+  }
+
   /** The kernel refused the call that the whole loop depends on. Goes on at once or after a pause, or ends the loop and its members. */
   protected callRefused(syscall: string, result: number): void {
     const pauseMs = this.#setbacks.pauseMsAfter(result, this.host.now());

@@ -5,7 +5,7 @@
 
 import { test } from 'tap';
 import { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
-import { AF_INET, MSG_DONTWAIT, SOCK_NONBLOCK, SOCK_STREAM } from '../../../simplenet/kernel/abi.ts';
+import { AF_INET, ENOMEM, MSG_DONTWAIT, SOCK_NONBLOCK, SOCK_STREAM } from '../../../simplenet/kernel/abi.ts';
 import { encodeSocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import type { StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 import { defaultLoopLimits } from '../../../simplenet/loop/loop-limits.ts';
@@ -80,6 +80,31 @@ test('a stall of any length: bytes that lie in the kernel are delivered, and no 
     place.host.advance([600, 5_000, 3_600_000][seed % 3] as number);
     place.pass(10 * DEADLINE_MS);
     t.same([heard.size, timeouts], [STREAMS, 0], `seed ${seed}`);
+  }
+});
+
+test('a look that the kernel refuses is none', async (t) => {
+  for (const refusals of [1, 16, 20]) {
+    const heard = new Set<unknown>();
+    let timeouts = 0;
+    const place = new Place(refusals, {
+      onData(stream) {
+        heard.add(stream);
+        stream.setDeadline(Number.POSITIVE_INFINITY);
+      },
+      onTimeout: () => void timeouts++,
+    });
+    const fds = Array.from({ length: 8 }, () => place.connect());
+    place.host.run(() => place.loop.openCount === 9);
+    for (const fd of fds) place.send(fd);
+    const { libc } = place.kernel;
+    const { epoll_wait } = libc;
+    let refused = 0;
+    libc.epoll_wait = (...call) => (++refused > refusals ? epoll_wait(...call) : -ENOMEM);
+    place.deliver();
+    place.host.advance(5_000);
+    place.pass(10 * DEADLINE_MS);
+    t.same([heard.size, timeouts], [8, 0], `${refusals} refusals`);
   }
 });
 
