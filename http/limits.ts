@@ -88,6 +88,15 @@ export interface Limits {
   readonly requestsPerTurn: number;
   /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
   readonly connections: number;
+  /** Open connections of one client: of one address, or of one /64 of IPv6. A further one is closed at once. Behind a proxy all clients are one. */
+  readonly connectionsPerAddress: number;
+  /**
+   * Requests at work: from the head of a request to the end of its response. Further ones wait in line for at most `queueMs`. A stream of events
+   * and a tunnel through `accept()` have a place until they end; what `upgrade` or a WebSocket takes over has none.
+   */
+  readonly requestsInFlight: number;
+  /** Requests that wait in line; 503 above. */
+  readonly requestsQueued: number;
 }
 
 /** The limits of a multipart body. */
@@ -130,6 +139,9 @@ export const defaultLimits: Limits = {
   requestsPerConnection: Number.MAX_SAFE_INTEGER,
   requestsPerTurn: 16,
   connections: Number.MAX_SAFE_INTEGER,
+  connectionsPerAddress: Number.MAX_SAFE_INTEGER,
+  requestsInFlight: Number.MAX_SAFE_INTEGER,
+  requestsQueued: 128,
 };
 
 /**
@@ -160,6 +172,10 @@ export interface Timeouts {
   readonly bodyMs: number;
   /** How long a body may wait for memory (`bodyMemoryBytes`); 503 after. */
   readonly bodyWaitMs: number;
+  /** How long a request may wait in line (`requestsInFlight`); 503 after. */
+  readonly queueMs: number;
+  /** How long requests may wait for the event loop, as loop-delay.ts measures it. While it is longer, further requests get 503. */
+  readonly loopDelayMs: number;
   /** From the request to the beginning of its response; 503 after. A response that has begun has no time limit. */
   readonly answerMs: number;
   /** How long a client may take too little of what is queued for it; then the connection is reset, in every phase. */
@@ -190,6 +206,8 @@ export const defaultTimeouts: Timeouts = {
   bodyMinBytesPerSecond: 240,
   bodyMs: 300_000,
   bodyWaitMs: 5_000,
+  queueMs: 1_000,
+  loopDelayMs: Number.POSITIVE_INFINITY,
   answerMs: 120_000,
   writeMs: 30_000,
   writeMinBytesPerSecond: 240,

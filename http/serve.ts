@@ -17,10 +17,13 @@ import type {
   MinimumProgress,
   OnConnection,
   SocketAddress,
+  Stream,
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
 import { createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { AddressCounts } from './connection/address-counts.ts';
+import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
@@ -28,6 +31,7 @@ import { minimumProgressOf } from './connection/deadline.ts';
 import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { GracefulStop } from './connection/graceful-stop.ts';
+import { LoopDelay } from './connection/loop-delay.ts';
 import type { Handler } from './handler.ts';
 import { type ContextApp, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
@@ -67,6 +71,9 @@ const doneChannel = channel('simplenet:http:done');
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
+
+/** A limit that is not set. */
+const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
 /** Unused parsers that are kept for the next incomplete head. */
 const MAX_SPARE_PARSERS = 64;
@@ -126,6 +133,8 @@ export class Server {
   readonly keepAliveLine: string;
   /** @internal */
   readonly bodyMemory: BodyMemory;
+  /** @internal */
+  readonly admission: Admission | null;
   /** Where the server listens, with the port that the kernel has chosen. */
   readonly address: SocketAddress;
   /** The address for a client: `http://127.0.0.1:8080`, with https if the server has `tls`; or `unix:` and a path. */
@@ -142,6 +151,8 @@ export class Server {
   readonly #redirect: Server | null;
   readonly #connections = new Set<OpenConnection>();
   readonly #eviction = new Eviction(this.#connections);
+  /** Null without `connectionsPerAddress`. */
+  readonly #addresses: AddressCounts | null;
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: OnError;
@@ -170,6 +181,8 @@ export class Server {
       this.#loop.after(delayMs, callback),
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
+    const { connectionsPerAddress } = this.limits;
+    this.#addresses = connectionsPerAddress < UNLIMITED ? new AddressCounts(connectionsPerAddress) : null;
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
     this.scheme = options.tls === undefined ? 'http' : 'https';
@@ -177,12 +190,16 @@ export class Server {
     this.#ownsLoop = options.loop === undefined;
     this.#loop = options.loop ?? createLoop();
     let listener: Listener | null = null;
+    let admission: Admission | null = null;
     try {
       listener = this.#listen(place, options.socket);
       this.#listener = listener;
+      admission = admissionOf(this, this.#loop);
+      this.admission = admission;
       this.#redirect = this.#listenBeside(place, options);
     } catch (error) {
       listener?.close();
+      admission?.close();
       this.#tls?.close();
       if (this.#ownsLoop) this.#loop.close();
       throw error;
@@ -406,7 +423,7 @@ export class Server {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
-      if (this.#connections.size < this.limits.connections || this.#makeRoom()) this.#connections.add(connection);
+      if (this.#hasRoomFor(stream)) this.#connections.add(connection);
       else stream.close();
       return connection;
     };
@@ -420,6 +437,12 @@ export class Server {
     if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
     return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+  }
+
+  /** The count of its client comes first: a client that has too many must not push out those of others. */
+  #hasRoomFor(stream: Stream): boolean {
+    if (this.#addresses?.admits(stream) === false) return false;
+    return this.#connections.size < this.limits.connections || this.#makeRoom();
   }
 
   #listenBeside(place: ListenPlace, { redirectFrom, limits, timeouts, onError, socket }: ServeOptions): Server | null {
@@ -437,6 +460,7 @@ export class Server {
   }
 
   #closed(): void {
+    this.admission?.close();
     this.#tls?.close();
     if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
@@ -450,6 +474,14 @@ export class Server {
     signal.addEventListener('abort', stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
+}
+
+/** Null if every request may begin at once. Throws if the loop cannot measure its delay. */
+function admissionOf({ limits, timeouts }: LimitsInForce, loop: EventLoop): Admission | null {
+  const { loopDelayMs } = timeouts;
+  const delay = loopDelayMs < Number.POSITIVE_INFINITY ? new LoopDelay(loop, loopDelayMs) : null;
+  const isLimited = limits.requestsInFlight < UNLIMITED || delay !== null;
+  return isLimited ? new Admission(loop, limits, timeouts, delay) : null;
 }
 
 function logError(error: unknown, request: HttpRequest | null): void {

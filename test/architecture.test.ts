@@ -89,6 +89,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/own-protocol.ts',
     'http/error-answer.ts',
     'http/handlers',
+    'http/content',
     'http/request',
     'http/response',
     SOCKETS_DOOR,

@@ -16,6 +16,7 @@ import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
 import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
+import type { Admission } from './admission.ts';
 
 /** What the server may ask a connection to do. */
 export interface OpenConnection {
@@ -53,6 +54,8 @@ export interface ConnectionContext {
   /** Its keys are field lines. */
   readonly lineCache: HeadCache;
   readonly bodyMemory: BodyMemory;
+  /** Who may begin. Null if every request may. */
+  readonly admission: Admission | null;
   /** The line `Date: ...`. */
   dateLine(): string;
   /** The line `Keep-Alive: timeout=...`, for clients that ask; '' if idle connections do not close by time. */

@@ -12,7 +12,7 @@
  * for many evictions, and a flood of clients cannot make each new connection cost a search: each call pays for SEARCHED_PER_CALL
  * connections, and a search waits until it is paid for. Until then there may be an idle connection that is not found.
  *
- * Next: graceful-stop.ts
+ * Next: address-counts.ts
  */
 
 import type { OpenConnection } from './connection-context.ts';

@@ -23,7 +23,7 @@ import type {
   StreamHandler,
   TlsInfo,
 } from '../../simplenet/index.ts';
-import { errorBodyOf } from '../error-answer.ts';
+import { answerError, errorBodyOf } from '../error-answer.ts';
 import { namesProtocol } from '../grammar.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from '../handlers/handler-call.ts';
 import { abortErrorOf, bodyTooLarge, ClientGoneError, HttpError, isClientGone } from '../http-error.ts';
@@ -36,6 +36,7 @@ import type { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
+import type { Applicant } from './admission.ts';
 import { BodyReceiver, type ReceivingExchange } from './body-receiver.ts';
 import type { ExchangeConnection } from './exchange-connection.ts';
 import { closingError, Signals } from './signals.ts';
@@ -50,10 +51,10 @@ const GONE: State = 2;
 /** nginx uses this status in its logs for a request whose client has left. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** RFC 9110 section 10.2.3, in seconds. Memory for bodies comes free when other handlers respond. */
+/** RFC 9110 section 10.2.3, in seconds. Places, and memory for bodies, come free when other handlers respond. */
 const RETRY_SOON = '1';
 
-export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange {
+export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, ReceivingExchange, Applicant {
   readonly head: RequestHead;
   readonly response: ResponseWriter;
   readonly body: RequestBody;
@@ -90,14 +91,39 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   // For the connection.
 
-  /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
+  /** Begins with the request, unless it is refused. */
   run(): void {
     if (this.head.framing > this.limits.bodyBytes && this.head.framing > this.#bodyBytesOfRoute) {
       const { status, message } = bodyTooLarge(Math.max(this.limits.bodyBytes, this.#bodyBytesOfRoute));
       this.#refuse(status, message);
       return;
     }
-    this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
+    const { admission } = this.#connection.context;
+    if (admission === null) this.admitted();
+    else admission.enter(this);
+  }
+
+  // For the admission.
+
+  /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
+  admitted(): void {
+    if (this.isOver) this.#leave();
+    else this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
+  }
+
+  queued(): void {
+    this.#awaitNext();
+  }
+
+  /** A response like that of a handler, so the connection stays open: a new one would cost the server more than the request. */
+  turnedAway(): void {
+    if (this.isOver) return;
+    this.response.header('Retry-After', RETRY_SOON);
+    answerError(this.request, this.response, 503, 'the server is busy');
+  }
+
+  #leave(): void {
+    this.#connection.context.admission?.leave(this);
   }
 
   get isBodyIncomplete(): boolean {
@@ -162,6 +188,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   /** The connection is closed. Returns whether the handler may be waiting for the client. */
   close(): boolean {
     this.#state = GONE;
+    this.#leave();
     this.#receiver?.end();
     this.body.release();
     return this.#signals?.awaitsClient === true || !this.body.isComplete || this.response.isSending;
@@ -323,6 +350,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     const connection = this.#connection;
     if (connection.outgoing.isClosed) return;
     this.#state = DONE;
+    this.#leave();
     this.#receiver?.end();
     this.#signals = null; // neither signal is aborted after the response
     this.body.release();
@@ -384,6 +412,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void {
+    this.#leave();
     this.body.release();
     this.#connection.handOver(head, createHandler);
   }
@@ -401,11 +430,14 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
       this.handlerFailed(error);
       return;
     }
-    if (!this.isOver) {
-      if (this.#receiver?.isAwaited === true) this.#receiver.awaitBytes();
-      else this.waitForResponse();
-    }
+    if (!this.isOver) this.#awaitNext();
     if (result !== null) awaitHandler(result, request, response); // otherwise it is complete, or a callback will complete it
+  }
+
+  /** Sets the deadline: for the body, or for the response. */
+  #awaitNext(): void {
+    if (this.#receiver?.isAwaited === true) this.#receiver.awaitBytes();
+    else this.waitForResponse();
   }
 
   #endOfClient(): ClientGoneError {

@@ -5,6 +5,7 @@
  */
 
 import { readSync } from 'node:fs';
+import type { Admission } from '../../http/connection/admission.ts';
 import type { ConnectionContext } from '../../http/connection/connection-context.ts';
 import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
@@ -146,6 +147,7 @@ export class MemoryHome implements ConnectionContext {
   readonly headCache = new HeadCache(() => this.dateLine());
   readonly lineCache = HeadCache.ofLines(() => this.dateLine());
   readonly keepAliveLine = 'Keep-Alive: timeout=75\r\n';
+  readonly admission: Admission | null = null;
   readonly bodyMemory: BodyMemory;
   isStopping = false;
   readonly createContext = createContextFactory();

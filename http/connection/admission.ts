@@ -1,0 +1,127 @@
+/**
+ * Admission: how many requests are at work at the same time, and what becomes of the others.
+ *
+ *     a request --> a place is free --------------------------> its handler begins
+ *               --> none is: it waits in line, first in, first out --> a place is free within `queueMs` --> its handler begins
+ *               |                                            \--> none is ---------------> 503, Retry-After
+ *               --> the line is full, or the loop is late --------------------------------> 503, Retry-After
+ *
+ * Above its capacity a server that begins every request answers all of them late, and most clients have given up by then. One that turns the surplus
+ * away at once answers the others in time. So the line is short, and a server with neither `requestsInFlight` nor `loopDelayMs` has no Admission.
+ *
+ * A request has its place until its response is complete or handed over, or its connection is closed.
+ *
+ * Next: loop-delay.ts
+ */
+
+import type { Alarm } from '../../simplenet/index.ts';
+import type { Limits, Timeouts } from '../limits.ts';
+import type { LoopDelay } from './loop-delay.ts';
+
+/** A request at the door. */
+export interface Applicant {
+  /** It has a place. */
+  admitted(): void;
+  /** It waits in line. */
+  queued(): void;
+  /** There is no place for it. */
+  turnedAway(): void;
+}
+
+/** What an Admission needs of the event loop. */
+export interface AdmissionClock {
+  exactNow(): number;
+  after(delayMs: number, callback: () => void): Alarm;
+}
+
+export class Admission {
+  readonly #clock: AdmissionClock;
+  readonly #places: number;
+  readonly #maxQueued: number;
+  readonly #queueMs: number;
+  /** Null without `loopDelayMs`. */
+  readonly #delay: LoopDelay | null;
+  readonly #atWork = new Set<Applicant>();
+  /** Who waits, and since when, in the order of their coming. */
+  readonly #line = new Map<Applicant, number>();
+  #alarm: Alarm | null = null;
+  #isAdmittingSoon = false;
+
+  constructor(
+    clock: AdmissionClock,
+    { requestsInFlight, requestsQueued }: Limits,
+    { queueMs }: Timeouts,
+    delay: LoopDelay | null,
+  ) {
+    this.#clock = clock;
+    this.#places = requestsInFlight;
+    this.#maxQueued = requestsQueued;
+    this.#queueMs = queueMs;
+    this.#delay = delay;
+  }
+
+  get inFlight(): number {
+    return this.#atWork.size;
+  }
+
+  get queued(): number {
+    return this.#line.size;
+  }
+
+  /** Calls one of the methods of the applicant; `admitted` or `turnedAway` follow later if it is `queued`. */
+  enter(applicant: Applicant): void {
+    if (this.#delay?.isTooLong() === true) applicant.turnedAway();
+    else if (this.#line.size === 0 && this.#atWork.size < this.#places) this.#admit(applicant);
+    else if (this.#line.size >= this.#maxQueued) applicant.turnedAway();
+    else {
+      this.#line.set(applicant, this.#clock.exactNow());
+      this.#alarm ??= this.#clock.after(this.#queueMs, () => this.#expire());
+      applicant.queued();
+    }
+  }
+
+  /** The applicant needs no place any more. Does nothing if it has none and does not wait for one. */
+  leave(applicant: Applicant): void {
+    if (this.#atWork.delete(applicant)) this.#admitSoon();
+    else this.#line.delete(applicant);
+  }
+
+  /** The server is closed. */
+  close(): void {
+    this.#alarm?.cancel();
+    this.#delay?.close();
+  }
+
+  #admit(applicant: Applicant): void {
+    this.#atWork.add(applicant);
+    applicant.admitted();
+  }
+
+  /** Not at once: a handler that answers before it returns would begin the next one within its own call, and so on. */
+  #admitSoon(): void {
+    if (this.#isAdmittingSoon || this.#line.size === 0) return;
+    this.#isAdmittingSoon = true;
+    queueMicrotask(() => {
+      this.#isAdmittingSoon = false;
+      for (const applicant of this.#line.keys()) {
+        if (this.#atWork.size >= this.#places) break;
+        this.#line.delete(applicant);
+        this.#admit(applicant);
+      }
+    });
+  }
+
+  #expire(): void {
+    this.#alarm = null;
+    const now = this.#clock.exactNow();
+    for (const [applicant, since] of this.#line) {
+      const leftMs = since + this.#queueMs - now;
+      if (leftMs > 0) {
+        this.#alarm = this.#clock.after(leftMs, () => this.#expire());
+        return;
+      }
+      this.#line.delete(applicant);
+      applicant.turnedAway();
+    }
+  }
+}

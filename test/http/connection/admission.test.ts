@@ -1,0 +1,260 @@
+/** Who may begin, who waits and who is turned away, without a server: at each limit, one more, and as time passes. */
+
+import { type Test, test } from 'tap';
+import { Admission, type Applicant } from '../../../http/connection/admission.ts';
+import { LoopDelay } from '../../../http/connection/loop-delay.ts';
+import { defaultLimits, defaultTimeouts } from '../../../http/limits.ts';
+import type { SocketAddress, UdpHandler, UdpPort } from '../../../simplenet/index.ts';
+
+/** A clock that a test moves on, with alarms; and a line for datagrams to ourselves, which a test lets through. */
+class Clock {
+  now = 0;
+  readonly sent: Buffer[] = [];
+  isClosed = false;
+  /** What the kernel says to a datagram. */
+  hasRoom = true;
+  #handler!: UdpHandler;
+  #alarms: { readonly at: number; readonly ring: () => void }[] = [];
+
+  exactNow(): number {
+    return this.now;
+  }
+
+  after(delayMs: number, ring: () => void) {
+    const alarm = { at: this.now + delayMs, ring };
+    this.#alarms.push(alarm);
+    return { cancel: () => void (this.#alarms = this.#alarms.filter((other) => other !== alarm)) };
+  }
+
+  pass(ms: number): void {
+    this.now += ms;
+    const due = this.#alarms.filter(({ at }) => at <= this.now);
+    this.#alarms = this.#alarms.filter(({ at }) => at > this.now);
+    for (const { ring } of due) ring();
+  }
+
+  get alarms(): number {
+    return this.#alarms.length;
+  }
+
+  readonly #port: UdpPort = {
+    address: { path: '\0here' },
+    send: (bytes) => {
+      if (this.hasRoom) this.sent.push(Buffer.from(bytes));
+      return this.hasRoom;
+    },
+    close: () => {
+      this.isClosed = true;
+    },
+  };
+
+  bindUdp(_address: SocketAddress, handler: UdpHandler): UdpPort {
+    this.#handler = handler;
+    return this.#port;
+  }
+
+  deliver(bytes = this.sent.shift() as Buffer): void {
+    this.#handler.onMessage(this.#port, bytes, { path: '\0here' });
+  }
+}
+
+class Request implements Applicant {
+  state = 'new';
+  readonly #onAdmitted: (request: Request) => void;
+
+  constructor(onAdmitted: (request: Request) => void = () => {}) {
+    this.#onAdmitted = onAdmitted;
+  }
+
+  admitted(): void {
+    this.state = 'admitted';
+    this.#onAdmitted(this);
+  }
+
+  queued(): void {
+    this.state = 'queued';
+  }
+
+  turnedAway(): void {
+    this.state = 'turned away';
+  }
+}
+
+function admissionWith(requestsInFlight: number, requestsQueued: number, clock = new Clock()) {
+  const limits = { ...defaultLimits, requestsInFlight, requestsQueued };
+  const admission = new Admission(clock, limits, { ...defaultTimeouts, queueMs: 100 }, null);
+  const enter = () => {
+    const request = new Request();
+    admission.enter(request);
+    return request;
+  };
+  return { admission, clock, enter };
+}
+
+const statesOf = (requests: readonly Request[]) => requests.map(({ state }) => state);
+
+test('n are admitted, m wait, and the next is turned away', async (t) => {
+  const { admission, enter } = admissionWith(2, 3);
+  const requests = Array.from({ length: 6 }, enter);
+  t.same(statesOf(requests), ['admitted', 'admitted', 'queued', 'queued', 'queued', 'turned away']);
+  t.same([admission.inFlight, admission.queued], [2, 3]);
+});
+
+test('a free place goes to the one who has waited longest, and nobody overtakes the line', async (t) => {
+  const { admission, enter } = admissionWith(1, 3);
+  const [first, second, third] = [enter(), enter(), enter()];
+  admission.leave(first);
+  const late = enter();
+  t.same(statesOf([second, third, late]), ['queued', 'queued', 'queued'], 'not within the call');
+  await null;
+  t.same(statesOf([second, third, late]), ['admitted', 'queued', 'queued']);
+  admission.leave(third);
+  admission.leave(second);
+  admission.leave(second);
+  await null;
+  t.same(statesOf([third, late]), ['queued', 'admitted'], 'who has left the line is not called');
+  t.same([admission.inFlight, admission.queued], [1, 0]);
+});
+
+test('two places that come free at once are both filled', async (t) => {
+  const { admission, enter } = admissionWith(2, 3);
+  const [first, second, ...waiting] = Array.from({ length: 5 }, enter) as [Request, Request, ...Request[]];
+  admission.leave(first);
+  admission.leave(second);
+  await null;
+  t.same(statesOf(waiting), ['admitted', 'admitted', 'queued']);
+});
+
+test('a long line of handlers that answer at once is no deep recursion', async (t) => {
+  const { admission } = admissionWith(1, 100_000);
+  const first = new Request();
+  admission.enter(first);
+  const requests = Array.from({ length: 100_000 }, () => new Request((request) => admission.leave(request)));
+  for (const request of requests) admission.enter(request);
+  admission.leave(first);
+  await null;
+  t.ok(requests.every(({ state }) => state === 'admitted'));
+  t.equal(admission.inFlight, 0);
+});
+
+test('who waits longer than queueMs is turned away, each at its own time', async (t) => {
+  const { admission, clock, enter } = admissionWith(1, 3);
+  const first = enter();
+  const second = enter();
+  clock.pass(60);
+  const third = enter();
+  clock.pass(39);
+  t.same(statesOf([second, third]), ['queued', 'queued'], 'after 99 ms');
+  clock.pass(1);
+  t.same(statesOf([second, third]), ['turned away', 'queued'], 'after 100 ms');
+  clock.pass(59);
+  t.equal(third.state, 'queued');
+  clock.pass(1);
+  t.equal(third.state, 'turned away');
+  t.equal(clock.alarms, 0, 'with an empty line there is no alarm');
+  t.equal(first.state, 'admitted', 'time does not end what is at work');
+  enter();
+  t.equal(clock.alarms, 1);
+  admission.close();
+  t.equal(clock.alarms, 0);
+});
+
+function late(t: Test, maxMs = 50) {
+  const clock = new Clock();
+  const delay = new LoopDelay(clock, maxMs);
+  const is = (expected: boolean, what: string) => t.equal(delay.isTooLong(), expected, what);
+  return { clock, delay, is };
+}
+
+test('the delay is the time of a datagram to ourselves, at the limit and just above it', async (t) => {
+  const { clock, delay, is } = late(t);
+  clock.now = 1_000;
+  is(false, 'nothing is known yet');
+  t.equal(clock.sent.length, 1);
+  clock.now += 50;
+  is(false, 'it is on its way for 50 ms');
+  clock.now += 0.1;
+  is(true, 'for more than 50 ms');
+  clock.deliver();
+  is(true, 'that was the delay, and a new datagram is on its way');
+  t.equal(clock.sent.length, 1);
+  clock.now += 1;
+  clock.deliver();
+  is(false, 'which took 1 ms');
+  t.equal(clock.sent.length, 0, 'the next one is sent after a while');
+  delay.close();
+  t.ok(clock.isClosed);
+});
+
+test('after a pause an old delay says nothing', async (t) => {
+  const { clock, is } = late(t);
+  clock.now = 1_000;
+  is(false, 'nothing is known yet');
+  clock.now += 500;
+  clock.deliver();
+  clock.now += 19;
+  is(true, 'it is 19 ms old');
+  clock.deliver();
+  is(false, 'the next one took no time');
+});
+
+test('the first request after a long silence is not measured by the last one before it', async (t) => {
+  const { clock, is } = late(t);
+  clock.now = 1_000;
+  is(false, 'nothing is known yet');
+  clock.now += 500;
+  clock.deliver();
+  clock.now += 20;
+  is(false, 'the measure is 20 ms old');
+});
+
+test('a datagram that is lost is replaced, and one that was not ours changes nothing', async (t) => {
+  const { clock, is } = late(t);
+  clock.now = 1_000;
+  is(false, 'one is sent');
+  clock.now += 999;
+  is(true, 'it is late');
+  t.equal(clock.sent.length, 1);
+  clock.deliver(Buffer.from('stranger'));
+  is(true, 'still');
+  clock.now += 1;
+  is(false, 'it is lost, another one is sent');
+  t.equal(clock.sent.length, 2);
+  clock.now += 10;
+  clock.deliver(clock.sent[0]);
+  clock.now += 45;
+  is(true, 'the first one comes too late to count');
+  clock.deliver(clock.sent[1]);
+  clock.deliver(clock.sent[1]);
+  is(true, '55 ms');
+});
+
+test('where the kernel has no room for a datagram nothing is on its way', async (t) => {
+  const { clock, is } = late(t);
+  clock.hasRoom = false;
+  clock.now = 1_000;
+  is(false, 'not sent');
+  clock.now += 500;
+  is(false, 'not sent either');
+});
+
+test('while the loop is late everyone is turned away', async (t) => {
+  const clock = new Clock();
+  const delay = new LoopDelay(clock, 50);
+  const admission = new Admission(clock, defaultLimits, defaultTimeouts, delay);
+  const enter = () => {
+    const request = new Request();
+    admission.enter(request);
+    return request.state;
+  };
+  clock.now = 1_000;
+  t.equal(enter(), 'admitted');
+  clock.now += 51;
+  t.equal(enter(), 'turned away');
+  clock.deliver();
+  t.equal(enter(), 'turned away');
+  clock.deliver();
+  t.equal(enter(), 'admitted');
+  admission.close();
+  t.ok(clock.isClosed);
+});

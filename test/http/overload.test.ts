@@ -1,0 +1,250 @@
+/**
+ * A server with more clients or requests than it may have at once, on the real kernel and either loop: who is served, who waits, and who is
+ * turned away.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { AddressCounts } from '../../http/connection/address-counts.ts';
+import { type Handler, type HttpRequest, type ResponseWriter, type ServeOptions, serve } from '../../http/index.ts';
+import type { SocketAddress, Stream } from '../../simplenet/index.ts';
+import { backends, missingBackend } from '../support/backends.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { until } from '../support/waiting.ts';
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+
+function serving(t: Test, handler: Handler, options: ServeOptions) {
+  const clients: RawClient[] = [];
+  const server = serve(handler, options);
+  t.teardown(async () => {
+    for (const client of clients) client.destroy();
+    await server.close({ graceMs: 1 });
+  });
+  const dial = (text = '') => {
+    const client = new RawClient(server.port as number).write(text);
+    clients.push(client);
+    return client;
+  };
+  return { server, dial };
+}
+
+for (const backend of backends) {
+  const skip = missingBackend[backend];
+
+  test(`connections of one address: n, one more, and one in the place of another (${backend})`, { skip }, async (t) => {
+    const limits = { connectionsPerAddress: 2, connections: 2 };
+    const { server, dial } = serving(t, (_request, response) => response.text('hello'), { backend, limits });
+    const first = dial(get('/'));
+    await first.until(() => first.answers === 1, 'an answer');
+    const second = dial(get('/'));
+    await second.until(() => second.answers === 1, 'an answer');
+    const third = dial(get('/'));
+    await third.ended();
+    t.equal(third.answers, 0);
+    t.equal(server.connectionCount, 2, 'the idle ones have not made room for it');
+    first.destroy();
+    await until(() => server.connectionCount === 1);
+    const fourth = dial(get('/'));
+    await fourth.until(() => fourth.answers === 1, 'an answer');
+  });
+
+  test(`the clients of a Unix socket are not counted (${backend})`, { skip }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'overload-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'socket');
+    const { server } = serving(t, (_request, response) => response.text('hello'), {
+      backend,
+      path,
+      limits: { connectionsPerAddress: 1 },
+    });
+    const sockets = [connect(path), connect(path)];
+    await until(() => server.connectionCount === 2);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  test(`requests in flight: one at work, one in line, and the next gets 503 on a connection that stays (${backend})`, {
+    skip,
+  }, async (t) => {
+    const atWork: [HttpRequest, ResponseWriter][] = [];
+    const { dial } = serving(t, (request, response) => void atWork.push([request, response]), {
+      backend,
+      limits: { requestsInFlight: 1, requestsQueued: 1 },
+    });
+    const finish = () => {
+      const [request, response] = atWork.shift() as [HttpRequest, ResponseWriter];
+      response.text(request.path);
+    };
+    const first = dial(get('/first'));
+    await until(() => atWork.length === 1);
+    const second = dial(get('/second'));
+    const third = dial();
+    // The second one is in line when the third one is turned away, and not before.
+    while (third.answers === 0) {
+      third.write(get('/third'));
+      await until(() => third.answers === 1 || atWork.length > 1);
+    }
+    t.match(third.text, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n/s);
+    t.notMatch(third.text, /Connection: close/);
+    t.equal(atWork.length, 1);
+    finish();
+    await first.until(() => first.text.endsWith('/first'), 'the first answer');
+    await until(() => atWork.length === 1);
+    finish();
+    await second.until(() => second.text.endsWith('/second'), 'the second answer');
+    third.write(get('/again'));
+    await until(() => atWork.length === 1);
+    finish();
+    await third.until(() => third.text.endsWith('/again'), 'an answer on the same connection');
+  });
+
+  test(`a client that leaves the line, and one that leaves its place (${backend})`, { skip }, async (t) => {
+    const begun: string[] = [];
+    const { server, dial } = serving(
+      t,
+      (request, response) => {
+        begun.push(request.path);
+        if (request.path !== '/stays') response.text('hello');
+      },
+      { backend, limits: { requestsInFlight: 1 } },
+    );
+    const first = dial(get('/stays'));
+    await until(() => begun.length === 1);
+    const impatient = dial(get('/impatient'));
+    const patient = dial(get('/patient'));
+    await until(() => server.busyCount === 3);
+    impatient.reset();
+    await until(() => server.busyCount === 2);
+    first.reset();
+    await patient.until(() => patient.text.endsWith('hello'), 'an answer');
+    t.same(begun, ['/stays', '/patient']);
+  });
+
+  test(`a request with a body waits in line, and its handler reads all of it (${backend})`, { skip }, async (t) => {
+    const held: ResponseWriter[] = [];
+    const { server, dial } = serving(
+      t,
+      (request, response) => {
+        if (request.method === 'GET') return void held.push(response);
+        return request.bytes().then(({ length }) => response.text(`${length} bytes`));
+      },
+      { backend, limits: { requestsInFlight: 1 } },
+    );
+    dial(get('/'));
+    await until(() => held.length === 1);
+    const length = 500_000;
+    const upload = dial(`PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n${'b'.repeat(length / 2)}`);
+    await until(() => server.busyCount === 2);
+    held[0]?.text('done');
+    upload.write('b'.repeat(length / 2));
+    await upload.until(() => upload.text.endsWith(`${length} bytes`), 'the answer to the upload');
+  });
+
+  test(`what has waited for queueMs gets 503, and its handler never begins (${backend})`, { skip }, async (t) => {
+    let begun = 0;
+    const { dial } = serving(t, () => void begun++, {
+      backend,
+      limits: { requestsInFlight: 1 },
+      timeouts: { queueMs: 30 },
+    });
+    dial(get('/'));
+    await until(() => begun === 1);
+    const late = dial(get('/'));
+    await late.until(() => late.answers === 1, 'an answer');
+    t.match(late.text, /^HTTP\/1\.1 503 /);
+    t.equal(begun, 1);
+  });
+
+  test(`what is refused while it waits does not begin either (${backend})`, { skip }, async (t) => {
+    let begun = 0;
+    const held: ResponseWriter[] = [];
+    const { dial } = serving(
+      t,
+      (_request, response) => {
+        begun++;
+        held.push(response);
+      },
+      { backend, limits: { requestsInFlight: 1 }, timeouts: { answerMs: 30, queueMs: 60_000 }, onError: () => {} },
+    );
+    const [first, second] = [dial(get('/')), dial(get('/'))];
+    await Promise.all([first.ended(), second.ended()]);
+    t.match(first.text, /^HTTP\/1\.1 503 /);
+    t.match(second.text, /^HTTP\/1\.1 503 /);
+    t.equal(begun, 1);
+  });
+
+  test(`a stream that was handed over has no place (${backend})`, { skip }, async (t) => {
+    const { dial } = serving(
+      t,
+      (request, response) => {
+        if (request.path === '/upgrade') response.upgrade('x', () => ({ onData: () => {} }));
+        else response.text('hello');
+      },
+      { backend, limits: { requestsInFlight: 1 } },
+    );
+    const upgraded = dial('GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n');
+    await upgraded.until(() => upgraded.answers === 1, '101');
+    const other = dial(get('/'));
+    await other.until(() => other.text.endsWith('hello'), 'an answer');
+  });
+
+  test(`requests that have waited for a busy loop get 503, and the next ones are served (${backend})`, {
+    skip,
+  }, async (t) => {
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    let begun = 0;
+    const { dial } = serving(
+      t,
+      (_request, response) => {
+        begun++;
+        Atomics.wait(cell, 0, 0, 200);
+        response.text('hello');
+      },
+      { backend, timeouts: { loopDelayMs: 100 } },
+    );
+    const crowd = Array.from({ length: 10 }, () => dial());
+    await Promise.all(crowd.map((client) => client.connected()));
+    for (const client of crowd) client.write(get('/'));
+    await Promise.all(crowd.map((client) => client.until(() => client.answers === 1, 'an answer')));
+    const refused = crowd.filter(({ text }) => text.startsWith('HTTP/1.1 503 '));
+    t.ok(refused.length > 0 && refused.length < 10, `${refused.length} of 10`);
+    t.equal(begun, 10 - refused.length);
+    const later = crowd[0] as RawClient;
+    for (let answers = 2; !/hello$/.test(later.text); answers++) {
+      later.write(get('/'));
+      await later.until(() => later.answers === answers, 'an answer');
+    }
+  });
+}
+
+test('of IPv6 the addresses of a /64 count together', async (t) => {
+  const counts = new AddressCounts(2);
+  const closings: (() => void)[] = [];
+  const comes = (address: string) =>
+    counts.admits({
+      remoteAddress: { address, port: 1 } as SocketAddress,
+      whenClosed: (callback: () => void) => void closings.push(callback),
+    } as Stream);
+  t.same(['2001:db8::1', '2001:db8::2', '2001:db8::3', '2001:db8:0:1::1'].map(comes), [true, true, false, true]);
+  closings.shift()?.();
+  t.same(['2001:db8::4', '2001:db8::5'].map(comes), [true, false]);
+});
+
+test('an address whose connections have all closed takes no memory', async (t) => {
+  const counts = new AddressCounts(1);
+  let close = () => {};
+  const stream = {
+    remoteAddress: { address: '192.0.2.1', port: 1 },
+    whenClosed: (callback: () => void) => {
+      close = callback;
+    },
+  } as Stream;
+  for (let i = 0; i < 3; i++) {
+    t.equal(counts.admits(stream), true);
+    t.equal(counts.admits(stream), false);
+    close();
+  }
+});
