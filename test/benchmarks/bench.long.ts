@@ -82,3 +82,15 @@ test('the lockfile of the peers holds no download addresses', async (t) => {
   const lockfile = readFileSync(join(buildFolder, '../benchmarks/peers/package-lock.json'), 'utf8');
   t.notMatch(lockfile, /"resolved"/);
 });
+
+test('twice as many requests as a server can answer: with loopDelayMs the rest is turned away, and what is served is served in time', async (t) => {
+  const run = new Program(process.execPath, [join(buildFolder, 'benchmarks/overload.js'), '--seconds', '1'], {
+    env: { PATH, HOME, TMPDIR: t.testdir() },
+  });
+  t.teardown(() => run.kill('SIGTERM'));
+  const { code, stdout, stderr } = await run.ends();
+  t.equal(code, 0, stderr);
+  const [, served, turnedAway] =
+    /^simplenet, loopDelayMs 100: .* (\d+) served at all, .* (\d+) turned away$/m.exec(stdout) ?? [];
+  t.ok(Number(served) > 0 && Number(turnedAway) > 0, stdout);
+});

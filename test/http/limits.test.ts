@@ -57,7 +57,11 @@ test('counts are whole numbers: half a field is not a limit', async (t) => {
 test('every limit is there, and is one', async (t) => {
   for (const [name, value] of [...Object.entries(defaultLimits), ...Object.entries(defaultTimeouts)]) {
     t.ok(value > 0, name);
-    t.match(name, /(Bytes|Count|Fields|Depth|Connection|connections|Turn|Ms|PerSecond)$/, 'units last');
+    t.match(
+      name,
+      /(Bytes|Count|Fields|Depth|Connection|connections|PerAddress|InFlight|Queued|Turn|Ms|PerSecond)$/,
+      'units last',
+    );
   }
   t.ok(defaultTimeouts.headerMs <= 10_000, 'the header within 10 s');
   t.equal(defaultTimeouts.idleMs, 75_000, 'longer than the 60 s of most load balancers');

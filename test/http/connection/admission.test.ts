@@ -23,7 +23,10 @@ class Clock {
   after(delayMs: number, ring: () => void) {
     const alarm = { at: this.now + delayMs, ring };
     this.#alarms.push(alarm);
-    return { cancel: () => void (this.#alarms = this.#alarms.filter((other) => other !== alarm)) };
+    const cancel = () => {
+      this.#alarms = this.#alarms.filter((other) => other !== alarm);
+    };
+    return { cancel };
   }
 
   pass(ms: number): void {
