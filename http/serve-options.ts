@@ -13,6 +13,7 @@
 
 import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
+import { checkMetricsOptions, type MetricsOptions } from './metrics/metrics-options.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
@@ -109,6 +110,8 @@ export interface ServeOptions {
    * subscriber of the channels `simplenet:http:start` and `simplenet:http:done` (node:diagnostics_channel), nothing is counted.
    */
   readonly onDone?: ((outcome: Outcome) => void) | undefined;
+  /** Tells Prometheus, and whoever starts the server and sends it clients, how it is: /metrics, /healthz, /readyz. */
+  readonly metrics?: MetricsOptions | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
   /**
@@ -166,6 +169,7 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
   onError: mustBeFunction,
   halfClose: (value) => void halfCloseFrom(value),
   onDone: mustBeFunction,
+  metrics: checkMetricsOptions,
   signal: (value) => {
     const signal = value as Partial<AbortSignal> | null;
     if (typeof signal?.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {

@@ -12,6 +12,7 @@
 import { channel } from 'node:diagnostics_channel';
 import type {
   EventLoop,
+  Libc,
   Listener,
   ListenOptions,
   MinimumProgress,
@@ -21,7 +22,7 @@ import type {
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import { createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { countingLibc, createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { AddressCounts } from './connection/address-counts.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
@@ -33,11 +34,15 @@ import { Eviction } from './connection/eviction.ts';
 import { GracefulStop } from './connection/graceful-stop.ts';
 import { LoopDelay } from './connection/loop-delay.ts';
 import type { Handler } from './handler.ts';
-import { type ContextApp, traitsOf } from './handlers/context-handler.ts';
+import { type ContextApp, keepTraits, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { HttpError, isClientGone } from './http-error.ts';
 import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
+import type { MetricFamily } from './metrics/metric-families.ts';
+import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
+import { type DoorCounts, ServerMetrics } from './metrics/server-metrics.ts';
+import { isWatchPath, watchHandler } from './metrics/watch-handler.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
@@ -71,6 +76,9 @@ const doneChannel = channel('simplenet:http:done');
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_IDLE_GRACE_MS = 100;
 const OUTPUT_BYTES = 65_536;
+
+/** Prometheus keeps one connection, and a probe opens one for each question. */
+const MAX_WATCHERS = 100;
 
 /** A limit that is not set. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
@@ -141,6 +149,8 @@ export class Server {
   readonly url: string;
   /** @internal */
   readonly scheme: 'http' | 'https';
+  /** @internal */
+  readonly door: DoorCounts = { accepted: 0, full: 0, address: 0, evicted: 0, shortages: 0 };
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
@@ -149,6 +159,10 @@ export class Server {
   readonly #listener: Listener;
   /** The server that sends clients of plain HTTP here. */
   readonly #redirect: Server | null;
+  /** Null without `metrics`. */
+  readonly #metrics: ServerMetrics | null;
+  /** The server on the port of the metrics. */
+  readonly #watch: Server | null;
   readonly #connections = new Set<OpenConnection>();
   readonly #eviction = new Eviction(this.#connections);
   /** Null without `connectionsPerAddress`. */
@@ -164,12 +178,16 @@ export class Server {
   #forgetSignal = () => {};
 
   /**
-   * Without `options.loop`, `createLoop` makes a loop for this server alone; the server closes it at its end.
+   * Without `options.loop`, `createLoop` makes a loop for this server alone, with its own table of system calls if it counts them; the server closes it at its end.
    * @internal
    */
-  constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: () => EventLoop) {
-    this.handler = handlerOf(source);
+  constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: (libc?: Libc) => EventLoop) {
+    const site = handlerOf(source);
     checkServeOptions(options);
+    const { metrics } = options;
+    const metricsPath = metrics?.path ?? DEFAULT_METRICS_PATH;
+    const isWatchedHere = metrics !== undefined && metrics.port === undefined;
+    this.handler = isWatchedHere ? beforeSite(site, watchHandler(this, metricsPath), metricsPath) : site;
     const place = listenPlaceOf(options);
     this.#limitsFor = limitsLookupOf(source);
     ({ opensTunnels: this.opensTunnels, continuesByHand: this.continuesByHand } = traitsOf(this.handler));
@@ -188,7 +206,9 @@ export class Server {
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
     this.#ownsLoop = options.loop === undefined;
-    this.#loop = options.loop ?? createLoop();
+    const counting = metrics === undefined ? null : countingLibc();
+    this.#loop = options.loop ?? createLoop(counting?.libc);
+    this.#metrics = counting === null ? null : new ServerMetrics(this, this.#loop, counting.counts);
     let listener: Listener | null = null;
     let admission: Admission | null = null;
     try {
@@ -197,9 +217,11 @@ export class Server {
       admission = admissionOf(this, this.#loop);
       this.admission = admission;
       this.#redirect = this.#listenBeside(place, options);
+      this.#watch = this.#listenForWatchers(options);
     } catch (error) {
       listener?.close();
       admission?.close();
+      this.#metrics?.close();
       this.#tls?.close();
       if (this.#ownsLoop) this.#loop.close();
       throw error;
@@ -222,6 +244,11 @@ export class Server {
   /** Where the server listens for plain HTTP, to send clients to https (`redirectFrom`); null if it does not. */
   get redirectUrl(): string | null {
     return this.#redirect?.url ?? null;
+  }
+
+  /** Where its metrics are, if they have a port of their own (`metrics: { port }`); else null. */
+  get metricsUrl(): string | null {
+    return this.#watch?.url ?? null;
   }
 
   /** Whether the server is stopping, or has stopped. */
@@ -356,7 +383,7 @@ export class Server {
 
   /** @internal */
   get observes(): boolean {
-    return this.#onDone !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
+    return this.#onDone !== null || this.#metrics !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
   }
 
   /** @internal */
@@ -379,6 +406,8 @@ export class Server {
    * @internal
    */
   answerDone(outcome: Outcome): void {
+    this.#metrics?.count(outcome);
+    if (this.#onDone === null && !doneChannel.hasSubscribers) return;
     this.createContext().runInAsyncScope(() => {
       const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {
@@ -388,6 +417,11 @@ export class Server {
       }
       if (doneChannel.hasSubscribers) doneChannel.publish(outcome);
     });
+  }
+
+  /** @internal */
+  async families(): Promise<readonly MetricFamily[]> {
+    return (this.#metrics as ServerMetrics).families();
   }
 
   /**
@@ -422,6 +456,7 @@ export class Server {
   #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
+      this.door.accepted++;
       const connection = new Connection(this, stream);
       if (this.#hasRoomFor(stream)) this.#connections.add(connection);
       else stream.close();
@@ -432,7 +467,11 @@ export class Server {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
-    const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
+    const onShortage = () => {
+      this.door.shortages++;
+      return this.#makeRoom();
+    };
+    const callbacks = { onFailure, onShortage };
     if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, callbacks);
     if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
@@ -441,8 +480,13 @@ export class Server {
 
   /** The count of its client comes first: a client that has too many must not push out those of others. */
   #hasRoomFor(stream: Stream): boolean {
-    if (this.#addresses?.admits(stream) === false) return false;
-    return this.#connections.size < this.limits.connections || this.#makeRoom();
+    if (this.#addresses?.admits(stream) === false) {
+      this.door.address++;
+      return false;
+    }
+    if (this.#connections.size < this.limits.connections || this.#makeRoom()) return true;
+    this.door.full++;
+    return false;
   }
 
   #listenBeside(place: ListenPlace, { redirectFrom, limits, timeouts, onError, socket }: ServeOptions): Server | null {
@@ -453,14 +497,26 @@ export class Server {
     return new Server(handler, options, () => this.#loop);
   }
 
+  #listenForWatchers({ metrics, onError }: ServeOptions): Server | null {
+    if (metrics?.port === undefined) return null;
+    const { port, host = '127.0.0.1', path = DEFAULT_METRICS_PATH } = metrics;
+    const limits = { connections: MAX_WATCHERS };
+    const options = { host, port, limits, onError, loop: this.#loop };
+    return new Server(watchHandler(this, path), options, () => this.#loop);
+  }
+
   /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
   #makeRoom(): boolean {
     const closed = this.isStopping ? null : this.#eviction.closeLongestIdle();
-    return closed !== null && this.#connections.delete(closed);
+    if (closed === null) return false;
+    this.door.evicted++;
+    return this.#connections.delete(closed);
   }
 
   #closed(): void {
     this.admission?.close();
+    this.#metrics?.close();
+    void this.#watch?.close({ graceMs: 0, idleGraceMs: 0 }); // the last to close: it says that the others are being waited for
     this.#tls?.close();
     if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
@@ -474,6 +530,13 @@ export class Server {
     signal.addEventListener('abort', stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
+}
+
+/** The handler of a site whose port also answers those who watch it. */
+function beforeSite(site: Handler, watch: Handler, metricsPath: string): Handler {
+  return keepTraits(site, (request, response) =>
+    isWatchPath(request.path, metricsPath) ? watch(request, response) : site(request, response),
+  );
 }
 
 /** Null if every request may begin at once. Throws if the loop cannot measure its delay. */
@@ -504,10 +567,11 @@ export function serve(source: HandlerSource, options?: ServeOptions): Server;
 /** Starts a server for a handler object of the Fetch Server API. */
 export function serve(app: ContextApp, options?: ServeOptions): Server;
 export function serve(source: HandlerSource | ContextApp, options: ServeOptions = {}): Server {
-  return new Server(source, options, () => {
+  return new Server(source, options, (libc) => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
+    const table = libc === undefined ? {} : { libc };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
-    return createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
+    return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   });
 }
 

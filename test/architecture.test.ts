@@ -94,7 +94,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/response',
     SOCKETS_DOOR,
   ],
-  'http/serve-options.ts': [GROUND, 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/metrics': [GROUND, 'http/content', 'http/handler.ts', 'http/request', SOCKETS_DOOR],
+  'http/serve-options.ts': [GROUND, 'http/metrics', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
   'http/serve.ts': [
@@ -102,6 +103,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/handler.ts',
     'http/handlers',
     'http/connection',
+    'http/metrics',
     'http/request',
     'http/response',
     'http/serve-options.ts',
@@ -114,6 +116,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/content',
     'http/handler.ts',
     'http/handlers',
+    'http/metrics',
     'http/router',
     'http/request',
     'http/response',
@@ -156,6 +159,9 @@ const callsKoffi: Readonly<Record<string, string>> = {
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */
 const withClock = ['http/connection', 'http/serve.ts'];
+
+/** Asks the process what it takes, and when it began. */
+const USAGE = 'http/metrics/usage-metrics.ts';
 
 /**
  * The one file of http/ that belongs to the process and to Node's loop: a log is written at the end of a turn, and when the process ends. No deadline of the protocol
@@ -305,7 +311,7 @@ function codeOf(file: string): string {
 
 test('protocol is pure: no clock, no process and no system call', async (t) => {
   for (const file of [...sourcesIn('http'), ...pureFiles]) {
-    if (file === HTTP_DOOR || file === LOG_SINK || withClock.includes(roomOf(file))) continue;
+    if (file === HTTP_DOOR || file === LOG_SINK || file === USAGE || withClock.includes(roomOf(file))) continue;
     if (runsSimplenet.includes(file)) continue;
     t.notMatch(codeOf(file), /\b(libc|koffi|process|performance|setTimeout|Date\.now|new Date\(\))/, file);
   }
@@ -313,7 +319,7 @@ test('protocol is pure: no clock, no process and no system call', async (t) => {
 
 test('http/ has one clock, that of its loop, so that a simulated one is enough', async (t) => {
   for (const file of sourcesIn('http')) {
-    if (file === LOG_SINK || file === FILE_CLOCK) continue;
+    if (file === LOG_SINK || file === FILE_CLOCK || file === USAGE) continue;
     t.notMatch(codeOf(file), /\b(performance|setTimeout|setInterval|setImmediate|Date\.now|new Date\(\))/, file);
   }
 });

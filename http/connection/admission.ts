@@ -68,6 +68,11 @@ export class Admission {
     return this.#line.size;
   }
 
+  /** A request that came now would be turned away. */
+  get isFull(): boolean {
+    return this.#line.size >= this.#maxQueued || this.#delay?.isTooLong() === true;
+  }
+
   /** Calls one of the methods of the applicant; `admitted` or `turnedAway` follow later if it is `queued`. */
   enter(applicant: Applicant): void {
     if (this.#delay?.isTooLong() === true) applicant.turnedAway();

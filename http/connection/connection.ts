@@ -8,7 +8,7 @@
  * phase.ts has the phases, closable-connection.ts the ends, exchange.ts the work of a handler, incoming.ts unused input, outgoing.ts output,
  * deadline.ts the waits.
  *
- * Next: ../serve-options.ts
+ * Next: ../metrics/metric-families.ts
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';

@@ -10,7 +10,7 @@
  *
  * A table of other C functions may join (`joinTrace`): ../layers/openssl.ts does so when TLS is used for the first time.
  *
- * Next: ../sockets/socket-filter.ts
+ * Next: call-counts.ts
  */
 
 import { type Libc, libc as processLibc } from './libc.ts';

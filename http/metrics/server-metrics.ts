@@ -1,0 +1,126 @@
+/**
+ * ServerMetrics: everything that a server tells about itself: its requests, its connections, its lines, its system calls and its process.
+ *
+ * Next: watch-handler.ts
+ */
+
+import type { CallCount } from '../../simplenet/index.ts';
+import type { Outcome } from '../request/http-request.ts';
+import { type LagClock, LoopLag } from './loop-lag.ts';
+import type { Labels, MetricFamily } from './metric-families.ts';
+import { RequestMetrics } from './request-metrics.ts';
+import { usageMetrics } from './usage-metrics.ts';
+
+/** What a server counts at its door, whether anyone reads it or not: an addition for each connection. */
+export interface DoorCounts {
+  accepted: number;
+  /** Above `limits.connections`, with nobody idle. */
+  full: number;
+  /** Above `limits.connectionsPerAddress`. */
+  address: number;
+  /** Closed while they were idle, to make room for another. */
+  evicted: number;
+  /** Times without a descriptor for a new connection. */
+  shortages: number;
+}
+
+/** The server that is watched. */
+export interface WatchedServer {
+  readonly connectionCount: number;
+  readonly busyCount: number;
+  readonly isStopping: boolean;
+  readonly door: DoorCounts;
+  readonly admission: { readonly inFlight: number; readonly queued: number; readonly isFull: boolean } | null;
+  readonly bodyMemory: { readonly usedBytes: number };
+}
+
+export class ServerMetrics {
+  readonly #server: WatchedServer;
+  readonly #requests = new RequestMetrics();
+  readonly #lag: LoopLag;
+  readonly #calls: ReadonlyMap<string, CallCount>;
+
+  /** `calls` are those of the loop, and the clock is that of the loop. */
+  constructor(server: WatchedServer, clock: LagClock, calls: ReadonlyMap<string, CallCount>) {
+    this.#server = server;
+    this.#lag = new LoopLag(clock);
+    this.#calls = calls;
+  }
+
+  count(outcome: Outcome): void {
+    this.#requests.count(outcome);
+  }
+
+  families(): MetricFamily[] {
+    return [
+      ...this.#requests.families(),
+      ...this.#serverFamilies(),
+      ...this.#callFamilies(),
+      this.#lag.family(),
+      ...usageMetrics(),
+    ];
+  }
+
+  close(): void {
+    this.#lag.close();
+  }
+
+  #serverFamilies(): MetricFamily[] {
+    const { connectionCount, busyCount, door, admission, bodyMemory } = this.#server;
+    const { accepted, shortages, evicted, full, address } = door;
+    return [
+      of('gauge', 'http_connections', 'Open connections. Busy: with a request, its response or another protocol.', [
+        [{ state: 'busy' }, busyCount],
+        [{ state: 'idle' }, connectionCount - busyCount],
+      ]),
+      of('counter', 'http_connections_accepted_total', 'Connections that were accepted.', [[{}, accepted]]),
+      of(
+        'counter',
+        'http_connections_refused_total',
+        'Connections that were closed at once, and idle ones that made room.',
+        [
+          [{ reason: 'connections' }, full],
+          [{ reason: 'connectionsPerAddress' }, address],
+          [{ reason: 'evicted' }, evicted],
+        ],
+      ),
+      of('counter', 'http_descriptor_shortages_total', 'Times without a descriptor for a new connection.', [
+        [{}, shortages],
+      ]),
+      of('gauge', 'http_requests_in_flight', 'Requests that have a place (requestsInFlight).', [
+        [{}, admission?.inFlight ?? busyCount],
+      ]),
+      of('gauge', 'http_requests_queued', 'Requests that wait for a place.', [[{}, admission?.queued ?? 0]]),
+      of('gauge', 'http_body_memory_bytes', 'Bodies that are read whole (bodyMemoryBytes).', [
+        [{}, bodyMemory.usedBytes],
+      ]),
+    ];
+  }
+
+  #callFamilies(): MetricFamily[] {
+    const made: [Labels, number][] = [];
+    const failed: [Labels, number][] = [];
+    for (const [call, { calls, errors }] of this.#calls) {
+      if (calls > 0) made.push([{ call }, calls]);
+      for (const [error, count] of errors) failed.push([{ call, error }, count]);
+    }
+    return [
+      of('counter', 'simplenet_system_calls_total', 'System calls, by name.', made),
+      of(
+        'counter',
+        'simplenet_system_call_errors_total',
+        'System calls that failed. EAGAIN means that there was nothing to do.',
+        failed,
+      ),
+    ];
+  }
+}
+
+function of(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  samples: readonly (readonly [Labels, number])[],
+): MetricFamily {
+  return { name, help, type, samples: samples.map(([labels, value]) => ({ labels, value })) };
+}
