@@ -15,6 +15,7 @@ import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } fr
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import type { ForwardedField } from './request/trusted-proxies.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
 /**
@@ -109,6 +110,11 @@ export interface ServeOptions {
    * subscriber of the channels `simplenet:http:start` and `simplenet:http:done` (node:diagnostics_channel), nothing is counted.
    */
   readonly onDone?: ((outcome: Outcome) => void) | undefined;
+  /**
+   * Whom of those that connect to believe what they say of their clients: addresses, CIDR ranges, `loopback` (with Unix sockets), `private`, as an array or as one text with commas. Without it,
+   * nobody. From these, X-Forwarded-For and X-Forwarded-Proto set `clientAddress`, `scheme` and `url` of a request. `{ from, fields }` chooses the fields.
+   */
+  readonly trustProxy?: string | readonly string[] | TrustProxyOptions | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
   /**
@@ -118,6 +124,26 @@ export interface ServeOptions {
   readonly loop?: EventLoop | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions | undefined;
+}
+
+/**
+ * Which proxies are believed, and in which fields.
+ *
+ * ```ts
+ * import { Router, serve, type TrustProxyOptions } from 'simplenet/http';
+ *
+ * const trustProxy: TrustProxyOptions = { from: ['10.1.0.0/16', '2001:db8::7'], fields: ['forwarded'] };
+ * serve(new Router(), { trustProxy });
+ * ```
+ */
+export interface TrustProxyOptions {
+  /** Addresses, CIDR ranges, `loopback` and `private`. */
+  readonly from: string | readonly string[];
+  /**
+   * The fields that these proxies set or remove in every request; X-Forwarded-For and X-Forwarded-Proto unless given. A proxy passes on the other ones as its client has sent them.
+   * X-Forwarded-Host must be named, because few proxies set it, and a cache in front may not look at it. Forwarded says all of that, so it stands alone.
+   */
+  readonly fields?: readonly ForwardedField[];
 }
 
 /**
@@ -172,6 +198,7 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
       throw new TypeError(`signal must be an AbortSignal, not ${described(value)}`);
     }
   },
+  trustProxy: (value) => void trustFrom(value),
   backend: mustBeText,
   loop: (value) => {
     if (typeof (value as Partial<EventLoop> | null)?.listen !== 'function') {
@@ -358,4 +385,34 @@ function mustBeFunction(value: unknown, name: string): void {
 export function halfCloseFrom(given: unknown): HalfClose {
   if (given === undefined || given === 'abort' || given === 'serve') return given ?? 'abort';
   throw new TypeError(`halfClose must be 'abort' or 'serve', not ${String(given)}`);
+}
+
+const forwardedFields: readonly string[] = ['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
+const defaultFields: readonly ForwardedField[] = ['x-forwarded-for', 'x-forwarded-proto'];
+const trustNames: { readonly [Name in keyof Required<TrustProxyOptions>]: true } = { from: true, fields: true };
+
+/** Returns whom to believe and in which fields, or null for nobody. What is in `from`, AddressRanges judges. */
+export function trustFrom(given: unknown): Required<TrustProxyOptions> | null {
+  if (given === undefined) return null;
+  if (typeof given === 'string' || Array.isArray(given)) return { from: rangesFrom(given), fields: defaultFields };
+  mustBeObject(given, 'trustProxy');
+  checkOptionNames('trustProxy', given as object, trustNames);
+  const { from, fields = defaultFields } = given as Partial<TrustProxyOptions>;
+  if (!Array.isArray(fields)) throw new TypeError(`fields of trustProxy must be an array, not ${described(fields)}`);
+  for (const field of fields) {
+    if (forwardedFields.includes(field)) continue;
+    throw new RangeError(
+      `unknown field ${described(field)} of trustProxy: ${adviceFor(String(field), forwardedFields)}`,
+    );
+  }
+  if (fields.includes('forwarded') && fields.length > 1) {
+    throw new RangeError('forwarded says what the X-Forwarded fields say, so it stands alone in fields of trustProxy');
+  }
+  return { from: rangesFrom(from), fields };
+}
+
+function rangesFrom(given: unknown): string | readonly string[] {
+  const isList = Array.isArray(given) && given.every((each) => typeof each === 'string');
+  if (typeof given === 'string' || isList) return given as string | readonly string[];
+  throw new TypeError(`trustProxy must be addresses such as ['10.0.0.0/8'], not ${described(given)}`);
 }

@@ -20,7 +20,7 @@ import type {
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import { createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { AddressRanges, canonicalAddress, createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
@@ -38,6 +38,7 @@ import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import { TrustedProxies } from './request/trusted-proxies.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
@@ -56,6 +57,7 @@ import {
   type OnError,
   portFrom,
   type ServeOptions,
+  trustFrom,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
 
@@ -132,6 +134,8 @@ export class Server {
   readonly url: string;
   /** @internal */
   readonly scheme: 'http' | 'https';
+  /** @internal */
+  readonly trustedProxies: TrustedProxies | null;
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
@@ -172,6 +176,7 @@ export class Server {
     this.minimumProgress = minimumProgressOf(this.timeouts);
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
+    this.trustedProxies = trustedProxiesOf(options);
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
     this.#ownsLoop = options.loop === undefined;
@@ -477,6 +482,13 @@ export function serve(source: HandlerSource | ContextApp, options: ServeOptions 
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   });
+}
+
+function trustedProxiesOf({ trustProxy }: ServeOptions): TrustedProxies | null {
+  const trusted = trustFrom(trustProxy);
+  return trusted === null
+    ? null
+    : new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
 }
 
 function urlOf(address: SocketAddress, scheme: string): string {

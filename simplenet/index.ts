@@ -26,6 +26,7 @@ export { Completion } from './io-uring/ring-layout.ts';
  * ```
  */
 export * as abi from './kernel/abi.ts';
+export { AddressRanges, canonicalAddress } from './kernel/address-ranges.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
 export { type Libc, libc } from './kernel/libc.ts';
 export { raiseOpenFileLimit } from './kernel/open-file-limit.ts';

@@ -33,6 +33,7 @@ import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-r
 import { Meter } from '../request/meter.ts';
 import { RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
+import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
@@ -184,8 +185,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return this.#connection.stream.localAddress;
   }
 
-  get clientAddress(): SocketAddress {
-    return this.remoteAddress;
+  get trustedProxies(): TrustedProxies | null {
+    return this.#connection.context.trustedProxies;
   }
 
   get scheme(): string {
