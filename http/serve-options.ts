@@ -11,7 +11,14 @@
  * Next: tls-entrance.ts
  */
 
-import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
+import type {
+  Backend,
+  EventLoop,
+  ListenOptions,
+  ProxyProtocolOptions,
+  TlsCertificate,
+  TlsOptions,
+} from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
@@ -115,6 +122,11 @@ export interface ServeOptions {
    * nobody. From these, X-Forwarded-For and X-Forwarded-Proto set `clientAddress`, `scheme` and `url` of a request. `{ from, fields }` chooses the fields.
    */
   readonly trustProxy?: string | readonly string[] | TrustProxyOptions | undefined;
+  /**
+   * Connections begin with a header of the PROXY protocol, version 1 or 2, if they come from these addresses (as in `trustProxy`). `remoteAddress` and `localAddress` are then those of the client.
+   * `mode: 'required'`, the default, closes all other connections; `optional` takes them as they are. Balancers that do not speak HTTP, or pass TLS on, name the client so.
+   */
+  readonly proxyProtocol?: Pick<ProxyProtocolOptions, 'from' | 'mode'> | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
   /**
@@ -199,6 +211,7 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
     }
   },
   trustProxy: (value) => void trustFrom(value),
+  proxyProtocol: checkProxyProtocol,
   backend: mustBeText,
   loop: (value) => {
     if (typeof (value as Partial<EventLoop> | null)?.listen !== 'function') {
@@ -411,8 +424,20 @@ export function trustFrom(given: unknown): Required<TrustProxyOptions> | null {
   return { from: rangesFrom(from), fields };
 }
 
-function rangesFrom(given: unknown): string | readonly string[] {
+function rangesFrom(given: unknown, name = 'trustProxy'): string | readonly string[] {
   const isList = Array.isArray(given) && given.every((each) => typeof each === 'string');
   if (typeof given === 'string' || isList) return given as string | readonly string[];
-  throw new TypeError(`trustProxy must be addresses such as ['10.0.0.0/8'], not ${described(given)}`);
+  throw new TypeError(`${name} must be addresses such as ['10.0.0.0/8'], not ${described(given)}`);
+}
+
+const proxyNames = { from: true, mode: true };
+
+function checkProxyProtocol(value: unknown, name: string): void {
+  mustBeObject(value, name);
+  checkOptionNames(name, value as object, proxyNames);
+  const { from, mode = 'required' } = value as { readonly from?: unknown; readonly mode?: unknown };
+  rangesFrom(from, name);
+  if (mode !== 'required' && mode !== 'optional') {
+    throw new RangeError(`mode of ${name} must be 'required' or 'optional', not ${described(mode)}`);
+  }
 }

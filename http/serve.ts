@@ -13,18 +13,17 @@ import { channel } from 'node:diagnostics_channel';
 import type {
   EventLoop,
   Listener,
-  ListenOptions,
   MinimumProgress,
   OnConnection,
   SocketAddress,
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import { AddressRanges, canonicalAddress, createEventLoop, NetSocket } from '../simplenet/index.ts';
+import { AddressRanges, acceptProxied, canonicalAddress, createEventLoop, NetSocket } from '../simplenet/index.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
-import { minimumProgressOf } from './connection/deadline.ts';
+import { ENDLESS_MS, minimumProgressOf } from './connection/deadline.ts';
 import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { GracefulStop } from './connection/graceful-stop.ts';
@@ -154,6 +153,7 @@ export class Server {
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
   readonly #end: GracefulStop;
+  #refusedProxyHeaders = 0;
   #forgetSignal = () => {};
 
   /**
@@ -183,7 +183,7 @@ export class Server {
     this.#loop = options.loop ?? createLoop();
     let listener: Listener | null = null;
     try {
-      listener = this.#listen(place, options.socket);
+      listener = this.#listen(place, options);
       this.#listener = listener;
       this.#redirect = this.#listenBeside(place, options);
     } catch (error) {
@@ -230,6 +230,11 @@ export class Server {
   /** Open connections, with those that have been upgraded to another protocol. */
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  /** Connections that were closed because their PROXY header was missing, late or wrong, or because they did not come from a proxy (`proxyProtocol`). */
+  get refusedProxyHeaders(): number {
+    return this.#refusedProxyHeaders;
   }
 
   /**
@@ -407,7 +412,7 @@ export class Server {
     this.#end.checkEmpty();
   }
 
-  #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
+  #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
@@ -415,7 +420,17 @@ export class Server {
       else stream.close();
       return connection;
     };
-    const onStream = this.#tls?.before(onConnection, this.timeouts.handshakeMs, () => this.dateLine()) ?? onConnection;
+    const { handshakeMs } = this.timeouts;
+    const onClient = this.#tls?.before(onConnection, handshakeMs, () => this.dateLine()) ?? onConnection;
+    const onStream =
+      proxyProtocol === undefined
+        ? onClient
+        : acceptProxied(onClient, {
+            ...proxyProtocol,
+            headerMs: Math.min(handshakeMs, ENDLESS_MS),
+            maxHeaderBytes: this.limits.proxyHeaderBytes,
+            onRefused: () => void this.#refusedProxyHeaders++,
+          });
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
@@ -427,11 +442,14 @@ export class Server {
     return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
   }
 
-  #listenBeside(place: ListenPlace, { redirectFrom, limits, timeouts, onError, socket }: ServeOptions): Server | null {
+  #listenBeside(
+    place: ListenPlace,
+    { redirectFrom, limits, timeouts, onError, socket, proxyProtocol }: ServeOptions,
+  ): Server | null {
     const port = portFrom(redirectFrom);
     if (port === null || !('address' in place)) return null;
     const handler = httpsRedirect(() => this.port as number);
-    const options = { host: place.address, port, limits, timeouts, onError, socket, loop: this.#loop };
+    const options = { host: place.address, port, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
     return new Server(handler, options, () => this.#loop);
   }
 

@@ -17,6 +17,7 @@
 
 import type {
   PeerCredentials,
+  ProxiedStream,
   SecureStream,
   SocketAddress,
   Stream,
@@ -190,7 +191,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   get scheme(): string {
-    return this.#connection.context.scheme;
+    const { stream, context } = this.#connection;
+    return (stream as Partial<ProxiedStream>).proxy?.usesTls === true ? 'https' : context.scheme;
   }
 
   get tls(): TlsInfo | null {
