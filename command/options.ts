@@ -23,6 +23,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --cors           scripts of all origins may read the responses
   --compress       compresses what gains by it
   --log FORMAT     common, json or none (common)
+  --trust-proxy RANGES
+                   whose X-Forwarded-For and -Proto count: loopback, 10.0.0.0/8
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
   --trace          writes every system call to standard error
   --help           shows this
@@ -51,6 +53,7 @@ export interface CommandOptions {
   readonly cors: boolean;
   readonly compress: boolean;
   readonly log: LogFormat;
+  readonly trustProxy: string | undefined;
   readonly backend: string | undefined;
   readonly trace: boolean;
 }
@@ -70,10 +73,26 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   }
   if ((values.cert === undefined) !== (values.key === undefined)) throw misuse('--cert and --key belong together');
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, backend, log, cert, key } = values;
+  const { port, host, unix, 'trust-proxy': trustProxy, backend, log, cert, key } = values;
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
-  return { target, port, host, unix, tls, cert, key, spa, listing, cors, compress, log, backend, trace };
+  return {
+    target,
+    port,
+    host,
+    unix,
+    tls,
+    cert,
+    key,
+    spa,
+    listing,
+    cors,
+    compress,
+    log,
+    trustProxy,
+    backend,
+    trace,
+  };
 }
 
 function parsed(args: readonly string[]) {
@@ -95,6 +114,7 @@ function parsed(args: readonly string[]) {
         cors: flag,
         compress: flag,
         log: { type: 'string', default: 'common' },
+        'trust-proxy': text,
         backend: text,
         trace: flag,
         help: { ...flag, short: 'h' },
@@ -105,7 +125,7 @@ function parsed(args: readonly string[]) {
     // Only the first sentence: the next ones advise on arguments that begin with a dash.
     const [sentence = ''] = (error as Error).message.split(/\.\s/);
     // parseArgs calls `--port -1` ambiguous, because -1 may be an option.
-    const [, lacking] = /^Option '.*(--[a-z]+).*' argument (?:is ambiguous|missing)$/.exec(sentence) ?? [];
+    const [, lacking] = /^Option '.*(--[a-z-]*[a-z]).*' argument (?:is ambiguous|missing)$/.exec(sentence) ?? [];
     if (lacking !== undefined) throw misuse(`${lacking} needs a value`);
     throw misuse(`${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`);
   }

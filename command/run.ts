@@ -109,8 +109,15 @@ function listen(
   reporter: Reporter,
   firstPort: number,
 ): Server {
-  const { host, port, unix: path, backend } = options;
-  const serveOptions: ServeOptions = { host, port, path, backend: backend as Backend | undefined, ...hooks };
+  const { host, port, unix: path, trustProxy, backend } = options;
+  const serveOptions: ServeOptions = {
+    host,
+    port,
+    path,
+    trustProxy,
+    backend: backend as Backend | undefined,
+    ...hooks,
+  };
   try {
     if (port !== undefined || path !== undefined) return serve(site.source, serveOptions);
     const server = listenFrom(firstPort, (each) => serve(site.source, { ...serveOptions, port: each }));

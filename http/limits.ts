@@ -86,6 +86,8 @@ export interface Limits {
    * more than sixteen. A higher limit would save little, and one client could delay all others.
    */
   readonly requestsPerTurn: number;
+  /** The longest header of the PROXY protocol, with its TLVs; the connection closes above it. Only with `proxyProtocol`. */
+  readonly proxyHeaderBytes: number;
   /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
   readonly connections: number;
   /** Open connections of one client: of one address, or of one /64 of IPv6. A further one is closed at once. Behind a proxy all clients are one. */
@@ -138,6 +140,7 @@ export const defaultLimits: Limits = {
   capsuleBytes: 1024 * 1024,
   requestsPerConnection: Number.MAX_SAFE_INTEGER,
   requestsPerTurn: 16,
+  proxyHeaderBytes: 4_096,
   connections: Number.MAX_SAFE_INTEGER,
   connectionsPerAddress: Number.MAX_SAFE_INTEGER,
   requestsInFlight: Number.MAX_SAFE_INTEGER,
@@ -155,7 +158,10 @@ export const defaultLimits: Limits = {
  * ```
  */
 export interface Timeouts {
-  /** From the accept of a connection to the end of its TLS handshake; then it closes. Only with `tls`. */
+  /**
+   * From the accept of a connection to the end of its TLS handshake, with `tls`; and before it as much to the end of its PROXY header, with `proxyProtocol`. Then the
+   * connection closes.
+   */
   readonly handshakeMs: number;
   /** From the first byte of a head to its last; 408 after. The first byte of a new connection must come in the same time, or it closes. */
   readonly headerMs: number;

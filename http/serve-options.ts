@@ -11,11 +11,19 @@
  * Next: tls-entrance.ts
  */
 
-import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
+import type {
+  Backend,
+  EventLoop,
+  ListenOptions,
+  ProxyProtocolOptions,
+  TlsCertificate,
+  TlsOptions,
+} from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { checkMetricsOptions, type MetricsOptions } from './metrics/metrics-options.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import type { ForwardedField } from './request/trusted-proxies.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
 
 /**
@@ -112,6 +120,16 @@ export interface ServeOptions {
   readonly onDone?: ((outcome: Outcome) => void) | undefined;
   /** Tells Prometheus, and whoever starts the server and sends it clients, how it is: /metrics, /healthz, /readyz. */
   readonly metrics?: MetricsOptions | undefined;
+  /**
+   * Whom of those that connect to believe what they say of their clients: addresses, CIDR ranges, `loopback` (with Unix sockets), `private`, as an array or as one text with commas. Without it,
+   * nobody. From these, X-Forwarded-For and X-Forwarded-Proto set `clientAddress`, `scheme` and `url` of a request. `{ from, fields }` chooses the fields.
+   */
+  readonly trustProxy?: string | readonly string[] | TrustProxyOptions | undefined;
+  /**
+   * Connections begin with a header of the PROXY protocol, version 1 or 2, if they come from these addresses (as in `trustProxy`). `remoteAddress` and `localAddress` are then those of the client.
+   * `mode: 'required'`, the default, closes all other connections; `optional` takes them as they are. Balancers that do not speak HTTP, or pass TLS on, name the client so.
+   */
+  readonly proxyProtocol?: Pick<ProxyProtocolOptions, 'from' | 'mode'> | undefined;
   /** Which event loop the server uses: `epoll`, `io_uring` or `auto`. */
   readonly backend?: Backend | undefined;
   /**
@@ -121,6 +139,26 @@ export interface ServeOptions {
   readonly loop?: EventLoop | undefined;
   /** Socket options, and the `control` hook that gets the socket before it is bound. */
   readonly socket?: ListenOptions | undefined;
+}
+
+/**
+ * Which proxies are believed, and in which fields.
+ *
+ * ```ts
+ * import { Router, serve, type TrustProxyOptions } from 'simplenet/http';
+ *
+ * const trustProxy: TrustProxyOptions = { from: ['10.1.0.0/16', '2001:db8::7'], fields: ['forwarded'] };
+ * serve(new Router(), { trustProxy });
+ * ```
+ */
+export interface TrustProxyOptions {
+  /** Addresses, CIDR ranges, `loopback` and `private`. */
+  readonly from: string | readonly string[];
+  /**
+   * The fields that these proxies set or remove in every request; X-Forwarded-For and X-Forwarded-Proto unless given. A proxy passes on the other ones as its client has sent them.
+   * X-Forwarded-Host must be named, because few proxies set it, and a cache in front may not look at it. Forwarded says all of that, so it stands alone.
+   */
+  readonly fields?: readonly ForwardedField[];
 }
 
 /**
@@ -176,6 +214,8 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
       throw new TypeError(`signal must be an AbortSignal, not ${described(value)}`);
     }
   },
+  trustProxy: (value) => void trustFrom(value),
+  proxyProtocol: checkProxyProtocol,
   backend: mustBeText,
   loop: (value) => {
     if (typeof (value as Partial<EventLoop> | null)?.listen !== 'function') {
@@ -362,4 +402,46 @@ function mustBeFunction(value: unknown, name: string): void {
 export function halfCloseFrom(given: unknown): HalfClose {
   if (given === undefined || given === 'abort' || given === 'serve') return given ?? 'abort';
   throw new TypeError(`halfClose must be 'abort' or 'serve', not ${String(given)}`);
+}
+
+const forwardedFields: readonly string[] = ['forwarded', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
+const defaultFields: readonly ForwardedField[] = ['x-forwarded-for', 'x-forwarded-proto'];
+const trustNames: { readonly [Name in keyof Required<TrustProxyOptions>]: true } = { from: true, fields: true };
+
+/** Returns whom to believe and in which fields, or null for nobody. What is in `from`, AddressRanges judges. */
+export function trustFrom(given: unknown): Required<TrustProxyOptions> | null {
+  if (given === undefined) return null;
+  if (typeof given === 'string' || Array.isArray(given)) return { from: rangesFrom(given), fields: defaultFields };
+  mustBeObject(given, 'trustProxy');
+  checkOptionNames('trustProxy', given as object, trustNames);
+  const { from, fields = defaultFields } = given as Partial<TrustProxyOptions>;
+  if (!Array.isArray(fields)) throw new TypeError(`fields of trustProxy must be an array, not ${described(fields)}`);
+  for (const field of fields) {
+    if (forwardedFields.includes(field)) continue;
+    throw new RangeError(
+      `unknown field ${described(field)} of trustProxy: ${adviceFor(String(field), forwardedFields)}`,
+    );
+  }
+  if (fields.includes('forwarded') && fields.length > 1) {
+    throw new RangeError('forwarded says what the X-Forwarded fields say, so it stands alone in fields of trustProxy');
+  }
+  return { from: rangesFrom(from), fields };
+}
+
+function rangesFrom(given: unknown, name = 'trustProxy'): string | readonly string[] {
+  const isList = Array.isArray(given) && given.every((each) => typeof each === 'string');
+  if (typeof given === 'string' || isList) return given as string | readonly string[];
+  throw new TypeError(`${name} must be addresses such as ['10.0.0.0/8'], not ${described(given)}`);
+}
+
+const proxyNames = { from: true, mode: true };
+
+function checkProxyProtocol(value: unknown, name: string): void {
+  mustBeObject(value, name);
+  checkOptionNames(name, value as object, proxyNames);
+  const { from, mode = 'required' } = value as { readonly from?: unknown; readonly mode?: unknown };
+  rangesFrom(from, name);
+  if (mode !== 'required' && mode !== 'optional') {
+    throw new RangeError(`mode of ${name} must be 'required' or 'optional', not ${described(mode)}`);
+  }
 }

@@ -14,7 +14,6 @@ import type {
   EventLoop,
   Libc,
   Listener,
-  ListenOptions,
   MinimumProgress,
   OnConnection,
   SocketAddress,
@@ -22,13 +21,20 @@ import type {
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import { countingLibc, createEventLoop, NetSocket } from '../simplenet/index.ts';
+import {
+  AddressRanges,
+  acceptProxied,
+  canonicalAddress,
+  countingLibc,
+  createEventLoop,
+  NetSocket,
+} from '../simplenet/index.ts';
 import { AddressCounts } from './connection/address-counts.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
-import { minimumProgressOf } from './connection/deadline.ts';
+import { ENDLESS_MS, minimumProgressOf } from './connection/deadline.ts';
 import { errorLine } from './connection/error-line.ts';
 import { Eviction } from './connection/eviction.ts';
 import { GracefulStop } from './connection/graceful-stop.ts';
@@ -47,6 +53,7 @@ import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import { TrustedProxies } from './request/trusted-proxies.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
 import { OutputBuffer } from './response/output-buffer.ts';
@@ -65,6 +72,7 @@ import {
   type OnError,
   portFrom,
   type ServeOptions,
+  trustFrom,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
 
@@ -151,6 +159,8 @@ export class Server {
   readonly scheme: 'http' | 'https';
   /** @internal */
   readonly door: DoorCounts = { accepted: 0, full: 0, address: 0, evicted: 0, shortages: 0 };
+  /** @internal */
+  readonly trustedProxies: TrustedProxies | null;
 
   readonly #date = new DateField(() => this.#loop.wallNow());
   readonly #loop: EventLoop;
@@ -175,6 +185,7 @@ export class Server {
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
   readonly #end: GracefulStop;
+  #refusedProxyHeaders = 0;
   #forgetSignal = () => {};
 
   /**
@@ -203,6 +214,7 @@ export class Server {
     this.#addresses = connectionsPerAddress < UNLIMITED ? new AddressCounts(connectionsPerAddress) : null;
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
+    this.trustedProxies = trustedProxiesOf(options);
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
     this.#ownsLoop = options.loop === undefined;
@@ -212,7 +224,7 @@ export class Server {
     let listener: Listener | null = null;
     let admission: Admission | null = null;
     try {
-      listener = this.#listen(place, options.socket);
+      listener = this.#listen(place, options);
       this.#listener = listener;
       admission = admissionOf(this, this.#loop);
       this.admission = admission;
@@ -269,6 +281,11 @@ export class Server {
   /** Open connections, with those that have been upgraded to another protocol. */
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  /** Connections that were closed because their PROXY header was missing, late or wrong, or because they did not come from a proxy (`proxyProtocol`). */
+  get refusedProxyHeaders(): number {
+    return this.#refusedProxyHeaders;
   }
 
   /**
@@ -453,7 +470,7 @@ export class Server {
     this.#end.checkEmpty();
   }
 
-  #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
+  #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       this.door.accepted++;
@@ -462,7 +479,17 @@ export class Server {
       else stream.close();
       return connection;
     };
-    const onStream = this.#tls?.before(onConnection, this.timeouts.handshakeMs, () => this.dateLine()) ?? onConnection;
+    const { handshakeMs } = this.timeouts;
+    const onClient = this.#tls?.before(onConnection, handshakeMs, () => this.dateLine()) ?? onConnection;
+    const onStream =
+      proxyProtocol === undefined
+        ? onClient
+        : acceptProxied(onClient, {
+            ...proxyProtocol,
+            headerMs: Math.min(handshakeMs, ENDLESS_MS),
+            maxHeaderBytes: this.limits.proxyHeaderBytes,
+            onRefused: () => void this.#refusedProxyHeaders++,
+          });
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
@@ -489,11 +516,14 @@ export class Server {
     return false;
   }
 
-  #listenBeside(place: ListenPlace, { redirectFrom, limits, timeouts, onError, socket }: ServeOptions): Server | null {
+  #listenBeside(
+    place: ListenPlace,
+    { redirectFrom, limits, timeouts, onError, socket, proxyProtocol }: ServeOptions,
+  ): Server | null {
     const port = portFrom(redirectFrom);
     if (port === null || !('address' in place)) return null;
     const handler = httpsRedirect(() => this.port as number);
-    const options = { host: place.address, port, limits, timeouts, onError, socket, loop: this.#loop };
+    const options = { host: place.address, port, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
     return new Server(handler, options, () => this.#loop);
   }
 
@@ -573,6 +603,13 @@ export function serve(source: HandlerSource | ContextApp, options: ServeOptions 
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   });
+}
+
+function trustedProxiesOf({ trustProxy }: ServeOptions): TrustedProxies | null {
+  const trusted = trustFrom(trustProxy);
+  return trusted === null
+    ? null
+    : new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
 }
 
 function urlOf(address: SocketAddress, scheme: string): string {

@@ -27,6 +27,7 @@ export { Completion } from './io-uring/ring-layout.ts';
  */
 export * as abi from './kernel/abi.ts';
 export { type CallCount, type CountingLibc, countingLibc } from './kernel/call-counts.ts';
+export { AddressRanges, canonicalAddress } from './kernel/address-ranges.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
 export { type Libc, libc } from './kernel/libc.ts';
 export { raiseOpenFileLimit } from './kernel/open-file-limit.ts';
@@ -48,6 +49,9 @@ export {
   type DevelopmentCertificateOptions,
   developmentCertificate,
 } from './layers/development-certificate.ts';
+export type { ProxyInfo, ProxyTlv } from './layers/proxy-header.ts';
+export type { OnProxiedConnection, ProxiedStream, ProxyProtocolOptions } from './layers/proxy-options.ts';
+export { acceptProxied } from './layers/proxy-protocol.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
 export type {
   AcceptTlsOptions,

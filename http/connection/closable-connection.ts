@@ -8,7 +8,7 @@
  * Next: connection.ts
  */
 
-import type { SecureStream, Stream, StreamHandler } from '../../simplenet/index.ts';
+import type { ProxiedStream, SecureStream, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { HttpError } from '../http-error.ts';
 import { isOwnProtocol } from '../own-protocol.ts';
 import { refusalOf } from '../response/refusal.ts';
@@ -102,9 +102,10 @@ export abstract class ClosableConnection implements OpenConnection {
     return true;
   }
 
-  /** The TLS handshake is not complete. */
+  /** The TLS handshake, or the PROXY header, is not complete. */
   private get isShakingHands(): boolean {
-    return (this.stream as Partial<SecureStream>).tls === null;
+    const { tls, proxy } = this.stream as Partial<SecureStream & ProxiedStream>;
+    return tls === null || proxy === null;
   }
 
   flush(): void {

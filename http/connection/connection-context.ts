@@ -12,6 +12,7 @@ import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
 import type { HttpRequest, Outcome } from '../request/http-request.ts';
+import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
@@ -42,6 +43,8 @@ export interface ConnectionContext {
   readonly continuesByHand: boolean;
   /** Of all connections: 'https' if they come in by TLS. */
   readonly scheme: 'http' | 'https';
+  /** Null if what proxies say of a client does not count. */
+  readonly trustedProxies: TrustedProxies | null;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
   /** Whether the FIN of a client aborts the signal of the request at work. */

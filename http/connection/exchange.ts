@@ -17,6 +17,7 @@
 
 import type {
   PeerCredentials,
+  ProxiedStream,
   SecureStream,
   SocketAddress,
   Stream,
@@ -33,6 +34,7 @@ import { HttpRequest, type Outcome, type RequestOrigin } from '../request/http-r
 import { Meter } from '../request/meter.ts';
 import { RequestBody } from '../request/request-body.ts';
 import type { RequestHead } from '../request/request-head.ts';
+import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
@@ -211,12 +213,13 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return this.#connection.stream.localAddress;
   }
 
-  get clientAddress(): SocketAddress {
-    return this.remoteAddress;
+  get trustedProxies(): TrustedProxies | null {
+    return this.#connection.context.trustedProxies;
   }
 
   get scheme(): string {
-    return this.#connection.context.scheme;
+    const { stream, context } = this.#connection;
+    return (stream as Partial<ProxiedStream>).proxy?.usesTls === true ? 'https' : context.scheme;
   }
 
   get tls(): TlsInfo | null {

@@ -78,6 +78,7 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   readonly localAddress: SocketAddress = { address: '127.0.0.1', port: 80 };
   readonly peerCredentials: PeerCredentials | null = null;
   readonly tls = null;
+  readonly trustedProxies = null;
   readonly remoteAddress: SocketAddress;
   readonly scheme: string;
   readonly response: ResponseWriter;
@@ -147,10 +148,6 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   }
 
   // For the request.
-
-  get clientAddress(): SocketAddress {
-    return this.remoteAddress;
-  }
 
   createSignal(): AbortSignal {
     if (this.#isClientGone) return AbortSignal.abort(abortErrorOf(new ClientGoneError()));

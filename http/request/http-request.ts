@@ -19,14 +19,15 @@ import { HeaderList } from './header-list.ts';
 import { MULTIPART, type RequestBody, URLENCODED } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
 import { RequestState } from './request-state.ts';
+import type { ProxiedClient, TrustedProxies } from './trusted-proxies.ts';
 
 /** What a request asks of the exchange that it belongs to. */
 export interface RequestOrigin {
   readonly remoteAddress: SocketAddress;
   readonly localAddress: SocketAddress;
-  /** The remote address, unless a trusted proxy has named another one. */
-  readonly clientAddress: SocketAddress;
-  /** 'http', unless the connection, or a trusted proxy, says that the client has used TLS. */
+  /** Null if what proxies say of a client does not count. */
+  readonly trustedProxies: TrustedProxies | null;
+  /** 'https' if the connection uses TLS. */
   readonly scheme: string;
   /** What client and server have agreed on; null without TLS, and after the connection has closed if it was not read before. */
   readonly tls: TlsInfo | null;
@@ -61,6 +62,7 @@ interface Extras {
   query: URLSearchParams | null;
   cookies: ReadonlyMap<string, string> | null;
   state: RequestState | null;
+  client: ProxiedClient | null;
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
@@ -116,14 +118,14 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return this.#head.minorVersion === 0 ? '1.0' : '1.1';
   }
 
-  /** The host of the request, with its port (`example.org:8080`): from an absolute target, else from Host. */
+  /** The host of the request, with its port (`example.org:8080`): from a proxy in `trustProxy`, an absolute target, or Host. */
   get authority(): string {
-    return this.#head.authority;
+    return this.#proxied?.host ?? this.#head.authority;
   }
 
-  /** 'https' if the client has come by TLS, else 'http'. What an absolute target says does not count. */
+  /** 'https' if the client has come by TLS, as the connection or a proxy in `trustProxy` says, else 'http'. What an absolute target says does not count. */
   get scheme(): string {
-    return this.#origin.scheme;
+    return this.#proxied?.scheme ?? this.#origin.scheme;
   }
 
   /**
@@ -194,9 +196,17 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
     return 'path' in address ? null : address.port;
   }
 
-  /** The address of the client: the remote address, until a trusted proxy can name another one. */
+  /** The address of the client: the remote address, unless a proxy in `trustProxy` names another one. */
   get clientAddress(): string {
-    return textOf(this.#origin.clientAddress);
+    return this.#proxied?.address ?? textOf(this.#origin.remoteAddress);
+  }
+
+  get #proxied(): ProxiedClient | null {
+    const { trustedProxies, remoteAddress } = this.#origin;
+    if (trustedProxies === null) return null;
+    const extras = this.#demandExtras();
+    extras.client ??= trustedProxies.clientOf(this.headers, remoteAddress);
+    return extras.client;
   }
 
   /**
@@ -219,7 +229,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
   }
 
   #demandExtras(): Extras {
-    this.#extras ??= { query: null, cookies: null, state: null };
+    this.#extras ??= { query: null, cookies: null, state: null, client: null };
     return this.#extras;
   }
 

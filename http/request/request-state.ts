@@ -4,7 +4,7 @@
  * A key carries the type of its value. So the compiler knows what `get` returns, and two libraries cannot use the same name by mistake, as
  * they could with fields of one object. `get` may return undefined, because the compiler cannot know which middleware has run.
  *
- * Next: http-request.ts
+ * Next: ../content/forwarded.ts
  */
 
 /**

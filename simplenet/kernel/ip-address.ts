@@ -4,7 +4,7 @@
  * The parsers are strict. inet_aton(3) also accepts `127.1`, `0x7f.0.0.1` and `010.0.0.1`. Programs disagree on which address
  * these mean, and attackers have used that to pass filters.
  *
- * Next: socket-address.ts
+ * Next: address-ranges.ts
  */
 
 /**

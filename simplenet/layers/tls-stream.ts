@@ -16,7 +16,7 @@
  * never an end. Bytes that a program writes are encrypted when the stream below has nothing queued, so what waits for a slow peer waits unencrypted and is counted as the program has written it. And
  * a chunk of the stream below becomes one `onData`, whatever the number of its records.
  *
- * Next: accept-tls.ts
+ * Next: crc32c.ts
  */
 
 import { EPROTO, ETIMEDOUT } from '../kernel/abi.ts';

@@ -15,6 +15,7 @@ const defaults = {
   cors: false,
   compress: false,
   log: 'common',
+  trustProxy: undefined,
   backend: undefined,
   trace: false,
 };
@@ -24,7 +25,8 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 });
 
 test('each option', async (t) => {
-  const text = 'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --backend epoll --trace';
+  const text =
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --backend epoll --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -38,6 +40,7 @@ test('each option', async (t) => {
     cors: true,
     compress: true,
     log: 'json',
+    trustProxy: 'loopback',
     backend: 'epoll',
     trace: true,
   });
@@ -78,8 +81,11 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
   t.throws(() => parseOptions(['']), { message: /^the name of the directory is empty / });
 });
 
+const dashed = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 test('the usage names each option', async (t) => {
   const { target, ...options } = defaults;
-  for (const name of [...Object.keys(options), 'help', 'version']) t.match(USAGE, new RegExp(`^  --${name} `, 'm'));
+  for (const name of [...Object.keys(options), 'help', 'version'])
+    t.match(USAGE, new RegExp(`^  --${dashed(name)}\\s`, 'm'));
   t.equal(target, '.');
 });

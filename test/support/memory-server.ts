@@ -139,6 +139,7 @@ export class MemoryHome implements ConnectionContext {
   readonly opensTunnels: boolean;
   readonly continuesByHand: boolean;
   readonly scheme = 'http';
+  readonly trustedProxies = null;
   readonly limits: Limits;
   readonly timeouts = defaultTimeouts;
   halfClose: 'abort' | 'serve' = 'abort';
