@@ -90,7 +90,7 @@ export interface Limits {
   readonly proxyHeaderBytes: number;
   /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
   readonly connections: number;
-  /** Open connections of one client: of one address, or of one /64 of IPv6. A further one is closed at once. Behind a proxy all clients are one. */
+  /** Open connections of one client: of one address, or of one /64 of IPv6. A further one is closed at once. Behind a proxy all clients are one, also with `proxyProtocol`: the count comes before the header. */
   readonly connectionsPerAddress: number;
   /**
    * Requests at work: from the head of a request to the end of its response. Further ones wait in line for at most `queueMs`. A stream of events

@@ -158,7 +158,7 @@ export class Server {
   /** @internal */
   readonly scheme: 'http' | 'https';
   /** @internal */
-  readonly door: DoorCounts = { accepted: 0, full: 0, address: 0, evicted: 0, shortages: 0 };
+  readonly door: DoorCounts = { accepted: 0, full: 0, address: 0, proxyHeader: 0, evicted: 0, shortages: 0 };
   /** @internal */
   readonly trustedProxies: TrustedProxies | null;
 
@@ -185,7 +185,6 @@ export class Server {
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
   readonly #end: GracefulStop;
-  #refusedProxyHeaders = 0;
   #forgetSignal = () => {};
 
   /**
@@ -285,7 +284,7 @@ export class Server {
 
   /** Connections that were closed because their PROXY header was missing, late or wrong, or because they did not come from a proxy (`proxyProtocol`). */
   get refusedProxyHeaders(): number {
-    return this.#refusedProxyHeaders;
+    return this.door.proxyHeader;
   }
 
   /**
@@ -488,7 +487,7 @@ export class Server {
             ...proxyProtocol,
             headerMs: Math.min(handshakeMs, ENDLESS_MS),
             maxHeaderBytes: this.limits.proxyHeaderBytes,
-            onRefused: () => void this.#refusedProxyHeaders++,
+            onRefused: () => void this.door.proxyHeader++,
           });
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));

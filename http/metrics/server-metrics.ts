@@ -18,6 +18,8 @@ export interface DoorCounts {
   full: number;
   /** Above `limits.connectionsPerAddress`. */
   address: number;
+  /** Without the header of the PROXY protocol that they must begin with. */
+  proxyHeader: number;
   /** Closed while they were idle, to make room for another. */
   evicted: number;
   /** Times without a descriptor for a new connection. */
@@ -67,7 +69,7 @@ export class ServerMetrics {
 
   #serverFamilies(): MetricFamily[] {
     const { connectionCount, busyCount, door, admission, bodyMemory } = this.#server;
-    const { accepted, shortages, evicted, full, address } = door;
+    const { accepted, shortages, evicted, full, address, proxyHeader } = door;
     return [
       of('gauge', 'http_connections', 'Open connections. Busy: with a request, its response or another protocol.', [
         [{ state: 'busy' }, busyCount],
@@ -81,6 +83,7 @@ export class ServerMetrics {
         [
           [{ reason: 'connections' }, full],
           [{ reason: 'connectionsPerAddress' }, address],
+          [{ reason: 'proxyHeader' }, proxyHeader],
           [{ reason: 'evicted' }, evicted],
         ],
       ),
