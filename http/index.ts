@@ -48,6 +48,7 @@ export {
 export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
+export { Peers, peers, type ToldListener } from './peers.ts';
 export type { FormPart } from './request/form-part.ts';
 export { HeaderList } from './request/header-list.ts';
 export type { HttpRequest, MultipartOptions, Outcome } from './request/http-request.ts';

@@ -23,6 +23,7 @@ const groundFiles = [
   'http-error',
   'promises',
   'gate',
+  'peers',
 ].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';
 
