@@ -19,7 +19,16 @@ export interface PeerLink {
   askOthers(subject: string): Promise<readonly unknown[]>;
 }
 
-/** Called with what another worker has told. */
+/**
+ * Called with what another worker has told.
+ *
+ * ```ts
+ * import { peers, type ToldListener } from 'simplenet/http';
+ *
+ * const print: ToldListener = (message) => console.log(message);
+ * peers.onTold('news', print);
+ * ```
+ */
 export type ToldListener = (message: unknown) => void;
 
 /**

@@ -7,7 +7,7 @@
  * This code does not remove files that are not sockets, sockets that are in use, and files that have replaced ours. A name in the
  * abstract namespace has no file.
  *
- * Next: ../loop/event-loop.ts
+ * Next: pass-descriptors.ts
  */
 
 import { type BigIntStats, lstatSync, renameSync, unlinkSync } from 'node:fs';
