@@ -11,7 +11,14 @@
  * Next: tls-entrance.ts
  */
 
-import type { Backend, EventLoop, ListenOptions, TlsCertificate, TlsOptions } from '../simplenet/index.ts';
+import type {
+  Backend,
+  EventLoop,
+  ListenOptions,
+  SocketAddress,
+  TlsCertificate,
+  TlsOptions,
+} from '../simplenet/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
@@ -239,6 +246,7 @@ export function checkServeOptions(options: ServeOptions): void {
     throw new TypeError(`the options of serve must be an object such as { port: 8080 }, not ${described(options)}`);
   }
   for (const [name, value] of Object.entries(options)) {
+    if (name === 'workers') throw new RangeError(NO_MODULE);
     if (!Object.hasOwn(checks, name)) throw new RangeError(`unknown option '${name}' of serve: ${adviceOn(name)}`);
     if (value !== undefined) checks[name as keyof ServeOptions](value, name);
   }
@@ -280,6 +288,8 @@ function adviceOn(name: string): string {
   }
   return adviceFor(name, Object.keys(checks));
 }
+
+const NO_MODULE = 'workers need a module and not a handler: serve(new URL("./site.js", import.meta.url), { workers })';
 
 const DEFAULT_HOST = '127.0.0.1';
 
@@ -358,4 +368,12 @@ function mustBeFunction(value: unknown, name: string): void {
 export function halfCloseFrom(given: unknown): HalfClose {
   if (given === undefined || given === 'abort' || given === 'serve') return given ?? 'abort';
   throw new TypeError(`halfClose must be 'abort' or 'serve', not ${String(given)}`);
+}
+
+/** The address for a client. */
+export function urlOf(address: SocketAddress, scheme: string): string {
+  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
+  // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
+  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
+  return `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
 }

@@ -6,11 +6,12 @@
  *
  * What a server offers its connections (ConnectionContext) is marked as internal: it is not in the types that programs get.
  *
- * Next: index.ts
+ * Next: workers/worker-main.ts
  */
 
 import { channel } from 'node:diagnostics_channel';
 import type {
+  AcceptPolicy,
   EventLoop,
   Listener,
   ListenOptions,
@@ -56,8 +57,11 @@ import {
   type OnError,
   portFrom,
   type ServeOptions,
+  urlOf,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
+import { Workers } from './workers/supervisor.ts';
+import type { WorkersOptions } from './workers/worker-options.ts';
 
 /** Published with `{ request, server }` when a handler is about to be called. */
 const startChannel = channel('simplenet:http:start');
@@ -153,10 +157,16 @@ export class Server {
   #forgetSignal = () => {};
 
   /**
-   * Without `options.loop`, `createLoop` makes a loop for this server alone; the server closes it at its end.
+   * Without `options.loop`, `createLoop` makes a loop for this server alone; the server closes it at its end. `policy`: which connections of a shared
+   * socket are its own.
    * @internal
    */
-  constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: () => EventLoop) {
+  constructor(
+    source: HandlerSource | ContextApp,
+    options: ServeOptions,
+    createLoop: () => EventLoop,
+    policy?: AcceptPolicy,
+  ) {
     this.handler = handlerOf(source);
     checkServeOptions(options);
     const place = listenPlaceOf(options);
@@ -178,7 +188,7 @@ export class Server {
     this.#loop = options.loop ?? createLoop();
     let listener: Listener | null = null;
     try {
-      listener = this.#listen(place, options.socket);
+      listener = this.#listen(place, options.socket, policy);
       this.#listener = listener;
       this.#redirect = this.#listenBeside(place, options);
     } catch (error) {
@@ -220,6 +230,11 @@ export class Server {
   /** @internal */
   get isTurnSpent(): boolean {
     return this.#loop.isTurnSpent;
+  }
+
+  /** @internal */
+  get listener(): Listener {
+    return this.#listener;
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */
@@ -402,7 +417,7 @@ export class Server {
     this.#end.checkEmpty();
   }
 
-  #listen(place: ListenPlace, socket: ListenOptions = {}): Listener {
+  #listen(place: ListenPlace, socket: ListenOptions = {}, policy?: AcceptPolicy): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
@@ -416,7 +431,7 @@ export class Server {
       void this.close();
     };
     const callbacks = { onFailure, onShortage: () => this.#makeRoom() };
-    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, callbacks);
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, { ...callbacks, policy });
     if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
     return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
@@ -471,17 +486,22 @@ export function serve(source: HandlerSource, options?: ServeOptions): Server;
 // Two signatures, and not one union: so the type of `request` in `serve({ fetch: (request) => ... })` is known.
 /** Starts a server for a handler object of the Fetch Server API. */
 export function serve(app: ContextApp, options?: ServeOptions): Server;
-export function serve(source: HandlerSource | ContextApp, options: ServeOptions = {}): Server {
-  return new Server(source, options, () => {
+/** Starts processes that serve the default export of a module. */
+export function serve(module: URL, options: WorkersOptions): Workers;
+export function serve(
+  source: HandlerSource | ContextApp | URL,
+  options: ServeOptions | WorkersOptions = {},
+): Server | Workers {
+  if (source instanceof URL) return new Workers(source, options as WorkersOptions);
+  return serveShared(source, options);
+}
+
+/** As `serve`, for one of several processes that share a listening socket. */
+export function serveShared(source: HandlerSource | ContextApp, options: ServeOptions, policy?: AcceptPolicy): Server {
+  const createLoop = () => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
-  });
-}
-
-function urlOf(address: SocketAddress, scheme: string): string {
-  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
-  // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
-  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
-  return `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
+  };
+  return new Server(source, options, createLoop, policy);
 }
