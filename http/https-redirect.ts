@@ -5,7 +5,7 @@
  * (HTTP/1.0) gets 400, because the address that it has connected to is no place to send it to. What a request carries over plain HTTP everybody on the
  * way has read by then; Strict-Transport-Security (secureHeaders) keeps browsers from sending the next one.
  *
- * Next: serve.ts
+ * Next: workers/accept-share.ts
  */
 
 import type { Handler } from './handler.ts';

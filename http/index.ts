@@ -49,6 +49,7 @@ export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { MetricsOptions } from './metrics/metrics-options.ts';
+export { Peers, peers, type ToldListener } from './peers.ts';
 export type { FormPart } from './request/form-part.ts';
 export { HeaderList } from './request/header-list.ts';
 export type { HttpRequest, MultipartOptions, Outcome } from './request/http-request.ts';
@@ -72,3 +73,5 @@ export type { ContextWebSocket, SocketCloseEvent } from './websocket/context-web
 export type { ServerWebSocket } from './websocket/web-socket.ts';
 export { type WebSocketCallbacks, type WebSocketHandler, webSocket } from './websocket/web-socket-handler.ts';
 export type { WebSocketOptions, WebSocketOrigins } from './websocket/web-socket-options.ts';
+export { WorkerError, type Workers } from './workers/supervisor.ts';
+export type { WorkersOptions } from './workers/worker-options.ts';

@@ -16,6 +16,7 @@ import type {
   EventLoop,
   ListenOptions,
   ProxyProtocolOptions,
+  SocketAddress,
   TlsCertificate,
   TlsOptions,
 } from '../simplenet/index.ts';
@@ -283,6 +284,7 @@ export function checkServeOptions(options: ServeOptions): void {
     throw new TypeError(`the options of serve must be an object such as { port: 8080 }, not ${described(options)}`);
   }
   for (const [name, value] of Object.entries(options)) {
+    if (name === 'workers') throw new RangeError(NO_MODULE);
     if (!Object.hasOwn(checks, name)) throw new RangeError(`unknown option '${name}' of serve: ${adviceOn(name)}`);
     if (value !== undefined) checks[name as keyof ServeOptions](value, name);
   }
@@ -324,6 +326,8 @@ function adviceOn(name: string): string {
   }
   return adviceFor(name, Object.keys(checks));
 }
+
+const NO_MODULE = 'workers need a module and not a handler: serve(new URL("./site.js", import.meta.url), { workers })';
 
 const DEFAULT_HOST = '127.0.0.1';
 
@@ -444,4 +448,12 @@ function checkProxyProtocol(value: unknown, name: string): void {
   if (mode !== 'required' && mode !== 'optional') {
     throw new RangeError(`mode of ${name} must be 'required' or 'optional', not ${described(mode)}`);
   }
+}
+
+/** The address for a client. */
+export function urlOf(address: SocketAddress, scheme: string): string {
+  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
+  // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
+  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
+  return `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
 }

@@ -6,11 +6,12 @@
  *
  * What a server offers its connections (ConnectionContext) is marked as internal: it is not in the types that programs get.
  *
- * Next: index.ts
+ * Next: workers/worker-main.ts
  */
 
 import { channel } from 'node:diagnostics_channel';
 import type {
+  AcceptPolicy,
   EventLoop,
   Libc,
   Listener,
@@ -45,10 +46,11 @@ import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handle
 import { HttpError, isClientGone } from './http-error.ts';
 import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
-import type { MetricFamily } from './metrics/metric-families.ts';
+import { addUp, type MetricFamily } from './metrics/metric-families.ts';
 import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
 import { type DoorCounts, ServerMetrics } from './metrics/server-metrics.ts';
 import { isWatchPath, watchHandler } from './metrics/watch-handler.ts';
+import { peers } from './peers.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
@@ -73,8 +75,11 @@ import {
   portFrom,
   type ServeOptions,
   trustFrom,
+  urlOf,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
+import { Workers } from './workers/supervisor.ts';
+import type { WorkersOptions } from './workers/worker-options.ts';
 
 /** Published with `{ request, server }` when a handler is about to be called. */
 const startChannel = channel('simplenet:http:start');
@@ -186,12 +191,19 @@ export class Server {
   readonly #onDone: ((outcome: Outcome) => void) | null;
   readonly #end: GracefulStop;
   #forgetSignal = () => {};
+  #forgetQuestion = () => {};
 
   /**
-   * Without `options.loop`, `createLoop` makes a loop for this server alone, with its own table of system calls if it counts them; the server closes it at its end.
+   * Without `options.loop`, `createLoop` makes a loop for this server alone, with a table of system calls that counts them if it gets one; the server closes it at its end.
+   * `policy`: which connections of a shared socket are its own.
    * @internal
    */
-  constructor(source: HandlerSource | ContextApp, options: ServeOptions, createLoop: (libc?: Libc) => EventLoop) {
+  constructor(
+    source: HandlerSource | ContextApp,
+    options: ServeOptions,
+    createLoop: (libc?: Libc) => EventLoop,
+    policy?: AcceptPolicy,
+  ) {
     const site = handlerOf(source);
     checkServeOptions(options);
     const { metrics } = options;
@@ -223,7 +235,7 @@ export class Server {
     let listener: Listener | null = null;
     let admission: Admission | null = null;
     try {
-      listener = this.#listen(place, options);
+      listener = this.#listen(place, options, policy);
       this.#listener = listener;
       admission = admissionOf(this, this.#loop);
       this.admission = admission;
@@ -242,6 +254,7 @@ export class Server {
     servers.add(this);
     this.address = this.#listener.address;
     this.url = urlOf(this.address, this.scheme);
+    if (this.#metrics !== null) this.#forgetQuestion = this.#answerPeers(this.#metrics);
     const { signal } = options;
     if (signal?.aborted === true) void this.close();
     else if (signal !== undefined) this.#stopWith(signal);
@@ -275,6 +288,11 @@ export class Server {
   /** @internal */
   get isTurnSpent(): boolean {
     return this.#loop.isTurnSpent;
+  }
+
+  /** @internal */
+  get listener(): Listener {
+    return this.#listener;
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */
@@ -435,9 +453,20 @@ export class Server {
     });
   }
 
-  /** @internal */
+  /**
+   * The metrics of all workers that serve the same.
+   * @internal
+   */
   async families(): Promise<readonly MetricFamily[]> {
-    return (this.#metrics as ServerMetrics).families();
+    return addUp((await peers.askAll(this.#metricsSubject)) as (readonly MetricFamily[])[]);
+  }
+
+  #answerPeers(metrics: ServerMetrics): () => void {
+    return peers.onAsked(this.#metricsSubject, () => metrics.families());
+  }
+
+  get #metricsSubject(): string {
+    return `simplenet:metrics ${this.url}`;
   }
 
   /**
@@ -469,7 +498,7 @@ export class Server {
     this.#end.checkEmpty();
   }
 
-  #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions): Listener {
+  #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions, policy?: AcceptPolicy): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       this.door.accepted++;
@@ -498,7 +527,7 @@ export class Server {
       return this.#makeRoom();
     };
     const callbacks = { onFailure, onShortage };
-    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, callbacks);
+    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, { ...callbacks, policy });
     if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
     return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
@@ -527,10 +556,12 @@ export class Server {
   }
 
   #listenForWatchers({ metrics, onError }: ServeOptions): Server | null {
-    if (metrics?.port === undefined) return null;
+    // A worker answers for all of them. The one that replaces it may find its port still taken by it.
+    if (metrics?.port === undefined || (peers.index ?? 0) > 0) return null;
+    const socket = { reusePort: peers.index !== null };
     const { port, host = '127.0.0.1', path = DEFAULT_METRICS_PATH } = metrics;
     const limits = { connections: MAX_WATCHERS };
-    const options = { host, port, limits, onError, loop: this.#loop };
+    const options = { host, port, limits, onError, socket, loop: this.#loop };
     return new Server(watchHandler(this, path), options, () => this.#loop);
   }
 
@@ -549,6 +580,7 @@ export class Server {
     this.#tls?.close();
     if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
+    this.#forgetQuestion();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);
   }
@@ -595,13 +627,25 @@ export function serve(source: HandlerSource, options?: ServeOptions): Server;
 // Two signatures, and not one union: so the type of `request` in `serve({ fetch: (request) => ... })` is known.
 /** Starts a server for a handler object of the Fetch Server API. */
 export function serve(app: ContextApp, options?: ServeOptions): Server;
-export function serve(source: HandlerSource | ContextApp, options: ServeOptions = {}): Server {
-  return new Server(source, options, (libc) => {
+/** Starts processes that serve the default export of a module. */
+export function serve(module: URL, options: WorkersOptions): Workers;
+export function serve(
+  source: HandlerSource | ContextApp | URL,
+  options: ServeOptions | WorkersOptions = {},
+): Server | Workers {
+  if (source instanceof URL) return new Workers(source, options as WorkersOptions);
+  return serveShared(source, options);
+}
+
+/** As `serve`, for one of several processes that share a listening socket. */
+export function serveShared(source: HandlerSource | ContextApp, options: ServeOptions, policy?: AcceptPolicy): Server {
+  const createLoop = (libc?: Libc) => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
     const table = libc === undefined ? {} : { libc };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
-  });
+  };
+  return new Server(source, options, createLoop, policy);
 }
 
 function trustedProxiesOf({ trustProxy }: ServeOptions): TrustedProxies | null {
@@ -609,11 +653,4 @@ function trustedProxiesOf({ trustProxy }: ServeOptions): TrustedProxies | null {
   return trusted === null
     ? null
     : new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
-}
-
-function urlOf(address: SocketAddress, scheme: string): string {
-  if ('path' in address) return `unix:${address.path.replace(/^\0/, '@')}`;
-  // A client cannot portably connect to a wildcard address, so the URL has the loopback address.
-  const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address.address] ?? address.address;
-  return `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${address.port}`;
 }

@@ -23,6 +23,7 @@ const groundFiles = [
   'http-error',
   'promises',
   'gate',
+  'peers',
 ].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';
 
@@ -98,8 +99,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/serve-options.ts': [GROUND, 'http/metrics', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
+  'http/workers': [GROUND, 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
   'http/serve.ts': [
     GROUND,
+    'http/workers',
     'http/handler.ts',
     'http/handlers',
     'http/connection',
@@ -123,6 +126,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/serve-options.ts',
     'http/serve.ts',
     'http/websocket',
+    'http/workers',
   ],
   fetch: [HTTP_DOOR],
   command: [SOCKETS_DOOR, HTTP_DOOR],
@@ -134,12 +138,15 @@ const programs = ['examples', 'benchmarks'];
 /** Times single parts of the library, so it has to reach them. */
 const exceptions = ['benchmarks/micro.ts'];
 
-/** The files of http/ that run code of simplenet/: the server, its entrance by TLS, and what opens files. All others import types. */
+/** The files of http/ that run code of simplenet/: the server, its entrance by TLS, what opens files, and workers. All others import types. */
 const runsSimplenet = [
   'http/serve.ts',
   'http/tls-entrance.ts',
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
+  ...['shared-memory', 'questions', 'worker-process', 'supervisor', 'worker-main'].map(
+    (name) => `http/workers/${name}.ts`,
+  ),
 ];
 
 /** The times of files are those of the system clock. */
@@ -158,7 +165,7 @@ const callsKoffi: Readonly<Record<string, string>> = {
 };
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */
-const withClock = ['http/connection', 'http/serve.ts'];
+const withClock = ['http/connection', 'http/serve.ts', 'http/workers'];
 
 /** Asks the process what it takes, and when it began. */
 const USAGE = 'http/metrics/usage-metrics.ts';
@@ -266,7 +273,7 @@ test('only ffi.ts loads koffi, and eight files call it', async (t) => {
   t.same(callers.sort(), Object.keys(callsKoffi).sort());
 });
 
-test('in http/ only the server and what opens files run code of simplenet', async (t) => {
+test('in http/ only the server, workers and what opens files run code of simplenet', async (t) => {
   for (const file of sourcesIn('http')) {
     if (runsSimplenet.includes(file)) continue;
     t.notMatch(readFileSync(join(root, file), 'utf8'), /^(import|export) (?!type )[^;]*\/simplenet\//m, file);

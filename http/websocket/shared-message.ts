@@ -18,20 +18,21 @@ interface TransformedMessage {
 }
 
 export class SharedMessage {
-  readonly #data: string | Uint8Array;
+  /** As the program gave it. */
+  readonly data: string | Uint8Array;
   readonly #extension: MessageExtension | null;
   #frame: Buffer | null = null;
   /** Null: it is not made yet. False: the extension leaves the message as it is. */
   #transformed: TransformedMessage | false | null = null;
 
   constructor(data: string | Uint8Array, extension: MessageExtension | null) {
-    this.#data = data;
+    this.data = data;
     this.#extension = extension;
   }
 
   /** The frame of the message as it is. */
   get frame(): Buffer {
-    this.#frame ??= encodeFrame(this.#opcode, this.#data);
+    this.#frame ??= encodeFrame(this.#opcode, this.data);
     return this.#frame;
   }
 
@@ -42,14 +43,14 @@ export class SharedMessage {
   }
 
   get #opcode(): number {
-    return typeof this.#data === 'string' ? TEXT : BINARY;
+    return typeof this.data === 'string' ? TEXT : BINARY;
   }
 
   #transform(): TransformedMessage | false {
     const extension = this.#extension as MessageExtension; // only a connection with the extension asks
     // The payload in the frame, which does not change when the program uses its bytes again.
     const { frame } = this;
-    const byteLength = typeof this.#data === 'string' ? Buffer.byteLength(this.#data) : this.#data.byteLength;
+    const byteLength = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.byteLength;
     const payload = extension.encodeShared(frame.subarray(frame.length - byteLength), this.#opcode === TEXT);
     return payload !== null && { payload, frame: encodeFrame(this.#opcode | RSV1, payload.bytes) };
   }

@@ -1,5 +1,5 @@
 /**
- * Topics: who gets what is published, for one endpoint in one process.
+ * Topics: who gets what is published, for one endpoint. Subscribers are of this process; what is published also reaches those of other workers, by `peers`.
  *
  * A topic exists as long as it has a subscriber. A subscriber keeps the list of its topics, so that its end costs as much as it has topics, and not as much as
  * there are. A message goes to those who subscribe at that moment: nothing is kept for later.
@@ -9,7 +9,9 @@
  * Next: web-socket-options.ts
  */
 
-import type { SharedMessage } from './shared-message.ts';
+import { peers } from '../peers.ts';
+import type { MessageExtension } from './message-transform.ts';
+import { SharedMessage } from './shared-message.ts';
 
 /** What can be subscribed: a connection. */
 export interface Subscriber {
@@ -26,8 +28,35 @@ export class Topic {
   }
 }
 
+/** Endpoints of this process. All workers load the same module, so the same endpoint has the same number in each. */
+let endpoints = 0;
+
+/** What one worker tells the others. */
+interface Publication {
+  readonly name: string;
+  readonly data: string | Uint8Array;
+}
+
+/** The topics of an endpoint, which it has in common with the same endpoint of other workers. */
+export function topicsOfWorkers(extension: MessageExtension | null): Topics {
+  if (peers.index === null) return new Topics();
+  const subject = `websocket ${endpoints++}`;
+  const topics = new Topics((name, { data }) => peers.tell(subject, { name, data } satisfies Publication));
+  peers.onTold(subject, (told) => {
+    const { name, data } = told as Publication;
+    topics.deliver(name, new SharedMessage(data, extension), null);
+  });
+  return topics;
+}
+
 export class Topics {
+  readonly #announce: ((name: string, message: SharedMessage) => void) | null;
   readonly #byName = new Map<string, Topic>();
+
+  /** `announce` tells other workers what is published here. */
+  constructor(announce: ((name: string, message: SharedMessage) => void) | null = null) {
+    this.#announce = announce;
+  }
 
   /** Returns the topic, or null if the subscriber has it already. */
   add(name: string, subscriber: Subscriber): Topic | null {
@@ -50,8 +79,14 @@ export class Topics {
     return this.#byName.get(name)?.subscribers.size ?? 0;
   }
 
-  /** Sends to all subscribers but one. Returns how many there are. */
+  /** Sends to all subscribers but one, also those of other workers. Returns how many there are in this process. */
   publish(name: string, message: SharedMessage, except: Subscriber | null): number {
+    this.#announce?.(name, message);
+    return this.deliver(name, message, except);
+  }
+
+  /** Sends to all subscribers of this process but one. Returns how many there are. */
+  deliver(name: string, message: SharedMessage, except: Subscriber | null): number {
     const topic = this.#byName.get(name);
     if (topic === undefined) return 0;
     let count = 0;

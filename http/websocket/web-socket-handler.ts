@@ -24,7 +24,7 @@ import {
 } from './handshake.ts';
 import type { MessageExtension } from './message-transform.ts';
 import { SharedMessage } from './shared-message.ts';
-import { Topics } from './topics.ts';
+import { topicsOfWorkers } from './topics.ts';
 import { payloadOf, ServerWebSocket, type WebSocketEndpoint, type WebSocketEvents } from './web-socket.ts';
 import { type WebSocketOptions, type WebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
@@ -76,7 +76,7 @@ const callbackNames: { readonly [Name in keyof Required<WebSocketCallbacks>]: tr
 };
 
 /**
- * A handler for a route, which also publishes to the connections that it has opened, in this process.
+ * A handler for a route, which also publishes to the connections that it has opened, in this process and in other workers.
  *
  * ```ts
  * import { Router, webSocket, type WebSocketHandler } from 'simplenet/http';
@@ -88,7 +88,7 @@ const callbackNames: { readonly [Name in keyof Required<WebSocketCallbacks>]: tr
  * ```
  */
 export interface WebSocketHandler<Params = Readonly<Record<string, string>>> extends Handler<Params> {
-  /** Sends a message to all who have subscribed the topic. Returns how many they are. It is encoded once. */
+  /** Sends a message to all who have subscribed the topic, also in other workers. Returns how many they are in this process. It is encoded once. */
   publish(topic: string, data: string | Uint8Array | ArrayBuffer): number;
   /** How many connections have subscribed the topic. */
   subscribers(topic: string): number;
@@ -122,7 +122,7 @@ export function webSocketWith<Data, Params>(
   extension: MessageExtension | null,
 ): WebSocketHandler<Params> {
   checkCallbacks(callbacks);
-  const topics = new Topics();
+  const topics = topicsOfWorkers(extension);
   const events = callbacks as unknown as WebSocketEvents; // each connection of this endpoint has Data
   const endpoint: WebSocketEndpoint = { settings, extension, topics, events };
   const handler: Handler<Params> = (request, response) => {

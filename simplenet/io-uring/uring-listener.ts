@@ -39,7 +39,7 @@ export class UringListener extends SocketListener<UringContext> implements Uring
       if (!this.isResting) this.#readiness.request();
     } else if (this.socket.isClosed || this.#readiness.end()) {
       this.dispose();
-    } else if (!this.setup.isShared) {
+    } else if (!this.isShared) {
       this.setup.file?.remove(); // now, because the next server may start before this one has closed
       this.socket.libc.shutdown(this.socket.fd, SHUT_RD); // the pending request keeps the socket open, and clients could still connect
     }

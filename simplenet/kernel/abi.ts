@@ -109,10 +109,34 @@ export const IPV6_V6ONLY = 26;
 
 /** recv(2), send(2). */
 export const MSG_PEEK = 0x2;
+export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+
+/**
+ * sendmsg(2), recvmsg(2), cmsg(3). struct iovec { void *base @0; size_t length @8; }
+ * struct msghdr { void *name @0; u32 namelen @8; struct iovec *iov @16; size_t iovlen @24; void *control @32; size_t controllen @40; int flags @48; }
+ * musl has two of these lengths as an int and padding: in little-endian the same bytes.
+ * struct cmsghdr { size_t len @0; int level @8; int type @12; } and its data @16. `len` counts both; the next one begins at a multiple of 8.
+ * unix(7): SCM_RIGHTS carries descriptors, an int each, at most SCM_MAX_FD in a message.
+ */
+export const MSGHDR_SIZE = 56;
+export const MSGHDR_IOV = 16;
+export const MSGHDR_IOVLEN = 24;
+export const MSGHDR_CONTROL = 32;
+export const MSGHDR_CONTROLLEN = 40;
+export const MSGHDR_FLAGS = 48;
+export const IOVEC_SIZE = 16;
+export const CMSGHDR_SIZE = 16;
+export const CMSG_ALIGNMENT = 8;
+export const SCM_RIGHTS = 1;
+export const SCM_MAX_FD = 253;
+
+/** memfd_create(2). */
+export const MFD_CLOEXEC = 1;
 
 /** shutdown(2). */
 export const SHUT_RD = 0;

@@ -25,6 +25,8 @@ export const c = {
   sendto: symbols.func(
     'int64 sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32 addrlen)',
   ),
+  sendmsg: symbols.func('int64 sendmsg(int fd, const void *msg, int flags)'),
+  recvmsg: symbols.func('int64 recvmsg(int fd, void *msg, int flags)'),
   getsockname: symbols.func('int getsockname(int fd, void *addr, void *len)'),
   getpeername: symbols.func('int getpeername(int fd, void *addr, void *len)'),
   getsockopt: symbols.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
@@ -39,6 +41,7 @@ export const c = {
   setrlimit: symbols.func('int setrlimit(int resource, const void *rlim)'),
   if_nametoindex: symbols.func('uint32 if_nametoindex(const char *name)'),
   eventfd: symbols.func('int eventfd(uint32 initval, int flags)'),
+  memfd_create: symbols.func('int memfd_create(const char *name, uint32 flags)'),
   read: symbols.func('int64 read(int fd, void *buf, size_t len)'),
   write: symbols.func('int64 write(int fd, const void *buf, size_t len)'),
   ioctl: symbols.func('int ioctl(int fd, ulong request, void *argument)'),

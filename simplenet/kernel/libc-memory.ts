@@ -8,7 +8,13 @@
 
 import {
   IO_URING_GETEVENTS_ARG_SIZE,
+  IOVEC_SIZE,
   KERNEL_TIMESPEC_SIZE,
+  MSGHDR_CONTROL,
+  MSGHDR_CONTROLLEN,
+  MSGHDR_IOV,
+  MSGHDR_IOVLEN,
+  MSGHDR_SIZE,
   OPEN_HOW_SIZE,
   SOCK_FILTER_SIZE,
   SOCK_FPROG_SIZE,
@@ -52,6 +58,35 @@ export function makeFprog(program: Uint8Array, programLength: number): Uint8Arra
   struct.setUint16(0, programLength / SOCK_FILTER_SIZE, true);
   struct.setBigUint64(8, koffi.address(memory) + BigInt(SOCK_FPROG_SIZE), true);
   return memory;
+}
+
+const CONTROL_AT = MSGHDR_SIZE + IOVEC_SIZE;
+
+/**
+ * A struct msghdr with its struct iovec and room for control messages right behind it, as in `makeFprog`. The caller holds `bytes` until the call has
+ * returned.
+ */
+export function makeMessage(bytes: Uint8Array, length: number, controlLength: number): Uint8Array {
+  const memory = new Uint8Array(new ArrayBuffer(CONTROL_AT + controlLength));
+  const struct = new DataView(memory.buffer);
+  const address = koffi.address(memory);
+  struct.setBigUint64(MSGHDR_IOV, address + BigInt(MSGHDR_SIZE), true);
+  struct.setBigUint64(MSGHDR_IOVLEN, 1n, true);
+  struct.setBigUint64(MSGHDR_CONTROL, controlLength === 0 ? 0n : address + BigInt(CONTROL_AT), true);
+  struct.setBigUint64(MSGHDR_CONTROLLEN, BigInt(controlLength), true);
+  struct.setBigUint64(MSGHDR_SIZE, length === 0 ? 0n : koffi.address(bytes), true);
+  struct.setBigUint64(MSGHDR_SIZE + 8, BigInt(length), true);
+  return memory;
+}
+
+/** The room for control messages in what `makeMessage` has made. */
+export function messageControl(message: Uint8Array): Uint8Array {
+  return message.subarray(CONTROL_AT);
+}
+
+/** The lower half of a field: all of `flags`, and of a length all that it can have. */
+export function messageWord(message: Uint8Array, offset: number): number {
+  return new DataView(message.buffer).getInt32(offset, true);
 }
 
 /** The offset that sendfile(2) reads and writes. */

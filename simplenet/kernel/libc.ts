@@ -18,6 +18,8 @@ import {
   IORING_ENTER_EXT_ARG,
   MAP_POPULATE,
   MAP_SHARED,
+  MSGHDR_CONTROLLEN,
+  MSGHDR_FLAGS,
   OPEN_HOW_SIZE,
   POLLFD_SIZE,
   PROT_READ,
@@ -52,7 +54,10 @@ import {
   lastSent,
   loadValueResult,
   makeFprog,
+  makeMessage,
   makeOpenHow,
+  messageControl,
+  messageWord,
   offsetCell,
   pointer,
   storeValueResult,
@@ -107,6 +112,26 @@ export interface Libc {
     address: Uint8Array,
     addressLength: number,
   ): number;
+  /** Sends one range of bytes, and the first `controlLength` bytes of control messages, cmsg(3). The structs that hold their addresses are built here. */
+  sendmsg(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    control: Uint8Array,
+    controlLength: number,
+    flags: number,
+  ): number;
+  /** `controlCells[0]` is the room in `control` on entry, and how much the kernel wrote on return. `controlCells[1]`, if it is there, gets `msg_flags`. */
+  recvmsg(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    control: Uint8Array,
+    controlCells: Int32Array,
+    flags: number,
+  ): number;
   getsockname(fd: number, address: Uint8Array, addressLength: Int32Array): number;
   getpeername(fd: number, address: Uint8Array, addressLength: Int32Array): number;
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, valueLength: Int32Array): number;
@@ -126,6 +151,7 @@ export interface Libc {
   setrlimit(resource: number, limit: Uint8Array): number;
   if_nametoindex(name: string): number;
   eventfd(initial: number, flags: number): number;
+  memfd_create(name: string, flags: number): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /** On a socket use `send` with MSG_NOSIGNAL: write(2) to a socket whose peer has gone sends SIGPIPE. */
   write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
@@ -236,6 +262,29 @@ export const libc: Libc = {
     checkRange(address, 0, addressLength);
     return resultOrErrno(c.sendto(fd, pointer(buffer, offset), length, flags, address, addressLength));
   },
+  sendmsg(fd, buffer, offset, length, control, controlLength, flags) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    checkRange(control, 0, controlLength);
+    checkInteger(flags, 'flags');
+    const memory = makeMessage(pointer(buffer, offset), length, controlLength);
+    messageControl(memory).set(control.subarray(0, controlLength));
+    return resultOrErrno(c.sendmsg(fd, memory, flags));
+  },
+  recvmsg(fd, buffer, offset, length, control, controlCells, flags) {
+    checkFd(fd);
+    checkRange(buffer, offset, length);
+    loadValueResult(controlCells, control);
+    checkInteger(flags, 'flags');
+    const memory = makeMessage(pointer(buffer, offset), length, valueResult[0] as number);
+    const result = resultOrErrno(c.recvmsg(fd, memory, flags));
+    if (result < 0) return result;
+    const received = messageControl(memory).subarray(0, messageWord(memory, MSGHDR_CONTROLLEN));
+    control.set(received);
+    controlCells[0] = received.length;
+    controlCells[1] = messageWord(memory, MSGHDR_FLAGS);
+    return result;
+  },
   getsockname(fd, address, addressLength) {
     checkFd(fd);
     loadValueResult(addressLength, address);
@@ -333,6 +382,11 @@ export const libc: Libc = {
     checkInteger(initial, 'initial');
     checkInteger(flags, 'flags');
     return resultOrErrno(c.eventfd(initial, flags));
+  },
+  memfd_create(name, flags) {
+    checkString(name);
+    checkInteger(flags, 'flags');
+    return resultOrErrno(c.memfd_create(name, flags));
   },
   read(fd, buffer, offset, length) {
     checkFd(fd);

@@ -53,6 +53,16 @@ export const formatters: Formatters = {
     messageFlags(how),
     sockaddr(address, addressLength),
   ],
+  sendmsg: ([fd, buffer, offset, length, , controlLength, how]) => [
+    fd,
+    `{${quote(buffer, offset, length)}, ${length}, control ${controlLength}}`,
+    messageFlags(how),
+  ],
+  recvmsg: ([fd, buffer, offset, length, , controlCells, how], result) => [
+    fd,
+    `{${quote(buffer, offset, Math.min(result, length))}, ${length}, control ${controlCells[0]}}`,
+    messageFlags(how),
+  ],
   getsockname: ([fd, address, length], result) => [fd, result < 0 ? 'NULL' : sockaddr(address, length[0] as number)],
   getpeername: ([fd, address, length], result) => [fd, result < 0 ? 'NULL' : sockaddr(address, length[0] as number)],
   getsockopt: ([fd, level, option, value, length], result) => [
@@ -88,6 +98,7 @@ export const formatters: Formatters = {
   setrlimit: ([resource, limit]) => [symbol(resource, 'RLIMIT_'), rlimit(limit)],
   if_nametoindex: ([name]) => [JSON.stringify(name)],
   eventfd: ([initial, how]) => [initial, flags(how, ['EFD_CLOEXEC', 'EFD_NONBLOCK'])],
+  memfd_create: ([name, how]) => [JSON.stringify(name), flags(how, ['MFD_CLOEXEC'])],
   read: ([fd, buffer, offset, length], result) => [fd, quote(buffer, offset, result), length],
   write: ([fd, buffer, offset, length]) => [fd, quote(buffer, offset, length), length],
   ioctl: ([fd, request, argument]) => [fd, symbol(request, 'TUN'), ifreq(argument)],
@@ -206,7 +217,7 @@ function openHow(how: number, resolve: number): string {
 }
 
 function messageFlags(value: number): string {
-  return flags(value, ['MSG_PEEK', 'MSG_TRUNC', 'MSG_DONTWAIT', 'MSG_NOSIGNAL', 'MSG_MORE']);
+  return flags(value, ['MSG_PEEK', 'MSG_TRUNC', 'MSG_DONTWAIT', 'MSG_NOSIGNAL', 'MSG_MORE', 'MSG_CMSG_CLOEXEC']);
 }
 
 function epollEvents(value: number): string {

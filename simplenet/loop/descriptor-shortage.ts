@@ -54,10 +54,9 @@ export class DescriptorShortage implements Resting {
     });
   }
 
-  /** Begins a rest for another reason. It ends after `acceptRestMs`, and not when a descriptor comes free. */
-  rest(): void {
-    const { host, acceptRestMs } = this.#context;
-    this.#rest = host.alarm(acceptRestMs, () => this.wake());
+  /** Begins a rest for another reason. It ends when its time has passed, and not when a descriptor comes free. */
+  rest(delayMs = this.#context.acceptRestMs): void {
+    this.#rest = this.#context.host.alarm(delayMs, () => this.wake());
   }
 
   /** A connection was accepted, so the shortage has ended. */

@@ -203,6 +203,13 @@ export interface StreamHandler {
 export interface Listener {
   /** The address on which it listens. For port 0 it has the port that the kernel chose. */
   readonly address: SocketAddress;
+  /** The descriptor of its socket, for another process (`sendDescriptors`). The listener owns it. -1 if it has none, or is closed. */
+  readonly fd: number;
+  /**
+   * Whether another process goes on listening on this socket: true for an adopted one. Set it before `closeWhenEmpty` when that changes. It then
+   * decides whether new connections are refused, and whether the file of a Unix socket is removed.
+   */
+  isShared: boolean;
   /** Accepts no more connections. Accepted ones go on; the kernel resets those that wait to be accepted. */
   close(): void;
   /**
@@ -230,6 +237,28 @@ export interface Listener {
 export type OnConnection = (stream: Stream) => StreamHandler;
 
 /**
+ * Which of the connections of a shared socket a process takes. epoll wakes all processes that wait, and the first one to call accept4(2) gets the connection.
+ * That is often the same one.
+ *
+ * ```ts
+ * import { type AcceptPolicy, createEventLoop, NetSocket } from 'simplenet';
+ *
+ * let open = 0;
+ * const few: AcceptPolicy = { mayAccept: () => open < 100, accepted: () => void open++, rested: () => {} };
+ * const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 8080 });
+ * createEventLoop().adoptListener(socket, () => ({ onData: () => {}, onClose: () => void open-- }), { policy: few });
+ * ```
+ */
+export interface AcceptPolicy {
+  /** A connection waits. False leaves it to another process: the listener rests for a millisecond, and then looks again. */
+  mayAccept(): boolean;
+  /** This process has accepted a connection. */
+  accepted(): void;
+  /** The rest is over. */
+  rested(): void;
+}
+
+/**
  * What a program does when a listener cannot go on.
  *
  * ```ts
@@ -254,6 +283,8 @@ export interface AdoptListenerOptions {
    * exception.
    */
   readonly onFailure?: (error: SystemError) => void;
+  /** For processes that share the socket: which connections this one takes. By default those that it is the first to accept. */
+  readonly policy?: AcceptPolicy | undefined;
 }
 
 /**
@@ -267,7 +298,7 @@ export interface AdoptListenerOptions {
  * createEventLoop().listen({ address: '127.0.0.1', port: 8080 }, () => echo, options);
  * ```
  */
-export interface ListenerOptions extends ListenOptions, AdoptListenerOptions {}
+export interface ListenerOptions extends ListenOptions, Omit<AdoptListenerOptions, 'policy'> {}
 
 /**
  * The options of `EventLoop.connect`.

@@ -11,7 +11,7 @@ import type { SystemError } from '../kernel/system-error.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { Deadlines } from './deadlines.ts';
-import type { OnConnection, Stream } from './event-loop.ts';
+import type { AcceptPolicy, OnConnection, Stream } from './event-loop.ts';
 import type { Host } from './host.ts';
 import type { SpareDescriptor } from './spare-descriptor.ts';
 import type { Turn, TurnMember } from './turn.ts';
@@ -36,6 +36,7 @@ export interface ListenerSetup {
   readonly onShortage: (() => boolean) | undefined;
   /** Another process may share the socket, and go on listening. */
   readonly isShared: boolean;
+  readonly policy: AcceptPolicy | undefined;
   /** The file of a Unix socket that this loop has bound. It is removed when the socket is closed. */
   readonly file: SocketFile | null;
 }

@@ -42,8 +42,12 @@ const MAX_FAILED_ACCEPTS = 1_000;
 /** The same, right after a rest without success. A listener that keeps failing then costs less than 1 % of a core. */
 const MAX_FAILED_ACCEPTS_AFTER_REST = 10;
 
+/** How long a connection is left to the other processes that share the socket. The next worker takes some 0.1 ms. */
+const LEAVE_MS = 1;
+
 export abstract class SocketListener<C extends LoopContext> implements Listener, Member {
   readonly address: SocketAddress;
+  isShared: boolean;
   needsSettle = false;
   protected readonly context: C;
   protected readonly socket: NetSocket;
@@ -62,8 +66,16 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     this.context = context;
     this.socket = socket;
     this.setup = setup;
+    this.isShared = setup.isShared;
     this.#slowStart = new SlowStart(context.acceptsPerTurn);
-    this.#shortage = new DescriptorShortage(context, socket, () => this.startAccepting());
+    this.#shortage = new DescriptorShortage(context, socket, () => {
+      setup.policy?.rested();
+      this.startAccepting();
+    });
+  }
+
+  get fd(): number {
+    return this.socket.fd;
   }
 
   abstract settle(): void;
@@ -103,7 +115,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
   protected dispose(): void {
     if (!this.socket.isClosed) {
       const { fd } = this.socket;
-      this.setup.file?.remove();
+      if (!this.isShared) this.setup.file?.remove();
       this.socket.close();
       this.context.forget(fd);
     }
@@ -119,11 +131,20 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
 
   /** Returns whether another call may succeed. */
   #acceptOne(): boolean {
-    if (this.isClosing || this.isResting) return false;
+    if (this.isClosing || this.isResting || this.#leavesIt()) return false;
     peerLength[0] = peer.length;
     const fd = this.socket.tryAccept(peer, peerLength);
     if (fd < 0) return this.#refused(fd);
     return this.#accepted(new NetSocket(fd, this.socket.libc), peer.slice(0, peerLength[0]));
+  }
+
+  /** A listener that closes takes what there is. */
+  #leavesIt(): boolean {
+    const { policy } = this.setup;
+    if (policy === undefined || this.#closingAlarm !== null || policy.mayAccept()) return false;
+    this.stopAccepting();
+    this.#shortage.rest(LEAVE_MS);
+    return true;
   }
 
   #accepted(socket: NetSocket, address: Uint8Array): boolean {
@@ -137,6 +158,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     }
     this.#shortage.ended();
     this.#failedAccepts = 0;
+    this.setup.policy?.accepted();
     try {
       stream.handler = this.setup.onConnection(stream);
     } catch (error) {
@@ -153,7 +175,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
    */
   #refuseNewConnections(): boolean {
     const { libc, fd } = this.socket;
-    if (this.setup.isShared) return false;
+    if (this.isShared) return false;
     if (!('path' in this.address)) return !this.socket.hasFilter && this.socket.tryAttachFilter(noSyn);
     this.setup.file?.remove(); // now, because the next server may start before this one has closed
     libc.shutdown(fd, SHUT_RD);
@@ -173,7 +195,7 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
       return;
     }
     // More connections wait than a turn may accept, or there are no descriptors for them. A shared queue may never be empty.
-    if (this.setup.isShared) this.close();
+    if (this.isShared) this.close();
     else this.#lookAgainIn(this.isResting ? this.context.acceptRestMs : 0);
   }
 

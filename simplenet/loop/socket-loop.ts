@@ -12,7 +12,7 @@ import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import { NetSocket } from '../sockets/net-socket.ts';
 import type { Socket } from '../sockets/socket.ts';
-import { bindReplacingStale, SocketFile } from '../sockets/socket-file.ts';
+import { bindReplacingStale, listenReplacingStale, SocketFile } from '../sockets/socket-file.ts';
 import type { SocketOptions } from '../sockets/socket-options.ts';
 import { UdpSocket } from '../sockets/udp-socket.ts';
 import type {
@@ -122,9 +122,9 @@ export abstract class SocketLoop<M extends Member> extends TurnLoop implements E
     this.requireOpen();
     const { onFailure, onShortage, ...socketOptions } = options;
     const setup = { ...socketOptions, libc: this.libc, nonBlocking: true };
-    const socket = bindReplacingStale(address, this.libc, () => NetSocket.listenOn(address, setup));
-    const file = SocketFile.of(address);
-    const open = () => this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: false, file });
+    const { socket, file } = listenReplacingStale(address, setup);
+    const open = () =>
+      this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: false, policy: undefined, file });
     return closingOnError(socket, open, file);
   }
 
@@ -134,8 +134,8 @@ export abstract class SocketLoop<M extends Member> extends TurnLoop implements E
     if (socket.getOption(SOL_SOCKET, SO_ACCEPTCONN) === 0)
       throw new TypeError('the socket does not listen: call listen first');
     socket.setNonBlocking(true);
-    const { onFailure, onShortage } = options;
-    return this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: true, file: null });
+    const { onFailure, onShortage, policy } = options;
+    return this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: true, policy, file: null });
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {

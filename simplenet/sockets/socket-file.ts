@@ -7,16 +7,18 @@
  * This code does not remove files that are not sockets, sockets that are in use, and files that have replaced ours. A name in the
  * abstract namespace has no file.
  *
- * Next: ../loop/event-loop.ts
+ * Next: pass-descriptors.ts
  */
 
 import { type BigIntStats, lstatSync, renameSync, unlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { threadId } from 'node:worker_threads';
-import type { Libc } from '../kernel/libc.ts';
+import { type Libc, libc as processLibc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import { NetSocket } from './net-socket.ts';
+import type { SocketSetup } from './socket.ts';
+import type { ListenOptions } from './socket-options.ts';
 
 /** How many stale files one start removes. A second one appears only if another process binds the path at the same moment. */
 const MAX_REMOVALS = 3;
@@ -66,6 +68,39 @@ export function bindReplacingStale<S>(address: SocketAddress, libc: Libc, bind: 
     if (!removeStale(address.path, libc)) throw error;
   }
   return bindReplacingStale(address, libc, bind, removals + 1);
+}
+
+/**
+ * What `listenReplacingStale` returns.
+ *
+ * ```ts
+ * import { type ListeningSocket, listenReplacingStale } from 'simplenet';
+ *
+ * const { socket, file }: ListeningSocket = listenReplacingStale({ path: '/run/site.sock' });
+ * file?.remove();
+ * socket.close();
+ * ```
+ */
+export interface ListeningSocket {
+  readonly socket: NetSocket;
+  /** The file of a Unix socket, for its owner to remove before it closes the socket. Null for other sockets. */
+  readonly file: SocketFile | null;
+}
+
+/**
+ * As `NetSocket.listenOn`. A stale file of a Unix socket, on which no process listens, is removed first.
+ *
+ * ```ts
+ * import { listenReplacingStale } from 'simplenet';
+ *
+ * const { socket } = listenReplacingStale({ path: '/run/site.sock' }, { backlog: 100 });
+ * console.log(socket.accept().peerCredentials);
+ * ```
+ */
+export function listenReplacingStale(address: SocketAddress, setup: SocketSetup & ListenOptions = {}): ListeningSocket {
+  const { libc = processLibc } = setup;
+  const socket = bindReplacingStale(address, libc, () => NetSocket.listenOn(address, setup));
+  return { socket, file: SocketFile.of(address) };
 }
 
 function hasFile(address: SocketAddress): address is { path: string } {

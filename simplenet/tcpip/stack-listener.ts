@@ -13,6 +13,9 @@ import type { StackContext, StackMember } from './stack-context.ts';
 import type { TcpListener } from './tcp/tcp-layer.ts';
 
 export class StackListener implements Listener, StackMember {
+  /** There is no other process with this stack, and no socket. */
+  readonly fd = -1;
+  isShared = false;
   needsSettle = false;
   readonly #context: StackContext;
   readonly #onConnection: OnConnection;

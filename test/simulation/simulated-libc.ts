@@ -524,6 +524,9 @@ export function simulatedLibc(kernel: SimulatedKernel, isFaulty: boolean): Libc 
 
     // The kernel of this simulation is one without io_uring.
     eventfd: () => -ENOSYS,
+    sendmsg: () => -ENOSYS,
+    recvmsg: () => -ENOSYS,
+    memfd_create: () => -ENOSYS,
     read: () => -ENOSYS,
     // Nor has it TAP devices: open refuses /dev/net/tun.
     write: () => -ENOSYS,

@@ -23,6 +23,7 @@ const seconds: Readonly<Record<string, number>> = {
   'attacks/terminate': 11,
   'server-simulation/server-simulation': 10,
   'faults/floods': 9,
+  'http/workers/supervisor': 15,
   'contracts/event-loop-on-stack': 7,
   'examples/cookbook': 7,
   'simplenet/loop/hosting': 7,

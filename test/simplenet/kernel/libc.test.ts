@@ -53,6 +53,8 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   send: [fd, ...range, int],
   recvfrom: [fd, ...range, int, buffer, cell],
   sendto: [fd, ...range, int, buffer, ['length', SIZE]],
+  sendmsg: [fd, ...range, buffer, ['length', SIZE], int],
+  recvmsg: [fd, ...range, buffer, cell, int],
   getsockname: [fd, buffer, cell],
   getpeername: [fd, buffer, cell],
   getsockopt: [fd, int, int, buffer, cell],
@@ -68,6 +70,10 @@ const rows: { readonly [N in Name]: readonly Argument[] } = {
   setrlimit: [['integer', -1], buffer],
   if_nametoindex: [['text', 'no such one']],
   eventfd: [int, ['integer', -1]],
+  memfd_create: [
+    ['text', 'x'.repeat(300)],
+    ['integer', abi.MFD_CLOEXEC],
+  ], // a name that is too long: nothing is made
   read: [fd, ...range],
   write: [fd, ...range],
   ioctl: [fd, ['integer', abi.TUNSETIFF], ['buffer', new Uint8Array(abi.IFREQ_SIZE)]],
@@ -367,6 +373,8 @@ t.test('a descriptor that is not open returns EBADF', async (t) => {
       send: libc.send(fd, new Uint8Array(16), 0, 16, abi.MSG_NOSIGNAL),
       recvfrom: libc.recvfrom(fd, new Uint8Array(16), 0, 16, 0, new Uint8Array(16), Int32Array.of(16)),
       sendto: libc.sendto(fd, new Uint8Array(16), 0, 16, abi.MSG_NOSIGNAL, new Uint8Array(16), 16),
+      sendmsg: libc.sendmsg(fd, new Uint8Array(16), 0, 16, new Uint8Array(0), 0, abi.MSG_NOSIGNAL),
+      recvmsg: libc.recvmsg(fd, new Uint8Array(16), 0, 16, new Uint8Array(16), Int32Array.of(16, 0), 0),
       getsockname: libc.getsockname(fd, new Uint8Array(16), Int32Array.of(16)),
       getpeername: libc.getpeername(fd, new Uint8Array(16), Int32Array.of(16)),
       getsockopt: libc.getsockopt(fd, abi.SOL_SOCKET, abi.SO_TYPE, new Uint8Array(4), Int32Array.of(4)),

@@ -303,6 +303,29 @@ const rows: { readonly [N in Name]: readonly ((t: Test) => void)[] } = {
     row('if_nametoindex', ['x'], -19, 'if_nametoindex("x") = -1 ENODEV (no such device)'),
   ],
   eventfd: [row('eventfd', [0, abi.EFD_CLOEXEC | abi.EFD_NONBLOCK], 7, 'eventfd(0, EFD_CLOEXEC|EFD_NONBLOCK) = 7')],
+  sendmsg: [
+    row(
+      'sendmsg',
+      [7, HELLO, 1, 3, new Uint8Array(24), 20, abi.MSG_NOSIGNAL],
+      3,
+      'sendmsg(7, {"ell", 3, control 20}, MSG_NOSIGNAL) = 3',
+    ),
+  ],
+  recvmsg: [
+    row(
+      'recvmsg',
+      [7, HELLO, 0, 5, new Uint8Array(24), Int32Array.of(20, 0), abi.MSG_CMSG_CLOEXEC],
+      2,
+      'recvmsg(7, {"he", 5, control 20}, MSG_CMSG_CLOEXEC) = 2',
+    ),
+    row(
+      'recvmsg',
+      [7, HELLO, 0, 5, new Uint8Array(24), Int32Array.of(20, 0), 0],
+      -9,
+      'recvmsg(7, {NULL, 5, control 20}, 0) = -1 EBADF (bad file descriptor)',
+    ),
+  ],
+  memfd_create: [row('memfd_create', ['name', abi.MFD_CLOEXEC], 7, 'memfd_create("name", MFD_CLOEXEC) = 7')],
   read: [row('read', [7, HELLO, 0, 5], 2, 'read(7, "he", 5) = 2')],
   write: [row('write', [7, HELLO, 1, 3], 3, 'write(7, "ell", 3) = 3')],
   ioctl: [

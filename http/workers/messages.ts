@@ -1,0 +1,87 @@
+/**
+ * Messages: what the supervisor and a worker say to each other, over the channel that Node gives a child process.
+ *
+ * A channel has no backpressure: what the other process does not read waits in memory. So `Channel` counts what has not been taken yet, and drops messages
+ * between workers above a limit. Orders, of which there are few, are never dropped.
+ *
+ * Next: shared-memory.ts
+ */
+
+import type { CloseOptions, ServeOptions } from '../serve-options.ts';
+
+/** Where the worker finds what it inherits. 3 is the channel. */
+export const LISTENER_FD = 4;
+export const MEMORY_FD = 5;
+
+export interface StartOrder {
+  readonly kind: 'start';
+  readonly index: number;
+  /** How many workers share the memory. */
+  readonly count: number;
+  /** The URL of the module. */
+  readonly module: string;
+  readonly options: ServeOptions;
+  readonly beatMs: number;
+}
+
+/** `isLast`: no other process goes on listening on the socket. */
+export interface StopOrder {
+  readonly kind: 'stop';
+  readonly close: CloseOptions;
+  readonly isLast: boolean;
+}
+
+/** What the worker has told lately. */
+export interface Vitals {
+  readonly rssBytes: number;
+  readonly connections: number;
+  readonly busy: number;
+}
+
+export type ToWorker =
+  | StartOrder
+  | StopOrder
+  | { readonly kind: 'told'; readonly subject: string; readonly message: unknown }
+  | { readonly kind: 'asked'; readonly id: number; readonly subject: string }
+  | { readonly kind: 'answers'; readonly id: number; readonly values: readonly unknown[] };
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly message: string; readonly exitCode: number }
+  | ({ readonly kind: 'alive' } & Vitals)
+  | { readonly kind: 'leaving' }
+  | { readonly kind: 'tell'; readonly subject: string; readonly message: unknown }
+  | { readonly kind: 'ask'; readonly id: number; readonly subject: string }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown };
+
+/** Messages between workers that wait for one process to read them. */
+export const MAX_WAITING_MESSAGES = 1_000;
+
+/** What can send to another process: a ChildProcess, or `process` of one. */
+export interface Sender {
+  readonly connected: boolean;
+  send?(message: object, callback: (error: Error | null) => void): boolean;
+}
+
+export class Channel<Message extends object> {
+  readonly #sender: Sender;
+  #waiting = 0;
+
+  constructor(sender: Sender) {
+    this.#sender = sender;
+  }
+
+  /** Sends, or does nothing if the other process has gone: its end is noticed by other means. */
+  order(message: Message): void {
+    if (!this.#sender.connected) return;
+    this.#waiting++;
+    this.#sender.send?.(message, () => void this.#waiting--);
+  }
+
+  /** Sends, or returns false if the other process is too far behind. */
+  offer(message: Message): boolean {
+    if (this.#waiting >= MAX_WAITING_MESSAGES) return false;
+    this.order(message);
+    return true;
+  }
+}

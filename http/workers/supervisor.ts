@@ -1,0 +1,441 @@
+/**
+ * Workers: a site that several processes serve, seen by the process that starts them. It opens the listening socket and never accepts from it. So the
+ * socket, and the connections that wait in its queue, outlive any worker.
+ *
+ * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
+ * that runs out, a system call that hangs. docs/workers.md has the measurements.
+ *
+ * A worker that ends is replaced at once; one that keeps ending, after a pause that doubles. One that is replaced on purpose goes on until its successor
+ * serves.
+ *
+ * Next: ../serve.ts
+ */
+
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { type Alarm, listenReplacingStale, NetSocket, nodeHost, type SocketAddress } from '../../simplenet/index.ts';
+import { type CloseOptions, checkCloseOptions, listenPlaceOf, type ServeOptions, urlOf } from '../serve-options.ts';
+import { AcceptShare } from './accept-share.ts';
+import type { FromWorker, StartOrder } from './messages.ts';
+import { Questions } from './questions.ts';
+import { createShared, mapShared } from './shared-memory.ts';
+import { type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
+import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
+
+/** A worker that has served for so long is replaced at once when it ends. */
+const STABLE_MS = 10_000;
+const FIRST_PAUSE_MS = 100;
+export const MAX_PAUSE_MS = 10_000;
+
+/** How long to wait after so many ends in a row: not at all, then 0.1 s, 0.2 s, ... 10 s. */
+export function pauseAfter(endings: number): number {
+  return endings <= 1 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (endings - 2), MAX_PAUSE_MS);
+}
+
+const TICKET_KEY_BYTES = 80;
+
+/** The place of one worker. */
+interface Slot {
+  readonly index: number;
+  readonly share: AcceptShare;
+  /** It serves, or is the first to start. */
+  worker: WorkerProcess | null;
+  /** It is to replace the worker. */
+  successor: WorkerProcess | null;
+  /** Ends in a row. */
+  endings: number;
+  pause: Alarm | null;
+  /** Called when a successor serves, or has failed. */
+  whenReplaced: ((failure: string | null) => void) | null;
+}
+
+/**
+ * Several processes that serve one site: what `serve` returns for the URL of a module.
+ *
+ * ```ts
+ * import { serve, type Workers } from 'simplenet/http';
+ *
+ * const site: Workers = serve(new URL('./site.js', import.meta.url), { port: 8080, workers: 'auto' });
+ * await site.ready;
+ * console.log(site.url, site.pids);
+ * process.on('SIGHUP', () => void site.restart());
+ * process.once('SIGTERM', () => void site.close());
+ * ```
+ */
+export class Workers {
+  /** Resolves when all workers serve. Rejects, and closes all, if one of them cannot begin. */
+  readonly ready: Promise<void>;
+  /** Where the workers listen, with the port that the kernel has chosen. */
+  readonly address: SocketAddress;
+  /** The address for a client, as that of a Server. */
+  readonly url: string;
+  readonly #module: string;
+  readonly #settings: WorkerSettings;
+  readonly #socket: NetSocket;
+  readonly #removeFile: () => void;
+  readonly #memoryFd: number;
+  readonly #slots: readonly Slot[];
+  readonly #questions = new Questions();
+  readonly #closing = new AbortController();
+  /** All that have not ended, also those that drain. */
+  readonly #alive = new Set<WorkerProcess>();
+  readonly #setReady: { resolve(): void; reject(error: Error): void };
+  /** `ready` is settled. */
+  #isReady = false;
+  #restart: Promise<void> | null = null;
+  #closed: Promise<void> | null = null;
+  #whenEmpty: (() => void) | null = null;
+  #forgetSignal = () => {};
+
+  /** @internal */
+  constructor(module: URL, options: WorkersOptions) {
+    const settings = workerSettings(options);
+    const { signal, ...serveOptions } = settings.serve;
+    this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
+    this.#module = module.href;
+    const { socket, removeFile, isShared } = openSocket(serveOptions);
+    this.#socket = socket;
+    this.#removeFile = removeFile;
+    this.isShared = isShared;
+    this.address = socket.localAddress;
+    this.url = urlOf(this.address, serveOptions.tls === undefined ? 'http' : 'https');
+    const bytes = AcceptShare.bytesFor(settings.count);
+    this.#memoryFd = createShared(bytes);
+    const memory = mapShared(this.#memoryFd, bytes);
+    this.#slots = Array.from({ length: settings.count }, (_, index) => newSlot(index, new AcceptShare(memory, index)));
+    let setReady = { resolve: () => {}, reject: (_error: Error) => {} };
+    this.ready = new Promise((resolve, reject) => {
+      setReady = { resolve, reject };
+    });
+    this.#setReady = setReady;
+    for (const slot of this.#slots) slot.worker = this.#start(slot);
+    if (signal !== undefined) this.#stopWith(signal);
+  }
+
+  /** The port on which they listen; null on a Unix socket. */
+  get port(): number | null {
+    return 'port' in this.address ? this.address.port : null;
+  }
+
+  /** Whether the workers are stopping, or have stopped. */
+  get isStopping(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** Aborted when the workers begin to stop. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** The processes that serve now. */
+  get pids(): readonly number[] {
+    return this.#slots.flatMap(({ worker }) => (worker?.state === 'serving' ? [worker.pid] : []));
+  }
+
+  /** Open connections of all workers, as they have told lately. */
+  get connectionCount(): number {
+    return this.#sum('connections');
+  }
+
+  /** Connections with a request or its response under way, as the workers have told lately. */
+  get busyCount(): number {
+    return this.#sum('busy');
+  }
+
+  /** How many connections each worker has accepted, in the order of their places; a successor continues the count of its place. */
+  get acceptedCounts(): readonly number[] {
+    return this.#slots.map(({ share }) => share.count);
+  }
+
+  /**
+   * Replaces all workers, one after the other, for example to load a new version of the module. Each goes on until its successor serves. Rejects if a successor
+   * cannot begin; the workers that have not been replaced then go on. A call during a restart returns the same promise.
+   */
+  restart(): Promise<void> {
+    if (this.isStopping) return Promise.reject(new Error('the workers are stopping'));
+    this.#restart ??= this.#replaceAll().finally(() => {
+      this.#restart = null;
+    });
+    return this.#restart;
+  }
+
+  /** Stops all workers with grace, as `close` of a Server does. Resolves when the last one has ended. A second call can shorten `graceMs`. */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkCloseOptions(options);
+    if (this.#closed === null) {
+      this.#closed = this.#end(options);
+    } else {
+      for (const worker of this.#alive) worker.stop(options, true);
+    }
+    return this.#closed;
+  }
+
+  /** As `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * The listening socket, for another process (`sendDescriptors`).
+   * @internal
+   */
+  get listenerFd(): number {
+    return this.#socket.fd;
+  }
+
+  /**
+   * Set before `close` if another process goes on listening on the socket.
+   * @internal
+   */
+  isShared: boolean;
+
+  #start(slot: Slot): WorkerProcess {
+    const { count, args, startMs, hangMs, serve } = this.#settings;
+    const order: StartOrder = {
+      kind: 'start',
+      index: slot.index,
+      count,
+      module: this.#module,
+      options: serve,
+      beatMs: beatMsFor(hangMs),
+    };
+    const setup = { order, args, startMs, listenerFd: this.#socket.fd, memoryFd: this.#memoryFd };
+    const worker = new WorkerProcess(setup, this.#owner);
+    this.#alive.add(worker);
+    return worker;
+  }
+
+  readonly #owner: WorkerOwner = {
+    ready: (worker) => this.#serves(worker),
+    failed: (worker, message, exitCode) => this.#failed(worker, message, exitCode),
+    alive: (worker) => this.#checkMemory(worker),
+    leaving: (worker) => this.#leaves(worker),
+    said: (worker, message) => this.#said(worker, message),
+    ended: (worker, how) => this.#ended(worker, how),
+  };
+
+  #slotOf(worker: WorkerProcess): Slot {
+    return this.#slots[worker.index] as Slot;
+  }
+
+  #serves(worker: WorkerProcess): void {
+    const slot = this.#slotOf(worker);
+    if (this.isStopping) {
+      worker.stop({ graceMs: 0 }, !this.isShared);
+    } else if (worker === slot.successor) {
+      const old = slot.worker;
+      slot.worker = worker;
+      slot.successor = null;
+      if (old?.state === 'serving') old.stop({}, false);
+      slot.whenReplaced?.(null);
+    } else if (!this.#isReady && this.#slots.every((each) => each.worker?.state === 'serving')) {
+      this.#isReady = true;
+      this.#setReady.resolve();
+    }
+  }
+
+  /** Before all have begun, a worker that cannot begin is the end of all: the module is wrong, and a person waits for an answer. */
+  #failed(worker: WorkerProcess, message: string, exitCode: number): void {
+    if (!this.#isReady) {
+      if (this.isStopping) return;
+      this.#setReady.reject(new WorkerError(message, exitCode));
+      this.#isReady = true; // the promise is settled
+      void this.close({ graceMs: 0 });
+    } else if (worker === this.#slotOf(worker).successor) {
+      this.#successorFailed(this.#slotOf(worker), message);
+    } else {
+      this.#log(worker, `cannot begin: ${message}`);
+    }
+  }
+
+  #successorFailed(slot: Slot, message: string): void {
+    slot.successor = null;
+    slot.whenReplaced?.(message);
+    if (slot.worker === null && !this.isStopping) this.#startAgain(slot);
+  }
+
+  #checkMemory(worker: WorkerProcess): void {
+    const { memoryBytes } = this.#settings;
+    const slot = this.#slotOf(worker);
+    const { rssBytes } = worker.vitals;
+    if (rssBytes <= memoryBytes || worker !== slot.worker || slot.successor !== null || this.isStopping) return;
+    this.#log(worker, `has ${toMB(rssBytes)} MB, more than ${toMB(memoryBytes)} MB: another one replaces it`);
+    slot.successor = this.#start(slot);
+  }
+
+  #leaves(worker: WorkerProcess): void {
+    const slot = this.#slotOf(worker);
+    if (worker !== slot.worker || this.isStopping) return;
+    this.#log(worker, 'was told to end: another one replaces it');
+    slot.worker = null;
+    slot.share.leave();
+    slot.successor ??= this.#start(slot);
+  }
+
+  #said(worker: WorkerProcess, message: FromWorker): void {
+    const others = [...this.#alive].filter((each) => each !== worker && each.state === 'serving');
+    if (message.kind === 'tell') {
+      const { subject, message: told } = message;
+      for (const each of others) each.channel.offer({ kind: 'told', subject, message: told });
+    } else if (message.kind === 'ask') {
+      this.#questions.ask(worker, message.id, message.subject, others);
+    } else if (message.kind === 'answer') {
+      this.#questions.answered(worker, message.id, message.value);
+    }
+  }
+
+  #ended(worker: WorkerProcess, how: string): void {
+    this.#alive.delete(worker);
+    this.#questions.ended(worker);
+    const slot = this.#slotOf(worker);
+    if (worker === slot.successor) {
+      this.#successorFailed(slot, `worker ${worker.index} ${how}`);
+    } else if (worker === slot.worker) {
+      slot.worker = null;
+      slot.share.leave();
+      if (!this.#isReady) this.#failed(worker, `worker ${worker.index} ${how}`, 1);
+      else if (!this.isStopping) this.#replaceEnded(slot, worker, how);
+    }
+    if (this.#alive.size === 0) this.#whenEmpty?.();
+  }
+
+  #replaceEnded(slot: Slot, worker: WorkerProcess, how: string): void {
+    slot.endings = nodeHost.now() - worker.startedAt >= STABLE_MS ? 1 : slot.endings + 1;
+    const pauseMs = pauseAfter(slot.endings);
+    this.#log(worker, `${how}: another one starts${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
+    if (slot.successor === null) this.#startAgain(slot);
+  }
+
+  #startAgain(slot: Slot): void {
+    slot.pause = nodeHost.alarm(pauseAfter(slot.endings), () => {
+      slot.pause = null;
+      slot.worker = this.#start(slot);
+    });
+  }
+
+  async #replaceAll(): Promise<void> {
+    for (const slot of this.#slots) {
+      const failure = await this.#replace(slot);
+      if (failure !== null) throw new WorkerError(failure, 1);
+    }
+  }
+
+  /** Resolves with the reason if there is no successor. */
+  #replace(slot: Slot): Promise<string | null> {
+    if (this.isStopping) return Promise.resolve('the workers are stopping');
+    slot.pause?.cancel();
+    slot.pause = null;
+    return new Promise((resolve) => {
+      slot.whenReplaced = (failure) => {
+        slot.whenReplaced = null;
+        resolve(failure);
+      };
+      slot.successor ??= this.#start(slot);
+    });
+  }
+
+  async #end(options: CloseOptions): Promise<void> {
+    this.#forgetSignal();
+    if (!this.isShared) this.#removeFile();
+    for (const slot of this.#slots) slot.pause?.cancel();
+    for (const worker of this.#alive) {
+      if (worker.state === 'starting') worker.kill('the workers are stopping');
+      else worker.stop(options, !this.isShared);
+    }
+    await null; // `close` has stored the promise now, so `isStopping` is true
+    this.#closing.abort(new Error('the workers are stopping'));
+    if (!this.#isReady) {
+      this.ready.catch(() => {}); // the program has stopped them itself, so it need not be told
+      this.#setReady.reject(new WorkerError('the workers were stopped before they served', 1));
+    }
+    if (this.#alive.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenEmpty = resolve;
+      });
+    }
+    this.#socket.close();
+    closeSync(this.#memoryFd);
+  }
+
+  #stopWith(signal: AbortSignal): void {
+    const stop = () => void this.close();
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    this.#forgetSignal = () => signal.removeEventListener('abort', stop);
+  }
+
+  #sum(what: 'connections' | 'busy'): number {
+    return this.#slots.reduce((sum, { worker }) => sum + (worker?.vitals[what] ?? 0), 0);
+  }
+
+  #log(worker: WorkerProcess, what: string): void {
+    this.#settings.log(`simplenet: worker ${worker.index} (process ${worker.pid}) ${what}`);
+  }
+}
+
+/**
+ * Why workers could not begin: one sentence, and the exit code that a program may end with.
+ *
+ * ```ts
+ * import { serve, WorkerError } from 'simplenet/http';
+ *
+ * try {
+ *   await serve(new URL('./site.js', import.meta.url), { workers: 2 }).ready;
+ * } catch (error) {
+ *   if (!(error instanceof WorkerError)) throw error;
+ *   console.error(error.message);
+ *   process.exit(error.exitCode);
+ * }
+ * ```
+ */
+export class WorkerError extends Error {
+  /** 1, or the `exitCode` of the error that the module has thrown. */
+  readonly exitCode: number;
+
+  /** @internal */
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.name = 'WorkerError';
+    this.exitCode = exitCode;
+  }
+}
+
+function newSlot(index: number, share: AcceptShare): Slot {
+  return { index, share, worker: null, successor: null, endings: 0, pause: null, whenReplaced: null };
+}
+
+/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+function optionsForWorkers(options: ServeOptions): ServeOptions {
+  const {
+    host: _host,
+    hostname: _hostname,
+    port: _port,
+    path: _path,
+    fd: _fd,
+    tls,
+    socket: _socket,
+    ...others
+  } = options;
+  if (tls === undefined) return others;
+  return { ...others, tls: { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls } };
+}
+
+interface OpenedSocket {
+  readonly socket: NetSocket;
+  readonly removeFile: () => void;
+  readonly isShared: boolean;
+}
+
+function openSocket(options: ServeOptions): OpenedSocket {
+  const place = listenPlaceOf(options);
+  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), removeFile: () => {}, isShared: true };
+  const isNetwork = 'address' in place;
+  const dualStack = isNetwork && place.address === '::' ? { ipv6Only: false } : {};
+  const setup = { ...(isNetwork ? { noDelay: true } : {}), ...dualStack, ...options.socket, nonBlocking: true };
+  const { socket, file } = listenReplacingStale(place, setup);
+  return { socket, removeFile: () => file?.remove(), isShared: false };
+}
+
+function toMB(bytes: number): number {
+  return Math.round(bytes / 1024 ** 2);
+}

@@ -1,0 +1,99 @@
+/**
+ * The options of workers: those of `serve` that another process can have, and those that say how many workers there are and when one is replaced.
+ *
+ * Next: worker-process.ts
+ */
+
+import { availableParallelism } from 'node:os';
+import { adviceFor, described } from '../nearest-name.ts';
+import { checkServeOptions, type ServeOptions } from '../serve-options.ts';
+
+/**
+ * The options of `serve` for a module and its workers. What is a function stays in the module: it may export `options` with `onDone`, `onError` and the
+ * other options of `serve`.
+ *
+ * ```ts
+ * import { serve, type WorkersOptions } from 'simplenet/http';
+ *
+ * const options: WorkersOptions = { port: 8080, workers: 'auto', workerMemoryBytes: 512 * 1024 ** 2 };
+ * const site = serve(new URL('./site.js', import.meta.url), options);
+ * await site.ready;
+ * ```
+ */
+export interface WorkersOptions extends Omit<ServeOptions, 'loop' | 'onError' | 'onDone' | 'redirectFrom'> {
+  /** How many processes serve, 1 to 256. `auto` is one for each core. */
+  readonly workers: number | 'auto';
+  /** A worker whose resident memory (RSS) grows beyond that is replaced, with grace. Infinity, the default, is no limit. */
+  readonly workerMemoryBytes?: number | undefined;
+  /** A worker that does not give a sign for so long is killed and replaced: 10 s by default. A handler must not compute for longer at a stretch. */
+  readonly workerHangMs?: number | undefined;
+  /** How long a worker may take from its start until it serves: 30 s by default. */
+  readonly workerStartMs?: number | undefined;
+  /** The arguments of the workers, `process.argv.slice(2)` there: none by default. */
+  readonly workerArguments?: readonly string[] | undefined;
+  /** Gets each line about a worker that ends or is replaced. The default writes it to standard error. */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** The options in force. */
+export interface WorkerSettings {
+  readonly count: number;
+  readonly memoryBytes: number;
+  readonly hangMs: number;
+  readonly startMs: number;
+  readonly args: readonly string[];
+  readonly log: (line: string) => void;
+  /** What `serve` of a worker gets. */
+  readonly serve: ServeOptions;
+}
+
+export const MAX_WORKERS = 256;
+export const DEFAULT_HANG_MS = 10_000;
+export const DEFAULT_START_MS = 30_000;
+
+/** By option: why a worker cannot have it from another process. */
+const inModule: readonly string[] = ['loop', 'onError', 'onDone'];
+
+/** Throws RangeError or TypeError for a mistake. */
+export function workerSettings(options: WorkersOptions): WorkerSettings {
+  const { workers, workerMemoryBytes, workerHangMs, workerStartMs, workerArguments, log, ...serve } = options;
+  for (const name of inModule) {
+    if (name in serve)
+      throw new RangeError(`${name} belongs into the module of the workers: export const options = { ${name} }`);
+  }
+  if ('redirectFrom' in serve)
+    throw new RangeError('redirectFrom makes no sense with workers: let a server of its own redirect');
+  checkServeOptions(serve);
+  if (serve.socket?.control !== undefined) throw new RangeError('socket.control makes no sense with workers');
+  if (serve.tls?.onKeyLog !== undefined) throw new RangeError('tls.onKeyLog makes no sense with workers');
+  if (log !== undefined && typeof log !== 'function')
+    throw new TypeError(`log must be a function, not ${described(log)}`);
+  const args = workerArguments ?? [];
+  if (!Array.isArray(args) || args.some((each) => typeof each !== 'string')) {
+    throw new TypeError(`workerArguments must be an array of strings, not ${described(args)}`);
+  }
+  return {
+    count: workerCount(workers),
+    memoryBytes: positive('workerMemoryBytes', workerMemoryBytes ?? Number.POSITIVE_INFINITY),
+    hangMs: positive('workerHangMs', workerHangMs ?? DEFAULT_HANG_MS),
+    startMs: positive('workerStartMs', workerStartMs ?? DEFAULT_START_MS),
+    args,
+    log: log ?? ((line) => console.error(line)),
+    serve,
+  };
+}
+
+/** The number of workers: a number, its digits as text, or `auto`. */
+export function workerCount(given: unknown): number {
+  if (given === 'auto') return Math.min(availableParallelism(), MAX_WORKERS);
+  const count = typeof given === 'string' && /^\d{1,4}$/.test(given) ? Number(given) : given;
+  if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
+  if (typeof given === 'string')
+    throw new RangeError(`workers is a number or 'auto', not '${given}': ${adviceFor(given, ['auto'])}`);
+  throw new RangeError(`workers must be an integer from 1 to ${MAX_WORKERS}, or 'auto', not ${described(given)}`);
+}
+
+function positive(name: string, value: unknown): number {
+  if (typeof value === 'number' && value > 0) return value;
+  throw new RangeError(`${name} must be a number > 0, not ${described(value)}`);
+}

@@ -1,0 +1,148 @@
+/**
+ * WorkerProcess: one worker, seen by its supervisor.
+ *
+ *     starting --ready--> serving --stop, or it leaves--> leaving --its end--> ended
+ *         `----------------------`---------its end---------------------------->'
+ *
+ * A worker gives a sign of life at each beat. Beats that fail to come are counted, and not the time since the last one: while the whole machine or the supervisor
+ * stands still, no beat is due either. One that hangs is killed: SIGKILL also ends a thread that computes or waits in a system call.
+ *
+ * Next: supervisor.ts
+ */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { type Alarm, nodeHost } from '../../simplenet/index.ts';
+import type { CloseOptions } from '../serve-options.ts';
+import { Channel, type FromWorker, type StartOrder, type ToWorker, type Vitals } from './messages.ts';
+
+const WORKER_PROGRAM = fileURLToPath(
+  new URL(`./worker-main${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url),
+);
+
+/** So many beats may fail to come. */
+const MAX_MISSED_BEATS = 4;
+
+/** How long a worker may take to end once the grace of its connections is over. */
+const END_MS = 2_000;
+
+const DEFAULT_GRACE_MS = 10_000;
+
+export interface WorkerOwner {
+  ready(worker: WorkerProcess): void;
+  /** It could not begin to serve. It ends by itself. */
+  failed(worker: WorkerProcess, message: string, exitCode: number): void;
+  alive(worker: WorkerProcess): void;
+  /** It stops by itself, with grace. */
+  leaving(worker: WorkerProcess): void;
+  said(worker: WorkerProcess, message: FromWorker): void;
+  /** `how`: `ended with code 1`, `was killed: it hung`. */
+  ended(worker: WorkerProcess, how: string): void;
+}
+
+export interface WorkerSetup {
+  readonly order: StartOrder;
+  readonly args: readonly string[];
+  readonly listenerFd: number;
+  readonly memoryFd: number;
+  readonly startMs: number;
+}
+
+export class WorkerProcess {
+  readonly index: number;
+  readonly channel: Channel<ToWorker>;
+  readonly startedAt = nodeHost.now();
+  state: 'starting' | 'serving' | 'leaving' | 'ended' = 'starting';
+  vitals: Vitals = { rssBytes: 0, connections: 0, busy: 0 };
+  readonly #child: ChildProcess;
+  readonly #owner: WorkerOwner;
+  readonly #beatMs: number;
+  #alarm: Alarm;
+  #missedBeats = 0;
+  /** Why the supervisor has killed it. */
+  #reason: string | null = null;
+
+  constructor(setup: WorkerSetup, owner: WorkerOwner) {
+    const { order, args, listenerFd, memoryFd, startMs } = setup;
+    this.index = order.index;
+    this.#owner = owner;
+    this.#beatMs = order.beatMs;
+    this.#child = fork(WORKER_PROGRAM, args, {
+      execArgv: process.execArgv.filter((each) => !each.startsWith('--input-type')),
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', listenerFd, memoryFd],
+    });
+    this.channel = new Channel<ToWorker>(this.#child);
+    this.#child.on('message', (message) => this.#heard(message as FromWorker));
+    this.#child.on('exit', (code, signal) =>
+      this.#ended(signal === null ? `ended with code ${code}` : `ended by ${signal}`),
+    );
+    this.#child.on('error', (error) => this.#ended(`could not be started: ${error.message}`));
+    this.#alarm = nodeHost.alarm(startMs, () => this.kill(`it did not serve within ${startMs / 1_000} s`));
+    this.channel.order(order);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  /** Ends with grace. `isLast`: no other process goes on listening. */
+  stop(close: CloseOptions, isLast: boolean): void {
+    this.channel.order({ kind: 'stop', close, isLast });
+    if (this.state === 'leaving' && close.graceMs !== 0) return;
+    this.#leave(close.graceMs ?? DEFAULT_GRACE_MS);
+  }
+
+  /** SIGKILL. */
+  kill(reason: string): void {
+    this.#reason ??= reason;
+    this.#child.kill('SIGKILL');
+  }
+
+  #leave(graceMs: number): void {
+    this.state = 'leaving';
+    this.#alarm.cancel();
+    this.#alarm = nodeHost.alarm(graceMs + END_MS, () => this.kill('it did not end'));
+  }
+
+  #heard(message: FromWorker): void {
+    if (message.kind === 'ready') {
+      if (this.state !== 'starting') return;
+      this.state = 'serving';
+      this.#alarm.cancel();
+      this.#awaitBeat();
+      this.#owner.ready(this);
+    } else if (message.kind === 'failed') {
+      this.#owner.failed(this, message.message, message.exitCode);
+    } else if (message.kind === 'alive') {
+      this.#missedBeats = 0;
+      this.vitals = message;
+      this.#owner.alive(this);
+    } else if (message.kind === 'leaving') {
+      if (this.state === 'serving') this.#leave(DEFAULT_GRACE_MS);
+      this.#owner.leaving(this);
+    } else {
+      this.#owner.said(this, message);
+    }
+  }
+
+  #awaitBeat(): void {
+    this.#alarm = nodeHost.alarm(this.#beatMs, () => {
+      this.#missedBeats++;
+      if (this.#missedBeats > MAX_MISSED_BEATS) this.kill('it hung');
+      else this.#awaitBeat();
+    });
+  }
+
+  #ended(how: string): void {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.#alarm.cancel();
+    this.#owner.ended(this, this.#reason === null ? how : `was killed: ${this.#reason}`);
+  }
+}
+
+/** How often a worker gives a sign, so that one that hangs is found in `hangMs`. */
+export function beatMsFor(hangMs: number): number {
+  return hangMs / (MAX_MISSED_BEATS + 1);
+}

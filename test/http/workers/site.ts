@@ -1,0 +1,55 @@
+/** A site for workers that does to its worker what it is asked to do. */
+
+import type { ServeOptions } from '../../../http/index.ts';
+import { peers, Router, webSocket } from '../../../http/index.ts';
+
+const [behaviour] = process.argv.slice(2);
+let told: unknown = null;
+let done = 0;
+peers.onTold('news', (message) => {
+  told = message;
+});
+peers.onAsked('pid', () => process.pid);
+let hoard: Buffer | null = null;
+
+if (behaviour === 'exits') process.exit(7);
+if (behaviour === 'throws') throw new TypeError('the module is broken');
+if (behaviour === 'waits') await new Promise(() => {});
+if (behaviour === 'says') throw Object.assign(new Error('what is wrong'), { exitCode: 2 });
+
+const chat = webSocket({
+  open: (ws) => ws.subscribe('room'),
+  message: (_ws, data) => void chat.publish('room', data),
+});
+
+const site = new Router()
+  .get('/', (_request, response) => response.text(`${peers.index} ${process.pid}`))
+  .get('/chat', chat)
+  .post('/tell', async (request, response) => {
+    peers.tell('news', await request.text());
+    response.text('');
+  })
+  .get('/told', (_request, response) => response.json({ pid: process.pid, told, done }))
+  .get('/pids', async (_request, response) => response.json(await peers.askAll('pid')))
+  .get('/unknown', async (_request, response) => response.json(await peers.askAll('unknown')))
+  .get('/hang', () => {
+    for (;;);
+  })
+  .get('/throw', () => {
+    setImmediate(() => {
+      throw new Error('out of a callback');
+    });
+  })
+  .get('/hoard', (_request, response) => {
+    hoard = Buffer.alloc(400 * 1024 ** 2, 1);
+    response.text(`${hoard.length} ${process.pid}`);
+  })
+  .get('/slow', async (_request, response) => {
+    await response.write('begun');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    response.end(' and done');
+  });
+
+export const options: ServeOptions = { onDone: () => void done++ };
+// biome-ignore lint/style/noDefaultExport: workers serve the default export of a module.
+export default behaviour === 'nothing' ? undefined : behaviour === 'number' ? 5 : site;
