@@ -12,8 +12,9 @@
 
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { ABNORMAL_CLOSURE, MAX_REASON_BYTES, NORMAL_CLOSURE } from './close-code.ts';
+import type { ServerWebSocket } from './server-web-socket.ts';
 import { Topics } from './topics.ts';
-import type { ServerWebSocket, WebSocketEndpoint, WebSocketEvents } from './web-socket.ts';
+import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-connection.ts';
 import { openSocket, refuse } from './web-socket-handler.ts';
 import { webSocketSettings } from './web-socket-options.ts';
 

@@ -10,9 +10,11 @@
  */
 
 import { promiseOf } from '../promises.ts';
+import { INVALID_PAYLOAD, WebSocketFault } from './close-code.ts';
 import { BINARY, RSV1, TEXT } from './frame-decoder.ts';
 import type { MessageTransform } from './message-transform.ts';
 import type { SharedMessage } from './shared-message.ts';
+import { UTF8_COMPLETE, validateUtf8 } from './utf8-validator.ts';
 
 /** What the lane asks of its connection. */
 export interface LaneOwner {
@@ -65,8 +67,11 @@ export class TransformLane {
     else this.#queue.push({ whenSent: callback, payload: NOTHING });
   }
 
-  decode(payload: Buffer, maxBytes: number): Buffer | Promise<Buffer> {
-    return this.#transform.decode(payload, maxBytes);
+  /** Returns the message of a payload that has come with RSV1: for a text a string. Throws, or rejects, as the transform does, and for a text that is not UTF-8. */
+  decode(payload: Buffer, isText: boolean, maxBytes: number): string | Buffer | Promise<string | Buffer> {
+    const result = this.#transform.decode(payload, maxBytes);
+    if (!isText) return result;
+    return promiseOf<Buffer>(result)?.then(textOf) ?? textOf(result as Buffer);
   }
 
   /** The connection is closed. What waits is dropped. */
@@ -129,4 +134,9 @@ export class TransformLane {
       if (!this.#isClosed) this.#owner.laneFailed(error);
     }
   }
+}
+
+function textOf(message: Buffer): string {
+  if (validateUtf8(UTF8_COMPLETE, message, 0, message.length) === UTF8_COMPLETE) return message.toString('utf8');
+  throw new WebSocketFault(INVALID_PAYLOAD, 'a text message that is not UTF-8');
 }

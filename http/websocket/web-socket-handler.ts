@@ -23,9 +23,10 @@ import {
   refusalOfHandshake,
 } from './handshake.ts';
 import type { MessageExtension } from './message-transform.ts';
+import { payloadOf, ServerWebSocket } from './server-web-socket.ts';
 import { SharedMessage } from './shared-message.ts';
 import { Topics } from './topics.ts';
-import { payloadOf, ServerWebSocket, type WebSocketEndpoint, type WebSocketEvents } from './web-socket.ts';
+import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-connection.ts';
 import { type WebSocketOptions, type WebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
 const FORBIDDEN = 403;

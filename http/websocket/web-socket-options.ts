@@ -1,7 +1,7 @@
 /**
  * WebSocketOptions: what `webSocket` takes, with its defaults, checked before anything is served.
  *
- * Next: web-socket.ts
+ * Next: web-socket-end.ts
  */
 
 import { isToken } from '../grammar.ts';

@@ -1,8 +1,8 @@
 /** After the close handshake: a client that still takes what was sent before gets all of it, and one that does not is closed. On a stream that counts. */
 
 import { test } from 'tap';
+import { ServerWebSocket } from '../../../http/websocket/server-web-socket.ts';
 import { Topics } from '../../../http/websocket/topics.ts';
-import { ServerWebSocket } from '../../../http/websocket/web-socket.ts';
 import { defaultWebSocketSettings } from '../../../http/websocket/web-socket-options.ts';
 import type { Stream } from '../../../simplenet/index.ts';
 import { CLOSE, clientFrame } from '../../support/web-socket-frames.ts';
