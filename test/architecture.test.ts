@@ -22,6 +22,7 @@ const groundFiles = [
   'route-limits',
   'http-error',
   'promises',
+  'address-text',
   'gate',
 ].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';

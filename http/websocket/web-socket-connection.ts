@@ -17,7 +17,8 @@
  */
 
 import { AsyncResource } from 'node:async_hooks';
-import type { SocketAddress, Stream, SystemError } from '../../simplenet/index.ts';
+import type { Stream, SystemError } from '../../simplenet/index.ts';
+import { addressText } from '../address-text.ts';
 import type { UpgradeHost } from '../own-protocol.ts';
 import { promiseOf } from '../promises.ts';
 import {
@@ -98,8 +99,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** The address of the client, or the path of its Unix socket. */
   get remoteAddress(): string {
-    const address: SocketAddress = this.#stream.remoteAddress;
-    return 'path' in address ? address.path : address.address;
+    return addressText(this.#stream.remoteAddress);
   }
 
   /** Whether messages can be sent. */

@@ -12,7 +12,7 @@ import type { Stream } from '../../simplenet/index.ts';
 import type { Handler, HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
-import { promiseOf } from '../promises.ts';
+import { decided, promiseOf } from '../promises.ts';
 import { compressionOf } from './compression.ts';
 import {
   acceptOf,
@@ -203,10 +203,7 @@ function isAllowedOrigin<Params>(
   if (origins === '*') return true;
   if (origins === 'same') return isSameHost(origin, request.authority);
   if (typeof origins !== 'function') return origins.includes(origin);
-  const answer: unknown = origins(origin, request as HttpRequest<unknown>);
-  if (typeof answer === 'boolean') return answer;
-  // A promise is true as a condition, and would allow every origin.
-  throw new TypeError(`the function origins of webSocket must return true or false, not ${described(answer)}`);
+  return decided(origins(origin, request as HttpRequest<unknown>), 'the function origins of webSocket');
 }
 
 function checkCallbacks(callbacks: object): void {
