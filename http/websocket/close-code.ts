@@ -19,6 +19,8 @@ export const ABNORMAL_CLOSURE = 1006;
 export const INVALID_PAYLOAD = 1007;
 export const MESSAGE_TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
+/** Registered by IANA after the RFC. */
+export const TRY_AGAIN_LATER = 1013;
 
 /** The codes 1000 to 1014 that a close frame may have; IANA has registered 1012 to 1014 after the RFC. */
 const FIRST_DEFINED = 1000;

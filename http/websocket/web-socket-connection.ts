@@ -27,40 +27,25 @@ import {
   GOING_AWAY,
   INTERNAL_ERROR,
   parseClose,
+  TRY_AGAIN_LATER,
   WebSocketFault,
 } from './close-code.ts';
 import { BINARY, CLOSE, PING, PONG, TEXT } from './frame-decoder.ts';
 import { byteLengthOf, headerBytesFor } from './frame-encoder.ts';
 import { flushGathered, gatheredFor, gatherFor, writeFrame, writeShared } from './frame-output.ts';
 import { MessageReader } from './message-reader.ts';
-import type { MessageExtension, MessageTransform } from './message-transform.ts';
+import type { MessageTransform } from './message-transform.ts';
 import type { SharedMessage } from './shared-message.ts';
-import type { Topic, Topics } from './topics.ts';
+import type { Topic } from './topics.ts';
 import { TransformLane } from './transform-lane.ts';
 import { WebSocketEnd } from './web-socket-end.ts';
-import type { WebSocketSettings } from './web-socket-options.ts';
+import type { WebSocketEndpoint } from './web-socket-endpoint.ts';
 
 type State = number;
 const OPEN: State = 0;
 const CLOSING: State = 1;
 const ENDING: State = 2;
 const CLOSED: State = 3;
-
-/** What the connections of an endpoint share. */
-export interface WebSocketEndpoint {
-  readonly settings: WebSocketSettings;
-  readonly extension: MessageExtension | null;
-  readonly topics: Topics;
-  readonly events: WebSocketEvents;
-}
-
-/** The callbacks of the program, for connections with any data. */
-export interface WebSocketEvents {
-  message?(ws: WebSocketConnection<unknown>, data: string | Buffer): unknown;
-  drain?(ws: WebSocketConnection<unknown>): unknown;
-  pong?(ws: WebSocketConnection<unknown>, data: Buffer): unknown;
-  close?(ws: WebSocketConnection<unknown>, code: number, reason: string): unknown;
-}
 
 /** See ServerWebSocket. */
 export class WebSocketConnection<Data = undefined> {
@@ -157,7 +142,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** @internal The client and the server use the extension. */
   useTransform(transform: MessageTransform): void {
-    this.#lane = new TransformLane(transform, this);
+    this.#lane = new TransformLane(transform, this, this.#endpoint);
   }
 
   /** @internal Calls code of the program in the context of this connection. */
@@ -172,6 +157,12 @@ export class WebSocketConnection<Data = undefined> {
     else if (!(this.#lane === null ? writeShared(this.#stream, message.frame) : this.#lane.sendShared(message))) {
       this.#awaitsDrain = true;
     }
+  }
+
+  /** @internal All connections together keep too much, and this one has kept its message for the longest time. */
+  makeRoom(): void {
+    this.#fail(TRY_AGAIN_LATER, 'too many messages have come in part');
+    this.#dropReader();
   }
 
   // For the connection of HTTP.
@@ -245,7 +236,7 @@ export class WebSocketConnection<Data = undefined> {
   /** @internal */
   onClose(_stream: Stream, error: SystemError | null): void {
     this.#enter(CLOSED);
-    this.#reader = null;
+    this.#dropReader();
     this.#lane?.close();
     this.#endpoint.topics.leave(this);
     const closure = this.#closure ?? { code: ABNORMAL_CLOSURE, reason: error?.message ?? '' };
@@ -280,10 +271,22 @@ export class WebSocketConnection<Data = undefined> {
       if (reader.kind >= CLOSE) this.#takeControl(reader.kind, reader.payload);
       else if (reader.kind !== 0 && this.#state === OPEN && this.#takeMessage(reader, bytes, at)) return;
     }
-    if (reader.isIdle || this.#state >= ENDING) {
-      reader.giveBack();
-      this.#reader = null;
-    }
+    if (reader.isIdle || this.#state >= ENDING) this.#dropReader();
+    else this.#hold(reader);
+  }
+
+  /** A message has come in part. */
+  #hold(reader: MessageReader): void {
+    const { partial } = this.#endpoint;
+    if (reader.hasBegunToKeep) partial.release(this); // the message before it is complete
+    reader.hasBegunToKeep = false;
+    if (reader.keptBytes > 0) partial.hold(this, reader.keptBytes);
+  }
+
+  #dropReader(): void {
+    this.#endpoint.partial.release(this);
+    this.#reader?.giveBack();
+    this.#reader = null;
   }
 
   /** Returns true if an extension needs time for the message: the rest of the bytes waits for it. */
@@ -304,9 +307,10 @@ export class WebSocketConnection<Data = undefined> {
   }
 
   #decode(reader: MessageReader, bytes: Buffer, at: number): boolean {
-    const lane = this.#lane as TransformLane;
+    this.#endpoint.partial.release(this); // the lane holds it now
     try {
-      const result = lane.decode(reader.payload, reader.kind === TEXT, this.#endpoint.settings.maxMessageBytes);
+      const lane = this.#lane as TransformLane;
+      const result = lane.decode(reader.payload, reader.kind === TEXT, bytes.length - at);
       const pending = promiseOf<string | Buffer>(result);
       if (pending === null) {
         this.#deliver(result as string | Buffer);

@@ -23,10 +23,11 @@ import {
   refusalOfHandshake,
 } from './handshake.ts';
 import type { MessageExtension } from './message-transform.ts';
+import { PartialMemory } from './partial-memory.ts';
 import { payloadOf, ServerWebSocket } from './server-web-socket.ts';
 import { SharedMessage } from './shared-message.ts';
 import { Topics } from './topics.ts';
-import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-connection.ts';
+import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-endpoint.ts';
 import { type WebSocketOptions, type WebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
 const FORBIDDEN = 403;
@@ -125,7 +126,8 @@ export function webSocketWith<Data, Params>(
   checkCallbacks(callbacks);
   const topics = new Topics();
   const events = callbacks as unknown as WebSocketEvents; // each connection of this endpoint has Data
-  const endpoint: WebSocketEndpoint = { settings, extension, topics, events };
+  const partial = new PartialMemory(settings.maxPartialBytes);
+  const endpoint: WebSocketEndpoint = { settings, extension, topics, partial, events };
   const handler: Handler<Params> = (request, response) => {
     if (refuse(request, response, settings)) return;
     const { upgrade } = callbacks;
