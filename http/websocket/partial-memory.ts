@@ -9,9 +9,8 @@
  * If the newest one were refused instead, a few clients that send one byte a minute could keep all others out. Not 1009: the same message may
  * be welcome a moment later.
  *
- * What is pinned belongs to a job that cannot be taken back, so a message that would pin too much is refused.
- *
- * One message is always taken if there is no other.
+ * What is pinned belongs to a job that cannot be taken back. It may be half of all, or a flood of compressed messages would push out every message that is held; above that the
+ * newest one is refused. One is always taken if there is no other.
  *
  * Next: web-socket-endpoint.ts
  */
@@ -27,7 +26,8 @@ export class PartialMemory {
   /** In the order in which their messages began. */
   readonly #held = new Map<PartialHolder, number>();
   #pins = 0;
-  #bytes = 0;
+  #pinnedBytes = 0;
+  #heldBytes = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -35,12 +35,12 @@ export class PartialMemory {
 
   /** How much is held and pinned. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#heldBytes + this.#pinnedBytes;
   }
 
   /** So much is held for the message of this connection now. It may be the one that makes room. */
   hold(holder: PartialHolder, bytes: number): void {
-    this.#bytes += bytes - (this.#held.get(holder) ?? 0);
+    this.#heldBytes += bytes - (this.#held.get(holder) ?? 0);
     this.#held.set(holder, bytes);
     this.#shrink();
   }
@@ -51,31 +51,27 @@ export class PartialMemory {
     const bytes = this.#held.get(holder);
     if (bytes === undefined) return;
     this.#held.delete(holder);
-    this.#bytes -= bytes;
+    this.#heldBytes -= bytes;
   }
 
   /** Returns false if there is no room. */
   pin(bytes: number): boolean {
-    this.#bytes += bytes;
+    if (this.#pins > 0 && this.#pinnedBytes + bytes > this.#maxBytes / 2) return false;
+    this.#pinnedBytes += bytes;
     this.#pins++;
     this.#shrink();
-    if (this.#bytes <= this.#maxBytes || this.#isAlone) return true;
-    this.unpin(bytes);
-    return false;
+    return true;
   }
 
   unpin(bytes: number): void {
-    this.#bytes -= bytes;
+    this.#pinnedBytes -= bytes;
     this.#pins--;
-  }
-
-  get #isAlone(): boolean {
-    return this.#held.size + this.#pins === 1;
   }
 
   #shrink(): void {
     for (const holder of this.#held.keys()) {
-      if (this.#bytes <= this.#maxBytes || this.#isAlone) return;
+      const isAlone = this.#held.size + this.#pins === 1;
+      if (this.bytes <= this.#maxBytes || isAlone) return;
       this.release(holder);
       holder.makeRoom();
     }

@@ -39,8 +39,8 @@ export interface WebSocketOptions {
   /** A longer message closes the connection with 1009: 1 MiB unless given. A message that has come in part takes so much memory at most. */
   readonly maxMessageBytes?: number | undefined;
   /**
-   * What all connections of the endpoint together keep of messages that have come in part, or wait to be decompressed: 256 MiB unless given. Above it the oldest of these
-   * messages closes its connection with 1013.
+   * What all connections of the endpoint together keep of messages that have come in part: 256 MiB unless given. Above it the oldest of these messages closes its
+   * connection with 1013. Those that wait to be decompressed may take half of it, and the newest is refused.
    */
   readonly maxPartialBytes?: number | undefined;
   /** How much may wait for a client that reads slowly: 1 MiB unless given, 16 MiB at most. One message is always taken if nothing waits. */
