@@ -70,7 +70,7 @@ export { type Server, serve } from './serve.ts';
 export type { CloseOptions, HalfClose, OnError, ServeOptions, TrustProxyOptions } from './serve-options.ts';
 export type { CompressionOptions } from './websocket/compression.ts';
 export type { ContextWebSocket, SocketCloseEvent } from './websocket/context-web-socket.ts';
-export type { ServerWebSocket } from './websocket/web-socket.ts';
+export type { ServerWebSocket } from './websocket/server-web-socket.ts';
 export { type WebSocketCallbacks, type WebSocketHandler, webSocket } from './websocket/web-socket-handler.ts';
 export type { WebSocketOptions, WebSocketOrigins } from './websocket/web-socket-options.ts';
 export { WorkerError, type Workers } from './workers/supervisor.ts';

@@ -7,8 +7,10 @@
  *
  * In the other direction a handler may return any value: a promise of another realm, or a query builder with a `then`.
  *
- * Next: gate.ts
+ * Next: address-text.ts
  */
+
+import { described } from './nearest-name.ts';
 
 const ignore = () => {};
 
@@ -29,6 +31,12 @@ export function markNextHandled<T>(generator: AsyncGenerator<T, void, undefined>
 export function promiseOf<T = void>(value: unknown): Promise<T> | null {
   if (value === undefined || value === null) return null; // what most handlers return
   return typeof (value as PromiseLike<unknown>).then === 'function' ? Promise.resolve(value as PromiseLike<T>) : null;
+}
+
+/** Returns what a function of the program has decided. A promise is true as a condition, and would allow everything. */
+export function decided(answer: unknown, what: string): boolean {
+  if (typeof answer === 'boolean') return answer;
+  throw new TypeError(`${what} must return true or false, not ${described(answer)}`);
 }
 
 /**

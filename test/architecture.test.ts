@@ -22,6 +22,7 @@ const groundFiles = [
   'route-limits',
   'http-error',
   'promises',
+  'address-text',
   'gate',
   'peers',
 ].map((name) => `http/${name}.ts`);

@@ -17,6 +17,7 @@
 import { isToken, tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
+import { decided } from '../promises.ts';
 
 /**
  * Which origins: any (`*`), one, several, those that a pattern matches as a whole, or those for which a function returns true.
@@ -118,12 +119,7 @@ export function cors(options: CorsOptions): Middleware<unknown> {
 
 function matcherOf(origin: AllowedOrigin): IsAllowed {
   if (typeof origin === 'function') {
-    return (given, request) => {
-      const answer: unknown = origin(given, request);
-      if (typeof answer === 'boolean') return answer;
-      // A promise is true as a condition, and would allow every origin.
-      throw new TypeError(`the function origin of cors must return true or false, not ${described(answer)}`);
-    };
+    return (given, request) => decided(origin(given, request), 'the function origin of cors');
   }
   if (origin instanceof RegExp) {
     // A pattern without ^ and $ would allow https://shop.example.evil.example. Without g and y it keeps no place between two calls.

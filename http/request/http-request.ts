@@ -8,6 +8,7 @@
  */
 
 import type { PeerCredentials, SocketAddress, TlsInfo } from '../../simplenet/index.ts';
+import { addressText, urlHost } from '../address-text.ts';
 import { type MediaType, parseMediaType } from '../content/content-types.ts';
 import { parseCookies } from '../content/cookies.ts';
 import { HttpError } from '../http-error.ts';
@@ -143,7 +144,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    */
   get url(): string {
     const { target, isAbsolute, path, search } = this.#head;
-    const origin = `${this.scheme}://${this.authority || hostOf(this.#origin.localAddress)}`;
+    const origin = `${this.scheme}://${this.authority || urlHost(this.#origin.localAddress)}`;
     if (path === '*') return origin;
     if (!isAbsolute) return origin + target;
     return search === '' ? origin + path : `${origin}${path}?${search}`;
@@ -176,7 +177,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 
   /** The client's address, or the path of its Unix socket. */
   get remoteAddress(): string {
-    return textOf(this.#origin.remoteAddress);
+    return addressText(this.#origin.remoteAddress);
   }
 
   /** The client's port; null for a Unix socket. */
@@ -187,7 +188,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 
   /** The address of the server at which the client has connected, or the path of its Unix socket. Read it before any `await`. */
   get localAddress(): string {
-    return textOf(this.#origin.localAddress);
+    return addressText(this.#origin.localAddress);
   }
 
   /** The port at which the client has connected; null for a Unix socket. Read it before any `await`. */
@@ -198,7 +199,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
 
   /** The address of the client: the remote address, unless a proxy in `trustProxy` names another one. */
   get clientAddress(): string {
-    return this.#proxied?.address ?? textOf(this.#origin.remoteAddress);
+    return this.#proxied?.address ?? addressText(this.#origin.remoteAddress);
   }
 
   get #proxied(): ProxiedClient | null {
@@ -418,17 +419,6 @@ export interface Outcome {
   readonly error: unknown;
   /** null if the head of the request could not be read. */
   readonly request: HttpRequest | null;
-}
-
-function textOf(address: SocketAddress): string {
-  return 'path' in address ? address.path : address.address;
-}
-
-/** The host and port of an address, for a URL. */
-function hostOf(address: SocketAddress): string {
-  if ('path' in address) return 'localhost';
-  const host = address.address.includes(':') ? `[${address.address}]` : address.address;
-  return `${host}:${address.port}`;
 }
 
 /** The memory of a body belongs to its one reader, so it is not copied if it is filled. */

@@ -8,6 +8,7 @@
  */
 
 import { isUtf8 } from 'node:buffer';
+import { described } from '../nearest-name.ts';
 
 export const NORMAL_CLOSURE = 1000;
 export const GOING_AWAY = 1001;
@@ -18,6 +19,8 @@ export const ABNORMAL_CLOSURE = 1006;
 export const INVALID_PAYLOAD = 1007;
 export const MESSAGE_TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
+/** Registered by IANA after the RFC. */
+export const TRY_AGAIN_LATER = 1013;
 
 /** The codes 1000 to 1014 that a close frame may have; IANA has registered 1012 to 1014 after the RFC. */
 const FIRST_DEFINED = 1000;
@@ -38,6 +41,16 @@ export function isSendableCode(code: number): boolean {
   if (code >= FIRST_OF_PROGRAMS && code <= LAST_OF_PROGRAMS) return true;
   if (code < FIRST_DEFINED || code > LAST_DEFINED) return false;
   return code !== RESERVED && code !== NO_STATUS && code !== ABNORMAL_CLOSURE;
+}
+
+/** Throws for a code and a reason that no close frame can have. */
+export function checkClosing(code: number, reason: string): void {
+  if (!isSendableCode(code)) throw new RangeError(`${described(code)} is not a code that a close frame may have`);
+  if (typeof reason !== 'string') throw new TypeError(`a close reason must be a string, not ${described(reason)}`);
+  const length = Buffer.byteLength(reason);
+  if (length > MAX_REASON_BYTES) {
+    throw new RangeError(`a close reason has at most ${MAX_REASON_BYTES} bytes of UTF-8, not ${length}`);
+  }
 }
 
 /** How a WebSocket ended: the code and the reason. */

@@ -12,10 +12,12 @@
 
 import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { ABNORMAL_CLOSURE, MAX_REASON_BYTES, NORMAL_CLOSURE } from './close-code.ts';
+import { PartialMemory } from './partial-memory.ts';
+import type { ServerWebSocket } from './server-web-socket.ts';
 import { Topics } from './topics.ts';
-import type { ServerWebSocket, WebSocketEndpoint, WebSocketEvents } from './web-socket.ts';
+import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-endpoint.ts';
 import { openSocket, refuse } from './web-socket-handler.ts';
-import { webSocketSettings } from './web-socket-options.ts';
+import { defaultWebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
 const CONNECTING = 0;
 const OPEN = 1;
@@ -283,6 +285,9 @@ const events: WebSocketEvents = {
   close: (ws, code, reason) => (ws.data as ContextWebSocket).closed(code, reason),
 };
 
+/** Each socket has an endpoint of its own; this they share. */
+const partial = new PartialMemory(defaultWebSocketSettings.maxPartialBytes);
+
 /** Answers the request with 101, or with what is wrong with it. Returns the socket in either case. */
 export function openContextSocket(
   request: HttpRequest,
@@ -290,7 +295,7 @@ export function openContextSocket(
   subprotocols: readonly string[],
 ): ContextWebSocket {
   const settings = webSocketSettings({ subprotocols, maxQueuedBytes: MAX_BUFFERED_BYTES, origins: '*' });
-  const endpoint: WebSocketEndpoint = { settings, extension: null, topics: new Topics(), events };
+  const endpoint: WebSocketEndpoint = { settings, extension: null, topics: new Topics(), partial, events };
   const socket = new ContextWebSocket(request.url);
   if (refuse(request, response, settings)) socket.fail();
   else {

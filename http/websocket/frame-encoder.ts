@@ -21,6 +21,10 @@ const WORD = 0x1_0000_0000;
 /** The longest header: two bytes and eight of length. */
 export const MAX_SERVER_HEADER_BYTES = 10;
 
+export function byteLengthOf(payload: string | Uint8Array): number {
+  return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
+}
+
 /** How long the header of a payload is. */
 export function headerBytesFor(payloadBytes: number): number {
   if (payloadBytes <= MAX_SHORT_LENGTH) return 2;
@@ -48,7 +52,7 @@ export function writeHeader(bytes: Buffer, at: number, opcode: number, payloadBy
 
 /** Returns a whole frame. Its memory is its own, so that a connection that cannot send it at once keeps nothing else alive. */
 export function encodeFrame(opcode: number, payload: string | Uint8Array): Buffer {
-  const length = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
+  const length = byteLengthOf(payload);
   const frame = Buffer.allocUnsafeSlow(headerBytesFor(length) + length);
   const at = writeHeader(frame, 0, opcode, length);
   if (typeof payload === 'string') frame.write(payload, at);

@@ -13,7 +13,7 @@
  *
  * It is pure: it gets the fields and returns what to answer.
  *
- * Next: transform-lane.ts
+ * Next: shared-message.ts
  */
 
 import { createHash } from 'node:crypto';

@@ -43,6 +43,8 @@ export class MessageReader {
   /** The payload of everything else. It belongs to the caller, but for a control frame: its bytes count until the next `read`. */
   payload: Buffer = Buffer.alloc(0);
   isTransformed = false;
+  /** A message has begun to be kept. The caller sets it back. */
+  hasBegunToKeep = false;
   /** What was wrong. */
   fault = '';
   readonly #decoder = new FrameDecoder();
@@ -74,6 +76,11 @@ export class MessageReader {
     this.#decoder.reset(maxMessageBytes, takesRsv1);
     this.#controlBytes = 0;
     this.#drop();
+  }
+
+  /** The memory of a message that has come in part. */
+  get keptBytes(): number {
+    return this.#kept === null ? 0 : this.#kept.length;
   }
 
   /** No message and no frame has come in part. */
@@ -154,6 +161,7 @@ export class MessageReader {
   #keep(bytes: Buffer, start: number, end: number): Buffer {
     const needed = this.#keptBytes + end - start;
     let kept = this.#kept;
+    if (kept === null) this.hasBegunToKeep = true;
     if (kept === null || kept.length < needed) {
       const larger = Buffer.allocUnsafeSlow(this.#sizeFor(needed));
       kept?.copy(larger, 0, 0, this.#keptBytes);

@@ -8,7 +8,7 @@
  */
 
 import { BINARY, RSV1, TEXT } from './frame-decoder.ts';
-import { encodeFrame } from './frame-encoder.ts';
+import { byteLengthOf, encodeFrame } from './frame-encoder.ts';
 import type { MessageExtension, SharedPayload } from './message-transform.ts';
 
 /** What an extension has made of a message. */
@@ -50,8 +50,10 @@ export class SharedMessage {
     const extension = this.#extension as MessageExtension; // only a connection with the extension asks
     // The payload in the frame, which does not change when the program uses its bytes again.
     const { frame } = this;
-    const byteLength = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.byteLength;
-    const payload = extension.encodeShared(frame.subarray(frame.length - byteLength), this.#opcode === TEXT);
+    const payload = extension.encodeShared(
+      frame.subarray(frame.length - byteLengthOf(this.data)),
+      this.#opcode === TEXT,
+    );
     return payload !== null && { payload, frame: encodeFrame(this.#opcode | RSV1, payload.bytes) };
   }
 }

@@ -4,7 +4,7 @@
  * A topic exists as long as it has a subscriber. A subscriber keeps the list of its topics, so that its end costs as much as it has topics, and not as much as
  * there are. A message goes to those who subscribe at that moment: nothing is kept for later.
  *
- * A subscriber that reads too slowly holds up no other. What waits for it is bounded by the option `maxQueuedBytes` of its endpoint (web-socket.ts).
+ * A subscriber that reads too slowly holds up no other. What waits for it is bounded by the option `maxQueuedBytes` of its endpoint (web-socket-connection.ts).
  *
  * Next: web-socket-options.ts
  */
@@ -13,8 +13,10 @@ import { peers } from '../peers.ts';
 import type { MessageExtension } from './message-transform.ts';
 import { SharedMessage } from './shared-message.ts';
 
-/** What can be subscribed: a connection. */
+/** A connection. */
 export interface Subscriber {
+  /** Its topics, in the order in which it has subscribed them. Null if there was none yet. Written here alone. */
+  subscribed: Topic[] | null;
   sendShared(message: SharedMessage): void;
 }
 
@@ -58,19 +60,34 @@ export class Topics {
     this.#announce = announce;
   }
 
-  /** Returns the topic, or null if the subscriber has it already. */
-  add(name: string, subscriber: Subscriber): Topic | null {
+  /** Does nothing if the subscriber has it already. */
+  add(name: string, subscriber: Subscriber): void {
     let topic = this.#byName.get(name);
     if (topic === undefined) {
       topic = new Topic(name);
       this.#byName.set(name, topic);
     }
-    if (topic.subscribers.has(subscriber)) return null;
+    if (topic.subscribers.has(subscriber)) return;
     topic.subscribers.add(subscriber);
-    return topic;
+    if (subscriber.subscribed === null) subscriber.subscribed = [topic];
+    else subscriber.subscribed.push(topic);
   }
 
-  delete(topic: Topic, subscriber: Subscriber): void {
+  /** Does nothing if the subscriber does not have it. */
+  delete(name: string, subscriber: Subscriber): void {
+    const at = subscriber.subscribed?.findIndex((topic) => topic.name === name) ?? -1;
+    if (at === -1) return;
+    const [topic] = (subscriber.subscribed as Topic[]).splice(at, 1);
+    this.#remove(topic as Topic, subscriber);
+  }
+
+  /** The subscriber has ended. */
+  leave(subscriber: Subscriber): void {
+    for (const topic of subscriber.subscribed ?? []) this.#remove(topic, subscriber);
+    subscriber.subscribed = null;
+  }
+
+  #remove(topic: Topic, subscriber: Subscriber): void {
     topic.subscribers.delete(subscriber);
     if (topic.subscribers.size === 0) this.#byName.delete(topic.name);
   }

@@ -6,13 +6,16 @@
  * While nothing is pending and `encode` returns a value at once, a message passes through without a queue and without a promise. Ping and pong do not wait:
  * they may come between two messages (RFC 6455 section 5.5).
  *
- * Next: shared-message.ts
+ * Next: web-socket-end.ts
  */
 
 import { promiseOf } from '../promises.ts';
+import { INVALID_PAYLOAD, TRY_AGAIN_LATER, WebSocketFault } from './close-code.ts';
 import { BINARY, RSV1, TEXT } from './frame-decoder.ts';
 import type { MessageTransform } from './message-transform.ts';
 import type { SharedMessage } from './shared-message.ts';
+import { UTF8_COMPLETE, validateUtf8 } from './utf8-validator.ts';
+import type { WebSocketEndpoint } from './web-socket-endpoint.ts';
 
 /** What the lane asks of its connection. */
 export interface LaneOwner {
@@ -34,12 +37,14 @@ const NOTHING = Buffer.alloc(0);
 export class TransformLane {
   readonly #transform: MessageTransform;
   readonly #owner: LaneOwner;
+  readonly #endpoint: WebSocketEndpoint;
   #queue: Waiting[] | null = null;
   #isClosed = false;
   /** Bytes that wait here, before they are encoded. */
   queuedBytes = 0;
 
-  constructor(transform: MessageTransform, owner: LaneOwner) {
+  constructor(transform: MessageTransform, owner: LaneOwner, endpoint: WebSocketEndpoint) {
+    this.#endpoint = endpoint;
     this.#transform = transform;
     this.#owner = owner;
   }
@@ -65,8 +70,24 @@ export class TransformLane {
     else this.#queue.push({ whenSent: callback, payload: NOTHING });
   }
 
-  decode(payload: Buffer, maxBytes: number): Buffer | Promise<Buffer> {
-    return this.#transform.decode(payload, maxBytes);
+  /**
+   * Returns the message of a payload that has come with RSV1: for a text a string. Throws, or rejects, as the transform does; with 1007 for a text that is not UTF-8,
+   * and with 1013 without memory. So many bytes `behind` the message wait for it.
+   */
+  decode(payload: Buffer, isText: boolean, behind: number): string | Buffer | Promise<string | Buffer> {
+    const { partial } = this.#endpoint;
+    const waiting = payload.length + behind;
+    if (!partial.pin(waiting)) throw new WebSocketFault(TRY_AGAIN_LATER, 'too many messages wait to be decompressed');
+    let pending: Promise<Buffer> | null = null;
+    try {
+      const result = this.#transform.decode(payload, this.#endpoint.settings.maxMessageBytes);
+      pending = promiseOf<Buffer>(result);
+      if (pending === null) return isText ? textOf(result as Buffer) : (result as Buffer);
+    } finally {
+      if (pending === null) partial.unpin(waiting);
+    }
+    const decoded = pending.finally(() => partial.unpin(waiting));
+    return isText ? decoded.then(textOf) : decoded;
   }
 
   /** The connection is closed. What waits is dropped. */
@@ -129,4 +150,9 @@ export class TransformLane {
       if (!this.#isClosed) this.#owner.laneFailed(error);
     }
   }
+}
+
+function textOf(message: Buffer): string {
+  if (validateUtf8(UTF8_COMPLETE, message, 0, message.length) === UTF8_COMPLETE) return message.toString('utf8');
+  throw new WebSocketFault(INVALID_PAYLOAD, 'a text message that is not UTF-8');
 }

@@ -12,7 +12,7 @@ import type { Stream } from '../../simplenet/index.ts';
 import type { Handler, HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { checkOptionNames, described } from '../nearest-name.ts';
-import { promiseOf } from '../promises.ts';
+import { decided, promiseOf } from '../promises.ts';
 import { compressionOf } from './compression.ts';
 import {
   acceptOf,
@@ -23,9 +23,11 @@ import {
   refusalOfHandshake,
 } from './handshake.ts';
 import type { MessageExtension } from './message-transform.ts';
+import { PartialMemory } from './partial-memory.ts';
+import { payloadOf, ServerWebSocket } from './server-web-socket.ts';
 import { SharedMessage } from './shared-message.ts';
 import { topicsOfWorkers } from './topics.ts';
-import { payloadOf, ServerWebSocket, type WebSocketEndpoint, type WebSocketEvents } from './web-socket.ts';
+import type { WebSocketEndpoint, WebSocketEvents } from './web-socket-endpoint.ts';
 import { type WebSocketOptions, type WebSocketSettings, webSocketSettings } from './web-socket-options.ts';
 
 const FORBIDDEN = 403;
@@ -124,7 +126,8 @@ export function webSocketWith<Data, Params>(
   checkCallbacks(callbacks);
   const topics = topicsOfWorkers(extension);
   const events = callbacks as unknown as WebSocketEvents; // each connection of this endpoint has Data
-  const endpoint: WebSocketEndpoint = { settings, extension, topics, events };
+  const partial = new PartialMemory(settings.maxPartialBytes);
+  const endpoint: WebSocketEndpoint = { settings, extension, topics, partial, events };
   const handler: Handler<Params> = (request, response) => {
     if (refuse(request, response, settings)) return;
     const { upgrade } = callbacks;
@@ -202,10 +205,7 @@ function isAllowedOrigin<Params>(
   if (origins === '*') return true;
   if (origins === 'same') return isSameHost(origin, request.authority);
   if (typeof origins !== 'function') return origins.includes(origin);
-  const answer: unknown = origins(origin, request as HttpRequest<unknown>);
-  if (typeof answer === 'boolean') return answer;
-  // A promise is true as a condition, and would allow every origin.
-  throw new TypeError(`the function origins of webSocket must return true or false, not ${described(answer)}`);
+  return decided(origins(origin, request as HttpRequest<unknown>), 'the function origins of webSocket');
 }
 
 function checkCallbacks(callbacks: object): void {

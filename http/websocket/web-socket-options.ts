@@ -1,7 +1,7 @@
 /**
  * WebSocketOptions: what `webSocket` takes, with its defaults, checked before anything is served.
  *
- * Next: web-socket.ts
+ * Next: partial-memory.ts
  */
 
 import { isToken } from '../grammar.ts';
@@ -38,6 +38,11 @@ export type WebSocketOrigins =
 export interface WebSocketOptions {
   /** A longer message closes the connection with 1009: 1 MiB unless given. A message that has come in part takes so much memory at most. */
   readonly maxMessageBytes?: number | undefined;
+  /**
+   * What all connections of the endpoint together keep of messages that have come in part: 256 MiB unless given. Above it the oldest of these messages closes its
+   * connection with 1013. Those that wait to be decompressed may take half of it, and the newest is refused.
+   */
+  readonly maxPartialBytes?: number | undefined;
   /** How much may wait for a client that reads slowly: 1 MiB unless given, 16 MiB at most. One message is always taken if nothing waits. */
   readonly maxQueuedBytes?: number | undefined;
   /** What happens to a message above it. `close`, the default: the connection is cut. `drop`: the message is left out, and the others go on. */
@@ -57,6 +62,7 @@ export interface WebSocketOptions {
 
 const optionNames: { readonly [Name in keyof Required<WebSocketOptions>]: true } = {
   maxMessageBytes: true,
+  maxPartialBytes: true,
   maxQueuedBytes: true,
   whenFull: true,
   idleTimeoutMs: true,
@@ -68,6 +74,7 @@ const optionNames: { readonly [Name in keyof Required<WebSocketOptions>]: true }
 /** The options, with their defaults. */
 export interface WebSocketSettings {
   readonly maxMessageBytes: number;
+  readonly maxPartialBytes: number;
   readonly maxQueuedBytes: number;
   readonly whenFull: 'drop' | 'close';
   readonly idleTimeoutMs: number;
@@ -89,6 +96,7 @@ const MAX_IDLE_MS = 86_400_000;
 
 export const defaultWebSocketSettings: WebSocketSettings = {
   maxMessageBytes: MIB,
+  maxPartialBytes: 256 * MIB,
   maxQueuedBytes: MIB,
   whenFull: 'close',
   idleTimeoutMs: 120_000,
@@ -108,6 +116,7 @@ export function webSocketSettings(options: WebSocketOptions): WebSocketSettings 
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const settings = { ...defaultWebSocketSettings, ...(Object.fromEntries(given) as Partial<WebSocketSettings>) };
   mustBeWithin('maxMessageBytes', settings.maxMessageBytes, 1, MAX_MESSAGE_BYTES);
+  mustBeWithin('maxPartialBytes', settings.maxPartialBytes, 1, Number.MAX_SAFE_INTEGER);
   mustBeWithin('maxQueuedBytes', settings.maxQueuedBytes, 1, MAX_QUEUED_BYTES);
   if (settings.idleTimeoutMs !== Number.POSITIVE_INFINITY) {
     mustBeWithin('idleTimeoutMs', settings.idleTimeoutMs, MIN_IDLE_MS, MAX_IDLE_MS);

@@ -73,9 +73,10 @@ interface Member {
 /** The members of a class, and of its bases in other files, as the compiler declares them; none for an interface. */
 function classMembers(name: string, file: string): Member[] {
   const text = readFileSync(join(buildFolder, file.replace(/\.ts$/, '.d.ts')), 'utf8');
-  const declaration = new RegExp(`^export declare class ${name}\\b(?: extends (\\w+))?.*\\{\n([^]*?)^\\}`, 'm').exec(
-    text,
-  );
+  const declaration = new RegExp(
+    `^export declare class ${name}\\b(?:<[^>]*>)?(?: extends (\\w+))?.*\\{\n([^]*?)^\\}`,
+    'm',
+  ).exec(text);
   if (declaration === null) return [];
   const [, base, body = ''] = declaration;
   const members: Member[] = [];

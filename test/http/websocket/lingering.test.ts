@@ -1,8 +1,9 @@
 /** After the close handshake: a client that still takes what was sent before gets all of it, and one that does not is closed. On a stream that counts. */
 
 import { test } from 'tap';
+import { PartialMemory } from '../../../http/websocket/partial-memory.ts';
+import { ServerWebSocket } from '../../../http/websocket/server-web-socket.ts';
 import { Topics } from '../../../http/websocket/topics.ts';
-import { ServerWebSocket } from '../../../http/websocket/web-socket.ts';
 import { defaultWebSocketSettings } from '../../../http/websocket/web-socket-options.ts';
 import type { Stream } from '../../../simplenet/index.ts';
 import { CLOSE, clientFrame } from '../../support/web-socket-frames.ts';
@@ -16,7 +17,13 @@ test('the deadline starts again as long as the client takes something', async (t
     close: () => void calls.push('close'),
     setDeadline: () => void calls.push('deadline'),
   };
-  const endpoint = { settings: defaultWebSocketSettings, extension: null, topics: new Topics(), events: {} };
+  const endpoint = {
+    settings: defaultWebSocketSettings,
+    extension: null,
+    topics: new Topics(),
+    partial: new PartialMemory(1),
+    events: {},
+  };
   const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, undefined, '');
   const after = (queuedBytes: number): string[] => {
     stream.queuedBytes = queuedBytes;
@@ -42,7 +49,13 @@ test('without anything to send the first deadline closes', async (t) => {
     },
     setDeadline() {},
   };
-  const endpoint = { settings: defaultWebSocketSettings, extension: null, topics: new Topics(), events: {} };
+  const endpoint = {
+    settings: defaultWebSocketSettings,
+    extension: null,
+    topics: new Topics(),
+    partial: new PartialMemory(1),
+    events: {},
+  };
   const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, undefined, '');
   ws.onData(stream as unknown as Stream, clientFrame(CLOSE));
   ws.onTimeout();

@@ -10,6 +10,8 @@ test('defaults, and values at their bounds', async (t) => {
   for (const options of [
     { maxMessageBytes: 1 },
     { maxMessageBytes: 256 * 1_024 ** 2 },
+    { maxPartialBytes: 1 },
+    { maxPartialBytes: Number.MAX_SAFE_INTEGER },
     { maxQueuedBytes: 16 * 1_024 ** 2 },
     { idleTimeoutMs: 100 },
     { idleTimeoutMs: 86_400_000 },
@@ -29,6 +31,7 @@ test('what makes no sense', async (t) => {
     [{ maxMessageBytes: 0 }, /maxMessageBytes of webSocket must be a whole number from 1/],
     [{ maxMessageBytes: 256 * 1_024 ** 2 + 1 }, /maxMessageBytes/],
     [{ maxMessageBytes: '1' }, /maxMessageBytes/],
+    [{ maxPartialBytes: 0 }, /maxPartialBytes of webSocket must be a whole number from 1/],
     [{ maxQueuedBytes: 16 * 1_024 ** 2 + 1 }, /maxQueuedBytes/],
     [{ idleTimeoutMs: 99 }, /idleTimeoutMs/],
     [{ idleTimeoutMs: 86_400_001 }, /idleTimeoutMs/],
