@@ -64,26 +64,28 @@ export class SslConnection {
     return connection;
   }
 
-  /** Records of the peer, or parts of them. Then call `handshake` or `read` until it returns -SSL_ERROR_WANT_READ or `hasRecords` is false. */
-  receive(bytes: Uint8Array, length: number): void {
-    this.receiveAgain(bytes, length);
-    this.#count(bytes, length);
-  }
-
-  /** As `receive`, for bytes that `takeInput` has returned. */
-  receiveAgain(bytes: Uint8Array, length: number): void {
+  /**
+   * Takes records of the peer, or parts of them: `maxRecords` complete ones at most. Returns how many bytes it has taken. Then call `handshake` or `read` until it
+   * returns -SSL_ERROR_WANT_READ or `hasRecords` is false.
+   */
+  receive(bytes: Uint8Array, length: number, maxRecords = Number.POSITIVE_INFINITY): number {
     const { input, reader } = this.#bios;
     if (reader !== null) openssl.BIO_reset(input);
-    openssl.BIO_write(input, bytes, 0, length);
+    const taken = this.#count(bytes, length, maxRecords);
+    openssl.BIO_write(input, bytes, 0, taken);
     this.#bios.reader = this;
+    return taken;
   }
 
-  /** What OpenSSL has not read yet. */
+  /** Gives back what stands behind the last message of the handshake, as if it had not been received. OpenSSL has read no byte of it. */
   takeInput(): Buffer {
     const { input } = this.#bios;
     const bytes = Buffer.alloc(openssl.BIO_ctrl_pending(input));
     if (bytes.length > 0) openssl.BIO_read(input, bytes, 0, bytes.length);
     this.#bios.reader = null;
+    this.#records = 0;
+    this.#missing = 0;
+    this.#header = 0;
     return bytes;
   }
 
@@ -189,8 +191,10 @@ export class SslConnection {
     return result;
   }
 
-  #count(bytes: Uint8Array, length: number): void {
-    for (let at = 0; at < length; ) {
+  /** Counts records until there are `maxRecords`. Returns where the last one ends, or `length`. */
+  #count(bytes: Uint8Array, length: number, maxRecords: number): number {
+    let at = 0;
+    while (at < length && this.#records < maxRecords) {
       if (this.#missing > 0) {
         const taken = Math.min(this.#missing, length - at);
         this.#missing -= taken;
@@ -205,5 +209,6 @@ export class SslConnection {
       this.#missing = this.#lengthHigh * 256 + byte;
       if (this.#missing === 0) this.#records++;
     }
+    return at;
   }
 }

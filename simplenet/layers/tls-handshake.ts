@@ -11,6 +11,7 @@ import { decodeClientHello } from './client-hello.ts';
 import { lastFailure, openssl, SSL_ERROR_WANT_READ, type SslContext } from './openssl.ts';
 import { SslConnection } from './ssl-connection.ts';
 import type { TlsContext } from './tls-context.ts';
+import type { InputLimits } from './tls-input.ts';
 import type { OutputLimits } from './tls-output.ts';
 import { sendRecords } from './tls-records.ts';
 
@@ -18,7 +19,7 @@ import { sendRecords } from './tls-records.ts';
 const alertRecord = (alert: number) => Uint8Array.of(21, 3, 3, 0, 2, 2, alert);
 
 /** What all connections of a listener share, or what a client is made of. */
-export interface TlsSetup extends OutputLimits {
+export interface TlsSetup extends InputLimits, OutputLimits {
   /** Null for a client. */
   readonly context: TlsContext | null;
   /** Null for a server. */

@@ -13,7 +13,7 @@
  *
  * The rules of Stream hold, and three are particular here. A direction ends with close_notify and then FIN; FIN alone may come from anybody on the way, so it is an error and
  * never an end. Bytes that a program writes are encrypted when the stream below has nothing queued, so what waits for a slow peer waits unencrypted and is counted as the program has written it. And
- * a chunk of the stream below becomes one `onData`, whatever the number of its records.
+ * a chunk of the stream below becomes one `onData`, unless it has so many records that the rest waits for the next turn.
  *
  * Next: accept-tls.ts
  */
@@ -59,7 +59,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     super(handler, open);
     this.#setup = setup;
     this.#handshake = new TlsHandshake(setup, this.inner, this);
-    this.#input = new TlsInput(this.inner);
+    this.#input = new TlsInput(this.inner, setup);
     this.#output = new TlsOutput(this.inner, setup);
   }
 
@@ -155,7 +155,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
   }
 
   onData(_inner: Stream, bytes: Buffer): void {
-    if (this.isClosing) return;
+    if (this.isClosing || this.#isPeerEnded) return;
     if (this.#handshake !== null) this.#handshake.receive(bytes);
     else this.#deliver(this.#input.receive(bytes));
   }
@@ -175,7 +175,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     if (this.isClosing) return;
     if (this.isOpen && this.#input.hasNews && !this.#isPaused) {
       this.#deliverNews();
-      if (!this.#isPaused && !this.isClosing) this.inner.resume();
+      if (!this.#isPaused && !this.#input.hasRecords && !this.isClosing) this.inner.resume();
     }
     this.#continue();
     this.takeTurn();
@@ -196,10 +196,12 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
   }
 
   onClose(_inner: Stream, error: SystemError | null): void {
-    // The connection has broken, and a paused program has not got everything. It does so after `resume`, unless it waits for the peer itself.
-    const keepsHeld = error !== null && this.#isPaused && !this.#output.owesDrain && !this.endsAtBreak;
-    if (keepsHeld && this.#input.hasRecords && !this.isClosing) this.#breakError = error;
-    else this.#closed(error);
+    // The connection has broken, and the program has not got everything: it does, after `resume` if it has paused, unless it waits for the peer itself.
+    const keepsHeld = error !== null && !this.#output.owesDrain && !this.endsAtBreak;
+    if (keepsHeld && this.#input.hasRecords && !this.isClosing) {
+      this.#breakError = error;
+      queueMicrotask(() => this.#deliverLast());
+    } else this.#closed(error);
   }
 
   // What the handshake calls.
@@ -213,12 +215,9 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     this.opened();
     this.#continue();
     if (this.isClosing) return;
-    if (!this.#isPaused) {
-      this.#deliver(this.#input.first());
-      return;
-    }
-    this.inner.pause();
     this.#input.hold();
+    if (this.#isPaused) this.inner.pause();
+    else this.#deliverNews();
   }
 
   handshakeFailed(reason: string): void {
@@ -232,7 +231,12 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     if (this.isClosing) return;
     const { fault, owesEnd } = this.#input;
     if (fault !== null) this.#fail('SSL_read', fault);
-    else if (owesEnd && !this.#isPaused) this.#peerEnded();
+    else if (this.#isPaused) return;
+    else if (owesEnd) this.#peerEnded();
+    else if (this.#input.hasRecords) {
+      this.inner.pause();
+      this.inner.awaitTurn();
+    }
   }
 
   #deliverNews(): void {
@@ -244,7 +248,8 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
   #deliverLast(): void {
     if (this.isClosed || this.#isPaused) return;
     try {
-      this.#deliverNews();
+      do this.#deliverNews();
+      while (this.#input.hasNews && !this.#isPaused);
     } finally {
       if (!this.#isPaused || !this.#input.hasNews) this.#closed(this.#breakError);
     }
@@ -336,7 +341,10 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
   /** Bytes will be missing, so the peer gets RST. */
   #outputFailed(result: number): void {
     if (result === -EPROTO) {
-      this.#fail('SSL_write', lastFailure());
+      // A damaged record in the chunk that the program answers has ended the connection, and that was the reason.
+      const { fault } = this.#input;
+      if (fault === null) this.#fail('SSL_write', lastFailure());
+      else this.#fail('SSL_read', fault);
       return;
     }
     this.#error = new SystemError(this.#output.isFileFault ? 'sendfile' : 'send', result, this.remoteAddress);

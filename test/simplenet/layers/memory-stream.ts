@@ -8,6 +8,8 @@ import { SslConnection } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 
+const output = Buffer.alloc(1024 * 1024);
+
 export class MemoryStream implements Stream {
   readonly remoteAddress = { address: '192.0.2.1', port: 1 };
   readonly localAddress = { address: '192.0.2.2', port: 2 };
@@ -17,6 +19,9 @@ export class MemoryStream implements Stream {
   /** After how many further writes one of them is queued. */
   fullAfterWrites = Number.POSITIVE_INFINITY;
   isEnded = false;
+  isPaused = false;
+  /** Nothing that is written leaves. */
+  isFull = false;
   deadlineAt = 7;
   minimumProgress: MinimumProgress | null = null;
   turns = 0;
@@ -33,6 +38,7 @@ export class MemoryStream implements Stream {
 
   write(bytes: Uint8Array, length = bytes.length): boolean {
     this.#written.push(Buffer.from(bytes.subarray(0, length)));
+    if (this.isFull) this.queuedBytes += length;
     if (--this.fullAfterWrites <= 0) this.queuedBytes = length;
     return this.queuedBytes === 0;
   }
@@ -45,9 +51,13 @@ export class MemoryStream implements Stream {
     throw new Error('a file cannot go below TLS');
   }
 
-  pause(): void {}
+  pause(): void {
+    this.isPaused = true;
+  }
 
-  resume(): void {}
+  resume(): void {
+    this.isPaused = false;
+  }
 
   hasInput(): boolean {
     return false;
@@ -105,6 +115,13 @@ export class MemoryClient {
     return this.output();
   }
 
+  /** A record that changes the keys, and asks the server to change its own. */
+  updateKeys(): Buffer {
+    this.ssl.updateKeys();
+    this.ssl.handshake();
+    return this.output();
+  }
+
   /** A record with close_notify. */
   goodbye(): Buffer {
     this.ssl.shutdown();
@@ -129,7 +146,6 @@ export class MemoryClient {
   }
 
   output(): Buffer {
-    const buffer = Buffer.alloc(1024 * 1024);
-    return buffer.subarray(0, this.ssl.takeOutput(buffer));
+    return Buffer.from(output.subarray(0, this.ssl.takeOutput(output)));
   }
 }
