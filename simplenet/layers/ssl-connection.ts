@@ -92,13 +92,14 @@ export class SslConnection {
   /** Returns 1 when the handshake is complete, or -SSL_ERROR_... */
   handshake(): number {
     this.#begin();
-    return this.#afterRead(openssl.SSL_do_handshake(this.#ssl));
+    return this.#readAll(openssl.SSL_do_handshake(this.#ssl), () => openssl.SSL_do_handshake(this.#ssl));
   }
 
   /** Returns how many bytes it has put into the buffer, or -SSL_ERROR_... */
   read(bytes: Uint8Array, offset: number, length: number): number {
     this.#begin();
-    const result = this.#afterRead(openssl.SSL_read(this.#ssl, bytes, offset, length));
+    const read = () => openssl.SSL_read(this.#ssl, bytes, offset, length);
+    const result = this.#readAll(read(), read);
     // A read that fills the buffer may have left a part of its record.
     if (result > 0 && result < length && this.#records > 0) this.#records--;
     if (!this.hasRecords) this.#bios.reader = null;
@@ -182,11 +183,24 @@ export class SslConnection {
     bios.writer = this;
   }
 
-  #afterRead(result: number): number {
-    if (result === -SSL_ERROR_WANT_READ) {
-      // OpenSSL keeps the beginning of an incomplete record itself.
-      this.#records = 0;
-      this.#bios.reader = null;
+  /**
+   * Makes a call `again` that has asked for more although it has not read everything: OpenSSL does so behind an empty record. What was left would be read as the
+   * first bytes of another connection.
+   */
+  #readAll(first: number, again: () => number): number {
+    let result = first;
+    for (let before = Number.POSITIVE_INFINITY; result === -SSL_ERROR_WANT_READ; ) {
+      const left = openssl.BIO_ctrl_pending(this.#bios.input);
+      if (left === 0) {
+        // OpenSSL keeps the beginning of an incomplete record itself.
+        this.#records = 0;
+        this.#bios.reader = null;
+        break;
+      }
+      /* c8 ignore next -- it always reads something. If not, the next connection throws the rest away. */
+      if (left === before) break;
+      before = left;
+      result = again();
     }
     return result;
   }
