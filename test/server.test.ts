@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { readPcap } from '../simplenet/tcpip/link/pcap.ts';
+import { certificateFor } from './support/certificates.ts';
 import { besideProcess, inNamespace, noTapNamespace } from './support/network-namespace.ts';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
-import { certificateFor } from './support/test-certificates.ts';
 
 /** What `--help` prints. */
 const USAGE_LINES = 16;

@@ -8,11 +8,13 @@ import { libc as processLibc } from '../kernel/libc.ts';
 import type { OnConnection, Stream, StreamHandler } from '../loop/event-loop.ts';
 import type { SslContext } from './openssl.ts';
 import type { TlsContext } from './tls-context.ts';
+import type { TlsSetup } from './tls-handshake.ts';
 import type { AcceptTlsOptions, OnSecureConnection, SecureStream } from './tls-options.ts';
-import { type TlsSetup, TlsStream } from './tls-stream.ts';
+import { TlsStream } from './tls-stream.ts';
 
 const HANDSHAKE_MS = 10_000;
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
+const RECORDS_PER_TURN = 256;
 
 function setupOf(options: AcceptTlsOptions, context: TlsContext | null, client: TlsSetup['client'] = null): TlsSetup {
   return {
@@ -20,6 +22,7 @@ function setupOf(options: AcceptTlsOptions, context: TlsContext | null, client: 
     client,
     handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
     maxQueuedBytes: options.maxQueuedBytes ?? MAX_QUEUED_BYTES,
+    recordsPerTurn: options.recordsPerTurn ?? RECORDS_PER_TURN,
     plainAnswer: options.plainAnswer ?? (() => null),
     libc: options.libc ?? processLibc,
   };

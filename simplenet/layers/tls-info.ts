@@ -1,7 +1,7 @@
 /**
  * What `stream.tls` returns: asked of OpenSSL when it is read, because most programs never do.
  *
- * Next: tls-stream.ts
+ * Next: stream-over-stream.ts
  */
 
 import { X509Certificate } from 'node:crypto';

@@ -162,6 +162,8 @@ export interface AcceptTlsOptions {
   readonly handshakeMs?: number;
   /** As `LoopLimits.maxQueuedBytes`, for bytes that are not encrypted yet. 16 MiB unless given. */
   readonly maxQueuedBytes?: number;
+  /** How many records of one chunk are read at once: 256 unless given. The rest waits for the next turn, so that other connections get theirs. */
+  readonly recordsPerTurn?: number;
   /**
    * The first bytes are not TLS. Returns what to send, not encrypted, before the connection is closed; null for nothing. `onClose` of the stream gets an error
    * in any case.

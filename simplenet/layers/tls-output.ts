@@ -6,7 +6,7 @@
  *
  * It calls no callback, so the program's own calls can use it.
  *
- * Next: tls-info.ts
+ * Next: tls-input.ts
  */
 
 import { markAsUntransferable } from 'node:worker_threads';

@@ -23,6 +23,15 @@ import type { Continuing, Turn } from './turn.ts';
 /** The handler of an accepted stream until the program has chosen one, in `onConnection`. */
 export const handlerToCome: StreamHandler = { onData: () => {} };
 
+/** Throws RangeError if there are not so many bytes. */
+export function checkLength(bytes: Uint8Array, length: number): void {
+  const byteLength = intrinsicByteLength(bytes);
+  if (Number.isInteger(length) && length >= 0 && length <= byteLength) return;
+  throw new RangeError(
+    `length must be an integer from 0 to ${byteLength}, the size of the bytes, not ${String(length)}`,
+  );
+}
+
 /** What a stream needs of its loop. */
 export interface StreamContext {
   readonly turn: Turn;
@@ -198,12 +207,7 @@ export abstract class LoopStream<C extends StreamContext> implements Stream, Con
   protected checkWrite(bytes: Uint8Array, length: number): boolean {
     if (this.isClosing) return false; // not a mistake: the peer may disconnect at any time
     if (this.hasEnded) throw new Error('write after end: this program has ended the stream');
-    const byteLength = intrinsicByteLength(bytes);
-    if (!Number.isInteger(length) || length < 0 || length > byteLength) {
-      throw new RangeError(
-        `length must be an integer from 0 to ${byteLength}, the size of the bytes, not ${String(length)}`,
-      );
-    }
+    checkLength(bytes, length);
     return true;
   }
 

@@ -8,8 +8,8 @@ import { test } from 'tap';
 import { USAGE } from '../../command/options.ts';
 import { run, type Surroundings } from '../../command/run.ts';
 import { NetSocket } from '../../simplenet/index.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { buildFolder } from '../support/programs.ts';
-import { certificateFor } from '../support/test-certificates.ts';
 import { until } from '../support/waiting.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));

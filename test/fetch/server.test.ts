@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { request as requestTls } from 'node:https';
 import { test } from 'tap';
 import { type ConnectContext, type Listener, type ServerContext, serve, type Tunnel } from '../../fetch/index.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { clientsOf, deferred, fetchSite, get, marked, request } from '../support/context-client.ts';
-import { certificateFor } from '../support/test-certificates.ts';
 
 const KEEP = request('GET', '/', []);
 const LOCAL = { port: 0, hostname: '127.0.0.1' };

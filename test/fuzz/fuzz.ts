@@ -1,5 +1,5 @@
 /**
- * npm run fuzz: feeds the server's protocol core with damaged requests until something breaks or the time is over.
+ * npm run fuzz: feeds the server's protocol core with damaged requests, or TLS with damaged hellos and records, until something breaks or the time is over.
  *
  * The work is done in a thread of its own, and this one watches it: an input that never comes to an end is a find, too, and only
  * somebody else can notice. A find is shrunk, printed, and appended to the regressions, which every `npm test` replays.
@@ -12,23 +12,32 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { FromWorker, ToWorker } from './fuzz-worker.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { appendRegression, inputOf, lineOf, REGRESSIONS } from './regressions.ts';
+import { appendRegression, inputOf, lineOf, REGRESSIONS, TLS_REGRESSIONS } from './regressions.ts';
 
 const USAGE = `Usage: npm run fuzz -- [options]
+  --target NAME        http, or tls: ClientHellos and records (http)
   --minutes NUMBER     how long (1)
+  --executions NUMBER  how many inputs, if that is reached before (no limit)
   --seed NUMBER        which inputs; the same seed makes the same (chosen by the clock)
   --patience SECONDS   how long one input may take (10)
   --checks FILE        the module whose \`checks\` are run (our own)
-  --regressions FILE   where finds are written down (test/fuzz/regressions.txt)
+  --regressions FILE   where finds are written down (test/fuzz/regressions.txt, or tls-regressions.txt)
   --help               show this`;
 
 const PROGRESS_MS = 5_000;
 const LOOK_MS = 100;
 const MINUTE_MS = 60_000;
 const SECOND_MS = 1_000;
+const MEGABYTE = 1024 * 1024;
+
+const targets: Readonly<Record<string, { readonly checks: string; readonly regressions: string }>> = {
+  http: { checks: join(import.meta.dirname, 'checks.js'), regressions: REGRESSIONS },
+  tls: { checks: join(import.meta.dirname, 'tls-checks.js'), regressions: TLS_REGRESSIONS },
+};
 
 interface Options {
   readonly runMs: number;
+  readonly executions: number;
   readonly seed: number;
   readonly patienceMs: number;
   readonly checks: string;
@@ -40,21 +49,28 @@ function optionsFrom(args: readonly string[]): Options | null {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      target: { type: 'string', default: 'http' },
       minutes: { type: 'string', default: '1' },
+      executions: { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       patience: { type: 'string', default: '10' },
-      checks: { type: 'string', default: join(import.meta.dirname, 'checks.js') },
-      regressions: { type: 'string', default: REGRESSIONS },
+      checks: { type: 'string' },
+      regressions: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return null;
+  const target = targets[values.target];
+  if (target === undefined)
+    throw new RangeError(`--target is ${Object.keys(targets).join(' or ')}, not '${values.target}'`);
+  const { executions } = values;
   return {
+    executions: executions === undefined ? Number.POSITIVE_INFINITY : numberIn('--executions', executions),
     runMs: numberIn('--minutes', values.minutes) * MINUTE_MS,
     seed: numberIn('--seed', values.seed),
     patienceMs: numberIn('--patience', values.patience) * SECOND_MS,
-    checks: pathToFileURL(values.checks).href,
-    regressions: values.regressions,
+    checks: pathToFileURL(values.checks ?? target.checks).href,
+    regressions: values.regressions ?? target.regressions,
   };
 }
 
@@ -93,7 +109,8 @@ function run(options: Options, say: (line: string) => void): Promise<Outcome> {
         lastSaidAt = now;
         say(progressLine(now - startedAt, heartbeat.executions));
       }
-      if (now - startedAt > options.runMs && !heartbeat.isShrinking) end(null);
+      const isEnough = now - startedAt > options.runMs || heartbeat.executions >= options.executions;
+      if (isEnough && !heartbeat.isShrinking) end(null);
     }, LOOK_MS);
     const end = (find: Outcome['find']) => {
       clearInterval(watch);
@@ -112,7 +129,8 @@ function run(options: Options, say: (line: string) => void): Promise<Outcome> {
 function progressLine(elapsedMs: number, executions: number): string {
   const seconds = elapsedMs / SECOND_MS;
   const rate = Math.round(executions / seconds);
-  return `${seconds.toFixed(0).padStart(6)} s  ${executions.toLocaleString('en')} executions  ${rate.toLocaleString('en')}/s`;
+  const megabytes = Math.round(process.memoryUsage.rss() / MEGABYTE);
+  return `${seconds.toFixed(0).padStart(6)} s  ${executions.toLocaleString('en')} executions  ${rate.toLocaleString('en')}/s  ${megabytes} MB`;
 }
 
 async function main(): Promise<void> {

@@ -13,7 +13,21 @@ import { readRegressions } from './regressions.ts';
 import { pipelineText, sampled } from './request-grammar.ts';
 import { shrink } from './shrinker.ts';
 
+/** Where inputs come from. */
+export interface Inputs {
+  /** What somebody has written or recorded. */
+  written(): readonly Buffer[];
+  /** What is made by rules: the same for the same seed. */
+  made(seed: number, count: number): readonly Buffer[];
+  /** What the mutator puts in: bytes that have mattered before. Its own unless given. */
+  readonly spices?: readonly Buffer[];
+  /** How many inputs arrive byte by byte. */
+  readonly shareOfSingleBytes: number;
+}
+
 export interface Checks {
+  /** Requests of HTTP unless given. */
+  readonly inputs?: Inputs;
   /** Every input goes through these. */
   readonly fast: readonly Property[];
   /** And some through these. */
@@ -44,6 +58,12 @@ function written(): readonly Buffer[] {
   return inputsWritten;
 }
 
+const requests: Inputs = {
+  written,
+  made: (seed, count) => sampled(pipelineText, seed, count).map((text) => Buffer.from(text, 'latin1')),
+  shareOfSingleBytes: 0.1,
+};
+
 const SHARE_OF_DAMAGED = 0.85;
 const SHARE_OF_SLOW = 0.15;
 
@@ -64,6 +84,7 @@ export class Fuzzer {
   readonly #checks: Checks;
   readonly #seed: number;
   readonly #random: Random;
+  readonly #inputs: Inputs;
   #made: readonly Buffer[] = [];
   executions = 0;
 
@@ -71,6 +92,7 @@ export class Fuzzer {
     this.#checks = checks;
     this.#seed = seed;
     this.#random = new Random(seed);
+    this.#inputs = checks.inputs ?? requests;
   }
 
   /** The next input goes through the properties. A find is not shrunk yet. */
@@ -97,13 +119,11 @@ export class Fuzzer {
 
   #nextInput(): Input {
     const random = this.#random;
-    if (this.executions % USES_OF_BATCH === 0) {
-      const texts = sampled(pipelineText, this.#seed + this.executions, BATCH);
-      this.#made = texts.map((text) => Buffer.from(text, 'latin1'));
-    }
-    const pick = () => random.pick(random.chance(0.5) ? written() : this.#made);
+    const { spices, shareOfSingleBytes } = this.#inputs;
+    if (this.executions % USES_OF_BATCH === 0) this.#made = this.#inputs.made(this.#seed + this.executions, BATCH);
+    const pick = () => random.pick(random.chance(0.5) ? this.#inputs.written() : this.#made);
     const bytes = pick();
-    const input = random.chance(SHARE_OF_DAMAGED) ? mutate(random, bytes, pick()) : bytes;
-    return { bytes: input, cuts: randomCuts(random, input.length) };
+    const input = random.chance(SHARE_OF_DAMAGED) ? mutate(random, bytes, pick(), spices) : bytes;
+    return { bytes: input, cuts: randomCuts(random, input.length, shareOfSingleBytes) };
   }
 }

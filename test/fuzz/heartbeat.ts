@@ -8,30 +8,36 @@
 import type { Input } from './properties.ts';
 import { lineOf } from './regressions.ts';
 
-/** Four thousand bytes, each of them escaped, and a comma for each cut. */
-const MAX_LINE_BYTES = 65_536;
+/** More than an input can have (mutator.ts). */
+const MAX_BYTES = 8_192;
 
 const COUNT = 0;
 const EXECUTIONS = 1;
 const IS_SHRINKING = 2;
-const LENGTH = 3;
+const CUTS = 3;
 const HEADER_BYTES = 16;
+const CUTS_BYTES = MAX_BYTES * Int32Array.BYTES_PER_ELEMENT;
 
 export class Heartbeat {
   readonly memory: SharedArrayBuffer;
   readonly #numbers: Int32Array;
-  readonly #line: Buffer;
+  /** The last one is the number of bytes. */
+  readonly #cuts: Int32Array;
+  readonly #bytes: Buffer;
 
-  constructor(memory = new SharedArrayBuffer(HEADER_BYTES + MAX_LINE_BYTES)) {
+  constructor(memory = new SharedArrayBuffer(HEADER_BYTES + CUTS_BYTES + MAX_BYTES)) {
     this.memory = memory;
     this.#numbers = new Int32Array(memory, 0, HEADER_BYTES / Int32Array.BYTES_PER_ELEMENT);
-    this.#line = Buffer.from(memory, HEADER_BYTES);
+    this.#cuts = new Int32Array(memory, HEADER_BYTES, MAX_BYTES);
+    this.#bytes = Buffer.from(memory, HEADER_BYTES + CUTS_BYTES);
   }
 
   // For the worker.
 
-  beat(input: Input, executions: number, isShrinking: boolean): void {
-    this.#numbers[LENGTH] = this.#line.write(lineOf(input), 'latin1');
+  beat({ bytes, cuts }: Input, executions: number, isShrinking: boolean): void {
+    bytes.copy(this.#bytes);
+    this.#cuts.set(cuts);
+    this.#numbers[CUTS] = cuts.length;
     this.#numbers[EXECUTIONS] = executions;
     this.#numbers[IS_SHRINKING] = isShrinking ? 1 : 0;
     Atomics.add(this.#numbers, COUNT, 1);
@@ -54,6 +60,7 @@ export class Heartbeat {
 
   /** The input that the worker is at, as a line of the regressions. */
   get line(): string {
-    return this.#line.toString('latin1', 0, Atomics.load(this.#numbers, LENGTH));
+    const cuts = [...this.#cuts.subarray(0, Atomics.load(this.#numbers, CUTS))];
+    return lineOf({ bytes: Buffer.from(this.#bytes.subarray(0, cuts.at(-1))), cuts });
   }
 }

@@ -85,7 +85,7 @@ function replaced(bytes: Buffer, from: number, to: number, by: Uint8Array): Buff
   return Buffer.concat([bytes.subarray(0, from), by, bytes.subarray(to)]);
 }
 
-type Mutation = (random: Random, bytes: Buffer, other: Buffer) => Buffer;
+type Mutation = (random: Random, bytes: Buffer, other: Buffer, spices: readonly Buffer[]) => Buffer;
 
 const mutations: readonly Mutation[] = [
   // One byte becomes another: any, its neighbour, or the same letter in the other case.
@@ -93,13 +93,13 @@ const mutations: readonly Mutation[] = [
   (random, bytes) => changed(random, bytes, (byte) => byte + (random.chance(0.5) ? 1 : -1)),
   (random, bytes) => changed(random, bytes, (byte) => byte ^ 0x20),
   // Something is inserted, overwritten, left out or doubled.
-  (random, bytes) => {
+  (random, bytes, _other, spices) => {
     const at = random.below(bytes.length + 1);
-    return replaced(bytes, at, at, random.pick(SPICES));
+    return replaced(bytes, at, at, random.pick(spices));
   },
-  (random, bytes) => {
+  (random, bytes, _other, spices) => {
     const at = random.below(bytes.length + 1);
-    const spice = random.pick(SPICES);
+    const spice = random.pick(spices);
     return replaced(bytes, at, at + spice.length, spice);
   },
   (random, bytes) => replaced(bytes, ...rangeIn(random, bytes), Buffer.alloc(0)),
@@ -123,17 +123,17 @@ function changed(random: Random, bytes: Buffer, to: (byte: number) => number): B
 }
 
 /** A damaged copy. `other` is where foreign parts come from. */
-export function mutate(random: Random, bytes: Buffer, other: Buffer): Buffer {
+export function mutate(random: Random, bytes: Buffer, other: Buffer, spices: readonly Buffer[] = SPICES): Buffer {
   let mutated = bytes;
   for (let times = 1 + random.below(MAX_MUTATIONS); times > 0; times--) {
-    mutated = random.pick(mutations)(random, mutated, other);
+    mutated = random.pick(mutations)(random, mutated, other, spices);
   }
   return mutated.subarray(0, MAX_BYTES);
 }
 
 /** Where bytes are cut when they arrive: in some places, sometimes in all. The last cut is the length. */
-export function randomCuts(random: Random, length: number): number[] {
-  if (random.chance(0.1)) return Array.from({ length }, (_, i) => i + 1);
+export function randomCuts(random: Random, length: number, shareOfSingleBytes = 0.1): number[] {
+  if (random.chance(shareOfSingleBytes)) return Array.from({ length }, (_, i) => i + 1);
   const cuts = new Set(Array.from({ length: random.below(6) }, () => 1 + random.below(Math.max(1, length - 1))));
   return [...[...cuts].filter((cut) => cut < length).sort((a, b) => a - b), length];
 }

@@ -12,6 +12,9 @@ import type { Input } from './properties.ts';
 /** It lies where it was written; only the tests are compiled to build/test/fuzz. */
 export const REGRESSIONS = join(import.meta.dirname, '../../../test/fuzz/regressions.txt');
 
+/** As REGRESSIONS, of TLS. */
+export const TLS_REGRESSIONS = join(import.meta.dirname, '../../../test/fuzz/tls-regressions.txt');
+
 export function lineOf({ bytes, cuts }: Input): string {
   const pieces = cuts.map((cut, i) => bytes.toString('latin1', cuts[i - 1] ?? 0, cut));
   return JSON.stringify(pieces).replace(/[\x7f-\xff]/g, (byte) => `\\u00${byte.charCodeAt(0).toString(16)}`);

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { Router, type Server, serve } from '../../http/index.ts';
 import { backends, missingBackend } from '../support/backends.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { chromiumFlags } from '../support/chromium.ts';
 import { hasProgram, type Outcome, Program } from '../support/programs.ts';
-import { certificateFor } from '../support/test-certificates.ts';
 import { until } from '../support/waiting.ts';
 
 const LARGE_BYTES = 5_000_000;

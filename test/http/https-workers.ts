@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { serve } from '../../http/index.ts';
-import { certificateFor } from '../support/test-certificates.ts';
+import { certificateFor } from '../support/certificates.ts';
 
 const CLIENTS = 8;
 const WORKERS_AT_ONCE = 2;

@@ -12,8 +12,8 @@ import { httpsRedirect } from '../../http/https-redirect.ts';
 import { inject, type ServeOptions, type Server, serve } from '../../http/index.ts';
 import type { TlsOptions } from '../../simplenet/index.ts';
 import { curl } from '../simplenet/layers/recorded-hellos.ts';
+import { certificateFor, clientCertificate } from '../support/certificates.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { certificateFor, clientCertificate } from '../support/test-certificates.ts';
 import { until } from '../support/waiting.ts';
 
 const tls = certificateFor('localhost', '127.0.0.1');

@@ -1,16 +1,28 @@
 /**
- * Certificates and keys for tests. They are valid until 2126, and no secret: no program outside of the tests trusts them.
+ * Certificates and keys for tests: some that are made when a test needs them, and some that OpenSSL has made, with an authority. The latter are valid until 2126. None
+ * is a secret: no program outside of the tests trusts them.
  *
  *     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj '/CN=simplenet test authority' ...
  */
 
-export interface TestCertificate {
-  readonly cert: string;
-  readonly key: string;
+import { type SelfSigned, selfSigned } from '../../simplenet/layers/self-signed.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** Signed by its own key, so a client that trusts it trusts nothing else. */
+export function certificateFor(...hosts: readonly string[]): SelfSigned {
+  const now = Date.now();
+  return selfSigned({ hosts, notBefore: now - HOUR_MS, notAfter: now + HOUR_MS });
+}
+
+/** As `certificateFor`, of a client. */
+export function clientCertificate(name: string): SelfSigned {
+  const now = Date.now();
+  return selfSigned({ hosts: [name], notBefore: now - HOUR_MS, notAfter: now + HOUR_MS, purpose: 'client' });
 }
 
 /** Signs all certificates here but that of the stranger. */
-export const authority: TestCertificate = {
+export const authority: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBnTCCAUOgAwIBAgIUJvWZ3A4sKyzqtqNqHmEW/EJZ9wYwCgYIKoZIzj0EAwIw
 IzEhMB8GA1UEAwwYc2ltcGxlbmV0IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyOTE3
@@ -32,7 +44,7 @@ ePeMrNLWObhZz1L4Xbv/95+hJu3lCn4sONphZJ9nVcpN+8BvncKWL2+X
 };
 
 /** Localhost, with a key of P-256. */
-export const ecdsa: TestCertificate = {
+export const ecdsa: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmDCCAT+gAwIBAgIUH+Ubj3ZXbyy0Jul7QyQszqbszVEwCgYIKoZIzj0EAwIw
 IzEhMB8GA1UEAwwYc2ltcGxlbmV0IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyOTE3
@@ -54,7 +66,7 @@ OY6y2oKLhBYidl06nzChgUFhC/k7p9+e8/YfNQ/oIVVfnWTHdDiD0gIe
 };
 
 /** Localhost, with a key of RSA. */
-export const rsa: TestCertificate = {
+export const rsa: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIICZDCCAgqgAwIBAgIUH+Ubj3ZXbyy0Jul7QyQszqbszVIwCgYIKoZIzj0EAwIw
 IzEhMB8GA1UEAwwYc2ltcGxlbmV0IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyOTE3
@@ -103,7 +115,7 @@ J7oUUKykBllKdS2S7oBobQ==
 };
 
 /** *.example.com. */
-export const wildcard: TestCertificate = {
+export const wildcard: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUH+Ubj3ZXbyy0Jul7QyQszqbszVMwCgYIKoZIzj0EAwIw
 IzEhMB8GA1UEAwwYc2ltcGxlbmV0IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyOTE3
@@ -125,7 +137,7 @@ nmDIfpRRjbVAlScMH+A0rQo/r6YvvL6XEjvIUmjmx/1Mh4TQhR20LBUC
 };
 
 /** A client. */
-export const client: TestCertificate = {
+export const client: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUH+Ubj3ZXbyy0Jul7QyQszqbszVQwCgYIKoZIzj0EAwIw
 IzEhMB8GA1UEAwwYc2ltcGxlbmV0IHRlc3QgYXV0aG9yaXR5MCAXDTI2MTEyOTE3
@@ -147,7 +159,7 @@ IXxl1/pwRhCop2ofIzn1hgL7Fs9SeqhFJUskd4aNl4O15zSUAp9bb2Fm
 };
 
 /** Signed by itself. */
-export const stranger: TestCertificate = {
+export const stranger: SelfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBgTCCASegAwIBAgIUKgSSrNvRZkbZMi2mx63uwMKsaDAwCgYIKoZIzj0EAwIw
 FTETMBEGA1UEAwwKYSBzdHJhbmdlcjAgFw0yNjExMjkxNzM5MDRaGA8yMTI2MTEw

@@ -158,6 +158,21 @@ test('connections of a thread share their BIOs, and never their bytes', async (t
   b.free();
 });
 
+test('empty records behind a hello: nothing of them is left for the next connection', async (t) => {
+  const pair = new Pair();
+  pair.client.handshake();
+  const flight = Buffer.concat([output(pair.client), Buffer.alloc(18)]); // three records of no type, and a part of one
+  pair.server.receive(flight, flight.length);
+  t.equal(pair.server.handshake(), -SSL_ERROR_WANT_READ);
+  output(pair.server);
+  const next = new Pair().shakeHands();
+  next.client.write(hello, 0, 5);
+  pass(next.client, next.server);
+  t.equal(read(next.server).text, 'hello');
+  pair.free();
+  next.free();
+});
+
 test('input that waits can be taken and given again', async (t) => {
   const pair = new Pair().shakeHands();
   pair.client.write(hello, 0, 5);
@@ -165,7 +180,8 @@ test('input that waits can be taken and given again', async (t) => {
   const waiting = pair.server.takeInput();
   t.ok(waiting.length > 5);
   t.equal(pair.server.takeInput().length, 0);
-  pair.server.receiveAgain(waiting, waiting.length);
+  t.equal(pair.server.hasRecords, false);
+  pair.server.receive(waiting, waiting.length);
   t.equal(read(pair.server).text, 'hello');
   pair.free();
 });

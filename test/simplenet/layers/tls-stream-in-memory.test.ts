@@ -1,11 +1,19 @@
 import { test } from 'tap';
-import { acceptTls, createTlsContext, type SecureStream, type StreamHandler } from '../../../simplenet/index.ts';
+import {
+  type AcceptTlsOptions,
+  acceptTls,
+  createTlsContext,
+  type OnSecureConnection,
+  type SecureStream,
+  type StreamHandler,
+} from '../../../simplenet/index.ts';
 import { ECONNRESET } from '../../../simplenet/kernel/abi.ts';
 import { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import { connectTls } from '../../../simplenet/layers/accept-tls.ts';
 import { openssl } from '../../../simplenet/layers/openssl.ts';
 import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
+import { MAX_ANSWER_BYTES } from '../../../simplenet/layers/tls-input.ts';
 import { ecdsa } from '../../support/certificates.ts';
 import { MemoryClient, MemoryStream } from './memory-stream.ts';
 
@@ -18,8 +26,12 @@ class Accepted {
   readonly #context = createTlsContext(ecdsa);
   #stream: SecureStream | null = null;
 
-  constructor(reaction: Partial<StreamHandler> = {}, prepare?: (stream: SecureStream) => void) {
-    const accept = acceptTls(this.#context, (stream) => {
+  constructor(
+    reaction: Partial<StreamHandler> = {},
+    prepare?: (stream: SecureStream) => void,
+    options?: AcceptTlsOptions,
+  ) {
+    const onConnection: OnSecureConnection = (stream) => {
       this.#stream = stream;
       prepare?.(stream);
       return {
@@ -32,8 +44,8 @@ class Accepted {
         onClose: (_of, error) =>
           void this.events.push(error === null ? 'closed' : `${error.syscall} ${error.code}: ${error.message}`),
       };
-    });
-    this.below = accept(this.inner);
+    };
+    this.below = acceptTls(this.#context, onConnection, options)(this.inner);
   }
 
   get stream(): SecureStream {
@@ -54,6 +66,16 @@ class Accepted {
     this.receive(this.almostOpen());
     this.client.open(this.inner.take()); // tickets
     return this;
+  }
+
+  /** Turns are granted until none is asked for. Returns how many. */
+  takeTurns(): number {
+    let taken = 0;
+    for (; this.inner.turns > 0; taken++) {
+      this.inner.turns = 0;
+      this.below.onTurn?.(this.inner);
+    }
+    return taken;
   }
 
   closeBelow(error: SystemError | null = null): void {
@@ -160,8 +182,141 @@ test('a program may answer what came in front of a damaged record: the write fai
   t.same(results, [false]);
   t.same(accepted.inner.ends, ['end']);
   accepted.closeBelow();
-  t.match(accepted.events, ['first', /EPROTO/]);
+  t.match(accepted.events, ['first', /^SSL_read EPROTO: .*a record has been damaged or forged/]);
   t.equal(accepted.events.length, 2);
+  accepted.free();
+});
+
+/** An open connection that reads three records in a turn. */
+function threeInATurn(reaction: Partial<StreamHandler> = {}): Accepted {
+  return new Accepted(reaction, undefined, { recordsPerTurn: 3 }).open();
+}
+
+test('as many records of a chunk as a turn may read are one onData; the next one waits for the next turn', async (t) => {
+  const accepted = threeInATurn();
+  const { client, inner } = accepted;
+  const records = (text: string) => Buffer.concat([...text].map((letter) => client.seal(letter)));
+  accepted.receive(records('abc'));
+  t.same(accepted.events, ['abc']);
+  t.same([inner.turns, inner.isPaused], [0, false]);
+  accepted.receive(records('defg'));
+  t.same(accepted.events, ['abc', 'def']);
+  t.same([inner.turns, inner.isPaused], [1, true], 'nothing may overtake it');
+  t.equal(accepted.stream.hasInput(), true);
+  t.equal(accepted.takeTurns(), 1);
+  t.same(accepted.events, ['abc', 'def', 'g']);
+  t.same([inner.isPaused, accepted.stream.hasInput()], [false, false]);
+  accepted.receive(records('hijklmnopq').subarray(0, -1));
+  t.equal(accepted.takeTurns(), 3);
+  t.same(accepted.events.slice(3), ['hij', 'klm', 'nop'], 'the last record is incomplete');
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('records that came with the end of the handshake are limited as well', async (t) => {
+  const accepted = new Accepted({}, undefined, { recordsPerTurn: 1 });
+  const last = accepted.almostOpen();
+  accepted.receive(Buffer.concat([last, accepted.client.seal('a'), accepted.client.seal('b')]));
+  t.same(accepted.events, ['a']);
+  t.equal(accepted.takeTurns(), 1);
+  t.same(accepted.events, ['a', 'b']);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('a program that pauses gets the records that wait after resume, and the end behind them', async (t) => {
+  const accepted = threeInATurn({ onData: (stream) => stream.pause() });
+  const { client } = accepted;
+  accepted.receive(Buffer.concat([...[...'abcd'].map((letter) => client.seal(letter)), client.goodbye()]));
+  t.same(accepted.events, ['abc']);
+  t.equal(accepted.takeTurns(), 0);
+  accepted.stream.resume();
+  t.equal(accepted.takeTurns(), 1);
+  t.same(accepted.events, ['abc', 'd'], 'it has paused again');
+  accepted.stream.resume();
+  t.equal(accepted.takeTurns(), 1);
+  t.same(accepted.events, ['abc', 'd', 'end']);
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('the connection breaks while records wait: the program gets them first', async (t) => {
+  const accepted = threeInATurn();
+  const { client } = accepted;
+  accepted.receive(Buffer.concat([...'abcdefgh'].map((letter) => client.seal(letter))));
+  accepted.closeBelow(reset);
+  t.same(accepted.events, ['abc']);
+  await microtasks();
+  t.match(accepted.events, ['abc', 'def', 'gh', /^recv ECONNRESET/]);
+  t.equal(accepted.events.length, 4);
+  accepted.free();
+});
+
+test('what follows close_notify is ignored, in the same chunk and later', async (t) => {
+  const accepted = threeInATurn({ onEnd: () => void accepted.events.push('end') });
+  const { client } = accepted;
+  const late = Buffer.of(23, 3, 3, 0, 1, 0);
+  accepted.receive(Buffer.concat([client.goodbye(), late, late, late]));
+  accepted.receive(late);
+  accepted.below.onEnd?.(accepted.inner);
+  t.same(accepted.events, ['end']);
+  accepted.stream.end();
+  accepted.closeBelow();
+  t.same(accepted.events, ['end', 'closed']);
+  accepted.free();
+});
+
+test('a flood of changes of keys: some for each turn', async (t) => {
+  const accepted = new Accepted().open();
+  const { client, inner } = accepted;
+  const FLOOD = 2_000;
+  const records = Array.from({ length: FLOOD }, () => client.updateKeys());
+  accepted.receive(Buffer.concat([...records, client.seal('after it')]));
+  t.equal(accepted.takeTurns(), Math.floor(FLOOD / 256));
+  t.same(accepted.events, ['after it']);
+  accepted.stream.write(Buffer.from('an answer'));
+  const answer = inner.take();
+  t.equal(client.open(answer), 'an answer', 'with the new keys');
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('a peer that changes its keys and takes no answer: 64 KiB of answers wait, and no byte more', async (t) => {
+  const accepted = new Accepted({}, undefined, { recordsPerTurn: 2_500 }).open();
+  const { client, inner } = accepted;
+  inner.isFull = true;
+  const update = client.updateKeys();
+  accepted.receive(update);
+  accepted.receive(Buffer.concat(Array.from({ length: 2_400 }, () => client.updateKeys())));
+  let queued = 0;
+  while (inner.ends.length === 0) {
+    queued = inner.queuedBytes;
+    accepted.receive(client.updateKeys());
+  }
+  t.ok(queued <= MAX_ANSWER_BYTES && queued + update.length > MAX_ANSWER_BYTES, `${queued} bytes waited`);
+  accepted.closeBelow();
+  t.match(accepted.events, [/^SSL_read EPROTO: .*takes no answer/]);
+  accepted.free();
+});
+
+test('answers that the peer takes do not add up', async (t) => {
+  const accepted = new Accepted({}, undefined, { recordsPerTurn: 2_500 }).open();
+  const { client, inner } = accepted;
+  for (let round = 0; round < 3; round++) {
+    inner.isFull = true;
+    accepted.receive(Buffer.concat(Array.from({ length: 1_500 }, () => client.updateKeys())));
+    inner.isFull = false;
+    inner.queuedBytes = 0;
+    accepted.below.onDrain?.(inner);
+    accepted.receive(client.seal('still here'));
+  }
+  t.same(inner.ends, []);
+  t.same(accepted.events, ['still here', 'still here', 'still here']);
+  accepted.stream.close();
+  accepted.closeBelow();
   accepted.free();
 });
 

@@ -1,0 +1,115 @@
+/**
+ * TlsHandshake: from the first byte of a connection to the keys that both sides have agreed on. A TlsStream has one until then.
+ *
+ * A server first reads the hello of its client. It names the server that the client wants, and so chooses the certificate. Then OpenSSL agrees with the peer on keys.
+ *
+ * Next: tls-stream.ts
+ */
+
+import type { Stream } from '../loop/event-loop.ts';
+import { decodeClientHello } from './client-hello.ts';
+import { lastFailure, openssl, SSL_ERROR_WANT_READ, type SslContext } from './openssl.ts';
+import { SslConnection } from './ssl-connection.ts';
+import type { TlsContext } from './tls-context.ts';
+import type { InputLimits } from './tls-input.ts';
+import type { OutputLimits } from './tls-output.ts';
+import { sendRecords } from './tls-records.ts';
+
+/** A record with an alert that ends the connection: type 21, level 2 (RFC 8446 section 6). */
+const alertRecord = (alert: number) => Uint8Array.of(21, 3, 3, 0, 2, 2, alert);
+
+/** What all connections of a listener share, or what a client is made of. */
+export interface TlsSetup extends InputLimits, OutputLimits {
+  /** Null for a client. */
+  readonly context: TlsContext | null;
+  /** Null for a server. */
+  readonly client: { readonly context: SslContext; readonly serverName: string | null } | null;
+  readonly handshakeMs: number;
+  readonly plainAnswer: (firstBytes: Buffer) => Uint8Array | null;
+}
+
+/** Gets the outcome, once. */
+export interface HandshakeOwner {
+  /** Records behind the handshake may wait in OpenSSL. */
+  handshakeComplete(ssl: SslConnection, serverName: string | null): void;
+  handshakeFailed(reason: string): void;
+}
+
+export class TlsHandshake {
+  readonly #setup: TlsSetup;
+  readonly #inner: Stream;
+  readonly #owner: HandshakeOwner;
+  #ssl: SslConnection | null = null;
+  #serverName: string | null = null;
+  /** The beginning of a hello. */
+  #held: Buffer | null = null;
+
+  constructor(setup: TlsSetup, inner: Stream, owner: HandshakeOwner) {
+    this.#setup = setup;
+    this.#inner = inner;
+    this.#owner = owner;
+  }
+
+  /** A client says hello. */
+  begin({ context, serverName }: NonNullable<TlsSetup['client']>): void {
+    this.#serverName = serverName;
+    this.#ssl = SslConnection.connect(context, serverName);
+    this.#continue(this.#ssl);
+  }
+
+  /** Bytes of the peer. */
+  receive(bytes: Buffer): void {
+    if (this.#ssl === null) {
+      this.#readHello(bytes);
+      return;
+    }
+    this.#ssl.receive(bytes, bytes.length);
+    this.#continue(this.#ssl);
+  }
+
+  /** The connection is over. A handshake that is complete has given its connection away. */
+  free(): void {
+    this.#held = null;
+    this.#ssl?.free();
+    this.#ssl = null;
+  }
+
+  #readHello(chunk: Buffer): void {
+    const { context, plainAnswer } = this.#setup;
+    const bytes = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
+    const hello = decodeClientHello(bytes);
+    if (hello === null) {
+      this.#held = this.#held === null ? Buffer.from(chunk) : bytes;
+    } else if ('reason' in hello) {
+      const answer = hello.alert === null ? plainAnswer(bytes) : alertRecord(hello.alert);
+      if (answer !== null) this.#inner.write(answer);
+      this.#owner.handshakeFailed(hello.reason);
+    } else if (context !== null) {
+      this.#held = null;
+      this.#serverName = hello.serverName;
+      const ssl = SslConnection.accept(context.contextFor(hello.serverName));
+      this.#ssl = ssl;
+      ssl.receive(bytes, bytes.length);
+      this.#continue(ssl);
+    }
+  }
+
+  #continue(ssl: SslConnection): void {
+    const result = ssl.handshake();
+    const reason = lastFailure();
+    this.#logKeys();
+    sendRecords(ssl, this.#inner);
+    if (result === -SSL_ERROR_WANT_READ) return;
+    if (result > 0) {
+      this.#ssl = null;
+      this.#owner.handshakeComplete(ssl, this.#serverName);
+    } else this.#owner.handshakeFailed(reason);
+  }
+
+  #logKeys(): void {
+    const onKeyLog = this.#setup.context?.options.onKeyLog;
+    if (onKeyLog === undefined) return;
+    // OpenSSL's callback has written the lines without their ends: a label in capitals, and two numbers in small letters.
+    for (const line of openssl.takeKeyLog().match(/[A-Z][A-Z0-9_]* [0-9a-f]+ [0-9a-f]+/g) ?? []) onKeyLog(line);
+  }
+}
