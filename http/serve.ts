@@ -397,6 +397,11 @@ export class Server {
   }
 
   /** @internal */
+  replace(connection: OpenConnection, upgraded: OpenConnection): void {
+    if (this.#connections.delete(connection)) this.#connections.add(upgraded);
+  }
+
+  /** @internal */
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#end.checkEmpty();
