@@ -3,7 +3,7 @@
  *
  * Any program can take a stream over with `response.upgrade`. Then the connection binds each callback to an async context, and keeps the request, so that the program
  * can still read its signals: some 2 KB for each stream. A protocol of ours has contexts of its own and is told by a call when the server stops, so the connection
- * gives the stream to it as it is and forgets the request.
+ * gives the stream to it as it is, and an UpgradedConnection takes its place in the server.
  *
  * Next: websocket/close-code.ts
  */
@@ -13,7 +13,9 @@ import type { StreamHandler } from '../simplenet/index.ts';
 /** What a stream that has been upgraded can ask of its server. */
 export interface UpgradeHost {
   /** Calls `onError` of the program. */
-  report(error: unknown, request: null, response: null): unknown;
+  report(error: unknown): unknown;
+  /** The stream is closed. */
+  closed(): void;
 }
 
 export interface OwnProtocol extends StreamHandler {

@@ -493,6 +493,11 @@ export class Server {
   }
 
   /** @internal */
+  replace(connection: OpenConnection, upgraded: OpenConnection): void {
+    if (this.#connections.delete(connection)) this.#connections.add(upgraded);
+  }
+
+  /** @internal */
   forget(connection: OpenConnection): void {
     this.#connections.delete(connection);
     this.#end.checkEmpty();

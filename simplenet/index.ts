@@ -26,8 +26,8 @@ export { Completion } from './io-uring/ring-layout.ts';
  * ```
  */
 export * as abi from './kernel/abi.ts';
-export { type CallCount, type CountingLibc, countingLibc } from './kernel/call-counts.ts';
 export { AddressRanges, canonicalAddress } from './kernel/address-ranges.ts';
+export { type CallCount, type CountingLibc, countingLibc } from './kernel/call-counts.ts';
 export { formatIPv4, formatIPv6, htonl, htons, ntohl, ntohs, parseIPv4, parseIPv6 } from './kernel/ip-address.ts';
 export { type Libc, libc } from './kernel/libc.ts';
 export { raiseOpenFileLimit } from './kernel/open-file-limit.ts';

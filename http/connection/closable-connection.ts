@@ -10,7 +10,6 @@
 
 import type { ProxiedStream, SecureStream, Stream, StreamHandler } from '../../simplenet/index.ts';
 import { HttpError } from '../http-error.ts';
-import { isOwnProtocol } from '../own-protocol.ts';
 import { refusalOf } from '../response/refusal.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
 import { Deadline } from './deadline.ts';
@@ -20,6 +19,7 @@ import { Handover } from './handover.ts';
 import { Incoming } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 import { CLOSED, CUT, FLUSH, HEAD, LINGER, type Phase, step, UPGRADED, WORK } from './phase.ts';
+import { UpgradedConnection } from './upgraded-connection.ts';
 
 /** How much is read and dropped while lingering. Above it reading pauses, because close(2) would send an RST that destroys the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
@@ -36,6 +36,8 @@ export abstract class ClosableConnection implements OpenConnection {
   protected phase = HEAD;
   /** Set in WORK and DISCARD, and in phases after them that end the connection. */
   protected exchange: Exchange | null = null;
+  /** What stands for this connection in its server, once a protocol of ours has its stream. */
+  protected upgraded: UpgradedConnection | null = null;
   protected isPaused = false;
   /** No further request is read. */
   protected mustClose = false;
@@ -66,8 +68,6 @@ export abstract class ClosableConnection implements OpenConnection {
   stop(): void {
     if (this.isIdle) this.deadline.forNextRequest();
     else if (this.phase === WORK || this.phase === UPGRADED) this.exchange?.serverStops();
-    const { handler } = this.stream;
-    if (this.phase === UPGRADED && isOwnProtocol(handler)) handler.serverStops();
   }
 
   endHandshake(): void {
@@ -161,27 +161,42 @@ export abstract class ClosableConnection implements OpenConnection {
     this.outgoing.isClosed = true;
     this.enter(UPGRADED);
     this.deadline.none();
-    // The program may replace the handler of the stream at any time, so a callback of a handler cannot tell.
-    stream.whenClosed(() => {
-      if (this.phase === UPGRADED) this.closed();
-    });
     stream.minimumProgress = null;
     if (this.isPaused) stream.resume();
-    const handover = Handover.begin(stream, createHandler, () => {
-      const rest = this.incoming.pending;
-      this.incoming.pending = null;
-      return { rest, hasPeerEnded: this.hasPeerEnded };
+    let isToOwnProtocol = false;
+    try {
+      const handover = Handover.begin(stream, createHandler, () => {
+        const rest = this.incoming.pending;
+        this.incoming.pending = null;
+        return { rest, hasPeerEnded: this.hasPeerEnded };
+      });
+      isToOwnProtocol = handover.isToOwnProtocol;
+      if (isToOwnProtocol) this.#leaveTo(handover);
+    } finally {
+      if (!isToOwnProtocol) this.#countUntilClosed();
+    }
+  }
+
+  /** The program may replace the handler of the stream at any time, so a callback of a handler cannot tell. */
+  #countUntilClosed(): void {
+    this.stream.whenClosed(() => {
+      if (this.phase === UPGRADED) this.closed();
     });
-    if (!handover.isToOwnProtocol) return;
-    handover.handedOver(this.context);
-    // What is left of the request is garbage now, unless its program waits for a signal of it.
-    if (this.exchange?.hasSignals !== true) this.exchange = null;
-    if (this.context.isStopping) handover.serverStops();
+  }
+
+  #leaveTo(handover: Handover): void {
+    const { context, stream, exchange } = this;
+    this.upgraded = new UpgradedConnection(context, stream);
+    context.replace(this, this.upgraded);
+    handover.handedOver(this.upgraded);
+    if (exchange?.hasSignals === true) this.upgraded.exchange = exchange;
+    this.exchange = null;
+    if (context.isStopping) handover.serverStops();
   }
 
   /** A signal of a request is first read after its stream has been handed over. */
   keepForClosing(exchange: StoppableExchange): void {
-    if (this.phase === UPGRADED) this.exchange = exchange as Exchange;
+    if (this.upgraded !== null) this.upgraded.exchange = exchange;
   }
 
   // For both halves.

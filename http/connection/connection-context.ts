@@ -99,6 +99,8 @@ export interface ConnectionContext {
   routeLimits(method: string, path: string): RouteLimits | null;
   /** Returns the limits of the server, replaced by those of a route. */
   limitsWith(route: RouteLimits): LimitsInForce;
+  /** The stream of `connection` has been handed over to a protocol of ours, and `upgraded` stands for it from now on. */
+  replace(connection: OpenConnection, upgraded: OpenConnection): void;
   /** Removes a connection that is closed. One whose stream has been handed over counts until that stream is closed. */
   forget(connection: OpenConnection): void;
 }

@@ -12,7 +12,7 @@
  * (`enterWith`) would leak to the next. So the callbacks of each handler run in a context that begins with the stores of the request. A protocol of ours (WebSocket)
  * sees to that itself.
  *
- * Next: eviction.ts
+ * Next: upgraded-connection.ts
  */
 
 import { AsyncResource } from 'node:async_hooks';

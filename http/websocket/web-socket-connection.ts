@@ -244,6 +244,7 @@ export class WebSocketConnection<Data = undefined> {
     if (events.close !== undefined) {
       this.#scope.runInAsyncScope(() => this.#call(() => events.close?.(this, closure.code, closure.reason)));
     }
+    this.#host?.closed();
   }
 
   // What comes.
@@ -401,7 +402,7 @@ export class WebSocketConnection<Data = undefined> {
   /** Code of the program has thrown: the client is told no more than that. */
   #programFailed(error: unknown): void {
     this.#fail(INTERNAL_ERROR, '');
-    this.#host?.report(error, null, null);
+    this.#host?.report(error);
   }
 
   /** FIN follows what is queued. */

@@ -66,6 +66,6 @@ export interface LoopContext extends ShortageContext {
   received(length: number): Buffer;
   /** Removes the member with this descriptor from the loop. Call it when the descriptor has been closed. */
   forget(fd: number): void;
-  /** Puts an accepted connection on the loop. If it throws, the socket is closed. */
-  addStream(socket: NetSocket, peer: Uint8Array): Stream;
+  /** Puts an accepted connection on the loop. `peer` is a struct sockaddr, a character for each byte. If it throws, the socket is closed. */
+  addStream(socket: NetSocket, peer: string): Stream;
 }

@@ -6,8 +6,8 @@ import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
 import { type ServeOptions, type Server, serve } from '../../http/index.ts';
 import { addresses4, block, PROXY, TCP4, tlv } from '../simplenet/layers/proxy-headers.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { certificateFor } from '../support/test-certificates.ts';
 import { until } from '../support/waiting.ts';
 
 const line = 'PROXY TCP4 192.0.2.1 198.51.100.7 4711 443\r\n';

@@ -6,7 +6,7 @@
 
 import { readSync } from 'node:fs';
 import type { Admission } from '../../http/connection/admission.ts';
-import type { ConnectionContext } from '../../http/connection/connection-context.ts';
+import type { ConnectionContext, OpenConnection } from '../../http/connection/connection-context.ts';
 import { createContextFactory } from '../../http/connection/context-factory.ts';
 import type { Handler } from '../../http/handler.ts';
 import { traitsOf } from '../../http/handlers/context-handler.ts';
@@ -201,7 +201,9 @@ export class MemoryHome implements ConnectionContext {
     return true;
   }
 
-  forget(): void {}
+  replace(): void {}
+
+  forget(_connection: OpenConnection): void {}
 
   exactNow(): number {
     return performance.now();
