@@ -45,6 +45,7 @@ export {
   sendFile,
   staticFiles,
 } from './handlers/static-files.ts';
+export { TRACE, type Trace, type TraceContextOptions, traceContext } from './handlers/trace-context.ts';
 export type { Tunnel } from './handlers/tunnel.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';

@@ -27,6 +27,7 @@ export interface LogEntry {
   readonly referrer: string | null;
   readonly agent: string | null;
   readonly id: string | null;
+  readonly trace: string | null;
   readonly clientGone: boolean;
   readonly error: string | null;
 }
@@ -100,10 +101,12 @@ function hexEscape(byte: number): string {
 }
 
 function jsonLine(entry: LogEntry): string {
-  const { startedAt, client, method, target, route, status, bytes, durationMs, referrer, agent, id, error } = entry;
+  const { startedAt, client, method, target, route, status, bytes, durationMs, referrer, agent, id, trace, error } =
+    entry;
   const text = JSON.stringify({
     time: new Date(startedAt).toISOString(),
     id: id ?? undefined,
+    trace: trace ?? undefined,
     client: client ?? undefined,
     method,
     path: cut(target),

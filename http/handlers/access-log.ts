@@ -15,6 +15,7 @@ import { adviceFor, checkOptionNames, described } from '../nearest-name.ts';
 import type { Outcome } from '../request/http-request.ts';
 import { LogSink, type LogTarget } from './log-sink.ts';
 import { REQUEST_ID } from './request-id.ts';
+import { TRACE } from './trace-context.ts';
 
 /**
  * How and where an access log is written.
@@ -115,6 +116,7 @@ function entryOf(outcome: Outcome, query: boolean): LogEntry {
     referrer: request?.headers.get('referer') ?? null,
     agent: request?.headers.get('user-agent') ?? null,
     id: request?.state.get(REQUEST_ID) ?? null,
+    trace: request?.state.get(TRACE)?.traceId ?? null,
     clientGone: outcome.clientGone,
     error: error === null ? null : String(error),
   };

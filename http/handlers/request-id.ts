@@ -4,7 +4,7 @@
  * A proxy in front may have given one already. It is taken only if the program says that the request is to be trusted, and if it is short and harmless: it goes
  * into logs and answers, and a client that chooses it could take that of another request.
  *
- * Next: ../content/log-line.ts
+ * Next: ../content/trace-parent.ts
  */
 
 import { randomUUID } from 'node:crypto';

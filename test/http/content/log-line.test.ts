@@ -16,6 +16,7 @@ const entry: LogEntry = {
   referrer: 'https://a.example/',
   agent: 'curl/8.5.0',
   id: 'id-7',
+  trace: null,
   clientGone: false,
   error: null,
 };
