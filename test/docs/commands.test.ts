@@ -146,7 +146,7 @@ class Session {
   /** Ends what stays, and compares all that it has printed. */
   async end(): Promise<void> {
     for (const running of this.#running.reverse()) {
-      if (running.expected !== '') await this.#until(running.program, () => this.#isAsExpected(running));
+      if (running.expected !== '') await this.#until(running.program, () => this.#isAsExpectedSoFar(running));
       running.program.kill('SIGINT');
       await running.program.ends();
       if (running.expected !== '') this.#compare(running);
@@ -204,8 +204,10 @@ class Session {
     return mark.figuresDiffer ? [shapeOf(printed), shapeOf(expected)] : [printed, expected];
   }
 
-  #isAsExpected(running: Running): boolean {
-    return matches(...this.#texts(running));
+  /** It has printed all that it prints before it is stopped. */
+  #isAsExpectedSoFar(running: Running): boolean {
+    const [actual, expected] = this.#texts(running);
+    return matches(actual, expected.replace(/\nStopping\.$/, ''));
   }
 
   #compare(running: Running): void {
