@@ -17,11 +17,10 @@ const ALONE = 'test/on-io-uring';
  * that begins last would run on while nothing runs beside it. A figure that is no longer true costs time and nothing else.
  */
 const seconds: Readonly<Record<string, number>> = {
-  'docs/commands': 14,
-  'attacks/terminate': 11,
   server: 10,
   'simplenet/loop/socket-loop': 9,
   'faults/floods': 9,
+  'docs/commands': 9,
   'examples/cookbook': 8,
   'http/websocket/conformance': 8,
   'server-simulation/server-simulation': 7,
@@ -66,6 +65,7 @@ const seconds: Readonly<Record<string, number>> = {
   'simplenet/tcpip/two-stacks': 3,
   'http/router/router-properties': 3,
   'http/https-workers': 3,
+  'attacks/terminate': 3,
   'http/request/body-decoder': 2,
   'simplenet/kernel/ffi': 2,
   'docs/tcpip': 2,
