@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'tap';
 import { runExample } from '../support/examples.ts';
-import { root, teachingPages, textOf } from './pages.ts';
+import { expectedOutput, root, teachingPages, textOf } from './pages.ts';
 
 const folder = 'simplenet/tcpip/';
 const chapters = teachingPages.filter((page) => /^docs\/tcpip\/\d/.test(page));
@@ -51,12 +51,14 @@ test('each chapter links to the one before and the one behind', async (t) => {
   }
 });
 
-test('plot-congestion draws the picture of the chapter, byte for byte', async (t) => {
+test('plot-congestion prints what docs/tcpip/7-congestion.md says, and draws its picture, byte for byte', async (t) => {
   const place = mkdtempSync(join(tmpdir(), 'simplenet-'));
   t.teardown(() => rmSync(place, { recursive: true }));
   const path = join(place, 'congestion.svg');
-  const { code, stderr } = await runExample('tcpip/plot-congestion', path).ends();
+  const { code, stdout, stderr } = await runExample('tcpip/plot-congestion', path).ends();
   t.equal(code, 0, stderr);
+  const command = 'npm run example -- tcpip/plot-congestion /tmp/congestion.svg';
+  t.equal(stdout.trimEnd(), expectedOutput('docs/tcpip/7-congestion.md', command));
   t.equal(readFileSync(path, 'utf8'), textOf('docs/tcpip/congestion.svg'));
 });
 

@@ -1,69 +1,64 @@
-/** web-chat: two tabs of a browser talk, one sees the other come and go, and both come back when the server restarts. */
+/** web-chat without a browser: two guests talk, and one sees the other come and go. web-chat.long.ts has the page in Chromium. */
 
 import { test } from 'tap';
 import { printsAsInPage } from '../docs/pages.ts';
-import { Chromium } from '../support/chromium-tabs.ts';
-import { runExample } from '../support/examples.ts';
-import { hasProgram, type Program } from '../support/programs.ts';
+import { startExample } from '../support/examples.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { upgradeRequest } from '../support/web-socket-client.ts';
+import { upgradeRequest, WebSocketClient } from '../support/web-socket-client.ts';
+import { TEXT } from '../support/web-socket-frames.ts';
 
-async function start(port: string): Promise<[Program, string]> {
-  const program = runExample('web-chat', port);
-  const [, url = ''] = await program.prints(/chatting on (http:\S+)\n/);
-  return [program, url];
+interface Message {
+  readonly type: string;
+  readonly id?: number;
+  readonly from?: string;
+  readonly text?: string;
+  readonly names?: readonly string[];
+  readonly lines?: readonly Message[];
 }
 
-const say = (text: string) =>
-  `document.getElementById('text').value = ${JSON.stringify(text)}; document.getElementById('form').requestSubmit()`;
-const has = (id: string, text: string) =>
-  `document.getElementById('${id}').innerText.includes(${JSON.stringify(text)})`;
-const isOpen = `document.getElementById('state').className === 'open'`;
+const messagesOf = (guest: WebSocketClient) => guest.texts.map((text) => JSON.parse(text) as Message);
 
-test('two tabs, presence, history and a restart', { timeout: 240_000 }, async (t) => {
-  if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
-  const [first, url] = await start('0');
-  t.teardown(() => first.kill());
-  t.ok(printsAsInPage('npm run example -- web-chat', first.stdout), 'as docs/examples.md says');
-  const browser = new Chromium();
-  t.teardown(() => browser.close());
-  const ada = await browser.open(`${url}/?name=ada`);
-  await ada.until(isOpen);
-  await ada.evaluate(say('hello <b>world</b> grüße 😀'));
-  await ada.until(has('lines', 'hello <b>world</b> grüße 😀'));
+test('two guests, presence, history, and what is not a guest', async (t) => {
+  const program = startExample(t, 'web-chat', '0');
+  const [, url = ''] = await program.prints(/chatting on (http:\S+)\n/);
+  t.ok(printsAsInPage('npm run example -- web-chat', program.stdout), 'as docs/examples.md says');
+  t.match(await (await fetch(url)).text(), /<script [^>]*chat\.js/);
 
-  const bob = await browser.open(`${url}/?name=bob`);
-  await bob.until(has('lines', 'hello <b>world</b>'));
-  t.equal(await bob.evaluate(`document.querySelector('#lines b')`), null, 'a line is text');
-  await ada.until(has('people', 'bob'));
-  await bob.until(has('people', 'ada'));
-  await bob.evaluate(`document.getElementById('text').dispatchEvent(new Event('input'))`);
-  await ada.until(has('typing', 'bob is typing'));
-  await bob.evaluate(say('hello ada'));
-  await ada.until(has('lines', 'hello ada'));
-  t.equal(await bob.evaluate(`document.querySelectorAll('#lines .own').length`), 1);
+  const address = { address: '127.0.0.1', port: Number(new URL(url).port) };
+  const enter = (query: string) => WebSocketClient.open(t, { address }, `/chat?${query}`);
+  const hears = (guest: WebSocketClient, what: string, isIt: (message: Message) => boolean) =>
+    guest.until(() => messagesOf(guest).some(isIt), what);
+  const say = (guest: WebSocketClient, text: string) => guest.send(TEXT, JSON.stringify({ type: 'say', text }));
 
-  first.kill('SIGTERM');
-  await first.ends();
-  await ada.until(`!(${isOpen})`);
-  const [second] = await start(new URL(url).port);
-  t.teardown(() => second.kill());
-  await ada.until(isOpen);
-  await bob.until(isOpen);
-  await ada.evaluate(say('still here'));
-  await bob.until(has('lines', 'still here'));
-  t.equal(await bob.evaluate(`document.querySelectorAll('#lines .said').length`), 3, 'no line came twice');
-  await ada.evaluate('location.href = "about:blank"');
-  await bob.until(has('lines', 'ada has left'));
-  await bob.until(`!(${has('people', 'ada')})`);
-});
+  const ada = await enter('name=ada');
+  say(ada, 'hello <b>world</b> 😀');
+  await hears(ada, 'her own line', ({ type, text }) => type === 'line' && text === 'hello <b>world</b> 😀');
+  const bob = await enter('name=bob');
+  await hears(bob, 'what was said before', ({ type, lines }) => type === 'history' && lines?.[0]?.from === 'ada');
+  await hears(ada, 'bob', ({ type, names }) => type === 'people' && String(names) === 'ada,bob');
+  bob.send(TEXT, JSON.stringify({ type: 'typing' }));
+  await hears(ada, 'that he is typing', ({ type, from }) => type === 'typing' && from === 'bob');
+  say(bob, 'hello ada');
+  await hears(ada, 'his line', ({ from, text }) => from === 'bob' && text === 'hello ada');
+  const lines = messagesOf(ada).filter(({ type }) => type === 'line');
+  t.same(
+    lines.map(({ from }) => from),
+    ['ada', 'bob'],
+  );
+  const again = await enter(`name=ada&since=${lines[0]?.id}`);
+  await hears(again, 'only what is new', ({ type, lines: missed }) => type === 'history' && missed?.length === 1);
 
-test('what is not a guest, and what is not a message', async (t) => {
-  const [program, url] = await start('0');
-  t.teardown(() => program.kill());
-  const port = Number(new URL(url).port);
-  const raw = new RawClient(port).write(upgradeRequest('/chat?name=%00'));
-  await raw.until(() => raw.text.includes('1 to 20 characters'), '400');
-  t.match(raw.text, /^HTTP\/1.1 400 /);
-  raw.destroy();
+  again.close(1000);
+  await again.untilClosed();
+  bob.close(1000);
+  await hears(ada, 'that he has left', ({ type, text }) => type === 'note' && text === 'bob has left');
+  t.notOk(
+    messagesOf(ada).some(({ text }) => text === 'ada has left'),
+    'the other tab is still here',
+  );
+
+  const nobody = new RawClient(address.port).write(upgradeRequest('/chat?name=%00'));
+  t.teardown(() => nobody.destroy());
+  await nobody.until(() => nobody.text.includes('1 to 20 characters'), '400');
+  t.match(nobody.text, /^HTTP\/1.1 400 /);
 });

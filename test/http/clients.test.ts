@@ -61,8 +61,11 @@ test('curl', async (t) => {
   t.equal(parallel.stdout, 'plain\n'.repeat(100));
 });
 
+/** Load, and what starts slowly. */
+const inLongSuite = process.env.LONG === undefined ? 'in the long suite' : false;
+
 /** In clients.long.ts it is 1 GB. */
-const UPLOAD_BYTES = Number(process.env.UPLOAD_BYTES ?? 300_000_000);
+const UPLOAD_BYTES = Number(process.env.UPLOAD_BYTES ?? 200_000_000);
 
 test(`an upload of ${UPLOAD_BYTES} bytes by curl -T takes no memory`, async (t) => {
   if (!hasProgram('curl')) return void t.pass('skipped: curl is not installed');
@@ -131,7 +134,7 @@ c.request('HEAD', '/large'); r = c.getresponse(); print(r.status, r.getheader('C
   t.equal(stdout, '200 plain\n200 plain\n200 plain\n200 abc\n200 5000000 0\n', stderr);
 });
 
-test('wrk', async (t) => {
+test('wrk', { skip: inLongSuite }, async (t) => {
   if (!hasProgram('wrk')) return void t.pass('skipped: wrk is not installed');
   const { stdout } = await run('wrk', '-t1', '-c64', '-d1', `${server.url}/plain`);
   t.match(stdout, /\d+ requests in/);
@@ -146,7 +149,7 @@ test('ab, which speaks HTTP/1.0', async (t) => {
   }
 });
 
-test('Chromium loads a page with its style and script', { timeout: 240_000 }, async (t) => {
+test('Chromium loads a page with its style and script', { timeout: 240_000, skip: inLongSuite }, async (t) => {
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));
   t.teardown(() => rmSync(profile, { recursive: true, force: true }));

@@ -1,5 +1,5 @@
 /**
- * A handler that answers and then ends the process: the answer arrives, on both loops. exit.long.ts tries more lengths.
+ * A handler that answers and then ends the process: the answer arrives, on both loops. exit.long.ts tries more lengths and ways.
  */
 
 import { connect } from 'node:net';
@@ -40,6 +40,7 @@ console.log(server.url);
 
 /** Larger ones are put off to a later turn, or to the next completion, and the kernel has room for them: on loopback for 2 MB. */
 const lengths = (process.env.LENGTHS ?? '500000').split(',').map(Number);
+const ways = (process.env.WAYS ?? 'many').split(',');
 
 /** All that the server sends in answer to those requests, until its end. */
 async function answerTo(t: Test, backend: string, paths: readonly string[]): Promise<string> {
@@ -60,7 +61,7 @@ for (const backend of backends) {
     t.match(await answerTo(t, backend, ['/pieces']), /\r\n\r\n2\r\ngo\r\n2\r\nod\r\n$/, 'in pieces');
     t.match(await answerTo(t, backend, ['/pipelined', '/whole']), /first.*\r\n\r\ngood$/s, 'behind another one');
     for (const length of lengths) {
-      for (const path of [`/text/${length}`, `/bytes/${length}`, `/many/${length}`]) {
+      for (const path of ways.map((way) => `/${way}/${length}`)) {
         const answer = await answerTo(t, backend, [path]);
         t.equal(answer.replace(/^.*\r\n\r\n/s, '').replace(/[^x]/g, '').length, length, path);
       }

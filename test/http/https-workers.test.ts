@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 
-const WORKERS = process.env.WORKERS ?? '10';
+const WORKERS = process.env.WORKERS ?? '4';
 
 // On io_uring a terminated worker leaves its ring, and with it its connections (ARCHITECTURE.md, known limits).
 test('on epoll', async (t) => {

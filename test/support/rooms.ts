@@ -4,7 +4,7 @@
  */
 
 /** Processes. Some more than run at the same time (.taprc), so that few are left when the last of them has begun. */
-const ROOMS = 12;
+const ROOMS = 8;
 
 /** So many files of a folder stay together. */
 const MAX_NEIGHBOURS = 5;
@@ -17,27 +17,28 @@ const ALONE = 'test/on-io-uring';
  * that begins last would run on while nothing runs beside it. A figure that is no longer true costs time and nothing else.
  */
 const seconds: Readonly<Record<string, number>> = {
-  'docs/commands': 18,
-  'contracts/event-loop-over-tls': 16,
-  'simplenet/loop/socket-loop': 16,
-  'attacks/terminate': 11,
-  'server-simulation/server-simulation': 10,
+  server: 10,
+  'simplenet/loop/socket-loop': 9,
   'faults/floods': 9,
   'http/workers/supervisor': 15,
+  'docs/commands': 9,
+  'examples/cookbook': 8,
+  'http/websocket/conformance': 8,
+  'server-simulation/server-simulation': 7,
   'contracts/event-loop-on-stack': 7,
-  'examples/cookbook': 7,
-  'simplenet/loop/hosting': 7,
-  'simplenet/loop/socket-stream': 7,
-  server: 7,
   'simplenet/io-uring/uring-loop': 7,
   'oracle/oracle': 6,
-  'http/clients': 5,
+  'contracts/event-loop-over-tls': 5,
+  'simplenet/loop/hosting': 5,
   'http/handlers/log-sink': 5,
   'http/request/request-head': 5,
   'contracts/event-loop-on-linux': 5,
-  'http/exit': 5,
   'http/connection/connection': 5,
   'simplenet/tcpip/attacks': 5,
+  'http/websocket/web-socket': 5,
+  'simplenet/loop/socket-stream': 4,
+  'http/clients': 4,
+  'http/exit': 4,
   'simplenet/kernel/ffi-edge': 4,
   'examples/daytime': 4,
   'simplenet/tcpip/over-tap': 4,
@@ -47,6 +48,8 @@ const seconds: Readonly<Record<string, number>> = {
   'examples/port-forward': 4,
   'contracts/chaos': 4,
   'transcripts/splits': 4,
+  'peers/web-socket-oracle': 4,
+  'contracts/event-loop-over-tls-in-simulation': 4,
   'simplenet/tcpip/tcp/exchange': 3,
   'fuzz/answers': 3,
   'http/request/head-parser': 3,
@@ -62,6 +65,8 @@ const seconds: Readonly<Record<string, number>> = {
   'simplenet/loop/virtual-host': 3,
   'simplenet/tcpip/two-stacks': 3,
   'http/router/router-properties': 3,
+  'http/https-workers': 3,
+  'attacks/terminate': 3,
   'http/request/body-decoder': 2,
   'simplenet/kernel/ffi': 2,
   'docs/tcpip': 2,

@@ -25,6 +25,9 @@ interface ClientSocket {
 
 type ClientClass = new (url: string, protocols: string[], options?: object) => ClientSocket;
 
+/** It starts slowly. */
+const inLongSuite = process.env.LONG === undefined ? 'in the long suite' : false;
+
 /** Debian has its packages beside this one only. */
 const PYTHON = '/usr/bin/python3';
 
@@ -139,7 +142,7 @@ test('Python', async (t) => {
   t.equal(stdout, "echo ['permessage-deflate']\n", stderr);
 });
 
-test('Chromium', { timeout: 240_000 }, async (t) => {
+test('Chromium', { timeout: 240_000, skip: inLongSuite }, async (t) => {
   if (!hasProgram('chromium')) return void t.pass('skipped: chromium is not installed');
   const server = siteOf(t, 'epoll');
   const profile = mkdtempSync(join(tmpdir(), 'simplenet-chromium-'));

@@ -127,7 +127,7 @@ for (const backend of backends) {
     const client = await WebSocketClient.open(t, server);
     await client.until(() => client.raw.receivedBytes > 200 * 60_000, 'all messages');
     t.same(
-      client.texts.map((text) => Number(text.replaceAll('.', ''))),
+      client.texts.map((text) => Number(text.replace(/^\.+/, ''))),
       Array.from({ length: 200 }, (_, i) => i + 1),
     );
     t.ok(drains > 0);

@@ -17,6 +17,8 @@ import { until } from '../../support/waiting.ts';
 
 const anyPort = { address: '127.0.0.1', port: 0 };
 const ball = Buffer.from('x');
+/** One after the other. In hosting.long.ts there are more. */
+const WORKERS = Number(process.env.WORKERS ?? 3);
 
 interface Game {
   readonly loop: EventLoop & HostingLoop;
@@ -232,7 +234,7 @@ for (const backend of backends) {
       });`;
     const child = runProgram(
       `import { Worker } from 'node:worker_threads';
-       for (let i = 0; i < 10; i++) {
+       for (let i = 0; i < ${WORKERS}; i++) {
          const worker = new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [] });
          await new Promise((resolve) => worker.once('message', resolve));
          await worker.terminate();

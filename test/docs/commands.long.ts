@@ -1,0 +1,5 @@
+/** As commands.test.ts, with the lessons. */
+
+process.env.PAGES ??= 'all';
+
+await import('./commands.test.ts');

@@ -1,0 +1,5 @@
+/** As hosting.test.ts, with more workers that are terminated. */
+
+process.env.WORKERS ??= '10';
+
+await import('./hosting.test.ts');
