@@ -8,11 +8,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BenchArguments, type Choices, parseArguments, usageOf } from './arguments.ts';
+import { MissingLoad } from './c-load.ts';
 import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
 import { endAllChildren } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
-import { chooseCores } from './cores.ts';
+import { type Cores, chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
 import {
@@ -31,6 +32,7 @@ import type { Laboratory } from './round.ts';
 import { type Entrant, runSchedule } from './schedule.ts';
 import { writeFiles } from './site.ts';
 import { measureSyscalls } from './syscall-price.ts';
+import { TlsLoad, writeCertificate } from './tls-load.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
 
 const choices: Choices = {
@@ -54,6 +56,20 @@ function print(text: string): void {
 
 function workloadFor(peer: Peer, workload: Workload): Workload {
   return workloads.find(({ name }) => name === peer.serves) ?? workload;
+}
+
+function titleFor({ title }: Peer, { tls }: Workload): string {
+  return tls === null ? title : title.replace('node:http', 'node:https');
+}
+
+/** Returns why it cannot run here, if it cannot. */
+function prepareTlsLoad(temporaryFolder: string, cores: Cores | null): TlsLoad | string {
+  try {
+    return TlsLoad.prepare(temporaryFolder, cores?.load);
+  } catch (error) {
+    if (!(error instanceof MissingLoad)) throw error;
+    return error.message;
+  }
 }
 
 /** Returns the peers that have something to do and can run here, and a line for each that cannot. */
@@ -96,8 +112,8 @@ async function runWorkload(
     workload: name,
     title,
     unit: ({ cpu: 'us', memory: 'bytes', p99: 'p99' } as const)[figure],
-    references: references.map(({ peer }) => ({ peer: peer.name, title: peer.title })),
-    peers: entrants.map((entrant) => resultOf(entrant, references)),
+    references: references.map(({ peer }) => ({ peer: peer.name, title: titleFor(peer, workload) })),
+    peers: entrants.map((entrant) => ({ ...resultOf(entrant, references), title: titleFor(entrant.peer, workload) })),
   };
 }
 
@@ -110,23 +126,39 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   for (const { name } of load.canPace ? [] : chosen.filter(({ rate }) => rate !== null)) {
     skipped.push(`${name} needs the load generator on io_uring`);
   }
+  const withTls = chosen.filter(({ tls }) => tls !== null);
+  const tlsLoad = withTls.length === 0 ? null : prepareTlsLoad(temporaryFolder, cores);
+  if (typeof tlsLoad === 'string')
+    for (const { name } of withTls) skipped.push(`${name} needs the load generator for HTTPS, which ${tlsLoad}`);
   if (reason !== null) print(`${reason}\n`);
   for (const line of skipped) print(`left out: ${line}\n`);
   const filesFolder = writeFiles(temporaryFolder);
-  const laboratory = { load, cores, temporaryFolder, filesFolder, seconds, warmUpSeconds };
+  const laboratory = {
+    load,
+    tlsLoad: typeof tlsLoad === 'string' ? null : tlsLoad,
+    cores,
+    temporaryFolder,
+    filesFolder,
+    tlsFile: writeCertificate(temporaryFolder),
+    seconds,
+    warmUpSeconds,
+  };
   const machine = { ...describeMachine(cores), syscalls: await measureSyscalls(temporaryFolder, cores?.server) };
   const commit = describeCommit();
   const found: WorkloadResult[] = [];
   for (const workload of chosen.filter(({ rate }) => rate === null || load.canPace)) {
+    if (workload.tls !== null && laboratory.tlsLoad === null) continue;
     found.push(await runWorkload(workload, ready, laboratory, options));
     print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
   }
+  const plainTitle = reason === null ? load.title : `${load.title} (${reason})`;
+  const titles = [withTls.length < chosen.length ? plainTitle : null, laboratory.tlsLoad?.title ?? null];
   const results: Results = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
     commit,
     machine,
-    load: reason === null ? load.title : `${load.title} (${reason})`,
+    load: titles.filter((title) => title !== null).join('; HTTPS: '),
     isFresh,
     processes,
     rounds,

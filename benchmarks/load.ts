@@ -1,11 +1,13 @@
 /**
- * LoadGenerator: a program that plays the clients. Three generators implement this interface; choose-load.ts picks one.
+ * LoadGenerator: a program that plays the clients. Four generators implement this interface; choose-load.ts picks one, and HTTPS has its own.
  *
  * All send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
  * faster client gives a server more to do. The report names the generator, and results of different ones must not be compared.
  *
- * Next: uring-load.ts
+ * Next: c-load.ts
  */
+
+import type { TlsSessions } from './workloads.ts';
 
 export interface LoadOrder {
   readonly port: number;
@@ -16,6 +18,8 @@ export interface LoadOrder {
   readonly seconds: number;
   /** Requests a second, evenly, however fast the responses come; null: the next request follows the response. */
   readonly rate: number | null;
+  /** As Workload.tls. */
+  readonly tls: TlsSessions | null;
 }
 
 export interface LoadResult {

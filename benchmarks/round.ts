@@ -15,14 +15,19 @@ import type { Peer, PreparedPeer } from './peers.ts';
 import type { Round } from './results.ts';
 import { checkWork } from './same-work.ts';
 import { ServerProcess } from './server-process.ts';
+import type { TlsLoad } from './tls-load.ts';
 import type { Workload } from './workloads.ts';
 
 export interface Laboratory {
   readonly load: LoadGenerator;
+  /** For workloads of HTTPS; null if it cannot run here. */
+  readonly tlsLoad: TlsLoad | null;
   readonly cores: Cores | null;
   readonly temporaryFolder: string;
   /** The files that all servers have. */
   readonly filesFolder: string;
+  /** The certificate and the key of all servers. */
+  readonly tlsFile: string;
   readonly seconds: number;
   readonly warmUpSeconds: number;
 }
@@ -34,10 +39,16 @@ const WARM_UP_CONNECTIONS = 64;
 export class DifferentWork extends Error {}
 
 function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload, request: Buffer): LoadOrder {
-  const { connections, pipeline, rate } = workload;
+  const { connections, pipeline, rate, tls } = workload;
   const requestFile = join(laboratory.temporaryFolder, `${workload.name}.request`);
   writeFileSync(requestFile, request);
-  return { port: server.port, requestFile, connections, pipeline, rate, seconds: laboratory.seconds };
+  return { port: server.port, requestFile, connections, pipeline, rate, tls, seconds: laboratory.seconds };
+}
+
+function loadFor({ load, tlsLoad }: Laboratory, { tls }: Workload): LoadGenerator {
+  if (tls === null) return load;
+  if (tlsLoad === null) throw new Error('there is no load generator for HTTPS');
+  return tlsLoad;
 }
 
 /** Returns the server, checked and warm. A paced workload is warmed up without a rate, because more requests warm up more. */
@@ -47,15 +58,16 @@ export async function startServer(
   prepared: PreparedPeer,
   workload: Workload,
 ): Promise<ServerProcess> {
-  const { load, cores, filesFolder, warmUpSeconds } = laboratory;
-  const server = await ServerProcess.start(peer, prepared.command, filesFolder, cores?.server);
+  const { cores, filesFolder, warmUpSeconds } = laboratory;
+  const tlsFile = workload.tls === null ? null : laboratory.tlsFile;
+  const server = await ServerProcess.start(peer, prepared.command, filesFolder, tlsFile, cores?.server);
   try {
     const difference = await checkWork(server.port, workload);
     if (difference !== null) throw new DifferentWork(difference);
     const request = workload.warmUpRequest ?? workload.request;
     const order = { ...orderFor(laboratory, server, workload, request), rate: null, seconds: warmUpSeconds };
     const connections = workload.figure === 'memory' ? WARM_UP_CONNECTIONS : workload.connections;
-    await load.run({ ...order, connections }, noWatch);
+    await loadFor(laboratory, workload).run({ ...order, connections }, noWatch);
     return server;
   } catch (error) {
     await server.stop();
@@ -66,13 +78,16 @@ export async function startServer(
 export async function runRound(laboratory: Laboratory, server: ServerProcess, workload: Workload): Promise<Round> {
   const order = orderFor(laboratory, server, workload, workload.request);
   if (workload.figure === 'memory') {
-    const figure = await idleBytes(server, order, laboratory.cores?.load);
+    const figure = await idleBytes(server, order, laboratory.tlsLoad, laboratory.cores?.load);
     const none = { cpuUs: null, requestsPerSecond: null, p50Us: null, p99Us: null, p999Us: null };
     return { figure, ...none, residentBytes: server.residentBytes(), errors: 0, refused: 0 };
   }
   const readings: CpuReading[] = [];
   const read = () => void readings.push(server.readCpu());
-  const { requests, seconds, refused, ...figures } = await laboratory.load.run(order, { begin: read, end: read });
+  const { requests, seconds, refused, ...figures } = await loadFor(laboratory, workload).run(order, {
+    begin: read,
+    end: read,
+  });
   const [before, after] = readings as [CpuReading, CpuReading];
   const cpuUs = cpuBetween(before, after) / Math.max(1, requests);
   return {

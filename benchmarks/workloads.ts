@@ -22,6 +22,8 @@ export interface ExpectedAnswer {
   readonly closes: boolean;
 }
 
+export type TlsSessions = 'kept' | 'full' | 'resumed';
+
 export interface Workload {
   readonly name: string;
   /** The description in the head of a table. */
@@ -33,6 +35,11 @@ export interface Workload {
   readonly connections: number;
   /** Requests that a connection sends at once before it waits for their responses. */
   readonly pipeline: number;
+  /**
+   * What follows a response over TLS. 'kept': the connection stays. 'full': the client ends it, and makes another one by a full handshake. 'resumed': the same,
+   * with the ticket that it got. Null: there is no TLS.
+   */
+  readonly tls: TlsSessions | null;
   /** Requests a second, evenly over all connections, whether the server keeps up or not. Null: as many as the server can take. */
   readonly rate: number | null;
   /** What is compared: CPU time for each request, memory for each idle connection, or the 99th percentile of latency. */
@@ -96,6 +103,7 @@ const hello = {
   expected: answer('text/plain', HELLO),
   connections: CONNECTIONS,
   pipeline: 1,
+  tls: null,
   rate: null,
   figure: 'cpu',
   peers: null,
@@ -105,6 +113,19 @@ const hello = {
 const OURS = ['simplenet', 'simplenet-uring'];
 /** A client that has nothing yet and asks for the file needs them later. */
 const FILE_FIELDS = ['etag', 'last-modified'];
+
+const https = {
+  ...hello,
+  tls: 'kept',
+  peers: [...OURS, 'node', 'bun', 'nginx'],
+  references: ['node', 'bun', 'nginx'],
+} as const;
+
+const largeFields = {
+  request: request('GET /large'),
+  expected: answer('application/octet-stream', LARGE),
+  connections: 16,
+};
 
 const body = Buffer.alloc(POST_BYTES, 'what was uploaded\n');
 
@@ -145,10 +166,8 @@ export const workloads: readonly Workload[] = [
   {
     ...hello,
     name: 'large',
+    ...largeFields,
     title: 'an answer of 1 MB, 16 connections',
-    request: request('GET /large'),
-    expected: answer('application/octet-stream', LARGE),
-    connections: 16,
   },
   {
     ...hello,
@@ -207,6 +226,17 @@ export const workloads: readonly Workload[] = [
     connections: 512,
     rate: PACE,
     figure: 'p99',
+  },
+  { ...https, name: 'https-hello', title: 'HTTPS: GET, 14 bytes, 64 connections' },
+  { ...https, name: 'https-handshake', title: 'HTTPS: a full handshake for each GET', tls: 'full' },
+  { ...https, name: 'https-resumed', title: 'HTTPS: a handshake with a ticket for each GET', tls: 'resumed' },
+  { ...https, ...largeFields, name: 'https-large', title: 'HTTPS: an answer of 1 MB, 16 connections' },
+  {
+    ...https,
+    name: 'https-idle',
+    title: 'HTTPS: memory of each of 10,000 idle connections',
+    connections: IDLE_CONNECTIONS,
+    figure: 'memory',
   },
 ];
 

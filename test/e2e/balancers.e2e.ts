@@ -6,7 +6,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
 import { missing } from '../support/programs.ts';
-import { certificateFor } from '../support/test-certificates.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { Balancer } from './balancer.ts';
 
 const tls = certificateFor('localhost', '127.0.0.1');
