@@ -18,7 +18,6 @@ import type {
   MinimumProgress,
   OnConnection,
   SocketAddress,
-  Stream,
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
@@ -30,16 +29,14 @@ import {
   createEventLoop,
   NetSocket,
 } from '../simplenet/index.ts';
-import { AddressCounts } from './connection/address-counts.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
 import { type ContextFactory, createContextFactory } from './connection/context-factory.ts';
 import { ENDLESS_MS, minimumProgressOf } from './connection/deadline.ts';
+import { Door } from './connection/door.ts';
 import { errorLine } from './connection/error-line.ts';
-import { Eviction } from './connection/eviction.ts';
 import { GracefulStop } from './connection/graceful-stop.ts';
-import { LoopDelay } from './connection/loop-delay.ts';
 import type { Handler } from './handler.ts';
 import { type ContextApp, keepTraits, traitsOf } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
@@ -48,8 +45,8 @@ import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
 import { addUp, type MetricFamily } from './metrics/metric-families.ts';
 import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
-import { type DoorCounts, ServerMetrics } from './metrics/server-metrics.ts';
-import { isWatchPath, watchHandler } from './metrics/watch-handler.ts';
+import { ServerMetrics } from './metrics/server-metrics.ts';
+import { watchedSite, watchHandler } from './metrics/watch-handler.ts';
 import { peers } from './peers.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
@@ -92,9 +89,6 @@ const OUTPUT_BYTES = 65_536;
 
 /** Prometheus keeps one connection, and a probe opens one for each question. */
 const MAX_WATCHERS = 100;
-
-/** A limit that is not set. */
-const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
 /** Unused parsers that are kept for the next incomplete head. */
 const MAX_SPARE_PARSERS = 64;
@@ -163,7 +157,7 @@ export class Server {
   /** @internal */
   readonly scheme: 'http' | 'https';
   /** @internal */
-  readonly door: DoorCounts = { accepted: 0, full: 0, address: 0, proxyHeader: 0, evicted: 0, shortages: 0 };
+  readonly door: Door;
   /** @internal */
   readonly trustedProxies: TrustedProxies | null;
 
@@ -178,10 +172,7 @@ export class Server {
   readonly #metrics: ServerMetrics | null;
   /** The server on the port of the metrics. */
   readonly #watch: Server | null;
-  readonly #connections = new Set<OpenConnection>();
-  readonly #eviction = new Eviction(this.#connections);
-  /** Null without `connectionsPerAddress`. */
-  readonly #addresses: AddressCounts | null;
+  readonly #connections: Set<OpenConnection>;
   readonly #parsers: HeadParser[] = [];
   readonly #outputs: OutputBuffer[] = [];
   readonly #onError: OnError;
@@ -209,7 +200,7 @@ export class Server {
     const { metrics } = options;
     const metricsPath = metrics?.path ?? DEFAULT_METRICS_PATH;
     const isWatchedHere = metrics !== undefined && metrics.port === undefined;
-    this.handler = isWatchedHere ? beforeSite(site, watchHandler(this, metricsPath), metricsPath) : site;
+    this.handler = isWatchedHere ? keepTraits(site, watchedSite(this, metricsPath, site)) : site;
     const place = listenPlaceOf(options);
     this.#limitsFor = limitsLookupOf(source);
     ({ opensTunnels: this.opensTunnels, continuesByHand: this.continuesByHand } = traitsOf(this.handler));
@@ -221,11 +212,13 @@ export class Server {
       this.#loop.after(delayMs, callback),
     );
     this.minimumProgress = minimumProgressOf(this.timeouts);
-    const { connectionsPerAddress } = this.limits;
-    this.#addresses = connectionsPerAddress < UNLIMITED ? new AddressCounts(connectionsPerAddress) : null;
+    this.door = new Door(this.limits, () => this.isStopping);
+    this.#connections = this.door.connections;
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
-    this.trustedProxies = trustedProxiesOf(options);
+    const trusted = trustFrom(options.trustProxy);
+    this.trustedProxies =
+      trusted && new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
     this.#ownsLoop = options.loop === undefined;
@@ -234,15 +227,18 @@ export class Server {
     this.#metrics = counting === null ? null : new ServerMetrics(this, this.#loop, counting.counts);
     let listener: Listener | null = null;
     let admission: Admission | null = null;
+    let redirect: Server | null = null;
     try {
       listener = this.#listen(place, options, policy);
       this.#listener = listener;
-      admission = admissionOf(this, this.#loop);
+      admission = Admission.of(this, this.#loop);
       this.admission = admission;
-      this.#redirect = this.#listenBeside(place, options);
+      redirect = this.#listenBeside(place, options);
+      this.#redirect = redirect;
       this.#watch = this.#listenForWatchers(options);
     } catch (error) {
       listener?.close();
+      void redirect?.close({ graceMs: 0, idleGraceMs: 0 });
       admission?.close();
       this.#metrics?.close();
       this.#tls?.close();
@@ -302,7 +298,7 @@ export class Server {
 
   /** Connections that were closed because their PROXY header was missing, late or wrong, or because they did not come from a proxy (`proxyProtocol`). */
   get refusedProxyHeaders(): number {
-    return this.door.proxyHeader;
+    return this.door.counts.proxyHeader;
   }
 
   /**
@@ -506,10 +502,8 @@ export class Server {
   #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions, policy?: AcceptPolicy): Listener {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
-      this.door.accepted++;
       const connection = new Connection(this, stream);
-      if (this.#hasRoomFor(stream)) this.#connections.add(connection);
-      else stream.close();
+      this.door.admit(connection, stream);
       return connection;
     };
     const { handshakeMs } = this.timeouts;
@@ -521,32 +515,17 @@ export class Server {
             ...proxyProtocol,
             headerMs: Math.min(handshakeMs, ENDLESS_MS),
             maxHeaderBytes: this.limits.proxyHeaderBytes,
-            onRefused: () => void this.door.proxyHeader++,
+            onRefused: () => void this.door.counts.proxyHeader++,
           });
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
-    const onShortage = () => {
-      this.door.shortages++;
-      return this.#makeRoom();
-    };
-    const callbacks = { onFailure, onShortage };
+    const callbacks = { onFailure, onShortage: () => this.door.onShortage() };
     if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, { ...callbacks, policy });
     if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
     const dualStack = place.address === '::' ? { ipv6Only: false } : {};
     return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
-  }
-
-  /** The count of its client comes first: a client that has too many must not push out those of others. */
-  #hasRoomFor(stream: Stream): boolean {
-    if (this.#addresses?.admits(stream) === false) {
-      this.door.address++;
-      return false;
-    }
-    if (this.#connections.size < this.limits.connections || this.#makeRoom()) return true;
-    this.door.full++;
-    return false;
   }
 
   #listenBeside(
@@ -570,14 +549,6 @@ export class Server {
     return new Server(watchHandler(this, path), options, () => this.#loop);
   }
 
-  /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
-  #makeRoom(): boolean {
-    const closed = this.isStopping ? null : this.#eviction.closeLongestIdle();
-    if (closed === null) return false;
-    this.door.evicted++;
-    return this.#connections.delete(closed);
-  }
-
   #closed(): void {
     this.admission?.close();
     this.#metrics?.close();
@@ -596,21 +567,6 @@ export class Server {
     signal.addEventListener('abort', stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener('abort', stop);
   }
-}
-
-/** The handler of a site whose port also answers those who watch it. */
-function beforeSite(site: Handler, watch: Handler, metricsPath: string): Handler {
-  return keepTraits(site, (request, response) =>
-    isWatchPath(request.path, metricsPath) ? watch(request, response) : site(request, response),
-  );
-}
-
-/** Null if every request may begin at once. Throws if the loop cannot measure its delay. */
-function admissionOf({ limits, timeouts }: LimitsInForce, loop: EventLoop): Admission | null {
-  const { loopDelayMs } = timeouts;
-  const delay = loopDelayMs < Number.POSITIVE_INFINITY ? new LoopDelay(loop, loopDelayMs) : null;
-  const isLimited = limits.requestsInFlight < UNLIMITED || delay !== null;
-  return isLimited ? new Admission(loop, limits, timeouts, delay) : null;
 }
 
 function logError(error: unknown, request: HttpRequest | null): void {
@@ -651,11 +607,4 @@ export function serveShared(source: HandlerSource | ContextApp, options: ServeOp
     return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   };
   return new Server(source, options, createLoop, policy);
-}
-
-function trustedProxiesOf({ trustProxy }: ServeOptions): TrustedProxies | null {
-  const trusted = trustFrom(trustProxy);
-  return trusted === null
-    ? null
-    : new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
 }

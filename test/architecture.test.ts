@@ -96,7 +96,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/response',
     SOCKETS_DOOR,
   ],
-  'http/metrics': [GROUND, 'http/content', 'http/handler.ts', 'http/request', SOCKETS_DOOR],
+  'http/metrics': [GROUND, 'http/content', 'http/handler.ts', 'http/connection', 'http/request', SOCKETS_DOOR],
   'http/serve-options.ts': [GROUND, 'http/metrics', 'http/request', 'http/response', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],

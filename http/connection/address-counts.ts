@@ -3,7 +3,7 @@
  *
  * The addresses of one network count together (client-network.ts). The clients of a Unix socket have no address, so they are not counted.
  *
- * Next: admission.ts
+ * Next: door.ts
  */
 
 import type { Stream } from '../../simplenet/index.ts';

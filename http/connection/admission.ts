@@ -14,9 +14,10 @@
  * Next: loop-delay.ts
  */
 
-import type { Alarm } from '../../simplenet/index.ts';
+import type { Alarm, EventLoop } from '../../simplenet/index.ts';
 import type { Limits, Timeouts } from '../limits.ts';
-import type { LoopDelay } from './loop-delay.ts';
+import type { LimitsInForce } from '../route-limits.ts';
+import { LoopDelay } from './loop-delay.ts';
 
 /** A request at the door. */
 export interface Applicant {
@@ -58,6 +59,14 @@ export class Admission {
     this.#maxQueued = requestsQueued;
     this.#queueMs = queueMs;
     this.#delay = delay;
+  }
+
+  /** Null if every request may begin at once. Throws if the loop cannot measure its delay. */
+  static of({ limits, timeouts }: LimitsInForce, loop: EventLoop): Admission | null {
+    const { loopDelayMs } = timeouts;
+    const delay = loopDelayMs < Number.POSITIVE_INFINITY ? new LoopDelay(loop, loopDelayMs) : null;
+    const isLimited = limits.requestsInFlight < Number.MAX_SAFE_INTEGER || delay !== null;
+    return isLimited ? new Admission(loop, limits, timeouts, delay) : null;
   }
 
   get inFlight(): number {

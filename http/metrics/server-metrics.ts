@@ -5,33 +5,19 @@
  */
 
 import type { CallCount } from '../../simplenet/index.ts';
+import type { DoorCounts } from '../connection/door.ts';
 import type { Outcome } from '../request/http-request.ts';
 import { type LagClock, LoopLag } from './loop-lag.ts';
 import type { Labels, MetricFamily } from './metric-families.ts';
 import { RequestMetrics } from './request-metrics.ts';
 import { usageMetrics } from './usage-metrics.ts';
 
-/** What a server counts at its door, whether anyone reads it or not: an addition for each connection. */
-export interface DoorCounts {
-  accepted: number;
-  /** Above `limits.connections`, with nobody idle. */
-  full: number;
-  /** Above `limits.connectionsPerAddress`. */
-  address: number;
-  /** Without the header of the PROXY protocol that they must begin with. */
-  proxyHeader: number;
-  /** Closed while they were idle, to make room for another. */
-  evicted: number;
-  /** Times without a descriptor for a new connection. */
-  shortages: number;
-}
-
 /** The server that is watched. */
 export interface WatchedServer {
   readonly connectionCount: number;
   readonly busyCount: number;
   readonly isStopping: boolean;
-  readonly door: DoorCounts;
+  readonly door: { readonly counts: DoorCounts };
   readonly admission: { readonly inFlight: number; readonly queued: number; readonly isFull: boolean } | null;
   readonly bodyMemory: { readonly usedBytes: number };
 }
@@ -69,7 +55,7 @@ export class ServerMetrics {
 
   #serverFamilies(): MetricFamily[] {
     const { connectionCount, busyCount, door, admission, bodyMemory } = this.#server;
-    const { accepted, shortages, evicted, full, address, proxyHeader } = door;
+    const { accepted, shortages, evicted, full, address, proxyHeader } = door.counts;
     return [
       of('gauge', 'http_connections', 'Open connections. Busy: with a request, its response or another protocol.', [
         [{ state: 'busy' }, busyCount],

@@ -34,9 +34,11 @@ export function watchHandler(watched: Watched, path: string): Handler {
   };
 }
 
-/** Whether the handler answers this path. */
-export function isWatchPath(path: string, metricsPath: string): boolean {
-  return path === metricsPath || path === HEALTH || path === READINESS;
+/** A site whose port also answers those who watch it. */
+export function watchedSite(watched: Watched, path: string, site: Handler): Handler {
+  const watch = watchHandler(watched, path);
+  const paths = [path, HEALTH, READINESS];
+  return (request, response) => (paths.includes(request.path) ? watch(request, response) : site(request, response));
 }
 
 function withoutCache<T>(request: HttpRequest, response: ResponseWriter, answer: () => T): T {

@@ -107,9 +107,9 @@ test('connections that are turned away at the door are counted by reason', async
   const idle = dial('GET /users/1 HTTP/1.1\r\nHost: x\r\n\r\n');
   await idle.until(() => idle.answers === 1, 'an answer');
   let busy = dial(wait);
-  while (server.door.evicted === 0) {
-    await until(() => busy.isOver || server.door.evicted === 1); // the response to the idle one may still be on its way
-    if (server.door.evicted === 0) busy = dial(wait);
+  while (server.door.counts.evicted === 0) {
+    await until(() => busy.isOver || server.door.counts.evicted === 1); // the response to the idle one may still be on its way
+    if (server.door.counts.evicted === 0) busy = dial(wait);
   }
   await until(() => server.busyCount === 1);
   await dial(wait).ended();

@@ -1,0 +1,77 @@
+/**
+ * Door: the open connections of a server, and for whom there is room. It opens no socket.
+ *
+ * Next: admission.ts
+ */
+
+import type { Stream } from '../../simplenet/index.ts';
+import type { Limits } from '../limits.ts';
+import { AddressCounts } from './address-counts.ts';
+import type { OpenConnection } from './connection-context.ts';
+import { Eviction } from './eviction.ts';
+
+/** What is counted whether anyone reads it or not: an addition for each connection. */
+export interface DoorCounts {
+  accepted: number;
+  /** Turned away: above `limits.connections`, with nobody idle. */
+  full: number;
+  /** Turned away: above `limits.connectionsPerAddress`. */
+  address: number;
+  /** Turned away: without the header of the PROXY protocol that they must begin with. */
+  proxyHeader: number;
+  /** Closed while they were idle, to make room for another. */
+  evicted: number;
+  /** Times without a descriptor for a new connection. */
+  shortages: number;
+}
+
+/** A limit that is not set. */
+const UNLIMITED = Number.MAX_SAFE_INTEGER;
+
+export class Door {
+  readonly connections = new Set<OpenConnection>();
+  readonly counts: DoorCounts = { accepted: 0, full: 0, address: 0, proxyHeader: 0, evicted: 0, shortages: 0 };
+  readonly #maxConnections: number;
+  readonly #eviction = new Eviction(this.connections);
+  /** Null without `connectionsPerAddress`. */
+  readonly #addresses: AddressCounts | null;
+  readonly #isStopping: () => boolean;
+
+  constructor({ connections, connectionsPerAddress }: Limits, isStopping: () => boolean) {
+    this.#maxConnections = connections;
+    this.#addresses = connectionsPerAddress < UNLIMITED ? new AddressCounts(connectionsPerAddress) : null;
+    this.#isStopping = isStopping;
+  }
+
+  /** Lets a new connection in, or closes its stream. */
+  admit(connection: OpenConnection, stream: Stream): void {
+    this.counts.accepted++;
+    if (this.#hasRoomFor(stream)) this.connections.add(connection);
+    else stream.close();
+  }
+
+  /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
+  makeRoom(): boolean {
+    const closed = this.#isStopping() ? null : this.#eviction.closeLongestIdle();
+    if (closed === null) return false;
+    this.counts.evicted++;
+    return this.connections.delete(closed);
+  }
+
+  /** There is no descriptor for a new connection. Returns whether one comes free. */
+  onShortage(): boolean {
+    this.counts.shortages++;
+    return this.makeRoom();
+  }
+
+  /** The count of its client comes first: a client that has too many must not push out those of others. */
+  #hasRoomFor(stream: Stream): boolean {
+    if (this.#addresses?.admits(stream) === false) {
+      this.counts.address++;
+      return false;
+    }
+    if (this.connections.size < this.#maxConnections || this.makeRoom()) return true;
+    this.counts.full++;
+    return false;
+  }
+}
