@@ -49,7 +49,7 @@ test('two tabs, presence, history and a restart', { timeout: 240_000 }, async (t
   await ada.evaluate(say('still here'));
   await bob.until(has('lines', 'still here'));
   t.equal(await bob.evaluate(`document.querySelectorAll('#lines .said').length`), 3, 'no line came twice');
-  await ada.evaluate('location.href = "about:blank"');
+  await ada.close();
   await bob.until(has('lines', 'ada has left'));
   await bob.until(`!(${has('people', 'ada')})`);
 });

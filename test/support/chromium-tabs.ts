@@ -47,7 +47,7 @@ export class Chromium {
   async open(url: string): Promise<Tab> {
     const { targetId } = await this.call('Target.createTarget', { url, newWindow: true, width: 1_100, height: 760 });
     const { sessionId } = await this.call('Target.attachToTarget', { targetId, flatten: true });
-    return new Tab(this, sessionId as string);
+    return new Tab(this, targetId as string, sessionId as string);
   }
 
   async close(): Promise<void> {
@@ -69,11 +69,18 @@ export class Chromium {
 
 export class Tab {
   readonly #browser: Chromium;
+  readonly #target: string;
   readonly #session: string;
 
-  constructor(browser: Chromium, session: string) {
+  constructor(browser: Chromium, target: string, session: string) {
     this.#browser = browser;
+    this.#target = target;
     this.#session = session;
+  }
+
+  /** As a person closes it. A page that is only left may be kept for the way back, with its connections. */
+  async close(): Promise<void> {
+    await this.#browser.call('Target.closeTarget', { targetId: this.#target });
   }
 
   /** The value of a JavaScript expression in the page. */
