@@ -47,6 +47,7 @@ export {
   type DevelopmentCertificateOptions,
   developmentCertificate,
 } from './layers/development-certificate.ts';
+export { keyLogFile } from './layers/key-log-file.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
 export type {
   AcceptTlsOptions,

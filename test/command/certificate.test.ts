@@ -1,7 +1,7 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { certificateOf } from '../../command/certificate.ts';
+import { type Certificate, certificateOf } from '../../command/certificate.ts';
 import { type CommandOptions, parseOptions } from '../../command/options.ts';
 import type { DevelopmentCertificate } from '../../simplenet/index.ts';
 
@@ -28,6 +28,26 @@ test('one for development: its fingerprint, and where it is', async (t) => {
     certificateOf(optionsOf('--tls'), () => alone)?.notes.at(-1),
     'It is for this run alone: /cache is open to other users',
   );
+});
+
+test('SSLKEYLOGFILE: the secrets go to that file, and a note says so', async (t) => {
+  const folder = t.testdir();
+  const file = join(folder, 'keys.log');
+  const make = () => made;
+  const { tls, notes } = certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: file }) as Certificate;
+  tls.onKeyLog?.('CLIENT_RANDOM 00 11');
+  tls.onKeyLog?.('CLIENT_RANDOM 22 33');
+  t.equal(readFileSync(file, 'utf8'), 'CLIENT_RANDOM 00 11\nCLIENT_RANDOM 22 33\n');
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.equal(notes.at(-1), `The secrets of all connections go to ${file} (SSLKEYLOGFILE).`);
+  rmSync(folder, { recursive: true });
+  tls.onKeyLog?.('the folder is gone, and nothing happens');
+  const nowhere = join(folder, 'keys.log');
+  t.throws(() => certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: nowhere }), {
+    message: `SSLKEYLOGFILE ${nowhere}: there is no such file`,
+  });
+  t.equal(certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: '' })?.tls.onKeyLog, undefined);
+  t.equal(certificateOf(optionsOf(), make, { SSLKEYLOGFILE: nowhere }), null);
 });
 
 test('files, and why one cannot be read', async (t) => {
