@@ -410,7 +410,7 @@ export class Server {
       else stream.close();
       return connection;
     };
-    const onStream = this.#tls?.before(onConnection, this.timeouts.handshakeMs, () => this.dateLine()) ?? onConnection;
+    const onStream = this.#tls?.before(onConnection, this) ?? onConnection;
     const onFailure = (error: SystemError) => {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();

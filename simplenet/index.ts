@@ -51,6 +51,7 @@ export { keyLogFile } from './layers/key-log-file.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
 export type {
   AcceptTlsOptions,
+  ChooseCertificate,
   OnSecureConnection,
   Pem,
   SecureStream,
