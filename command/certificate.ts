@@ -4,6 +4,7 @@
  * Next: free-port.ts
  */
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { developmentCertificate, keyLogFile, type TlsOptions } from '../simplenet/index.ts';
 import { CommandError, FAILED } from './command-error.ts';
@@ -32,7 +33,8 @@ export function certificateOf(
 
 function chosenBy({ tls, cert, key }: CommandOptions, make: typeof developmentCertificate): Certificate | null {
   if (cert !== undefined && key !== undefined) {
-    return { tls: { cert: contentOf('cert', cert), key: contentOf('key', key) }, notes: [] };
+    const tls = { cert: contentOf('cert', cert), key: contentOf('key', key) };
+    return { tls, notes: notesOn(tls.cert) };
   }
   if (!tls) return null;
   const { tls: made, fingerprint, path, whyNotKept } = make();
@@ -44,6 +46,17 @@ function chosenBy({ tls, cert, key }: CommandOptions, make: typeof developmentCe
     path === null ? `It is for this run alone: ${whyNotKept}` : `  In       ${path}`,
   ];
   return { tls: made, notes };
+}
+
+/** An expired certificate is no reason to refuse it, since a renewed one may be on its way; clients will, and say little about it. */
+function notesOn(pem: Buffer): readonly string[] {
+  let validTo: string;
+  try {
+    ({ validTo } = new X509Certificate(pem));
+  } catch {
+    return []; // `serve` says what is wrong
+  }
+  return Date.parse(validTo) < Date.now() ? [`The certificate has expired (${validTo}): clients will refuse it.`] : [];
 }
 
 function contentOf(option: string, path: string): Buffer {

@@ -14,14 +14,13 @@ import {
   type TlsOptions,
 } from '../simplenet/index.ts';
 import { ENDLESS_MS } from './connection/deadline.ts';
-import type { Timeouts } from './limits.ts';
 import { refusalOf } from './response/refusal.ts';
 
 const BAD_REQUEST = 400;
 
 /** What is needed of the server. */
 export interface EntranceOwner {
-  readonly timeouts: Pick<Timeouts, 'handshakeMs'>;
+  readonly timeouts: { readonly handshakeMs: number };
   dateLine(): string;
   report(error: unknown, request: null, response: null): unknown;
 }

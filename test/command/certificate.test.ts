@@ -4,6 +4,8 @@ import { test } from 'tap';
 import { type Certificate, certificateOf } from '../../command/certificate.ts';
 import { type CommandOptions, parseOptions } from '../../command/options.ts';
 import type { DevelopmentCertificate } from '../../simplenet/index.ts';
+import { selfSigned } from '../../simplenet/layers/self-signed.ts';
+import { certificateFor } from '../support/certificates.ts';
 
 const optionsOf = (...args: string[]) => parseOptions(args) as CommandOptions;
 
@@ -48,6 +50,19 @@ test('SSLKEYLOGFILE: the secrets go to that file, and a note says so', async (t)
   });
   t.equal(certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: '' })?.tls.onKeyLog, undefined);
   t.equal(certificateOf(optionsOf(), make, { SSLKEYLOGFILE: nowhere }), null);
+});
+
+test('a certificate that has expired: a note', async (t) => {
+  const past = Date.now() - 1_000;
+  const { cert, key } = selfSigned({ hosts: ['localhost'], notBefore: past - 1_000, notAfter: past });
+  const folder = t.testdir({ 'cert.pem': cert, 'key.pem': key });
+  const { notes } = certificateOf(
+    optionsOf('--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')),
+  ) as Certificate;
+  t.match(notes, [/^The certificate has expired \(.* GMT\): clients will refuse it\.$/]);
+  const valid = certificateFor('localhost');
+  const fresh = t.testdir({ 'cert.pem': valid.cert, 'key.pem': valid.key });
+  t.same(certificateOf(optionsOf('--cert', join(fresh, 'cert.pem'), '--key', join(fresh, 'key.pem')))?.notes, []);
 });
 
 test('files, and why one cannot be read', async (t) => {
