@@ -14,11 +14,12 @@ import {
   captureFrames,
   createStack,
   developmentCertificate,
+  keyLogFile,
   type Link,
   libc,
   openTap,
   type Stack,
-  type TlsCertificate,
+  type TlsOptions,
   tapAdvice,
   trace,
   traceFrames,
@@ -147,12 +148,22 @@ const limits = { bodyBytes: 16 * 1024 ** 3 };
 
 /** What `tls` of `serve` gets, and what a person must know to use it with curl. */
 interface Security {
-  readonly tls: TlsCertificate | undefined;
+  readonly tls: TlsOptions | undefined;
   readonly curl: string;
   readonly note: string | null;
 }
 
-function securityOf({ tls, cert, key }: Settings): Security {
+/** With SSLKEYLOGFILE, as curl has it, the secrets of all connections go to that file, for Wireshark. */
+function securityOf(chosen: Settings): Security {
+  const { tls, curl, note } = certificateOf(chosen);
+  const { SSLKEYLOGFILE: keyLog = '' } = process.env;
+  if (tls === undefined || keyLog === '') return { tls, curl, note };
+  const warning = `The secrets of all connections go to ${keyLog} (SSLKEYLOGFILE).`;
+  const notes = note === null ? warning : `${note}\n${warning}`;
+  return { tls: { ...tls, onKeyLog: keyLogFile(keyLog) }, curl, note: notes };
+}
+
+function certificateOf({ tls, cert, key }: Settings): Security {
   if (cert !== undefined && key !== undefined) {
     return { tls: { cert: readFileSync(cert), key: readFileSync(key) }, curl: 'curl', note: null };
   }

@@ -1,24 +1,40 @@
 /**
- * The certificate of `--tls`, `--cert` and `--key`: that of files, or one for development.
+ * The certificate of `--tls`, `--cert` and `--key`: that of files, or one for development. And the file that SSLKEYLOGFILE names gets the secrets of all connections, as with curl.
  *
  * Next: free-port.ts
  */
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { developmentCertificate, type TlsCertificate } from '../simplenet/index.ts';
+import { developmentCertificate, keyLogFile, type TlsOptions } from '../simplenet/index.ts';
 import { CommandError, FAILED } from './command-error.ts';
 import type { CommandOptions } from './options.ts';
 
 export interface Certificate {
-  readonly tls: TlsCertificate;
-  /** For a person: what is particular about it; empty if it is from files. */
+  readonly tls: TlsOptions;
+  /** For a person: what is particular about it; empty if nothing is. */
   readonly notes: readonly string[];
 }
 
-/** Null without TLS. Throws CommandError for a file that cannot be read. */
-export function certificateOf({ tls, cert, key }: CommandOptions, make = developmentCertificate): Certificate | null {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Null without TLS. Throws CommandError for a file that cannot be read, or written. */
+export function certificateOf(
+  options: CommandOptions,
+  make = developmentCertificate,
+  { SSLKEYLOGFILE: keyLog = '' }: Environment = process.env,
+): Certificate | null {
+  const certificate = chosenBy(options, make);
+  if (certificate === null || keyLog === '') return certificate;
+  const onKeyLog = explained(`SSLKEYLOGFILE ${keyLog}`, () => keyLogFile(keyLog));
+  const note = `The secrets of all connections go to ${keyLog} (SSLKEYLOGFILE).`;
+  return { tls: { ...certificate.tls, onKeyLog }, notes: [...certificate.notes, note] };
+}
+
+function chosenBy({ tls, cert, key }: CommandOptions, make: typeof developmentCertificate): Certificate | null {
   if (cert !== undefined && key !== undefined) {
-    return { tls: { cert: contentOf('cert', cert), key: contentOf('key', key) }, notes: [] };
+    const tls = { cert: contentOf('cert', cert), key: contentOf('key', key) };
+    return { tls, notes: notesOn(tls.cert) };
   }
   if (!tls) return null;
   const { tls: made, fingerprint, path, whyNotKept } = make();
@@ -32,9 +48,25 @@ export function certificateOf({ tls, cert, key }: CommandOptions, make = develop
   return { tls: made, notes };
 }
 
-function contentOf(option: string, path: string): Buffer {
+/** An expired certificate is no reason to refuse it, since a renewed one may be on its way; clients will, and say little about it. */
+function notesOn(pem: Buffer): readonly string[] {
+  let validTo: string;
   try {
-    return readFileSync(path);
+    ({ validTo } = new X509Certificate(pem));
+  } catch {
+    return []; // `serve` says what is wrong
+  }
+  return Date.parse(validTo) < Date.now() ? [`The certificate has expired (${validTo}): clients will refuse it.`] : [];
+}
+
+function contentOf(option: string, path: string): Buffer {
+  return explained(`--${option} ${path}`, () => readFileSync(path));
+}
+
+/** Runs what opens a file. If it cannot be opened, a sentence says why. */
+function explained<T>(what: string, open: () => T): T {
+  try {
+    return open();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {
@@ -42,6 +74,6 @@ function contentOf(option: string, path: string): Buffer {
       EACCES: 'this user may not read it',
       EISDIR: 'it is a directory',
     };
-    throw new CommandError(`--${option} ${path}: ${reasons[code as string] ?? message}`, FAILED);
+    throw new CommandError(`${what}: ${reasons[code as string] ?? message}`, FAILED);
   }
 }

@@ -25,6 +25,9 @@ import { type Signals, untilStopped } from './stop.ts';
 const DEFAULT_PORT = 8080;
 const DEFAULT_TLS_PORT = 8443;
 
+/** How the error ends that is about an encrypted key: the command takes none, because a passphrase in its arguments could be read by all users. */
+const NO_PASSPHRASE = 'there is no passphrase';
+
 /** What the command needs of `process`. */
 export interface Surroundings extends Signals {
   readonly stdout: { write(text: string): unknown };
@@ -126,7 +129,9 @@ function listen(
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
     if (error instanceof RangeError || error instanceof TypeError) {
-      throw new CommandError(error.message.replace(/^tls\.(?=cert|key)/, '--'), WRONG_USE);
+      const message = error.message.replace(/^tls\.(?=cert|key)/, '--');
+      const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${options.key} -out FILE decrypts it)` : '';
+      throw new CommandError(`${message}${advice}`, WRONG_USE);
     }
     throw error;
   }

@@ -85,9 +85,14 @@ interface CertificateSource {
 export interface TlsOptions extends CertificateSource {
   /** Must have `http/1.1`, which is all that this server speaks. */
   readonly alpn?: readonly string[];
-  /** By host name, or by a pattern such as `*.example.com`: the certificates for clients that ask for it. */
-  readonly sni?: Readonly<Record<string, CertificateSource>>;
+  /** By host name, or by a pattern such as `*.example.com`: the certificates for clients that ask for it. Or a function that chooses one by the name, at once or later. */
+  readonly sni?: Readonly<Record<string, CertificateSource>> | ChooseSource;
 }
+
+/** Null or undefined: the certificate of the listener. */
+type ChooseSource = (
+  serverName: string,
+) => CertificateSource | null | undefined | PromiseLike<CertificateSource | null | undefined>;
 
 /**
  * What a server listens on, and how: the options of `listen`.
@@ -148,6 +153,10 @@ export interface Binding {
   readonly waitUntilMs: number;
 }
 
+type HttpTls = NonNullable<ServeOptions['tls']>;
+type TlsCertificate = Pick<HttpTls, 'cert' | 'key'>;
+type ChooseCertificate = Extract<HttpTls['serverNames'], (serverName: string) => unknown>;
+
 const DEFAULT_HOSTNAME = '0.0.0.0';
 const DEFAULT_WAIT_UNTIL_MS = 30_000;
 const MAX_PORT = 65_535;
@@ -203,19 +212,31 @@ function mustBePossible(tls: TlsOptions | undefined, quic: boolean | object | un
   if (wantsQuic) throw new DOMException('this server has no QUIC', 'NotSupportedError');
   if (tls?.alpn?.includes('http/1.1') === false)
     throw new DOMException('this server speaks http/1.1 alone', 'NotSupportedError');
-  if (typeof tls?.sni === 'function') throw new DOMException('sni must be an object of names', 'NotSupportedError');
 }
 
 /** The options of simplenet/http. Members that are unknown here are left out, as in all dictionaries. */
-function tlsOf({ sni = {}, ...certificate }: TlsOptions): NonNullable<ServeOptions['tls']> {
+function tlsOf({ sni = {}, ...certificate }: TlsOptions): HttpTls {
+  if (typeof sni === 'function') return { ...certificateOf(certificate), serverNames: chooserOf(sni) };
   const named = Object.entries(sni).map(([name, each]) => [name, certificateOf(each)] as const);
   return { ...certificateOf(certificate), serverNames: Object.fromEntries(named) };
 }
 
-function certificateOf({ cert, key }: CertificateSource): {
-  readonly cert: string | Uint8Array;
-  readonly key: string | Uint8Array;
-} {
+/** The same object of the program becomes the same object here: what OpenSSL needs is made once for each. */
+function chooserOf(sni: ChooseSource): ChooseCertificate {
+  const known = new WeakMap<CertificateSource, TlsCertificate>();
+  const converted = (source: CertificateSource | null | undefined): TlsCertificate | null => {
+    if (source === null || source === undefined) return null;
+    const certificate = known.get(source) ?? certificateOf(source);
+    known.set(source, certificate);
+    return certificate;
+  };
+  return (serverName) => {
+    const source = sni(serverName);
+    return source !== null && source !== undefined && 'then' in source ? source.then(converted) : converted(source);
+  };
+}
+
+function certificateOf({ cert, key }: CertificateSource): TlsCertificate {
   return { cert: pemOf(cert), key: pemOf(key) };
 }
 

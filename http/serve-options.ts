@@ -302,7 +302,7 @@ export function checkServeOptions(options: ServeOptions): void {
 export function checkTlsOptions(value: unknown, name = 'tls'): void {
   checkCertificate(value, name, tlsNames);
   const { serverNames } = value as TlsOptions;
-  if (serverNames === undefined) return;
+  if (serverNames === undefined || typeof serverNames === 'function') return;
   mustBeObject(serverNames, `${name}.serverNames`);
   for (const [host, certificate] of Object.entries(serverNames)) {
     checkCertificate(certificate, `${name}.serverNames['${host}']`, certificateNames);

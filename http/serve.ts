@@ -506,14 +506,13 @@ export class Server {
       this.door.admit(connection, stream);
       return connection;
     };
-    const { handshakeMs } = this.timeouts;
-    const onClient = this.#tls?.before(onConnection, handshakeMs, () => this.dateLine()) ?? onConnection;
+    const onClient = this.#tls?.before(onConnection, this) ?? onConnection;
     const onStream =
       proxyProtocol === undefined
         ? onClient
         : acceptProxied(onClient, {
             ...proxyProtocol,
-            headerMs: Math.min(handshakeMs, ENDLESS_MS),
+            headerMs: Math.min(this.timeouts.handshakeMs, ENDLESS_MS),
             maxHeaderBytes: this.limits.proxyHeaderBytes,
             onRefused: () => void this.door.counts.proxyHeader++,
           });

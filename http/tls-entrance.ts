@@ -18,6 +18,13 @@ import { refusalOf } from './response/refusal.ts';
 
 const BAD_REQUEST = 400;
 
+/** What is needed of the server. */
+export interface EntranceOwner {
+  readonly timeouts: { readonly handshakeMs: number };
+  dateLine(): string;
+  report(error: unknown, request: null, response: null): unknown;
+}
+
 export class TlsEntrance {
   readonly #context: TlsContext;
 
@@ -37,11 +44,12 @@ export class TlsEntrance {
   }
 
   /** Puts TLS in front of `onConnection`. */
-  before(onConnection: OnConnection, handshakeMs: number, dateLine: () => string): OnConnection {
+  before(onConnection: OnConnection, owner: EntranceOwner): OnConnection {
     return acceptTls(this.#context, onConnection, {
-      handshakeMs: Math.min(handshakeMs, ENDLESS_MS),
+      handshakeMs: Math.min(owner.timeouts.handshakeMs, ENDLESS_MS),
+      onChooseError: (error) => void owner.report(error, null, null),
       maxQueuedBytes: Number.MAX_SAFE_INTEGER, // `answerBufferBytes` limits the queue of a response
-      plainAnswer: (firstBytes) => plainAnswerTo(firstBytes, dateLine()),
+      plainAnswer: (firstBytes) => plainAnswerTo(firstBytes, owner.dateLine()),
     });
   }
 }

@@ -49,12 +49,14 @@ export {
   type DevelopmentCertificateOptions,
   developmentCertificate,
 } from './layers/development-certificate.ts';
+export { keyLogFile } from './layers/key-log-file.ts';
 export type { ProxyInfo, ProxyTlv } from './layers/proxy-header.ts';
 export type { OnProxiedConnection, ProxiedStream, ProxyProtocolOptions } from './layers/proxy-options.ts';
 export { acceptProxied } from './layers/proxy-protocol.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
 export type {
   AcceptTlsOptions,
+  ChooseCertificate,
   OnSecureConnection,
   Pem,
   SecureStream,

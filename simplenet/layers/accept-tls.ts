@@ -23,6 +23,7 @@ function setupOf(options: AcceptTlsOptions, context: TlsContext | null, client: 
     handshakeMs: options.handshakeMs ?? HANDSHAKE_MS,
     maxQueuedBytes: options.maxQueuedBytes ?? MAX_QUEUED_BYTES,
     recordsPerTurn: options.recordsPerTurn ?? RECORDS_PER_TURN,
+    onChooseError: options.onChooseError ?? (() => {}),
     plainAnswer: options.plainAnswer ?? (() => null),
     libc: options.libc ?? processLibc,
   };

@@ -13,6 +13,7 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { ChosenContexts } from './chosen-contexts.ts';
 import {
   type Bio,
   type EvpPkey,
@@ -32,7 +33,7 @@ import {
   type X509,
 } from './openssl.ts';
 import { ServerNames } from './server-names.ts';
-import type { Pem, TlsCertificate, TlsOptions } from './tls-options.ts';
+import type { ChooseCertificate, Pem, TlsCertificate, TlsOptions } from './tls-options.ts';
 
 /** Of TLS 1.2 only what TLS 1.3 would accept as well: forward secrecy, and a cipher that authenticates. */
 const CIPHERS_OF_TLS_1_2 = 'ECDHE+AESGCM:ECDHE+CHACHA20';
@@ -47,9 +48,15 @@ interface Settings {
   readonly options: TlsOptions;
   readonly fallback: SslContext;
   readonly named: ServerNames<SslContext>;
-  /** All of them, to set ticket keys and to free them. */
-  readonly all: readonly SslContext[];
+  /** Those of certificates that a function has chosen. */
+  readonly chosen: ChosenContexts;
+  /** All others. */
+  readonly fixed: readonly SslContext[];
+  ticketKeys: Uint8Array;
 }
+
+/** All contexts, to set ticket keys and to free them. */
+const allOf = ({ fixed, chosen }: Settings): Iterable<SslContext> => [...fixed, ...chosen.all()];
 
 /**
  * Certificates and settings for `acceptTls`. Made by `createTlsContext`.
@@ -80,9 +87,9 @@ export class TlsContext {
    */
   replace(options: TlsOptions): void {
     this.#checkOpen();
-    const { all } = this.#settings;
+    const old = this.#settings;
     this.#settings = makeSettings(options);
-    for (const context of all) openssl.SSL_CTX_free(context);
+    for (const context of allOf(old)) openssl.SSL_CTX_free(context);
     this.#ticketKeyAt = firstKeyAt(options);
   }
 
@@ -90,15 +97,16 @@ export class TlsContext {
   setTicketKeys(keys?: Uint8Array): void {
     this.#checkOpen();
     this.#ticketKeyAt = keys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
-    const used = keys ?? randomBytes(TICKET_KEY_BYTES);
-    for (const context of this.#settings.all) openssl.SSL_CTX_set_tlsext_ticket_keys(context, used);
+    const used = keys === undefined ? randomBytes(TICKET_KEY_BYTES) : Uint8Array.from(keys);
+    for (const context of allOf(this.#settings)) openssl.SSL_CTX_set_tlsext_ticket_keys(context, used);
+    this.#settings.ticketKeys = used;
   }
 
   /** Gives its memory back. Connections that are open go on; no new one is possible. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const context of this.#settings.all) openssl.SSL_CTX_free(context);
+    for (const context of allOf(this.#settings)) openssl.SSL_CTX_free(context);
   }
 
   /**
@@ -110,13 +118,23 @@ export class TlsContext {
   }
 
   /**
-   * The settings for a new connection.
+   * What the function of the program chooses for a name, and throws; null if there is none.
    * @internal
    */
-  contextFor(serverName: string | null): SslContext {
+  choose(serverName: string | null): ReturnType<ChooseCertificate> {
+    const { serverNames } = this.#settings.options;
+    return typeof serverNames === 'function' && serverName !== null ? serverNames(serverName) : null;
+  }
+
+  /**
+   * The settings for a new connection, and a certificate that was chosen. Throws RangeError if that cannot be used.
+   * @internal
+   */
+  contextFor(serverName: string | null, certificate: TlsCertificate | null = null): SslContext {
     this.#checkOpen();
-    const { options, named, fallback } = this.#settings;
+    const { options, named, chosen, fallback } = this.#settings;
     if (performance.now() - this.#ticketKeyAt > (options.ticketKeyMs ?? TICKET_KEY_MS)) this.setTicketKeys();
+    if (certificate !== null) return chosen.of(certificate);
     return (serverName === null ? null : named.find(serverName)) ?? fallback;
   }
 
@@ -157,25 +175,40 @@ function firstKeyAt({ ticketKeys }: TlsOptions): number {
 }
 
 function makeSettings(options: TlsOptions): Settings {
-  const all: SslContext[] = [];
+  const fixed: SslContext[] = [];
   const ticketKeys = options.ticketKeys ?? randomBytes(TICKET_KEY_BYTES);
+  const { serverNames = {} } = options;
+  const makeFixed = (certificate: TlsCertificate, name: string): SslContext => {
+    const context = makeContext(options, certificate, ticketKeys, name);
+    fixed.push(context);
+    return context;
+  };
   try {
-    const make = (certificate: TlsCertificate, name: string): SslContext => {
-      const context = openssl.SSL_CTX_new('server');
-      all.push(context);
-      configure(context, options);
-      describing('tls.ticketKeys', () => openssl.SSL_CTX_set_tlsext_ticket_keys(context, ticketKeys));
-      useCertificates(context, certificate, name);
-      return context;
-    };
-    const fallback = make(options, 'tls');
-    const entries = Object.entries(options.serverNames ?? {});
+    const fallback = makeFixed(options, 'tls');
+    const entries = typeof serverNames === 'function' ? [] : Object.entries(serverNames);
     const named = new ServerNames(
-      entries.map(([name, certificate]) => [name, make(certificate, `tls.serverNames['${name}']`)] as const),
+      entries.map(([name, certificate]) => [name, makeFixed(certificate, `tls.serverNames['${name}']`)] as const),
     );
-    return { options, fallback, named, all };
+    const chosen = new ChosenContexts((certificate) =>
+      makeContext(options, certificate, settings.ticketKeys, 'what tls.serverNames has returned'),
+    );
+    const settings: Settings = { options, fallback, named, chosen, fixed, ticketKeys };
+    return settings;
   } catch (error) {
-    for (const context of all) openssl.SSL_CTX_free(context);
+    for (const context of fixed) openssl.SSL_CTX_free(context);
+    throw error;
+  }
+}
+
+function makeContext(options: TlsOptions, certificate: TlsCertificate, keys: Uint8Array, name: string): SslContext {
+  const context = openssl.SSL_CTX_new('server');
+  try {
+    configure(context, options);
+    describing('tls.ticketKeys', () => openssl.SSL_CTX_set_tlsext_ticket_keys(context, keys));
+    useCertificates(context, certificate, name);
+    return context;
+  } catch (error) {
+    openssl.SSL_CTX_free(context);
     throw error;
   }
 }

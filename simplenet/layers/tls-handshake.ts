@@ -12,8 +12,12 @@ import { lastFailure, openssl, SSL_ERROR_WANT_READ, type SslContext } from './op
 import { SslConnection } from './ssl-connection.ts';
 import type { TlsContext } from './tls-context.ts';
 import type { InputLimits } from './tls-input.ts';
+import type { ChooseCertificate, TlsCertificate } from './tls-options.ts';
 import type { OutputLimits } from './tls-output.ts';
 import { sendRecords } from './tls-records.ts';
+
+/** RFC 8446 section 6. */
+const INTERNAL_ERROR = 80;
 
 /** A record with an alert that ends the connection: type 21, level 2 (RFC 8446 section 6). */
 const alertRecord = (alert: number) => Uint8Array.of(21, 3, 3, 0, 2, 2, alert);
@@ -26,6 +30,11 @@ export interface TlsSetup extends InputLimits, OutputLimits {
   readonly client: { readonly context: SslContext; readonly serverName: string | null } | null;
   readonly handshakeMs: number;
   readonly plainAnswer: (firstBytes: Buffer) => Uint8Array | null;
+  readonly onChooseError: (error: unknown) => void;
+}
+
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as Partial<PromiseLike<T>> | null)?.then === 'function';
 }
 
 /** Gets the outcome, once. */
@@ -85,13 +94,59 @@ export class TlsHandshake {
       if (answer !== null) this.#inner.write(answer);
       this.#owner.handshakeFailed(hello.reason);
     } else if (context !== null) {
-      this.#held = null;
       this.#serverName = hello.serverName;
-      const ssl = SslConnection.accept(context.contextFor(hello.serverName));
-      this.#ssl = ssl;
-      ssl.receive(bytes, bytes.length);
-      this.#continue(ssl);
+      this.#choose(context, hello.serverName, bytes);
     }
+  }
+
+  #choose(context: TlsContext, serverName: string | null, hello: Buffer): void {
+    let certificate: ReturnType<ChooseCertificate>;
+    try {
+      certificate = context.choose(serverName);
+    } catch (error) {
+      this.#cannotChoose(error);
+      return;
+    }
+    if (!isPromise(certificate)) {
+      this.#accept(context, certificate ?? null, hello);
+      return;
+    }
+    // What comes meanwhile waits in the stream below. The time limit of the handshake goes on.
+    const held = Buffer.from(hello);
+    this.#held = held;
+    this.#inner.pause();
+    certificate.then(
+      (later) => {
+        if (this.#held === null) return; // the connection is over
+        this.#inner.resume();
+        this.#accept(context, later ?? null, held);
+      },
+      (error: unknown) => {
+        if (this.#held !== null) this.#cannotChoose(error);
+      },
+    );
+  }
+
+  #accept(context: TlsContext, certificate: TlsCertificate | null, hello: Buffer): void {
+    this.#held = null;
+    let settings: SslContext;
+    try {
+      settings = context.contextFor(this.#serverName, certificate);
+    } catch (error) {
+      this.#cannotChoose(error);
+      return;
+    }
+    const ssl = SslConnection.accept(settings);
+    this.#ssl = ssl;
+    ssl.receive(hello, hello.length);
+    this.#continue(ssl);
+  }
+
+  /** A mistake of the program, or of what it asks. The client is not to blame, and hears nothing about the reason. */
+  #cannotChoose(error: unknown): void {
+    this.#inner.write(alertRecord(INTERNAL_ERROR));
+    this.#setup.onChooseError(error);
+    this.#owner.handshakeFailed(`no certificate could be chosen: ${String(error)}`);
   }
 
   #continue(ssl: SslConnection): void {

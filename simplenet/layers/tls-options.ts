@@ -1,7 +1,7 @@
 /**
  * The options of TLS, and what a program can ask a connection about it. Types only.
  *
- * Next: tls-context.ts
+ * Next: chosen-contexts.ts
  */
 
 import type { X509Certificate } from 'node:crypto';
@@ -43,6 +43,27 @@ export interface TlsCertificate {
 export type Pem = string | Uint8Array;
 
 /**
+ * Chooses the certificate for a name that a client asks for, in lower case; null or undefined for `cert` of the options. The handshake waits for a promise, no longer than
+ * `handshakeMs`. Return the same object for the same certificate: what OpenSSL needs of it is made once for each object. Not called for a client that names none.
+ *
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import type { ChooseCertificate, TlsCertificate } from 'simplenet';
+ *
+ * const known = new Map<string, Promise<TlsCertificate>>();
+ * const read = async (file: string) => ({ cert: await readFile(`${file}.pem`), key: await readFile(`${file}.key`) });
+ * const choose: ChooseCertificate = (name) => {
+ *   if (!name.endsWith('.example.com')) return null;
+ *   if (!known.has(name)) known.set(name, read(`/etc/ssl/sites/${name}`));
+ *   return known.get(name);
+ * };
+ * ```
+ */
+export type ChooseCertificate = (
+  serverName: string,
+) => TlsCertificate | null | undefined | PromiseLike<TlsCertificate | null | undefined>;
+
+/**
  * The options of `createTlsContext`.
  *
  * ```ts
@@ -58,8 +79,11 @@ export type Pem = string | Uint8Array;
  * ```
  */
 export interface TlsOptions extends TlsCertificate {
-  /** Certificates for clients that ask for these names. `*.example.com` stands for one label. Others get `cert`. */
-  readonly serverNames?: Readonly<Record<string, TlsCertificate>>;
+  /**
+   * Certificates for clients that ask for these names. `*.example.com` stands for one label. Others get `cert`. Or a function that chooses the certificate, at once or
+   * later.
+   */
+  readonly serverNames?: Readonly<Record<string, TlsCertificate>> | ChooseCertificate;
   /** 'TLSv1.2' unless given. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** The ciphers of TLS 1.2 and the suites of TLS 1.3, as OpenSSL writes them (`openssl ciphers`), joined by colons. */
@@ -162,6 +186,8 @@ export interface AcceptTlsOptions {
   readonly handshakeMs?: number;
   /** As `LoopLimits.maxQueuedBytes`, for bytes that are not encrypted yet. 16 MiB unless given. */
   readonly maxQueuedBytes?: number;
+  /** Gets what `serverNames` has thrown, or why its certificate cannot be used. `onClose` of the stream gets an error in any case. */
+  readonly onChooseError?: (error: unknown) => void;
   /** How many records of one chunk are read at once: 256 unless given. The rest waits for the next turn, so that other connections get theirs. */
   readonly recordsPerTurn?: number;
   /**

@@ -15,7 +15,7 @@
  * never an end. Bytes that a program writes are encrypted when the stream below has nothing queued, so what waits for a slow peer waits unencrypted and is counted as the program has written it. And
  * a chunk of the stream below becomes one `onData`, unless it has so many records that the rest waits for the next turn.
  *
- * Next: crc32c.ts
+ * Next: key-log-file.ts
  */
 
 import { EPROTO, ETIMEDOUT } from '../kernel/abi.ts';

@@ -1,9 +1,11 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { certificateOf } from '../../command/certificate.ts';
+import { type Certificate, certificateOf } from '../../command/certificate.ts';
 import { type CommandOptions, parseOptions } from '../../command/options.ts';
 import type { DevelopmentCertificate } from '../../simplenet/index.ts';
+import { selfSigned } from '../../simplenet/layers/self-signed.ts';
+import { certificateFor } from '../support/certificates.ts';
 
 const optionsOf = (...args: string[]) => parseOptions(args) as CommandOptions;
 
@@ -28,6 +30,39 @@ test('one for development: its fingerprint, and where it is', async (t) => {
     certificateOf(optionsOf('--tls'), () => alone)?.notes.at(-1),
     'It is for this run alone: /cache is open to other users',
   );
+});
+
+test('SSLKEYLOGFILE: the secrets go to that file, and a note says so', async (t) => {
+  const folder = t.testdir();
+  const file = join(folder, 'keys.log');
+  const make = () => made;
+  const { tls, notes } = certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: file }) as Certificate;
+  tls.onKeyLog?.('CLIENT_RANDOM 00 11');
+  tls.onKeyLog?.('CLIENT_RANDOM 22 33');
+  t.equal(readFileSync(file, 'utf8'), 'CLIENT_RANDOM 00 11\nCLIENT_RANDOM 22 33\n');
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.equal(notes.at(-1), `The secrets of all connections go to ${file} (SSLKEYLOGFILE).`);
+  rmSync(folder, { recursive: true });
+  tls.onKeyLog?.('the folder is gone, and nothing happens');
+  const nowhere = join(folder, 'keys.log');
+  t.throws(() => certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: nowhere }), {
+    message: `SSLKEYLOGFILE ${nowhere}: there is no such file`,
+  });
+  t.equal(certificateOf(optionsOf('--tls'), make, { SSLKEYLOGFILE: '' })?.tls.onKeyLog, undefined);
+  t.equal(certificateOf(optionsOf(), make, { SSLKEYLOGFILE: nowhere }), null);
+});
+
+test('a certificate that has expired: a note', async (t) => {
+  const past = Date.now() - 1_000;
+  const { cert, key } = selfSigned({ hosts: ['localhost'], notBefore: past - 1_000, notAfter: past });
+  const folder = t.testdir({ 'cert.pem': cert, 'key.pem': key });
+  const { notes } = certificateOf(
+    optionsOf('--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')),
+  ) as Certificate;
+  t.match(notes, [/^The certificate has expired \(.* GMT\): clients will refuse it\.$/]);
+  const valid = certificateFor('localhost');
+  const fresh = t.testdir({ 'cert.pem': valid.cert, 'key.pem': valid.key });
+  t.same(certificateOf(optionsOf('--cert', join(fresh, 'cert.pem'), '--key', join(fresh, 'key.pem')))?.notes, []);
 });
 
 test('files, and why one cannot be read', async (t) => {

@@ -8,7 +8,7 @@ import { test } from 'tap';
 import { USAGE } from '../../command/options.ts';
 import { run, type Surroundings } from '../../command/run.ts';
 import { NetSocket } from '../../simplenet/index.ts';
-import { certificateFor } from '../support/certificates.ts';
+import { certificateFor, encryptedKey } from '../support/certificates.ts';
 import { buildFolder } from '../support/programs.ts';
 import { until } from '../support/waiting.ts';
 
@@ -161,6 +161,12 @@ test('--cert and --key: those of files', async (t) => {
     const run = new Run([site, '--port', '0', ...args]);
     return [await run.end, run.stderr];
   };
+  const encrypted = join(folder, 'encrypted.pem');
+  writeFileSync(encrypted, encryptedKey);
+  t.same(await failed('--cert', cert, '--key', encrypted), [
+    2,
+    `simplenet: --key: it is encrypted, and there is no passphrase (openssl pkey -in ${encrypted} -out FILE decrypts it)\n`,
+  ]);
   t.same(await failed('--cert', cert, '--key', wrong), [
     2,
     'simplenet: --key: the key does not belong to the certificate\n',

@@ -118,7 +118,6 @@ test('certificates: of the binding or of the server, as text or bytes, and by na
 test('what this server cannot do yet', async (t) => {
   const tls = { cert: 'c', key: 'k' };
   t.throws(() => bindingOf({ tls: { ...tls, alpn: ['h2'] } }, {}), { name: 'NotSupportedError' });
-  t.throws(() => bindingOf({ tls: { ...tls, sni: (() => null) as never } }, {}), { name: 'NotSupportedError' });
   t.throws(() => bindingOf({ tls, quic: true }, {}), { name: 'NotSupportedError' });
   t.throws(() => bindingOf({ quic: true }, {}), TypeError, 'quic without tls is a mistake');
   t.throws(() => bindingOf({ quic: {} }, {}), TypeError);

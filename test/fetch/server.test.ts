@@ -68,6 +68,42 @@ test('tls: the certificate by name, and what a context says of it', async (t) =>
   }
 });
 
+test('tls: sni as a function: at once, later, and none', async (t) => {
+  const certificate = certificateFor('site.example');
+  const named = certificateFor('named.example');
+  const asked: string[] = [];
+  const sni = (name: string) => {
+    asked.push(name);
+    if (name === 'named.example') return named;
+    return name === 'late.example' ? Promise.resolve(named) : null;
+  };
+  const server = serve(marked({ fetch: (ctx) => new Response(ctx.serverName) }), {
+    ...LOCAL,
+    tls: { ...certificate, sni },
+  });
+  t.teardown(() => server.destroy());
+  const [listener] = server;
+  const { port } = (listener as Listener).address;
+  for (const [servername, { cert }] of [
+    ['named.example', named],
+    ['late.example', named],
+    ['named.example', named],
+    ['other.example', certificate],
+  ] as const) {
+    const request = requestTls({
+      host: '127.0.0.1',
+      port,
+      servername,
+      ca: cert,
+      checkServerIdentity: () => undefined,
+      agent: false,
+    });
+    const [response] = await once(request.end(), 'response');
+    t.equal(String((await once(response, 'data'))[0]), servername);
+  }
+  t.same(asked, ['named.example', 'late.example', 'named.example', 'other.example']);
+});
+
 test('what cannot be done is said at once', async (t) => {
   const tls = { cert: 'c', key: 'k' };
   t.throws(() => serve(marked({}), { port: 0, tls }), RangeError, 'no certificate');

@@ -105,6 +105,25 @@ for (const backend of backends) {
       }
     });
 
+    await t.test('openssl s_client: a change of keys, and renegotiation', needs('openssl'), async (t) => {
+      // Letters on lines of their own are commands of s_client: K changes the keys and asks the server to do the same, R begins a new handshake.
+      const talk = async (version: string, command: string) => {
+        const args = ['s_client', '-brief', '-connect', `127.0.0.1:${port}`, '-CAfile', ca, version];
+        const program = new Program('openssl', args, { cwd: folder });
+        program.child.stdin?.on('error', () => {}); // a client that was refused reads no request
+        await until(() => program.stderr.includes('Server Temp Key'));
+        program.child.stdin?.write(`${command}\n`);
+        await until(() => /RENEGOTIATING|KEYUPDATE/.test(program.stderr));
+        program.child.stdin?.write(GET);
+        return program.ends();
+      };
+      const updated = await talk('-tls1_3', 'K');
+      t.match(updated.stdout, /HTTP\/1\.1 [\s\S]*"version":"TLSv1\.3"/, 'the connection goes on with other keys');
+      const renegotiated = await talk('-tls1_2', 'R');
+      t.notMatch(renegotiated.stdout, /HTTP\/1\.1 /);
+      t.match(renegotiated.stderr + renegotiated.stdout, /no renegotiation/);
+    });
+
     await t.test('gnutls-cli', needs('gnutls-cli'), async (t) => {
       for (const priority of ['NORMAL:-VERS-TLS1.3', 'NORMAL']) {
         const args = ['--x509cafile', ca, '--priority', priority, '--port', String(port), 'localhost'];

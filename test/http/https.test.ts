@@ -10,7 +10,7 @@ import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'n
 import { type Test, test } from 'tap';
 import { httpsRedirect } from '../../http/https-redirect.ts';
 import { inject, type ServeOptions, type Server, serve } from '../../http/index.ts';
-import type { TlsOptions } from '../../simplenet/index.ts';
+import type { ChooseCertificate, TlsOptions } from '../../simplenet/index.ts';
 import { curl } from '../simplenet/layers/recorded-hellos.ts';
 import { certificateFor, clientCertificate } from '../support/certificates.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -120,6 +120,49 @@ test('the name that a client asks for chooses the certificate', async (t) => {
   t.equal(await certificateOf(server, { servername: 'b.example' }), fingerprintOf(pattern));
   t.equal(await certificateOf(server, { servername: 'a.b.example' }), fingerprintOf(tls));
   t.equal(await certificateOf(server), fingerprintOf(tls));
+});
+
+test('a function chooses the certificate; what it throws is reported, and ends the handshake', async (t) => {
+  const chosen = certificateFor('a.example');
+  const reported: unknown[] = [];
+  const broken = new Error('the database is down');
+  const answers: Readonly<Record<string, () => unknown>> = {
+    'a.example': () => chosen,
+    'late.example': () => new Promise((resolve) => setImmediate(resolve, chosen)),
+    'throws.example': () => {
+      throw broken;
+    },
+    'rejects.example': () => Promise.reject(broken),
+    'wrong.example': () => ({ cert: chosen.cert, key: tls.key }),
+  };
+  const serverNames = ((name: string) => answers[name]?.()) as ChooseCertificate;
+  const server = serveAnswers(t, { tls: { ...tls, serverNames }, onError: (error) => void reported.push(error) });
+  t.equal(await certificateOf(server, { servername: 'a.example' }), fingerprintOf(chosen));
+  t.equal(await certificateOf(server, { servername: 'late.example' }), fingerprintOf(chosen));
+  t.equal(await certificateOf(server, { servername: 'other.example' }), fingerprintOf(tls));
+  t.equal(await certificateOf(server), fingerprintOf(tls));
+  for (const servername of ['throws.example', 'rejects.example', 'wrong.example'])
+    await t.rejects(certificateOf(server, { servername }), /alert internal error/);
+  t.same(reported.slice(0, 2), [broken, broken]);
+  t.match(reported[2], { message: /^what tls.serverNames has returned.key: the key does not belong/ });
+});
+
+test('a promise of a certificate that comes too late, or when the client has gone', async (t) => {
+  const resolvers: ((value: null) => void)[] = [];
+  const serverNames = () => new Promise<null>((resolve) => resolvers.push(resolve));
+  const server = serveAnswers(t, { tls: { ...tls, serverNames }, timeouts: { handshakeMs: 50 } });
+  const hello = Buffer.from(curl, 'base64');
+  const late = new RawClient(server.port as number).write(hello);
+  await until(() => late.isOver);
+  const gone = new RawClient(server.port as number).write(hello);
+  await until(() => resolvers.length === 2);
+  gone.reset();
+  await until(() => server.connectionCount === 0);
+  for (const resolve of resolvers) resolve(null);
+  const patient = certificateOf(server, { servername: 'a.example' });
+  await until(() => resolvers.length === 3);
+  resolvers[2]?.(null);
+  t.equal(await patient, fingerprintOf(tls));
 });
 
 test('clients with a certificate', async (t) => {

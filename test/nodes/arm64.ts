@@ -3,7 +3,7 @@
  * on this machine.
  *
  * What can be wrong there and right on x64 are numbers: constants, the layout of structs, the numbers of system calls. So every route of
- * server.ts is asked from outside, transcripts are played within, and io_uring, which qemu does not know, must be refused in a
+ * server.ts is asked from outside, transcripts are played within, TLS is tested with its machine code, and io_uring, which qemu does not know, must be refused in a
  * clear sentence. Where qemu, the C library or a package cannot be had, a line says so, and nothing fails.
  *
  * The arm64 half of koffi is installed into a folder apart: the project's own node_modules stay those of this machine.
@@ -26,7 +26,9 @@ const EMULATORS = ['qemu-aarch64-static', 'qemu-aarch64'];
 
 /** Conversations of these files, some 100; under qemu all of them would take minutes. */
 const TRANSCRIPTS = ['chunks.txt', 'lingering-close.txt'];
-const TIME_LIMIT_S = 240;
+/** ALPN and the key log are a few instructions of machine code (simplenet/layers/machine-code.ts), which must be right for arm64, too. */
+const TLS_TESTS = ['machine-code', 'tls-context'];
+const TIME_LIMIT_S = 600;
 const INSTALL_LIMIT_MS = 180_000;
 
 const project = join(buildFolder, '..');
@@ -127,7 +129,14 @@ async function main(): Promise<void> {
       assert.equal(played.code, 0, [...failures, played.stderr.slice(0, 2_000)].join('\n'));
       console.log(`ok: the conversations of ${name}`);
     }
-    console.log(`${2 + TRANSCRIPTS.length} passed, 0 failed`);
+    for (const name of TLS_TESTS) {
+      const env = { TAP_TIMEOUT: String(TIME_LIMIT_S) };
+      const ran = await start(`test/simplenet/layers/${name}.test.js`, [], env).ends();
+      const failures = ran.stdout.split('\n').filter((line) => /^\s*not ok/.test(line));
+      assert.equal(ran.code, 0, [...failures, ran.stderr.slice(0, 2_000)].join('\n'));
+      console.log(`ok: TLS, ${name}`);
+    }
+    console.log(`${2 + TRANSCRIPTS.length + TLS_TESTS.length} passed, 0 failed`);
   } finally {
     clearTimeout(limit);
     for (const program of programs) program.kill();

@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RawClient } from '../support/raw-client.ts';
+import { RawClient, type RawClientOptions } from '../support/raw-client.ts';
 
 const get = (path: string, close = false) =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\n${close ? 'Connection: close\r\n' : ''}\r\n`;
@@ -30,8 +30,8 @@ interface Kind {
 }
 
 /** A short request and its answer again and again, on one connection. */
-async function keepAlive({ port }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function keepAlive(load: Load): Promise<void> {
+  const client = load.connect();
   try {
     for (let i = 0; i < 100; i++) {
       client.text = '';
@@ -45,8 +45,8 @@ async function keepAlive({ port }: Load): Promise<void> {
   }
 }
 
-async function pipeline({ port }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function pipeline(load: Load): Promise<void> {
+  const client = load.connect();
   try {
     client.write(get('/').repeat(PIPELINED - 1) + get('/', true));
     await client.ended();
@@ -57,8 +57,8 @@ async function pipeline({ port }: Load): Promise<void> {
 }
 
 /** A connection for each request. */
-async function churn({ port }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function churn(load: Load): Promise<void> {
+  const client = load.connect();
   try {
     client.write(get('/', true));
     await client.ended();
@@ -68,8 +68,8 @@ async function churn({ port }: Load): Promise<void> {
   }
 }
 
-async function upload({ port }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function upload(load: Load): Promise<void> {
+  const client = load.connect();
   const head = 'PUT /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n';
   const body = Buffer.alloc(UPLOAD_BYTES, 'u');
   try {
@@ -86,8 +86,8 @@ async function upload({ port }: Load): Promise<void> {
   }
 }
 
-async function large({ port }: Load): Promise<void> {
-  const client = new RawClient(port, { keepsText: false });
+async function large(load: Load): Promise<void> {
+  const client = load.connect({ keepsText: false });
   try {
     client.write(get(`/${Math.random() < 0.5 ? 'large' : 'stream'}/${LARGE_BYTES}`, true));
     await client.ended();
@@ -98,8 +98,8 @@ async function large({ port }: Load): Promise<void> {
 }
 
 /** Reads a little now and then, and leaves in the middle. */
-async function readSlowly({ port }: Load): Promise<void> {
-  const client = new RawClient(port, { keepsText: false });
+async function readSlowly(load: Load): Promise<void> {
+  const client = load.connect({ keepsText: false });
   try {
     client.write(get(`/stream/${20 * LARGE_BYTES}`));
     for (let i = 0; i < 20; i++) {
@@ -114,8 +114,8 @@ async function readSlowly({ port }: Load): Promise<void> {
 }
 
 /** Leaves in the middle of something, with FIN or RST. */
-async function abort({ port }: Load): Promise<void> {
-  const client = new RawClient(port, { keepsText: false });
+async function abort(load: Load): Promise<void> {
+  const client = load.connect({ keepsText: false });
   const script = `${get('/')}POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n${'b'.repeat(1000)}${get('/wait')}`;
   await client.connected();
   client.write(script.slice(0, Math.floor(Math.random() * (script.length + 1))));
@@ -125,8 +125,9 @@ async function abort({ port }: Load): Promise<void> {
 }
 
 /** Keeps a connection and says nothing, until the server has had enough, or all is over. */
-async function idle({ port, idlers }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function idle(load: Load): Promise<void> {
+  const { idlers } = load;
+  const client = load.connect();
   idlers.add(client);
   try {
     if (Math.random() < 0.5) client.write(get('/'));
@@ -139,8 +140,8 @@ async function idle({ port, idlers }: Load): Promise<void> {
 }
 
 /** What is no HTTP is answered with 400 and the end. */
-async function nonsense({ port }: Load): Promise<void> {
-  const client = new RawClient(port);
+async function nonsense(load: Load): Promise<void> {
+  const client = load.connect();
   try {
     client.write(`G${randomBytes(50).toString('hex')} /\r\n\r\n`);
     await client.ended();
@@ -167,7 +168,8 @@ function expect(condition: boolean, found: string): void {
 }
 
 export class Load {
-  readonly port: number;
+  readonly #port: number;
+  readonly #isSecure: boolean;
   /** How often each kind has done its deed. */
   readonly done: Record<string, number> = {};
   readonly failures: string[] = [];
@@ -176,12 +178,17 @@ export class Load {
   #isStopping = false;
   readonly #over: Promise<unknown>;
 
-  constructor(port: number) {
-    this.port = port;
+  constructor(port: number, isSecure = false) {
+    this.#port = port;
+    this.#isSecure = isSecure;
     const all = Object.entries(kinds).flatMap(([name, kind]) =>
       Array.from({ length: kind.count }, () => this.#repeat(name, kind)),
     );
     this.#over = Promise.all(all);
+  }
+
+  connect(options: RawClientOptions = {}): RawClient {
+    return new RawClient(this.#port, { ...options, isSecure: this.#isSecure });
   }
 
   /** Ends when each client has finished what it was at. */

@@ -31,6 +31,12 @@ test('a few seconds', { timeout: 240_000 }, async (t) => {
   );
 });
 
+test('a few seconds over HTTPS', { timeout: 240_000 }, async (t) => {
+  const { code, stdout, stderr } = await soak('--minutes', '0.05', '--tls');
+  t.equal(code, 0, `${stdout}\n${stderr}`);
+  t.match(stdout, /good {2}SSL objects left: 0\n/);
+});
+
 test('wrong use ends in one sentence and exit code 1', async (t) => {
   for (const [args, message] of [
     [['--minutes', '0'], /^--minutes must be a number above 0/],

@@ -13,6 +13,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Backend } from '../../simplenet/index.ts';
+import { certificateFor } from '../support/certificates.ts';
 import { ServerProcess } from '../support/server-process.ts';
 import { type Bounds, flatnessOf, floorOf, LEAST_SAMPLES, type Sample } from './flatness.ts';
 import { Load } from './load.ts';
@@ -20,6 +21,7 @@ import { csvOf, type Line, plotOf, svgOf } from './plot.ts';
 
 const usage = `Usage: npm run soak -- [options]
   --minutes NUMBER  how long, 10 unless given
+  --tls             over HTTPS
   --backend NAME    epoll or io_uring, what SIMPLENET_BACKEND says unless given
   --output FILE     write the measurements to a file that ends in .svg or .csv
   --help            show this`;
@@ -52,12 +54,14 @@ interface Settings {
   readonly minutes: number;
   readonly backend: Backend | undefined;
   readonly output: string | null;
+  readonly isSecure: boolean;
 }
 
 function settings(): Settings | null {
   const { values } = parseArgs({
     options: {
       minutes: { type: 'string', default: '10' },
+      tls: { type: 'boolean', default: false },
       backend: { type: 'string' },
       output: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -72,7 +76,7 @@ function settings(): Settings | null {
   if (output !== null && !/\.(svg|csv)$/.test(output)) {
     throw new RangeError(`--output must end in .svg or .csv, not '${output}'`);
   }
-  return { minutes, backend: values.backend as Backend | undefined, output };
+  return { minutes, backend: values.backend as Backend | undefined, output, isSecure: values.tls };
 }
 
 interface Measurements {
@@ -118,14 +122,18 @@ function findingOf(what: string, samples: readonly Sample[], bounds: Bounds, uni
   return { isGood: isFlat, text };
 }
 
-async function soak({ minutes, backend, output }: Settings): Promise<boolean> {
+async function soak({ minutes, backend, output, isSecure }: Settings): Promise<boolean> {
   const durationMs = minutes * MINUTE_MS;
   const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, MAX_WARM_UP_MS);
   // As a server that nobody looks into: no garbage is collected because it is asked how it is.
-  const server = await ServerProcess.start(backend === undefined ? {} : { backend }, { nodeOptions: [] });
+  const tls = isSecure ? { tls: certificateFor('localhost') } : {};
+  const server = await ServerProcess.start(
+    { ...tls, ...(backend === undefined ? {} : { backend }) },
+    { nodeOptions: [] },
+  );
   try {
     const before = server.descriptors.all;
-    const load = new Load(server.port);
+    const load = new Load(server.port, isSecure);
     const { memory, heap, buffers, descriptors } = await measure(server, durationMs);
     await load.stop();
     const state = await server.quiet(PATIENCE_MS);
@@ -154,6 +162,7 @@ async function soak({ minutes, backend, output }: Settings): Promise<boolean> {
       },
       { isGood: state.connections === 0, text: `connections left: ${state.connections}` },
       { isGood: state.atWork === 0, text: `handlers left: ${state.atWork}` },
+      { isGood: state.sslObjects === 0, text: `SSL objects left: ${state.sslObjects}` },
       ...[...load.failures, ...state.errors].map((text) => ({ isGood: false, text })),
     ];
     const deeds = Object.entries(load.done).map(([name, count]) => `${count} x ${name}`);

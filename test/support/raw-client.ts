@@ -3,12 +3,19 @@
  */
 
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** It only ends what hangs: on a busy machine, an answer can take long. */
 const PATIENCE_MS = 60_000;
 
 /** How each answer begins. */
 const STATUS_LINE = 'HTTP/1.1 ';
+
+export interface RawClientOptions {
+  readonly keepsText?: boolean;
+  /** By TLS, whatever the certificate. */
+  readonly isSecure?: boolean;
+}
 
 export class RawClient {
   readonly socket: Socket;
@@ -22,9 +29,13 @@ export class RawClient {
   error: NodeJS.ErrnoException | null = null;
   #changed: (() => void) | null = null;
 
-  constructor(port: number, options: { readonly keepsText?: boolean } = {}) {
-    const { keepsText = true } = options;
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+  /** What RST goes to: below TLS. */
+  readonly #below: Socket;
+
+  constructor(port: number, options: RawClientOptions = {}) {
+    const { keepsText = true, isSecure = false } = options;
+    this.#below = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    this.socket = isSecure ? connectTls({ socket: this.#below, rejectUnauthorized: false }) : this.#below;
     this.socket.on('data', (bytes: Buffer) => {
       this.receivedBytes += bytes.length;
       if (keepsText) this.#keep(bytes.toString('latin1'));
@@ -89,7 +100,7 @@ export class RawClient {
 
   /** RST. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#below.resetAndDestroy();
   }
 
   /** Counts as it goes: looking through all of a long text for each piece of it would take the test longer than the server. */

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { Router, type ServeOptions, serve } from '../../http/index.ts';
 import { portOf } from '../../simplenet/index.ts';
+import { openHandles } from '../../simplenet/layers/openssl-handles.ts';
 import { addCarelessRoutes } from './careless-site.ts';
 import { addContextRoutes } from './context-site.ts';
 
@@ -24,6 +25,8 @@ export interface TargetState {
   readonly heapBytes: number;
   /** Of ArrayBuffers and native objects that the heap holds. */
   readonly bufferBytes: number;
+  /** Connections of OpenSSL that were made and not freed. */
+  readonly sslObjects: number;
 }
 
 const PIECE_BYTES = 65_536;
@@ -106,7 +109,15 @@ process.on('message', (message) => {
     globalThis.gc?.();
     // process.memoryUsage needs a descriptor, and there may be none
     const { used_heap_size: heapBytes, external_memory: bufferBytes } = getHeapStatistics();
-    const state: TargetState = { connections: server.connectionCount, atWork, errors, heapBytes, bufferBytes };
+    const sslObjects = openHandles().SSL;
+    const state: TargetState = {
+      connections: server.connectionCount,
+      atWork,
+      errors,
+      heapBytes,
+      bufferBytes,
+      sslObjects,
+    };
     process.send?.(state);
   } else {
     isStopping = true;
