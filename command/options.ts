@@ -23,6 +23,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --cors           scripts of all origins may read the responses
   --compress       compresses what gains by it
   --log FORMAT     common, json or none (common)
+  --workers NUMBER so many processes serve, auto is one for each core
+  --take-over PATH takes the socket over from the process that waits at PATH, then waits there itself
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
   --trace          writes every system call to standard error
   --help           shows this
@@ -52,6 +54,9 @@ export interface CommandOptions {
   readonly compress: boolean;
   readonly log: LogFormat;
   readonly backend: string | undefined;
+  /** As it was typed. */
+  readonly workers: string | undefined;
+  readonly takeOver: string | undefined;
   readonly trace: boolean;
 }
 
@@ -70,10 +75,27 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   }
   if ((values.cert === undefined) !== (values.key === undefined)) throw misuse('--cert and --key belong together');
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, backend, log, cert, key } = values;
+  const { port, host, unix, backend, log, cert, key, workers, 'take-over': takeOver } = values;
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
-  return { target, port, host, unix, tls, cert, key, spa, listing, cors, compress, log, backend, trace };
+  return {
+    target,
+    port,
+    host,
+    unix,
+    tls,
+    cert,
+    key,
+    spa,
+    listing,
+    cors,
+    compress,
+    log,
+    backend,
+    workers,
+    takeOver,
+    trace,
+  };
 }
 
 function parsed(args: readonly string[]) {
@@ -96,6 +118,8 @@ function parsed(args: readonly string[]) {
         compress: flag,
         log: { type: 'string', default: 'common' },
         backend: text,
+        workers: text,
+        'take-over': text,
         trace: flag,
         help: { ...flag, short: 'h' },
         version: { ...flag, short: 'v' },

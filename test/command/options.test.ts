@@ -16,6 +16,8 @@ const defaults = {
   compress: false,
   log: 'common',
   backend: undefined,
+  workers: undefined,
+  takeOver: undefined,
   trace: false,
 };
 
@@ -24,7 +26,8 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 });
 
 test('each option', async (t) => {
-  const text = 'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --backend epoll --trace';
+  const text =
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --backend epoll --workers 2 --take-over way --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -39,6 +42,8 @@ test('each option', async (t) => {
     compress: true,
     log: 'json',
     backend: 'epoll',
+    workers: '2',
+    takeOver: 'way',
     trace: true,
   });
   t.same(parseOptions(['--unix', '/run/site']), { ...defaults, unix: '/run/site' });
@@ -80,6 +85,7 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
 
 test('the usage names each option', async (t) => {
   const { target, ...options } = defaults;
-  for (const name of [...Object.keys(options), 'help', 'version']) t.match(USAGE, new RegExp(`^  --${name} `, 'm'));
+  for (const name of [...Object.keys(options), 'help', 'version'])
+    t.match(USAGE, new RegExp(`^  --${name.replace('takeOver', 'take-over')} `, 'm'));
   t.equal(target, '.');
 });
