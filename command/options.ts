@@ -25,6 +25,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --log FORMAT     common, json or none (common)
   --trust-proxy RANGES
                    whose X-Forwarded-For and -Proto count: loopback, 10.0.0.0/8
+  --workers NUMBER so many processes serve, auto is one for each core
+  --take-over PATH takes the socket over from the process that waits at PATH, then waits there itself
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
   --trace          writes every system call to standard error
   --help           shows this
@@ -55,6 +57,9 @@ export interface CommandOptions {
   readonly log: LogFormat;
   readonly trustProxy: string | undefined;
   readonly backend: string | undefined;
+  /** As it was typed. */
+  readonly workers: string | undefined;
+  readonly takeOver: string | undefined;
   readonly trace: boolean;
 }
 
@@ -73,7 +78,18 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   }
   if ((values.cert === undefined) !== (values.key === undefined)) throw misuse('--cert and --key belong together');
   if (!isLogFormat(values.log)) throw misuse(`--log is one of ${logFormats.join(', ')}, not '${values.log}'`);
-  const { port, host, unix, 'trust-proxy': trustProxy, backend, log, cert, key } = values;
+  const {
+    port,
+    host,
+    unix,
+    'trust-proxy': trustProxy,
+    backend,
+    log,
+    cert,
+    key,
+    workers,
+    'take-over': takeOver,
+  } = values;
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
   return {
@@ -91,6 +107,8 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     log,
     trustProxy,
     backend,
+    workers,
+    takeOver,
     trace,
   };
 }
@@ -116,6 +134,8 @@ function parsed(args: readonly string[]) {
         log: { type: 'string', default: 'common' },
         'trust-proxy': text,
         backend: text,
+        workers: text,
+        'take-over': text,
         trace: flag,
         help: { ...flag, short: 'h' },
         version: { ...flag, short: 'v' },

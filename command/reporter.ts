@@ -26,6 +26,8 @@ export interface Reporter {
   portTaken(taken: number, instead: number): void;
   /** `waitingFor`: the connections with a request or response under way. */
   stopping(waitingFor: number): void;
+  /** What happens to workers and successors: one sentence. */
+  said(what: string): void;
   /** The command ends because of that. */
   failed(message: string): void;
   /** For `serve`. Undefined: its own log. */
@@ -67,6 +69,7 @@ function quietReporter(write: Write): Reporter {
     started: () => {},
     portTaken: () => {},
     stopping: () => {},
+    said: (what) => write(`${printable(what)}\n`),
     failed: (message) => write(`simplenet: ${printable(message)}\n`),
     onError: undefined,
   };
@@ -79,6 +82,7 @@ function jsonReporter(write: Write): Reporter {
     started: ({ what, ...start }) => line('started', { serves: what, ...start }),
     portTaken: (taken, instead) => line('portTaken', { taken, instead }),
     stopping: (waitingFor) => line('stopping', { waitingFor }),
+    said: (message) => line('note', { message }),
     failed: (message) => line('failed', { message }),
     onError: (error, request) => line('error', { method: request?.method, path: request?.path, error: inspect(error) }),
   };

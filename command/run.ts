@@ -11,16 +11,18 @@
 
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { accessLog, type ServeOptions, type Server, serve } from '../http/index.ts';
+import { accessLog, type ServeOptions, type Server, serve, WorkerError, Workers } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
 import { certificateOf } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
+import { inheritedSocket, Life, type Surroundings } from './life.ts';
 import { networkUrls } from './network-urls.ts';
 import { type CommandOptions, parseOptions, USAGE } from './options.ts';
 import { createReporter, type Reporter } from './reporter.ts';
-import { type Site, siteOf } from './site.ts';
-import { type Signals, untilStopped } from './stop.ts';
+import { type Site, siteOf, targetOf } from './site.ts';
+import { untilStopped } from './stop.ts';
+import { Notifier } from './systemd.ts';
 
 const DEFAULT_PORT = 8080;
 const DEFAULT_TLS_PORT = 8443;
@@ -28,11 +30,7 @@ const DEFAULT_TLS_PORT = 8443;
 /** How the error ends that is about an encrypted key: the command takes none, because a passphrase in its arguments could be read by all users. */
 const NO_PASSPHRASE = 'there is no passphrase';
 
-/** What the command needs of `process`. */
-export interface Surroundings extends Signals {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-}
+const WORKER_SITE = new URL(`./worker-site${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
 
 /** Resolves with the exit code. `firstPort` is tried first if the arguments name no port. */
 export async function run(args: readonly string[], surroundings: Surroundings, firstPort?: number): Promise<number> {
@@ -52,6 +50,7 @@ export async function run(args: readonly string[], surroundings: Surroundings, f
     const { tls } = options;
     return await serveUntilStopped(
       options,
+      args,
       surroundings,
       reporter,
       firstPort ?? (tls ? DEFAULT_TLS_PORT : DEFAULT_PORT),
@@ -71,25 +70,42 @@ export async function run(args: readonly string[], surroundings: Surroundings, f
 
 async function serveUntilStopped(
   options: CommandOptions,
+  args: readonly string[],
   surroundings: Surroundings,
   reporter: Reporter,
   firstPort: number,
 ): Promise<number> {
   const { stdout, stderr } = surroundings;
+  const { env = {}, pid = process.pid } = surroundings;
   const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
   // Signals are this command's own business; at any other end the log is written as well.
   const log =
-    options.log === 'none'
+    options.log === 'none' || options.workers !== undefined
       ? undefined
       : accessLog({ format: options.log, to: (lines) => void stderr.write(lines), signals: false });
+  const notifier = new Notifier(env, pid);
   try {
-    const site = await siteOf(options);
+    const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
     const certificate = certificateOf(options);
     const tls = certificate?.tls;
-    const server = listen(site, options, { tls, onError: reporter.onError, onDone: log }, reporter, firstPort);
+    const inherited = inheritedSocket(options, env, pid);
+    const server = listen(
+      site,
+      { ...options, fd: inherited.fd },
+      args,
+      { tls, onError: reporter.onError, onDone: log },
+      reporter,
+      firstPort,
+    );
     const { address, url } = server;
-    const stopped = untilStopped(server, surroundings, reporter); // first: whoever reads the URL may send a signal at once
+    const life = new Life(server, options, surroundings, notifier, reporter);
+    // First: whoever reads the URL may send a signal at once.
+    const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
+    if (server instanceof Workers) await started(server);
+    await inherited.begun();
+    life.waitForSuccessor();
     stdout.write(`${url}\n`);
+    notifier.ready(`serving ${url}`);
     const { what, hint } = site;
     reporter.started({
       what,
@@ -98,38 +114,60 @@ async function serveUntilStopped(
       hint,
       certificate: certificate?.notes ?? [],
     });
-    return await stopped;
+    const code = await stopped;
+    return life.isTaken ? 0 : code;
   } finally {
+    notifier.close();
     log?.close();
     stopTracing();
   }
 }
 
+/** `serve` says what is wrong with other texts. */
+function numberOf(workers: string): number | 'auto' {
+  return /^\d+$/.test(workers) ? Number(workers) : (workers as 'auto');
+}
+
+/** Workers that cannot begin end the command, with their sentence. */
+async function started(workers: Workers): Promise<void> {
+  try {
+    await workers.ready;
+  } catch (error) {
+    await workers.close();
+    throw error instanceof WorkerError ? new CommandError(error.message, error.exitCode) : error;
+  }
+}
+
 function listen(
-  site: Site,
-  options: CommandOptions,
+  site: Omit<Site, 'source'> & Partial<Site>,
+  options: CommandOptions & { readonly fd: number | undefined },
+  args: readonly string[],
   hooks: Pick<ServeOptions, 'tls' | 'onError' | 'onDone'>,
   reporter: Reporter,
   firstPort: number,
-): Server {
-  const { host, port, unix: path, trustProxy, backend } = options;
-  const serveOptions: ServeOptions = {
-    host,
-    port,
-    path,
-    trustProxy,
-    backend: backend as Backend | undefined,
-    ...hooks,
-  };
+): Server | Workers {
+  const { host, port, unix: path, trustProxy, backend, fd, workers } = options;
+  const place = fd === undefined ? { host, port, path } : { fd };
+  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy };
+  const start = (where: Pick<ServeOptions, 'host' | 'port' | 'path' | 'fd'>) =>
+    site.source === undefined
+      ? serve(WORKER_SITE, {
+          ...where,
+          ...shared,
+          workers: numberOf(workers as string),
+          workerArguments: args,
+          log: (line) => reporter.said(line),
+        })
+      : serve(site.source, { ...where, ...shared, ...hooks });
   try {
-    if (port !== undefined || path !== undefined) return serve(site.source, serveOptions);
-    const server = listenFrom(firstPort, (each) => serve(site.source, { ...serveOptions, port: each }));
+    if (fd !== undefined || port !== undefined || path !== undefined) return start(place);
+    const server = listenFrom(firstPort, (each) => start({ ...place, port: each }));
     if (server.port !== firstPort) reporter.portTaken(firstPort, server.port as number);
     return server;
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
     if (error instanceof RangeError || error instanceof TypeError) {
-      const message = error.message.replace(/^tls\.(?=cert|key)/, '--');
+      const message = error.message.replace(/^tls\.(?=cert|key)/, '--').replace(/^workers /, '--workers ');
       const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${options.key} -out FILE decrypts it)` : '';
       throw new CommandError(`${message}${advice}`, WRONG_USE);
     }

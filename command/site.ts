@@ -2,7 +2,7 @@
  * The site: what the options say to serve, as one handler with the middleware that they ask for. Without such an option nothing stands around the
  * program, so it costs nothing.
  *
- * Next: run.ts
+ * Next: worker-site.ts
  */
 
 import { access, constants, stat } from 'node:fs/promises';
@@ -24,14 +24,29 @@ export interface Site {
 
 export async function siteOf(options: CommandOptions): Promise<Site> {
   const { target } = options;
+  if (await isDirectory(options)) return directorySite(options);
+  const source = withOptions(options, await loadModule(target));
+  return { source, ...moduleTarget(target) };
+}
+
+/** What workers serve. The module is loaded there and not here. */
+export async function targetOf(options: CommandOptions): Promise<Omit<Site, 'source'>> {
+  return (await isDirectory(options)) ? directorySite(options) : moduleTarget(options.target);
+}
+
+function moduleTarget(target: string): Omit<Site, 'source'> {
+  return { what: `the module ${target}`, hint: null };
+}
+
+async function isDirectory(options: CommandOptions): Promise<boolean> {
+  const { target } = options;
   const stats = await readable(target, () => stat(target));
-  if (stats.isDirectory()) return directorySite(options);
+  if (stats.isDirectory()) return true;
   if (!stats.isFile()) throw new CommandError(`'${target}' is neither a directory nor a file`, FAILED);
   for (const name of ['spa', 'listing'] as const) {
     if (options[name]) throw new CommandError(`--${name} is for a directory, and '${target}' is a file`, WRONG_USE);
   }
-  const source = withOptions(options, await loadModule(target));
-  return { source, what: `the module ${target}`, hint: null };
+  return false;
 }
 
 async function directorySite(options: CommandOptions): Promise<Site> {

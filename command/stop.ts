@@ -1,14 +1,14 @@
 /**
  * The end of the command: by a signal, or because the server has lost its socket.
  *
- * SIGINT, SIGTERM and SIGHUP stop the server with grace. A second Ctrl-C ends what is left at once. npm and npx pass SIGINT of a terminal on to a
+ * SIGINT and SIGTERM stop the server with grace, and so does SIGHUP, unless it restarts the program. A second Ctrl-C ends what is left at once. npm and npx pass SIGINT of a terminal on to a
  * process that has it already, so one Ctrl-C arrives twice: what follows within SAME_PRESS_MS is the same. A second SIGTERM changes nothing,
  * because supervisors send it twice.
  *
  * Next: site.ts
  */
 
-import type { Server } from '../http/index.ts';
+import type { Server, Workers } from '../http/index.ts';
 import { FAILED } from './command-error.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -25,10 +25,11 @@ export interface Signals {
 
 /** Resolves with the exit code when the server has closed. */
 export async function untilStopped(
-  server: Server,
+  server: Server | Workers,
   signals: Signals,
   reporter: Reporter,
   now: () => number = () => performance.now(),
+  onHangUp: (() => void) | null = null,
 ): Promise<number> {
   let exitCode = FAILED; // unless a signal is the reason
   let pressedAt: number | null = null;
@@ -48,7 +49,7 @@ export async function untilStopped(
   const listeners = [
     ['SIGINT', onInterrupt],
     ['SIGTERM', onTerminate],
-    ['SIGHUP', onTerminate],
+    ['SIGHUP', onHangUp ?? onTerminate],
   ] as const;
   for (const [signal, listener] of listeners) signals.on(signal, listener);
   await new Promise<void>((resolve) => server.closing.addEventListener('abort', () => resolve(), { once: true }));

@@ -287,8 +287,21 @@ export class Server {
   }
 
   /** @internal */
-  get listener(): Listener {
-    return this.#listener;
+  get listenerFd(): number {
+    return this.#listener.fd;
+  }
+
+  /**
+   * Whether another process goes on listening on the socket.
+   * @internal
+   */
+  get isShared(): boolean {
+    return this.#listener.isShared;
+  }
+
+  /** @internal */
+  set isShared(isShared: boolean) {
+    this.#listener.isShared = isShared;
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */

@@ -19,7 +19,7 @@ import { AcceptShare } from './accept-share.ts';
 import type { FromWorker, StartOrder } from './messages.ts';
 import { Questions } from './questions.ts';
 import { createShared, mapShared } from './shared-memory.ts';
-import { type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
+import { PREDECESSOR_CLOSE, type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
 import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
 
 /** A worker that has served for so long is replaced at once when it ends. */
@@ -226,7 +226,7 @@ export class Workers {
       const old = slot.worker;
       slot.worker = worker;
       slot.successor = null;
-      if (old?.state === 'serving') old.stop({}, false);
+      if (old?.state === 'serving') old.stop(PREDECESSOR_CLOSE, false);
       slot.whenReplaced?.(null);
     } else if (!this.#isReady && this.#slots.every((each) => each.worker?.state === 'serving')) {
       this.#isReady = true;

@@ -6,7 +6,7 @@
  * It ends by itself when its supervisor has gone, however that ended, so no worker is left behind. A terminal sends Ctrl-C to all processes of
  * a program: a worker leaves that to its supervisor. SIGTERM is for this worker alone: it tells the supervisor, which starts another one, and drains.
  *
- * Next: ../index.ts
+ * Next: hand-over.ts
  */
 
 import { type Alarm, nodeHost } from '../../simplenet/index.ts';
@@ -148,7 +148,7 @@ function beat(of: Server, beatMs: number): Alarm {
 async function leave(close: CloseOptions, isLast: boolean): Promise<void> {
   isLeaving = true;
   if (server === null) return; // it begins to serve, and leaves then
-  if (isLast) server.listener.isShared = false;
+  if (isLast) server.isShared = false;
   await server.close(close);
   process.exit();
 }

@@ -47,6 +47,19 @@ export interface WorkerSettings {
   readonly serve: ServeOptions;
 }
 
+/**
+ * How a predecessor drains. Nothing waits for its end, so idle connections may begin a request for longer than when a server stops: a client
+ * that is merely slow gets a response that ends its connection, and not an end without a response.
+ *
+ * ```ts
+ * import { HandOver, PREDECESSOR_CLOSE, serve } from 'simplenet/http';
+ *
+ * const server = serve((_request, response) => response.text('hello\n'), { port: 8080 });
+ * new HandOver('/run/site.sock', server, () => void server.close(PREDECESSOR_CLOSE));
+ * ```
+ */
+export const PREDECESSOR_CLOSE = { idleGraceMs: 2_000 } as const;
+
 export const MAX_WORKERS = 256;
 export const DEFAULT_HANG_MS = 10_000;
 export const DEFAULT_START_MS = 30_000;

@@ -17,6 +17,8 @@ const defaults = {
   log: 'common',
   trustProxy: undefined,
   backend: undefined,
+  workers: undefined,
+  takeOver: undefined,
   trace: false,
 };
 
@@ -26,7 +28,7 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 
 test('each option', async (t) => {
   const text =
-    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --backend epoll --trace';
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --backend epoll --workers 2 --take-over way --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -42,6 +44,8 @@ test('each option', async (t) => {
     log: 'json',
     trustProxy: 'loopback',
     backend: 'epoll',
+    workers: '2',
+    takeOver: 'way',
     trace: true,
   });
   t.same(parseOptions(['--unix', '/run/site']), { ...defaults, unix: '/run/site' });

@@ -5,8 +5,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
+import type { Surroundings } from '../../command/life.ts';
 import { USAGE } from '../../command/options.ts';
-import { run, type Surroundings } from '../../command/run.ts';
+import { run } from '../../command/run.ts';
 import { NetSocket } from '../../simplenet/index.ts';
 import { certificateFor, encryptedKey } from '../support/certificates.ts';
 import { buildFolder } from '../support/programs.ts';
@@ -16,13 +17,11 @@ const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 const site = join(folder, 'site.mjs');
-writeFileSync(
-  site,
-  `export default (request, response) => {
+const SITE = `export default (request, response) => {
   if (request.path === '/error') throw new Error('of the handler');
   response.text('hello');
-};`,
-);
+};`;
+writeFileSync(site, SITE);
 
 /** A run of the command inside of this process. */
 class Run {
@@ -56,8 +55,12 @@ class Run {
     return this.stdout.trimEnd();
   }
 
+  signal(name: NodeJS.Signals): void {
+    this.#signals.emit(name);
+  }
+
   stop(): Promise<number> {
-    this.#signals.emit('SIGINT');
+    this.signal('SIGINT');
     return this.end;
   }
 }
@@ -240,4 +243,34 @@ test('an error of this code is not hidden', async (t) => {
     throw failure;
   };
   await t.rejects(run(['--help'], { stdout: { write } } as unknown as Surroundings), failure);
+});
+
+test('workers serve, and SIGHUP replaces them', async (t) => {
+  const run = new Run([site, '--workers', '1', '--port', '0', '--log', 'json']);
+  const url = await run.listening();
+  t.equal(await (await fetch(`${url}/`, { headers: { connection: 'close' } })).text(), 'hello');
+  run.signal('SIGHUP');
+  run.signal('SIGHUP');
+  await until(() => run.stderr.includes('All workers are replaced.'));
+  t.equal(run.stderr.match(/Replacing the workers/g)?.length, 1, 'one restart at a time');
+  writeFileSync(site, 'export default 5;');
+  run.signal('SIGHUP');
+  await until(() => run.stderr.includes('The workers were not replaced: '));
+  writeFileSync(site, SITE);
+  t.equal(await (await fetch(`${url}/`, { headers: { connection: 'close' } })).text(), 'hello', 'the old ones go on');
+  t.equal(await run.stop(), 0);
+});
+
+test('workers that cannot begin end the command with their sentence', async (t) => {
+  const broken = join(folder, 'broken.mjs');
+  writeFileSync(broken, 'throw new TypeError("I am broken")');
+  const run = new Run([broken, '--workers', '1', '--port', '0']);
+  t.equal(await run.end, 1);
+  t.match(run.stderr, /^simplenet: cannot load '.*broken\.mjs': TypeError: I am broken, at .*\n$/);
+  const directory = new Run([folder, '--workers', '0', '--port', '0']);
+  t.equal(await directory.end, 2);
+  t.match(directory.stderr, /^simplenet: --workers must be an integer from 1 to 256, or 'auto', not 0\n$/);
+  const word = new Run([site, '--workers', 'atuo', '--port', '0']);
+  t.equal(await word.end, 2);
+  t.match(word.stderr, /--workers is a number or 'auto', not 'atuo'/);
 });

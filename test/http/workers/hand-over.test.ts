@@ -1,0 +1,145 @@
+/** HandOver and takeOver: who gets the listening socket, and what becomes of a successor that does not begin. */
+
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { HandOver, type Server, serve, takeOver } from '../../../http/index.ts';
+import { libc } from '../../../simplenet/kernel/libc.ts';
+import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
+import { UdpSocket } from '../../../simplenet/sockets/udp-socket.ts';
+import { inProcess } from '../../support/in-process.ts';
+import { openDescriptors } from '../../support/open-descriptors.ts';
+import { until } from '../../support/waiting.ts';
+
+let paths = 0;
+
+interface Scene {
+  readonly path: string;
+  readonly server: Server;
+  readonly way: HandOver;
+  taken: number;
+}
+
+function scene(t: Test): Scene {
+  const path = join(tmpdir(), `simplenet-way-${process.pid}-${paths++}`);
+  const server = serve((_request, response) => response.text('old'));
+  const way = new HandOver(path, server, () => {
+    it.taken++;
+  });
+  const it: Scene = { path, server, way, taken: 0 };
+  t.teardown(async () => {
+    way.close();
+    await server.close();
+    rmSync(path, { force: true });
+  });
+  return it;
+}
+
+/** takeOver waits without turns of the loop, so the successor is another process. */
+const successor = (path: string, then: string) =>
+  inProcess(`
+    const { serve, takeOver } = await import(build + '/http/index.js');
+    const inheritance = takeOver(${JSON.stringify(path)});
+    ${then}
+  `);
+
+test('a successor gets the socket, begins, and the path is free', async (t) => {
+  const it = scene(t);
+  const program = successor(
+    it.path,
+    `const server = serve((_request, response) => response.text('new'), { fd: inheritance.fd });
+     await inheritance.begun();
+     const again = takeOver(${JSON.stringify(it.path)});
+     console.log('begun', again);
+     process.stdin.once('end', () => server.close()).resume();`,
+  );
+  await program.prints(/begun null/);
+  t.equal(it.taken, 1);
+  t.ok(it.server.isShared);
+  await it.server.close();
+  t.equal(await (await fetch(it.server.url)).text(), 'new', 'one socket, another process');
+  program.child.stdin?.end();
+  t.equal((await program.ends()).code, 0);
+});
+
+test('a successor that ends before it has begun changes nothing', async (t) => {
+  const it = scene(t);
+  const { code } = await successor(it.path, 'process.exit(inheritance.fd > 2 ? 5 : 1);').ends();
+  t.equal(code, 5);
+  const second = await successor(it.path, 'process.exit(inheritance.fd > 2 ? 6 : 1);').ends();
+  t.equal(second.code, 6, 'the next one can try');
+  t.equal(it.taken, 0);
+  t.equal(await (await fetch(it.server.url)).text(), 'old');
+});
+
+test('there is one successor at a time', async (t) => {
+  const it = scene(t);
+  const slow = NetSocket.connectTo({ path: it.path });
+  await until(() => slow.wait('readable', 0));
+  const { stderr, code } = await successor(it.path, '').ends();
+  t.equal(code, 1);
+  t.match(stderr, /gives its socket to another process, or to another user/);
+  slow.close();
+});
+
+test('another user gets nothing', { skip: process.getuid?.() === 0 ? false : 'takes root' }, async (t) => {
+  const path = `\0simplenet-way-${process.pid}`;
+  const server = serve((_request, response) => response.text('old'));
+  const way = new HandOver(path, server, t.fail);
+  t.teardown(() => server.close());
+  t.teardown(() => way.close());
+  const program = inProcess(`
+    const { takeOver } = await import(build + '/http/index.js');
+    process.setuid(65534);
+    try { takeOver(${JSON.stringify(path)}); } catch (error) { console.log(error.message); }
+  `);
+  t.match((await program.ends()).stdout, /to another user/);
+});
+
+test('without a server at the path there is nothing to take over', async (t) => {
+  const before = openDescriptors();
+  t.equal(takeOver(join(tmpdir(), 'simplenet-no-such-way')), null);
+  const path = join(tmpdir(), `simplenet-other-${process.pid}`);
+  const datagrams = UdpSocket.bindTo({ path });
+  t.throws(() => takeOver(path), { message: /connect/ }, 'another kind of socket');
+  datagrams.close();
+  rmSync(path);
+  const silent = NetSocket.listenOn({ path });
+  t.throws(() => takeOver(path, 20), { message: /does not answer/ });
+  silent.close();
+  rmSync(path);
+  t.same(openDescriptors(), before);
+});
+
+test('a server that has lost its socket, and a client that has gone', async (t) => {
+  const it = scene(t);
+  NetSocket.connectTo({ path: it.path }).close(); // accepted, and at its end at once
+  await it.server.close();
+  t.equal(it.server.listenerFd, -1);
+  const { stderr } = await successor(it.path, '').ends();
+  t.match(stderr, /gives its socket to another process/);
+  t.equal(it.taken, 0);
+  it.way.close();
+  it.way.close();
+  t.equal(takeOver(it.path), null);
+});
+
+test('spurious news', async (t) => {
+  const it = scene(t);
+  const { accept4, recv } = libc;
+  t.teardown(() => Object.assign(libc, { accept4, recv }));
+  let refused = 0;
+  Object.assign(libc, {
+    accept4: (...args: Parameters<typeof accept4>) => (refused++ === 0 ? -11 : accept4(...args)),
+  });
+  const client = NetSocket.connectTo({ path: it.path });
+  await until(() => client.wait('readable', 0));
+  t.ok(refused >= 2, 'a connection that was not there yet');
+  let again = 0;
+  Object.assign(libc, { recv: (...args: Parameters<typeof recv>) => (again++ === 0 ? -11 : recv(...args)) });
+  client.writeAll(Buffer.from('begun'));
+  await until(() => it.taken === 1);
+  t.ok(again >= 2);
+  client.close();
+});
