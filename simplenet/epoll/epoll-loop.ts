@@ -87,7 +87,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     return this.#view;
   }
 
-  addStream(socket: NetSocket, peer: Uint8Array): EpollStream {
+  addStream(socket: NetSocket, peer: string): EpollStream {
     return closingOnError(socket, () =>
       this.#watching(socket, EPOLLIN, new EpollStream(this, socket, peer, EPOLLIN, handlerToCome)),
     );

@@ -53,7 +53,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   constructor(
     context: EpollContext,
     socket: NetSocket,
-    peer: SocketAddress | Uint8Array,
+    peer: SocketAddress | string,
     interest: number,
     handler: StreamHandler,
     isAdopted = false,

@@ -115,7 +115,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     this.#unconfirmed.push(stream);
   }
 
-  addStream(socket: NetSocket, peer: Uint8Array): UringStream {
+  addStream(socket: NetSocket, peer: string): UringStream {
     const stream = this.add(socket, new UringStream(this, socket, peer, handlerToCome, false));
     stream.start();
     return stream;
@@ -277,7 +277,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     }
     ring.freeTaken();
     this.buffers.publish();
-    if (!isFound) this.#checkSends();
+    if (!isFound && !ring.hasOverflow) this.#checkSends();
     return count;
   }
 

@@ -66,5 +66,5 @@ export interface LoopContext extends ShortageContext {
   /** Removes the member with this descriptor from the loop. Call it when the descriptor has been closed. */
   forget(fd: number): void;
   /** Puts an accepted connection on the loop. If it throws, the socket is closed. */
-  addStream(socket: NetSocket, peer: Uint8Array): Stream;
+  addStream(socket: NetSocket, peer: string): Stream;
 }

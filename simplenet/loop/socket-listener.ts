@@ -20,7 +20,7 @@ import type { ListenerSetup, LoopContext, Member } from './member.ts';
 import { SlowStart } from './slow-start.ts';
 
 /** Scratch space: accept4(2) writes the address of the client here, and `#acceptOne` copies it out. */
-const peer = new Uint8Array(SOCKADDR_MAX_SIZE);
+const peer = Buffer.alloc(SOCKADDR_MAX_SIZE);
 const peerLength = new Int32Array(1);
 
 /** Descriptors or memory have run out. */
@@ -123,10 +123,10 @@ export abstract class SocketListener<C extends LoopContext> implements Listener,
     peerLength[0] = peer.length;
     const fd = this.socket.tryAccept(peer, peerLength);
     if (fd < 0) return this.#refused(fd);
-    return this.#accepted(new NetSocket(fd, this.socket.libc), peer.slice(0, peerLength[0]));
+    return this.#accepted(new NetSocket(fd, this.socket.libc), peer.toString('latin1', 0, peerLength[0]));
   }
 
-  #accepted(socket: NetSocket, address: Uint8Array): boolean {
+  #accepted(socket: NetSocket, address: string): boolean {
     let stream: Stream;
     try {
       stream = this.context.addStream(socket, address);

@@ -87,7 +87,7 @@ export abstract class SocketLoop<M extends Member> extends TurnLoop implements E
 
   abstract readonly receiveBuffer: Buffer;
   abstract received(length: number): Buffer;
-  abstract addStream(socket: NetSocket, peer: Uint8Array): Stream;
+  abstract addStream(socket: NetSocket, peer: string): Stream;
 
   /** Puts a listening socket on the loop. */
   protected abstract openListener(socket: NetSocket, setup: ListenerSetup): Listener;

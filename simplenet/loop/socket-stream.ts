@@ -30,8 +30,11 @@ export abstract class SocketStream<C extends LoopContext> extends LoopStream<C> 
   protected readonly socket: NetSocket;
   /** The stream is closing, and sends first what the program counts as sent. */
   protected isLingering = false;
-  /** A struct sockaddr until `remoteAddress` decodes it. Most programs never read it. */
-  #peer: SocketAddress | Uint8Array;
+  /**
+   * The bytes of a struct sockaddr as a text, until `remoteAddress` decodes it. Most programs never read it, and an array of bytes would take six times as
+   * much memory.
+   */
+  #peer: SocketAddress | string;
   /** Calls in a row that the kernel has refused (`isPassing`). */
   #refusals = 0;
   #rest: Alarm | null = null;
@@ -39,7 +42,7 @@ export abstract class SocketStream<C extends LoopContext> extends LoopStream<C> 
   constructor(
     context: C,
     socket: NetSocket,
-    peer: SocketAddress | Uint8Array,
+    peer: SocketAddress | string,
     handler: StreamHandler,
     isConnecting: boolean,
   ) {
@@ -49,7 +52,9 @@ export abstract class SocketStream<C extends LoopContext> extends LoopStream<C> 
   }
 
   get remoteAddress(): SocketAddress {
-    if (this.#peer instanceof Uint8Array) this.#peer = decodeSocketAddress(this.#peer, this.#peer.byteLength);
+    if (typeof this.#peer === 'string') {
+      this.#peer = decodeSocketAddress(Buffer.from(this.#peer, 'latin1'), this.#peer.length);
+    }
     return this.#peer;
   }
 
