@@ -199,13 +199,16 @@ class BufferSink implements ResponseOutput, ResponseOwner {
     this.#output.chunk(nobody, bytes);
   }
 
-  sendNow(bytes: Uint8Array): void {
+  sendNow(bytes: Uint8Array): boolean {
     this.bytes(bytes);
+    return true;
   }
 
   requestField(): string | null {
     return null;
   }
+
+  forgetRequest(): void {}
 
   lastChunk(trailerLines: string): void {
     this.latin1(`0\r\n${trailerLines}\r\n`);

@@ -238,8 +238,7 @@ export abstract class ClosableConnection implements OpenConnection {
 
   /** Whether the framing of the response shows that it is incomplete. If not, only RST can show it. */
   private get isCutDetectable(): boolean {
-    const { head, response } = this.exchange as Exchange;
-    return head.minorVersion > 0 || response.hasPromisedLength;
+    return (this.exchange as Exchange).response.isEndDetectable;
   }
 
   /**
@@ -259,7 +258,7 @@ export abstract class ClosableConnection implements OpenConnection {
     this.mustClose = true;
     this.flushOutput();
     if (this.flushFirst()) return;
-    const isAnnounced = this.exchange?.head.keepAlive === false && !this.hasUnreadBody;
+    const isAnnounced = this.exchange?.isLastOfClient === true && !this.hasUnreadBody;
     const isExpected = this.hasPeerEnded || (isAnnounced && this.incoming.requests === 1 && !this.outgoing.isLong);
     if (isExpected && this.incoming.pending === null) this.stream.close();
     else this.linger();

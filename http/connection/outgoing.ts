@@ -41,6 +41,8 @@ function statusOf(head: string): number {
   return Number(head.slice(STATUS_AT, STATUS_AT + 3));
 }
 
+const NOT_SILENT = -1;
+
 interface Writer {
   resolve(): void;
   reject(error: Error): void;
@@ -53,6 +55,11 @@ export class Outgoing implements ResponseOutput {
   isLong = false;
   /** What is written is counted for its outcome; null if no answer of this connection was measured. */
   log: AnswerLog | null = null;
+  /**
+   * How long this response may send nothing until a heartbeat is due, once that is what the connection waits for. Then an event sets the deadline itself: in
+   * a broadcast, asking the connection and its exchange costs as much as all else that is ours. NOT_SILENT while the connection waits for something else.
+   */
+  silenceMs = NOT_SILENT;
   readonly #context: ConnectionContext;
   readonly #stream: Stream;
   /** Called when the pieces of a tick have been sent and the response is not complete. */
@@ -153,17 +160,20 @@ export class Outgoing implements ResponseOutput {
   }
 
   /** What is gathered leaves before it. The bytes are owned by all responses that share them, and nobody changes them. */
-  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void {
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): boolean {
     /* c8 ignore next -- a stream of events learns of a cut when the connection closes, in the same turn. */
-    if (this.isClosed) return;
+    if (this.isClosed) return false;
     const framed = chunk ?? bytes;
     this.flushPieces();
-    this.#stream.writeOwned(framed);
+    const isTaken = this.#stream.writeOwned(framed);
     this.log?.count(framed.byteLength);
-    this.#connection.piecesSent();
+    if (this.silenceMs === NOT_SILENT) this.#connection.piecesSent();
+    else if (this.silenceMs !== Number.POSITIVE_INFINITY) this.#stream.setDeadline(this.silenceMs);
+    return isTaken;
   }
 
   beginStream(): void {
+    this.silenceMs = NOT_SILENT;
     this.#isStreaming = true;
     this.isLong = true;
   }

@@ -41,8 +41,9 @@ function handlerReturned(value: unknown, request: HttpRequest, response: Respons
     response.fail(error);
     return;
   }
-  if (response.hasEnded || response.isSending || !response.isOpen) return;
-  if (!response.hasBegun || response.hasPromisedLength) {
+  if (response.hasEnded || !response.isOpen) return;
+  if (response.isSending) response.handlerDone();
+  else if (!response.hasBegun || response.hasPromisedLength) {
     response.fail(new Error('the handler ended before its response was complete'));
   }
 }

@@ -225,6 +225,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
     return this.request.headers.get(name);
   }
 
+  /** The program that has made the request holds it anyway. */
+  forgetRequest(): void {}
+
   beginStream(): void {
     this.#output.beginStream();
   }

@@ -136,8 +136,9 @@ export class MemoryOutput implements ResponseOutput {
     this.bytes(bytes);
   }
 
-  sendNow(bytes: Uint8Array): void {
+  sendNow(bytes: Uint8Array): boolean {
     this.bytes(bytes);
+    return true;
   }
 
   lastChunk(trailerLines: string): void {

@@ -35,10 +35,10 @@ export interface RequestOrigin {
   readonly peerCredentials: PeerCredentials | null;
   createSignal(): AbortSignal;
   createClosingSignal(): AbortSignal;
-  outcome(): Promise<Outcome>;
+  outcome(request: HttpRequest): Promise<Outcome>;
   readonly limits: Limits;
   applyLimits(limits: RouteLimits): void;
-  waitUntil(promise: PromiseLike<unknown>): void;
+  waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void;
   /** The clock of the loop, in milliseconds, which never goes back. */
   exactNow(): number;
 }
@@ -272,7 +272,7 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    *     void request.done.then(({ status, durationMs }) => console.log(request.path, status, durationMs));
    */
   get done(): Promise<Outcome> {
-    return this.#origin.outcome();
+    return this.#origin.outcome(this as HttpRequest);
   }
 
   /**
@@ -282,7 +282,12 @@ export class HttpRequest<Params = Readonly<Record<string, string>>> {
    *     request.waitUntil(sendMail(order));
    */
   waitUntil(promise: PromiseLike<unknown>): void {
-    this.#origin.waitUntil(promise);
+    this.#origin.waitUntil(promise, this as HttpRequest);
+  }
+
+  /** @internal */
+  get head(): RequestHead {
+    return this.#head;
   }
 
   /**

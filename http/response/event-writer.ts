@@ -12,6 +12,7 @@
  */
 
 import { encodeComment, encodeEvent, type ServerEvent } from '../content/event-stream.ts';
+import type { ResponseOutput } from './response-output.ts';
 import type { StreamedBody } from './streamed-body.ts';
 
 /**
@@ -43,7 +44,6 @@ export interface EventHolder {
 
 /** What an event stream asks of its response. */
 interface EventResponse {
-  readonly lastEventId: string;
   /** Completes the response. */
   endEvents(): void;
 }
@@ -78,25 +78,26 @@ const HEARTBEAT = sharedEvent(':\n\n');
  * ```
  */
 export class EventWriter {
+  /** The id of the last event that the client has seen, if it connects again; else the empty string. */
+  readonly lastEventId: string;
   /** @internal */
   readonly heartbeatMs: number;
   readonly #maxQueuedBytes: number;
   readonly #response: EventResponse;
   /** Null when the stream is closed. */
   #body: StreamedBody | null;
+  /** Takes chunks; null for all other streams. A broadcast costs what it touches for each client, so it does not go through the body. */
+  #chunkOutput: ResponseOutput | null;
   #holders: EventHolder[] | null = null;
 
   /** @internal `body` is null if the client has gone already. */
-  constructor(response: EventResponse, body: StreamedBody | null, options: EventOptions) {
+  constructor(response: EventResponse, body: StreamedBody | null, lastEventId: string, options: EventOptions) {
+    this.lastEventId = lastEventId;
     this.#response = response;
     this.#body = body;
+    this.#chunkOutput = body === null ? null : body.chunkOutput;
     this.heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
     this.#maxQueuedBytes = options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES;
-  }
-
-  /** The id of the last event that the client has seen, if it connects again; else the empty string. */
-  get lastEventId(): string {
-    return this.#response.lastEventId;
   }
 
   /** What is sent from now on is dropped. */
@@ -133,9 +134,11 @@ export class EventWriter {
 
   /** @internal Sends an event that is encoded already, at once. */
   sendShared({ bytes, chunk }: SharedEvent): boolean {
+    const output = this.#chunkOutput;
+    if (output !== null && output.queuedBytes <= this.#maxQueuedBytes) return output.sendNow(bytes, chunk);
     if (!this.#isWritable) return false;
     const body = this.#body as StreamedBody;
-    body.sendNow(bytes, chunk);
+    body.sendNow(bytes);
     return body.queuedBytes === 0;
   }
 
@@ -145,8 +148,7 @@ export class EventWriter {
       holder.delete(this);
       return;
     }
-    this.#holders ??= [];
-    this.#holders.push(holder);
+    this.#holders = this.#holders === null ? [holder] : [...this.#holders, holder]; // `push` would make room for sixteen
   }
 
   /** @internal */
@@ -158,13 +160,13 @@ export class EventWriter {
 
   /** @internal Nothing was sent for `heartbeatMs`. A client for which bytes wait hears enough when it reads. */
   heartbeat(): void {
-    if (this.#body?.queuedBytes === 0) this.#body.sendNow(HEARTBEAT.bytes, HEARTBEAT.chunk);
+    if (this.#body?.queuedBytes === 0) this.sendShared(HEARTBEAT);
   }
 
   /** @internal The response is over. */
   ended(): void {
     const holders = this.#holders ?? [];
-    this.#body = null;
+    this.#body = this.#chunkOutput = null;
     this.#holders = null;
     for (const holder of holders) holder.delete(this);
   }

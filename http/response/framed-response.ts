@@ -19,7 +19,7 @@ import { checkEventOptions, type EventOptions, EventWriter } from './event-write
 import { utf8Length } from './latin1.ts';
 import type { PieceSource } from './piece-source.ts';
 import { PreparedHead } from './prepared-head.ts';
-import { setField } from './response-fields.ts';
+import { type FieldLine, setField } from './response-fields.ts';
 import { type Framing, headOf, RESET_CONTENT } from './response-head.ts';
 import type { ResponseHooks } from './response-hooks.ts';
 import type { ResponseOutput, ResponseOwner } from './response-output.ts';
@@ -27,6 +27,10 @@ import { StreamedBody, wrongLength } from './streamed-body.ts';
 
 const NO_STAGES: readonly BodyStage[] = [];
 const NO_BYTES = new Uint8Array(0);
+
+/** The fields of a stream of events. All streams share the lines: thousands of them are open at a time. */
+const EVENTS: readonly FieldLine[] = [['content-type', 'Content-Type: text/event-stream\r\n']];
+const UNCACHED_EVENTS: readonly FieldLine[] = [...EVENTS, ['cache-control', 'Cache-Control: no-store\r\n']];
 
 /** An error that the connection answers by itself. */
 interface RefusalParts {
@@ -67,7 +71,17 @@ export abstract class FramedResponse extends PreparedHead {
     return this.declaredLength >= 0 && (this.streamed === null || this.streamed.framing === 'length');
   }
 
+  /** @internal Its framing shows whether it is complete: by chunks or by a length. */
+  get isEndDetectable(): boolean {
+    return this.minorVersion > 0 || this.hasPromisedLength;
+  }
+
   // For the connection.
+
+  /** @internal Its handler has returned, or its promise has resolved. Only a transform of a stream of events can still fail then. */
+  handlerDone(): void {
+    if (this.streamed?.events && !this.streamed.isTransforming) this.owner.forgetRequest();
+  }
 
   /** @internal A stream or a transform completes the response by itself, and waits for the client. */
   get isSending(): boolean {
@@ -143,11 +157,6 @@ export abstract class FramedResponse extends PreparedHead {
   /** @internal The client has left, or the server stops: a stream of events, which has no end of its own, is completed. */
   closeEvents(): void {
     this.streamed?.events?.close();
-  }
-
-  /** @internal It is sent as UTF-8 (HTML, section 9.2.4). Read when it is asked for: the fields of a request take memory as long as its stream is open. */
-  get lastEventId(): string {
-    return Buffer.from(this.owner.requestField('last-event-id') ?? '', 'latin1').toString();
   }
 
   /** @internal */
@@ -327,8 +336,7 @@ export abstract class FramedResponse extends PreparedHead {
     this.owner.beginStream();
     this.output.head(head);
     this.begun = true;
-    const fail = (error: Error) => this.#fail(error);
-    const body = new StreamedBody(this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength, fail);
+    const body = new StreamedBody(this, this.owner, this.output, framing, this.#mayHaveBody(), this.declaredLength);
     if (stages.length > 0) body.transformBy(stages);
     this.streamed = body;
     return body;
@@ -356,7 +364,7 @@ export abstract class FramedResponse extends PreparedHead {
       if (hooks.source === source) {
         hooks.source = null;
         source.cancel(error);
-        this.#fail(error);
+        this.bodyFailed(error);
       }
       throw error;
     }
@@ -369,10 +377,10 @@ export abstract class FramedResponse extends PreparedHead {
     this.mustNotHaveBegun('events');
     checkEventOptions(options);
     if (this.declaredLength >= 0) throw new Error('a stream of events has no Content-Length');
-    this.header('Content-Type', 'text/event-stream');
-    if (this.getHeader('cache-control') === null) this.header('Cache-Control', 'no-store');
+    this.checkedFields(this.getHeader('cache-control') === null ? UNCACHED_EVENTS : EVENTS);
+    const lastEventId = Buffer.from(this.owner.requestField('last-event-id') ?? '', 'latin1').toString(); // UTF-8 (HTML, section 9.2.4)
     const body = this.output.isClosed ? null : this.#beginPieces(0);
-    const events = new EventWriter(this, body, options);
+    const events = new EventWriter(this, body, lastEventId, options);
     if (body === null) return events;
     body.events = events;
     void body.writeFirst(NO_BYTES); // the head leaves: the browser tells the page that the stream is open
@@ -399,13 +407,13 @@ export abstract class FramedResponse extends PreparedHead {
       // A handler may answer HEAD with the length of the GET response alone.
       return this.isToHead && this.declaredLength > 0 ? hooks.createStages(null) : NO_STAGES;
     } catch (error) {
-      this.#fail(error);
+      this.bodyFailed(error);
       return null;
     }
   }
 
-  /** The response has failed by itself: in a callback, in the stream that it sends, in a transform, or at writes that nobody awaits. */
-  #fail(error: unknown): void {
+  /** @internal The response has failed by itself: in a callback, in the stream that it sends, in a transform, or at writes that nobody awaits. */
+  bodyFailed(error: unknown): void {
     if (this.output.isClosed) return;
     const wasBegun = this.begun;
     this.owner.handlerFailed(error);

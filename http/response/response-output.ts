@@ -36,8 +36,11 @@ export interface ResponseOutput {
   file(fd: number, offset: number, length: number): void;
   /** Writes bytes as a chunk (RFC 9112 section 7.1). The caller does not change them afterwards. */
   chunk(bytes: Uint8Array): void;
-  /** Sends bytes that many responses share, without gathering them: as they are, or as this chunk, which holds the same bytes. */
-  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void;
+  /**
+   * Sends bytes that many responses share, without gathering them: as they are, or as this chunk, which holds the same bytes. Returns false if bytes wait
+   * for the client.
+   */
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): boolean;
   /** Writes the end of a chunked body. `trailerLines` are field lines, each with its CRLF. */
   lastChunk(trailerLines: string): void;
   /** Called after each piece of a stream. The pieces of one tick leave together. */
@@ -62,8 +65,10 @@ export interface ResponseOwner {
   beginStream(): void;
   /** The client has left, or the server stops: a response without an end must end now. */
   readonly mustEndStreams: boolean;
-  /** A field of the request, or null. */
+  /** A field of the request, or null. Only before the response begins. */
   requestField(name: string): string | null;
+  /** The response does not need the request any more, and goes on for long. */
+  forgetRequest(): void;
   responseCompleted(): void;
   /** Breaks off a response whose body does not fit its head. */
   abortResponse(): void;

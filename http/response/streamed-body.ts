@@ -23,6 +23,12 @@ export interface StreamEnd {
   ended(): void;
 }
 
+/** The response of a body. */
+interface BodyOwner {
+  /** The body has failed, and no call of the handler stands for the error: that of a transform, or of writes that nobody awaits. */
+  bodyFailed(error: Error): void;
+}
+
 export class StreamedBody implements TransformOutput {
   readonly framing: Framing;
   readonly #owner: ResponseOwner;
@@ -30,8 +36,7 @@ export class StreamedBody implements TransformOutput {
   /** The response has a body on the wire: it is no answer to HEAD, and no 204, 205 or 304. */
   readonly #isSent: boolean;
   readonly #declaredLength: number;
-  /** Called with an error of the body for which no call of the handler stands: of a transform, or of writes that nobody awaits. */
-  readonly #fail: (error: Error) => void;
+  readonly #response: BodyOwner;
   #transform: BodyTransform | null = null;
   /** Set once: a handler that writes on in the same tick is reported once. */
   #overflow: Error | null = null;
@@ -42,19 +47,19 @@ export class StreamedBody implements TransformOutput {
   #isOver = false;
 
   constructor(
+    response: BodyOwner,
     owner: ResponseOwner,
     output: ResponseOutput,
     framing: Framing,
     isSent: boolean,
     declaredLength: number,
-    fail: (error: Error) => void,
   ) {
+    this.#response = response;
     this.framing = framing;
     this.#owner = owner;
     this.#output = output;
     this.#isSent = isSent;
     this.#declaredLength = declaredLength;
-    this.#fail = fail;
   }
 
   transformBy(stages: readonly BodyStage[]): void {
@@ -91,7 +96,7 @@ export class StreamedBody implements TransformOutput {
   write(bytes: Uint8Array): Promise<void> {
     if (this.#overflow === null && this.#isOverfull) {
       this.#overflow = new Error('too much is queued for the client: await each write()');
-      this.#fail(this.#overflow); // a handler that ignores this promise would not learn why its client was cut off
+      this.#response.bodyFailed(this.#overflow); // a handler that ignores this promise would not learn why its client was cut off
     }
     if (this.#overflow !== null) return markHandled(Promise.reject(this.#overflow));
     const sum = this.#writtenBytes + bytes.byteLength;
@@ -142,9 +147,14 @@ export class StreamedBody implements TransformOutput {
     else void this.#transform.write(bytes);
   }
 
-  /** Sends a piece that many responses share, at once. `chunk` holds the same bytes. */
-  sendNow(bytes: Uint8Array, chunk: Uint8Array): void {
-    if (this.#transform === null) this.#output.sendNow(bytes, this.framing === 'chunked' ? chunk : null);
+  /** Where chunks that many responses share go without a detour: null if a transform or another framing is in the way. */
+  get chunkOutput(): ResponseOutput | null {
+    return this.#transform === null && this.framing === 'chunked' ? this.#output : null;
+  }
+
+  /** Sends a piece that many responses share, at once. Only without a `chunkOutput`. */
+  sendNow(bytes: Uint8Array): void {
+    if (this.#transform === null) this.#output.sendNow(bytes, null);
     else void this.#transform.write(bytes);
   }
 
@@ -163,7 +173,7 @@ export class StreamedBody implements TransformOutput {
   transformEnded(error: Error | null): void {
     this.#isOver = true;
     if (error === null) this.#complete();
-    else this.#fail(error);
+    else this.#response.bodyFailed(error);
   }
 
   /** More is queued than a handler that waits for the client can have written: for the client, or in front of a transform. */

@@ -283,6 +283,11 @@ export class IoUring extends Descriptor {
     return (Atomics.load(this.#ring, this.#submissionFlagsAt) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !== 0;
   }
 
+  /** Completions did not fit into their ring. The kernel keeps them aside, and the next `submit` brings them. */
+  get hasOverflow(): boolean {
+    return !this.isClosed && (Atomics.load(this.#ring, this.#submissionFlagsAt) & IORING_SQ_CQ_OVERFLOW) !== 0;
+  }
+
   /**
    * io_uring_enter(2): hands all requests over, and lets the kernel complete what it can. Waits until there are `minComplete`
    * completions to take. Frees the entries of the completions taken so far.

@@ -3,11 +3,13 @@
  *
  * A program may reuse its bytes as soon as `write` returns, but on io_uring the kernel reads them later. So they are copied into
  * pieces, which have one of a few sizes and are reused. `take` returns the piece that was given back last, because it is still in the
- * processor's cache. An idle connection holds no piece. Large bytes that a program gives away are not copied.
+ * processor's cache. An idle connection holds no piece. Large bytes that a program gives away are not copied, and neither are short ones that it
+ * gives to one stream after the other.
  *
  * Next: uring-member.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
@@ -41,6 +43,11 @@ export class Piece {
   get byteLength(): number {
     return this.end - this.start;
   }
+
+  /** A program gave the bytes away: there is no room of ours behind them. */
+  get isFromProgram(): boolean {
+    return this.size === FROM_PROGRAM;
+  }
 }
 
 const FROM_PROGRAM = -1;
@@ -54,6 +61,9 @@ export class SendMemory {
   /** The bytes that were copied last, and the view of them: a program often writes the same length from the same buffer. */
   #source = nothing;
   #view = nothing;
+  /** The bytes that a program gave away last, and where they are. The address is 0 until they are given a second time. */
+  #given = nothing;
+  #givenAddress = 0;
 
   constructor(libc: Libc) {
     this.#libc = libc;
@@ -80,9 +90,28 @@ export class SendMemory {
     return piece;
   }
 
+  /**
+   * A piece of short bytes that a program has given away, if it gave the same ones before: a broadcast to thousands of streams needs no copy for each of them.
+   * Null means that they are to be copied.
+   */
+  share(bytes: Uint8Array): Piece | null {
+    if (bytes !== this.#given) {
+      this.#given = bytes;
+      this.#givenAddress = 0;
+      return null;
+    }
+    if (this.#givenAddress === 0) {
+      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
+      this.#givenAddress = this.#libc.addressOf(bytes, 0, intrinsicByteLength(bytes));
+    }
+    const piece = new Piece(bytes, this.#givenAddress, FROM_PROGRAM);
+    piece.end = intrinsicByteLength(bytes);
+    return piece;
+  }
+
   /** Copies the first `length` bytes into the piece. Returns false if they do not fit. */
   append(piece: Piece, bytes: Uint8Array, length: number): boolean {
-    if (piece.size === FROM_PROGRAM || length > piece.bytes.length - piece.end) return false;
+    if (piece.isFromProgram || length > piece.bytes.length - piece.end) return false;
     piece.bytes.set(this.#first(bytes, length), piece.end);
     piece.end += length;
     return true;
@@ -94,7 +123,7 @@ export class SendMemory {
   }
 
   giveBack(piece: Piece): void {
-    if (piece.size === FROM_PROGRAM) return;
+    if (piece.isFromProgram) return;
     piece.start = piece.end = 0;
     const spare = this.#spare[piece.size] as Piece[];
     if (spare.length << (MIN_PIECE_BITS + piece.size) < MAX_SPARE_BYTES) spare.push(piece);

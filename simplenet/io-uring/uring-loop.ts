@@ -280,7 +280,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
     }
     ring.freeTaken();
     this.buffers.publish();
-    if (!isFound) this.#checkSends();
+    if (!isFound && !ring.hasOverflow) this.#checkSends();
     return count;
   }
 

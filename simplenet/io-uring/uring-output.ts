@@ -95,11 +95,21 @@ export class UringOutput {
     return this.#first?.byteLength ?? (this.#fileBytes || (this.#queue?.byteLength ?? 0));
   }
 
+  /** Gathers bytes that other streams send as well, without a copy. Returns false if they are to be copied: behind gathered bytes, which leave in the same send. */
+  gatherShared(bytes: Uint8Array): boolean {
+    if (this.countsAsQueued || this.#lastGathered !== null) return false;
+    const piece = this.#memory.share(bytes);
+    if (piece === null) return false;
+    this.#addPiece(piece);
+    this.#gatheredBytes += piece.byteLength;
+    return true;
+  }
+
   /** Copies the bytes, unless the kernel is unlikely to have room for them. */
   gather(bytes: Uint8Array, length: number, hasMore: boolean): boolean {
     if (this.countsAsQueued || length > MAX_PIECE_BYTES) return false;
     if (this.#gatheredBytes + length > MAX_GATHERED_BYTES) return false;
-    const last = this.#behind?.at(-1) ?? (this.isInKernel ? null : this.#first);
+    const last = this.#copyIfShared(this.#lastGathered);
     if (last === null || !this.#memory.append(last, bytes, length)) {
       const piece = this.#memory.take(Math.max(length, this.#memory.nextSize(last)));
       this.#memory.append(piece, bytes, length);
@@ -199,6 +209,21 @@ export class UringOutput {
     if (this.#first !== null) this.#memory.keepUntilExit(this.#first);
     this.#first = this.#behind = this.#queue = this.#file = null;
     this.#offeredBytes = 0;
+  }
+
+  /** The piece that the kernel gets last, unless it has it already. */
+  get #lastGathered(): Piece | null {
+    return this.#behind?.at(-1) ?? (this.isInKernel ? null : this.#first);
+  }
+
+  /** Puts a copy in the place of a last piece that is shared, so that more bytes can leave in the same send. */
+  #copyIfShared(last: Piece | null): Piece | null {
+    if (last === null || !last.isFromProgram) return last;
+    const copy = this.#memory.take(last.byteLength);
+    this.#memory.append(copy, last.bytes.subarray(last.start, last.end), last.byteLength);
+    if (this.#behind === null) this.#first = copy;
+    else this.#behind[this.#behind.length - 1] = copy;
+    return copy;
   }
 
   #addPiece(piece: Piece): void {

@@ -102,7 +102,11 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   writeOwned(bytes: Uint8Array): boolean {
     if (!this.checkWrite(bytes, bytes.length)) return false;
     const { length } = bytes;
-    if (length <= MAX_COPIED_BYTES) return this.write(bytes, length);
+    if (length <= MAX_COPIED_BYTES) {
+      if (this.isConnecting || length === 0 || !this.#output.gatherShared(bytes)) return this.write(bytes, length);
+      this.#requestFlush();
+      return true;
+    }
     markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
     this.#enqueue(bytes, length, true);
     return false;

@@ -10,10 +10,17 @@ import {
   EventChannel,
   type EventOptions,
   type EventWriter,
+  type Handler,
+  type HttpRequest,
   inject,
+  type ResponseWriter,
   Router,
 } from '../../../http/index.ts';
+import { ECONNRESET } from '../../../simplenet/kernel/abi.ts';
+import { SystemError } from '../../../simplenet/kernel/system-error.ts';
+import { collectGarbage } from '../../support/collect-garbage.ts';
 import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { until } from '../../support/waiting.ts';
 import { answer, DATE, exchange, responseTo, Sink } from './response-sink.ts';
 
 const HEAD = `HTTP/1.1 200 OK\r\n${DATE}Content-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n`;
@@ -177,6 +184,82 @@ test('after a silence a comment is sent, and anything that is sent begins the si
   t.equal(streaming({ heartbeatMs: Number.POSITIVE_INFINITY }).stream.deadlineMs, Number.POSITIVE_INFINITY);
 });
 
+test('while a body is still coming, its deadline counts, and the heartbeat begins behind it', async (t) => {
+  const { stream, connection, events, news } = streaming({ heartbeatMs: 5_000 }, 'POST', 'Content-Length: 2\r\n');
+  const channel = new EventChannel();
+  channel.add(events);
+  stream.deadlineMs = 1;
+  channel.comment('x');
+  t.equal(stream.deadlineMs, 1, 'that of the body');
+  connection.onData(stream, Buffer.from('ab'));
+  t.equal(stream.deadlineMs, 5_000);
+  stream.deadlineMs = 1;
+  channel.comment('x');
+  t.equal(stream.deadlineMs, 5_000);
+  t.match(await news(), /: x\n\n\r\n5\r\n: x\n\n\r\n$/);
+});
+
+test('a stream whose handler is done keeps its request only if something needs it', async (t) => {
+  const requests = async (handler: Handler, observes = false) => {
+    let request: WeakRef<HttpRequest> | null = null;
+    const home = new MemoryHome((its, response) => {
+      request = new WeakRef(its);
+      return handler(its, response);
+    }, defaultLimits);
+    home.observes = observes;
+    const stream = new MemoryStream(false);
+    const connection = new Connection(home, stream);
+    connection.onData(stream, Buffer.from('GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'));
+    await nextTurn();
+    await nextTurn(); // a WeakRef holds its target up to the end of the task
+    collectGarbage();
+    const isKept = (request as WeakRef<HttpRequest> | null)?.deref() !== undefined;
+    return { isKept, home, stream, connection };
+  };
+  let events: EventWriter | null = null;
+  const begin: Handler = (_request, response) => {
+    events = response.events();
+  };
+  const plain = await requests(begin);
+  t.notOk(plain.isKept);
+  (events as EventWriter | null)?.close();
+  t.match(plain.stream.sent.toString(), /0\r\n\r\n$/);
+  t.ok(plain.stream.isEnded);
+
+  t.notOk((await requests(async (request, response) => begin(request, response))).isKept);
+  t.ok((await requests((_request, response) => void response.write('x'))).isKept, 'no stream of events');
+  const atWork = async (_request: HttpRequest, response: ResponseWriter) => {
+    response.events();
+    await new Promise(() => {});
+  };
+  t.ok((await requests(atWork)).isKept, 'its handler may still fail');
+  const compressing: Handler = (_request, response) => {
+    response.transformBody(() => new PassThrough()).events();
+  };
+  t.ok((await requests(compressing)).isKept, 'its transform may still fail');
+  const observed = await requests(begin, true);
+  t.ok(observed.isKept);
+  observed.connection.onClose(observed.stream, null);
+  t.match(observed.home.outcomes, [{ path: '/a', request: { path: '/a' } }]);
+});
+
+test('a program that has kept the request of a stream may still ask it', async (t) => {
+  const kept: HttpRequest[] = [];
+  const home = new MemoryHome((request, response) => {
+    kept.push(request);
+    response.events();
+  }, defaultLimits);
+  const stream = new MemoryStream(false);
+  const connection = new Connection(home, stream);
+  connection.onData(stream, Buffer.from('GET /a HTTP/1.1\r\nHost: x\r\nX: y\r\n\r\n'));
+  const [request] = kept as [HttpRequest];
+  t.equal(request.headers.get('x'), 'y');
+  const { done } = request;
+  request.waitUntil(Promise.resolve());
+  connection.onClose(stream, new SystemError('recv', -ECONNRESET));
+  t.match(await done, { method: 'GET', path: '/a', clientGone: true, request });
+});
+
 test('each way in which a client leaves ends the stream, without an error', async (t) => {
   const ended = streaming();
   ended.connection.onEnd(ended.stream);
@@ -296,4 +379,12 @@ test('without a connection', async (t: Test) => {
   const got = await inject(site, { url: '/', headers: { 'Last-Event-ID': '4' } });
   t.equal(got.headers.get('content-type'), 'text/event-stream');
   t.equal(got.text(), 'data: /\n\ndata: 4\n\n');
+
+  const later = new EventChannel();
+  const open = inject(async (_request, response) => later.add(response.events()), { url: '/' });
+  await until(() => later.size === 1);
+  await nextTurn();
+  later.send({ data: 'x' });
+  later.close();
+  t.equal((await open).text(), 'data: x\n\n', 'the handler was done before');
 });

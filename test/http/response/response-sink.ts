@@ -78,13 +78,16 @@ export class Sink implements ResponseOutput, ResponseOwner {
     this.latin1('\r\n');
   }
 
-  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): void {
+  sendNow(bytes: Uint8Array, chunk: Uint8Array | null): boolean {
     this.bytes(chunk ?? bytes);
+    return this.queuedBytes === 0;
   }
 
   requestField(name: string): string | null {
     return this.fields[name] ?? null;
   }
+
+  forgetRequest(): void {}
 
   lastChunk(trailerLines: string): void {
     this.latin1(`0\r\n${trailerLines}\r\n`);

@@ -50,6 +50,27 @@ test('owned bytes are not copied', async (t) => {
   t.not(memory.take(2_000), piece);
 });
 
+test('bytes that a program gives away again are shared', async (t) => {
+  const memory = new SendMemory(libc);
+  const event = Buffer.from('an event for all');
+  t.equal(memory.share(event), null, 'nobody knows yet that they come again');
+  const pieces = [memory.share(event), memory.share(event)] as [Piece, Piece];
+  for (const piece of pieces) {
+    t.equal(piece.bytes, event);
+    t.equal(piece.address, libc.addressOf(event, 0, event.length));
+    t.equal(piece.byteLength, event.length);
+    t.ok(piece.isFromProgram);
+    memory.giveBack(piece);
+  }
+  t.not(pieces[0], pieces[1], 'each stream has sent its own part of them');
+  try {
+    structuredClone(event.buffer, { transfer: [event.buffer] });
+  } catch {} // Node 20 copies instead
+  t.equal(event.length, 16, 'a program cannot take them away while the kernel reads them');
+  t.equal(memory.share(Buffer.from('another')), null);
+  t.equal(memory.share(event), null);
+});
+
 test('a piece that was given back is taken again, the last one first, and 2 MiB of a size are kept', async (t) => {
   const memory = new SendMemory(libc);
   const KEPT = 32; // of the largest

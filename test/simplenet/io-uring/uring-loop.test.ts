@@ -318,6 +318,29 @@ test('the budget of system calls: two for a message, however many connections th
   await closed(loop);
 });
 
+test('a send does not count as queued because the ring has no room for its completion', { skip }, async (t) => {
+  const loop = loopOf({ submissions: 8, completions: 8 });
+  const streams: Stream[] = [];
+  let drains = 0;
+  const { address } = loop.listen(anyPort, (stream) => {
+    streams.push(stream);
+    return { onData: () => {}, onDrain: () => void drains++ };
+  });
+  const peers = Array.from({ length: 100 }, () => NetSocket.connectTo(address, { nonBlocking: true }));
+  await until(() => streams.length === 100);
+  const event = Buffer.from('an event for all');
+  const room = Buffer.alloc(100);
+  for (let round = 0; round < 3; round++) {
+    t.ok(streams.every((stream) => stream.writeOwned(event)));
+    await until(() => peers.every((peer) => peer.wait('readable', 0)));
+    for (const peer of peers) t.equal(room.toString('latin1', 0, peer.tryRead(room)), 'an event for all');
+    t.ok(streams.every((stream) => stream.queuedBytes === 0));
+  }
+  t.equal(drains, 0, 'no client was slow');
+  for (const peer of peers) peer.close();
+  await closed(loop);
+});
+
 test('a worker that ends right after it has made a loop does not affect the process', { skip }, async (t) => {
   const child = runProgram(
     `import { Worker } from 'node:worker_threads';

@@ -112,6 +112,56 @@ test('queued bytes are sent after gathered ones, and nothing is gathered while b
   t.equal(output.queuedBytes, 20_000);
 });
 
+/** The output of a stream that gets an event which another stream has had before. */
+function withEvent() {
+  const event = Buffer.from('event!');
+  const world = setup();
+  world.memory.share(event);
+  return { ...world, event };
+}
+
+test('an event for many streams is sent from where it lies', async (t) => {
+  const { output, memory, sends, send, event } = withEvent();
+  t.notOk(setup().output.gatherShared(event), 'the first stream copies it');
+  t.ok(output.gatherShared(event));
+  t.ok(output.mustBeSent, 'it leaves even if the stream is closed');
+  t.equal(output.prepare(), 6);
+  send();
+  t.ok(output.gatherShared(event), 'the next one waits behind it');
+  t.notOk(output.gatherShared(event), 'and a third one is copied, to leave with that');
+  t.ok(output.sent(6));
+  t.equal(output.prepare(), 6);
+  send();
+  t.ok(output.sent(6));
+  t.ok(output.isEmpty);
+  t.strictSame(memory.pieces, [], 'nothing was copied');
+  t.strictSame(sends, [
+    { length: 6, flags: 0 },
+    { length: 6, flags: 0 },
+  ]);
+  output.push(bytes, 10, false);
+  t.notOk(output.gatherShared(event), 'it does not overtake what is queued');
+});
+
+test('what is gathered behind an event leaves in the same send', async (t) => {
+  const { output, memory, sends, send, event } = withEvent();
+  output.gatherShared(event);
+  output.gather(Buffer.from('more'), 4, false);
+  t.equal(output.prepare(), 10);
+  send();
+  output.gatherShared(event);
+  output.gather(Buffer.from('again'), 5, false);
+  output.sent(10);
+  t.equal(output.prepare(), 11);
+  send();
+  output.sent(11);
+  t.ok(output.isEmpty);
+  const textOf = (at: number, length: number) =>
+    Buffer.from((memory.pieces[at] as Piece).bytes).toString('latin1', 0, length);
+  t.same([textOf(0, 10), textOf(1, 11)], ['event!more', 'event!again']);
+  t.equal(sends.length, 2);
+});
+
 test('dropped bytes keep their memory until their send has completed', async (t) => {
   const { output, memory, send } = setup();
   output.gather(bytes, 100, false);
