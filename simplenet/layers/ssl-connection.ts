@@ -184,7 +184,8 @@ export class SslConnection {
     if (result === -SSL_ERROR_WANT_READ) {
       // OpenSSL keeps the beginning of an incomplete record itself.
       this.#records = 0;
-      this.#bios.reader = null;
+      // Behind a close_notify OpenSSL reads nothing. What is left would be read as the beginning of another connection.
+      if (openssl.BIO_ctrl_pending(this.#bios.input) === 0) this.#bios.reader = null;
     }
     return result;
   }
