@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Router, type Server, serve } from './http/index.ts';
+import { Router, type Server, secureHeaders, serve } from './http/index.ts';
 import {
   type Backend,
   backendAdvice,
@@ -184,13 +184,18 @@ function printLines(server: Server, advice: string | null, { curl, note }: Secur
   if (advice !== null) console.log(`\n${advice}`);
 }
 
+/** Over TLS a browser also gets the fields that protect its user. It ignores Strict-Transport-Security of an address, and of a certificate that it does not trust (RFC 6797 section 8.1). */
+function siteFor({ tls }: Security): Router {
+  return tls === undefined ? site : new Router().use(secureHeaders()).use(site);
+}
+
 function serveOnKernel(chosen: Settings): void {
   const host = chosen.host ?? (process.env.HOST || '127.0.0.1');
   const port = chosen.port ?? (process.env.PORT || '8080');
   const backend = (chosen.backend ?? (process.env.SIMPLENET_BACKEND || 'auto')) as Backend;
   if (chosen.trace) trace();
   const security = securityOf(chosen);
-  const server = serve(site, { host, port, backend, limits, tls: security.tls });
+  const server = serve(siteFor(security), { host, port, backend, limits, tls: security.tls });
   stopOnSignals(() => void server.close());
   printLines(server, backendAdvice(backend), security);
 }
@@ -229,7 +234,7 @@ function serveOnTap(chosen: Settings, name: string, address: string): void {
   const port = chosen.port ?? (process.env.PORT || '80');
   const [host = ''] = address.split('/');
   const security = securityOf(chosen);
-  const server = serve(site, { loop: stack, host, port, limits, tls: security.tls });
+  const server = serve(siteFor(security), { loop: stack, host, port, limits, tls: security.tls });
   stopOnSignals(() => void stopStack(server, stack));
   printLines(server, tapAdvice(name, address, { wasThere, ...(gateway === undefined ? {} : { gateway }) }), security);
 }

@@ -102,7 +102,10 @@ test('--tls: the curl lines trust the certificate that it has made', async (t) =
   await server.prints(/SHA-256: (?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n/);
   const [, args = ''] = /^ {2}curl (--cacert .*\/hello\/world)$/m.exec(server.stdout) ?? [];
   t.match(args, `--cacert ${folder}/simplenet/development-certificate.pem https://127.0.0.1:`);
-  if (hasProgram('curl')) t.equal((await curl(args.split(' '))).stdout, 'Hello, world!\n');
+  if (hasProgram('curl')) {
+    t.equal((await curl(args.split(' '))).stdout, 'Hello, world!\n');
+    t.match((await curl(['-i', ...args.split(' ')])).stdout, /^Strict-Transport-Security: max-age=31536000/m);
+  }
   const key = join(folder, 'simplenet', 'development-certificate.pem');
   const own = start(['--port', '0', '--cert', key, '--key', key]);
   t.teardown(() => own.kill());

@@ -16,10 +16,13 @@ import type { Libc } from '../kernel/libc.ts';
 /** Sizes are powers of two: one list of free pieces for each size. */
 const MIN_PIECE_BITS = 10;
 const MIN_PIECE_BYTES = 1 << MIN_PIECE_BITS;
-const SIZES = 7;
+const SIZES = 8;
 
-/** Longer writes are not copied into a piece. */
+/** Longer writes are not copied into a piece. A batch of TLS records, which is a little longer than 64 KiB, still is. */
 export const MAX_PIECE_BYTES = MIN_PIECE_BYTES << (SIZES - 1);
+
+/** Longer writes are not gathered. */
+export const MAX_GATHERED_PIECE_BYTES = 65_536;
 
 /** How much memory of free pieces is kept for each size: 64 of 32 KiB. Making such a piece costs more than to send it. */
 const MAX_SPARE_BYTES = 2 * 1024 * 1024;
@@ -80,7 +83,7 @@ export class SendMemory {
 
   /** The size of the piece to take after `piece`: twice as large, so that many small writes need few pieces. */
   nextSize(piece: Piece | null): number {
-    return piece === null ? 0 : Math.min(piece.bytes.length * 2, MAX_PIECE_BYTES);
+    return piece === null ? 0 : Math.min(piece.bytes.length * 2, MAX_GATHERED_PIECE_BYTES);
   }
 
   /** A piece of bytes that a program has given away. They are not copied. */

@@ -5,7 +5,7 @@
  *     push   -> queue ------------->       (from the queue when no gathered piece is left)
  *
  * `gather` takes what is written, if the kernel is likely to have room, and `push` the rest. Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
- * the stream. Queued bytes may be dropped then. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
+ * the stream. Queued bytes may be dropped then. A write that is too long to be gathered is the first piece itself, if nothing is before it: memory for each such write would cost more than to send it. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
  *
  * A part of a file is in the queue, too. When its turn comes, `file` is that part, and the stream sends it with sendfile(2).
  *
@@ -21,7 +21,7 @@ import assert from 'node:assert';
 import { EFAULT, MSG_MORE } from '../kernel/abi.ts';
 import { type Chunk, isIntact, NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import type { IoUring } from './io-uring.ts';
-import { MAX_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
+import { MAX_GATHERED_PIECE_BYTES, MAX_PIECE_BYTES, type Piece, type SendMemory } from './send-memory.ts';
 
 /** The result of a request is a signed 32-bit number, so one send must be shorter than 2 GiB. */
 const MAX_SENT_BYTES = 0x4000_0000;
@@ -107,7 +107,7 @@ export class UringOutput {
 
   /** Copies the bytes, unless the kernel is unlikely to have room for them. */
   gather(bytes: Uint8Array, length: number, hasMore: boolean): boolean {
-    if (this.countsAsQueued || length > MAX_PIECE_BYTES) return false;
+    if (this.countsAsQueued || length > MAX_GATHERED_PIECE_BYTES) return false;
     if (this.#gatheredBytes + length > MAX_GATHERED_BYTES) return false;
     const last = this.#copyIfShared(this.#lastGathered);
     if (last === null || !this.#memory.append(last, bytes, length)) {
@@ -122,10 +122,16 @@ export class UringOutput {
 
   /** Queues a copy of the bytes, or the bytes themselves if the program has given them away. */
   push(bytes: Uint8Array, length: number, isOwned: boolean): void {
+    this.countsAsQueued = true;
+    if (!isOwned && length > 0 && length <= MAX_PIECE_BYTES && this.isEmpty) {
+      this.#first = this.#memory.take(length);
+      this.#memory.append(this.#first, bytes, length);
+      this.#isFirstGathered = false;
+      return;
+    }
     this.#queue ??= new WriteQueue();
     if (isOwned) this.#queue.pushOwned(bytes, 0, length);
     else this.#queue.pushCopy(bytes, 0, length);
-    this.countsAsQueued = true;
   }
 
   /** Queues a part of a file. */

@@ -119,8 +119,9 @@ function reasonOf(error: { readonly text: string } | null): string {
 
 /** The result of a call on a connection that returned 0 or less. SSL_get_error(3ssl) would believe errors that other code has left in the queue. */
 function failure(c: OpenSslFunctions, address: number): number {
-  if (c.SSL_want(address) === SSL_READING) return -SSL_ERROR_WANT_READ;
   const error = takeErrors(c);
+  // SSL_want(3ssl) also says this after a failure in the middle of a record. A failure leaves an error of the SSL library.
+  if (error?.isOwn !== true && c.SSL_want(address) === SSL_READING) return -SSL_ERROR_WANT_READ;
   const isClosed = (c.SSL_get_shutdown(address) & SSL_RECEIVED_SHUTDOWN) !== 0;
   if (isClosed && error?.isOwn !== true) return -SSL_ERROR_ZERO_RETURN;
   failureText = reasonOf(error);

@@ -162,6 +162,44 @@ test('what is gathered behind an event leaves in the same send', async (t) => {
   t.equal(sends.length, 2);
 });
 
+test('a write that is too long to be gathered is copied into a piece if nothing is before it, and counts as queued', async (t) => {
+  const long = Buffer.alloc(131_073, 'x');
+  const { output, memory, sends, send } = setup();
+  for (const round of [1, 2]) {
+    t.notOk(output.gather(long, 65_537, false));
+    output.push(long, 65_537, false);
+    t.same([output.queuedBytes, output.pushedBytes, output.nextBytes], [65_537, 65_537, 65_537]);
+    t.notOk(output.mustBeSent, 'the program does not count it as sent');
+    t.notOk(output.gather(long, 1, false));
+    output.push(long, 10, false);
+    t.equal(output.prepare(), 65_537);
+    t.equal(send(), 65_537);
+    t.equal(sends.at(-1)?.flags, MSG_MORE);
+    t.ok(output.sent(65_537));
+    t.equal(output.prepare(), 10, 'what is behind it waits in the queue');
+    send();
+    output.sent(10);
+    output.countsAsQueued = false;
+    t.equal(memory.freed.filter((piece) => piece === memory.pieces[0]).length, round, 'its memory is used again');
+  }
+  for (const [length, pieces] of [
+    [131_072, 1],
+    [131_073, 0],
+  ] as const) {
+    const { output, memory } = setup();
+    output.push(long, length, false);
+    t.equal(memory.pieces.length, pieces, `${length} bytes`);
+    t.equal(output.queuedBytes, length);
+  }
+  const gathered = setup();
+  gathered.output.gather(long, 100, false);
+  gathered.output.push(long, 70_000, false);
+  t.equal(gathered.output.prepare(), 100, 'gathered bytes go first');
+  t.equal(gathered.output.pushedBytes, 70_000);
+  gathered.output.dropQueue();
+  t.ok(gathered.output.mustBeSent);
+});
+
 test('dropped bytes keep their memory until their send has completed', async (t) => {
   const { output, memory, send } = setup();
   output.gather(bytes, 100, false);

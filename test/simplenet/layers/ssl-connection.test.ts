@@ -219,3 +219,29 @@ test('a handshake waits for the peer', async (t) => {
   t.equal(pair.client.handshake(), -SSL_ERROR_WANT_READ);
   pair.free();
 });
+
+test('an alert that is not encrypted ends a handshake, and nothing is left for the next connection', async (t) => {
+  const record = [23, 3, 3, 0, 5, 1, 2, 3, 4, 5];
+  const endings: [what: string, bytes: number[], result: number][] = [
+    // The wrong version makes it a failure in the middle of a record, after which SSL_want says that OpenSSL waits for bytes.
+    ['close_notify of another version', [21, 3, 1, 0, 2, 2, 0], -SSL_ERROR_SSL],
+    ['close_notify, and records behind it', [21, 3, 3, 0, 2, 1, 0, ...record], -SSL_ERROR_WANT_READ],
+    ['handshake_failure, and records behind it', [21, 3, 3, 0, 2, 2, 40, ...record], -SSL_ERROR_SSL],
+    ['a record that is not encrypted', [...record, ...record], -SSL_ERROR_SSL],
+  ];
+  for (const [what, bytes, result] of endings) {
+    const broken = new Pair();
+    broken.client.handshake();
+    pass(broken.client, broken.server);
+    t.equal(broken.server.handshake(), -SSL_ERROR_WANT_READ);
+    output(broken.server);
+    broken.server.receive(Buffer.from(bytes), bytes.length);
+    t.equal(broken.server.handshake(), result, what);
+    broken.free();
+    const next = new Pair();
+    t.equal(next.shakeHands().server.version, 'TLSv1.3');
+    t.equal(next.server.write(hello, 0, hello.length), hello.length, 'the handshake is complete');
+    output(next.server);
+    next.free();
+  }
+});
