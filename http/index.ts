@@ -46,6 +46,7 @@ export {
   staticFiles,
 } from './handlers/static-files.ts';
 export type { Tunnel } from './handlers/tunnel.ts';
+export { upgradeWebSocket } from './handlers/upgrade-web-socket.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { FormPart } from './request/form-part.ts';
