@@ -47,6 +47,7 @@ export {
 } from './handlers/static-files.ts';
 export { TRACE, type Trace, type TraceContextOptions, traceContext } from './handlers/trace-context.ts';
 export type { Tunnel } from './handlers/tunnel.ts';
+export { upgradeWebSocket } from './handlers/upgrade-web-socket.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { MetricsOptions } from './metrics/metrics-options.ts';

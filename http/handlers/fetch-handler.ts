@@ -4,7 +4,7 @@
  * The app runs unchanged: its request is a `Request` (made lazily, see fetch-request.ts), and what it returns is sent as it is. Its errors are
  * those of every handler: 500 without details for the client, and a report for the log.
  *
- * Next: fetch-server-draft.ts
+ * Next: upgrade-web-socket.ts
  */
 
 import type { Handler, HttpRequest } from '../handler.ts';
@@ -129,7 +129,7 @@ export function fetchHandler(fetch: FetchFunction, options: FetchHandlerOptions 
   const isLazy = options.lazy ?? true;
   if (isLazy) prepareFetch();
   return (request, response) => {
-    const lazy = new FetchRequest(request);
+    const lazy = new FetchRequest(request, response);
     const info = new FetchInfo(request);
     const given = isLazy ? (lazy as unknown as Request) : lazy.toRequest();
     const returned: unknown = fetch(given, info, info);

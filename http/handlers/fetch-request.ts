@@ -15,7 +15,7 @@
 
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
-import type { HttpRequest } from '../handler.ts';
+import type { HttpRequest, ResponseWriter } from '../handler.ts';
 import { HttpError } from '../http-error.ts';
 import { markHandled } from '../promises.ts';
 import { RequestBody } from '../request/request-body.ts';
@@ -29,16 +29,23 @@ export class FetchRequest {
   readonly method: string;
   readonly url: string;
   readonly #request: HttpRequest;
+  readonly #response: ResponseWriter;
   #headers: FetchHeaders | null = null;
   #stream: ReadableStream<Uint8Array> | null = null;
   #isTaken = false;
   #native: Request | null = null;
 
   /** Throws HttpError for a request that Fetch cannot represent. */
-  constructor(request: HttpRequest) {
+  constructor(request: HttpRequest, response: ResponseWriter) {
     this.method = fetchMethodOf(request.method);
     this.url = fetchUrlOf(request);
     this.#request = request;
+    this.#response = response;
+  }
+
+  /** What stands behind a request of an app; null for a Request that is not ours. */
+  static exchangeOf(value: unknown): { readonly request: HttpRequest; readonly response: ResponseWriter } | null {
+    return FetchRequest.is(value) ? { request: value.#request, response: value.#response } : null;
   }
 
   static is(value: unknown): value is FetchRequest {

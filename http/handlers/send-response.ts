@@ -29,6 +29,14 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 /** Node 20 to 26 need fewer for a stream that they have made of a text. */
 const MICROTASKS_TO_WAIT = 8;
 
+/** What an app returns whose request has become a WebSocket: it is answered already. */
+export class UpgradedResponse extends Response {
+  constructor() {
+    super(null);
+    Object.defineProperty(this, 'status', { value: 101 }); // the constructor of the platform refuses it
+  }
+}
+
 export function isResponse(value: unknown): value is Response {
   return typeof value === 'object' && value !== null && value instanceof Response;
 }
@@ -60,6 +68,7 @@ export function sendResponse(
   response: ResponseWriter,
 ): Promise<void> | null {
   if (response.hasBegun || response.isSending) {
+    if (answer instanceof UpgradedResponse) return null;
     if (answer.body?.locked === false) void markHandled(answer.body.cancel());
     throw new Error('a handler returned a Response after its response had begun');
   }

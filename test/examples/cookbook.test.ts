@@ -9,6 +9,8 @@ import { runExampleWith } from '../support/examples.ts';
 import { buildFolder, Program } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { until } from '../support/waiting.ts';
+import { WebSocketClient } from '../support/web-socket-client.ts';
+import { BINARY, TEXT } from '../support/web-socket-frames.ts';
 
 interface Site {
   readonly program: Program;
@@ -213,6 +215,40 @@ test('server-sent-events', async (t) => {
   }
   const { code, stderr } = await program.ends();
   t.same([code, stderr], [0, '']);
+});
+
+test('web-socket', async (t) => {
+  const { ask, port, program } = await cook(t, 'web-socket');
+  const address = { address: '127.0.0.1', port, family: 'IPv4' } as const;
+  const enter = (user: string, more: Readonly<Record<string, string>> = {}) =>
+    WebSocketClient.open(t, { address }, '/room', { Cookie: `user=${user}`, ...more });
+  await t.rejects(WebSocketClient.open(t, { address }, '/room'), /401 Unauthorized[\s\S]*log in first/);
+  await t.rejects(enter('eve', { Origin: 'http://evil.example' }), /403 Forbidden/);
+  t.equal((await ask('/room')).status, 426, 'a request that is not for a WebSocket');
+
+  const ann = await enter('ann');
+  const bob = await enter('bob', { Host: 'shop.example', Origin: 'http://shop.example' });
+  await ann.untilFrames(1);
+  t.same(ann.texts, ['bob has come']);
+  ann.send(TEXT, 'hello');
+  await bob.untilFrames(1);
+  t.same(bob.texts, ['ann: hello']);
+  t.same(await (await ask('/people')).json(), { people: 2 });
+  bob.send(BINARY, Buffer.from([0]));
+  await bob.until(() => bob.closed !== null, 'the close frame');
+  t.equal(bob.closed?.code, 1_003);
+  bob.close(1_003).raw.socket.end();
+  await ann.untilFrames(3);
+  t.same(ann.texts.slice(1), ['ann: hello', 'bob has left']);
+  ann.send(TEXT, 'x'.repeat(4_097));
+  t.equal((await ann.untilClosed())?.code, 1_009, 'too long');
+
+  const carl = await enter('carl');
+  program.kill('SIGTERM');
+  await carl.until(() => carl.closed !== null, 'the close frame');
+  t.equal(carl.closed?.code, 1_001);
+  carl.close(1_001).raw.socket.end();
+  t.equal((await program.ends()).code, 0);
 });
 
 test('cors', async (t) => {

@@ -24,6 +24,7 @@ const files = [
   'oracle/oracle.test',
   'http/handlers/compression.test', // zstd, which Node 20 does not have
   'http/serve.test',
+  'http/websocket/clients.test', // the WebSocket of Node, which Node 20 does not have
   'attacks/terminate.long',
 ];
 

@@ -77,6 +77,7 @@ const seconds: Readonly<Record<string, number>> = {
   architecture: 2,
   'examples/hello': 2,
   'http/content/json-nesting': 2,
+  'web-socket-simulation/web-socket-simulation': 2,
   'transcripts/transcripts': 2,
   'http/serve': 2,
 };

@@ -1,6 +1,9 @@
-/** WebSocket clients that others wrote: `ws`, Python's websockets, the WebSocket of Node, and Chromium. Each gets back what it sends, compressed where it can do that. */
+/**
+ * WebSocket clients that others wrote: `ws`, Python's websockets, the WebSocket of Node, and Chromium. Each gets back what it sends, compressed where it can do that. The first two
+ * also speak over TLS.
+ */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
@@ -10,6 +13,7 @@ import { importPeer, missingPeer } from '../../peers/peers.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
 import { chromiumFlags } from '../../support/chromium.ts';
 import { hasProgram, Program } from '../../support/programs.ts';
+import { certificateFor } from '../../support/test-certificates.ts';
 
 /** What the standard and `ws` have in common. */
 interface ClientSocket {
@@ -34,7 +38,9 @@ const PYTHON = '/usr/bin/python3';
 /** Text that compresses, of sizes up to what goes to the thread pool. */
 const messages = Array.from({ length: 60 }, (_, i) => `${i} ${'grüße und küsse, '.repeat((i * i * i) % 3_001)}`);
 
-function siteOf(t: Test, backend: (typeof backends)[number]): Server {
+const tls = certificateFor('127.0.0.1');
+
+function siteOf(t: Test, backend: (typeof backends)[number], isSecure = false): Server {
   const echo = webSocket(
     {
       open: (ws) => ws.subscribe('all'),
@@ -57,16 +63,21 @@ function siteOf(t: Test, backend: (typeof backends)[number]): Server {
     response.empty();
     for (const wake of wakers.splice(0)) wake();
   });
-  const server = serve(router, { backend });
+  const server = serve(router, { backend, tls: isSecure ? tls : undefined });
   t.teardown(() => server.close({ graceMs: 0, idleGraceMs: 1 }));
   return server;
+}
+
+/** `wss` for a server with TLS. */
+function urlOf(server: Server): string {
+  return `${server.url.replace(/^http(s?):.*/, 'ws$1')}://127.0.0.1:${portOf(server.address)}/echo`;
 }
 
 const results: unknown[] = [];
 const wakers: (() => void)[] = [];
 
 async function converse(t: Test, Client: ClientClass, server: Server, options?: object): Promise<ClientSocket> {
-  const url = `ws://127.0.0.1:${portOf(server.address)}/echo`;
+  const url = urlOf(server);
   const socket = options === undefined ? new Client(url, ['echo']) : new Client(url, ['echo'], options);
   socket.binaryType = 'arraybuffer';
   const received: unknown[] = [];
@@ -109,6 +120,15 @@ for (const backend of backends) {
       t.equal((await converse(t, WebSocket, server, options)).extensions, 'permessage-deflate');
     t.equal((await converse(t, WebSocket, server, { perMessageDeflate: false })).extensions, '');
   });
+
+  test(`ws over TLS (${backend})`, { skip: missingPeer('ws') || missingBackend[backend] }, async (t) => {
+    const { WebSocket } = await importPeer<{ WebSocket: ClientClass }>('ws-oracle.mjs');
+    const server = siteOf(t, backend, true);
+    for (const perMessageDeflate of [true, false]) {
+      const { extensions } = await converse(t, WebSocket, server, { perMessageDeflate, ca: tls.cert });
+      t.equal(extensions, perMessageDeflate ? 'permessage-deflate' : '');
+    }
+  });
 }
 
 const NodeWebSocket = (globalThis as { readonly WebSocket?: ClientClass }).WebSocket;
@@ -118,9 +138,10 @@ test('the WebSocket of Node', { skip: NodeWebSocket === undefined && 'this versi
 });
 
 const PYTHON_CLIENT = `
-import asyncio, json, sys, websockets
-async def main(url, messages):
-    async with websockets.connect(url, subprotocols=['echo']) as ws:
+import asyncio, json, ssl, sys, websockets
+async def main(url, ca, messages):
+    context = ssl.create_default_context(cafile=ca) if url.startswith('wss') else None
+    async with websockets.connect(url, subprotocols=['echo'], ssl=context) as ws:
         for message in messages:
             await ws.send(message)
             assert await ws.recv() == message
@@ -128,18 +149,23 @@ async def main(url, messages):
             assert await ws.recv() == message.encode()
         await (await ws.ping())
         print(ws.subprotocol, [extension.name for extension in ws.extensions])
-asyncio.run(main(sys.argv[1], json.load(sys.stdin)))
+asyncio.run(main(sys.argv[1], sys.argv[2], json.load(sys.stdin)))
 `;
 
 test('Python', async (t) => {
   const has = hasProgram(PYTHON) && (await new Program(PYTHON, ['-c', 'import websockets']).ends()).code === 0;
   if (!has) return void t.pass('skipped: the package python3-websockets is not installed');
-  const server = siteOf(t, 'epoll');
-  const url = `ws://127.0.0.1:${portOf(server.address)}/echo`;
-  const program = new Program(PYTHON, ['-c', PYTHON_CLIENT, url]);
-  program.child.stdin?.end(JSON.stringify(messages));
-  const { stdout, stderr } = await program.ends();
-  t.equal(stdout, "echo ['permessage-deflate']\n", stderr);
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-websockets-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const ca = join(folder, 'ca.pem');
+  writeFileSync(ca, tls.cert);
+  for (const isSecure of [false, true]) {
+    const url = urlOf(siteOf(t, 'epoll', isSecure));
+    const program = new Program(PYTHON, ['-c', PYTHON_CLIENT, url, ca]);
+    program.child.stdin?.end(JSON.stringify(messages));
+    const { stdout, stderr } = await program.ends();
+    t.equal(stdout, "echo ['permessage-deflate']\n", `${url}: ${stderr}`);
+  }
 });
 
 test('Chromium', { timeout: 240_000, skip: inLongSuite }, async (t) => {

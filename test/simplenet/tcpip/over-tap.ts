@@ -9,6 +9,7 @@ import { mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { missingPeer, peersFolder } from '../../peers/peers.ts';
 import { chromiumFlags } from '../../support/chromium.ts';
 import { behindTap, besideProcess, noTapNamespace } from '../../support/network-namespace.ts';
 import { missing, type Outcome, Program, plainEnvironment } from '../../support/programs.ts';
@@ -127,6 +128,11 @@ export function overTap({ transferBytes, wrkSeconds, withChromium }: Sizes): voi
       const { stdout } = await network.run('wrk', '-t1', '-c64', `-d${wrkSeconds}`, '--timeout', '20', `${URL}/hello`);
       t.match(stdout, /[1-9]\d* requests in/);
       t.notMatch(stdout, /Socket errors|Non-2xx/);
+    });
+
+    await t.test('a WebSocket of ws, compressed and not', { skip: missingPeer('ws') }, async (t) => {
+      const { stdout, stderr } = await network.run(process.execPath, join(peersFolder, 'ws-echoes.mjs'), `${URL}/echo`);
+      t.equal(stdout, 'permessage-deflate: 200 echoes, then 4000\nno extension: 200 echoes, then 4000\n', stderr);
     });
 
     const skipChromium = withChromium ? missing('chromium') : 'in the long suite';

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Router, serve } from '../../../http/index.ts';
+import { Router, serve, webSocket } from '../../../http/index.ts';
 import { captureFrames, createStack, openTap } from '../../../simplenet/index.ts';
 import { piecesOf } from './numbered-bytes.ts';
 
@@ -42,6 +42,8 @@ site.put('/bytes', async (request, response) => {
   for await (const piece of request.body) hash.update(piece);
   response.text(hash.digest('hex'));
 });
+
+site.get('/echo', webSocket({ message: (ws, data) => ws.send(data) }, { compression: true }));
 
 const file = openSync(process.argv[2] as string, 'w');
 const link = captureFrames(openTap('tap0'), (bytes) => writeSync(file, bytes), Date.now);
