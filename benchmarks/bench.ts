@@ -8,11 +8,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BenchArguments, type Choices, parseArguments, usageOf } from './arguments.ts';
+import { MissingLoad } from './c-load.ts';
 import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
 import { endAllChildren } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
-import { chooseCores } from './cores.ts';
+import { type Cores, chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
 import {
@@ -30,6 +31,7 @@ import { type PeerResult, type Results, summarize, type WorkloadResult } from '.
 import type { Laboratory } from './round.ts';
 import { type Entrant, runSchedule } from './schedule.ts';
 import { writeFiles } from './site.ts';
+import { SocketLoad } from './socket-load.ts';
 import { measureSyscalls } from './syscall-price.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
 
@@ -54,6 +56,16 @@ function print(text: string): void {
 
 function workloadFor(peer: Peer, workload: Workload): Workload {
   return workloads.find(({ name }) => name === peer.serves) ?? workload;
+}
+
+/** Returns why it cannot run here, if it cannot. */
+function prepareSocketLoad(temporaryFolder: string, cores: Cores | null): SocketLoad | string {
+  try {
+    return SocketLoad.prepare(temporaryFolder, cores?.load);
+  } catch (error) {
+    if (!(error instanceof MissingLoad)) throw error;
+    return error.message;
+  }
 }
 
 /** Returns the peers that have something to do and can run here, and a line for each that cannot. */
@@ -110,23 +122,39 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   for (const { name } of load.canPace ? [] : chosen.filter(({ rate }) => rate !== null)) {
     skipped.push(`${name} needs the load generator on io_uring`);
   }
+  const ofSockets = chosen.filter(({ socket }) => socket !== null);
+  const socketLoad = ofSockets.length === 0 ? null : prepareSocketLoad(temporaryFolder, cores);
+  if (typeof socketLoad === 'string')
+    for (const { name } of ofSockets)
+      skipped.push(`${name} needs the load generator for WebSocket, which ${socketLoad}`);
   if (reason !== null) print(`${reason}\n`);
   for (const line of skipped) print(`left out: ${line}\n`);
   const filesFolder = writeFiles(temporaryFolder);
-  const laboratory = { load, cores, temporaryFolder, filesFolder, seconds, warmUpSeconds };
+  const laboratory = {
+    load,
+    socketLoad: typeof socketLoad === 'string' ? null : socketLoad,
+    cores,
+    temporaryFolder,
+    filesFolder,
+    seconds,
+    warmUpSeconds,
+  };
   const machine = { ...describeMachine(cores), syscalls: await measureSyscalls(temporaryFolder, cores?.server) };
   const commit = describeCommit();
   const found: WorkloadResult[] = [];
   for (const workload of chosen.filter(({ rate }) => rate === null || load.canPace)) {
+    if (workload.socket !== null && laboratory.socketLoad === null) continue;
     found.push(await runWorkload(workload, ready, laboratory, options));
     print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
   }
+  const titleOfHttp = reason === null ? load.title : `${load.title} (${reason})`;
+  const titles = [ofSockets.length < chosen.length ? titleOfHttp : null, laboratory.socketLoad?.title ?? null];
   const results: Results = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
     commit,
     machine,
-    load: reason === null ? load.title : `${load.title} (${reason})`,
+    load: titles.filter((title) => title !== null).join('; WebSocket: '),
     isFresh,
     processes,
     rounds,

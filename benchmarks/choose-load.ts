@@ -4,9 +4,10 @@
  * Next: load/latencies.ts
  */
 
+import { MissingLoad } from './c-load.ts';
 import type { LoadGenerator, LoadName } from './load.ts';
 import { OwnLoad } from './own-load.ts';
-import { MissingLoad, UringLoad } from './uring-load.ts';
+import { UringLoad } from './uring-load.ts';
 import { isWrkInstalled, WrkLoad } from './wrk-load.ts';
 
 export interface ChosenLoad {

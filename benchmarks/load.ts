@@ -1,21 +1,30 @@
 /**
- * LoadGenerator: a program that plays the clients. Three generators implement this interface; choose-load.ts picks one.
+ * LoadGenerator: a program that plays the clients. Several generators implement this interface: choose-load.ts picks one for HTTP, and WebSocket has its own.
  *
  * All send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
  * faster client gives a server more to do. The report names the generator, and results of different ones must not be compared.
  *
- * Next: uring-load.ts
+ * Next: c-load.ts
  */
 
 export interface LoadOrder {
   readonly port: number;
-  /** A file that holds the bytes of one request. */
+  /** A file that holds the bytes of one request: of the handshake, for WebSocket. */
   readonly requestFile: string;
+  /** What is sent and expected after the handshake of WebSocket. Null for HTTP. */
+  readonly socket: SocketFiles | null;
   readonly connections: number;
   readonly pipeline: number;
   readonly seconds: number;
   /** Requests a second, evenly, however fast the responses come; null: the next request follows the response. */
   readonly rate: number | null;
+}
+
+/** As SocketExchange of a workload. */
+export interface SocketFiles {
+  readonly frameFile: string;
+  readonly answerFile: string;
+  readonly isToAll: boolean;
 }
 
 export interface LoadResult {

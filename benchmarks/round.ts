@@ -15,10 +15,13 @@ import type { Peer, PreparedPeer } from './peers.ts';
 import type { Round } from './results.ts';
 import { checkWork } from './same-work.ts';
 import { ServerProcess } from './server-process.ts';
+import type { SocketLoad } from './socket-load.ts';
 import type { Workload } from './workloads.ts';
 
 export interface Laboratory {
   readonly load: LoadGenerator;
+  /** For workloads of WebSocket; null if it cannot run here. */
+  readonly socketLoad: SocketLoad | null;
   readonly cores: Cores | null;
   readonly temporaryFolder: string;
   /** The files that all servers have. */
@@ -35,9 +38,24 @@ export class DifferentWork extends Error {}
 
 function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload, request: Buffer): LoadOrder {
   const { connections, pipeline, rate } = workload;
-  const requestFile = join(laboratory.temporaryFolder, `${workload.name}.request`);
-  writeFileSync(requestFile, request);
-  return { port: server.port, requestFile, connections, pipeline, rate, seconds: laboratory.seconds };
+  const file = (kind: string, bytes: Buffer) => {
+    const path = join(laboratory.temporaryFolder, `${workload.name}.${kind}`);
+    writeFileSync(path, bytes);
+    return path;
+  };
+  const socket = workload.socket && {
+    frameFile: file('frame', workload.socket.frame),
+    answerFile: file('answer', workload.socket.answer),
+    isToAll: workload.socket.isToAll,
+  };
+  const requestFile = file('request', request);
+  return { port: server.port, requestFile, socket, connections, pipeline, rate, seconds: laboratory.seconds };
+}
+
+function loadFor({ load, socketLoad }: Laboratory, { socket }: Workload): LoadGenerator {
+  if (socket === null) return load;
+  if (socketLoad === null) throw new Error('there is no load generator for WebSocket');
+  return socketLoad;
 }
 
 /** Returns the server, checked and warm. A paced workload is warmed up without a rate, because more requests warm up more. */
@@ -47,7 +65,7 @@ export async function startServer(
   prepared: PreparedPeer,
   workload: Workload,
 ): Promise<ServerProcess> {
-  const { load, cores, filesFolder, warmUpSeconds } = laboratory;
+  const { cores, filesFolder, warmUpSeconds } = laboratory;
   const server = await ServerProcess.start(peer, prepared.command, filesFolder, cores?.server);
   try {
     const difference = await checkWork(server.port, workload);
@@ -55,7 +73,7 @@ export async function startServer(
     const request = workload.warmUpRequest ?? workload.request;
     const order = { ...orderFor(laboratory, server, workload, request), rate: null, seconds: warmUpSeconds };
     const connections = workload.figure === 'memory' ? WARM_UP_CONNECTIONS : workload.connections;
-    await load.run({ ...order, connections }, noWatch);
+    await loadFor(laboratory, workload).run({ ...order, connections }, noWatch);
     return server;
   } catch (error) {
     await server.stop();
@@ -66,13 +84,16 @@ export async function startServer(
 export async function runRound(laboratory: Laboratory, server: ServerProcess, workload: Workload): Promise<Round> {
   const order = orderFor(laboratory, server, workload, workload.request);
   if (workload.figure === 'memory') {
-    const figure = await idleBytes(server, order, laboratory.cores?.load);
+    const figure = await idleBytes(server, order, laboratory);
     const none = { cpuUs: null, requestsPerSecond: null, p50Us: null, p99Us: null, p999Us: null };
     return { figure, ...none, residentBytes: server.residentBytes(), errors: 0, refused: 0 };
   }
   const readings: CpuReading[] = [];
   const read = () => void readings.push(server.readCpu());
-  const { requests, seconds, refused, ...figures } = await laboratory.load.run(order, { begin: read, end: read });
+  const { requests, seconds, refused, ...figures } = await loadFor(laboratory, workload).run(order, {
+    begin: read,
+    end: read,
+  });
   const [before, after] = readings as [CpuReading, CpuReading];
   const cpuUs = cpuBetween(before, after) / Math.max(1, requests);
   return {

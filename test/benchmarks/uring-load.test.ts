@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { t, test } from 'tap';
+import { MissingLoad } from '../../benchmarks/c-load.ts';
 import { chooseLoad } from '../../benchmarks/choose-load.ts';
 import { type LoadOrder, type LoadResult, noWatch } from '../../benchmarks/load.ts';
 import { measureSyscalls } from '../../benchmarks/syscall-price.ts';
-import { MissingLoad, UringLoad } from '../../benchmarks/uring-load.ts';
+import { UringLoad } from '../../benchmarks/uring-load.ts';
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
@@ -56,7 +57,16 @@ async function run(
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const order = { port, requestFile, connections: 2, pipeline: 1, seconds: 0.1, rate: null, ...differences };
+  const order = {
+    port,
+    requestFile,
+    connections: 2,
+    pipeline: 1,
+    seconds: 0.1,
+    rate: null,
+    socket: null,
+    ...differences,
+  };
   try {
     return await (load as UringLoad).run(order, noWatch);
   } finally {
