@@ -261,6 +261,8 @@ export const workloads: readonly Workload[] = [
     ...webSocket('/ws/echo', false),
     name: 'ws-idle',
     title: 'WebSocket: memory of each of 10,000 idle connections',
+    peers: [...OURS, 'ws', 'bun', 'uws'], // a connection of the C server is a number
+    references: ['ws', 'bun'],
     connections: IDLE_CONNECTIONS,
     figure: 'memory',
   },
