@@ -13,7 +13,7 @@ import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
 import { endAllChildren } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
-import { type Cores, chooseCores } from './cores.ts';
+import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
 import {
@@ -33,6 +33,7 @@ import { type Entrant, runSchedule } from './schedule.ts';
 import { writeFiles } from './site.ts';
 import { SocketLoad } from './socket-load.ts';
 import { measureSyscalls } from './syscall-price.ts';
+import { TlsLoad, writeCertificate } from './tls-load.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
 
 const choices: Choices = {
@@ -58,10 +59,14 @@ function workloadFor(peer: Peer, workload: Workload): Workload {
   return workloads.find(({ name }) => name === peer.serves) ?? workload;
 }
 
-/** Returns why it cannot run here, if it cannot. */
-function prepareSocketLoad(temporaryFolder: string, cores: Cores | null): SocketLoad | string {
+function titleFor({ title }: Peer, { tls }: Workload): string {
+  return tls === null ? title : title.replace('node:http', 'node:https');
+}
+
+/** Prepares a load generator. Returns why it cannot run here, if it cannot. */
+function prepareLoad<T>(prepare: (folder: string, cpu?: number) => T, folder: string, cpu?: number): T | string {
   try {
-    return SocketLoad.prepare(temporaryFolder, cores?.load);
+    return prepare(folder, cpu);
   } catch (error) {
     if (!(error instanceof MissingLoad)) throw error;
     return error.message;
@@ -108,8 +113,8 @@ async function runWorkload(
     workload: name,
     title,
     unit: ({ cpu: 'us', memory: 'bytes', p99: 'p99' } as const)[figure],
-    references: references.map(({ peer }) => ({ peer: peer.name, title: peer.title })),
-    peers: entrants.map((entrant) => resultOf(entrant, references)),
+    references: references.map(({ peer }) => ({ peer: peer.name, title: titleFor(peer, workload) })),
+    peers: entrants.map((entrant) => ({ ...resultOf(entrant, references), title: titleFor(entrant.peer, workload) })),
   };
 }
 
@@ -123,19 +128,25 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
     skipped.push(`${name} needs the load generator on io_uring`);
   }
   const ofSockets = chosen.filter(({ socket }) => socket !== null);
-  const socketLoad = ofSockets.length === 0 ? null : prepareSocketLoad(temporaryFolder, cores);
+  const socketLoad = ofSockets.length === 0 ? null : prepareLoad(SocketLoad.prepare, temporaryFolder, cores?.load);
   if (typeof socketLoad === 'string')
     for (const { name } of ofSockets)
       skipped.push(`${name} needs the load generator for WebSocket, which ${socketLoad}`);
+  const withTls = chosen.filter(({ tls }) => tls !== null);
+  const tlsLoad = withTls.length === 0 ? null : prepareLoad(TlsLoad.prepare, temporaryFolder, cores?.load);
+  if (typeof tlsLoad === 'string')
+    for (const { name } of withTls) skipped.push(`${name} needs the load generator for HTTPS, which ${tlsLoad}`);
   if (reason !== null) print(`${reason}\n`);
   for (const line of skipped) print(`left out: ${line}\n`);
   const filesFolder = writeFiles(temporaryFolder);
   const laboratory = {
     load,
     socketLoad: typeof socketLoad === 'string' ? null : socketLoad,
+    tlsLoad: typeof tlsLoad === 'string' ? null : tlsLoad,
     cores,
     temporaryFolder,
     filesFolder,
+    tlsFile: writeCertificate(temporaryFolder),
     seconds,
     warmUpSeconds,
   };
@@ -143,18 +154,24 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   const commit = describeCommit();
   const found: WorkloadResult[] = [];
   for (const workload of chosen.filter(({ rate }) => rate === null || load.canPace)) {
+    if (workload.tls !== null && laboratory.tlsLoad === null) continue;
     if (workload.socket !== null && laboratory.socketLoad === null) continue;
     found.push(await runWorkload(workload, ready, laboratory, options));
     print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
   }
-  const titleOfHttp = reason === null ? load.title : `${load.title} (${reason})`;
-  const titles = [ofSockets.length < chosen.length ? titleOfHttp : null, laboratory.socketLoad?.title ?? null];
+  const plainTitle = reason === null ? load.title : `${load.title} (${reason})`;
+  const isPlain = ({ socket, tls }: Workload): boolean => socket === null && tls === null;
+  const titles = [
+    chosen.some(isPlain) ? plainTitle : null,
+    laboratory.socketLoad && `WebSocket: ${laboratory.socketLoad.title}`,
+    laboratory.tlsLoad && `HTTPS: ${laboratory.tlsLoad.title}`,
+  ];
   const results: Results = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
     commit,
     machine,
-    load: titles.filter((title) => title !== null).join('; WebSocket: '),
+    load: titles.filter((title) => title !== null).join('; '),
     isFresh,
     processes,
     rounds,

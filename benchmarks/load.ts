@@ -1,11 +1,13 @@
 /**
- * LoadGenerator: a program that plays the clients. Several generators implement this interface: choose-load.ts picks one for HTTP, and WebSocket has its own.
+ * LoadGenerator: a program that plays the clients. Several generators implement this interface: choose-load.ts picks one for HTTP; HTTPS and WebSocket have their own.
  *
  * All send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
  * faster client gives a server more to do. The report names the generator, and results of different ones must not be compared.
  *
  * Next: c-load.ts
  */
+
+import type { TlsSessions } from './workloads.ts';
 
 export interface LoadOrder {
   readonly port: number;
@@ -18,6 +20,8 @@ export interface LoadOrder {
   readonly seconds: number;
   /** Requests a second, evenly, however fast the responses come; null: the next request follows the response. */
   readonly rate: number | null;
+  /** As Workload.tls. */
+  readonly tls: TlsSessions | null;
 }
 
 /** As SocketExchange of a workload. */

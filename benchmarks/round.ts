@@ -16,16 +16,21 @@ import type { Round } from './results.ts';
 import { checkWork } from './same-work.ts';
 import { ServerProcess } from './server-process.ts';
 import type { SocketLoad } from './socket-load.ts';
+import type { TlsLoad } from './tls-load.ts';
 import type { Workload } from './workloads.ts';
 
 export interface Laboratory {
   readonly load: LoadGenerator;
   /** For workloads of WebSocket; null if it cannot run here. */
   readonly socketLoad: SocketLoad | null;
+  /** For workloads of HTTPS; null if it cannot run here. */
+  readonly tlsLoad: TlsLoad | null;
   readonly cores: Cores | null;
   readonly temporaryFolder: string;
   /** The files that all servers have. */
   readonly filesFolder: string;
+  /** The certificate and the key of all servers. */
+  readonly tlsFile: string;
   readonly seconds: number;
   readonly warmUpSeconds: number;
 }
@@ -37,7 +42,7 @@ const WARM_UP_CONNECTIONS = 64;
 export class DifferentWork extends Error {}
 
 function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload, request: Buffer): LoadOrder {
-  const { connections, pipeline, rate } = workload;
+  const { connections, pipeline, rate, tls } = workload;
   const file = (kind: string, bytes: Buffer) => {
     const path = join(laboratory.temporaryFolder, `${workload.name}.${kind}`);
     writeFileSync(path, bytes);
@@ -49,13 +54,14 @@ function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workl
     isToAll: workload.socket.isToAll,
   };
   const requestFile = file('request', request);
-  return { port: server.port, requestFile, socket, connections, pipeline, rate, seconds: laboratory.seconds };
+  return { port: server.port, requestFile, socket, connections, pipeline, rate, tls, seconds: laboratory.seconds };
 }
 
-function loadFor({ load, socketLoad }: Laboratory, { socket }: Workload): LoadGenerator {
-  if (socket === null) return load;
-  if (socketLoad === null) throw new Error('there is no load generator for WebSocket');
-  return socketLoad;
+function loadFor({ load, socketLoad, tlsLoad }: Laboratory, { socket, tls }: Workload): LoadGenerator {
+  if (socket === null && tls === null) return load;
+  const special = socket === null ? tlsLoad : socketLoad;
+  if (special === null) throw new Error('there is no load generator for HTTPS, or for WebSocket');
+  return special;
 }
 
 /** Returns the server, checked and warm. A paced workload is warmed up without a rate, because more requests warm up more. */
@@ -66,7 +72,8 @@ export async function startServer(
   workload: Workload,
 ): Promise<ServerProcess> {
   const { cores, filesFolder, warmUpSeconds } = laboratory;
-  const server = await ServerProcess.start(peer, prepared.command, filesFolder, cores?.server);
+  const tlsFile = workload.tls === null ? null : laboratory.tlsFile;
+  const server = await ServerProcess.start(peer, prepared.command, filesFolder, tlsFile, cores?.server);
   try {
     const difference = await checkWork(server.port, workload);
     if (difference !== null) throw new DifferentWork(difference);

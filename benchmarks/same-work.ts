@@ -2,13 +2,14 @@
  * SameWork: reads the responses of a peer before the peer is timed. A server that leaves out the Date, the type or half of the
  * body would win by doing less.
  *
- * The check sends the bytes of the workload over a TCP socket, as the load does: two rounds of requests on one connection, pipelined if
+ * The check sends the bytes of the workload over a socket of TCP or TLS, as the load does: two rounds of requests on one connection, pipelined if
  * the workload is. It checks status, fields and body, and whether the connection closes.
  *
  * Next: same-socket-work.ts
  */
 
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { fieldOf, type ResponseHead, ResponseReader } from './response-reader.ts';
 import { checkSocketWork } from './same-socket-work.ts';
@@ -17,6 +18,7 @@ import type { ExpectedAnswer, Workload } from './workloads.ts';
 const TIMEOUT_MS = 5_000;
 const MAX_DATE_ERROR_MS = 5_000;
 const ROUNDS = 2;
+const TLS_VERSION = 'TLSv1.3';
 
 /** Returns what is wrong with a response, in a few words, or null. */
 export function differenceOf(
@@ -48,7 +50,7 @@ export function differenceOf(
 
 /** Resolves with what is wrong with the server, or with null. */
 export function checkWork(port: number, workload: Workload): Promise<string | null> {
-  const { request, pipeline, socket: exchange } = workload;
+  const { request, pipeline, tls, socket: exchange } = workload;
   if (exchange !== null) return checkSocketWork(port, request, exchange);
   const expected = workload.expected as ExpectedAnswer; // only a workload of WebSocket has none
   const rounds = expected.closes ? 1 : ROUNDS;
@@ -56,7 +58,10 @@ export function checkWork(port: number, workload: Workload): Promise<string | nu
   return new Promise((resolve) => {
     let responses = 0;
     let body: Buffer[] = [];
-    const socket = connect(port, '127.0.0.1', () => socket.write(batch));
+    const socket = connectTo(port, tls !== null, (protocol) => {
+      if (protocol !== null && protocol !== TLS_VERSION) finish(`it speaks ${protocol}, not ${TLS_VERSION}`);
+      else socket.write(batch);
+    });
     const finish = (difference: string | null) => {
       socket.destroy();
       resolve(difference);
@@ -84,4 +89,12 @@ export function checkWork(port: number, workload: Workload): Promise<string | nu
     socket.on('end', () => finish(isDone() && expected.closes ? null : 'it ends the connection'));
     socket.on('error', (error) => finish(error.message));
   });
+}
+
+/** `onConnect` gets the version of TLS; null without it. The certificate is not verified: it is our own. */
+function connectTo(port: number, isSecure: boolean, onConnect: (protocol: string | null) => void): Socket {
+  if (!isSecure) return connect(port, '127.0.0.1', () => onConnect(null));
+  const options = { port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] };
+  const socket: TLSSocket = connectTls(options, () => onConnect(socket.getProtocol()));
+  return socket;
 }

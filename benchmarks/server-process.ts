@@ -27,15 +27,22 @@ export class ServerProcess {
     this.#collectsOnRequest = collectsOnRequest;
   }
 
-  /** `filesFolder` is that of `writeFiles`. */
+  /** `filesFolder` is that of `writeFiles`. `tlsFile` has certificate and key; null: no TLS. */
   static async start(
     peer: Peer,
     command: readonly string[],
     filesFolder: string,
+    tlsFile: string | null,
     cpu: number | undefined,
   ): Promise<ServerProcess> {
     const site = new URL('site.js', import.meta.url).href;
-    const child = startChild(pinned(command, cpu), { SITE: site, FILES: filesFolder, NODE_ENV: 'production' });
+    const env = {
+      SITE: site,
+      FILES: filesFolder,
+      NODE_ENV: 'production',
+      ...(tlsFile === null ? {} : { TLS: tlsFile }),
+    };
+    const child = startChild(pinned(command, cpu), env);
     try {
       const port = Number(await firstLineOf(child, START_MS));
       if (!(port > 0)) throw new Error('its first line is not its port');

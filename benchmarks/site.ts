@@ -7,7 +7,7 @@
  * Next: workloads.ts
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const HELLO = 'Hello, world!\n';
@@ -31,6 +31,16 @@ export function writeFiles(temporaryFolder: string): string {
   writeFileSync(join(folder, 'large.bin'), LARGE);
   writeFileSync(join(folder, 'middle.bin'), LARGE.subarray(0, MIDDLE_BYTES));
   return folder;
+}
+
+/** The file with the certificate and the key, if the workload is one of HTTPS. */
+export const TLS_FILE = process.env.TLS ?? null;
+
+/** Null without TLS. The file serves as both. The version and the cipher are those that the client offers. */
+export function tlsOptions(): { readonly cert: Buffer; readonly key: Buffer } | null {
+  if (TLS_FILE === null) return null;
+  const pem = readFileSync(TLS_FILE);
+  return { cert: pem, key: pem };
 }
 
 /** Connections of the idle workload are measured after they have been idle for a while. No server may close them before. */

@@ -1,7 +1,7 @@
 /**
  * SocketLoad: load from c/socket-load.c, for the workloads of WebSocket. It has no substitute.
  *
- * Next: wrk-load.ts
+ * Next: tls-load.ts
  */
 
 import { spawnSync } from 'node:child_process';

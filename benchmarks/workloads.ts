@@ -32,6 +32,8 @@ export interface SocketExchange {
   readonly isToAll: boolean;
 }
 
+export type TlsSessions = 'kept' | 'full' | 'resumed';
+
 export interface Workload {
   readonly name: string;
   /** The description in the head of a table. */
@@ -46,6 +48,11 @@ export interface Workload {
   readonly connections: number;
   /** Requests that a connection sends at once before it waits for their responses. */
   readonly pipeline: number;
+  /**
+   * What follows a response over TLS. 'kept': the connection stays. 'full': the client ends it, and makes another one by a full handshake. 'resumed': the same,
+   * with the ticket that it got. Null: there is no TLS.
+   */
+  readonly tls: TlsSessions | null;
   /** Requests a second, evenly over all connections, whether the server keeps up or not. Null: as many as the server can take. */
   readonly rate: number | null;
   /** What is compared: CPU time for each request, memory for each idle connection, or the 99th percentile of latency. */
@@ -110,6 +117,7 @@ const hello = {
   socket: null,
   connections: CONNECTIONS,
   pipeline: 1,
+  tls: null,
   rate: null,
   figure: 'cpu',
   peers: null,
@@ -147,6 +155,19 @@ function webSocket(path: string, isToAll: boolean) {
 }
 
 const BROADCAST_CONNECTIONS = 1_000;
+
+const https = {
+  ...hello,
+  tls: 'kept',
+  peers: [...OURS, 'node', 'bun', 'nginx'],
+  references: ['node', 'bun', 'nginx'],
+} as const;
+
+const largeFields = {
+  request: request('GET /large'),
+  expected: answer('application/octet-stream', LARGE),
+  connections: 16,
+};
 
 const body = Buffer.alloc(POST_BYTES, 'what was uploaded\n');
 
@@ -187,10 +208,8 @@ export const workloads: readonly Workload[] = [
   {
     ...hello,
     name: 'large',
+    ...largeFields,
     title: 'an answer of 1 MB, 16 connections',
-    request: request('GET /large'),
-    expected: answer('application/octet-stream', LARGE),
-    connections: 16,
   },
   {
     ...hello,
@@ -263,6 +282,17 @@ export const workloads: readonly Workload[] = [
     title: 'WebSocket: memory of each of 10,000 idle connections',
     peers: [...OURS, 'ws', 'bun', 'uws'], // a connection of the C server is a number
     references: ['ws', 'bun'],
+    connections: IDLE_CONNECTIONS,
+    figure: 'memory',
+  },
+  { ...https, name: 'https-hello', title: 'HTTPS: GET, 14 bytes, 64 connections' },
+  { ...https, name: 'https-handshake', title: 'HTTPS: a full handshake for each GET', tls: 'full' },
+  { ...https, name: 'https-resumed', title: 'HTTPS: a handshake with a ticket for each GET', tls: 'resumed' },
+  { ...https, ...largeFields, name: 'https-large', title: 'HTTPS: an answer of 1 MB, 16 connections' },
+  {
+    ...https,
+    name: 'https-idle',
+    title: 'HTTPS: memory of each of 10,000 idle connections',
     connections: IDLE_CONNECTIONS,
     figure: 'memory',
   },

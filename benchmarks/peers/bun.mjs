@@ -1,8 +1,7 @@
 // The site on Bun.serve with its own router. Runs in Bun.
 
-const { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, recordOf, routes, STREAM_CHUNK, STREAM_CHUNKS } = await import(
-  process.env.SITE
-);
+const { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, recordOf, routes, STREAM_CHUNK, STREAM_CHUNKS, tlsOptions } =
+  await import(process.env.SITE);
 
 globalThis.gc = () => Bun.gc(true);
 
@@ -43,6 +42,7 @@ const server = Bun.serve({
   port: 0,
   hostname: '127.0.0.1',
   idleTimeout: IDLE_TIMEOUT_MS / 1000,
+  tls: tlsOptions() ?? undefined,
   routes: table,
   fetch: () => new Response('Not Found\n', { status: 404 }),
   websocket: {

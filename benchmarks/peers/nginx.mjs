@@ -7,7 +7,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { announce, HELLO, IDLE_TIMEOUT_MS, LARGE } = await import(process.env.SITE);
+const { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, TLS_FILE } = await import(process.env.SITE);
 
 const folder = process.argv[2];
 const filesFolder = process.env.FILES ?? folder;
@@ -18,6 +18,14 @@ await once(finder, 'listening');
 const { port } = finder.address();
 finder.close();
 await once(finder, 'close');
+
+const tls =
+  TLS_FILE === null
+    ? { listen: '', settings: '' }
+    : {
+        listen: 'ssl',
+        settings: `ssl_certificate ${TLS_FILE}; ssl_certificate_key ${TLS_FILE}; ssl_protocols TLSv1.2 TLSv1.3;`,
+      };
 
 writeFileSync(join(folder, 'large'), LARGE);
 writeFileSync(
@@ -36,7 +44,8 @@ http {
   open_file_cache max=10;
   ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${join(folder, name)};`).join(' ')}
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} backlog=4096 ${tls.listen};
+    ${tls.settings}
     root ${folder};
     location = /hello { default_type 'text/plain; charset=utf-8'; return 200 ${JSON.stringify(HELLO)}; }
     location /files/ { alias ${filesFolder}/; types { text/plain txt; application/octet-stream bin; } }

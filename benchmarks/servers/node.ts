@@ -1,5 +1,5 @@
 /**
- * The site on node:http, with a router as a careful program would have: a Map for paths without params, and for the
+ * The site on node:http or node:https, with a router as a careful program would have: a Map for paths without params, and for the
  * others a few patterns for each resource, so that a request is not compared with a hundred patterns.
  *
  * It uses the fast ways of node:http: writeHead with a complete list, one `end` for head and body, and a known Content-Length.
@@ -9,8 +9,19 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { announce, HELLO, IDLE_TIMEOUT_MS, LARGE, recordOf, routes, STREAM_CHUNK, STREAM_CHUNKS } from '../site.ts';
+import {
+  announce,
+  HELLO,
+  IDLE_TIMEOUT_MS,
+  LARGE,
+  recordOf,
+  routes,
+  STREAM_CHUNK,
+  STREAM_CHUNKS,
+  tlsOptions,
+} from '../site.ts';
 
 type Params = Readonly<Record<string, string>>;
 type Handler = (request: IncomingMessage, response: ServerResponse, params: Params) => void | Promise<void>;
@@ -87,8 +98,8 @@ for (const { method, path, resource } of routes) {
   });
 }
 
-const server = createServer(
-  { keepAliveTimeout: IDLE_TIMEOUT_MS },
-  (request, response) => void route(request, response),
-);
+const options = { keepAliveTimeout: IDLE_TIMEOUT_MS };
+const onRequest = (request: IncomingMessage, response: ServerResponse) => void route(request, response);
+const tls = tlsOptions();
+const server = tls === null ? createServer(options, onRequest) : createSecureServer({ ...options, ...tls }, onRequest);
 server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => announce((server.address() as AddressInfo).port));

@@ -25,6 +25,7 @@ import {
   routes,
   STREAM_CHUNK,
   STREAM_CHUNKS,
+  tlsOptions,
 } from '../site.ts';
 
 const router = new Router();
@@ -61,5 +62,10 @@ const { values } = parseArgs({ options: { backend: { type: 'string' } } });
 const timeouts = { idleMs: IDLE_TIMEOUT_MS };
 // serve throws for an unknown name.
 const backend = values.backend as ServeOptions['backend'];
-const { address } = serve(router, backend === undefined ? { timeouts } : { backend, timeouts });
+const tls = tlsOptions();
+const { address } = serve(router, {
+  timeouts,
+  ...(backend === undefined ? {} : { backend }),
+  ...(tls === null ? {} : { tls }),
+});
 if ('port' in address) announce(address.port);

@@ -8,7 +8,8 @@ import type { Results } from '../../benchmarks/results.ts';
 import { checkWork } from '../../benchmarks/same-work.ts';
 import { ServerProcess } from '../../benchmarks/server-process.ts';
 import { writeFiles } from '../../benchmarks/site.ts';
-import { workloads } from '../../benchmarks/workloads.ts';
+import { writeCertificate } from '../../benchmarks/tls-load.ts';
+import { type Workload, workloads } from '../../benchmarks/workloads.ts';
 import { buildFolder, Program } from '../support/programs.ts';
 
 // tap's hooks would run in every server as well, and be measured with it.
@@ -46,10 +47,13 @@ for (const peer of peers.filter(({ name }) => ['c', 'c-uring', 'uws', 'nginx', '
     const folder = t.testdir();
     const prepared = preparedOrReason(peer, folder);
     if (typeof prepared === 'string') return void t.pass(`skipped: ${peer.title} ${prepared}`);
-    const server = await ServerProcess.start(peer, prepared.command, writeFiles(folder), undefined);
-    t.teardown(() => server.stop());
-    for (const workload of workloads.filter((each) => takesPart(peer, each))) {
-      t.equal(await checkWork(server.port, workload), null, workload.name);
+    const secure = (each: Workload) => each.tls !== null;
+    for (const tlsFile of [null, writeCertificate(folder)]) {
+      const own = workloads.filter((each) => takesPart(peer, each) && secure(each) === (tlsFile !== null));
+      if (own.length === 0) continue;
+      const server = await ServerProcess.start(peer, prepared.command, writeFiles(folder), tlsFile, undefined);
+      t.teardown(() => server.stop());
+      for (const workload of own) t.equal(await checkWork(server.port, workload), null, workload.name);
     }
   });
 }

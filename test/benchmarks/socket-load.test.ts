@@ -80,7 +80,7 @@ function run(workload: Workload, onMessage: OnMessage, head = HEAD): Promise<Loa
   writeFileSync(requestFile, workload.request);
   writeFileSync(frameFile, frame);
   writeFileSync(answerFile, answer);
-  const order = { requestFile, connections: 3, pipeline: 1, seconds: 0.1, rate: null };
+  const order = { requestFile, connections: 3, pipeline: 1, seconds: 0.1, rate: null, tls: null };
   return withServer(onMessage, head, (port) =>
     (load as SocketLoad).run({ ...order, port, socket: { frameFile, answerFile, isToAll } }, noWatch),
   );

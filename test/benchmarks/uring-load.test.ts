@@ -65,6 +65,7 @@ async function run(
     seconds: 0.1,
     rate: null,
     socket: null,
+    tls: null,
     ...differences,
   };
   try {
