@@ -13,7 +13,7 @@ import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
 import { endAllChildren } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
-import { type Cores, chooseCores } from './cores.ts';
+import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { measureMicro, microTable } from './micro.ts';
 import {
@@ -31,6 +31,7 @@ import { type PeerResult, type Results, summarize, type WorkloadResult } from '.
 import type { Laboratory } from './round.ts';
 import { type Entrant, runSchedule } from './schedule.ts';
 import { writeFiles } from './site.ts';
+import { SocketLoad } from './socket-load.ts';
 import { measureSyscalls } from './syscall-price.ts';
 import { TlsLoad, writeCertificate } from './tls-load.ts';
 import { defaultWorkloads, type Workload, workloads } from './workloads.ts';
@@ -62,10 +63,10 @@ function titleFor({ title }: Peer, { tls }: Workload): string {
   return tls === null ? title : title.replace('node:http', 'node:https');
 }
 
-/** Returns why it cannot run here, if it cannot. */
-function prepareTlsLoad(temporaryFolder: string, cores: Cores | null): TlsLoad | string {
+/** Prepares a load generator. Returns why it cannot run here, if it cannot. */
+function prepareLoad<T>(prepare: (folder: string, cpu?: number) => T, folder: string, cpu?: number): T | string {
   try {
-    return TlsLoad.prepare(temporaryFolder, cores?.load);
+    return prepare(folder, cpu);
   } catch (error) {
     if (!(error instanceof MissingLoad)) throw error;
     return error.message;
@@ -126,8 +127,13 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   for (const { name } of load.canPace ? [] : chosen.filter(({ rate }) => rate !== null)) {
     skipped.push(`${name} needs the load generator on io_uring`);
   }
+  const ofSockets = chosen.filter(({ socket }) => socket !== null);
+  const socketLoad = ofSockets.length === 0 ? null : prepareLoad(SocketLoad.prepare, temporaryFolder, cores?.load);
+  if (typeof socketLoad === 'string')
+    for (const { name } of ofSockets)
+      skipped.push(`${name} needs the load generator for WebSocket, which ${socketLoad}`);
   const withTls = chosen.filter(({ tls }) => tls !== null);
-  const tlsLoad = withTls.length === 0 ? null : prepareTlsLoad(temporaryFolder, cores);
+  const tlsLoad = withTls.length === 0 ? null : prepareLoad(TlsLoad.prepare, temporaryFolder, cores?.load);
   if (typeof tlsLoad === 'string')
     for (const { name } of withTls) skipped.push(`${name} needs the load generator for HTTPS, which ${tlsLoad}`);
   if (reason !== null) print(`${reason}\n`);
@@ -135,6 +141,7 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   const filesFolder = writeFiles(temporaryFolder);
   const laboratory = {
     load,
+    socketLoad: typeof socketLoad === 'string' ? null : socketLoad,
     tlsLoad: typeof tlsLoad === 'string' ? null : tlsLoad,
     cores,
     temporaryFolder,
@@ -148,17 +155,23 @@ async function bench(options: BenchArguments, temporaryFolder: string): Promise<
   const found: WorkloadResult[] = [];
   for (const workload of chosen.filter(({ rate }) => rate === null || load.canPace)) {
     if (workload.tls !== null && laboratory.tlsLoad === null) continue;
+    if (workload.socket !== null && laboratory.socketLoad === null) continue;
     found.push(await runWorkload(workload, ready, laboratory, options));
     print(`${tableOf(found.at(-1) as WorkloadResult)}\n`);
   }
   const plainTitle = reason === null ? load.title : `${load.title} (${reason})`;
-  const titles = [withTls.length < chosen.length ? plainTitle : null, laboratory.tlsLoad?.title ?? null];
+  const isPlain = ({ socket, tls }: Workload): boolean => socket === null && tls === null;
+  const titles = [
+    chosen.some(isPlain) ? plainTitle : null,
+    laboratory.socketLoad && `WebSocket: ${laboratory.socketLoad.title}`,
+    laboratory.tlsLoad && `HTTPS: ${laboratory.tlsLoad.title}`,
+  ];
   const results: Results = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
     commit,
     machine,
-    load: titles.filter((title) => title !== null).join('; HTTPS: '),
+    load: titles.filter((title) => title !== null).join('; '),
     isFresh,
     processes,
     rounds,

@@ -1,5 +1,5 @@
 /**
- * LoadGenerator: a program that plays the clients. Four generators implement this interface; choose-load.ts picks one, and HTTPS has its own.
+ * LoadGenerator: a program that plays the clients. Several generators implement this interface: choose-load.ts picks one for HTTP; HTTPS and WebSocket have their own.
  *
  * All send the same bytes over the same number of connections, wait for the responses, and count. Their figures differ, because a
  * faster client gives a server more to do. The report names the generator, and results of different ones must not be compared.
@@ -11,8 +11,10 @@ import type { TlsSessions } from './workloads.ts';
 
 export interface LoadOrder {
   readonly port: number;
-  /** A file that holds the bytes of one request. */
+  /** A file that holds the bytes of one request: of the handshake, for WebSocket. */
   readonly requestFile: string;
+  /** What is sent and expected after the handshake of WebSocket. Null for HTTP. */
+  readonly socket: SocketFiles | null;
   readonly connections: number;
   readonly pipeline: number;
   readonly seconds: number;
@@ -20,6 +22,13 @@ export interface LoadOrder {
   readonly rate: number | null;
   /** As Workload.tls. */
   readonly tls: TlsSessions | null;
+}
+
+/** As SocketExchange of a workload. */
+export interface SocketFiles {
+  readonly frameFile: string;
+  readonly answerFile: string;
+  readonly isToAll: boolean;
 }
 
 export interface LoadResult {

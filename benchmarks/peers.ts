@@ -20,8 +20,8 @@ export interface Peer {
   readonly title: string;
   /** It collects its garbage on SIGUSR2, as site.ts arranges. */
   readonly collectsOnRequest: boolean;
-  /** The names of the workloads that it does not serve. */
-  readonly without: readonly string[];
+  /** The names of the workloads that it does not serve. Null: all that do not name their peers. */
+  readonly without: readonly string[] | null;
   /** A reference: it serves this workload in place of each other one. Null for all others. */
   readonly serves: string | null;
   /** Returns the command that runs it. Throws MissingPeer if it cannot run here. */
@@ -37,7 +37,9 @@ export interface PreparedPeer {
 export class MissingPeer extends Error {}
 
 export function takesPart(peer: Peer, workload: Workload): boolean {
-  return workload.peers?.includes(peer.name) ?? (peer.serves === null && !peer.without.includes(workload.name));
+  return (
+    workload.peers?.includes(peer.name) ?? (peer.serves === null && peer.without?.includes(workload.name) === false)
+  );
 }
 
 const nodeCommand = [process.execPath, '--expose-gc'];
@@ -203,6 +205,8 @@ export const peers: readonly Peer[] = [
   ownFetchPeer,
   installedPeer('srvx', 'srvx', 'srvx'),
   installedPeer('express', 'Express', 'express'),
+  { ...installedPeer('ws', 'ws on node:http', 'ws'), without: null },
+  { ...cServer('c-sockets', 'C epoll', 'socket-server'), without: null },
   asText(onEpoll),
   asText(onUring),
 ];

@@ -15,11 +15,14 @@ import type { Peer, PreparedPeer } from './peers.ts';
 import type { Round } from './results.ts';
 import { checkWork } from './same-work.ts';
 import { ServerProcess } from './server-process.ts';
+import type { SocketLoad } from './socket-load.ts';
 import type { TlsLoad } from './tls-load.ts';
 import type { Workload } from './workloads.ts';
 
 export interface Laboratory {
   readonly load: LoadGenerator;
+  /** For workloads of WebSocket; null if it cannot run here. */
+  readonly socketLoad: SocketLoad | null;
   /** For workloads of HTTPS; null if it cannot run here. */
   readonly tlsLoad: TlsLoad | null;
   readonly cores: Cores | null;
@@ -40,15 +43,25 @@ export class DifferentWork extends Error {}
 
 function orderFor(laboratory: Laboratory, server: ServerProcess, workload: Workload, request: Buffer): LoadOrder {
   const { connections, pipeline, rate, tls } = workload;
-  const requestFile = join(laboratory.temporaryFolder, `${workload.name}.request`);
-  writeFileSync(requestFile, request);
-  return { port: server.port, requestFile, connections, pipeline, rate, tls, seconds: laboratory.seconds };
+  const file = (kind: string, bytes: Buffer) => {
+    const path = join(laboratory.temporaryFolder, `${workload.name}.${kind}`);
+    writeFileSync(path, bytes);
+    return path;
+  };
+  const socket = workload.socket && {
+    frameFile: file('frame', workload.socket.frame),
+    answerFile: file('answer', workload.socket.answer),
+    isToAll: workload.socket.isToAll,
+  };
+  const requestFile = file('request', request);
+  return { port: server.port, requestFile, socket, connections, pipeline, rate, tls, seconds: laboratory.seconds };
 }
 
-function loadFor({ load, tlsLoad }: Laboratory, { tls }: Workload): LoadGenerator {
-  if (tls === null) return load;
-  if (tlsLoad === null) throw new Error('there is no load generator for HTTPS');
-  return tlsLoad;
+function loadFor({ load, socketLoad, tlsLoad }: Laboratory, { socket, tls }: Workload): LoadGenerator {
+  if (socket === null && tls === null) return load;
+  const special = socket === null ? tlsLoad : socketLoad;
+  if (special === null) throw new Error('there is no load generator for HTTPS, or for WebSocket');
+  return special;
 }
 
 /** Returns the server, checked and warm. A paced workload is warmed up without a rate, because more requests warm up more. */
@@ -78,7 +91,7 @@ export async function startServer(
 export async function runRound(laboratory: Laboratory, server: ServerProcess, workload: Workload): Promise<Round> {
   const order = orderFor(laboratory, server, workload, workload.request);
   if (workload.figure === 'memory') {
-    const figure = await idleBytes(server, order, laboratory.tlsLoad, laboratory.cores?.load);
+    const figure = await idleBytes(server, order, laboratory);
     const none = { cpuUs: null, requestsPerSecond: null, p50Us: null, p99Us: null, p999Us: null };
     return { figure, ...none, residentBytes: server.residentBytes(), errors: 0, refused: 0 };
   }

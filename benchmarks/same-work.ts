@@ -5,13 +5,14 @@
  * The check sends the bytes of the workload over a socket of TCP or TLS, as the load does: two rounds of requests on one connection, pipelined if
  * the workload is. It checks status, fields and body, and whether the connection closes.
  *
- * Next: load.ts
+ * Next: same-socket-work.ts
  */
 
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { fieldOf, type ResponseHead, ResponseReader } from './response-reader.ts';
+import { checkSocketWork } from './same-socket-work.ts';
 import type { ExpectedAnswer, Workload } from './workloads.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -49,7 +50,9 @@ export function differenceOf(
 
 /** Resolves with what is wrong with the server, or with null. */
 export function checkWork(port: number, workload: Workload): Promise<string | null> {
-  const { request, expected, pipeline, tls } = workload;
+  const { request, pipeline, tls, socket: exchange } = workload;
+  if (exchange !== null) return checkSocketWork(port, request, exchange);
+  const expected = workload.expected as ExpectedAnswer; // only a workload of WebSocket has none
   const rounds = expected.closes ? 1 : ROUNDS;
   const batch = Buffer.concat(Array<Buffer>(pipeline).fill(request));
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 /**
  * UringLoad: load from c/uring-load.c, which saturates every server that we know, and can send at a fixed rate.
  *
- * Next: tls-load.ts
+ * Next: socket-load.ts
  */
 
 import { spawnSync } from 'node:child_process';
@@ -11,8 +11,8 @@ import { pinned } from './cores.ts';
 import type { LoadGenerator, LoadOrder, LoadResult, LoadWatch } from './load.ts';
 
 /** The generator ends with this code if it has no arguments, and the kernel lets it make its ring. */
-const RING_WORKS = 2;
-const ATTEMPT_MS = 15_000;
+export const RING_WORKS = 2;
+export const ATTEMPT_MS = 15_000;
 
 export class UringLoad implements LoadGenerator {
   readonly title = 'C on io_uring (benchmarks/c/uring-load.c), 1 thread';

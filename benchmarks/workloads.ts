@@ -22,6 +22,16 @@ export interface ExpectedAnswer {
   readonly closes: boolean;
 }
 
+/** What goes over a WebSocket once it is open. Each frame is a message. */
+export interface SocketExchange {
+  /** What a client sends. */
+  readonly frame: Buffer;
+  /** What comes of it. */
+  readonly answer: Buffer;
+  /** It comes to all connections, and the next one is sent when all have it. Else each connection gets back what it has sent. */
+  readonly isToAll: boolean;
+}
+
 export type TlsSessions = 'kept' | 'full' | 'resumed';
 
 export interface Workload {
@@ -31,7 +41,10 @@ export interface Workload {
   readonly request: Buffer;
   /** What is asked while the server warms up; null: the same. */
   readonly warmUpRequest: Buffer | null;
-  readonly expected: ExpectedAnswer;
+  /** Null for WebSocket, where the response to the handshake says nothing. */
+  readonly expected: ExpectedAnswer | null;
+  /** The request is the handshake of WebSocket, and this follows. Null: it is HTTP. */
+  readonly socket: SocketExchange | null;
   readonly connections: number;
   /** Requests that a connection sends at once before it waits for their responses. */
   readonly pipeline: number;
@@ -101,6 +114,7 @@ const hello = {
   request: request('GET /hello'),
   warmUpRequest: null,
   expected: answer('text/plain', HELLO),
+  socket: null,
   connections: CONNECTIONS,
   pipeline: 1,
   tls: null,
@@ -113,6 +127,34 @@ const hello = {
 const OURS = ['simplenet', 'simplenet-uring'];
 /** A client that has nothing yet and asks for the file needs them later. */
 const FILE_FIELDS = ['etag', 'last-modified'];
+
+const MESSAGE = Buffer.alloc(64, 'a message of a chat, ');
+const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d]);
+const TEXT_FRAME = 0x81;
+const MASKED = 0x80;
+
+function webSocket(path: string, isToAll: boolean) {
+  const masked = MESSAGE.map((byte, i) => byte ^ (MASK[i % MASK.length] as number));
+  return {
+    ...hello,
+    request: request(`GET ${path}`, [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ]),
+    expected: null,
+    socket: {
+      frame: Buffer.concat([Buffer.from([TEXT_FRAME, MASKED | MESSAGE.length]), MASK, masked]),
+      answer: Buffer.concat([Buffer.from([TEXT_FRAME, MESSAGE.length]), MESSAGE]),
+      isToAll,
+    },
+    peers: [...OURS, 'ws', 'bun', 'uws', 'c-sockets'],
+    references: ['ws', 'bun', 'c-sockets'],
+  };
+}
+
+const BROADCAST_CONNECTIONS = 1_000;
 
 const https = {
   ...hello,
@@ -226,6 +268,22 @@ export const workloads: readonly Workload[] = [
     connections: 512,
     rate: PACE,
     figure: 'p99',
+  },
+  { ...webSocket('/ws/echo', false), name: 'ws-echo', title: 'WebSocket: 64 bytes echoed, 64 connections' },
+  {
+    ...webSocket('/ws/all', true),
+    name: 'ws-broadcast',
+    title: 'WebSocket: 64 bytes to 1,000 connections, for each that gets them',
+    connections: BROADCAST_CONNECTIONS,
+  },
+  {
+    ...webSocket('/ws/echo', false),
+    name: 'ws-idle',
+    title: 'WebSocket: memory of each of 10,000 idle connections',
+    peers: [...OURS, 'ws', 'bun', 'uws'], // a connection of the C server is a number
+    references: ['ws', 'bun'],
+    connections: IDLE_CONNECTIONS,
+    figure: 'memory',
   },
   { ...https, name: 'https-hello', title: 'HTTPS: GET, 14 bytes, 64 connections' },
   { ...https, name: 'https-handshake', title: 'HTTPS: a full handshake for each GET', tls: 'full' },

@@ -102,13 +102,17 @@ static bool read_head(struct responses *r, const char *head, size_t length) {
   return coding != NULL && strncasecmp(coding, "chunked", 7) == 0;
 }
 
+/* A response to what was sent, or was due, at `since`. */
+static void count_since(uint64_t since, uint64_t now) {
+  requests++;
+  latencies++;
+  buckets[bucket_of(now - since)]++;
+}
+
 static void count_response(struct responses *r, uint64_t now) {
   r->place = IN_HEAD;
   r->missing--;
-  if (phase == OPENING) return;
-  requests++;
-  latencies++;
-  buckets[bucket_of(now - r->since)]++;
+  if (phase != OPENING) count_since(r->since, now);
 }
 
 /*

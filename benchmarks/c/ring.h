@@ -31,14 +31,17 @@ static char buffers[BUFFERS][BUFFER_BYTES];
 static size_t used_bytes[BUFFERS];
 static uint16_t buffers_given;
 
+static void submit(unsigned least, unsigned flags, const void *argument, size_t argument_bytes) {
+  __atomic_store_n(sq_tail, sqes_made, __ATOMIC_RELEASE); /* the kernel sees whole SQEs only */
+  long submitted = syscall(SYS_io_uring_enter, ring_fd, unsubmitted, least, flags, argument, argument_bytes);
+  if (submitted > 0) unsubmitted -= (unsigned)submitted;
+  else if (submitted < 0 && errno != EINTR && errno != EAGAIN && errno != EBUSY && errno != ETIME) perror("io_uring_enter"), exit(1);
+}
+
 /* Submits requests, and waits for at least `least` completions. With `gets_events` the kernel first does the work that it has put off;
  * without it, only the submitted requests themselves can complete. */
 static void enter(unsigned least, bool gets_events) {
-  __atomic_store_n(sq_tail, sqes_made, __ATOMIC_RELEASE); /* the kernel sees whole SQEs only */
-  unsigned flags = gets_events ? IORING_ENTER_GETEVENTS : 0;
-  long submitted = syscall(SYS_io_uring_enter, ring_fd, unsubmitted, least, flags, NULL, 0);
-  if (submitted > 0) unsubmitted -= (unsigned)submitted;
-  else if (submitted < 0 && errno != EINTR && errno != EAGAIN && errno != EBUSY) perror("io_uring_enter"), exit(1);
+  submit(least, gets_events ? IORING_ENTER_GETEVENTS : 0, NULL, 0);
 }
 
 static void make_room_for(unsigned count) {

@@ -33,6 +33,11 @@ for (const { method, path, resource } of routes) {
   table[path][method] = (request) => Response.json(recordOf(resource, request.params));
 }
 
+for (const isEcho of [true, false]) {
+  table[isEcho ? '/ws/echo' : '/ws/all'] = (request, server) =>
+    server.upgrade(request, { data: { isEcho } }) ? undefined : new Response('no', { status: 400 });
+}
+
 const server = Bun.serve({
   port: 0,
   hostname: '127.0.0.1',
@@ -40,6 +45,15 @@ const server = Bun.serve({
   tls: tlsOptions() ?? undefined,
   routes: table,
   fetch: () => new Response('Not Found\n', { status: 404 }),
+  websocket: {
+    open(ws) {
+      if (!ws.data.isEcho) ws.subscribe('all');
+    },
+    message(ws, data) {
+      if (ws.data.isEcho) ws.send(data);
+      else server.publish('all', data);
+    },
+  },
 });
 
 announce(server.port);

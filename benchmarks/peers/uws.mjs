@@ -56,6 +56,12 @@ for (const { method, path, resource } of routes) {
   });
 }
 
+app.ws('/ws/echo', { message: (ws, data, isBinary) => void ws.send(data, isBinary) });
+app.ws('/ws/all', {
+  open: (ws) => void ws.subscribe('all'),
+  message: (_ws, data, isBinary) => void app.publish('all', data, isBinary),
+});
+
 app.any('/*', (response) => response.writeStatus('404 Not Found').end('Not Found\n'));
 
 app.listen('127.0.0.1', 0, (listening) => announce(uws.us_socket_local_port(listening)));

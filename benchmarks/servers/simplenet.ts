@@ -6,7 +6,15 @@
  */
 
 import { parseArgs } from 'node:util';
-import { compress, Router, type ServeOptions, serve, staticFiles } from '../../http/index.ts';
+import {
+  compress,
+  Router,
+  type ServeOptions,
+  serve,
+  staticFiles,
+  type WebSocketHandler,
+  webSocket,
+} from '../../http/index.ts';
 import {
   announce,
   HELLO,
@@ -37,6 +45,13 @@ router.get('/stream', async (_request, response) => {
 if (process.env.FILES !== undefined) router.get('/files/*', staticFiles(process.env.FILES));
 
 router.use('/list', compress()).get('/list', (_request, response) => response.json(LIST));
+
+const topic: WebSocketHandler = webSocket({
+  open: (ws) => ws.subscribe('all'),
+  message: (_ws, data) => topic.publish('all', data),
+});
+
+router.get('/ws/echo', webSocket({ message: (ws, data) => ws.send(data) })).get('/ws/all', topic);
 
 for (const { method, path, resource } of routes) {
   const register = { GET: router.get, POST: router.post, PUT: router.put, DELETE: router.delete }[method];

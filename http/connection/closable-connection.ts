@@ -184,6 +184,7 @@ export abstract class ClosableConnection implements OpenConnection {
     });
   }
 
+  /** What is left of the request is garbage afterwards, unless its program waits for a signal of it. */
   #leaveTo(handover: Handover): void {
     const { context, stream, exchange } = this;
     this.upgraded = new UpgradedConnection(context, stream);

@@ -42,7 +42,7 @@ test('a quick run measures three servers and writes what it found', async (t) =>
   t.same(readdirSync(output).sort(), ['latest.json', 'latest.md', 'latest.svg'], 'and leaves nothing else behind');
 });
 
-for (const peer of peers.filter(({ name }) => ['c', 'c-uring', 'uws', 'nginx'].includes(name))) {
+for (const peer of peers.filter(({ name }) => ['c', 'c-uring', 'uws', 'nginx', 'ws', 'c-sockets'].includes(name))) {
   test(`${peer.title} does the work of all its workloads`, async (t) => {
     const folder = t.testdir();
     const prepared = preparedOrReason(peer, folder);
@@ -66,6 +66,27 @@ function preparedOrReason(peer: Peer, folder: string) {
     throw error;
   }
 }
+
+test('WebSockets echo, publish and are idle', async (t) => {
+  const output = t.testdir();
+  const run = bench(
+    t.testdirName,
+    ...['--quick', '--peers', 'simplenet', '--workload', 'ws-echo,ws-broadcast,ws-idle'],
+    ...['--seconds', '0.2', '--output', output],
+  );
+  t.teardown(() => run.kill('SIGTERM'));
+  const { code, stderr } = await run.ends();
+  t.equal(code, 0, stderr);
+  const results = JSON.parse(readFileSync(join(output, 'latest.json'), 'utf8')) as Results;
+  if (results.skipped.length > 0) return void t.pass(`skipped: ${results.skipped[0]}`);
+  t.match(results.load, /socket-load/);
+  t.same(
+    results.workloads.map(({ peers }) =>
+      peers.map(({ rounds, remarks }) => [rounds.length, rounds[0]?.errors, remarks]),
+    ),
+    [[[1, 0, []]], [[1, 0, []]], [[1, 0, []]]],
+  );
+});
 
 test('a wrong flag is one sentence', async (t) => {
   const { code, stdout, stderr } = await bench(t.testdir(), '--peers', 'netty').ends();

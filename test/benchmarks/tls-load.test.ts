@@ -66,7 +66,8 @@ async function run(onRequest: OnRequest, differences: Partial<LoadOrder> = {}): 
   const resumed: boolean[] = [];
   const { server, sockets } = await listen(onRequest, resumed);
   const { port } = server.address() as AddressInfo;
-  const base = { port, requestFile, connections: 3, pipeline: 1, seconds: 0.2, rate: null, tls: 'kept' as const };
+  const numbers = { port, connections: 3, pipeline: 1, seconds: 0.2, rate: null };
+  const base = { ...numbers, requestFile, socket: null, tls: 'kept' as const };
   try {
     return { result: await (load as TlsLoad).run({ ...base, ...differences }, noWatch), resumed };
   } finally {

@@ -57,7 +57,17 @@ async function run(
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const order = { port, requestFile, connections: 2, pipeline: 1, seconds: 0.1, rate: null, tls: null, ...differences };
+  const order = {
+    port,
+    requestFile,
+    connections: 2,
+    pipeline: 1,
+    seconds: 0.1,
+    rate: null,
+    socket: null,
+    tls: null,
+    ...differences,
+  };
   try {
     return await (load as UringLoad).run(order, noWatch);
   } finally {

@@ -5,8 +5,8 @@ import { existsSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
-import { missing } from '../support/programs.ts';
 import { certificateFor } from '../support/certificates.ts';
+import { missing } from '../support/programs.ts';
 import { Balancer } from './balancer.ts';
 
 const tls = certificateFor('localhost', '127.0.0.1');

@@ -11,9 +11,9 @@ import { Router, type Server, serve, webSocket } from '../../../http/index.ts';
 import { portOf } from '../../../simplenet/kernel/socket-address.ts';
 import { importPeer, missingPeer } from '../../peers/peers.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
+import { certificateFor } from '../../support/certificates.ts';
 import { chromiumFlags } from '../../support/chromium.ts';
 import { hasProgram, Program } from '../../support/programs.ts';
-import { certificateFor } from '../../support/test-certificates.ts';
 
 /** What the standard and `ws` have in common. */
 interface ClientSocket {

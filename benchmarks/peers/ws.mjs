@@ -1,4 +1,4 @@
-// The sockets of the benchmark on node:http with ws. A message to all is framed for each client, as its documentation shows.
+// The WebSockets of the site on node:http with ws. A message to all is framed for each client, as its documentation shows.
 
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
@@ -15,7 +15,7 @@ all.on('connection', (ws) => {
   });
 });
 server.on('upgrade', (request, socket, head) => {
-  const sockets = request.url === '/echo' ? echo : all;
+  const sockets = request.url === '/ws/echo' ? echo : all;
   sockets.handleUpgrade(request, socket, head, (ws) => sockets.emit('connection', ws));
 });
 server.listen(0, '127.0.0.1', 4_096, () => announce(server.address().port));
