@@ -1,7 +1,8 @@
 /**
  * selfSigned: a certificate that vouches for itself, and its key (RFC 5280).
  *
- * The certificate is written by hand (der.ts): it shows what one is, and a dozen functions of C with pointers to free are not needed. What takes
+ * The certificate is written by hand (der.ts): it shows what one is. With OpenSSL's X509_* it would take some twenty more functions in the table, more lines than der.ts has, and four of them
+ * return pointers into a certificate (X509_get_subject_name, X509_getm_notBefore ...), which the rule of one owner for each pointer does not cover. What takes
  * cryptography is left to OpenSSL, by node:crypto: the key, on the curve P-256, and the signature.
  *
  * It says that it is no authority (CA:FALSE). Whoever installs it as trusted trusts one server by that; with a certificate that may sign others, anybody who

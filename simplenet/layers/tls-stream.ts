@@ -343,6 +343,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     if (result === -EPROTO) {
       // A damaged record in the chunk that the program answers has ended the connection, and that was the reason.
       const { fault } = this.#input;
+      /* c8 ignore next -- OpenSSL refuses to write after it has failed to read, and else only without memory. */
       if (fault === null) this.#fail('SSL_write', lastFailure());
       else this.#fail('SSL_read', fault);
       return;

@@ -29,6 +29,9 @@ const usage = `Usage: npm run soak -- [options]
 const MINUTE_MS = 60_000;
 const SAMPLE_MS = 1_000;
 
+/** Idle clients wait for their end (load.ts), and none has so much patience as the default. */
+const IDLE_MS = 10_000;
+
 /** A client that has closed looks like one that has ended its side and waits: its handler may go on for 10 s. */
 const PATIENCE_MS = 20_000;
 const MAX_MINUTES = 7 * 24 * 60;
@@ -128,7 +131,7 @@ async function soak({ minutes, backend, output, isSecure }: Settings): Promise<b
   // As a server that nobody looks into: no garbage is collected because it is asked how it is.
   const tls = isSecure ? { tls: certificateFor('localhost') } : {};
   const server = await ServerProcess.start(
-    { ...tls, ...(backend === undefined ? {} : { backend }) },
+    { timeouts: { idleMs: IDLE_MS }, ...tls, ...(backend === undefined ? {} : { backend }) },
     { nodeOptions: [] },
   );
   try {

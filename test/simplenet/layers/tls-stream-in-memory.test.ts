@@ -373,6 +373,24 @@ test('a client that is closed before it is connected begins no handshake', async
   openssl.SSL_CTX_free(context);
 });
 
+test('a function that cannot choose a certificate ends the handshake with internal_error', async (t) => {
+  const serverNames = () => {
+    throw new Error('no database');
+  };
+  const context = createTlsContext({ ...ecdsa, serverNames });
+  const [inner, client] = [new MemoryStream(), new MemoryClient()];
+  const errors: unknown[] = [];
+  const below = acceptTls(context, () => ({ onData: () => {}, onClose: (_of, error) => void errors.push(error) }))(
+    inner,
+  );
+  below.onData(inner, client.hello());
+  t.same([...inner.take()], [21, 3, 3, 0, 2, 2, 80]);
+  below.onClose?.(inner, null);
+  t.match(errors, [{ code: 'EPROTO', message: /no certificate could be chosen: Error: no database/ }]);
+  client.free();
+  context.close();
+});
+
 test('a client offers the newest version unless it is told otherwise', async (t) => {
   const accepted = new Accepted().open();
   t.match(accepted.stream.tls, { version: 'TLSv1.3' });
