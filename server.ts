@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Router, type Server, secureHeaders, serve } from './http/index.ts';
+import { peers, Router, type ServeOptions, type Server, secureHeaders, serve, type Workers } from './http/index.ts';
 import {
   type Backend,
   backendAdvice,
@@ -29,6 +29,7 @@ const usage = `Usage: npm start -- [options]
   --host ADDRESS  the address to listen on (HOST, 127.0.0.1); :: takes IPv6 and IPv4
   --port NUMBER   the port, 0 for any that is free (PORT, 8080)
   --backend NAME  the event loop: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
+  --workers N     so many processes serve, auto is one for each core; SIGHUP replaces them
   --tls           HTTPS, with a certificate for development that is made and kept
   --cert FILE     HTTPS, with this certificate (PEM)
   --key FILE      the key of --cert (PEM)
@@ -100,6 +101,7 @@ const options = {
   host: { type: 'string' },
   port: { type: 'string' },
   backend: { type: 'string' },
+  workers: { type: 'string' },
   tls: { type: 'boolean', default: false },
   cert: { type: 'string' },
   key: { type: 'string' },
@@ -126,6 +128,8 @@ function settings() {
   } else {
     if (address === undefined) throw new RangeError('--tap needs --address, such as 10.9.0.2/24');
     if (host !== undefined) throw new RangeError('--host is an address of the kernel: with --tap it is --address');
+    if (values.workers !== undefined)
+      throw new RangeError('--workers share a socket of the kernel: with --tap there is none');
     if (backend !== undefined)
       throw new RangeError('--backend is a loop of the kernel: with --tap there is none to choose');
   }
@@ -174,7 +178,7 @@ function certificateOf({ tls, cert, key }: Settings): Security {
   return { tls: made, curl: `curl --cacert ${path}`, note };
 }
 
-function printLines(server: Server, advice: string | null, { curl, note }: Security): void {
+function printLines(server: Server | Workers, advice: string | null, { curl, note }: Security): void {
   console.log(`Listening on ${server.url}. In another terminal, type:
 
   ${curl} ${server.url}/hello/world
@@ -195,9 +199,19 @@ function serveOnKernel(chosen: Settings): void {
   const backend = (chosen.backend ?? (process.env.SIMPLENET_BACKEND || 'auto')) as Backend;
   if (chosen.trace) trace();
   const security = securityOf(chosen);
-  const server = serve(siteFor(security), { host, port, backend, limits, tls: security.tls });
+  const shared = { host, port, backend, limits, tls: security.tls };
+  const server =
+    chosen.workers === undefined ? serve(siteFor(security), shared) : serveByWorkers(chosen.workers, shared);
   stopOnSignals(() => void server.close());
   printLines(server, backendAdvice(backend), security);
+}
+
+/** Each worker loads this file, takes its default export, and leaves out `main`. */
+function serveByWorkers(workers: string, shared: ServeOptions): Workers {
+  const count = /^\d+$/.test(workers) ? Number(workers) : (workers as 'auto');
+  const all = serve(new URL(import.meta.url), { ...shared, workers: count });
+  process.on('SIGHUP', () => all.restart().catch((error: Error) => console.error(error.message)));
+  return all;
 }
 
 function openLink(name: string): Link {
@@ -253,8 +267,11 @@ function main(): void {
   else serveOnKernel(chosen);
 }
 
+// biome-ignore lint/style/noDefaultExport: workers serve the default export of a module.
+export default site;
+
 try {
-  main();
+  if (peers.index === null) main();
 } catch (error) {
   // Only the first sentence: parseArgs adds advice about positional arguments, and this program has none.
   console.error((error as Error).message.split('. ')[0]);

@@ -31,7 +31,9 @@ export async function siteOf(options: CommandOptions): Promise<Site> {
 
 /** What workers serve. The module is loaded there and not here. */
 export async function targetOf(options: CommandOptions): Promise<Omit<Site, 'source'>> {
-  return (await isDirectory(options)) ? directorySite(options) : moduleTarget(options.target);
+  if (!(await isDirectory(options))) return moduleTarget(options.target);
+  const { what, hint } = await directorySite(options);
+  return { what, hint };
 }
 
 function moduleTarget(target: string): Omit<Site, 'source'> {

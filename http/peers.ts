@@ -93,8 +93,11 @@ export class Peers {
 
   // For workers/.
 
-  /** @internal */
-  join(link: PeerLink): void {
+  /**
+   * Null: it is alone again.
+   * @internal
+   */
+  join(link: PeerLink | null): void {
     this.#link = link;
   }
 

@@ -14,7 +14,7 @@ import { besideProcess, inNamespace, noTapNamespace } from './support/network-na
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
 
 /** What `--help` prints. */
-const USAGE_LINES = 16;
+const USAGE_LINES = 17;
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   new Program(process.execPath, [join(buildFolder, 'server.js'), ...args], { env: { ...process.env, ...env } });
@@ -55,6 +55,17 @@ async function startTogether(
   const lines = stdout.trimEnd().split('\n');
   return lines.map((line) => JSON.parse(line) as Pick<Outcome, 'code' | 'stdout' | 'stderr'>);
 }
+
+test('--workers serves with several processes', async (t) => {
+  const [server, url] = await startOnAnyPort(['--workers', '2']);
+  t.teardown(() => server.kill());
+  t.equal(
+    await (await fetch(`${url}/hello/workers`, { headers: { connection: 'close' } })).text(),
+    'Hello, workers!\n',
+  );
+  server.kill('SIGTERM');
+  t.same((await server.ends()).code, 0);
+});
 
 test('the curl lines that it prints work', async (t) => {
   const [server, url] = await startOnAnyPort();
@@ -156,6 +167,8 @@ test('wrong use ends in one clear sentence and exit code 1', async (t) => {
     [['--cert', 'cert.pem'], {}, /^--cert and --key belong together$/],
     [['--tap', 'tap0'], {}, /^--tap needs --address, such as 10\.9\.0\.2\/24$/],
     [[...onTap, '--host', '10.9.0.2'], {}, /^--host is an address of the kernel: with --tap it is --address$/],
+    [[...onTap, '--workers', '2'], {}, /^--workers share a socket of the kernel: with --tap there is none$/],
+    [['--workers', '0', '--port', '0'], {}, /^workers must be an integer from 1 to 256, or 'auto', not 0$/],
     [[...onTap, '--backend', 'epoll'], {}, /^--backend is a loop of the kernel: with --tap there is none to choose$/],
     [['--tap', 'a/b', '--address', '10.9.0.2/24'], {}, /^a network interface has a name of 1 to 15 bytes/],
     [['--port', port], {}, new RegExp(`^bind EADDRINUSE: .*127\\.0\\.0\\.1:${port} \\(another socket`)],

@@ -113,6 +113,7 @@ export class WorkerProcess {
       this.#awaitBeat();
       this.#owner.ready(this);
     } else if (message.kind === 'failed') {
+      this.#leave(0); // it ends by itself, and has perhaps not written all that it has to say
       this.#owner.failed(this, message.message, message.exitCode);
     } else if (message.kind === 'alive') {
       this.#missedBeats = 0;
