@@ -3,9 +3,10 @@
 import { test } from 'tap';
 import { peers } from '../../../http/peers.ts';
 import { SharedMessage } from '../../../http/websocket/shared-message.ts';
-import { type Subscriber, topicsOfWorkers } from '../../../http/websocket/topics.ts';
+import { type Subscriber, type Topic, topicsOfWorkers } from '../../../http/websocket/topics.ts';
 
 class Reader implements Subscriber {
+  subscribed: Topic[] | null = null;
   readonly got: (string | Uint8Array)[] = [];
 
   sendShared({ data }: SharedMessage): void {
