@@ -17,7 +17,7 @@ import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import type { SslConnection } from './ssl-connection.ts';
 import { BATCH_BYTES, seal, sealFile, sendRecords } from './tls-records.ts';
 
-/** How much of one write is encrypted at once. As LoopLimits.sentBytesPerStream. */
+/** How much of one stream is encrypted in its share of a turn. As LoopLimits.sentBytesPerStream. */
 const SHARE_BYTES = 1024 * 1024;
 
 export interface OutputLimits {
@@ -95,25 +95,30 @@ export class TlsOutput {
     return result;
   }
 
-  /**
-   * Sends one batch from the queue, if the stream below has room, and asks for a turn for the next one. With two in a turn, io_uring's `write` would copy every second one to memory
-   * that is allocated for it, because the kernel gets the first one only when the turn ends: 1 MB cost more than twice as much. Returns 0, or -errno.
-   */
+  /** Sends from the queue while the stream below has room, and one share at most. Returns 0, or -errno. */
   sendQueued(): number {
     const queue = this.#queue;
     const ssl = this.#ssl;
-    if (queue === null || ssl === null || queue.byteLength === 0 || this.#inner.queuedBytes > 0) return 0;
+    if (queue === null || ssl === null) return 0;
     const sealChunk = (bytes: Uint8Array, offset: number, length: number, fd: number): number => {
       this.isFileFault = fd !== NO_FILE;
       if (fd !== NO_FILE) return sealFile(ssl, this.#limits.libc, fd, offset, length);
       const result = seal(ssl, bytes, offset, length, false);
       return result < 0 ? result : length;
     };
-    this.#hasWritten = true;
-    const result = queue.drain(sealChunk, BATCH_BYTES);
-    if (result === -EFAULT) this.isFileFault = false; // bytes that the program gave away and took back
-    sendRecords(ssl, this.#inner);
-    if (queue.byteLength > 0 && this.#inner.queuedBytes === 0) this.#inner.awaitTurn();
+    let result = 0;
+    for (let share = SHARE_BYTES; result === 0 && queue.byteLength > 0 && this.#inner.queuedBytes === 0; ) {
+      if (share <= 0) {
+        this.#inner.awaitTurn();
+        return 0;
+      }
+      this.#hasWritten = true;
+      const before = queue.byteLength;
+      result = queue.drain(sealChunk, BATCH_BYTES);
+      if (result === -EFAULT) this.isFileFault = false; // bytes that the program gave away and took back
+      share -= before - queue.byteLength;
+      sendRecords(ssl, this.#inner);
+    }
     return result;
   }
 
