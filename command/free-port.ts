@@ -18,7 +18,7 @@ export function listenFrom<Result>(first: number, listen: (port: number) => Resu
     try {
       return listen(port);
     } catch (error) {
-      if (!(error instanceof SystemError && error.code === 'EADDRINUSE')) throw error;
+      if (!(error instanceof SystemError && error.code === 'EADDRINUSE' && error.port === port)) throw error;
     }
   }
   throw new CommandError(`the ports ${first} to ${first + MAX_PORTS - 1} are busy: name one with --port`, FAILED);

@@ -25,6 +25,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --log FORMAT     common, json or none (common)
   --trust-proxy RANGES
                    whose X-Forwarded-For and -Proto count: loopback, 10.0.0.0/8
+  --metrics [HOST:]PORT
+                   /metrics, /healthz and /readyz on a port of their own (127.0.0.1)
   --workers NUMBER so many processes serve, auto is one for each core
   --take-over PATH takes the socket over from the process that waits at PATH, then waits there itself
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
@@ -56,6 +58,7 @@ export interface CommandOptions {
   readonly compress: boolean;
   readonly log: LogFormat;
   readonly trustProxy: string | undefined;
+  readonly metrics: { readonly host: string | undefined; readonly port: number } | undefined;
   readonly backend: string | undefined;
   /** As it was typed. */
   readonly workers: string | undefined;
@@ -90,6 +93,7 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     workers,
     'take-over': takeOver,
   } = values;
+  const metrics = values.metrics === undefined ? undefined : metricsPlace(values.metrics);
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
   return {
@@ -106,11 +110,19 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     compress,
     log,
     trustProxy,
+    metrics,
     backend,
     workers,
     takeOver,
     trace,
   };
+}
+
+/** An address of IPv6 stands in brackets. */
+function metricsPlace(text: string): CommandOptions['metrics'] {
+  const [, host, port] = /^(?:(\[[\da-f:.]+\]|[^:]+):)?(\d{1,5})$/i.exec(text) ?? [];
+  if (port === undefined) throw misuse(`--metrics is a port, or an address and a port, not '${text}'`);
+  return { host, port: Number(port) };
 }
 
 function parsed(args: readonly string[]) {
@@ -133,6 +145,7 @@ function parsed(args: readonly string[]) {
         compress: flag,
         log: { type: 'string', default: 'common' },
         'trust-proxy': text,
+        metrics: text,
         backend: text,
         workers: text,
         'take-over': text,

@@ -146,9 +146,9 @@ function listen(
   reporter: Reporter,
   firstPort: number,
 ): Server | Workers {
-  const { host, port, unix: path, trustProxy, backend, fd, workers } = options;
+  const { host, port, unix: path, trustProxy, metrics, backend, fd, workers } = options;
   const place = fd === undefined ? { host, port, path } : { fd };
-  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy };
+  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, metrics };
   const start = (where: Pick<ServeOptions, 'host' | 'port' | 'path' | 'fd'>) =>
     site.source === undefined
       ? serve(WORKER_SITE, {
@@ -167,7 +167,7 @@ function listen(
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
     if (error instanceof RangeError || error instanceof TypeError) {
-      const message = error.message.replace(/^tls\.(?=cert|key)/, '--').replace(/^workers /, '--workers ');
+      const message = error.message.replace(/^tls\.(?=cert|key)/, '--').replace(/^(workers|metrics)\S* /, '--$1 ');
       const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${options.key} -out FILE decrypts it)` : '';
       throw new CommandError(`${message}${advice}`, WRONG_USE);
     }

@@ -18,11 +18,11 @@ import { checkOptionNames, described } from '../nearest-name.ts';
  */
 export interface MetricsOptions {
   /** The port of their own; 0 for any that is free. Without it they are on the port of the site, where everybody can read them. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** The address of that port: 127.0.0.1 unless given. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** The path of the metrics: /metrics unless given. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 const names: { readonly [Name in keyof Required<MetricsOptions>]: true } = { port: true, host: true, path: true };

@@ -4,9 +4,11 @@ import { FAILED } from '../../command/command-error.ts';
 import { listenFrom, MAX_PORTS } from '../../command/free-port.ts';
 import { SystemError } from '../../simplenet/index.ts';
 
+const busyAt = (port: number) => new SystemError('bind', -constants.errno.EADDRINUSE, { address: '::', port });
+
 /** Listens where `busy` ports in a row are busy, from 100 on. */
 const world = (busy: number) => (port: number) => {
-  if (port < 100 + busy) throw new SystemError('bind', -constants.errno.EADDRINUSE);
+  if (port < 100 + busy) throw busyAt(port);
   return port;
 };
 
@@ -30,4 +32,13 @@ test('any other error is not about the port', async (t) => {
   };
   t.throws(() => listenFrom(100, listen), error);
   t.equal(calls, 1);
+  const ofMetrics = busyAt(9_100);
+  t.throws(
+    () =>
+      listenFrom(100, () => {
+        throw ofMetrics;
+      }),
+    ofMetrics,
+    'another port is busy',
+  );
 });

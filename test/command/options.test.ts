@@ -16,6 +16,7 @@ const defaults = {
   compress: false,
   log: 'common',
   trustProxy: undefined,
+  metrics: undefined,
   backend: undefined,
   workers: undefined,
   takeOver: undefined,
@@ -28,7 +29,7 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 
 test('each option', async (t) => {
   const text =
-    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --backend epoll --workers 2 --take-over way --trace';
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --metrics [::1]:9100 --backend epoll --workers 2 --take-over way --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -43,6 +44,7 @@ test('each option', async (t) => {
     compress: true,
     log: 'json',
     trustProxy: 'loopback',
+    metrics: { host: '[::1]', port: 9100 },
     backend: 'epoll',
     workers: '2',
     takeOver: 'way',

@@ -274,3 +274,23 @@ test('workers that cannot begin end the command with their sentence', async (t) 
   t.equal(await word.end, 2);
   t.match(word.stderr, /--workers is a number or 'auto', not 'atuo'/);
 });
+
+test('--metrics: on a port of their own, which may be busy or make no sense', async (t) => {
+  const run = new Run([site, '--port', '0', '--metrics', '0']);
+  t.match(await run.listening(), /^http:/);
+  run.signal('SIGINT');
+  t.equal(await run.end, 0);
+  const busy = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => busy.close());
+  await once(busy, 'listening');
+  const { port } = busy.address() as AddressInfo;
+  const refused = new Run([site, '--metrics', `127.0.0.1:${port}`]);
+  t.equal(await refused.end, 1);
+  t.match(refused.stderr, new RegExp(`EADDRINUSE.*${port}`));
+  const wrong = new Run([site, '--metrics', '65536']);
+  t.equal(await wrong.end, 2);
+  t.match(wrong.stderr, /--metrics must be an integer from 0 to 65535, not 65536/);
+  const text = new Run([site, '--metrics', 'x']);
+  t.equal(await text.end, 2);
+  t.match(text.stderr, /--metrics is a port, or an address and a port, not 'x'/);
+});
