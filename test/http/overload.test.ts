@@ -176,6 +176,35 @@ for (const backend of backends) {
     t.equal(begun, 1);
   });
 
+  test(`a client that is refused while it waits, and stays, gets neither a place nor a second answer (${backend})`, {
+    skip,
+  }, async (t) => {
+    let first: ResponseWriter | undefined;
+    let begun = 0;
+    const { server, dial } = serving(
+      t,
+      (request, response) => {
+        begun++;
+        if (request.path === '/last') response.text('hello');
+        else void response.write('begun');
+        first ??= response;
+      },
+      { backend, limits: { requestsInFlight: 1 }, timeouts: { answerMs: 200, queueMs: 250 }, onError: () => {} },
+    );
+    dial(get('/first'));
+    await until(() => begun === 1);
+    const early = dial(get('/early'));
+    await until(() => server.busyCount === 2);
+    await early.until(() => early.answers === 1, '503 after answerMs');
+    const late = dial(get('/late'));
+    await late.until(() => late.answers === 1, '503: by then the queueMs of the early one are over, too');
+    first?.end();
+    const last = dial(get('/last'));
+    await last.until(() => last.text.endsWith('hello'), 'an answer');
+    t.equal(begun, 2);
+    t.same([early.answers, late.answers], [1, 1]);
+  });
+
   test(`a stream that was handed over has no place (${backend})`, { skip }, async (t) => {
     const { dial } = serving(
       t,

@@ -254,10 +254,12 @@ test('while the loop is late everyone is turned away', async (t) => {
   t.equal(enter(), 'admitted');
   clock.now += 51;
   t.equal(enter(), 'turned away');
+  t.ok(admission.isFull);
   clock.deliver();
   t.equal(enter(), 'turned away');
   clock.deliver();
   t.equal(enter(), 'admitted');
+  t.notOk(admission.isFull);
   admission.close();
   t.ok(clock.isClosed);
 });

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { type AccessLogOptions, accessLog, Router, requestId, serve } from '../../../http/index.ts';
+import { type AccessLogOptions, accessLog, Router, requestId, serve, traceContext } from '../../../http/index.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -18,6 +18,7 @@ function logged(t: Test, options: AccessLogOptions): Logged {
   const log = accessLog({ to: (text) => lines.push(...text.trimEnd().split('\n')), ...options });
   const site = new Router()
     .use(requestId({ trust: true }))
+    .use('/users', traceContext())
     .get('/users/:id', (_request, response) => response.text('hello'))
     .get('/broken', () => {
       throw new Error('a secret');
@@ -39,6 +40,8 @@ async function linesFor({ port, lines }: Logged, text: string, count: number): P
   return lines.splice(0);
 }
 
+const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
+
 const get = (target: string, fields = '') => `GET ${target} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
 
 test('combined, without the query unless it is asked for', async (t) => {
@@ -54,10 +57,14 @@ test('combined, without the query unless it is asked for', async (t) => {
 
 test('JSON, with the id of the request and with errors', async (t) => {
   const site = logged(t, { format: 'json' });
-  const requests = get('/users/7', 'X-Request-Id: id-7\r\n') + get('/broken') + get('/none');
+  const requests =
+    get('/users/7', `X-Request-Id: id-7\r\nTraceparent: 00-${TRACE_ID}-00f067aa0ba902b7-01\r\n`) +
+    get('/broken') +
+    get('/none');
   const [hello, broken, none] = (await linesFor(site, requests, 3)).map((line) => JSON.parse(line));
   t.match(hello, {
     id: 'id-7',
+    trace: TRACE_ID,
     client: '127.0.0.1',
     method: 'GET',
     path: '/users/7',

@@ -5,6 +5,7 @@ import { type Test, test } from 'tap';
 import { Router, type ServeOptions, serve } from '../../../http/index.ts';
 import { checkMetricsOptions } from '../../../http/metrics/metrics-options.ts';
 import { countingLibc, createEventLoop } from '../../../simplenet/index.ts';
+import { certificateFor } from '../../support/certificates.ts';
 import { missing } from '../../support/programs.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
@@ -122,6 +123,20 @@ test('connections that are turned away at the door are counted by reason', async
 test('a port that is taken, and a mistake in the options, leave nothing behind', async (t) => {
   const { server } = serving(t, {});
   t.throws(() => serve(new Router(), { metrics: { port: server.port as number } }), { code: 'EADDRINUSE' });
+  const loop = createEventLoop({ backend: 'epoll' });
+  t.teardown(() => loop.close());
+  t.throws(
+    () =>
+      serve(new Router(), {
+        loop,
+        tls: certificateFor('localhost'),
+        redirectFrom: 0,
+        limits: { requestsInFlight: 1 },
+        metrics: { port: server.port as number },
+      }),
+    { code: 'EADDRINUSE' },
+  );
+  await until(() => loop.openCount === 0);
   const check = (metrics: unknown) => () => checkMetricsOptions(metrics);
   t.throws(check(true), new TypeError('metrics must be an object such as { port: 9100 }, not true'));
   t.throws(check({ prot: 1 }), RangeError);
