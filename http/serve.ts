@@ -180,6 +180,8 @@ export class Server {
   /** The limits in force for each set of limits that a route has. */
   readonly #limitsWith = new WeakMap<RouteLimits, LimitsInForce>();
   readonly #onDone: ((outcome: Outcome) => void) | null;
+  /** Each answer is counted, for `onDone` or for metrics. */
+  readonly #counts: boolean;
   readonly #end: GracefulStop;
   #forgetSignal = () => {};
   #forgetQuestion = () => {};
@@ -216,6 +218,7 @@ export class Server {
     this.#connections = this.door.connections;
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
+    this.#counts = this.#onDone !== null || options.metrics !== undefined;
     const trusted = trustFrom(options.trustProxy);
     this.trustedProxies =
       trusted && new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
@@ -426,7 +429,7 @@ export class Server {
 
   /** @internal */
   get observes(): boolean {
-    return this.#onDone !== null || this.#metrics !== null || doneChannel.hasSubscribers || startChannel.hasSubscribers;
+    return this.#counts || doneChannel.hasSubscribers || startChannel.hasSubscribers;
   }
 
   /** @internal */

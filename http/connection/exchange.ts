@@ -114,16 +114,15 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
       return;
     }
     const { admission } = this.#connection.context;
-    if (admission === null) this.admitted();
+    if (admission === null) this.#begin();
     else admission.enter(this);
   }
 
   // For the admission.
 
-  /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
   admitted(): void {
     if (this.isOver) this.#leave();
-    else this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
+    else this.#begin();
   }
 
   queued(): void {
@@ -446,6 +445,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   // The handler.
+
+  /** Calls the handler in an async context of its own. Its errors are reported in the same context. */
+  #begin(): void {
+    this.#connection.context.createContext().runInAsyncScope(this.#callHandler, this);
+  }
 
   #callHandler(): void {
     const { request, response } = this;
