@@ -4,7 +4,7 @@
  * A client must not be able to make new series: their number is the memory of the server and of Prometheus. So methods that are not registered count as one,
  * a path without a route as none, and after MAX_ROUTES patterns all others are one, too.
  *
- * An answer costs two lookups and a few additions. The numbers of a series lie in one Float64Array.
+ * An answer costs two lookups at most, and a few additions. The numbers of a series lie in one Float64Array.
  *
  * Next: loop-lag.ts
  */
@@ -37,6 +37,10 @@ const LENGTH = SUM_AT + 4;
 export class RequestMetrics {
   /** By route, and within it by method. */
   readonly #series = new Map<string, Map<string, Float64Array>>();
+  /** The series of the last answer: that of the next one is often the same. */
+  #lastRoute: string | null = null;
+  #lastMethod = '';
+  #lastNumbers: Float64Array = new Float64Array(LENGTH);
   /** Answers to messages that were no requests, by status. */
   readonly #rejected = new Map<number, number>();
 
@@ -46,7 +50,12 @@ export class RequestMetrics {
       this.#rejected.set(status, (this.#rejected.get(status) ?? 0) + 1);
       return;
     }
-    const numbers = this.#numbersOf(route ?? '', method);
+    if (route !== this.#lastRoute || method !== this.#lastMethod) {
+      this.#lastNumbers = this.#numbersOf(route ?? '', method);
+      this.#lastRoute = route;
+      this.#lastMethod = method;
+    }
+    const numbers = this.#lastNumbers;
     const seconds = durationMs / MS;
     let bucket = 0;
     while (bucket < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[bucket] as number)) bucket++;

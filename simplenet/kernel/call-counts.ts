@@ -2,7 +2,7 @@
  * CallCounts: how often each system call was made, and how often it failed and with what.
  *
  * `countingLibc` returns a table of calls that counts and passes each call on. A loop that gets it (`createEventLoop({ libc })`) is counted; all other code of the process pays nothing.
- * What an io_uring does for us is no call.
+ * What an io_uring does for us is no call. A trace that begins later does not see the calls of such a table.
  *
  * Next: ../sockets/socket-filter.ts
  */
@@ -44,6 +44,19 @@ export interface CountingLibc {
 
 type Call = (...args: unknown[]) => unknown;
 
+/** The hot calls have no more arguments than this. Five names cost less than an array of arguments, and a call ignores those that it does not have. */
+const FEW_ARGUMENTS = 5;
+
+function counting(call: Call, count: CallCount): Call {
+  const counted = (result: unknown): unknown => {
+    count.calls++;
+    if (typeof result === 'number' && result < 0) failed(count.errors, result);
+    return result;
+  };
+  if (call.length > FEW_ARGUMENTS) return (...args) => counted(call(...args));
+  return (a, b, c, d, e) => counted(call(a, b, c, d, e));
+}
+
 /**
  * Returns a table that counts, and passes each call on to `table`.
  *
@@ -62,12 +75,7 @@ export function countingLibc(table: Libc = processLibc): CountingLibc {
   for (const name of Object.keys(table)) {
     const count: CallCount = { calls: 0, errors: new Map() };
     counts.set(name, count);
-    libc[name] = (...args) => {
-      count.calls++;
-      const result = (calls[name] as Call)(...args); // looked up each time: a trace replaces the entries of the table
-      if (typeof result === 'number' && result < 0) failed(count.errors, result);
-      return result;
-    };
+    libc[name] = counting(calls[name] as Call, count);
   }
   return { libc: libc as unknown as Libc, counts };
 }
