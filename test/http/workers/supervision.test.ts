@@ -110,6 +110,20 @@ test('one that hangs is killed after as many beats as make up the time', async (
   t.same(log, ['(process 1) was killed: it hung: another one starts']);
 });
 
+test('one that does not serve in time is killed: the site cannot begin', async (t) => {
+  const { workers, fakes, log } = scene(t, { workerStartMs: 300 });
+  const refused = t.rejects(workers.ready, {
+    name: 'WorkerError',
+    message: 'worker 0 was killed: it did not serve within 0.3 s',
+    exitCode: 1,
+  });
+  await fakes.passMs(299);
+  t.equal(fakes.last.killedBy, null);
+  await fakes.passMs(1);
+  await refused;
+  t.same([fakes.last.killedBy, workers.isStopping, log], ['SIGKILL', true, []]);
+});
+
 test('workers are ready when all serve, also if one was told to end before', async (t) => {
   const { workers, fakes, log } = scene(t, { workers: 2 });
   const [first, second] = fakes.all as [FakeWorker, FakeWorker];
