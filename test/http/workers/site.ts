@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import type { ServeOptions } from '../../../http/index.ts';
 import { peers, Router, webSocket } from '../../../http/index.ts';
+import type { ToWorker } from '../../../http/workers/messages.ts';
 
 const [behaviour, mark = ''] = process.argv.slice(2);
 let told: unknown = null;
@@ -12,6 +13,9 @@ peers.onTold('news', (message) => {
   told = message;
 });
 peers.onAsked('pid', () => process.pid);
+const isStopping = new Promise<void>((resolve) => {
+  process.on('message', (message) => void ((message as ToWorker).kind === 'stop' && resolve()));
+});
 let hoard: Buffer | null = null;
 
 if (behaviour === 'exits') process.exit(7);
@@ -59,7 +63,7 @@ const site = new Router()
   })
   .get('/slow', async (_request, response) => {
     await response.write('begun');
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await isStopping;
     response.end(' and done');
   });
 
