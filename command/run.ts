@@ -11,7 +11,7 @@
 
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { accessLog, type ServeOptions, type Server, serve, WorkerError, Workers } from '../http/index.ts';
+import { accessLog, type ServeOptions, type Server, serve, type WorkerError, Workers } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
 import { certificateOf } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
@@ -134,7 +134,8 @@ async function started(workers: Workers): Promise<void> {
     await workers.ready;
   } catch (error) {
     await workers.close();
-    throw error instanceof WorkerError ? new CommandError(error.message, error.exitCode) : error;
+    const { message, exitCode } = error as WorkerError;
+    throw new CommandError(message, exitCode);
   }
 }
 

@@ -13,7 +13,14 @@
 
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import { type Alarm, listenReplacingStale, NetSocket, nodeHost, type SocketAddress } from '../../simplenet/index.ts';
+import {
+  type Alarm,
+  type ListeningSocket,
+  listenReplacingStale,
+  NetSocket,
+  nodeHost,
+  type SocketAddress,
+} from '../../simplenet/index.ts';
 import { type CloseOptions, checkCloseOptions, listenPlaceOf, type ServeOptions, urlOf } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
 import type { FromWorker, StartOrder } from './messages.ts';
@@ -72,14 +79,15 @@ export class Workers {
   readonly #module: string;
   readonly #settings: WorkerSettings;
   readonly #socket: NetSocket;
-  readonly #removeFile: () => void;
+  readonly #file: ListeningSocket['file'];
   readonly #memoryFd: number;
   readonly #slots: readonly Slot[];
   readonly #questions = new Questions();
   readonly #closing = new AbortController();
   /** All that have not ended, also those that drain. */
   readonly #alive = new Set<WorkerProcess>();
-  readonly #setReady: { resolve(): void; reject(error: Error): void };
+  #resolveReady!: () => void;
+  #rejectReady!: (reason: WorkerError) => void;
   /** `ready` is settled. */
   #isReady = false;
   #restart: Promise<void> | null = null;
@@ -93,9 +101,9 @@ export class Workers {
     const { signal, ...serveOptions } = settings.serve;
     this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
     this.#module = module.href;
-    const { socket, removeFile, isShared } = openSocket(serveOptions);
+    const { socket, file, isShared } = openSocket(serveOptions);
     this.#socket = socket;
-    this.#removeFile = removeFile;
+    this.#file = file;
     this.isShared = isShared;
     this.address = socket.localAddress;
     this.url = urlOf(this.address, serveOptions.tls === undefined ? 'http' : 'https');
@@ -103,11 +111,10 @@ export class Workers {
     this.#memoryFd = createShared(bytes);
     const memory = mapShared(this.#memoryFd, bytes);
     this.#slots = Array.from({ length: settings.count }, (_, index) => newSlot(index, new AcceptShare(memory, index)));
-    let setReady = { resolve: () => {}, reject: (_error: Error) => {} };
     this.ready = new Promise((resolve, reject) => {
-      setReady = { resolve, reject };
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
     });
-    this.#setReady = setReady;
     for (const slot of this.#slots) slot.worker = this.#start(slot);
     if (signal !== undefined) this.#stopWith(signal);
   }
@@ -149,13 +156,15 @@ export class Workers {
 
   /**
    * Replaces all workers, one after the other, for example to load a new version of the module. Each goes on until its successor serves. Rejects if a successor
-   * cannot begin; the workers that have not been replaced then go on. A call during a restart returns the same promise.
+   * cannot begin; the workers that have not been replaced then go on. A call during a restart returns the same promise. Before all serve, it waits for that.
    */
   restart(): Promise<void> {
     if (this.isStopping) return Promise.reject(new Error('the workers are stopping'));
-    this.#restart ??= this.#replaceAll().finally(() => {
-      this.#restart = null;
-    });
+    this.#restart ??= this.ready
+      .then(() => this.#replaceAll())
+      .finally(() => {
+        this.#restart = null;
+      });
     return this.#restart;
   }
 
@@ -165,7 +174,7 @@ export class Workers {
     if (this.#closed === null) {
       this.#closed = this.#end(options);
     } else {
-      for (const worker of this.#alive) worker.stop(options, true);
+      for (const worker of this.#alive) worker.stop(options, !this.isShared);
     }
     return this.#closed;
   }
@@ -222,15 +231,19 @@ export class Workers {
     const slot = this.#slotOf(worker);
     if (this.isStopping) {
       worker.stop({ graceMs: 0 }, !this.isShared);
-    } else if (worker === slot.successor) {
+      return;
+    }
+    if (worker === slot.successor) {
       const old = slot.worker;
       slot.worker = worker;
       slot.successor = null;
       if (old?.state === 'serving') old.stop(PREDECESSOR_CLOSE, false);
+      else if (old?.state === 'starting') old.kill('its successor serves already');
       slot.whenReplaced?.(null);
-    } else if (!this.#isReady && this.#slots.every((each) => each.worker?.state === 'serving')) {
+    }
+    if (!this.#isReady && this.#slots.every((each) => each.worker?.state === 'serving')) {
       this.#isReady = true;
-      this.#setReady.resolve();
+      this.#resolveReady();
     }
   }
 
@@ -238,7 +251,7 @@ export class Workers {
   #failed(worker: WorkerProcess, message: string, exitCode: number): void {
     if (!this.#isReady) {
       if (this.isStopping) return;
-      this.#setReady.reject(new WorkerError(message, exitCode));
+      this.#rejectReady(new WorkerError(message, exitCode));
       this.#isReady = true; // the promise is settled
       void this.close({ graceMs: 0 });
     } else if (worker === this.#slotOf(worker).successor) {
@@ -336,7 +349,7 @@ export class Workers {
 
   async #end(options: CloseOptions): Promise<void> {
     this.#forgetSignal();
-    if (!this.isShared) this.#removeFile();
+    if (!this.isShared) this.#file?.remove();
     for (const slot of this.#slots) slot.pause?.cancel();
     for (const worker of this.#alive) {
       if (worker.state === 'starting') worker.kill('the workers are stopping');
@@ -346,7 +359,7 @@ export class Workers {
     this.#closing.abort(new Error('the workers are stopping'));
     if (!this.#isReady) {
       this.ready.catch(() => {}); // the program has stopped them itself, so it need not be told
-      this.#setReady.reject(new WorkerError('the workers were stopped before they served', 1));
+      this.#rejectReady(new WorkerError('the workers were stopped before they served', 1));
     }
     if (this.#alive.size > 0) {
       await new Promise<void>((resolve) => {
@@ -420,20 +433,17 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
   return { ...others, tls: { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls } };
 }
 
-interface OpenedSocket {
-  readonly socket: NetSocket;
-  readonly removeFile: () => void;
+interface OpenedSocket extends ListeningSocket {
   readonly isShared: boolean;
 }
 
 function openSocket(options: ServeOptions): OpenedSocket {
   const place = listenPlaceOf(options);
-  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), removeFile: () => {}, isShared: true };
+  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), file: null, isShared: true };
   const isNetwork = 'address' in place;
   const dualStack = isNetwork && place.address === '::' ? { ipv6Only: false } : {};
   const setup = { ...(isNetwork ? { noDelay: true } : {}), ...dualStack, ...options.socket, nonBlocking: true };
-  const { socket, file } = listenReplacingStale(place, setup);
-  return { socket, removeFile: () => file?.remove(), isShared: false };
+  return { ...listenReplacingStale(place, setup), isShared: false };
 }
 
 function toMB(bytes: number): number {

@@ -19,6 +19,7 @@ process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 const site = join(folder, 'site.mjs');
 const SITE = `export default (request, response) => {
   if (request.path === '/error') throw new Error('of the handler');
+  if (request.path === '/exit') process.exit(3);
   response.text('hello');
 };`;
 writeFileSync(site, SITE);
@@ -258,6 +259,8 @@ test('workers serve, and SIGHUP replaces them', async (t) => {
   await until(() => run.stderr.includes('The workers were not replaced: '));
   writeFileSync(site, SITE);
   t.equal(await (await fetch(`${url}/`, { headers: { connection: 'close' } })).text(), 'hello', 'the old ones go on');
+  await t.rejects(fetch(`${url}/exit`));
+  await until(() => /worker 0 \(process \d+\) ended with code 3: another one starts/.test(run.stderr));
   t.equal(await run.stop(), 0);
 });
 

@@ -6,6 +6,7 @@ import { type Test, test } from 'tap';
 import { Notifier, passedSockets } from '../../command/systemd.ts';
 import { UdpSocket } from '../../simplenet/index.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
+import { until } from '../support/waiting.ts';
 
 const PID = 42;
 
@@ -61,7 +62,7 @@ test('the watchdog gets a sign twice as often as it needs one', async (t) => {
   notifier.ready('a');
   t.match(systemd.next(), /READY/);
   t.equal(systemd.next(), 'WATCHDOG=1');
-  await new Promise((resolve) => setTimeout(resolve, 11));
+  await until(() => systemd.socket.wait('readable', 0)); // `next` waits without turns of the loop
   t.equal(systemd.next(), 'WATCHDOG=1');
   notifier.ready('b');
   notifier.close();

@@ -1,16 +1,17 @@
 /** HandOver and takeOver: who gets the listening socket, and what becomes of a successor that does not begin. */
 
-import { rmSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { HandOver, type Server, serve, takeOver } from '../../../http/index.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
+import { sendDescriptors } from '../../../simplenet/sockets/pass-descriptors.ts';
 import { UdpSocket } from '../../../simplenet/sockets/udp-socket.ts';
 import { inProcess } from '../../support/in-process.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
-import { until } from '../../support/waiting.ts';
+import { quiet, until } from '../../support/waiting.ts';
 
 let paths = 0;
 
@@ -123,6 +124,36 @@ test('a server that has lost its socket, and a client that has gone', async (t) 
   it.way.close();
   it.way.close();
   t.equal(takeOver(it.path), null);
+});
+
+test('a predecessor that says more than it should', async (t) => {
+  const path = join(tmpdir(), `simplenet-talker-${process.pid}`);
+  t.teardown(() => rmSync(path, { force: true }));
+  using listener = NetSocket.listenOn({ path });
+  let predecessor: NetSocket | undefined;
+  const { connect } = libc;
+  t.teardown(() => Object.assign(libc, { connect }));
+  Object.assign(libc, {
+    // takeOver waits without turns of the loop, so the predecessor answers inside of its call.
+    connect: (...args: Parameters<typeof connect>) => {
+      const result = connect(...args);
+      predecessor = listener.accept();
+      sendDescriptors(predecessor, Buffer.from('socket'), [listener.fd]);
+      return result;
+    },
+  });
+  const inheritance = takeOver(path);
+  t.ok((inheritance?.fd ?? -1) > 2);
+  closeSync(inheritance?.fd as number);
+  predecessor?.writeAll(Buffer.from('and more'));
+  let hasBegun = false;
+  const begun = inheritance?.begun().then(() => {
+    hasBegun = true;
+  });
+  await quiet();
+  t.notOk(hasBegun, 'only its end counts');
+  predecessor?.close();
+  await begun;
 });
 
 test('spurious news', async (t) => {

@@ -1,21 +1,34 @@
 /** A site for workers that does to its worker what it is asked to do. */
 
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
 import type { ServeOptions } from '../../../http/index.ts';
 import { peers, Router, webSocket } from '../../../http/index.ts';
+import type { ToWorker } from '../../../http/workers/messages.ts';
 
-const [behaviour] = process.argv.slice(2);
+const [behaviour, mark = ''] = process.argv.slice(2);
 let told: unknown = null;
 let done = 0;
 peers.onTold('news', (message) => {
   told = message;
 });
 peers.onAsked('pid', () => process.pid);
+const isStopping = new Promise<void>((resolve) => {
+  process.on('message', (message) => void ((message as ToWorker).kind === 'stop' && resolve()));
+});
 let hoard: Buffer | null = null;
 
 if (behaviour === 'exits') process.exit(7);
 if (behaviour === 'throws') throw new TypeError('the module is broken');
-if (behaviour === 'waits') await new Promise(() => {});
+if (behaviour === 'throws nothing') throw null;
 if (behaviour === 'says') throw Object.assign(new Error('what is wrong'), { exitCode: 2 });
+// The first worker is told to end before it serves; the next one finds the mark.
+if (behaviour === 'leaves' && !existsSync(mark)) {
+  writeFileSync(mark, '');
+  const isTold = once(process, 'SIGTERM');
+  process.kill(process.pid, 'SIGTERM');
+  await isTold;
+}
 
 const chat = webSocket({
   open: (ws) => ws.subscribe('room'),
@@ -31,6 +44,10 @@ const site = new Router()
   })
   .get('/told', (_request, response) => response.json({ pid: process.pid, told, done }))
   .get('/pids', async (_request, response) => response.json(await peers.askAll('pid')))
+  .get('/ask-often', async (_request, response) => {
+    const all = await Promise.all(Array.from({ length: 101 }, () => peers.askAll('pid')));
+    response.json(all.map(({ length }) => length));
+  })
   .get('/unknown', async (_request, response) => response.json(await peers.askAll('unknown')))
   .get('/hang', () => {
     for (;;);
@@ -46,7 +63,7 @@ const site = new Router()
   })
   .get('/slow', async (_request, response) => {
     await response.write('begun');
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await isStopping;
     response.end(' and done');
   });
 

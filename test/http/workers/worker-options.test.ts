@@ -16,6 +16,13 @@ test('the defaults', async (t) => {
     serve: { port: 8080 },
   });
   t.same(Object.keys(settings.serve), ['port']);
+  const written = t.capture(console, 'error');
+  settings.log('a line');
+  t.same(
+    written().map(({ args }) => args),
+    [['a line']],
+    'to standard error',
+  );
 });
 
 test('the number of workers', async (t) => {

@@ -104,6 +104,15 @@ test('the end of the stream, and a socket that is not open', async (t) => {
   t.throws(() => receiveDescriptors(one, Buffer.alloc(1), 1), { code: 'EBADF' });
 });
 
+test('no bytes are no address: nothing is sent, and nothing received', async (t) => {
+  const [one, other] = pair(t);
+  const none = new Uint8Array(0);
+  t.equal(libc.sendmsg(one.fd, none, 0, 0, none, 0, 0), 0);
+  one.writeAll(Buffer.from('x'));
+  t.equal(libc.recvmsg(other.fd, none, 0, 0, none, Int32Array.of(0, 0), 0), 0);
+  t.same(receiveDescriptors(other, Buffer.alloc(8), 1), { size: 1, descriptors: [] });
+});
+
 test('an interrupted call is made again', async (t) => {
   let interruptions = 0;
   const table: Libc = {

@@ -1,0 +1,332 @@
+/** The rules of the supervisor, with workers that the test plays: who is started when, and what becomes of the others. supervisor.test.ts has processes. */
+
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { HandOver, serve, type Workers, type WorkersOptions } from '../../../http/index.ts';
+import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
+import { receiveDescriptors } from '../../../simplenet/index.ts';
+import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
+import { certificateFor } from '../../support/certificates.ts';
+import { type FakeWorker, FakeWorkers } from '../../support/fake-workers.ts';
+import { openDescriptors } from '../../support/open-descriptors.ts';
+import { until } from '../../support/waiting.ts';
+
+interface Scene {
+  readonly workers: Workers;
+  readonly fakes: FakeWorkers;
+  /** What was logged, without `simplenet: worker 0 `. */
+  readonly log: string[];
+}
+
+function scene(t: Test, options: Partial<WorkersOptions> = {}): Scene {
+  const fakes = new FakeWorkers(t);
+  const log: string[] = [];
+  const site = new URL('file:///site.js');
+  const workers = serve(site, {
+    workers: 1,
+    workerHangMs: Number.POSITIVE_INFINITY,
+    log: (line) => log.push(line.replace(/^simplenet: worker \d /, '')),
+    ...options,
+  });
+  t.teardown(() => {
+    const closed = workers.close();
+    fakes.endAll();
+    return closed;
+  });
+  return { workers, fakes, log };
+}
+
+/** A scene in which all workers serve. */
+async function servingScene(t: Test, options: Partial<WorkersOptions> = {}): Promise<Scene> {
+  const it = scene(t, options);
+  for (const worker of it.fakes.all) worker.serves();
+  await it.workers.ready;
+  return it;
+}
+
+const stopsOf = (worker: FakeWorker) => worker.heard.filter(({ kind }) => kind === 'stop');
+
+test('a worker that keeps ending is replaced after a pause, until one has served for 10 s', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  fakes.last.says({ kind: 'alive', rssBytes: 1, connections: 3, busy: 2 });
+  t.same([workers.connectionCount, workers.busyCount], [3, 2]);
+  fakes.last.ends(1);
+  t.same([workers.connectionCount, workers.busyCount, workers.pids], [0, 0, []]);
+  for (const pauseMs of [0, 100, 200]) {
+    const { length } = fakes.all;
+    await fakes.passMs(pauseMs - 1);
+    t.equal(fakes.all.length, length, `not before ${pauseMs} ms`);
+    await fakes.passMs(pauseMs === 0 ? 0 : 1);
+    t.equal(fakes.all.length, length + 1);
+    fakes.last.serves();
+    await fakes.passMs(9_999);
+    fakes.last.ends(null, 'SIGSEGV');
+  }
+  await fakes.passMs(400);
+  fakes.last.serves();
+  await fakes.passMs(10_000);
+  fakes.last.ends(1);
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 6);
+  t.same(log, [
+    '(process 1) ended with code 1: another one starts',
+    '(process 2) ended by SIGSEGV: another one starts in 0.1 s',
+    '(process 3) ended by SIGSEGV: another one starts in 0.2 s',
+    '(process 4) ended by SIGSEGV: another one starts in 0.4 s',
+    '(process 5) ended with code 1: another one starts',
+  ]);
+});
+
+test('a replacement that cannot be started, or cannot begin', async (t) => {
+  const { fakes, log } = await servingScene(t);
+  fakes.lacksProcesses = true;
+  fakes.last.ends(1);
+  await fakes.passMs(0);
+  fakes.last.emit('error', new Error('spawn EAGAIN'));
+  fakes.last.ends(-11); // Node may tell both
+  fakes.lacksProcesses = false;
+  await fakes.passMs(100);
+  fakes.last.says({ kind: 'failed', message: 'the module is broken', exitCode: 1 });
+  fakes.last.ends(1);
+  t.same(log, [
+    '(process 1) ended with code 1: another one starts',
+    '(process -1) could not be started: spawn EAGAIN: another one starts in 0.1 s',
+    '(process 3) cannot begin: the module is broken',
+    '(process 3) ended with code 1: another one starts in 0.2 s',
+  ]);
+});
+
+test('one that hangs is killed after as many beats as make up the time', async (t) => {
+  const { fakes, log } = await servingScene(t, { workerHangMs: undefined });
+  const [first] = fakes.all;
+  await fakes.passMs(DEFAULT_HANG_MS - 1);
+  first?.says({ kind: 'alive', rssBytes: 1, connections: 0, busy: 0 });
+  await fakes.passMs(DEFAULT_HANG_MS - 2_000);
+  t.equal(first?.killedBy, null);
+  await fakes.passMs(2_000);
+  t.equal(first?.killedBy, 'SIGKILL');
+  t.same(log, ['(process 1) was killed: it hung: another one starts']);
+});
+
+test('one that does not serve in time is killed: the site cannot begin', async (t) => {
+  const { workers, fakes, log } = scene(t, { workerStartMs: 300 });
+  const refused = t.rejects(workers.ready, {
+    name: 'WorkerError',
+    message: 'worker 0 was killed: it did not serve within 0.3 s',
+    exitCode: 1,
+  });
+  await fakes.passMs(299);
+  t.equal(fakes.last.killedBy, null);
+  await fakes.passMs(1);
+  await refused;
+  t.same([fakes.last.killedBy, workers.isStopping, log], ['SIGKILL', true, []]);
+});
+
+test('workers are ready when all serve, also if one was told to end before', async (t) => {
+  const { workers, fakes, log } = scene(t, { workers: 2 });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  let isReady = false;
+  void workers.ready.then(() => {
+    isReady = true;
+  });
+  second.serves();
+  first.says({ kind: 'leaving' });
+  first.serves(); // it has begun before it leaves
+  first.ends(0);
+  await fakes.passMs(0);
+  t.notOk(isReady);
+  t.equal(fakes.all.length, 3);
+  fakes.last.serves();
+  await workers.ready;
+  t.same(workers.pids, [3, 2]);
+  t.same(log, ['(process 1) was told to end: another one replaces it']);
+});
+
+test('a successor that is told to end, or ends, is not missed: the worker goes on', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  fakes.last.says({ kind: 'leaving' });
+  fakes.last.ends(null, 'SIGTERM');
+  await t.rejects(restarting, { name: 'WorkerError', message: 'worker 0 ended by SIGTERM' });
+  t.same([workers.pids, fakes.all.length, log], [[1], 2, []]);
+});
+
+test('a worker that ends while its successor starts, which fails: another one starts', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const [first] = fakes.all;
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  first?.ends(1);
+  await fakes.passMs(1_000);
+  t.equal(fakes.all.length, 2, 'the successor is enough');
+  fakes.last.says({ kind: 'failed', message: 'broken', exitCode: 1 });
+  await t.rejects(restarting, /broken/);
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 3);
+});
+
+test('restart waits until all serve', async (t) => {
+  const { workers, fakes } = scene(t);
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 1);
+  fakes.last.serves();
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 2);
+  fakes.last.serves();
+  await restarting;
+  t.same(workers.pids, [2]);
+});
+
+test('restart in the pause before a start, and while a worker starts', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  fakes.last.ends(1);
+  await fakes.passMs(0);
+  fakes.last.ends(1);
+  const first = workers.restart();
+  await fakes.passMs(1_000);
+  t.equal(fakes.all.length, 3, 'the successor, and no other one after the pause');
+  fakes.last.serves();
+  await first;
+
+  fakes.last.ends(1);
+  await fakes.passMs(1_000);
+  const starting = fakes.last;
+  const second = workers.restart();
+  await fakes.passMs(0);
+  fakes.last.serves();
+  await second;
+  t.equal(starting.killedBy, 'SIGKILL', 'it would be one too many');
+  t.same(workers.pids, [fakes.last.pid]);
+});
+
+test('a stop ends a restart', async (t) => {
+  const { workers, fakes } = await servingScene(t, { workers: 2 });
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  fakes.last.serves();
+  const closed = workers.close();
+  await t.rejects(restarting, /the workers are stopping/);
+  t.equal(fakes.all.length, 3, 'the second worker has no successor');
+  fakes.endAll();
+  await closed;
+});
+
+test('a stop in the pause before a start: nothing starts', async (t) => {
+  const before = openDescriptors();
+  const { workers, fakes } = await servingScene(t);
+  fakes.last.ends(1);
+  const closed = workers.close();
+  await fakes.passMs(1_000);
+  await closed;
+  t.equal(fakes.all.length, 1);
+  t.same(openDescriptors(), before);
+});
+
+test('a stop finds a worker that leaves: its time is not longer for that', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const { last: worker } = fakes;
+  worker.says({ kind: 'leaving' });
+  await fakes.passMs(8_000);
+  const closed = workers.close();
+  t.match(stopsOf(worker), [{ close: {}, isLast: true }]);
+  await fakes.passMs(3_999);
+  t.equal(worker.killedBy, null);
+  await fakes.passMs(1);
+  t.equal(worker.killedBy, 'SIGKILL', '10 s for its connections, and 2 s for itself');
+  await closed;
+});
+
+test('the word of a worker that it serves crosses the stop', async (t) => {
+  const once = scene(t);
+  const refused = t.rejects(once.workers.ready, /stopped before they served/);
+  const closed = once.workers.close();
+  t.equal(once.fakes.last.killedBy, 'SIGKILL');
+  once.fakes.last.serves();
+  t.match(stopsOf(once.fakes.last), [{ close: { graceMs: 0 }, isLast: true }]);
+  await closed;
+  await refused;
+
+  const twice = scene(t);
+  void twice.workers.close();
+  void twice.workers.close({ graceMs: 0 });
+  twice.fakes.last.serves();
+  t.equal(stopsOf(twice.fakes.last).length, 1, 'it is told only what the second call says');
+  await twice.workers.close();
+});
+
+test('a successor takes the socket: no worker closes it for others, however often they are told to stop', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const path = join(tmpdir(), `simplenet-supervision-${process.pid}`);
+  t.teardown(() => rmSync(path, { force: true }));
+  let closed = Promise.resolve();
+  const way = new HandOver(path, workers, () => {
+    closed = workers.close();
+  });
+  t.teardown(() => way.close());
+  const successor = NetSocket.connectTo({ path });
+  await until(() => successor.wait('readable', 0));
+  const [fd = -1] = receiveDescriptors(successor, Buffer.alloc(64), 1).descriptors;
+  using inherited = NetSocket.adopt(fd);
+  t.same(inherited.localAddress, workers.address);
+  successor.writeAll(Buffer.from('begun'));
+  await until(() => workers.isStopping);
+  void workers.close({ graceMs: 0 });
+  t.match(stopsOf(fakes.last), [{ isLast: false }, { close: { graceMs: 0 }, isLast: false }]);
+  fakes.last.ends(0);
+  await closed;
+  NetSocket.connectTo(workers.address).close();
+  successor.close();
+});
+
+test('what a worker gets: where it listens it inherits, and tickets are the same for all', async (t) => {
+  const { cert, key } = certificateFor('localhost');
+  const own = Buffer.alloc(80, 7);
+  const { workers, fakes } = await servingScene(t, { workers: 2, host: '::', tls: { cert, key } });
+  t.match(workers.url, /^https:/);
+  NetSocket.connectTo({ address: '127.0.0.1', port: workers.port as number }).close(); // `::` is IPv4, too
+  const [first, second] = fakes.all.map(({ start }) => start.options) as [WorkersOptions, WorkersOptions];
+  t.same(Object.keys(first), ['tls']);
+  t.equal(Buffer.from(first.tls?.ticketKeys ?? []).length, 80);
+  t.same(first.tls?.ticketKeys, second.tls?.ticketKeys);
+  const chosen = scene(t, { tls: { cert, key, ticketKeys: own } });
+  t.same(chosen.fakes.last.start.options.tls?.ticketKeys, own);
+});
+
+test('a question is answered when all have, or ended, or after a second', async (t) => {
+  const { fakes } = await servingScene(t, { workers: 3 });
+  const [asker, second, third] = fakes.all as [FakeWorker, FakeWorker, FakeWorker];
+  const answers = () => asker.heard.filter(({ kind }) => kind === 'answers');
+  asker.says({ kind: 'ask', id: 7, subject: 'pid' });
+  t.match(
+    [second.heard.at(-1), third.heard.at(-1)],
+    [
+      { kind: 'asked', id: 1 },
+      { kind: 'asked', id: 1 },
+    ],
+  );
+  third.says({ kind: 'answer', id: 1, value: 3 });
+  third.says({ kind: 'answer', id: 1, value: 'twice' });
+  t.same(answers(), []);
+  second.says({ kind: 'answer', id: 1, value: undefined });
+  t.same(answers(), [{ kind: 'answers', id: 7, values: [3] }]);
+
+  asker.says({ kind: 'ask', id: 8, subject: 'pid' });
+  second.says({ kind: 'answer', id: 2, value: 2 });
+  await fakes.passMs(999);
+  t.equal(answers().length, 1);
+  await fakes.passMs(1);
+  t.same(answers().at(-1), { kind: 'answers', id: 8, values: [2] });
+  third.says({ kind: 'answer', id: 2, value: 'late' });
+
+  asker.says({ kind: 'ask', id: 9, subject: 'pid' });
+  third.ends(1);
+  t.equal(answers().length, 2);
+  second.ends(1);
+  t.same(answers().at(-1), { kind: 'answers', id: 9, values: [] });
+  asker.says({ kind: 'ask', id: 10, subject: 'pid' });
+  t.same(answers().at(-1), { kind: 'answers', id: 10, values: [] }, 'there is nobody to ask');
+});
