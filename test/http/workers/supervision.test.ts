@@ -110,6 +110,25 @@ test('one that hangs is killed after as many beats as make up the time', async (
   t.same(log, ['(process 1) was killed: it hung: another one starts']);
 });
 
+test('one that grows beyond its limit is replaced, once, and goes on until its successor serves', async (t) => {
+  const { fakes, log } = await servingScene(t, { workerMemoryBytes: 100 * 1024 ** 2 });
+  const [first] = fakes.all as [FakeWorker];
+  const has = (worker: FakeWorker, bytes: number) =>
+    worker.says({ kind: 'alive', rssBytes: bytes, connections: 0, busy: 0 });
+  has(first, 100 * 1024 ** 2);
+  t.equal(fakes.all.length, 1, 'at the limit');
+  has(first, 100 * 1024 ** 2 + 1);
+  t.equal(fakes.all.length, 2, 'above it');
+  has(first, 200 * 1024 ** 2);
+  t.equal(fakes.all.length, 2, 'there is one successor');
+  t.same(stopsOf(first), []);
+  fakes.last.serves();
+  t.equal(stopsOf(first).length, 1);
+  has(first, 200 * 1024 ** 2);
+  t.equal(fakes.all.length, 2, 'one that leaves is not replaced again');
+  t.same(log, ['(process 1) has 100 MB, more than 100 MB: another one replaces it']);
+});
+
 test('one that does not serve in time is killed: the site cannot begin', async (t) => {
   const { workers, fakes, log } = scene(t, { workerStartMs: 300 });
   const refused = t.rejects(workers.ready, {

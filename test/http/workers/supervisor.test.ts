@@ -21,6 +21,9 @@ import { TEXT } from '../../support/web-socket-frames.ts';
 
 const site = new URL(`./site${import.meta.url.slice(-3)}`, import.meta.url);
 
+/** supervision.test.ts tries the rules with workers that the test plays, and supervisor.long.ts (WORKERS=all) with processes. */
+const short = process.env.WORKERS === 'all' ? false : 'in the long suite';
+
 interface Scene {
   readonly workers: Workers;
   readonly log: string[];
@@ -133,7 +136,7 @@ test('workers share connections evenly, and reach each other', async (t) => {
   await t.rejects(workers.restart(), /stopping/);
 });
 
-test('what a worker does to itself is over in a moment, and the others go on', async (t) => {
+test('what a worker does to itself is over in a moment, and the others go on', { skip: short }, async (t) => {
   uncounted(t);
   const all = await scene(t, { workerHangMs: 2_000, workerMemoryBytes: 300 * 1024 ** 2 });
   const { workers, log, ask } = all;
@@ -169,7 +172,7 @@ test('what a worker does to itself is over in a moment, and the others go on', a
   t.match(await ask('/'), /^\d \d+$/, 'a terminal signals all processes; workers leave that to their supervisor');
 });
 
-test('restart replaces each worker without losing a request', async (t) => {
+test('restart replaces each worker without losing a request', { skip: short }, async (t) => {
   uncounted(t);
   const all = await scene(t);
   const { workers, log, ask } = all;
