@@ -2,7 +2,7 @@
  * SocketTable: where the sockets of socketd's clients are. THE SEAM between the daemon and a network.
  *
  * kernel-sockets.ts has the sockets of Linux. loop-sockets.ts makes sockets out of an event loop, such as the one over our own TCP/IP.
- * Both have the same calls with the same results, and test/examples/socket-table.test.ts holds the second to the first.
+ * Both have the same calls with the same results, and test/examples/socket-table.long.ts holds the second to the first.
  *
  * No call waits. A call that would wait returns -EAGAIN (connect: -EINPROGRESS), and `whenReady` says when to make it again.
  */
