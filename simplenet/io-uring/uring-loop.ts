@@ -161,7 +161,9 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
 
   #submitAll(waitMs = 0): void {
     const { ring } = this;
-    if ((ring.unsubmitted === 0 && waitMs === 0) || this.isPausing) return;
+    // After a refusal the kernel is asked again, also with nothing to hand over: no deadline is judged until it answers.
+    const isToAsk = ring.unsubmitted > 0 || waitMs > 0 || this.isBlind;
+    if (!isToAsk || this.isPausing) return;
     this.#submit(waitMs);
     // The kernel was short of memory and has not taken all requests. No event will report that it can, so an alarm tries again.
     if (ring.unsubmitted > 0) this.#retry ??= this.host.alarm(RETRY_MS, () => this.#submitAgain());

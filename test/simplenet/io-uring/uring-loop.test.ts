@@ -18,6 +18,7 @@ import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { Random } from '../../simulation/random.ts';
 import { noUring } from '../../support/backends.ts';
 import { LIBRARY, runProgram } from '../../support/child-program.ts';
+import { connectedPair } from '../../support/connected-pair.ts';
 import { CountingLibc } from '../../support/counting-libc.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
 import { mistakes, POISON, poison } from '../../support/poison.ts';
@@ -355,4 +356,40 @@ test('a worker that ends right after it has made a loop does not affect the proc
      console.log('alive');`,
   );
   t.same([child.status, child.signal, child.stdout], [0, null, 'alive\n'], child.stderr);
+});
+
+test('a wait that the kernel refuses is no look: it is asked again, and then the deadlines are judged', {
+  skip,
+}, async (t) => {
+  const table: Libc = { ...libc };
+  const noWatch = { turnSoon() {}, ref() {}, unref() {}, close() {} };
+  const loop = new UringLoop(table, { ...nodeHost, watch: () => noWatch }, { ...defaultLoopLimits, tickMs: 1 });
+  const { ours, theirs } = connectedPair(t);
+  t.ok(loop.admitGuest(ours.fd), 'it waits for a guest that has no news');
+  let timeouts = 0;
+  const opened: Stream[] = [];
+  const listener = loop.listen(anyPort, (stream) => {
+    opened.push(stream);
+    return { onData: () => {}, onTimeout: () => void timeouts++ };
+  });
+  const peer = NetSocket.connectTo(listener.address);
+  const turnsUntil = (condition: () => boolean) =>
+    until(() => {
+      loop.waitForTurn(0);
+      return condition();
+    });
+  await turnsUntil(() => opened.length === 1);
+  opened[0]?.setDeadline(1);
+  let refused = 0;
+  table.io_uring_enter = () => {
+    refused++;
+    return -EAGAIN;
+  };
+  while (refused === 0) loop.waitForTurn(1);
+  table.io_uring_enter = libc.io_uring_enter;
+  await turnsUntil(() => timeouts === 1);
+  peer.close();
+  loop.close();
+  await turnsUntil(() => loop.openCount === 0);
+  theirs.close();
 });
