@@ -131,7 +131,8 @@ for (const backend of backends) {
       Array.from({ length: 200 }, (_, i) => i + 1),
     );
     t.ok(drains > 0);
-    t.equal(sockets[0]?.queuedBytes, 0);
+    // On io_uring the client can have the bytes before the server hears that they have left.
+    await until(() => sockets[0]?.queuedBytes === 0);
   });
 
   test(`a client that reads nothing: dropped, or cut (${backend})`, { skip }, async (t) => {
