@@ -1,5 +1,5 @@
 /**
- * Runs a load generator in C. Both open their connections first, and keep them until they are ended. So the CPU time of the server is read when
+ * Runs a load generator in C. Each opens its connections first, and keeps them until they are ended. So the CPU time of the server is read when
  * all connections stand and no request is under way, before and after.
  *
  * Next: uring-load.ts

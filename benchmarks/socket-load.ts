@@ -4,12 +4,10 @@
  * Next: tls-load.ts
  */
 
-import { spawnSync } from 'node:child_process';
-import { MissingLoad, runLoad } from './c-load.ts';
-import { compileC, NotCompiled } from './c-programs.ts';
+import { runLoad } from './c-load.ts';
 import { pinned } from './cores.ts';
 import type { LoadGenerator, LoadOrder, LoadResult, LoadWatch } from './load.ts';
-import { ATTEMPT_MS, RING_WORKS } from './uring-load.ts';
+import { prepareRingProgram } from './uring-load.ts';
 
 export class SocketLoad implements LoadGenerator {
   readonly title = 'C on io_uring (benchmarks/c/socket-load.c), 1 thread';
@@ -24,14 +22,7 @@ export class SocketLoad implements LoadGenerator {
 
   /** Throws MissingLoad if it cannot run here. */
   static prepare(temporaryFolder: string, cpu: number | undefined): SocketLoad {
-    try {
-      const program = compileC('socket-load', temporaryFolder);
-      const { status, stderr } = spawnSync(program, { encoding: 'utf8', timeout: ATTEMPT_MS });
-      if (status === RING_WORKS) return new SocketLoad(program, cpu);
-      throw new MissingLoad(`cannot run: this kernel is too old for it or forbids io_uring (${stderr.trim()})`);
-    } catch (error) {
-      throw error instanceof NotCompiled ? new MissingLoad(error.message) : error;
-    }
+    return new SocketLoad(prepareRingProgram('socket-load', temporaryFolder), cpu);
   }
 
   run(order: LoadOrder, watch: LoadWatch): Promise<LoadResult> {

@@ -11,8 +11,23 @@ import { pinned } from './cores.ts';
 import type { LoadGenerator, LoadOrder, LoadResult, LoadWatch } from './load.ts';
 
 /** The generator ends with this code if it has no arguments, and the kernel lets it make its ring. */
-export const RING_WORKS = 2;
-export const ATTEMPT_MS = 15_000;
+const RING_WORKS = 2;
+const ATTEMPT_MS = 15_000;
+
+/**
+ * Compiles a generator that uses io_uring, and returns its path. Throws MissingLoad if it cannot run here: the kernel may be too old for it or forbid io_uring, which only an
+ * attempt shows.
+ */
+export function prepareRingProgram(name: string, temporaryFolder: string): string {
+  try {
+    const program = compileC(name, temporaryFolder);
+    const { status, stderr } = spawnSync(program, { encoding: 'utf8', timeout: ATTEMPT_MS });
+    if (status === RING_WORKS) return program;
+    throw new MissingLoad(`cannot run: this kernel is too old for it or forbids io_uring (${stderr.trim()})`);
+  } catch (error) {
+    throw error instanceof NotCompiled ? new MissingLoad(error.message) : error;
+  }
+}
 
 export class UringLoad implements LoadGenerator {
   readonly title = 'C on io_uring (benchmarks/c/uring-load.c), 1 thread';
@@ -25,16 +40,9 @@ export class UringLoad implements LoadGenerator {
     this.#cpu = cpu;
   }
 
-  /** Throws MissingLoad if it cannot run here. The kernel may be too old for it or forbid io_uring: only an attempt shows that. */
+  /** Throws MissingLoad if it cannot run here. */
   static prepare(temporaryFolder: string, cpu: number | undefined): UringLoad {
-    try {
-      const program = compileC('uring-load', temporaryFolder);
-      const { status, stderr } = spawnSync(program, { encoding: 'utf8', timeout: ATTEMPT_MS });
-      if (status === RING_WORKS) return new UringLoad(program, cpu);
-      throw new MissingLoad(`cannot run: this kernel is too old for it or forbids io_uring (${stderr.trim()})`);
-    } catch (error) {
-      throw error instanceof NotCompiled ? new MissingLoad(error.message) : error;
-    }
+    return new UringLoad(prepareRingProgram('uring-load', temporaryFolder), cpu);
   }
 
   run(order: LoadOrder, watch: LoadWatch): Promise<LoadResult> {

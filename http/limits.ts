@@ -107,6 +107,9 @@ export type MultipartLimits = Pick<Limits, 'partCount' | 'partBytes' | 'partName
 /** The limits of a tunnel. */
 export type TunnelLimits = Pick<Limits, 'tunnelBufferBytes' | 'capsuleBytes'>;
 
+/** A count that is not limited. */
+export const UNLIMITED: number = Number.MAX_SAFE_INTEGER;
+
 /**
  * The limits of a server that is not told others.
  *
@@ -138,12 +141,12 @@ export const defaultLimits: Limits = {
   answerBufferBytes: 16 * 1024 * 1024,
   tunnelBufferBytes: 65_536,
   capsuleBytes: 1024 * 1024,
-  requestsPerConnection: Number.MAX_SAFE_INTEGER,
+  requestsPerConnection: UNLIMITED,
   requestsPerTurn: 16,
   proxyHeaderBytes: 4_096,
-  connections: Number.MAX_SAFE_INTEGER,
-  connectionsPerAddress: Number.MAX_SAFE_INTEGER,
-  requestsInFlight: Number.MAX_SAFE_INTEGER,
+  connections: UNLIMITED,
+  connectionsPerAddress: UNLIMITED,
+  requestsInFlight: UNLIMITED,
   requestsQueued: 128,
 };
 

@@ -15,7 +15,7 @@
  */
 
 import type { Alarm, EventLoop } from '../../simplenet/index.ts';
-import type { Limits, Timeouts } from '../limits.ts';
+import { type Limits, type Timeouts, UNLIMITED } from '../limits.ts';
 import type { LimitsInForce } from '../route-limits.ts';
 import { LoopDelay } from './loop-delay.ts';
 
@@ -30,10 +30,7 @@ export interface Applicant {
 }
 
 /** What an Admission needs of the event loop. */
-export interface AdmissionClock {
-  exactNow(): number;
-  after(delayMs: number, callback: () => void): Alarm;
-}
+export type AdmissionClock = Pick<EventLoop, 'exactNow' | 'after'>;
 
 export class Admission {
   readonly #clock: AdmissionClock;
@@ -65,7 +62,7 @@ export class Admission {
   static of({ limits, timeouts }: LimitsInForce, loop: EventLoop): Admission | null {
     const { loopDelayMs } = timeouts;
     const delay = loopDelayMs < Number.POSITIVE_INFINITY ? new LoopDelay(loop, loopDelayMs) : null;
-    const isLimited = limits.requestsInFlight < Number.MAX_SAFE_INTEGER || delay !== null;
+    const isLimited = limits.requestsInFlight < UNLIMITED || delay !== null;
     return isLimited ? new Admission(loop, limits, timeouts, delay) : null;
   }
 

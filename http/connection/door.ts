@@ -5,7 +5,7 @@
  */
 
 import type { Stream } from '../../simplenet/index.ts';
-import type { Limits } from '../limits.ts';
+import { type Limits, UNLIMITED } from '../limits.ts';
 import { AddressCounts } from './address-counts.ts';
 import type { OpenConnection } from './connection-context.ts';
 import { Eviction } from './eviction.ts';
@@ -24,9 +24,6 @@ export interface DoorCounts {
   /** Times without a descriptor for a new connection. */
   shortages: number;
 }
-
-/** A limit that is not set. */
-const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
 export class Door {
   readonly connections = new Set<OpenConnection>();

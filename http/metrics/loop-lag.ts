@@ -4,8 +4,8 @@
  * Next: usage-metrics.ts
  */
 
-import type { Alarm } from '../../simplenet/index.ts';
-import type { MetricFamily } from './metric-families.ts';
+import type { Alarm, EventLoop } from '../../simplenet/index.ts';
+import { bucketOf, type MetricFamily } from './metric-families.ts';
 
 const EVERY_MS = 100;
 const MS = 1_000;
@@ -14,10 +14,7 @@ const MS = 1_000;
 const BOUNDS: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
 /** What it needs of the event loop. */
-export interface LagClock {
-  exactNow(): number;
-  after(delayMs: number, callback: () => void): Alarm;
-}
+export type LagClock = Pick<EventLoop, 'exactNow' | 'after'>;
 
 export class LoopLag {
   readonly #clock: LagClock;
@@ -39,8 +36,7 @@ export class LoopLag {
   #ring(): void {
     const seconds = (this.#clock.exactNow() - this.#dueAt) / MS;
     this.#alarm = this.#next();
-    const bucket = BOUNDS.findIndex((bound) => seconds <= bound);
-    this.#counts[bucket < 0 ? BOUNDS.length : bucket]! += 1;
+    this.#counts[bucketOf(BOUNDS, seconds)]! += 1;
     this.#sum += seconds;
   }
 

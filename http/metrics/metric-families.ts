@@ -35,6 +35,13 @@ export type MetricFamily =
       readonly samples: readonly HistogramSample[];
     });
 
+/** The index in `counts` of a HistogramSample: that of the first bound which is not exceeded. */
+export function bucketOf(bounds: readonly number[], value: number): number {
+  let bucket = 0;
+  while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket++;
+  return bucket;
+}
+
 /** One list of families for several workers, in the order of the first one that has them. */
 export function addUp(snapshots: readonly (readonly MetricFamily[])[]): MetricFamily[] {
   const families = new Map<string, MetricFamily>();

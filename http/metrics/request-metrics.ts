@@ -10,10 +10,10 @@
  */
 
 import type { Outcome } from '../request/http-request.ts';
-import type { HistogramSample, Labels, MetricFamily, Sample } from './metric-families.ts';
+import { bucketOf, type HistogramSample, type Labels, type MetricFamily, type Sample } from './metric-families.ts';
 
 /** Seconds. A hello takes less than the first one; a client gives up by the last. */
-export const DURATION_BOUNDS: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const DURATION_BOUNDS: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** RFC 9110 section 9.1 and RFC 5789. */
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'];
@@ -57,10 +57,8 @@ export class RequestMetrics {
     }
     const numbers = this.#lastNumbers;
     const seconds = durationMs / MS;
-    let bucket = 0;
-    while (bucket < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[bucket] as number)) bucket++;
     numbers[Math.min(Math.floor(status / 100), CLASSES.length - 1)]! += 1;
-    numbers[BUCKETS_AT + bucket]! += 1;
+    numbers[BUCKETS_AT + bucketOf(DURATION_BOUNDS, seconds)]! += 1;
     numbers[SUM_AT]! += seconds;
     numbers[BYTES_IN_AT]! += outcome.bytesIn;
     numbers[BYTES_OUT_AT]! += outcome.bytesOut;

@@ -1,5 +1,6 @@
 /**
- * StreamOverStream: what every Stream made of a Stream has, whatever it does with the bytes: addresses, deadlines, turns, checks, and the callbacks of its end.
+ * StreamOverStream: what a Stream has that makes other bytes of those of a Stream: deadlines, turns, checks and the callbacks of its end are its own. ProxyStream (proxy-protocol.ts)
+ * changes nothing behind its header, and leaves all that to the stream below.
  *
  * Next: tls-handshake.ts
  */

@@ -5,20 +5,11 @@
 
 import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import { acceptProxied } from '../../simplenet/layers/proxy-protocol.ts';
-import type {
-  ConnectOptions,
-  EventLoop,
-  Listener,
-  ListenerOptions,
-  OnConnection,
-  Stream,
-  StreamHandler,
-  UdpHandler,
-  UdpPort,
-} from '../../simplenet/loop/event-loop.ts';
+import type { AdoptListenerOptions, Listener, ListenerOptions, OnConnection } from '../../simplenet/loop/event-loop.ts';
 import type { NetSocket } from '../../simplenet/sockets/net-socket.ts';
 import { LoopOver } from './loop-over.ts';
-import type { World, WorldFile } from './world.ts';
+import type { World } from './world.ts';
+import { WorldOver } from './world-over.ts';
 
 /** The header of a proxy that speaks for itself, so the addresses are those of the connection. */
 const local = Buffer.from('\r\n\r\n\0\r\nQUIT\n\x20\0\0\0', 'latin1');
@@ -33,86 +24,18 @@ function proxied(onConnection: OnConnection): OnConnection {
   };
 }
 
-export class ProxiedLoop extends LoopOver implements EventLoop {
-  get openCount(): number {
-    return this.below.openCount;
+export class ProxiedLoop extends LoopOver {
+  override listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
+    return super.listen(address, proxied(onConnection), options);
   }
 
-  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
-    return this.below.listen(address, proxied(onConnection), options);
-  }
-
-  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.below.adoptListener(socket, proxied(onConnection));
-  }
-
-  adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
-    return this.below.adoptStream(socket, handler);
-  }
-
-  connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
-    return this.below.connect(address, handler, options);
-  }
-
-  bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
-    return this.below.bindUdp(address, handler);
-  }
-
-  ref(): void {
-    this.below.ref();
-  }
-
-  unref(): void {
-    this.below.unref();
-  }
-
-  close(): void {
-    this.below.close();
+  override adoptListener(socket: NetSocket, onConnection: OnConnection, options?: AdoptListenerOptions): Listener {
+    return super.adoptListener(socket, proxied(onConnection), options);
   }
 }
 
-export class ProxiedWorld implements World {
-  readonly loop: ProxiedLoop;
-  readonly #inner: World;
-
+export class ProxiedWorld extends WorldOver<ProxiedLoop> {
   constructor(inner: World) {
-    this.#inner = inner;
-    this.loop = new ProxiedLoop(inner.loop);
-  }
-
-  get maxQueuedBytes(): number {
-    return this.#inner.maxQueuedBytes;
-  }
-
-  get tickMs(): number {
-    return this.#inner.tickMs;
-  }
-
-  get anyAddress(): SocketAddress {
-    return this.#inner.anyAddress;
-  }
-
-  get raised(): unknown[] {
-    return this.#inner.raised;
-  }
-
-  now(): number {
-    return this.#inner.now();
-  }
-
-  openFile(bytes: Uint8Array): WorldFile {
-    return this.#inner.openFile(bytes);
-  }
-
-  until(condition: () => boolean, what: string): Promise<void> {
-    return this.#inner.until(condition, what);
-  }
-
-  quiet(): Promise<void> {
-    return this.#inner.quiet();
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
+    super(inner, new ProxiedLoop(inner.loop));
   }
 }

@@ -7,9 +7,6 @@ import type { SocketAddress } from '../../simplenet/kernel/socket-address.ts';
 import type {
   ConnectOptions,
   EventLoop,
-  Listener,
-  ListenerOptions,
-  OnConnection,
   Stream,
   StreamHandler,
   UdpHandler,
@@ -48,7 +45,7 @@ const HURRIED_QUIET_MS = 8;
 const LOSS = 0.05;
 
 /** Two loops that look like one. */
-class PairedLoop extends LoopOver implements EventLoop {
+class PairedLoop extends LoopOver {
   readonly #right: EventLoop;
   #udpPorts = 0;
 
@@ -57,37 +54,29 @@ class PairedLoop extends LoopOver implements EventLoop {
     this.#right = right;
   }
 
-  get openCount(): number {
-    return this.below.openCount + this.#right.openCount;
+  override get openCount(): number {
+    return super.openCount + this.#right.openCount;
   }
 
-  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
-    return this.below.listen(address, onConnection, options);
-  }
-
-  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.below.adoptListener(socket, onConnection);
-  }
-
-  adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
+  override adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
     return this.#right.adoptStream(socket, handler);
   }
 
-  connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
+  override connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
     return this.#right.connect(address, handler, options);
   }
 
-  bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
+  override bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
     return (this.#udpPorts++ % 2 === 0 ? this.below : this.#right).bindUdp(address, handler);
   }
 
-  ref(): void {
-    this.below.ref();
+  override ref(): void {
+    super.ref();
     this.#right.ref();
   }
 
-  unref(): void {
-    this.below.unref();
+  override unref(): void {
+    super.unref();
     this.#right.unref();
   }
 
@@ -95,8 +84,8 @@ class PairedLoop extends LoopOver implements EventLoop {
     return this.#right.activeNow();
   }
 
-  close(): void {
-    this.below.close();
+  override close(): void {
+    super.close();
     this.#right.close();
   }
 }

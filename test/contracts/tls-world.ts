@@ -11,6 +11,7 @@ import { openHandles } from '../../simplenet/layers/openssl-handles.ts';
 import { createClientContext, createTlsContext, type TlsContext } from '../../simplenet/layers/tls-context.ts';
 import type { AcceptTlsOptions } from '../../simplenet/layers/tls-options.ts';
 import type {
+  AdoptListenerOptions,
   ConnectOptions,
   EventLoop,
   Listener,
@@ -18,13 +19,12 @@ import type {
   OnConnection,
   Stream,
   StreamHandler,
-  UdpHandler,
-  UdpPort,
 } from '../../simplenet/loop/event-loop.ts';
 import type { NetSocket } from '../../simplenet/sockets/net-socket.ts';
 import { ecdsa } from '../support/certificates.ts';
 import { LoopOver } from './loop-over.ts';
-import type { World, WorldFile } from './world.ts';
+import type { World } from './world.ts';
+import { WorldOver } from './world-over.ts';
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
@@ -34,7 +34,7 @@ export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
  */
 const noNagle = { noDelay: true };
 
-export class TlsLoop extends LoopOver implements EventLoop {
+export class TlsLoop extends LoopOver {
   readonly #options: AcceptTlsOptions;
   readonly #server: TlsContext;
   readonly #client: SslContext;
@@ -46,42 +46,18 @@ export class TlsLoop extends LoopOver implements EventLoop {
     this.#client = createClientContext({ maxVersion });
   }
 
-  get openCount(): number {
-    return this.below.openCount;
-  }
-
-  listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
+  override listen(address: SocketAddress, onConnection: OnConnection, options?: ListenerOptions): Listener {
     const secure = acceptTls(this.#server, onConnection, this.#options);
-    return this.below.listen(address, secure, { ...noNagle, ...options });
+    return super.listen(address, secure, { ...noNagle, ...options });
   }
 
-  adoptListener(socket: NetSocket, onConnection: OnConnection): Listener {
-    return this.below.adoptListener(socket, acceptTls(this.#server, onConnection, this.#options));
+  override adoptListener(socket: NetSocket, onConnection: OnConnection, options?: AdoptListenerOptions): Listener {
+    return super.adoptListener(socket, acceptTls(this.#server, onConnection, this.#options), options);
   }
 
-  adoptStream(socket: NetSocket, handler: StreamHandler): Stream {
-    return this.below.adoptStream(socket, handler);
-  }
-
-  connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
-    const connect = (below: StreamHandler) => this.below.connect(address, below, { ...noNagle, ...options });
+  override connect(address: SocketAddress, handler: StreamHandler, options?: ConnectOptions): Stream {
+    const connect = (below: StreamHandler) => super.connect(address, below, { ...noNagle, ...options });
     return connectTls(this.#client, handler, connect, this.#options);
-  }
-
-  bindUdp(address: SocketAddress, handler: UdpHandler): UdpPort {
-    return this.below.bindUdp(address, handler);
-  }
-
-  ref(): void {
-    this.below.ref();
-  }
-
-  unref(): void {
-    this.below.unref();
-  }
-
-  close(): void {
-    this.below.close();
   }
 
   /** Frees the settings, which outlive the connections. */
@@ -91,50 +67,17 @@ export class TlsLoop extends LoopOver implements EventLoop {
   }
 }
 
-export class TlsWorld implements World {
-  readonly loop: TlsLoop;
-  readonly #inner: World;
-  readonly #openBefore = openHandles();
+export class TlsWorld extends WorldOver<TlsLoop> {
+  readonly #openBefore: ReturnType<typeof openHandles>;
 
   constructor(inner: World, maxVersion: TlsVersion = 'TLSv1.3', libc: Libc = processLibc) {
-    this.#inner = inner;
-    this.loop = new TlsLoop(inner.loop, maxVersion, { maxQueuedBytes: inner.maxQueuedBytes, libc });
+    const openBefore = openHandles();
+    super(inner, new TlsLoop(inner.loop, maxVersion, { maxQueuedBytes: inner.maxQueuedBytes, libc }));
+    this.#openBefore = openBefore;
   }
 
-  get maxQueuedBytes(): number {
-    return this.#inner.maxQueuedBytes;
-  }
-
-  get tickMs(): number {
-    return this.#inner.tickMs;
-  }
-
-  get anyAddress(): SocketAddress {
-    return this.#inner.anyAddress;
-  }
-
-  get raised(): unknown[] {
-    return this.#inner.raised;
-  }
-
-  now(): number {
-    return this.#inner.now();
-  }
-
-  openFile(bytes: Uint8Array): WorldFile {
-    return this.#inner.openFile(bytes);
-  }
-
-  until(condition: () => boolean, what: string): Promise<void> {
-    return this.#inner.until(condition, what);
-  }
-
-  quiet(): Promise<void> {
-    return this.#inner.quiet();
-  }
-
-  async close(): Promise<void> {
-    await this.#inner.close();
+  override async close(): Promise<void> {
+    await super.close();
     this.loop.free();
     const open = openHandles();
     for (const kind of ['SSL', 'SSL_CTX', 'X509', 'EVP_PKEY'] as const) {
