@@ -126,6 +126,14 @@ function declareAll() {
     BIO_up_ref: int('BIO_up_ref', POINTER),
     BIO_write: int('BIO_write', POINTER, POINTER, 'int'),
     BIO_read: int('BIO_read', POINTER, POINTER, 'int'),
+    BIO_new_bio_pair: declare<[BigUint64Array, number, BigUint64Array, number], number>('BIO_new_bio_pair', 'int', [
+      'void *',
+      'size_t',
+      'void *',
+      'size_t',
+    ]),
+    BIO_nwrite0: declare<[number, BigUint64Array], number>('BIO_nwrite0', 'int', [POINTER, 'void *']),
+    BIO_nread: declare<[number, BigUint64Array, number], number>('BIO_nread', 'int', [POINTER, 'void *', 'int']),
     BIO_ctrl: declare<[number, number, number, number], number>('BIO_ctrl', 'int64', [
       POINTER,
       'int',

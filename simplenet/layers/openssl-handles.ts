@@ -20,6 +20,7 @@ const FREED_BY = {
   SSL_CTX: 'SSL_CTX_free',
   SSL: 'SSL_free',
   BIO: 'BIO_free',
+  PAIRED_BIO: 'BIO_free',
   X509: 'X509_free',
   EVP_PKEY: 'EVP_PKEY_free',
 } as const;
@@ -95,6 +96,7 @@ export function openHandles(): Readonly<Record<HandleKind, number>> {
     SSL_CTX: open('SSL_CTX'),
     SSL: open('SSL'),
     BIO: open('BIO'),
+    PAIRED_BIO: open('PAIRED_BIO'),
     X509: open('X509'),
     EVP_PKEY: open('EVP_PKEY'),
   };

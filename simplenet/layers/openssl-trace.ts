@@ -13,6 +13,7 @@
 
 import { quote } from '../kernel/trace-formatters.ts';
 import { joinTrace } from '../kernel/tracing.ts';
+import type { BioPair } from './openssl.ts';
 import { Handle } from './openssl-handles.ts';
 
 /** Their last argument is a secret. */
@@ -28,6 +29,7 @@ const silent = ['takeKeyLog'];
 const errorNames: Readonly<Record<number, string>> = {
   1: 'SSL_ERROR_SSL',
   2: 'SSL_ERROR_WANT_READ',
+  3: 'SSL_ERROR_WANT_WRITE',
   6: 'SSL_ERROR_ZERO_RETURN',
 };
 
@@ -54,6 +56,8 @@ function formatArgument(
 ): string | null {
   if (i === args.length - 1 && withSecret.includes(name)) return '(secret)';
   if (args[i - 1] instanceof Uint8Array) return null;
+  if (isPair(argument) && name === 'BIO_nread')
+    return `${formatValue(argument)}, ${quote(argument.memory, 0, result as number)}`;
   if (!(argument instanceof Uint8Array)) return formatValue(argument);
   const [offset, length] = [args[i + 1] as number, args[i + 2] as number];
   if (offset === undefined) return `(${argument.length} bytes)`;
@@ -62,7 +66,12 @@ function formatArgument(
 
 function formatValue(value: unknown): string {
   if (value instanceof Handle) return Handle.label(value);
+  if (isPair(value)) return Handle.label(value.near);
   if (value instanceof Uint8Array) return `(${value.length} bytes)`;
   if (typeof value === 'string') return JSON.stringify(value);
   return String(value);
+}
+
+function isPair(value: unknown): value is BioPair {
+  return typeof value === 'object' && value !== null && 'near' in value;
 }

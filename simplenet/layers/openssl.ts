@@ -26,11 +26,18 @@ export type SslContext = Handle<'SSL_CTX'>;
 export type Ssl = Handle<'SSL'>;
 export type Bio = Handle<'BIO'>;
 export type X509 = Handle<'X509'>;
+/** Two BIOs, and the memory between them. No function frees them before the thread ends, because JavaScript sees that memory. */
+export interface BioPair {
+  readonly near: Handle<'PAIRED_BIO'>;
+  readonly far: Handle<'PAIRED_BIO'>;
+  readonly memory: Uint8Array;
+}
 export type EvpPkey = Handle<'EVP_PKEY'>;
 
 // ssl.h
 export const SSL_ERROR_SSL = 1;
 export const SSL_ERROR_WANT_READ = 2;
+export const SSL_ERROR_WANT_WRITE = 3;
 export const SSL_ERROR_ZERO_RETURN = 6;
 export const SSL_OP_CIPHER_SERVER_PREFERENCE = 2 ** 22;
 export const SSL_OP_PRIORITIZE_CHACHA = 2 ** 21;
@@ -44,6 +51,7 @@ export const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;
 export const SSL_KEY_UPDATE_REQUESTED = 1;
 export const TLS1_2_VERSION = 0x0303;
 export const TLS1_3_VERSION = 0x0304;
+const SSL_WRITING = 2;
 const SSL_READING = 3;
 const SSL_RECEIVED_SHUTDOWN = 2;
 const SSL_CTRL_MODE = 33;
@@ -100,9 +108,13 @@ const lastOfBioRead = new LastAddress();
 const lastOfSslRead = new LastAddress();
 const lastOfSslWrite = new LastAddress();
 
+/** Where BIO_nread puts the address of the bytes: always that of the pair's memory, because each read takes everything. */
+const startOfNread = new BigUint64Array(1);
+
 const sslContext = (handle: SslContext) => Handle.addressOf(handle, 'SSL_CTX');
 const sslOf = (handle: Ssl) => Handle.addressOf(handle, 'SSL');
 const bioOf = (handle: Bio) => Handle.addressOf(handle, 'BIO');
+const pairedBioOf = (handle: BioPair['near']) => Handle.addressOf(handle, 'PAIRED_BIO');
 const x509Of = (handle: X509) => Handle.addressOf(handle, 'X509');
 
 /** Why the last call on a connection has failed. */
@@ -121,7 +133,9 @@ function reasonOf(error: { readonly text: string } | null): string {
 function failure(c: OpenSslFunctions, address: number): number {
   const error = takeErrors(c);
   // SSL_want(3ssl) also says this after a failure in the middle of a record. A failure leaves an error of the SSL library.
-  if (error?.isOwn !== true && c.SSL_want(address) === SSL_READING) return -SSL_ERROR_WANT_READ;
+  const want = error?.isOwn === true ? 0 : c.SSL_want(address);
+  if (want === SSL_READING) return -SSL_ERROR_WANT_READ;
+  if (want === SSL_WRITING) return -SSL_ERROR_WANT_WRITE;
   const isClosed = (c.SSL_get_shutdown(address) & SSL_RECEIVED_SHUTDOWN) !== 0;
   if (isClosed && error?.isOwn !== true) return -SSL_ERROR_ZERO_RETURN;
   failureText = reasonOf(error);
@@ -315,7 +329,7 @@ export const openssl = {
     functions().EVP_PKEY_free(Handle.giveUp(key, 'EVP_PKEY'));
   },
 
-  // Memory BIOs. Reading an empty one returns -1.
+  // BIOs: memory that is written and read. Reading an empty one returns -1.
 
   BIO_new_mem(): Bio {
     const c = functions();
@@ -334,6 +348,23 @@ export const openssl = {
   BIO_read(bio: Bio, bytes: Uint8Array, offset: number, length: number): number {
     checkRange(bytes, offset, length);
     return functions().BIO_read(bioOf(bio), lastOfBioRead.of(bytes) + offset, length);
+  },
+
+  /** Two BIOs: what is written to `near` is read from `far`. The pair holds `byteLength` bytes at most. */
+  BIO_new_bio_pair(byteLength: number): BioPair {
+    const c = functions();
+    checkInteger(byteLength, 'byteLength');
+    const [near, far, start] = [new BigUint64Array(1), new BigUint64Array(1), new BigUint64Array(1)];
+    done(c, 'BIO_new_bio_pair', c.BIO_new_bio_pair(near, byteLength, far, 1));
+    const writer = Number(near[0]);
+    const room = c.BIO_nwrite0(writer, start);
+    const memory = new Uint8Array(koffi.view(start[0] as bigint, room));
+    return { near: Handle.own('PAIRED_BIO', writer), far: Handle.own('PAIRED_BIO', Number(far[0])), memory };
+  },
+
+  /** Takes what the pair holds. Returns how many bytes: they are the first ones of its memory, until the next write. */
+  BIO_nread(pair: BioPair): number {
+    return Math.max(0, functions().BIO_nread(pairedBioOf(pair.far), startOfNread, pair.memory.length));
   },
 
   BIO_ctrl_pending(bio: Bio): number {
@@ -355,15 +386,13 @@ export const openssl = {
     functions().SSL_free(Handle.giveUp(ssl, 'SSL'));
   },
 
-  /** The connection reads from one BIO and writes to another. It holds a reference to each, beside that of their owner. */
-  SSL_set_bio(ssl: Ssl, input: Bio, output: Bio): void {
+  /** The connection reads from a BIO and writes to a pair. It holds a reference to each, beside that of their owner. */
+  SSL_set_bio(ssl: Ssl, input: Bio, output: BioPair): void {
     const c = functions();
-    const address = sslOf(ssl);
-    if (bioOf(input) === bioOf(output))
-      throw new TypeError('a connection takes two BIOs, and not one for both directions');
-    c.BIO_up_ref(bioOf(input));
-    c.BIO_up_ref(bioOf(output));
-    c.SSL_set_bio(address, bioOf(input), bioOf(output));
+    const [address, reader, writer] = [sslOf(ssl), bioOf(input), pairedBioOf(output.near)];
+    c.BIO_up_ref(reader);
+    c.BIO_up_ref(writer);
+    c.SSL_set_bio(address, reader, writer);
   },
 
   SSL_set_accept_state(ssl: Ssl): void {

@@ -1,10 +1,10 @@
 /**
  * SslConnection: one connection of TLS without a network: records go in, bytes come out, and the other way round.
  *
- * OpenSSL reads records from one memory BIO and writes them to another. All connections of a thread share these two. That is safe because no call waits: records of
- * one connection are put in, its call takes them out, and only then is it the turn of another connection. So an idle connection has no buffers of its own at all: with
- * SSL_MODE_RELEASE_BUFFERS OpenSSL has none either. If records were left behind by a fault of ours, the next connection that
- * got them would have other keys, and would end.
+ * OpenSSL reads records from a memory BIO and writes them to a BIO pair, whose memory is sent without another copy. All connections of a thread share both. That is safe
+ * because no call waits: records of one connection are put in, its call takes them out, and only then is it the turn of another connection. So an idle connection has no
+ * buffers of its own at all: with SSL_MODE_RELEASE_BUFFERS OpenSSL has none either. If records were left behind by a fault of ours, the next connection that got them would
+ * have other keys, and would end.
  *
  * Each call into C costs as much as a small encryption. So this file counts the records that come in, by the length in their headers: after the last one has
  * been read, no further SSL_read is needed to hear that nothing is left.
@@ -12,15 +12,29 @@
  * Next: tls-options.ts
  */
 
-import { type Bio, openssl, SSL_ERROR_WANT_READ, type Ssl, type SslContext, type X509 } from './openssl.ts';
+import {
+  type Bio,
+  type BioPair,
+  openssl,
+  SSL_ERROR_WANT_READ,
+  type Ssl,
+  type SslContext,
+  type X509,
+} from './openssl.ts';
 
 /** RFC 8446 section 5.1: type, version, and the length of what follows. */
 const HEADER_BYTES = 5;
 const LENGTH_AT = 3;
 
+/** How many plain bytes one `write` takes: four full records. More would leave the cache of the CPU between two steps. */
+export const BATCH_BYTES = 65_536;
+
+/** Four full records with their headers and tags, and some room for a first one and for messages of the handshake. */
+const OUTPUT_BYTES = BATCH_BYTES + 8_192;
+
 interface SharedBios {
   readonly input: Bio;
-  readonly output: Bio;
+  readonly output: BioPair;
   /** Whose records the input may hold. If that connection has ended, nobody wants them any more. */
   reader: SslConnection | null;
   /** Whose output has not been taken. */
@@ -30,7 +44,12 @@ interface SharedBios {
 let shared: SharedBios | null = null;
 
 function sharedBios(): SharedBios {
-  shared ??= { input: openssl.BIO_new_mem(), output: openssl.BIO_new_mem(), reader: null, writer: null };
+  shared ??= {
+    input: openssl.BIO_new_mem(),
+    output: openssl.BIO_new_bio_pair(OUTPUT_BYTES),
+    reader: null,
+    writer: null,
+  };
   return shared;
 }
 
@@ -89,7 +108,7 @@ export class SslConnection {
     return bytes;
   }
 
-  /** Returns 1 when the handshake is complete, or -SSL_ERROR_... */
+  /** Returns 1 when the handshake is complete, or -SSL_ERROR_...: -SSL_ERROR_WANT_WRITE if the output is full. */
   handshake(): number {
     this.#begin();
     return this.#readAll(openssl.SSL_do_handshake(this.#ssl), () => openssl.SSL_do_handshake(this.#ssl));
@@ -129,15 +148,18 @@ export class SslConnection {
   }
 
   /**
-   * Moves records for the peer into the buffer. Returns how many bytes. If they fill it, there may be more. Call it after each call that may write: those that
-   * are not taken are lost when another connection writes.
+   * Takes the records for the peer. Returns how many bytes of `output` they are, until any connection writes again. Call it after each call that may
+   * write: what is not taken is lost when another connection writes.
    */
-  takeOutput(buffer: Uint8Array): number {
-    const { length } = buffer;
-    if (this.#bios.writer !== this) return 0;
-    const taken = openssl.BIO_read(this.#bios.output, buffer, 0, length);
-    if (taken < length) this.#bios.writer = null;
-    return taken < 0 ? 0 : taken;
+  takeOutput(): number {
+    const bios = this.#bios;
+    if (bios.writer !== this) return 0;
+    bios.writer = null;
+    return openssl.BIO_nread(bios.output);
+  }
+
+  get output(): Uint8Array {
+    return this.#bios.output.memory;
   }
 
   get version(): string {
@@ -179,7 +201,7 @@ export class SslConnection {
       bios.reader = null;
     }
     if (bios.writer === this) return;
-    if (bios.writer !== null) openssl.BIO_reset(bios.output); // of a connection that has ended
+    if (bios.writer !== null) openssl.BIO_nread(bios.output); // of a connection that has ended
     bios.writer = this;
   }
 

@@ -8,7 +8,7 @@
 
 import type { Stream } from '../loop/event-loop.ts';
 import { decodeClientHello } from './client-hello.ts';
-import { lastFailure, openssl, SSL_ERROR_WANT_READ, type SslContext } from './openssl.ts';
+import { lastFailure, openssl, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, type SslContext } from './openssl.ts';
 import { SslConnection } from './ssl-connection.ts';
 import type { TlsContext } from './tls-context.ts';
 import type { InputLimits } from './tls-input.ts';
@@ -150,10 +150,15 @@ export class TlsHandshake {
   }
 
   #continue(ssl: SslConnection): void {
-    const result = ssl.handshake();
-    const reason = lastFailure();
-    this.#logKeys();
-    sendRecords(ssl, this.#inner);
+    let result = -SSL_ERROR_WANT_WRITE;
+    let reason = '';
+    // A long chain of certificates fills the output several times.
+    while (result === -SSL_ERROR_WANT_WRITE) {
+      result = ssl.handshake();
+      reason = lastFailure();
+      this.#logKeys();
+      sendRecords(ssl, this.#inner);
+    }
     if (result === -SSL_ERROR_WANT_READ) return;
     if (result > 0) {
       this.#ssl = null;

@@ -14,8 +14,8 @@ import { EFAULT, ENOBUFS } from '../kernel/abi.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
-import type { SslConnection } from './ssl-connection.ts';
-import { BATCH_BYTES, seal, sealFile, sendRecords } from './tls-records.ts';
+import { BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
+import { seal, sealFile, sendRecords } from './tls-records.ts';
 
 /** How much of one stream is encrypted in its share of a turn. As LoopLimits.sentBytesPerStream. */
 const SHARE_BYTES = 1024 * 1024;

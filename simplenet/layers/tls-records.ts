@@ -9,11 +9,8 @@
 import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
-import { SSL_ERROR_WANT_READ } from './openssl.ts';
-import type { SslConnection } from './ssl-connection.ts';
-
-/** How many plain bytes become records before these are sent: four full records. More would leave the cache of the CPU between two steps. */
-export const BATCH_BYTES = 65_536;
+import { SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE } from './openssl.ts';
+import { BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
 
 /** RFC 8446 section 5.1. */
 const MAX_RECORD_BYTES = 16_384;
@@ -25,10 +22,6 @@ const MAX_RECORD_BYTES = 16_384;
 const FIRST_RECORD_BYTES = 1_400;
 const FIRST_FLIGHT_BYTES = 14_000;
 
-/** Four full records with their headers and tags, and some room for a first one and for messages of the handshake. */
-const RECORDS_BUFFER_BYTES = BATCH_BYTES + 8_192;
-
-const records = Buffer.allocUnsafeSlow(RECORDS_BUFFER_BYTES);
 let plain = Buffer.allocUnsafeSlow(2 * BATCH_BYTES);
 let fileBytes: Buffer | null = null;
 
@@ -54,13 +47,8 @@ export function sealFile(ssl: SslConnection, libc: Libc, fd: number, offset: num
 
 /** Sends what OpenSSL has written. Returns whether the stream has room for more. */
 export function sendRecords(ssl: SslConnection, stream: Stream, hasMore = false): boolean {
-  let hasRoom = true;
-  let length = records.length;
-  while (length === records.length) {
-    length = ssl.takeOutput(records);
-    if (length > 0) hasRoom = stream.write(records, length, hasMore);
-  }
-  return hasRoom;
+  const length = ssl.takeOutput();
+  return length === 0 || stream.write(ssl.output, length, hasMore);
 }
 
 /** What `openRecords` has found. The next call changes it. */
@@ -84,6 +72,7 @@ export function openRecords(ssl: SslConnection, stream: Stream, length: number):
   while (result === 0 && ssl.hasRecords) {
     const read = ssl.read(plain, filled, plain.length - filled);
     if (read > 0) filled += read;
+    else if (read === -SSL_ERROR_WANT_WRITE) sendRecords(ssl, stream);
     else result = read;
   }
   if (result < 0) sendRecords(ssl, stream); // an answer to a change of keys, or an alert

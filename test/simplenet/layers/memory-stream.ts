@@ -8,8 +8,6 @@ import { SslConnection } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 
-const output = Buffer.alloc(1024 * 1024);
-
 export class MemoryStream implements Stream {
   readonly remoteAddress = { address: '192.0.2.1', port: 1 };
   readonly localAddress = { address: '192.0.2.2', port: 2 };
@@ -163,6 +161,7 @@ export class MemoryClient {
   }
 
   output(): Buffer {
-    return Buffer.from(output.subarray(0, this.ssl.takeOutput(output)));
+    const length = this.ssl.takeOutput();
+    return Buffer.from(this.ssl.output.subarray(0, length));
   }
 }

@@ -1,8 +1,12 @@
 import { test } from 'tap';
 import { trace } from '../../../simplenet/kernel/tracing.ts';
+import { decodeClientHello } from '../../../simplenet/layers/client-hello.ts';
 import {
   type Bio,
+  type BioPair,
   openssl,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_WANT_WRITE,
   SSL_OP_NO_RENEGOTIATION,
   type Ssl,
   type SslContext,
@@ -135,11 +139,51 @@ test('certificates and keys are read from PEM', async (t) => {
   t.same(openHandles(), before);
 });
 
+test('what is written to one BIO of a pair is read from the other, without a copy', async (t) => {
+  const pair = openssl.BIO_new_bio_pair(16_384);
+  t.equal(pair.memory.length, 16_384);
+  t.equal(openssl.BIO_nread(pair), 0, 'it is empty');
+  t.throws(
+    () => openssl.BIO_free(pair.far as unknown as Bio),
+    TypeError,
+    'its memory stays, because JavaScript sees it',
+  );
+  const context = openssl.SSL_CTX_new('client');
+  const [ssl, input] = [openssl.SSL_new(context), openssl.BIO_new_mem()];
+  openssl.SSL_set_bio(ssl, input, pair);
+  openssl.SSL_set_connect_state(ssl);
+  t.equal(openssl.SSL_do_handshake(ssl), -SSL_ERROR_WANT_READ);
+  const length = openssl.BIO_nread(pair);
+  t.match(decodeClientHello(pair.memory.subarray(0, length)), { serverName: null }, 'the whole of a ClientHello');
+  t.equal(openssl.BIO_nread(pair), 0, 'it has been taken');
+  openssl.SSL_free(ssl);
+  openssl.SSL_CTX_free(context);
+  openssl.BIO_free(input);
+});
+
+test('a pair that is full stops a connection until it is read', async (t) => {
+  const pair = openssl.BIO_new_bio_pair(100);
+  const context = openssl.SSL_CTX_new('client');
+  const [ssl, input] = [openssl.SSL_new(context), openssl.BIO_new_mem()];
+  openssl.SSL_set_bio(ssl, input, pair);
+  openssl.SSL_set_connect_state(ssl);
+  const pieces: Buffer[] = [];
+  while (openssl.SSL_do_handshake(ssl) === -SSL_ERROR_WANT_WRITE) {
+    t.equal(openssl.BIO_nread(pair), 100);
+    pieces.push(Buffer.from(pair.memory));
+  }
+  pieces.push(Buffer.from(pair.memory.subarray(0, openssl.BIO_nread(pair))));
+  t.match(decodeClientHello(Buffer.concat(pieces)), { serverName: null });
+  openssl.SSL_free(ssl);
+  openssl.SSL_CTX_free(context);
+  openssl.BIO_free(input);
+});
+
 test('a connection has two BIOs', async (t) => {
   const context = openssl.SSL_CTX_new('client');
   const ssl = openssl.SSL_new(context);
   const bio = openssl.BIO_new_mem();
-  t.throws(() => openssl.SSL_set_bio(ssl, bio, bio), TypeError);
+  t.throws(() => openssl.SSL_set_bio(ssl, bio, { near: bio, far: bio } as unknown as BioPair), TypeError);
   t.throws(() => openssl.SSL_set_tlsext_host_name(ssl, 'x'.repeat(256)), /server name/);
   t.throws(() => openssl.SSL_key_update(ssl), /SSL_key_update: /, 'before there are keys');
   t.equal(openssl.SSL_get_cipher_name(ssl), '');
@@ -186,10 +230,12 @@ test('a trace shows the calls, and no secret', async (t) => {
   const key = openssl.PEM_read_bio_PrivateKey(bio, 'secret');
   const ssl: Ssl = openssl.SSL_new(context);
   openssl.SSL_set_accept_state(ssl);
-  openssl.SSL_set_bio(ssl, bio, openssl.BIO_new_mem());
+  const pair = openssl.BIO_new_bio_pair(1_024);
+  openssl.SSL_set_bio(ssl, bio, pair);
   openssl.SSL_do_handshake(ssl);
   openssl.SSL_read(ssl, Buffer.alloc(10), 0, 10);
   openssl.BIO_read(bio, Buffer.alloc(10), 0, 10);
+  openssl.BIO_nread(pair);
   openssl.takeKeyLog();
   openssl.SSL_get_version(ssl);
   openssl.PEM_read_bio_X509(bio, '');
@@ -211,6 +257,9 @@ test('a trace shows the calls, and no secret', async (t) => {
   t.match(text, 'SSL_do_handshake(0x) = -2 SSL_ERROR_WANT_READ');
   t.match(text, 'SSL_read(0x, "", 10) = -2 SSL_ERROR_WANT_READ');
   t.match(text, 'BIO_read(0x, "", 10) = -1');
+  t.match(text, 'BIO_new_bio_pair(1024) = 0x');
+  t.match(text, /SSL_set_bio\(0x, 0x, 0x\)/);
+  t.match(text, 'BIO_nread(0x, "") = 0');
   t.match(text, 'SSL_get_version(0x) = "TLSv1.3"');
   t.match(text, 'i2d_X509(0x) = (');
   t.match(text, 'SSL_free(0x)');

@@ -32,8 +32,8 @@ class Sending {
   }
 
   #flight(): Buffer {
-    const buffer = Buffer.alloc(65_536);
-    return buffer.subarray(0, this.ssl.takeOutput(buffer));
+    const length = this.ssl.takeOutput();
+    return Buffer.from(this.ssl.output.subarray(0, length));
   }
 
   /** From now on OpenSSL refuses to encrypt. */
