@@ -31,6 +31,9 @@ export class SendBatch {
   /** The writes of the turn, one behind the other. */
   readonly bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   readonly #senders: BatchedSender[] = [];
+  /** The last write that did not fill its buffer. Writers use one buffer again and again, and making a view costs more than copying it. */
+  #source: Uint8Array = this.bytes;
+  #view: Uint8Array = this.bytes;
   readonly #onThrow: (sender: BatchedSender, error: unknown) => void;
   #length = 0;
   #isOpen = false;
@@ -49,10 +52,18 @@ export class SendBatch {
     if (!this.#isOpen || length > MAX_WRITE_BYTES) return -1;
     if (this.#length + length > BATCH_BYTES) this.send();
     const start = this.#length;
-    this.bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), start);
+    this.bytes.set(length === bytes.length ? bytes : this.#viewOf(bytes, length), start);
     this.#length += length;
     this.#senders.push(sender);
     return start;
+  }
+
+  #viewOf(bytes: Uint8Array, length: number): Uint8Array {
+    if (bytes !== this.#source || length !== this.#view.length) {
+      this.#source = bytes;
+      this.#view = bytes.subarray(0, length);
+    }
+    return this.#view;
   }
 
   /** Sends all, and takes nothing until it is opened again. */

@@ -75,6 +75,13 @@ export class Handle<Kind extends HandleKind> {
   }
 }
 
+/** Two BIOs, and the memory between them. No function frees them before the thread ends, because JavaScript sees that memory. */
+export interface BioPair {
+  readonly near: Handle<'PAIRED_BIO'>;
+  readonly far: Handle<'PAIRED_BIO'>;
+  readonly memory: Uint8Array;
+}
+
 /** Call it before the first handle is made. */
 export function prepareHandles(): void {
   prepareThreadEnd(Object.values(FREED_BY));

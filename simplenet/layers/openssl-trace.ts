@@ -13,8 +13,7 @@
 
 import { quote } from '../kernel/trace-formatters.ts';
 import { joinTrace } from '../kernel/tracing.ts';
-import type { BioPair } from './openssl.ts';
-import { Handle } from './openssl-handles.ts';
+import { type BioPair, Handle } from './openssl-handles.ts';
 
 /** Their last argument is a secret. */
 const withSecret = ['PEM_read_bio_X509', 'PEM_read_bio_PrivateKey', 'SSL_CTX_set_tlsext_ticket_keys'];

@@ -19,19 +19,13 @@ import { checkInteger, checkRange, checkString } from '../kernel/libc-checks.ts'
 import { http11Selector, keyLogWriter } from './machine-code.ts';
 import { NO_BLOCK, takeErrors, WRONG_PASSPHRASE } from './openssl-errors.ts';
 import { type OpenSslFunctions, openSslFunctions } from './openssl-functions.ts';
-import { Handle, prepareHandles } from './openssl-handles.ts';
+import { type BioPair, Handle, prepareHandles } from './openssl-handles.ts';
 import { traceOpenSsl } from './openssl-trace.ts';
 
 export type SslContext = Handle<'SSL_CTX'>;
 export type Ssl = Handle<'SSL'>;
 export type Bio = Handle<'BIO'>;
 export type X509 = Handle<'X509'>;
-/** Two BIOs, and the memory between them. No function frees them before the thread ends, because JavaScript sees that memory. */
-export interface BioPair {
-  readonly near: Handle<'PAIRED_BIO'>;
-  readonly far: Handle<'PAIRED_BIO'>;
-  readonly memory: Uint8Array;
-}
 export type EvpPkey = Handle<'EVP_PKEY'>;
 
 // ssl.h

@@ -12,15 +12,8 @@
  * Next: tls-options.ts
  */
 
-import {
-  type Bio,
-  type BioPair,
-  openssl,
-  SSL_ERROR_WANT_READ,
-  type Ssl,
-  type SslContext,
-  type X509,
-} from './openssl.ts';
+import { type Bio, openssl, SSL_ERROR_WANT_READ, type Ssl, type SslContext, type X509 } from './openssl.ts';
+import type { BioPair } from './openssl-handles.ts';
 
 /** RFC 8446 section 5.1: type, version, and the length of what follows. */
 const HEADER_BYTES = 5;

@@ -85,10 +85,12 @@ export class TlsInput {
     this.#countAnswers(queuedBefore);
     if (result === -SSL_ERROR_ZERO_RETURN) this.owesEnd = true;
     else if (result !== 0) this.fault = lastFailure();
-    const rest = records.subarray(taken);
+    this.#held = null;
     // RFC 8446 section 6.1: what follows close_notify is ignored.
-    if (result !== 0 || rest.length === 0) this.#held = null;
-    else this.#held = isHeld ? rest : Buffer.from(rest);
+    if (result === 0 && taken < records.length) {
+      const rest = records.subarray(taken);
+      this.#held = isHeld ? rest : Buffer.from(rest);
+    }
     return bytes;
   }
 

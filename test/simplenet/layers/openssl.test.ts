@@ -3,7 +3,6 @@ import { trace } from '../../../simplenet/kernel/tracing.ts';
 import { decodeClientHello } from '../../../simplenet/layers/client-hello.ts';
 import {
   type Bio,
-  type BioPair,
   openssl,
   SSL_ERROR_WANT_READ,
   SSL_ERROR_WANT_WRITE,
@@ -15,7 +14,7 @@ import {
 } from '../../../simplenet/layers/openssl.ts';
 import { sentenceOf, takeErrors } from '../../../simplenet/layers/openssl-errors.ts';
 import { checkOpenSslVersion, declare, openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
-import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { type BioPair, Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { ecdsa, encryptedKey } from '../../support/certificates.ts';
 
 function bioOf(text: string): Bio {
