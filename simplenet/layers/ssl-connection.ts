@@ -23,7 +23,7 @@ const LENGTH_AT = 3;
 export const BATCH_BYTES = 65_536;
 
 /** Four full records with their headers and tags, and some room for a first one and for messages of the handshake. */
-const OUTPUT_BYTES = BATCH_BYTES + 8_192;
+export const OUTPUT_BYTES = BATCH_BYTES + 8_192;
 
 interface SharedBios {
   readonly input: Bio;

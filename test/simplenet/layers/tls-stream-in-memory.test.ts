@@ -12,9 +12,10 @@ import { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import { connectTls } from '../../../simplenet/layers/accept-tls.ts';
 import { openssl } from '../../../simplenet/layers/openssl.ts';
 import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { OUTPUT_BYTES } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
 import { MAX_ANSWER_BYTES } from '../../../simplenet/layers/tls-input.ts';
-import { ecdsa } from '../../support/certificates.ts';
+import { authority, ecdsa } from '../../support/certificates.ts';
 import { MemoryClient, MemoryStream } from './memory-stream.ts';
 
 /** One connection that a server has accepted, and its client. Everything that the program hears is in `events`. */
@@ -23,14 +24,16 @@ class Accepted {
   readonly client = new MemoryClient();
   readonly events: string[] = [];
   readonly below: StreamHandler;
-  readonly #context = createTlsContext(ecdsa);
+  readonly #context;
   #stream: SecureStream | null = null;
 
   constructor(
     reaction: Partial<StreamHandler> = {},
     prepare?: (stream: SecureStream) => void,
     options?: AcceptTlsOptions,
+    identity = ecdsa,
   ) {
+    this.#context = createTlsContext(identity);
     const onConnection: OnSecureConnection = (stream) => {
       this.#stream = stream;
       prepare?.(stream);
@@ -315,6 +318,33 @@ test('answers that the peer takes do not add up', async (t) => {
   }
   t.same(inner.ends, []);
   t.same(accepted.events, ['still here', 'still here', 'still here']);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('answers that do not fit into the output at once are sent in several writes', async (t) => {
+  const accepted = new Accepted({}, undefined, { recordsPerTurn: 5_000 }).open();
+  const { client, inner } = accepted;
+  accepted.receive(Buffer.concat(Array.from({ length: 3_000 }, () => client.updateKeys()))); // 81,000 bytes, and as many of answers
+  accepted.stream.write(Buffer.from('hello'));
+  t.equal(client.open(inner.take()), 'hello');
+  t.same(accepted.events, []);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('a chain of certificates that does not fit into the output at once is sent in several writes', async (t) => {
+  const identity = { ...ecdsa, cert: ecdsa.cert + authority.cert.repeat(200) };
+  const accepted = new Accepted({}, undefined, undefined, identity);
+  accepted.receive(accepted.client.hello());
+  const flight = accepted.inner.take();
+  t.ok(flight.length > OUTPUT_BYTES, `${flight.length} bytes`);
+  accepted.receive(accepted.client.finish(flight));
+  accepted.client.open(accepted.inner.take());
+  accepted.receive(accepted.client.seal('hello'));
+  t.same(accepted.events, ['hello']);
   accepted.stream.close();
   accepted.closeBelow();
   accepted.free();
