@@ -12,6 +12,7 @@
  */
 
 import { type Alarm, nodeHost } from '../../simplenet/index.ts';
+import '../index.ts'; // every site imports it, so a spare has it before its order comes
 import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
