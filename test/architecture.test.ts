@@ -101,6 +101,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
   'http/workers': [GROUND, 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
+  // A program: it loads what a site will import.
+  'http/workers/worker-main.ts': [
+    GROUND,
+    HTTP_DOOR,
+    'http/workers',
+    'http/serve-options.ts',
+    'http/serve.ts',
+    SOCKETS_DOOR,
+  ],
   'http/serve.ts': [
     GROUND,
     'http/workers',

@@ -5,8 +5,8 @@
  * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
  * that runs out, a system call that hangs. docs/workers.md has the measurements.
  *
- * A worker that ends is replaced at once; one that keeps ending, after a pause that doubles. One that is replaced on purpose goes on until its successor
- * serves.
+ * A worker that ends is replaced at once; one that keeps ending, after a pause that doubles. A spare replaces it: a process that has loaded the server and waits
+ * for its order, because loading takes ten times as long as serving a small site from then on. One that is replaced on purpose goes on until its successor serves.
  *
  * Next: ../serve.ts
  */
@@ -23,7 +23,7 @@ import {
 } from '../../simplenet/index.ts';
 import { type CloseOptions, checkCloseOptions, listenPlaceOf, type ServeOptions, urlOf } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
-import type { FromWorker, StartOrder } from './messages.ts';
+import type { FromWorker } from './messages.ts';
 import { Questions } from './questions.ts';
 import { createShared, mapShared } from './shared-memory.ts';
 import { PREDECESSOR_CLOSE, type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
@@ -33,6 +33,9 @@ import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts'
 const STABLE_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 export const MAX_PAUSE_MS = 10_000;
+
+/** How long all have served when the next spare is started: its start takes half a second of a processor, which workers that have just begun need first. */
+export const SPARE_AFTER_MS = 1_000;
 
 /** How long to wait after so many ends in a row: not at all, then 0.1 s, 0.2 s, ... 10 s. */
 export function pauseAfter(endings: number): number {
@@ -86,6 +89,9 @@ export class Workers {
   readonly #closing = new AbortController();
   /** All that have not ended, also those that drain. */
   readonly #alive = new Set<WorkerProcess>();
+  /** Replaces the next worker that ends. */
+  #spare: WorkerProcess | null = null;
+  #sparePause: Alarm | null = null;
   #resolveReady!: () => void;
   #rejectReady!: (reason: WorkerError) => void;
   /** `ready` is settled. */
@@ -198,20 +204,38 @@ export class Workers {
    */
   isShared: boolean;
 
-  #start(slot: Slot): WorkerProcess {
-    const { count, args, startMs, hangMs, serve } = this.#settings;
-    const order: StartOrder = {
+  #start(slot: Slot, worker = this.#fork()): WorkerProcess {
+    const { count, hangMs, serve } = this.#settings;
+    worker.begin({
       kind: 'start',
       index: slot.index,
       count,
       module: this.#module,
       options: serve,
       beatMs: beatMsFor(hangMs),
-    };
-    const setup = { order, args, startMs, listenerFd: this.#socket.fd, memoryFd: this.#memoryFd };
+    });
+    return worker;
+  }
+
+  #fork(): WorkerProcess {
+    const { args, startMs } = this.#settings;
+    const setup = { args, startMs, listenerFd: this.#socket.fd, memoryFd: this.#memoryFd };
     const worker = new WorkerProcess(setup, this.#owner);
     this.#alive.add(worker);
     return worker;
+  }
+
+  /** A spare that ends is missing until the next worker is replaced, so a machine that kills it does not see it started again and again. */
+  #prepareSpare(): void {
+    this.#sparePause?.cancel();
+    this.#sparePause = nodeHost.alarm(SPARE_AFTER_MS, () => {
+      this.#spare ??= this.#fork();
+    });
+  }
+
+  #dropSpare(): void {
+    this.#spare?.kill('it is not needed');
+    this.#spare = null;
   }
 
   readonly #owner: WorkerOwner = {
@@ -241,10 +265,11 @@ export class Workers {
       else if (old?.state === 'starting') old.kill('its successor serves already');
       slot.whenReplaced?.(null);
     }
-    if (!this.#isReady && this.#slots.every((each) => each.worker?.state === 'serving')) {
-      this.#isReady = true;
-      this.#resolveReady();
-    }
+    if (!this.#slots.every((each) => each.worker?.state === 'serving')) return;
+    this.#prepareSpare();
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#resolveReady();
   }
 
   /** Before all have begun, a worker that cannot begin is the end of all: the module is wrong, and a person waits for an answer. */
@@ -277,6 +302,10 @@ export class Workers {
   }
 
   #leaves(worker: WorkerProcess): void {
+    if (worker === this.#spare) {
+      this.#dropSpare();
+      return;
+    }
     const slot = this.#slotOf(worker);
     if (worker !== slot.worker || this.isStopping) return;
     this.#log(worker, 'was told to end: another one replaces it');
@@ -299,6 +328,12 @@ export class Workers {
 
   #ended(worker: WorkerProcess, how: string): void {
     this.#alive.delete(worker);
+    if (worker === this.#spare) this.#spare = null;
+    else if (worker.index >= 0) this.#workerEnded(worker, how);
+    if (this.#alive.size === 0) this.#whenEmpty?.();
+  }
+
+  #workerEnded(worker: WorkerProcess, how: string): void {
     this.#questions.ended(worker);
     const slot = this.#slotOf(worker);
     if (worker === slot.successor) {
@@ -309,7 +344,6 @@ export class Workers {
       if (!this.#isReady) this.#failed(worker, `worker ${worker.index} ${how}`, 1);
       else if (!this.isStopping) this.#replaceEnded(slot, worker, how);
     }
-    if (this.#alive.size === 0) this.#whenEmpty?.();
   }
 
   #replaceEnded(slot: Slot, worker: WorkerProcess, how: string): void {
@@ -322,11 +356,14 @@ export class Workers {
   #startAgain(slot: Slot): void {
     slot.pause = nodeHost.alarm(pauseAfter(slot.endings), () => {
       slot.pause = null;
-      slot.worker = this.#start(slot);
+      const spare = this.#spare ?? undefined;
+      this.#spare = null;
+      slot.worker = this.#start(slot, spare);
     });
   }
 
   async #replaceAll(): Promise<void> {
+    this.#dropSpare(); // it has loaded the server, which may be a new one now
     for (const slot of this.#slots) {
       const failure = await this.#replace(slot);
       if (failure !== null) throw new WorkerError(failure, 1);
@@ -351,6 +388,8 @@ export class Workers {
     this.#forgetSignal();
     if (!this.isShared) this.#file?.remove();
     for (const slot of this.#slots) slot.pause?.cancel();
+    this.#sparePause?.cancel();
+    this.#dropSpare();
     for (const worker of this.#alive) {
       if (worker.state === 'starting') worker.kill('the workers are stopping');
       else worker.stop(options, !this.isShared);

@@ -3,6 +3,8 @@
  *
  *     order -> join the peers -> import the module -> serve -> beats ... -> drain -> exit
  *
+ * A spare waits for its order. Until then it has loaded this program, and nothing of the site.
+ *
  * It ends by itself when its supervisor has gone, however that ended, so no worker is left behind. A terminal sends Ctrl-C to all processes of
  * a program: a worker leaves that to its supervisor. SIGTERM is for this worker alone: it tells the supervisor, which starts another one, and drains.
  *
@@ -10,6 +12,7 @@
  */
 
 import { type Alarm, nodeHost } from '../../simplenet/index.ts';
+import '../index.ts'; // every site imports it, so a spare has it before its order comes
 import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';

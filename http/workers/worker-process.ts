@@ -41,7 +41,6 @@ export interface WorkerOwner {
 }
 
 export interface WorkerSetup {
-  readonly order: StartOrder;
   readonly args: readonly string[];
   readonly listenerFd: number;
   readonly memoryFd: number;
@@ -49,24 +48,26 @@ export interface WorkerSetup {
 }
 
 export class WorkerProcess {
-  readonly index: number;
+  /** Of its place; -1 while it is a spare. */
+  index = -1;
   readonly channel: Channel<ToWorker>;
-  readonly startedAt = nodeHost.now();
-  state: 'starting' | 'serving' | 'leaving' | 'ended' = 'starting';
+  /** When it got its order. */
+  startedAt = Number.POSITIVE_INFINITY;
+  state: 'spare' | 'starting' | 'serving' | 'leaving' | 'ended' = 'spare';
   vitals: Vitals = { rssBytes: 0, connections: 0, busy: 0 };
   readonly #child: ChildProcess;
   readonly #owner: WorkerOwner;
-  readonly #beatMs: number;
-  #alarm: Alarm;
+  readonly #startMs: number;
+  #beatMs = Number.POSITIVE_INFINITY;
+  #alarm: Alarm | null = null;
   #missedBeats = 0;
   /** Why the supervisor has killed it. */
   #reason: string | null = null;
 
   constructor(setup: WorkerSetup, owner: WorkerOwner) {
-    const { order, args, listenerFd, memoryFd, startMs } = setup;
-    this.index = order.index;
+    const { args, listenerFd, memoryFd, startMs } = setup;
     this.#owner = owner;
-    this.#beatMs = order.beatMs;
+    this.#startMs = startMs;
     this.#child = fork(WORKER_PROGRAM, args, {
       execArgv: process.execArgv.filter((each) => !each.startsWith('--input-type')),
       serialization: 'advanced',
@@ -78,7 +79,15 @@ export class WorkerProcess {
       this.#ended(signal === null ? `ended with code ${code}` : `ended by ${signal}`),
     );
     this.#child.on('error', (error) => this.#ended(`could not be started: ${error.message}`));
-    this.#alarm = nodeHost.alarm(startMs, () => this.kill(`it did not serve within ${startMs / 1_000} s`));
+  }
+
+  /** Called once. Until then it is a spare: it has loaded the server, and nothing of the site. */
+  begin(order: StartOrder): void {
+    this.index = order.index;
+    this.startedAt = nodeHost.now();
+    this.state = 'starting';
+    this.#beatMs = order.beatMs;
+    this.#alarm = nodeHost.alarm(this.#startMs, () => this.kill(`it did not serve within ${this.#startMs / 1_000} s`));
     this.channel.order(order);
   }
 
@@ -101,7 +110,7 @@ export class WorkerProcess {
 
   #leave(graceMs: number): void {
     this.state = 'leaving';
-    this.#alarm.cancel();
+    this.#alarm?.cancel();
     this.#alarm = nodeHost.alarm(graceMs + END_MS, () => this.kill('it did not end'));
   }
 
@@ -109,7 +118,7 @@ export class WorkerProcess {
     if (message.kind === 'ready') {
       if (this.state !== 'starting') return;
       this.state = 'serving';
-      this.#alarm.cancel();
+      this.#alarm?.cancel();
       this.#awaitBeat();
       this.#owner.ready(this);
     } else if (message.kind === 'failed') {
@@ -138,7 +147,7 @@ export class WorkerProcess {
   #ended(how: string): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
-    this.#alarm.cancel();
+    this.#alarm?.cancel();
     this.#owner.ended(this, this.#reason === null ? how : `was killed: ${this.#reason}`);
   }
 }

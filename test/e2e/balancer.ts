@@ -12,45 +12,70 @@ import { buildFolder, Program } from '../support/programs.ts';
 /** 127.0.0.0/8 is this machine (RFC 1122 section 3.2.1.3). A process has 64 of these addresses. */
 const { pid } = process;
 let addresses = 0;
-const ownAddress = () => `127.${64 + ((pid >> 10) & 63)}.${(pid >> 2) & 255}.${((pid & 3) << 6) | ++addresses}`;
+export const ownAddress = () => `127.${64 + ((pid >> 10) & 63)}.${(pid >> 2) & 255}.${((pid & 3) << 6) | ++addresses}`;
 
-/** What an instance answers: who it takes its client for. */
+/** What an instance answers: who it takes its client for. It prints `+` and the id of each request, before anything else happens to it. */
 const site = (options: ServeOptions) => `
+  const { writeSync } = await import('node:fs');
   const { Router, serve } = await import(build + '/http/index.js');
   const site = new Router();
   site.get('/readyz', (request, response) => response.text('ready\\n'));
-  site.get('/', (request, response) => response.json({
-    pid: process.pid, client: request.clientAddress, port: request.remotePort, scheme: request.scheme, url: request.url, headers: Object.fromEntries(request.headers),
-  }));
+  const isReleased = new Promise((resolve) => process.stdin.once('data', resolve).unref());
+  for (const [path, before] of [['/', null], ['/held', isReleased]]) {
+    site.all(path, async (request, response) => {
+      writeSync(1, '+' + request.headers.get('x-id') + '\\n');
+      if (before !== null) await before;
+      response.json({
+        pid: process.pid, client: request.clientAddress, port: request.remotePort, scheme: request.scheme, url: request.url, headers: Object.fromEntries(request.headers),
+      });
+    });
+  }
   const server = serve(site, ${JSON.stringify(options)});
   process.once('SIGTERM', () => server.close());
   console.log(server.url);
 `;
 
+/** How a program is started with a file of deploy/. */
+export interface BalancerKind {
+  readonly command: string;
+  readonly args: (path: string) => readonly string[];
+  readonly file: string;
+}
+
+export const haproxy: BalancerKind = {
+  command: 'haproxy',
+  args: (path) => ['-db', '-f', path],
+  file: 'haproxy.cfg',
+};
+
 export class Balancer {
   readonly address = ownAddress();
-  readonly #folder = mkdtempSync('/tmp/simplenet-e2e-');
+  readonly folder = mkdtempSync('/tmp/simplenet-e2e-');
   readonly #programs = new Set<Program>();
 
   /** Resolves when the instance listens. */
   async instance(port: number, options: ServeOptions = {}): Promise<Program> {
-    const program = Program.script(site({ host: this.address, port, trustProxy: 'loopback', ...options }));
-    this.#programs.add(program);
+    const program = this.add(Program.script(site({ host: this.address, port, trustProxy: 'loopback', ...options })));
     await program.prints(/^https?:/m);
     return program;
   }
 
-  /** Starts a program with a file of deploy/, and resolves when its port 8080 is open. */
-  async start(command: string, args: (path: string) => readonly string[], file: string): Promise<Program> {
-    const path = join(this.#folder, file);
+  /** Resolves when its port 8080 is open. */
+  async start({ command, args, file }: BalancerKind): Promise<Program> {
+    const path = join(this.folder, file);
     const text = readFileSync(join(buildFolder, '../deploy', file), 'utf8');
     writeFileSync(path, text.replaceAll('127.0.0.1', this.address));
-    const program = new Program(command, args(path), { cwd: this.#folder });
-    this.#programs.add(program);
+    const program = this.add(new Program(command, args(path), { cwd: this.folder }));
     while (!(await isOpen(this.address, 8080))) {
       if (program.child.exitCode !== null) throw new Error(JSON.stringify(await program.ends()));
       await sleep(10);
     }
+    return program;
+  }
+
+  /** It ends when the balancer is closed. */
+  add(program: Program): Program {
+    this.#programs.add(program);
     return program;
   }
 
@@ -59,14 +84,17 @@ export class Balancer {
   }
 
   async close(): Promise<void> {
-    for (const program of this.#programs) {
-      program.kill('SIGTERM'); // nginx ends its workers then
-      const killing = setTimeout(() => program.kill(), 5_000);
-      await program.ends();
-      clearTimeout(killing);
-    }
-    rmSync(this.#folder, { recursive: true });
+    await Promise.all([...this.#programs].map(end));
+    rmSync(this.folder, { recursive: true });
   }
+}
+
+/** With SIGTERM first, because nginx ends its workers then. */
+async function end(program: Program): Promise<void> {
+  program.kill('SIGTERM');
+  const killing = setTimeout(() => program.kill(), 5_000);
+  await program.ends();
+  clearTimeout(killing);
 }
 
 function isOpen(host: string, port: number): Promise<boolean> {

@@ -2,12 +2,13 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { Agent, type IncomingMessage, request } from 'node:http';
+import { Agent } from 'node:http';
 import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
 import { certificateFor } from '../support/certificates.ts';
 import { missing } from '../support/programs.ts';
-import { Balancer } from './balancer.ts';
+import { Balancer, haproxy } from './balancer.ts';
+import { ask, Load } from './load.ts';
 
 const tls = certificateFor('localhost', '127.0.0.1');
 
@@ -15,13 +16,7 @@ const tls = certificateFor('localhost', '127.0.0.1');
 const hasStream = existsSync('/usr/lib/nginx/modules/ngx_stream_module.so');
 
 const balancers = [
-  {
-    name: 'HAProxy',
-    command: 'haproxy',
-    args: (path: string) => ['-db', '-f', path],
-    file: 'haproxy.cfg',
-    skip: missing('haproxy'),
-  },
+  { name: 'HAProxy', ...haproxy, skip: missing('haproxy') },
   {
     name: 'nginx',
     command: 'nginx',
@@ -31,25 +26,12 @@ const balancers = [
   },
 ] as const;
 
-async function balancerWith(t: Test, { command, args, file }: (typeof balancers)[number]): Promise<Balancer> {
+async function balancerWith(t: Test, kind: (typeof balancers)[number]): Promise<Balancer> {
   const balancer = new Balancer();
   t.teardown(() => balancer.close());
   await Promise.all([8081, 8082, 8083].map((port) => balancer.instance(port)));
-  await balancer.start(command, args, file);
+  await balancer.start(kind);
   return balancer;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly body: string;
-}
-
-async function ask(url: string, agent: Agent, headers: Record<string, string> = {}): Promise<Answer> {
-  const asked = request(url, { agent, headers }).end();
-  const [response] = (await once(asked, 'response')) as [IncomingMessage];
-  let body = '';
-  for await (const piece of response.setEncoding('utf8')) body += piece;
-  return { status: response.statusCode as number, body };
 }
 
 for (const balancer of balancers) {
@@ -65,7 +47,7 @@ for (const balancer of balancers) {
       Forwarded: 'for=6.6.6.6;host=evil.example',
     };
     for (const headers of [{}, lies]) {
-      const { status, body } = await ask(front.url, agent, { Host: 'site.example', ...headers });
+      const { status, body } = await ask(front.url, { agent, headers: { Host: 'site.example', ...headers } });
       t.equal(status, 200);
       // 127.0.0.99 is itself in the trusted range, so this also shows that nothing stands left of it
       t.match(JSON.parse(body), { client: '127.0.0.99', scheme: 'http', url: 'http://site.example/' });
@@ -94,12 +76,11 @@ for (const balancer of balancers) {
 }
 
 test('HAProxy: instances that restart one after the other lose no request', { skip: missing('haproxy') }, async (t) => {
-  const [haproxy] = balancers;
   const front = new Balancer();
   t.teardown(() => front.close());
   const ports = [8081, 8082, 8083];
   const instances = await Promise.all(ports.map((port) => front.instance(port)));
-  await front.start(haproxy.command, haproxy.args, haproxy.file);
+  await front.start(haproxy);
   const load = new Load(front.url);
   for (const [i, port] of ports.entries()) {
     await load.served(200);
@@ -113,44 +94,3 @@ test('HAProxy: instances that restart one after the other lose no request', { sk
   t.same(await load.stop(), []);
   t.equal(load.pids.size, 6, 'each instance, before and after');
 });
-
-/** Clients that ask without a pause, each with a connection that it keeps, and each time beside it with a new one. */
-class Load {
-  readonly pids = new Set<number>();
-  #answers = 0;
-  #isStopping = false;
-  readonly #failures: string[] = [];
-  readonly #clients: Promise<void>[];
-
-  constructor(url: string) {
-    this.#clients = Array.from({ length: 8 }, () => this.#ask(url));
-  }
-
-  /** So many more answers. */
-  async served(count: number): Promise<void> {
-    const goal = this.#answers + count;
-    while (this.#answers < goal) await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-
-  /** Returns what went wrong. */
-  async stop(): Promise<readonly string[]> {
-    this.#isStopping = true;
-    await Promise.all(this.#clients);
-    return this.#failures;
-  }
-
-  async #ask(url: string): Promise<void> {
-    const kept = new Agent({ keepAlive: true, maxSockets: 1 });
-    for (let i = 0; !this.#isStopping; i++) {
-      try {
-        const { status, body } = await ask(url, i % 4 === 0 ? new Agent() : kept);
-        if (status === 200) this.pids.add((JSON.parse(body) as { pid: number }).pid);
-        else this.#failures.push(`${status} ${body}`);
-      } catch (error) {
-        this.#failures.push(String(error));
-      }
-      this.#answers++;
-    }
-    kept.destroy();
-  }
-}

@@ -12,20 +12,23 @@ import { nodeHost, VirtualHost } from '../../simplenet/index.ts';
 
 /** What `fork` returns, as far as a supervisor uses it. */
 export class FakeWorker extends EventEmitter {
-  /** Undefined for a process that could not be started. */
-  readonly pid: number | undefined;
+  /** Its number among those that got an order, from 1 on. Undefined before, and for a process that could not be started. */
+  pid: number | undefined;
   connected = true;
   /** What the supervisor has sent. */
   readonly heard: ToWorker[] = [];
   killedBy: string | null = null;
 
-  constructor(pid: number | undefined) {
+  readonly #onOrder: (worker: FakeWorker) => void;
+
+  constructor(onOrder: (worker: FakeWorker) => void) {
     super();
-    this.pid = pid;
+    this.#onOrder = onOrder;
   }
 
   send(message: ToWorker, callback: (error: Error | null) => void): boolean {
     this.heard.push(message);
+    if (message.kind === 'start') this.#onOrder(this);
     callback(null);
     return true;
   }
@@ -56,8 +59,10 @@ export class FakeWorker extends EventEmitter {
 }
 
 export class FakeWorkers {
-  /** In the order of their starts. */
+  /** In the order in which they got their orders. */
   readonly all: FakeWorker[] = [];
+  /** In the order in which they were forked: those without an order, too. */
+  readonly forked: FakeWorker[] = [];
   /** The next ones get no process. */
   lacksProcesses = false;
   readonly #host = new VirtualHost();
@@ -81,7 +86,7 @@ export class FakeWorkers {
     t.teardown(() => replace({ fork }, { now, alarm }));
   }
 
-  /** The last one that was started. */
+  /** The last one that got an order. */
   get last(): FakeWorker {
     return this.all.at(-1) as FakeWorker;
   }
@@ -91,13 +96,22 @@ export class FakeWorkers {
     return this.#host.run(this.#host.now() + ms);
   }
 
+  /** The one that waits for an order. */
+  get spare(): FakeWorker | undefined {
+    return this.forked.findLast((each) => each.heard.length === 0 && each.connected);
+  }
+
   endAll(): void {
-    for (const each of this.all) each.ends(0);
+    for (const each of this.forked) each.ends(0);
   }
 
   #fork(): FakeWorker {
-    const worker = new FakeWorker(this.lacksProcesses ? undefined : this.all.length + 1);
-    this.all.push(worker);
+    const hasProcess = !this.lacksProcesses;
+    const worker = new FakeWorker(() => {
+      this.all.push(worker);
+      if (hasProcess) worker.pid = this.all.length;
+    });
+    this.forked.push(worker);
     return worker;
   }
 }

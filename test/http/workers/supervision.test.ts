@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { HandOver, serve, type Workers, type WorkersOptions } from '../../../http/index.ts';
+import { SPARE_AFTER_MS } from '../../../http/workers/supervisor.ts';
 import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
 import { receiveDescriptors } from '../../../simplenet/index.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
@@ -96,6 +97,97 @@ test('a replacement that cannot be started, or cannot begin', async (t) => {
     '(process 3) cannot begin: the module is broken',
     '(process 3) ended with code 1: another one starts in 0.2 s',
   ]);
+});
+
+test('a spare replaces the next worker that ends', async (t) => {
+  const { workers, fakes, log } = await servingScene(t, { workers: 2 });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  await fakes.passMs(SPARE_AFTER_MS - 1);
+  t.equal(fakes.spare, undefined);
+  await fakes.passMs(1);
+  const { spare } = fakes;
+  t.ok(spare);
+  await fakes.passMs(10 * SPARE_AFTER_MS);
+  t.equal(fakes.forked.length, 3, 'there is one');
+
+  second.ends(null, 'SIGKILL');
+  await fakes.passMs(0);
+  t.equal(fakes.last, spare);
+  t.same([spare?.start.index, spare?.start.options], [1, second.start.options]);
+  spare?.serves();
+  t.equal(workers.pids.length, 2);
+  await fakes.passMs(SPARE_AFTER_MS - 1);
+  first.ends(1); // before there is another spare
+  await fakes.passMs(0);
+  t.equal(fakes.forked.length, 4);
+  t.equal(fakes.last.start.index, 0);
+  fakes.last.serves();
+  await fakes.passMs(SPARE_AFTER_MS);
+  t.ok(fakes.spare);
+  t.same(log, [
+    '(process 2) ended by SIGKILL: another one starts',
+    '(process 1) ended with code 1: another one starts',
+  ]);
+});
+
+test('the time of a spare counts from its order', async (t) => {
+  const { fakes, log } = await servingScene(t, { workerStartMs: 300 });
+  await fakes.passMs(60_000);
+  fakes.last.ends(1);
+  await fakes.passMs(299);
+  fakes.last.serves();
+  await fakes.passMs(9_700);
+  fakes.last.ends(1);
+  t.match(log.at(-1), /another one starts in 0\.1 s/, 'it has served for less than 10 s');
+});
+
+test('a spare that ends, or is told to end, is not missed until the next worker is replaced', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  await fakes.passMs(SPARE_AFTER_MS);
+  fakes.spare?.ends(1);
+  await fakes.passMs(60_000);
+  t.equal(fakes.forked.length, 2);
+  fakes.last.ends(1);
+  await fakes.passMs(0);
+  fakes.last.serves();
+  await fakes.passMs(SPARE_AFTER_MS);
+  const { spare } = fakes;
+  spare?.says({ kind: 'leaving' });
+  t.equal(spare?.killedBy, 'SIGKILL');
+  fakes.last.ends(1);
+  await fakes.passMs(100);
+  t.not(fakes.last, spare);
+  t.equal(fakes.forked.length, 5);
+  fakes.last.serves();
+  t.equal(workers.pids.length, 1);
+  t.equal(log.length, 2, 'of the workers alone');
+});
+
+test('a restart begins with processes of its own, and a stop ends the spare', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  await fakes.passMs(SPARE_AFTER_MS);
+  const { spare: old } = fakes;
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  t.equal(old?.killedBy, 'SIGKILL', 'it has the server from before');
+  t.not(fakes.last, old);
+  fakes.last.serves();
+  await restarting;
+  await fakes.passMs(SPARE_AFTER_MS);
+  const { spare } = fakes;
+  const closed = workers.close();
+  t.equal(spare?.killedBy, 'SIGKILL');
+  for (const each of fakes.all) each.ends(0);
+  await closed;
+});
+
+test('a stop before there is a spare: none is started', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const closed = workers.close();
+  await fakes.passMs(SPARE_AFTER_MS);
+  t.equal(fakes.forked.length, 1);
+  fakes.endAll();
+  await closed;
 });
 
 test('one that hangs is killed after as many beats as make up the time', async (t) => {

@@ -1,0 +1,49 @@
+/** A process takes the socket of another one over, again and again, behind HAProxy and before clients that connect to it directly: no request fails. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { buildFolder, hasProgram, missing, Program, plainEnvironment } from '../support/programs.ts';
+import { Balancer, haproxy } from './balancer.ts';
+import { Load } from './load.ts';
+
+const TAKE_OVERS = 4;
+
+test('HAProxy: an instance whose socket is taken over loses no request', { skip: missing('haproxy') }, async (t) => {
+  const front = new Balancer();
+  t.teardown(() => front.close());
+  const site = join(front.folder, 'site.mjs');
+  writeFileSync(site, 'export default (_request, response) => response.json({ pid: process.pid });');
+  const place = ['--host', front.address, '--port', '8081', '--take-over', join(front.folder, 'way.sock')];
+  const args = [join(buildFolder, 'command/main.js'), site, ...place, '--trust-proxy', 'loopback', '--log', 'none'];
+  const start = async () => {
+    const program = front.add(new Program(process.execPath, args, { env: plainEnvironment() }));
+    const [url] = await program.prints(/^http:.*/m);
+    return { program, url };
+  };
+  let { program: current, url } = await start();
+  // It is the only one behind HAProxy, so no other one can answer for it.
+  const balancer = await front.start(haproxy);
+  for (const absent of ['b', 'c']) await balancer.prints(new RegExp(`Server instances/${absent} is DOWN`));
+  const loads = [new Load(front.url, 3), new Load(url, 3)];
+  const wrk = hasProgram('wrk') ? front.add(new Program('wrk', ['-t1', '-c4', '-d3600', url])) : null;
+  const pids = [current.child.pid];
+  for (const load of loads) await load.served(100);
+  for (let i = 0; i < TAKE_OVERS; i++) {
+    const before = current;
+    ({ program: current, url } = await start());
+    pids.push(current.child.pid);
+    const { code, stderr } = await before.ends();
+    t.equal(code, 0, stderr);
+    for (const load of loads) await load.served(100);
+  }
+  for (const load of loads) {
+    t.same(await load.stop(), []);
+    t.same([...load.pids], pids, 'each process has answered, one after the other');
+  }
+  if (wrk === null) return;
+  wrk.kill('SIGINT');
+  const { stdout } = await wrk.ends();
+  t.match(stdout, /[1-9]\d* requests in /);
+  t.notOk(/Socket errors|Non-2xx/.test(stdout), stdout);
+});
