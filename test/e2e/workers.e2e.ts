@@ -14,7 +14,10 @@ const BACK_WITHIN_MS = 1_000;
 
 const PORT = 8080;
 
-/** A connection that asks one request after the other. */
+/** Between an answer and the next request of a kept connection. Load asks without a pause. */
+const PAUSE_MS = 5;
+
+/** A connection that asks again and again. */
 class KeptConnection {
   answers = 0;
   isOver = false;
@@ -48,7 +51,7 @@ class KeptConnection {
     this.#text = '';
     this.pids.add(Number(pid));
     this.answers++;
-    this.#ask();
+    setTimeout(() => this.#ask(), PAUSE_MS);
   }
 }
 
