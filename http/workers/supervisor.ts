@@ -5,7 +5,7 @@
  * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
  * that runs out, a system call that hangs. docs/workers.md has the measurements.
  *
- * A worker that ends is replaced at once; one that keeps ending, after a pause that doubles. One that is replaced on purpose goes on until its successor
+ * A worker that ends, or tells that it will, is replaced at once; one that keeps ending, after a pause that doubles. One that is replaced on purpose goes on until its successor
  * serves.
  *
  * Next: ../serve.ts
@@ -49,7 +49,7 @@ interface Slot {
   worker: WorkerProcess | null;
   /** It is to replace the worker. */
   successor: WorkerProcess | null;
-  /** Ends in a row. */
+  /** Ends in a row, none of them after STABLE_MS. */
   endings: number;
   pause: Alarm | null;
   /** Called when a successor serves, or has failed. */
@@ -276,13 +276,13 @@ export class Workers {
     slot.successor = this.#start(slot);
   }
 
+  /** Who has told it to end is not known: a person, or its own code at each start. So it counts as one that has ended. */
   #leaves(worker: WorkerProcess): void {
     const slot = this.#slotOf(worker);
     if (worker !== slot.worker || this.isStopping) return;
-    this.#log(worker, 'was told to end: another one replaces it');
     slot.worker = null;
     slot.share.leave();
-    slot.successor ??= this.#start(slot);
+    this.#replaceEnded(slot, worker, 'was told to end: another one replaces it');
   }
 
   #said(worker: WorkerProcess, message: FromWorker): void {
@@ -307,7 +307,7 @@ export class Workers {
       slot.worker = null;
       slot.share.leave();
       if (!this.#isReady) this.#failed(worker, `worker ${worker.index} ${how}`, 1);
-      else if (!this.isStopping) this.#replaceEnded(slot, worker, how);
+      else if (!this.isStopping) this.#replaceEnded(slot, worker, `${how}: another one starts`);
     }
     if (this.#alive.size === 0) this.#whenEmpty?.();
   }
@@ -315,7 +315,7 @@ export class Workers {
   #replaceEnded(slot: Slot, worker: WorkerProcess, how: string): void {
     slot.endings = nodeHost.now() - worker.startedAt >= STABLE_MS ? 1 : slot.endings + 1;
     const pauseMs = pauseAfter(slot.endings);
-    this.#log(worker, `${how}: another one starts${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
+    this.#log(worker, `${how}${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
     if (slot.successor === null) this.#startAgain(slot);
   }
 

@@ -79,6 +79,49 @@ test('a worker that keeps ending is replaced after a pause, until one has served
   ]);
 });
 
+test('a worker that tells itself to end each time it starts is replaced after a pause', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  for (const pauseMs of [0, 100, 200]) {
+    const { length } = fakes.all;
+    const leaver = fakes.last;
+    leaver.says({ kind: 'leaving' });
+    await fakes.passMs(pauseMs - 1);
+    t.equal(fakes.all.length, length, `not before ${pauseMs} ms`);
+    await fakes.passMs(pauseMs === 0 ? 0 : 1);
+    t.equal(fakes.all.length, length + 1);
+    leaver.ends(0);
+    fakes.last.serves();
+  }
+  await fakes.passMs(10_000);
+  fakes.last.says({ kind: 'leaving' });
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 5, 'at once: it has served for 10 s');
+  fakes.last.says({ kind: 'leaving' });
+  fakes.last.serves();
+  t.same(workers.pids, [], 'one that is told to end before it serves');
+  await fakes.passMs(100);
+  t.equal(fakes.all.length, 6);
+  t.same(log, [
+    '(process 1) was told to end: another one replaces it',
+    '(process 2) was told to end: another one replaces it in 0.1 s',
+    '(process 3) was told to end: another one replaces it in 0.2 s',
+    '(process 4) was told to end: another one replaces it',
+    '(process 5) was told to end: another one replaces it in 0.1 s',
+  ]);
+});
+
+test('a worker that is told to end while its successor starts has no other one', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  fakes.all[0]?.says({ kind: 'leaving' });
+  await fakes.passMs(1_000);
+  t.equal(fakes.all.length, 2);
+  fakes.last.serves();
+  await restarting;
+  t.same(workers.pids, [2]);
+});
+
 test('a replacement that cannot be started, or cannot begin', async (t) => {
   const { fakes, log } = await servingScene(t);
   fakes.lacksProcesses = true;
