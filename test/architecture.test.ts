@@ -145,7 +145,7 @@ const runsSimplenet = [
   'http/tls-entrance.ts',
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
-  ...['shared-memory', 'questions', 'worker-process', 'supervisor', 'worker-main', 'hand-over'].map(
+  ...['shared-memory', 'inherited', 'questions', 'worker-process', 'supervisor', 'worker-main', 'hand-over'].map(
     (name) => `http/workers/${name}.ts`,
   ),
 ];

@@ -12,20 +12,12 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
-import {
-  type Alarm,
-  type ListeningSocket,
-  listenReplacingStale,
-  NetSocket,
-  nodeHost,
-  type SocketAddress,
-} from '../../simplenet/index.ts';
-import { type CloseOptions, checkCloseOptions, listenPlaceOf, type ServeOptions, urlOf } from '../serve-options.ts';
-import { AcceptShare } from './accept-share.ts';
+import { type Alarm, nodeHost, type SocketAddress } from '../../simplenet/index.ts';
+import { type CloseOptions, checkCloseOptions, type ServeOptions, urlOf } from '../serve-options.ts';
+import type { AcceptShare } from './accept-share.ts';
+import { Inherited } from './inherited.ts';
 import type { FromWorker, StartOrder } from './messages.ts';
 import { Questions } from './questions.ts';
-import { createShared, mapShared } from './shared-memory.ts';
 import { PREDECESSOR_CLOSE, type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
 import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
 
@@ -78,9 +70,7 @@ export class Workers {
   readonly url: string;
   readonly #module: string;
   readonly #settings: WorkerSettings;
-  readonly #socket: NetSocket;
-  readonly #file: ListeningSocket['file'];
-  readonly #memoryFd: number;
+  readonly #inherited: Inherited;
   readonly #slots: readonly Slot[];
   readonly #questions = new Questions();
   readonly #closing = new AbortController();
@@ -101,21 +91,23 @@ export class Workers {
     const { signal, ...serveOptions } = settings.serve;
     this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
     this.#module = module.href;
-    const { socket, file, isShared } = openSocket(serveOptions);
-    this.#socket = socket;
-    this.#file = file;
-    this.isShared = isShared;
-    this.address = socket.localAddress;
+    this.#inherited = new Inherited(serveOptions, settings.count);
+    this.address = this.#inherited.socket.localAddress;
     this.url = urlOf(this.address, serveOptions.tls === undefined ? 'http' : 'https');
-    const bytes = AcceptShare.bytesFor(settings.count);
-    this.#memoryFd = createShared(bytes);
-    const memory = mapShared(this.#memoryFd, bytes);
-    this.#slots = Array.from({ length: settings.count }, (_, index) => newSlot(index, new AcceptShare(memory, index)));
+    this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    for (const slot of this.#slots) slot.worker = this.#start(slot);
+    try {
+      for (const slot of this.#slots) slot.worker = this.#start(slot);
+    } catch (error) {
+      this.#closed = Promise.resolve(); // the end of those that have started is no news
+      for (const worker of this.#alive) worker.kill('another one could not be started');
+      this.#inherited.removeFile();
+      this.#inherited.close();
+      throw error;
+    }
     if (signal !== undefined) this.#stopWith(signal);
   }
 
@@ -189,14 +181,21 @@ export class Workers {
    * @internal
    */
   get listenerFd(): number {
-    return this.#socket.fd;
+    return this.#inherited.socket.fd;
   }
 
   /**
    * Set before `close` if another process goes on listening on the socket.
    * @internal
    */
-  isShared: boolean;
+  get isShared(): boolean {
+    return this.#inherited.isShared;
+  }
+
+  /** @internal */
+  set isShared(isShared: boolean) {
+    this.#inherited.isShared = isShared;
+  }
 
   #start(slot: Slot): WorkerProcess {
     const { count, args, startMs, hangMs, serve } = this.#settings;
@@ -208,7 +207,7 @@ export class Workers {
       options: serve,
       beatMs: beatMsFor(hangMs),
     };
-    const setup = { order, args, startMs, listenerFd: this.#socket.fd, memoryFd: this.#memoryFd };
+    const setup = { order, args, startMs, inherited: this.#inherited };
     const worker = new WorkerProcess(setup, this.#owner);
     this.#alive.add(worker);
     return worker;
@@ -349,7 +348,7 @@ export class Workers {
 
   async #end(options: CloseOptions): Promise<void> {
     this.#forgetSignal();
-    if (!this.isShared) this.#file?.remove();
+    this.#inherited.removeFile();
     for (const slot of this.#slots) slot.pause?.cancel();
     for (const worker of this.#alive) {
       if (worker.state === 'starting') worker.kill('the workers are stopping');
@@ -366,8 +365,7 @@ export class Workers {
         this.#whenEmpty = resolve;
       });
     }
-    this.#socket.close();
-    closeSync(this.#memoryFd);
+    this.#inherited.close();
   }
 
   #stopWith(signal: AbortSignal): void {
@@ -431,19 +429,6 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
   } = options;
   if (tls === undefined) return others;
   return { ...others, tls: { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls } };
-}
-
-interface OpenedSocket extends ListeningSocket {
-  readonly isShared: boolean;
-}
-
-function openSocket(options: ServeOptions): OpenedSocket {
-  const place = listenPlaceOf(options);
-  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), file: null, isShared: true };
-  const isNetwork = 'address' in place;
-  const dualStack = isNetwork && place.address === '::' ? { ipv6Only: false } : {};
-  const setup = { ...(isNetwork ? { noDelay: true } : {}), ...dualStack, ...options.socket, nonBlocking: true };
-  return { ...listenReplacingStale(place, setup), isShared: false };
 }
 
 function toMB(bytes: number): number {

@@ -60,6 +60,8 @@ export class FakeWorkers {
   readonly all: FakeWorker[] = [];
   /** The next ones get no process. */
   lacksProcesses = false;
+  /** So many can be started; `fork` throws for the next one. */
+  most = Number.POSITIVE_INFINITY;
   readonly #host = new VirtualHost();
 
   /** Until the end of the test. */
@@ -96,6 +98,7 @@ export class FakeWorkers {
   }
 
   #fork(): FakeWorker {
+    if (this.all.length >= this.most) throw new TypeError('fork refuses an argument');
     const worker = new FakeWorker(this.lacksProcesses ? undefined : this.all.length + 1);
     this.all.push(worker);
     return worker;

@@ -1,12 +1,14 @@
 /** The rules of the supervisor, with workers that the test plays: who is started when, and what becomes of the others. supervisor.test.ts has processes. */
 
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { HandOver, serve, type Workers, type WorkersOptions } from '../../../http/index.ts';
 import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
 import { receiveDescriptors } from '../../../simplenet/index.ts';
+import { EMFILE, ENOMEM } from '../../../simplenet/kernel/abi.ts';
+import { libc } from '../../../simplenet/kernel/libc.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { type FakeWorker, FakeWorkers } from '../../support/fake-workers.ts';
@@ -184,6 +186,27 @@ test('one that does not serve in time is killed: the site cannot begin', async (
   await fakes.passMs(1);
   await refused;
   t.same([fakes.last.killedBy, workers.isStopping, log], ['SIGKILL', true, []]);
+});
+
+test('workers that cannot be started leave nothing behind: no socket, no memory, no process', async (t) => {
+  const fakes = new FakeWorkers(t);
+  fakes.most = 1;
+  const path = join(tmpdir(), `simplenet-supervision-${process.pid}-none`);
+  const start = () => serve(new URL('file:///site.js'), { workers: 2, path, log: t.fail });
+  const before = openDescriptors();
+  t.throws(start, { message: 'fork refuses an argument' });
+  t.equal(fakes.last.killedBy, 'SIGKILL', 'the one that was started');
+  await until(() => !fakes.last.connected);
+  t.same(openDescriptors(), before);
+  t.notOk(existsSync(path));
+  const { memfd_create, mmap } = libc;
+  t.teardown(() => Object.assign(libc, { memfd_create, mmap }));
+  for (const refused of [{ memfd_create: () => -EMFILE }, { memfd_create, mmap: () => -ENOMEM }]) {
+    Object.assign(libc, refused);
+    t.throws(start, { code: /^(EMFILE|ENOMEM)$/ });
+    t.same(openDescriptors(), before);
+    t.notOk(existsSync(path));
+  }
 });
 
 test('workers are ready when all serve, also if one was told to end before', async (t) => {

@@ -226,6 +226,13 @@ test('a busy port is reported at once, and leaves nothing', async (t) => {
   t.throws(() => serve(site, { workers: 2, port }), { code: 'EADDRINUSE' });
 });
 
+test('options that cannot be sent to another process: no worker is left', async (t) => {
+  const before = openDescriptors();
+  const limits = { bodyBytes: (() => 1) as unknown as number };
+  t.throws(() => serve(site, { workers: 1, limits }), { message: /could not be cloned/ });
+  await until(() => openDescriptors().length === before.length);
+});
+
 test('workers that are stopped before they serve', async (t) => {
   const stop = new AbortController();
   const workers = serve(site, { workers: 1, signal: stop.signal });
