@@ -1,8 +1,8 @@
 /**
- * The life of the command beyond one process: whose socket it inherits, who inherits its own, and what SIGHUP means.
+ * The life of the command beyond one process: whose sockets it inherits, who inherits its own, and what SIGHUP means.
  *
- *     --take-over PATH    the process that waits at PATH gives its socket; then this one waits there
- *     systemd             the first socket that it has opened
+ *     --take-over PATH    the process that waits at PATH gives its sockets; then this one waits there
+ *     systemd             the sockets that it has opened, all of them
  *     a predecessor       that has started this process on SIGHUP
  *
  * SIGHUP with workers replaces them: their module is loaded again. Without workers it starts a successor, if the command is a service: with `--take-over`, or
@@ -12,12 +12,12 @@
  * Next: run.ts
  */
 
-import { HandOver, PREDECESSOR_CLOSE, type Server, takeOver, Workers } from '../http/index.ts';
+import { HandOver, PREDECESSOR_CLOSE, passedSockets, type Server, takeOver, Workers } from '../http/index.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
 import { startSuccessor, WAY } from './successor.ts';
-import { type Environment, type Notifier, passedSockets } from './systemd.ts';
+import type { Environment, Notifier } from './systemd.ts';
 
 /** What the command needs of `process`. */
 export interface Surroundings extends Signals {
@@ -32,19 +32,18 @@ export interface Surroundings extends Signals {
   readonly stderr: { write(text: string): unknown };
 }
 
-export interface InheritedSocket {
-  /** Undefined: the command opens a socket of its own. */
-  readonly fd: number | undefined;
+export interface InheritedSockets {
+  /** Empty: the command opens a socket of its own. */
+  readonly fds: readonly number[];
   /** Tells the predecessor, if there is one, that this process serves. */
   begun(): Promise<void>;
 }
 
-export function inheritedSocket({ takeOver: path }: CommandOptions, env: Environment, pid: number): InheritedSocket {
+export function inheritedSockets({ takeOver: path }: CommandOptions, env: Environment, pid: number): InheritedSockets {
   const way = env[WAY]?.replace(/^@/, '\0') ?? path;
   const inheritance = way === undefined ? null : takeOver(way);
   if (inheritance !== null) return inheritance;
-  const [passed] = passedSockets(env, pid);
-  return { fd: passed?.fd, begun: () => Promise.resolve() };
+  return { fds: passedSockets(env, pid).map(({ fd }) => fd), begun: () => Promise.resolve() };
 }
 
 export class Life {

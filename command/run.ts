@@ -16,7 +16,7 @@ import { type Backend, SystemError, trace } from '../simplenet/index.ts';
 import { certificateOf } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
-import { inheritedSocket, Life, type Surroundings } from './life.ts';
+import { inheritedSockets, Life, type Surroundings } from './life.ts';
 import { networkUrls } from './network-urls.ts';
 import { type CommandOptions, parseOptions, USAGE } from './options.ts';
 import { createReporter, type Reporter } from './reporter.ts';
@@ -88,16 +88,16 @@ async function serveUntilStopped(
     const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
     const certificate = certificateOf(options);
     const tls = certificate?.tls;
-    const inherited = inheritedSocket(options, env, pid);
+    const inherited = inheritedSockets(options, env, pid);
     const server = listen(
       site,
-      { ...options, fd: inherited.fd },
+      { ...options, fds: inherited.fds },
       args,
       { tls, onError: reporter.onError, onDone: log },
       reporter,
       firstPort,
     );
-    const { address, url } = server;
+    const { address, url, urls } = server;
     const life = new Life(server, options, surroundings, notifier, reporter);
     // First: whoever reads the URL may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
@@ -105,11 +105,12 @@ async function serveUntilStopped(
     await inherited.begun();
     life.waitForSuccessor();
     stdout.write(`${url}\n`);
-    notifier.ready(`serving ${url}`);
+    notifier.ready(`serving ${urls.join(' ')}`);
     const { what, hint } = site;
     reporter.started({
       what,
       url,
+      otherUrls: urls.slice(1),
       networkUrls: networkUrls(address, networkInterfaces(), tls === undefined ? 'http' : 'https'),
       hint,
       certificate: certificate?.notes ?? [],
@@ -141,14 +142,14 @@ async function started(workers: Workers): Promise<void> {
 
 function listen(
   site: Omit<Site, 'source'> & Partial<Site>,
-  options: CommandOptions & { readonly fd: number | undefined },
+  options: CommandOptions & { readonly fds: readonly number[] },
   args: readonly string[],
   hooks: Pick<ServeOptions, 'tls' | 'onError' | 'onDone'>,
   reporter: Reporter,
   firstPort: number,
 ): Server | Workers {
-  const { host, port, unix: path, trustProxy, metrics, backend, fd, workers } = options;
-  const place = fd === undefined ? { host, port, path } : { fd };
+  const { host, port, unix: path, trustProxy, metrics, backend, fds, workers } = options;
+  const place = fds.length === 0 ? { host, port, path } : { fd: fds };
   const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, metrics };
   const start = (where: Pick<ServeOptions, 'host' | 'port' | 'path' | 'fd'>) =>
     site.source === undefined
@@ -161,7 +162,7 @@ function listen(
         })
       : serve(site.source, { ...where, ...shared, ...hooks });
   try {
-    if (fd !== undefined || port !== undefined || path !== undefined) return start(place);
+    if (fds.length > 0 || port !== undefined || path !== undefined) return start(place);
     const server = listenFrom(firstPort, (each) => start({ ...place, port: each }));
     if (server.port !== firstPort) reporter.portTaken(firstPort, server.port as number);
     return server;

@@ -97,10 +97,19 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     SOCKETS_DOOR,
   ],
   'http/metrics': [GROUND, 'http/content', 'http/handler.ts', 'http/connection', 'http/request', SOCKETS_DOOR],
-  'http/serve-options.ts': [GROUND, 'http/metrics', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/serve-options.ts': [
+    GROUND,
+    'http/metrics',
+    'http/passed-sockets.ts',
+    'http/request',
+    'http/response',
+    SOCKETS_DOOR,
+  ],
+  'http/passed-sockets.ts': [],
+  'http/listening.ts': ['http/passed-sockets.ts', 'http/serve-options.ts', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
-  'http/workers': [GROUND, 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
+  'http/workers': [GROUND, 'http/listening.ts', 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
   'http/serve.ts': [
     GROUND,
     'http/workers',
@@ -111,6 +120,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/request',
     'http/response',
     'http/serve-options.ts',
+    'http/listening.ts',
     'http/tls-entrance.ts',
     'http/https-redirect.ts',
     SOCKETS_DOOR,
@@ -121,6 +131,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/handler.ts',
     'http/handlers',
     'http/metrics',
+    'http/passed-sockets.ts',
     'http/router',
     'http/request',
     'http/response',
@@ -142,6 +153,7 @@ const exceptions = ['benchmarks/micro.ts'];
 /** The files of http/ that run code of simplenet/: the server, its entrance by TLS, what opens files, and workers. All others import types. */
 const runsSimplenet = [
   'http/serve.ts',
+  'http/listening.ts',
   'http/tls-entrance.ts',
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
@@ -166,7 +178,7 @@ const callsKoffi: Readonly<Record<string, string>> = {
 };
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */
-const withClock = ['http/connection', 'http/serve.ts', 'http/workers'];
+const withClock = ['http/connection', 'http/passed-sockets.ts', 'http/serve.ts', 'http/workers'];
 
 /** Asks the process what it takes, and when it began. */
 const USAGE = 'http/metrics/usage-metrics.ts';

@@ -1,5 +1,5 @@
 /**
- * Inherited: what all workers of a site inherit from their supervisor: the listening socket, and the memory in which they count their connections.
+ * Inherited: what all workers of a site inherit from their supervisor: the listening sockets, and the memory in which they count their connections.
  *
  * The supervisor owns both, so they outlive any worker. It opens them all or none.
  *
@@ -7,28 +7,28 @@
  */
 
 import { closeSync } from 'node:fs';
-import { type ListeningSocket, listenReplacingStale, NetSocket } from '../../simplenet/index.ts';
-import { listenPlaceOf, type ServeOptions } from '../serve-options.ts';
+import { type ListeningSocket, listenReplacingStale, NetSocket, type SocketAddress } from '../../simplenet/index.ts';
+import { socketOptionsFor, takePlace } from '../listening.ts';
+import type { ListenPlace, ServeOptions } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
 import { createShared, mapShared } from './shared-memory.ts';
 
 export class Inherited {
-  readonly socket: NetSocket;
   readonly memoryFd: number;
   /** By the place of a worker. */
   readonly shares: readonly AcceptShare[];
-  /** Whether another process goes on listening on the socket. */
+  /** Whether another process goes on listening on the sockets. */
   isShared: boolean;
-  readonly #file: ListeningSocket['file'];
+  readonly #sockets: NetSocket[] = [];
+  #file: ListeningSocket['file'] = null;
 
   constructor(options: ServeOptions, workers: number) {
-    const { socket, file, isShared } = openSocket(options);
-    this.socket = socket;
-    this.#file = file;
-    this.isShared = isShared;
+    const place = takePlace(options);
+    this.isShared = 'fds' in place;
     const bytes = AcceptShare.bytesFor(workers);
     let memoryFd: number | null = null;
     try {
+      this.#open(place, options);
       memoryFd = createShared(bytes);
       const memory = mapShared(memoryFd, bytes);
       this.memoryFd = memoryFd;
@@ -36,9 +36,17 @@ export class Inherited {
     } catch (error) {
       if (memoryFd !== null) closeSync(memoryFd);
       this.removeFile();
-      socket.close();
+      this.#closeSockets();
       throw error;
     }
+  }
+
+  get listenerFds(): readonly number[] {
+    return this.#sockets.map(({ fd }) => fd);
+  }
+
+  get addresses(): readonly SocketAddress[] {
+    return this.#sockets.map(({ localAddress }) => localAddress);
   }
 
   /** The next server may open its path now. */
@@ -47,20 +55,22 @@ export class Inherited {
   }
 
   close(): void {
-    this.socket.close();
+    this.#closeSockets();
     closeSync(this.memoryFd);
   }
-}
 
-interface OpenedSocket extends ListeningSocket {
-  readonly isShared: boolean;
-}
+  #open(place: ListenPlace, { socket: socketOptions }: ServeOptions): void {
+    if ('fds' in place) {
+      for (const fd of place.fds) this.#sockets.push(NetSocket.adopt(fd));
+      return;
+    }
+    const setup = { ...socketOptionsFor(place, socketOptions), nonBlocking: true };
+    const { socket, file } = listenReplacingStale(place, setup);
+    this.#sockets.push(socket);
+    this.#file = file;
+  }
 
-function openSocket(options: ServeOptions): OpenedSocket {
-  const place = listenPlaceOf(options);
-  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), file: null, isShared: true };
-  const isNetwork = 'address' in place;
-  const dualStack = isNetwork && place.address === '::' ? { ipv6Only: false } : {};
-  const setup = { ...(isNetwork ? { noDelay: true } : {}), ...dualStack, ...options.socket, nonBlocking: true };
-  return { ...listenReplacingStale(place, setup), isShared: false };
+  #closeSockets(): void {
+    for (const socket of this.#sockets) socket.close();
+  }
 }

@@ -9,15 +9,17 @@
 
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 
-/** Where the worker finds what it inherits. 3 is the channel. */
-export const LISTENER_FD = 4;
-export const MEMORY_FD = 5;
+/** Where the worker finds what it inherits: the memory, and from FIRST_LISTENER_FD on its listening sockets. 3 is the channel. */
+export const MEMORY_FD = 4;
+export const FIRST_LISTENER_FD = 5;
 
 export interface StartOrder {
   readonly kind: 'start';
   readonly index: number;
   /** How many workers share the memory. */
   readonly count: number;
+  /** How many listening sockets there are. */
+  readonly listeners: number;
   /** The URL of the module. */
   readonly module: string;
   readonly options: ServeOptions;

@@ -1,6 +1,6 @@
 /**
  * Workers: a site that several processes serve, seen by the process that starts them. It opens the listening socket and never accepts from it. So the
- * socket, and the connections that wait in its queue, outlive any worker.
+ * socket, and the connections that wait in its queue, outlive any worker. There may be several, from systemd.
  *
  * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
  * that runs out, a system call that hangs. docs/workers.md has the measurements.
@@ -64,10 +64,12 @@ interface Slot {
 export class Workers {
   /** Resolves when all workers serve. Rejects, and closes all, if one of them cannot begin. */
   readonly ready: Promise<void>;
-  /** Where the workers listen, with the port that the kernel has chosen. */
+  /** Where the workers listen, with the port that the kernel has chosen. With several sockets, the first. */
   readonly address: SocketAddress;
   /** The address for a client, as that of a Server. */
   readonly url: string;
+  /** Those of all sockets. */
+  readonly urls: readonly string[];
   readonly #module: string;
   readonly #settings: WorkerSettings;
   readonly #inherited: Inherited;
@@ -92,8 +94,10 @@ export class Workers {
     this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
     this.#module = module.href;
     this.#inherited = new Inherited(serveOptions, settings.count);
-    this.address = this.#inherited.socket.localAddress;
-    this.url = urlOf(this.address, serveOptions.tls === undefined ? 'http' : 'https');
+    const { addresses } = this.#inherited;
+    const scheme = serveOptions.tls === undefined ? 'http' : 'https';
+    this.urls = addresses.map((address) => urlOf(address, scheme));
+    [this.address, this.url] = [addresses[0] as SocketAddress, this.urls[0] as string];
     this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -177,15 +181,15 @@ export class Workers {
   }
 
   /**
-   * The listening socket, for another process (`sendDescriptors`).
+   * The listening sockets, for another process (`sendDescriptors`).
    * @internal
    */
-  get listenerFd(): number {
-    return this.#inherited.socket.fd;
+  get listenerFds(): readonly number[] {
+    return this.#inherited.listenerFds;
   }
 
   /**
-   * Set before `close` if another process goes on listening on the socket.
+   * Set before `close` if another process goes on listening on the sockets.
    * @internal
    */
   get isShared(): boolean {
@@ -203,6 +207,7 @@ export class Workers {
       kind: 'start',
       index: slot.index,
       count,
+      listeners: this.listenerFds.length,
       module: this.#module,
       options: serve,
       beatMs: beatMsFor(hangMs),
@@ -423,6 +428,7 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
     port: _port,
     path: _path,
     fd: _fd,
+    systemdSocket: _systemdSocket,
     tls,
     socket: _socket,
     ...others

@@ -14,7 +14,7 @@ import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
-import { Channel, type FromWorker, LISTENER_FD, MEMORY_FD, type StartOrder, type ToWorker } from './messages.ts';
+import { Channel, FIRST_LISTENER_FD, type FromWorker, MEMORY_FD, type StartOrder, type ToWorker } from './messages.ts';
 import { mapShared } from './shared-memory.ts';
 
 const FAILED = 1;
@@ -86,10 +86,12 @@ function heard(message: ToWorker): void {
 async function start(order: StartOrder): Promise<void> {
   try {
     const site = await load(order.module);
-    const share = new AcceptShare(mapShared(MEMORY_FD, AcceptShare.bytesFor(order.count)), order.index);
-    const options: ServeOptions = { ...site.options, ...order.options, fd: LISTENER_FD };
-    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, share);
-    share.join();
+    const memory = mapShared(MEMORY_FD, AcceptShare.bytesFor(order.count));
+    const createShare = () => new AcceptShare(memory, order.index); // one for each socket; they count together
+    const fd = Array.from({ length: order.listeners }, (_, i) => FIRST_LISTENER_FD + i);
+    const options: ServeOptions = { ...site.options, ...order.options, fd };
+    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, createShare);
+    createShare().join();
     void server.closing; // makes it, so that code which asks for it later sees the same
     beat(server, order.beatMs);
     channel.order({ kind: 'ready' });

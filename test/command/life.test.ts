@@ -1,6 +1,6 @@
 /** The command beyond one process: a socket from systemd, a successor on SIGHUP, and a second process that takes over. */
 
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import type { Surroundings } from '../../command/life.ts';
 import { run } from '../../command/run.ts';
 import { NetSocket, UdpSocket } from '../../simplenet/index.ts';
 import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
+import { startedBySystemd } from '../support/systemd.ts';
 import { until } from '../support/waiting.ts';
 
 const main = join(buildFolder, 'command/main.js');
@@ -168,29 +169,44 @@ test('when SIGHUP stops the command', async (t) => {
   }
 });
 
-test('a socket that systemd has opened', async (t) => {
-  const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
-  t.teardown(() => socket.close());
-  const { port } = socket.localAddress as { port: number };
-  // exec keeps the process number, as systemd does.
-  const script = 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec "$@"';
+test('sockets that systemd has opened: all are served, by workers too, and a successor gets them', async (t) => {
+  const sockets = ['127.0.0.1', '127.0.0.2'].map((address) => NetSocket.listenOn({ address, port: 0 }));
+  t.teardown(() => {
+    for (const socket of sockets) socket.close();
+  });
+  const urls = sockets.map(({ localAddress }) => {
+    const { address, port } = localAddress as { address: string; port: number };
+    return `http://${address}:${port}`;
+  });
   for (const more of [[], ['--workers', '1']]) {
-    const args = [main, site, '--log', 'none', ...more];
-    const { spawn } = await import('node:child_process');
-    const child = spawn('sh', ['-c', script, 'sh', process.execPath, ...args], {
-      env: plainEnvironment(),
-      stdio: ['ignore', 'pipe', 'inherit', socket.fd],
-    });
-    const printed = await new Promise((resolve) => child.stdout?.once('data', (bytes) => resolve(`${bytes}`)));
-    t.equal(printed, `http://127.0.0.1:${port}\n`);
-    const pid = await pidAt(`http://127.0.0.1:${port}`);
-    t.equal(pid === child.pid, more.length === 0);
-    child.kill('SIGTERM');
-    const code = await new Promise((resolve) => child.once('exit', resolve));
-    t.equal(code, 0);
+    const systemd = manager(t);
+    const env = { ...plainEnvironment(), NOTIFY_SOCKET: systemd.path };
+    const program = startedBySystemd(sockets, 'http:http', [main, site, '--log', 'none', ...more], { env });
+    await program.prints(/\n/);
+    t.equal(program.stdout, `${urls[0]}\n`, 'one line, whatever the number of sockets');
+    t.equal(systemd.next(), `READY=1\nSTATUS=serving ${urls.join(' ')}`);
+    const pids = await Promise.all(urls.map(pidAt));
+    t.equal(pids[0], pids[1]);
+    t.equal(pids[0] === program.child.pid, more.length === 0);
+    program.kill('SIGHUP');
+    t.match(systemd.next(), /^RELOADING=1\n/);
+    let last = program.child.pid as number;
+    if (more.length === 0) {
+      const [, pid = ''] = /^MAINPID=(\d+)$/.exec(systemd.next()) ?? [];
+      if (program.child.exitCode === null) await once(program.child, 'exit'); // its pipes are the successor's as well
+      t.equal(program.child.exitCode, 0);
+      last = Number(pid);
+      t.equal(systemd.next(), `READY=1\nSTATUS=serving ${urls.join(' ')}`, 'the successor');
+    } else {
+      t.equal(systemd.next(), 'READY=1\nSTATUS=All workers are replaced.');
+    }
+    const later = await Promise.all(urls.map(pidAt));
+    t.equal(later[0], later[1]);
+    t.not(later[0], pids[0]);
+    t.equal(later[0] === last, more.length === 0);
+    await end(last);
   }
-  t.doesNotThrow(
-    () => NetSocket.connectTo({ address: '127.0.0.1', port }).close(),
-    'the socket is still open: it is not theirs',
-  );
+  for (const { localAddress } of sockets) {
+    t.doesNotThrow(() => NetSocket.connectTo(localAddress).close(), 'it is still open: it is not theirs');
+  }
 });

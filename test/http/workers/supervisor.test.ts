@@ -246,7 +246,12 @@ test('workers that are stopped before they serve', async (t) => {
 
 /** One request by TLS, which goes on with that session. */
 function askSecurely(address: SocketAddress, session?: Buffer) {
-  const socket = connect({ host: '::1', port: portOf(address), rejectUnauthorized: false, session });
+  const socket = connect({
+    host: (address as { address: string }).address,
+    port: portOf(address),
+    rejectUnauthorized: false,
+    session,
+  });
   let text = '';
   let latest: Buffer | undefined;
   socket.setEncoding('latin1').on('data', (part: string) => {
@@ -267,7 +272,7 @@ function askSecurely(address: SocketAddress, session?: Buffer) {
   );
 }
 
-test('on a Unix socket, and by TLS on a socket that is open already', async (t) => {
+test('on a Unix socket, and by TLS on sockets that are open already', async (t) => {
   const path = join(tmpdir(), `simplenet-workers-${process.pid}.sock`);
   t.teardown(() => rmSync(path, { force: true }));
   const mark = `${path}.mark`;
@@ -280,11 +285,23 @@ test('on a Unix socket, and by TLS on a socket that is open already', async (t) 
   t.throws(() => NetSocket.connectTo({ path }), { code: 'ENOENT' });
 
   uncounted(t);
-  const open = NetSocket.listenOn({ address: '::1', port: 0 });
+  const [open, other] = ['::1', '127.0.0.1'].map((address) => NetSocket.listenOn({ address, port: 0 })) as [
+    NetSocket,
+    NetSocket,
+  ];
   const tls = certificateFor('localhost');
-  await using workers = serve(site, { workers: 2, fd: open.release(), tls });
+  await using workers = serve(site, { workers: 2, fd: [open.release(), other.release()], tls });
   await workers.ready;
+  t.match(workers.urls, [workers.url, /^https:\/\/127\.0\.0\.1:\d+$/]);
   t.match(workers.url, /^https:\/\/\[::1\]:\d+$/);
+  const before = workers.acceptedCounts.reduce((sum, count) => sum + count);
+  const onOther = await askSecurely({ address: '127.0.0.1', port: Number(new URL(workers.urls[1] as string).port) });
+  t.match(onOther.worker, /^[01]$/, 'each worker listens on both');
+  t.equal(
+    workers.acceptedCounts.reduce((sum, count) => sum + count),
+    before + 1,
+    'they are counted together',
+  );
   const first = await askSecurely(workers.address);
   let next = first;
   while (next.worker === first.worker) next = await askSecurely(workers.address, first.session);

@@ -1,0 +1,105 @@
+/**
+ * Listening: what a server listens on: one socket, or several that it gets from systemd or from its predecessor. One server has them all, so that limits,
+ * metrics and the end are those of the site, however its clients come in.
+ *
+ * The server owns the sockets, and closes them at its end. If the kernel takes one of them away, the server ends: half of a site is harder to notice than none.
+ *
+ * Next: tls-entrance.ts
+ */
+
+import {
+  type AcceptPolicy,
+  type AdoptListenerOptions,
+  type EventLoop,
+  type Listener,
+  type ListenOptions,
+  NetSocket,
+  type OnConnection,
+  type SocketAddress,
+} from '../simplenet/index.ts';
+import { type PassedSocket, passedSockets } from './passed-sockets.ts';
+import { type ListenPlace, listenPlaceOf, type ServeOptions } from './serve-options.ts';
+
+/** What `Listening.open` gets beside the place. */
+export interface ListeningSetup extends Pick<AdoptListenerOptions, 'onFailure' | 'onShortage'> {
+  /** Options of a socket that is opened here. */
+  readonly socket: ListenOptions | undefined;
+  /** Makes the rule for one of several sockets: which of its connections this process takes. */
+  readonly createPolicy: (() => AcceptPolicy) | undefined;
+}
+
+export class Listening {
+  readonly #listeners: readonly Listener[];
+
+  /** Throws if it cannot listen on one of the sockets, and then listens on none. */
+  constructor(loop: EventLoop, place: ListenPlace, onConnection: OnConnection, setup: ListeningSetup) {
+    const { socket, createPolicy, ...callbacks } = setup;
+    if (!('fds' in place)) {
+      this.#listeners = [loop.listen(place, onConnection, { ...socketOptionsFor(place, socket), ...callbacks })];
+      return;
+    }
+    const listeners: Listener[] = [];
+    this.#listeners = listeners;
+    try {
+      for (const fd of place.fds) {
+        const options = { ...callbacks, policy: createPolicy?.() };
+        listeners.push(loop.adoptListener(NetSocket.adopt(fd), onConnection, options));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Where it listens. There is one address at least. */
+  get addresses(): readonly SocketAddress[] {
+    return this.#listeners.map(({ address }) => address);
+  }
+
+  get fds(): readonly number[] {
+    return this.#listeners.map(({ fd }) => fd);
+  }
+
+  /** Whether another process goes on listening. */
+  get isShared(): boolean {
+    return this.#listeners.some(({ isShared }) => isShared);
+  }
+
+  set isShared(isShared: boolean) {
+    for (const listener of this.#listeners) listener.isShared = isShared;
+  }
+
+  close(): void {
+    for (const listener of this.#listeners) listener.close();
+  }
+
+  /** As `closeWhenEmpty` of a listener, of all. */
+  closeWhenEmpty(waitMs: number, onClosed: () => void): void {
+    let open = this.#listeners.length;
+    for (const listener of this.#listeners) listener.closeWhenEmpty(waitMs, () => void (--open === 0 && onClosed()));
+  }
+}
+
+/** The descriptors that servers of this process have taken. A number that is taken once stays taken: systemd passes its sockets once. */
+const taken = new Set<number>();
+
+/** What these options, which have been checked, say to listen on. Sockets of systemd that they name, or that are free where they name no place, are taken. */
+export function takePlace(options: ServeOptions): ListenPlace {
+  const isOfKernel = options.loop === undefined || options.systemdSocket !== undefined;
+  const place = listenPlaceOf(options, isOfKernel ? freeSockets() : []);
+  if ('fds' in place) for (const fd of place.fds) taken.add(fd);
+  return place;
+}
+
+function freeSockets(): readonly PassedSocket[] {
+  return passedSockets().filter(({ fd }) => !taken.has(fd));
+}
+
+/** Without TCP_NODELAY a small response could wait for an acknowledgement. `::` takes IPv4, too. */
+export function socketOptionsFor(
+  place: Exclude<ListenPlace, { fds: readonly number[] }>,
+  socket: ListenOptions | undefined,
+): ListenOptions {
+  if ('path' in place) return { ...socket };
+  return { noDelay: true, ...(place.address === '::' ? { ipv6Only: false } : {}), ...socket };
+}
