@@ -18,14 +18,21 @@ import {
   type SocketAddress,
 } from '../simplenet/index.ts';
 import { type PassedSocket, passedSockets } from './passed-sockets.ts';
-import { type ListenPlace, listenPlaceOf, type ServeOptions } from './serve-options.ts';
+import { type ListenPlace, listenPlaceOf, portFrom, type ServeOptions } from './serve-options.ts';
 
-/** What `Listening.open` gets beside the place. */
+/** What a worker has in common with the others. */
+export interface SharedSockets {
+  /** Makes the rule for one socket: which of its connections this process takes. */
+  readonly createPolicy: () => AcceptPolicy;
+  /** The socket of plain HTTP that sends clients to https. */
+  readonly redirectFd: number | null;
+}
+
+/** What `Listening` gets beside the place. */
 export interface ListeningSetup extends Pick<AdoptListenerOptions, 'onFailure' | 'onShortage'> {
   /** Options of a socket that is opened here. */
   readonly socket: ListenOptions | undefined;
-  /** Makes the rule for one of several sockets: which of its connections this process takes. */
-  readonly createPolicy: (() => AcceptPolicy) | undefined;
+  readonly createPolicy: SharedSockets['createPolicy'] | undefined;
 }
 
 export class Listening {
@@ -89,6 +96,15 @@ export function takePlace(options: ServeOptions): ListenPlace {
   const place = listenPlaceOf(options, isOfKernel ? freeSockets() : []);
   if ('fds' in place) for (const fd of place.fds) taken.add(fd);
   return place;
+}
+
+/** Where to listen for plain HTTP beside HTTPS; null if nowhere. */
+export function placeBeside(
+  place: ListenPlace,
+  redirectFrom: ServeOptions['redirectFrom'],
+): { readonly host: string; readonly port: number } | null {
+  const port = portFrom(redirectFrom);
+  return port === null || !('address' in place) ? null : { host: place.address, port };
 }
 
 function freeSockets(): readonly PassedSocket[] {

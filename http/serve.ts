@@ -11,7 +11,6 @@
 
 import { channel } from 'node:diagnostics_channel';
 import type {
-  AcceptPolicy,
   EventLoop,
   Libc,
   MinimumProgress,
@@ -35,7 +34,7 @@ import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handle
 import { HttpError, isClientGone } from './http-error.ts';
 import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
-import { Listening, takePlace } from './listening.ts';
+import { Listening, placeBeside, type SharedSockets, takePlace } from './listening.ts';
 import { addUp, type MetricFamily } from './metrics/metric-families.ts';
 import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
 import { ServerMetrics } from './metrics/server-metrics.ts';
@@ -61,7 +60,6 @@ import {
   halfCloseFrom,
   type ListenPlace,
   type OnError,
-  portFrom,
   type ServeOptions,
   trustFrom,
   urlOf,
@@ -182,14 +180,14 @@ export class Server {
 
   /**
    * Without `options.loop`, `createLoop` makes a loop for this server alone, with a table of system calls that counts them if it gets one; the server closes it at its end.
-   * `createPolicy`: which connections of a shared socket are its own.
+   * `shared`: what it has in common with other processes.
    * @internal
    */
   constructor(
     source: HandlerSource | ContextApp,
     options: ServeOptions,
     createLoop: (libc?: Libc) => EventLoop,
-    createPolicy?: () => AcceptPolicy,
+    shared?: SharedSockets,
   ) {
     const site = handlerOf(source);
     checkServeOptions(options);
@@ -226,11 +224,11 @@ export class Server {
     let admission: Admission | null = null;
     let redirect: Server | null = null;
     try {
-      listening = this.#listen(place, options, createPolicy);
+      listening = this.#listen(place, options, shared?.createPolicy);
       this.#listening = listening;
       admission = Admission.of(this, this.#loop);
       this.admission = admission;
-      redirect = this.#listenBeside(place, options);
+      redirect = this.#listenBeside(place, options, shared?.redirectFd ?? null);
       this.#redirect = redirect;
       this.#watch = this.#listenForWatchers(options);
     } catch (error) {
@@ -300,6 +298,7 @@ export class Server {
   /** @internal */
   set isShared(isShared: boolean) {
     this.#listening.isShared = isShared;
+    if (!isShared && this.#redirect !== null) this.#redirect.isShared = false; // true is of no use: its socket is not handed over
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */
@@ -513,7 +512,7 @@ export class Server {
   #listen(
     place: ListenPlace,
     { socket, proxyProtocol }: ServeOptions,
-    createPolicy: (() => AcceptPolicy) | undefined,
+    createPolicy: SharedSockets['createPolicy'] | undefined,
   ): Listening {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
@@ -542,11 +541,12 @@ export class Server {
   #listenBeside(
     place: ListenPlace,
     { redirectFrom, limits, timeouts, onError, socket, proxyProtocol }: ServeOptions,
+    redirectFd: number | null,
   ): Server | null {
-    const port = portFrom(redirectFrom);
-    if (port === null || !('address' in place)) return null;
+    const where = redirectFd === null ? placeBeside(place, redirectFrom) : { fd: redirectFd };
+    if (where === null) return null;
     const handler = httpsRedirect(() => this.port as number);
-    const options = { host: place.address, port, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
+    const options = { ...where, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
     return new Server(handler, options, () => this.#loop);
   }
 
@@ -610,16 +610,12 @@ export function serve(
 }
 
 /** As `serve`, for one of several processes that share listening sockets. */
-export function serveShared(
-  source: HandlerSource | ContextApp,
-  options: ServeOptions,
-  createPolicy?: () => AcceptPolicy,
-): Server {
+export function serveShared(source: HandlerSource | ContextApp, options: ServeOptions, shared?: SharedSockets): Server {
   const createLoop = (libc?: Libc) => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
     const table = libc === undefined ? {} : { libc };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   };
-  return new Server(source, options, createLoop, createPolicy);
+  return new Server(source, options, createLoop, shared);
 }

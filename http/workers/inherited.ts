@@ -1,5 +1,5 @@
 /**
- * Inherited: what all workers of a site inherit from their supervisor: the listening sockets, and the memory in which they count their connections.
+ * Inherited: what all workers of a site inherit from their supervisor: the listening sockets, that of `redirectFrom` too, and the memory in which they count their connections.
  *
  * The supervisor owns both, so they outlive any worker. It opens them all or none.
  *
@@ -8,7 +8,7 @@
 
 import { closeSync } from 'node:fs';
 import { type ListeningSocket, listenReplacingStale, NetSocket, type SocketAddress } from '../../simplenet/index.ts';
-import { socketOptionsFor, takePlace } from '../listening.ts';
+import { placeBeside, socketOptionsFor, takePlace } from '../listening.ts';
 import type { ListenPlace, ServeOptions } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
 import { createShared, mapShared } from './shared-memory.ts';
@@ -19,6 +19,8 @@ export class Inherited {
   readonly shares: readonly AcceptShare[];
   /** Whether another process goes on listening on the sockets. */
   isShared: boolean;
+  /** The socket of plain HTTP beside them, for `redirectFrom`. */
+  redirect: NetSocket | null = null;
   readonly #sockets: NetSocket[] = [];
   #file: ListeningSocket['file'] = null;
 
@@ -41,6 +43,11 @@ export class Inherited {
     }
   }
 
+  /** As a worker finds them: MEMORY_FD, and from FIRST_LISTENER_FD on the sockets. */
+  get all(): readonly number[] {
+    return [this.memoryFd, ...this.listenerFds, ...(this.redirect === null ? [] : [this.redirect.fd])];
+  }
+
   get listenerFds(): readonly number[] {
     return this.#sockets.map(({ fd }) => fd);
   }
@@ -59,7 +66,7 @@ export class Inherited {
     closeSync(this.memoryFd);
   }
 
-  #open(place: ListenPlace, { socket: socketOptions }: ServeOptions): void {
+  #open(place: ListenPlace, { socket: socketOptions, redirectFrom }: ServeOptions): void {
     if ('fds' in place) {
       for (const fd of place.fds) this.#sockets.push(NetSocket.adopt(fd));
       return;
@@ -68,9 +75,12 @@ export class Inherited {
     const { socket, file } = listenReplacingStale(place, setup);
     this.#sockets.push(socket);
     this.#file = file;
+    const beside = placeBeside(place, redirectFrom);
+    if (beside !== null) this.redirect = NetSocket.listenOn({ address: beside.host, port: beside.port }, setup);
   }
 
   #closeSockets(): void {
     for (const socket of this.#sockets) socket.close();
+    this.redirect?.close();
   }
 }

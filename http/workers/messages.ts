@@ -7,6 +7,7 @@
  * Next: shared-memory.ts
  */
 
+import type { TlsOptions } from '../../simplenet/index.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 
 /** Where the worker finds what it inherits: the memory, and from FIRST_LISTENER_FD on its listening sockets. 3 is the channel. */
@@ -20,6 +21,8 @@ export interface StartOrder {
   readonly count: number;
   /** How many listening sockets there are. */
   readonly listeners: number;
+  /** One more socket follows them: that of plain HTTP, for `redirectFrom`. */
+  readonly redirects: boolean;
   /** The URL of the module. */
   readonly module: string;
   readonly options: ServeOptions;
@@ -43,6 +46,7 @@ export interface Vitals {
 export type ToWorker =
   | StartOrder
   | StopOrder
+  | { readonly kind: 'tls'; readonly tls: TlsOptions }
   | { readonly kind: 'told'; readonly subject: string; readonly message: unknown }
   | { readonly kind: 'asked'; readonly id: number; readonly subject: string }
   | { readonly kind: 'answers'; readonly id: number; readonly values: readonly unknown[] };

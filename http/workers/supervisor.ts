@@ -2,6 +2,9 @@
  * Workers: a site that several processes serve, seen by the process that starts them. It opens the listening socket and never accepts from it. So the
  * socket, and the connections that wait in its queue, outlive any worker. There may be several, from systemd.
  *
+ * The socket of `redirectFrom` is one more, and all workers accept from it: one of them alone would leave that port deaf while it is replaced, and this process must
+ * not be one that clients can reach.
+ *
  * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
  * that runs out, a system call that hangs. docs/workers.md has the measurements.
  *
@@ -12,13 +15,19 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { type Alarm, nodeHost, type SocketAddress } from '../../simplenet/index.ts';
+import { type Alarm, createTlsContext, nodeHost, type SocketAddress, type TlsOptions } from '../../simplenet/index.ts';
 import { type CloseOptions, checkCloseOptions, type ServeOptions, urlOf } from '../serve-options.ts';
 import type { AcceptShare } from './accept-share.ts';
 import { Inherited } from './inherited.ts';
 import type { FromWorker, StartOrder } from './messages.ts';
 import { Questions } from './questions.ts';
-import { PREDECESSOR_CLOSE, type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
+import {
+  checkWorkerTls,
+  PREDECESSOR_CLOSE,
+  type WorkerSettings,
+  type WorkersOptions,
+  workerSettings,
+} from './worker-options.ts';
 import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
 
 /** A worker that has served for so long is replaced at once when it ends. */
@@ -70,8 +79,11 @@ export class Workers {
   readonly url: string;
   /** Those of all sockets. */
   readonly urls: readonly string[];
+  /** Where they listen for plain HTTP, to send clients to https (`redirectFrom`); null if they do not. */
+  readonly redirectUrl: string | null;
   readonly #module: string;
-  readonly #settings: WorkerSettings;
+  /** With the newest `tls`, for those that start later. */
+  #settings: WorkerSettings;
   readonly #inherited: Inherited;
   readonly #slots: readonly Slot[];
   readonly #questions = new Questions();
@@ -91,6 +103,7 @@ export class Workers {
   constructor(module: URL, options: WorkersOptions) {
     const settings = workerSettings(options);
     const { signal, ...serveOptions } = settings.serve;
+    if (serveOptions.tls !== undefined) createTlsContext(serveOptions.tls).close(); // throws if it makes no sense
     this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
     this.#module = module.href;
     this.#inherited = new Inherited(serveOptions, settings.count);
@@ -98,6 +111,8 @@ export class Workers {
     const scheme = serveOptions.tls === undefined ? 'http' : 'https';
     this.urls = addresses.map((address) => urlOf(address, scheme));
     [this.address, this.url] = [addresses[0] as SocketAddress, this.urls[0] as string];
+    const { redirect } = this.#inherited;
+    this.redirectUrl = redirect === null ? null : urlOf(redirect.localAddress, 'http');
     this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -164,6 +179,22 @@ export class Workers {
     return this.#restart;
   }
 
+  /**
+   * As `setTls` of a Server, for all workers and for those that start later. Throws if something does not fit together, and then changes nothing. A worker
+   * uses the new certificates as soon as it has read the message.
+   */
+  setTls(options: TlsOptions): void {
+    checkWorkerTls(options);
+    const { serve } = this.#settings;
+    if (serve.tls === undefined) throw new Error('these workers have no TLS: they would need tls from their beginning');
+    createTlsContext(options).close();
+    const tls = withTickets(options);
+    this.#settings = { ...this.#settings, serve: { ...serve, tls } };
+    for (const worker of this.#alive) {
+      if (worker.state === 'starting' || worker.state === 'serving') worker.channel.order({ kind: 'tls', tls });
+    }
+  }
+
   /** Stops all workers with grace, as `close` of a Server does. Resolves when the last one has ended. A second call can shorten `graceMs`. */
   close(options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options);
@@ -208,6 +239,7 @@ export class Workers {
       index: slot.index,
       count,
       listeners: this.listenerFds.length,
+      redirects: this.#inherited.redirect !== null,
       module: this.#module,
       options: serve,
       beatMs: beatMsFor(hangMs),
@@ -420,7 +452,7 @@ function newSlot(index: number, share: AcceptShare): Slot {
   return { index, share, worker: null, successor: null, endings: 0, pause: null, whenReplaced: null };
 }
 
-/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+/** Where they listen, workers inherit. */
 function optionsForWorkers(options: ServeOptions): ServeOptions {
   const {
     host: _host,
@@ -430,11 +462,16 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
     fd: _fd,
     systemdSocket: _systemdSocket,
     tls,
+    redirectFrom: _redirectFrom,
     socket: _socket,
     ...others
   } = options;
-  if (tls === undefined) return others;
-  return { ...others, tls: { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls } };
+  return tls === undefined ? others : { ...others, tls: withTickets(tls) };
+}
+
+/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+function withTickets(tls: TlsOptions): TlsOptions {
+  return { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls };
 }
 
 function toMB(bytes: number): number {

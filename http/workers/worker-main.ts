@@ -9,7 +9,7 @@
  * Next: hand-over.ts
  */
 
-import { type Alarm, nodeHost } from '../../simplenet/index.ts';
+import { type Alarm, nodeHost, type TlsOptions } from '../../simplenet/index.ts';
 import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
@@ -57,6 +57,8 @@ class SupervisorLink implements PeerLink {
 let server: Server | null = null;
 let link: SupervisorLink | null = null;
 let isLeaving = false;
+/** What `setTls` of the supervisor has said before this worker serves. */
+let newerTls: TlsOptions | null = null;
 
 process.on('message', (message) => heard(message as ToWorker));
 process.on('disconnect', () => void leave({}, false));
@@ -74,6 +76,9 @@ function heard(message: ToWorker): void {
     void start(message);
   } else if (message.kind === 'stop') {
     void leave(message.close, message.isLast);
+  } else if (message.kind === 'tls') {
+    if (server === null) newerTls = message.tls;
+    else if (!isLeaving) server.setTls(message.tls);
   } else if (message.kind === 'told') {
     peers.told(message.subject, message.message);
   } else if (message.kind === 'asked') {
@@ -89,8 +94,13 @@ async function start(order: StartOrder): Promise<void> {
     const memory = mapShared(MEMORY_FD, AcceptShare.bytesFor(order.count));
     const createShare = () => new AcceptShare(memory, order.index); // one for each socket; they count together
     const fd = Array.from({ length: order.listeners }, (_, i) => FIRST_LISTENER_FD + i);
-    const options: ServeOptions = { ...site.options, ...order.options, fd };
-    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, createShare);
+    const tls = newerTls ?? order.options.tls;
+    const options: ServeOptions = { ...site.options, ...order.options, ...(tls === undefined ? {} : { tls }), fd };
+    const redirectFd = order.redirects ? FIRST_LISTENER_FD + order.listeners : null;
+    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, {
+      createPolicy: createShare,
+      redirectFd,
+    });
     createShare().join();
     void server.closing; // makes it, so that code which asks for it later sees the same
     beat(server, order.beatMs);

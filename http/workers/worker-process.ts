@@ -70,7 +70,7 @@ export class WorkerProcess {
     this.#child = fork(WORKER_PROGRAM, args, {
       execArgv: process.execArgv.filter((each) => !each.startsWith('--input-type')),
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', inherited.memoryFd, ...inherited.listenerFds],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...inherited.all],
     });
     this.channel = new Channel<ToWorker>(this.#child);
     this.#child.on('message', (message) => this.#heard(message as FromWorker));

@@ -381,6 +381,67 @@ test('what a worker gets: where it listens it inherits, and tickets are the same
   t.same(chosen.fakes.last.start.options.tls?.ticketKeys, own);
 });
 
+const toldTls = (worker: FakeWorker) =>
+  worker.heard.flatMap((message) => (message.kind === 'tls' ? [message.tls.cert] : []));
+
+test('setTls reaches each worker that serves or starts, and those that start later', async (t) => {
+  const [old, renewed, other] = [1, 2, 3].map(() => certificateFor('localhost'));
+  const tls = { cert: old?.cert as string, key: old?.key as string };
+  const newer = { cert: renewed?.cert as string, key: renewed?.key as string };
+  const { workers, fakes } = await servingScene(t, { workers: 2, tls });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  const successor = fakes.last;
+  second.says({ kind: 'leaving' });
+  workers.setTls(newer);
+  t.same([first, second, successor].map(toldTls), [[newer.cert], [], [newer.cert]], 'not the one that leaves');
+  t.same(successor.start.options.tls?.cert, tls.cert, 'the message follows its start');
+  await fakes.passMs(0);
+  t.same(fakes.last.start.options.tls?.cert, newer.cert);
+  t.equal(Buffer.from(fakes.last.start.options.tls?.ticketKeys ?? []).length, 80);
+
+  const refused: readonly [object, RegExp][] = [
+    [{ cert: newer.cert, key: other?.key }, /^tls\.key: the key does not belong to the certificate$/],
+    [{ cert: newer.cert }, /^tls needs key/],
+    [{ ...newer, serverNames: () => null }, /^tls\.serverNames must be an object with workers/],
+  ];
+  for (const [options, message] of refused) t.throws(() => workers.setTls(options as typeof newer), { message });
+  t.same(toldTls(first), [newer.cert], 'a mistake changes nothing');
+  successor.serves();
+  for (const each of fakes.all) each.serves();
+  await fakes.passMs(0);
+  for (const each of fakes.all) each.serves();
+  await restarting;
+  t.same(fakes.last.start.options.tls?.cert, newer.cert);
+});
+
+test('setTls of workers without TLS, and tls that makes no sense', async (t) => {
+  const { cert, key } = certificateFor('localhost');
+  const { workers } = await servingScene(t);
+  t.throws(() => workers.setTls({ cert, key }), { message: /would need tls from their beginning/ });
+  const before = openDescriptors();
+  const wrong = { cert, key: certificateFor('localhost').key };
+  t.throws(() => scene(t, { tls: wrong }), { message: 'tls.key: the key does not belong to the certificate' });
+  t.same(openDescriptors(), before);
+});
+
+test('redirectFrom: the workers inherit one more socket', async (t) => {
+  const { cert, key } = certificateFor('localhost');
+  const { workers, fakes } = await servingScene(t, { tls: { cert, key }, redirectFrom: 0 });
+  const { options, listeners, redirects } = fakes.last.start;
+  t.same([Object.keys(options), listeners, redirects], [['tls'], 1, true]);
+  t.match(workers.redirectUrl, /^http:\/\/127\.0\.0\.1:\d+$/);
+  const taken = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  t.teardown(() => taken.close());
+  const before = openDescriptors();
+  const { port } = taken.localAddress as { port: number };
+  t.throws(() => scene(t, { tls: { cert, key }, redirectFrom: port }), { code: 'EADDRINUSE' });
+  t.same(openDescriptors(), before);
+  const plain = await servingScene(t);
+  t.same([plain.workers.redirectUrl, plain.fakes.last.start.redirects], [null, false]);
+});
+
 test('a question is answered when all have, or ended, or after a second', async (t) => {
   const { fakes } = await servingScene(t, { workers: 3 });
   const [asker, second, third] = fakes.all as [FakeWorker, FakeWorker, FakeWorker];

@@ -12,6 +12,7 @@ import { type Test, test } from 'tap';
 import { serve, WorkerError, type Workers, type WorkersOptions } from '../../../http/index.ts';
 import { MAX_PAUSE_MS, pauseAfter } from '../../../http/workers/supervisor.ts';
 import { portOf, type SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
+import type { SelfSigned } from '../../../simplenet/layers/self-signed.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
@@ -306,6 +307,50 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
   let next = first;
   while (next.worker === first.worker) next = await askSecurely(workers.address, first.session);
   t.same([first.isReused, next.isReused], [false, true], 'the other worker continues the session');
+});
+
+/** The certificate that a connection meets. */
+function certificateAt(url: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), rejectUnauthorized: false });
+  return new Promise((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('secureConnect', () => {
+      resolve(socket.getPeerX509Certificate()?.toString() ?? '');
+      socket.destroy();
+    });
+  });
+}
+
+test('setTls and redirectFrom: each worker has the new certificate, and redirects', async (t) => {
+  const [old, second, third] = [1, 2, 3].map(() => certificateFor('localhost')) as [SelfSigned, SelfSigned, SelfSigned];
+  const log: string[] = [];
+  await using workers = serve(site, { workers: 2, port: 0, redirectFrom: 0, tls: old, log: (line) => log.push(line) });
+  workers.setTls(second); // before they serve
+  await workers.ready;
+  const meetsAlone = async ({ cert }: SelfSigned) => {
+    const before = workers.acceptedCounts;
+    const hasMetBoth = () => workers.acceptedCounts.every((count, i) => count > (before[i] as number));
+    const met = new Set<string>();
+    while (!hasMetBoth()) met.add(await certificateAt(workers.url));
+    return met.size === 1 && met.has(cert);
+  };
+  t.ok(await meetsAlone(second), 'those that were starting');
+  workers.setTls(third);
+  while (!(await meetsAlone(third)));
+  t.pass('those that serve');
+
+  const redirected = () =>
+    fetch(`${workers.redirectUrl}/a?b`, { redirect: 'manual', headers: { Connection: 'close' } });
+  for (let times = 0; times < 4; times++) {
+    const { status, headers } = await redirected();
+    t.same([status, headers.get('location')], [301, `https://127.0.0.1:${workers.port}/a?b`]);
+  }
+  process.kill(workers.pids[0] as number, 'SIGKILL');
+  await until(() => log.length === 1);
+  t.equal((await redirected()).status, 301, 'the other worker has the socket, too');
+  await until(() => workers.pids.length === 2);
+  await workers.close();
+  await t.rejects(redirected());
 });
 
 test('the pause before the next start doubles', async (t) => {
