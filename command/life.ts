@@ -5,14 +5,15 @@
  *     systemd             the sockets that it has opened, all of them
  *     a predecessor       that has started this process on SIGHUP
  *
- * SIGHUP with workers replaces them: their module is loaded again. Without workers it starts a successor, if the command is a service: with `--take-over`, or
- * under systemd. In all other cases it stops the command, as when a terminal is closed. Process 1 of a container has no successor, because the
- * container ends with it.
+ * SIGHUP first reads `--cert` and `--key` again. With workers it then replaces them: their module is loaded again. Without workers it starts a successor, if the
+ * command is a service: with `--take-over`, or under systemd. Process 1 of a container has no successor, because the container ends with it. In a terminal, and
+ * where there is nothing to read, to replace or to start, SIGHUP stops the command, as when the terminal is closed.
  *
  * Next: run.ts
  */
 
 import { HandOver, PREDECESSOR_CLOSE, passedSockets, type Server, takeOver, Workers } from '../http/index.ts';
+import type { Renewal } from './certificate.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
@@ -46,6 +47,12 @@ export function inheritedSockets({ takeOver: path }: CommandOptions, env: Enviro
   return { fds: passedSockets(env, pid).map(({ fd }) => fd), begun: () => Promise.resolve() };
 }
 
+export interface LifeOptions {
+  readonly takeOver: string | undefined;
+  /** Null: there are no files to read again. */
+  readonly renew: Renewal | null;
+}
+
 export class Life {
   /** A successor serves. */
   isTaken = false;
@@ -53,6 +60,7 @@ export class Life {
   readonly onHangUp: (() => void) | null;
   readonly #server: Server | Workers;
   readonly #takeOver: string | undefined;
+  readonly #renew: Renewal | null;
   readonly #surroundings: Surroundings;
   readonly #notifier: Notifier;
   readonly #reporter: Reporter;
@@ -61,17 +69,18 @@ export class Life {
 
   constructor(
     server: Server | Workers,
-    { takeOver: path }: CommandOptions,
+    { takeOver: path, renew }: LifeOptions,
     surroundings: Surroundings,
     notifier: Notifier,
     reporter: Reporter,
   ) {
     this.#server = server;
     this.#takeOver = path;
+    this.#renew = renew;
     this.#surroundings = surroundings;
     this.#notifier = notifier;
     this.#reporter = reporter;
-    this.onHangUp = this.#restartOf(server);
+    this.onHangUp = this.#hangUpOf(server);
     server.closing.addEventListener('abort', () => this.#stops(), { once: true });
   }
 
@@ -81,12 +90,43 @@ export class Life {
     this.#way = new HandOver(this.#takeOver, this.#server, () => this.#taken());
   }
 
-  #restartOf(server: Server | Workers): (() => void) | null {
+  #hangUpOf(server: Server | Workers): (() => void) | null {
     const { stdin, pid } = this.#surroundings;
+    const renew = this.#renew;
     if (stdin?.isTTY === true) return null;
-    if (server instanceof Workers) return () => void this.#replaceWorkers(server);
+    if (server instanceof Workers) {
+      return () => {
+        this.#renewCertificate(renew);
+        void this.#replaceWorkers(server);
+      };
+    }
     const isService = this.#takeOver !== undefined || this.#notifier.isTelling;
-    return isService && pid !== 1 ? () => this.#startSuccessor() : null;
+    if (isService && pid !== 1) {
+      // With files that cannot be used, a successor would not begin.
+      return () => (this.#renewCertificate(renew) ? this.#startSuccessor() : this.#endReload(false));
+    }
+    if (renew === null) return null;
+    return () => this.#endReload(this.#renewCertificate(renew));
+  }
+
+  /** Neither workers nor a successor follow the certificate. */
+  #endReload(isRenewed: boolean): void {
+    if (this.#isRestarting || this.#server.isStopping) return;
+    this.#notifier.reloading();
+    this.#notifier.ready(isRenewed ? 'a new certificate' : 'the old certificate');
+  }
+
+  /** Returns whether the files can be used. */
+  #renewCertificate(renew: Renewal | null): boolean {
+    if (renew === null || this.#server.isStopping) return true;
+    try {
+      const notes = renew(this.#server);
+      for (const each of ['The certificate is renewed.', ...notes]) this.#reporter.said(each);
+      return true;
+    } catch (error) {
+      this.#reporter.said(`The certificate in use stays: ${(error as Error).message}`);
+      return false;
+    }
   }
 
   async #replaceWorkers(workers: Workers): Promise<void> {

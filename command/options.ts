@@ -16,7 +16,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
   --unix PATH      a Unix socket instead of host and port
   --tls            HTTPS, with a certificate for development (port 8443)
-  --cert FILE      HTTPS, with this certificate and those that lead to an authority (PEM)
+  --cert FILE      HTTPS, with this certificate and those that lead to an authority (PEM);
+                   SIGHUP reads it and its key again
   --key FILE       the key of --cert (PEM)
   --spa            a path that is not there gets index.html
   --listing        a folder without index.html is listed

@@ -13,7 +13,7 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { accessLog, type ServeOptions, type Server, serve, type WorkerError, Workers } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
-import { certificateOf } from './certificate.ts';
+import { certificateOf, renewalOf, sayingOptions } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
 import { inheritedSockets, Life, type Surroundings } from './life.ts';
@@ -26,9 +26,6 @@ import { Notifier } from './systemd.ts';
 
 const DEFAULT_PORT = 8080;
 const DEFAULT_TLS_PORT = 8443;
-
-/** How the error ends that is about an encrypted key: the command takes none, because a passphrase in its arguments could be read by all users. */
-const NO_PASSPHRASE = 'there is no passphrase';
 
 const WORKER_SITE = new URL(`./worker-site${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
 
@@ -98,7 +95,8 @@ async function serveUntilStopped(
       firstPort,
     );
     const { address, url, urls } = server;
-    const life = new Life(server, options, surroundings, notifier, reporter);
+    const renew = renewalOf(options, certificate);
+    const life = new Life(server, { takeOver: options.takeOver, renew }, surroundings, notifier, reporter);
     // First: whoever reads the URL may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
     if (server instanceof Workers) await started(server);
@@ -169,9 +167,8 @@ function listen(
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
     if (error instanceof RangeError || error instanceof TypeError) {
-      const message = error.message.replace(/^tls\.(?=cert|key)/, '--').replace(/^(workers|metrics)\S* /, '--$1 ');
-      const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${options.key} -out FILE decrypts it)` : '';
-      throw new CommandError(`${message}${advice}`, WRONG_USE);
+      const message = error.message.replace(/^(workers|metrics)\S* /, '--$1 ');
+      throw new CommandError(sayingOptions(message, options), WRONG_USE);
     }
     throw error;
   }

@@ -16,6 +16,7 @@ import type { SelfSigned } from '../../../simplenet/layers/self-signed.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
+import { certificateAt } from '../../support/tls-clients.ts';
 import { until } from '../../support/waiting.ts';
 import { WebSocketClient } from '../../support/web-socket-client.ts';
 import { TEXT } from '../../support/web-socket-frames.ts';
@@ -308,18 +309,6 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
   while (next.worker === first.worker) next = await askSecurely(workers.address, first.session);
   t.same([first.isReused, next.isReused], [false, true], 'the other worker continues the session');
 });
-
-/** The certificate that a connection meets. */
-function certificateAt(url: string): Promise<string> {
-  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), rejectUnauthorized: false });
-  return new Promise((resolve, reject) => {
-    socket.on('error', reject);
-    socket.on('secureConnect', () => {
-      resolve(socket.getPeerX509Certificate()?.toString() ?? '');
-      socket.destroy();
-    });
-  });
-}
 
 test('setTls and redirectFrom: each worker has the new certificate, and redirects', async (t) => {
   const [old, second, third] = [1, 2, 3].map(() => certificateFor('localhost')) as [SelfSigned, SelfSigned, SelfSigned];
