@@ -146,9 +146,9 @@ function listen(
   reporter: Reporter,
   firstPort: number,
 ): Server | Workers {
-  const { host, port, unix: path, trustProxy, metrics, backend, fds, workers } = options;
+  const { host, port, unix: path, trustProxy, proxyProtocol, metrics, backend, fds, workers } = options;
   const place = fds.length === 0 ? { host, port, path } : { fd: fds };
-  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, metrics };
+  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, proxyProtocol, metrics };
   const start = (where: Pick<ServeOptions, 'host' | 'port' | 'path' | 'fd'>) =>
     site.source === undefined
       ? serve(WORKER_SITE, {
