@@ -2,7 +2,7 @@
  * The life of the command beyond one process: whose sockets it inherits, who inherits its own, and what SIGHUP means.
  *
  *     --take-over PATH    the process that waits at PATH gives its sockets; then this one waits there
- *     systemd             the sockets that it has opened, all of them
+ *     systemd             the sockets that it has opened, without those that the module has taken
  *     a predecessor       that has started this process on SIGHUP
  *
  * SIGHUP first reads `--cert` and `--key` again. With workers it then replaces them: their module is loaded again. Without workers it starts a successor, if the
@@ -44,7 +44,8 @@ export function inheritedSockets({ takeOver: path }: CommandOptions, env: Enviro
   const way = env[WAY]?.replace(/^@/, '\0') ?? path;
   const inheritance = way === undefined ? null : takeOver(way);
   if (inheritance !== null) return inheritance;
-  return { fds: passedSockets(env, pid).map(({ fd }) => fd), begun: () => Promise.resolve() };
+  const free = passedSockets(env, pid).filter(({ isTaken }) => !isTaken); // the module may have taken some
+  return { fds: free.map(({ fd }) => fd), begun: () => Promise.resolve() };
 }
 
 export interface LifeOptions {
@@ -92,21 +93,19 @@ export class Life {
 
   #hangUpOf(server: Server | Workers): (() => void) | null {
     const { stdin, pid } = this.#surroundings;
-    const renew = this.#renew;
     if (stdin?.isTTY === true) return null;
     if (server instanceof Workers) {
       return () => {
-        this.#renewCertificate(renew);
+        this.#renewCertificate();
         void this.#replaceWorkers(server);
       };
     }
     const isService = this.#takeOver !== undefined || this.#notifier.isTelling;
     if (isService && pid !== 1) {
       // With files that cannot be used, a successor would not begin.
-      return () => (this.#renewCertificate(renew) ? this.#startSuccessor() : this.#endReload(false));
+      return () => (this.#renewCertificate() ? this.#startSuccessor() : this.#endReload(false));
     }
-    if (renew === null) return null;
-    return () => this.#endReload(this.#renewCertificate(renew));
+    return this.#renew === null ? null : () => this.#endReload(this.#renewCertificate());
   }
 
   /** Neither workers nor a successor follow the certificate. */
@@ -117,10 +116,10 @@ export class Life {
   }
 
   /** Returns whether the files can be used. */
-  #renewCertificate(renew: Renewal | null): boolean {
-    if (renew === null || this.#server.isStopping) return true;
+  #renewCertificate(): boolean {
+    if (this.#renew === null || this.#server.isStopping) return true;
     try {
-      const notes = renew(this.#server);
+      const notes = this.#renew(this.#server);
       for (const each of ['The certificate is renewed.', ...notes]) this.#reporter.said(each);
       return true;
     } catch (error) {

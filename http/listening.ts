@@ -17,7 +17,7 @@ import {
   type OnConnection,
   type SocketAddress,
 } from '../simplenet/index.ts';
-import { type PassedSocket, passedSockets } from './passed-sockets.ts';
+import { markTaken, passedSockets } from './passed-sockets.ts';
 import { type ListenPlace, listenPlaceOf, portFrom, type ServeOptions } from './serve-options.ts';
 
 /** What a worker has in common with the others. */
@@ -87,14 +87,12 @@ export class Listening {
   }
 }
 
-/** The descriptors that servers of this process have taken. A number that is taken once stays taken: systemd passes its sockets once. */
-const taken = new Set<number>();
-
 /** What these options, which have been checked, say to listen on. Sockets of systemd that they name, or that are free where they name no place, are taken. */
 export function takePlace(options: ServeOptions): ListenPlace {
   const isOfKernel = options.loop === undefined || options.systemdSocket !== undefined;
-  const place = listenPlaceOf(options, isOfKernel ? freeSockets() : []);
-  if ('fds' in place) for (const fd of place.fds) taken.add(fd);
+  const free = isOfKernel ? passedSockets().filter(({ isTaken }) => !isTaken) : [];
+  const place = listenPlaceOf(options, free);
+  if ('fds' in place) markTaken(place.fds);
   return place;
 }
 
@@ -105,10 +103,6 @@ export function placeBeside(
 ): { readonly host: string; readonly port: number } | null {
   const port = portFrom(redirectFrom);
   return port === null || !('address' in place) ? null : { host: place.address, port };
-}
-
-function freeSockets(): readonly PassedSocket[] {
-  return passedSockets().filter(({ fd }) => !taken.has(fd));
 }
 
 /** Without TCP_NODELAY a small response could wait for an acknowledgement. `::` takes IPv4, too. */

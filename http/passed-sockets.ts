@@ -24,6 +24,16 @@ export interface PassedSocket {
   /** FileDescriptorName= of the socket unit: all sockets of a unit have the same. `unknown` if none was said. */
   readonly name: string;
   readonly fd: number;
+  /** A server of this process has it, or had it. */
+  readonly isTaken: boolean;
+}
+
+/** The descriptors that servers of this process have taken. A number that is taken once stays taken: systemd passes its sockets once. */
+const taken = new Set<number>();
+
+/** A server listens on these descriptors. */
+export function markTaken(fds: readonly number[]): void {
+  for (const fd of fds) taken.add(fd);
 }
 
 /**
@@ -44,5 +54,8 @@ export function passedSockets(
   const count = Number(LISTEN_FDS);
   if (LISTEN_PID !== String(pid) || !Number.isInteger(count) || count < 1 || count > MAX_FDS) return [];
   const names = LISTEN_FDNAMES.split(':');
-  return Array.from({ length: count }, (_, i) => ({ name: names[i] || 'unknown', fd: FIRST_FD + i }));
+  return Array.from({ length: count }, (_, i) => {
+    const fd = FIRST_FD + i;
+    return { name: names[i] || 'unknown', fd, isTaken: taken.has(fd) };
+  });
 }

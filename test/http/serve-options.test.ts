@@ -234,9 +234,9 @@ test('options of close: names and values', async (t) => {
 test('sockets of systemd: by their name, or all where no place is given', async (t) => {
   const tls = { cert: 'c', key: 'k' };
   const passed = [
-    { name: 'http', fd: 3 },
-    { name: 'admin', fd: 4 },
-    { name: 'http', fd: 5 },
+    { name: 'http', fd: 3, isTaken: false },
+    { name: 'admin', fd: 4, isTaken: false },
+    { name: 'http', fd: 5, isTaken: false },
   ];
   t.same(listenPlaceOf({ systemdSocket: 'http' }, passed), { fds: [3, 5] });
   t.same(listenPlaceOf({}, passed), { fds: [3, 4, 5] });
