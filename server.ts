@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { peers, Router, type ServeOptions, type Server, secureHeaders, serve, type Workers } from './http/index.ts';
+import { peers, Router, type ServeOptions, type Server, secureHeaders, serve, Workers } from './http/index.ts';
 import {
   type Backend,
   backendAdvice,
@@ -31,7 +31,7 @@ const usage = `Usage: npm start -- [options]
   --backend NAME  the event loop: epoll, io_uring or auto (SIMPLENET_BACKEND, auto)
   --workers N     so many processes serve, auto is one for each core; SIGHUP replaces them
   --tls           HTTPS, with a certificate for development that is made and kept
-  --cert FILE     HTTPS, with this certificate (PEM)
+  --cert FILE     HTTPS, with this certificate (PEM); SIGHUP reads it and its key again
   --key FILE      the key of --cert (PEM)
   --trace         write every system call to standard error
   --help          show this
@@ -178,6 +178,24 @@ function certificateOf({ tls, cert, key }: Settings): Security {
   return { tls: made, curl: `curl --cacert ${path}`, note };
 }
 
+/**
+ * SIGHUP reads the files again, for connections that come from now on, and replaces the workers. A terminal that closes sends it, too, and then nothing keeps the server
+ * running that it would have ended.
+ */
+function reloadOnHangUp(server: Server | Workers, { cert, key }: Settings, { tls }: Security): void {
+  const hasFiles = cert !== undefined && key !== undefined;
+  const replace = server instanceof Workers ? () => server.restart() : null;
+  if (replace === null && (!hasFiles || process.stdin.isTTY)) return;
+  process.on('SIGHUP', async () => {
+    try {
+      if (hasFiles) server.setTls({ ...tls, cert: readFileSync(cert), key: readFileSync(key) });
+    } catch (error) {
+      console.error(`The certificate in use stays: ${(error as Error).message}`);
+    }
+    await replace?.().catch((error: Error) => console.error(error.message));
+  });
+}
+
 function printLines(server: Server | Workers, advice: string | null, { curl, note }: Security): void {
   console.log(`Listening on ${server.url}. In another terminal, type:
 
@@ -203,15 +221,14 @@ function serveOnKernel(chosen: Settings): void {
   const server =
     chosen.workers === undefined ? serve(siteFor(security), shared) : serveByWorkers(chosen.workers, shared);
   stopOnSignals(() => void server.close());
+  reloadOnHangUp(server, chosen, security);
   printLines(server, backendAdvice(backend), security);
 }
 
 /** Each worker loads this file, takes its default export, and leaves out `main`. */
 function serveByWorkers(workers: string, shared: ServeOptions): Workers {
   const count = /^\d+$/.test(workers) ? Number(workers) : (workers as 'auto');
-  const all = serve(new URL(import.meta.url), { ...shared, workers: count });
-  process.on('SIGHUP', () => all.restart().catch((error: Error) => console.error(error.message)));
-  return all;
+  return serve(new URL(import.meta.url), { ...shared, workers: count });
 }
 
 function openLink(name: string): Link {
@@ -250,6 +267,7 @@ function serveOnTap(chosen: Settings, name: string, address: string): void {
   const security = securityOf(chosen);
   const server = serve(siteFor(security), { loop: stack, host, port, limits, tls: security.tls });
   stopOnSignals(() => void stopStack(server, stack));
+  reloadOnHangUp(server, chosen, security);
   printLines(server, tapAdvice(name, address, { wasThere, ...(gateway === undefined ? {} : { gateway }) }), security);
 }
 

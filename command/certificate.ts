@@ -1,11 +1,12 @@
 /**
- * The certificate of `--tls`, `--cert` and `--key`: that of files, or one for development. And the file that SSLKEYLOGFILE names gets the secrets of all connections, as with curl.
+ * The certificate of `--tls`, `--cert` and `--key`: that of files, which can be read again when it was renewed, or one for development. And the file that SSLKEYLOGFILE names gets the secrets of all connections, as with curl.
  *
  * Next: free-port.ts
  */
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Server, Workers } from '../http/index.ts';
 import { developmentCertificate, keyLogFile, type TlsOptions } from '../simplenet/index.ts';
 import { CommandError, FAILED } from './command-error.ts';
 import type { CommandOptions } from './options.ts';
@@ -15,6 +16,12 @@ export interface Certificate {
   /** For a person: what is particular about it; empty if nothing is. */
   readonly notes: readonly string[];
 }
+
+/** Reads the files again, and gives them to the server for its new connections. Returns the notes. Throws CommandError if they cannot be used: the old certificate stays. */
+export type Renewal = (server: Server | Workers) => readonly string[];
+
+/** How the error ends that is about an encrypted key: the command takes none, because a passphrase in its arguments could be read by all users. */
+const NO_PASSPHRASE = 'there is no passphrase';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -31,11 +38,29 @@ export function certificateOf(
   return { tls: { ...certificate.tls, onKeyLog }, notes: [...certificate.notes, note] };
 }
 
+/** Null if the certificate is not of files. */
+export function renewalOf(options: CommandOptions, certificate: Certificate | null): Renewal | null {
+  const { cert, key } = options;
+  if (certificate === null || cert === undefined || key === undefined) return null;
+  return (server) => {
+    const { tls, notes } = ofFiles(cert, key);
+    try {
+      server.setTls({ ...certificate.tls, ...tls });
+    } catch (error) {
+      throw new CommandError(sayingOptions((error as Error).message, options), FAILED);
+    }
+    return notes;
+  };
+}
+
+/** What the server says about a certificate, with the options of the command instead of its own. */
+export function sayingOptions(message: string, { key }: CommandOptions): string {
+  const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${key} -out FILE decrypts it)` : '';
+  return message.replace(/^tls\.(?=cert|key)/, '--') + advice;
+}
+
 function chosenBy({ tls, cert, key }: CommandOptions, make: typeof developmentCertificate): Certificate | null {
-  if (cert !== undefined && key !== undefined) {
-    const tls = { cert: contentOf('cert', cert), key: contentOf('key', key) };
-    return { tls, notes: notesOn(tls.cert) };
-  }
+  if (cert !== undefined && key !== undefined) return ofFiles(cert, key);
   if (!tls) return null;
   const { tls: made, fingerprint, path, whyNotKept } = make();
   const [first, second] = [fingerprint.slice(0, fingerprint.length / 2), fingerprint.slice(fingerprint.length / 2 + 1)];
@@ -46,6 +71,11 @@ function chosenBy({ tls, cert, key }: CommandOptions, make: typeof developmentCe
     path === null ? `It is for this run alone: ${whyNotKept}` : `  In       ${path}`,
   ];
   return { tls: made, notes };
+}
+
+function ofFiles(cert: string, key: string): Certificate {
+  const tls = { cert: contentOf('cert', cert), key: contentOf('key', key) };
+  return { tls, notes: notesOn(tls.cert) };
 }
 
 /** An expired certificate is no reason to refuse it, since a renewed one may be on its way; clients will, and say little about it. */

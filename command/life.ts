@@ -1,23 +1,24 @@
 /**
- * The life of the command beyond one process: whose socket it inherits, who inherits its own, and what SIGHUP means.
+ * The life of the command beyond one process: whose sockets it inherits, who inherits its own, and what SIGHUP means.
  *
- *     --take-over PATH    the process that waits at PATH gives its socket; then this one waits there
- *     systemd             the first socket that it has opened
+ *     --take-over PATH    the process that waits at PATH gives its sockets; then this one waits there
+ *     systemd             the sockets that it has opened, without those that the module has taken
  *     a predecessor       that has started this process on SIGHUP
  *
- * SIGHUP with workers replaces them: their module is loaded again. Without workers it starts a successor, if the command is a service: with `--take-over`, or
- * under systemd. In all other cases it stops the command, as when a terminal is closed. Process 1 of a container has no successor, because the
- * container ends with it.
+ * SIGHUP first reads `--cert` and `--key` again. With workers it then replaces them: their module is loaded again. Without workers it starts a successor, if the
+ * command is a service: with `--take-over`, or under systemd. Process 1 of a container has no successor, because the container ends with it. In a terminal, and
+ * where there is nothing to read, to replace or to start, SIGHUP stops the command, as when the terminal is closed.
  *
  * Next: run.ts
  */
 
-import { HandOver, PREDECESSOR_CLOSE, type Server, takeOver, Workers } from '../http/index.ts';
+import { HandOver, PREDECESSOR_CLOSE, passedSockets, type Server, takeOver, Workers } from '../http/index.ts';
+import type { Renewal } from './certificate.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
 import { startSuccessor, WAY } from './successor.ts';
-import { type Environment, type Notifier, passedSockets } from './systemd.ts';
+import type { Environment, Notifier } from './systemd.ts';
 
 /** What the command needs of `process`. */
 export interface Surroundings extends Signals {
@@ -32,19 +33,25 @@ export interface Surroundings extends Signals {
   readonly stderr: { write(text: string): unknown };
 }
 
-export interface InheritedSocket {
-  /** Undefined: the command opens a socket of its own. */
-  readonly fd: number | undefined;
+export interface InheritedSockets {
+  /** Empty: the command opens a socket of its own. */
+  readonly fds: readonly number[];
   /** Tells the predecessor, if there is one, that this process serves. */
   begun(): Promise<void>;
 }
 
-export function inheritedSocket({ takeOver: path }: CommandOptions, env: Environment, pid: number): InheritedSocket {
+export function inheritedSockets({ takeOver: path }: CommandOptions, env: Environment, pid: number): InheritedSockets {
   const way = env[WAY]?.replace(/^@/, '\0') ?? path;
   const inheritance = way === undefined ? null : takeOver(way);
   if (inheritance !== null) return inheritance;
-  const [passed] = passedSockets(env, pid);
-  return { fd: passed?.fd, begun: () => Promise.resolve() };
+  const free = passedSockets(env, pid).filter(({ isTaken }) => !isTaken); // the module may have taken some
+  return { fds: free.map(({ fd }) => fd), begun: () => Promise.resolve() };
+}
+
+export interface LifeOptions {
+  readonly takeOver: string | undefined;
+  /** Null: there are no files to read again. */
+  readonly renew: Renewal | null;
 }
 
 export class Life {
@@ -54,6 +61,7 @@ export class Life {
   readonly onHangUp: (() => void) | null;
   readonly #server: Server | Workers;
   readonly #takeOver: string | undefined;
+  readonly #renew: Renewal | null;
   readonly #surroundings: Surroundings;
   readonly #notifier: Notifier;
   readonly #reporter: Reporter;
@@ -62,17 +70,18 @@ export class Life {
 
   constructor(
     server: Server | Workers,
-    { takeOver: path }: CommandOptions,
+    { takeOver: path, renew }: LifeOptions,
     surroundings: Surroundings,
     notifier: Notifier,
     reporter: Reporter,
   ) {
     this.#server = server;
     this.#takeOver = path;
+    this.#renew = renew;
     this.#surroundings = surroundings;
     this.#notifier = notifier;
     this.#reporter = reporter;
-    this.onHangUp = this.#restartOf(server);
+    this.onHangUp = this.#hangUpOf(server);
     server.closing.addEventListener('abort', () => this.#stops(), { once: true });
   }
 
@@ -82,12 +91,41 @@ export class Life {
     this.#way = new HandOver(this.#takeOver, this.#server, () => this.#taken());
   }
 
-  #restartOf(server: Server | Workers): (() => void) | null {
+  #hangUpOf(server: Server | Workers): (() => void) | null {
     const { stdin, pid } = this.#surroundings;
     if (stdin?.isTTY === true) return null;
-    if (server instanceof Workers) return () => void this.#replaceWorkers(server);
+    if (server instanceof Workers) {
+      return () => {
+        this.#renewCertificate();
+        void this.#replaceWorkers(server);
+      };
+    }
     const isService = this.#takeOver !== undefined || this.#notifier.isTelling;
-    return isService && pid !== 1 ? () => this.#startSuccessor() : null;
+    if (isService && pid !== 1) {
+      // With files that cannot be used, a successor would not begin.
+      return () => (this.#renewCertificate() ? this.#startSuccessor() : this.#endReload(false));
+    }
+    return this.#renew === null ? null : () => this.#endReload(this.#renewCertificate());
+  }
+
+  /** Neither workers nor a successor follow the certificate. */
+  #endReload(isRenewed: boolean): void {
+    if (this.#isRestarting || this.#server.isStopping) return;
+    this.#notifier.reloading();
+    this.#notifier.ready(isRenewed ? 'a new certificate' : 'the old certificate');
+  }
+
+  /** Returns whether the files can be used. */
+  #renewCertificate(): boolean {
+    if (this.#renew === null || this.#server.isStopping) return true;
+    try {
+      const notes = this.#renew(this.#server);
+      for (const each of ['The certificate is renewed.', ...notes]) this.#reporter.said(each);
+      return true;
+    } catch (error) {
+      this.#reporter.said(`The certificate in use stays: ${(error as Error).message}`);
+      return false;
+    }
   }
 
   async #replaceWorkers(workers: Workers): Promise<void> {

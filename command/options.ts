@@ -1,11 +1,12 @@
 /**
- * The options of the command, out of its arguments. It checks names and what makes no sense together. The values of --host, --port and
+ * The options of the command, out of its arguments. It checks names, lists of addresses and what makes no sense together. The values of --host, --port and
  * --backend are checked by `serve`, which says what is wrong with them.
  *
  * Next: module-loader.ts
  */
 
 import { parseArgs } from 'node:util';
+import { AddressRanges } from '../simplenet/index.ts';
 import { CommandError, WRONG_USE } from './command-error.ts';
 
 export const USAGE = `Usage: simplenet [DIRECTORY | MODULE] [options]
@@ -16,7 +17,8 @@ Serves a directory (the current one by default), or a module whose default expor
   --host ADDRESS   the address (127.0.0.1); 0.0.0.0 for each network, :: for IPv6 too
   --unix PATH      a Unix socket instead of host and port
   --tls            HTTPS, with a certificate for development (port 8443)
-  --cert FILE      HTTPS, with this certificate and those that lead to an authority (PEM)
+  --cert FILE      HTTPS, with this certificate and those that lead to an authority (PEM);
+                   SIGHUP reads it and its key again
   --key FILE       the key of --cert (PEM)
   --spa            a path that is not there gets index.html
   --listing        a folder without index.html is listed
@@ -25,6 +27,11 @@ Serves a directory (the current one by default), or a module whose default expor
   --log FORMAT     common, json or none (common)
   --trust-proxy RANGES
                    whose X-Forwarded-For and -Proto count: loopback, 10.0.0.0/8
+  --proxy-protocol MODE
+                   connections begin with a header of the PROXY protocol; required: all
+                   others are closed, optional: they are taken as they are
+  --proxy-from RANGES
+                   from whom that header counts; all others are as without a header
   --metrics [HOST:]PORT
                    /metrics, /healthz and /readyz on a port of their own (127.0.0.1)
   --workers NUMBER so many processes serve, auto is one for each core
@@ -42,6 +49,10 @@ const logFormats = ['common', 'json', 'none'] as const;
 
 export type LogFormat = (typeof logFormats)[number];
 
+const proxyModes = ['required', 'optional'] as const;
+
+type ProxyMode = (typeof proxyModes)[number];
+
 export interface CommandOptions {
   /** The directory or module. */
   readonly target: string;
@@ -58,6 +69,7 @@ export interface CommandOptions {
   readonly compress: boolean;
   readonly log: LogFormat;
   readonly trustProxy: string | undefined;
+  readonly proxyProtocol: { readonly mode: ProxyMode; readonly from: string } | undefined;
   readonly metrics: { readonly host: string | undefined; readonly port: number } | undefined;
   readonly backend: string | undefined;
   /** As it was typed. */
@@ -93,6 +105,8 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     workers,
     'take-over': takeOver,
   } = values;
+  if (trustProxy !== undefined) checkRanges('trust-proxy', trustProxy);
+  const proxyProtocol = proxyProtocolOf(values['proxy-protocol'], values['proxy-from']);
   const metrics = values.metrics === undefined ? undefined : metricsPlace(values.metrics);
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
@@ -110,12 +124,34 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     compress,
     log,
     trustProxy,
+    proxyProtocol,
     metrics,
     backend,
     workers,
     takeOver,
     trace,
   };
+}
+
+/** Nobody is believed by default, so the mode alone makes no sense. */
+function proxyProtocolOf(mode: string | undefined, from: string | undefined): CommandOptions['proxyProtocol'] {
+  if ((mode === undefined) !== (from === undefined)) throw misuse('--proxy-protocol and --proxy-from belong together');
+  if (mode === undefined || from === undefined) return undefined;
+  if (!isProxyMode(mode)) throw misuse(`--proxy-protocol is ${proxyModes.join(' or ')}, not '${mode}'`);
+  checkRanges('proxy-from', from);
+  return { mode, from };
+}
+
+function checkRanges(option: string, ranges: string): void {
+  try {
+    new AddressRanges(ranges);
+  } catch (error) {
+    throw misuse(`--${option}: ${(error as RangeError).message}`);
+  }
+}
+
+function isProxyMode(text: string): text is ProxyMode {
+  return (proxyModes as readonly string[]).includes(text);
 }
 
 /** An address of IPv6 stands in brackets. */
@@ -145,6 +181,8 @@ function parsed(args: readonly string[]) {
         compress: flag,
         log: { type: 'string', default: 'common' },
         'trust-proxy': text,
+        'proxy-protocol': text,
+        'proxy-from': text,
         metrics: text,
         backend: text,
         workers: text,

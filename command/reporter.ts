@@ -14,6 +14,8 @@ export interface Start {
   /** What is served: `the directory public`, `the module site.js`. */
   readonly what: string;
   readonly url: string;
+  /** With several sockets: those of the others. */
+  readonly otherUrls: readonly string[];
   readonly networkUrls: readonly string[];
   /** What a person may wonder about, or null. */
   readonly hint: string | null;
@@ -47,11 +49,12 @@ const GRACE_SECONDS = 10;
 function plainReporter(write: Write): Reporter {
   return {
     ...quietReporter(write),
-    started: ({ what, url, networkUrls, hint, certificate }) => {
+    started: ({ what, url, otherUrls, networkUrls, hint, certificate }) => {
+      const others = otherUrls.map((each) => `           ${each}`);
       const network = networkUrls.map((each) => `  Network  ${each}`);
       const notes = certificate.length === 0 ? [] : [...certificate, ''];
       const end = [...notes, ...(hint === null ? [] : [hint]), 'Ctrl-C stops it.'];
-      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...network, '', ...end]));
+      write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...others, ...network, '', ...end]));
     },
     portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
     stopping: (waitingFor) => {

@@ -13,10 +13,10 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { accessLog, type ServeOptions, type Server, serve, type WorkerError, Workers } from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
-import { certificateOf } from './certificate.ts';
+import { certificateOf, renewalOf, sayingOptions } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
-import { inheritedSocket, Life, type Surroundings } from './life.ts';
+import { inheritedSockets, Life, type Surroundings } from './life.ts';
 import { networkUrls } from './network-urls.ts';
 import { type CommandOptions, parseOptions, USAGE } from './options.ts';
 import { createReporter, type Reporter } from './reporter.ts';
@@ -26,9 +26,6 @@ import { Notifier } from './systemd.ts';
 
 const DEFAULT_PORT = 8080;
 const DEFAULT_TLS_PORT = 8443;
-
-/** How the error ends that is about an encrypted key: the command takes none, because a passphrase in its arguments could be read by all users. */
-const NO_PASSPHRASE = 'there is no passphrase';
 
 const WORKER_SITE = new URL(`./worker-site${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
 
@@ -88,28 +85,30 @@ async function serveUntilStopped(
     const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
     const certificate = certificateOf(options);
     const tls = certificate?.tls;
-    const inherited = inheritedSocket(options, env, pid);
+    const inherited = inheritedSockets(options, env, pid);
     const server = listen(
       site,
-      { ...options, fd: inherited.fd },
+      { ...options, fds: inherited.fds },
       args,
       { tls, onError: reporter.onError, onDone: log },
       reporter,
       firstPort,
     );
-    const { address, url } = server;
-    const life = new Life(server, options, surroundings, notifier, reporter);
+    const { address, url, urls } = server;
+    const renew = renewalOf(options, certificate);
+    const life = new Life(server, { takeOver: options.takeOver, renew }, surroundings, notifier, reporter);
     // First: whoever reads the URL may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
     if (server instanceof Workers) await started(server);
     await inherited.begun();
     life.waitForSuccessor();
     stdout.write(`${url}\n`);
-    notifier.ready(`serving ${url}`);
+    notifier.ready(`serving ${urls.join(' ')}`);
     const { what, hint } = site;
     reporter.started({
       what,
       url,
+      otherUrls: urls.slice(1),
       networkUrls: networkUrls(address, networkInterfaces(), tls === undefined ? 'http' : 'https'),
       hint,
       certificate: certificate?.notes ?? [],
@@ -141,15 +140,15 @@ async function started(workers: Workers): Promise<void> {
 
 function listen(
   site: Omit<Site, 'source'> & Partial<Site>,
-  options: CommandOptions & { readonly fd: number | undefined },
+  options: CommandOptions & { readonly fds: readonly number[] },
   args: readonly string[],
   hooks: Pick<ServeOptions, 'tls' | 'onError' | 'onDone'>,
   reporter: Reporter,
   firstPort: number,
 ): Server | Workers {
-  const { host, port, unix: path, trustProxy, metrics, backend, fd, workers } = options;
-  const place = fd === undefined ? { host, port, path } : { fd };
-  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, metrics };
+  const { host, port, unix: path, trustProxy, proxyProtocol, metrics, backend, fds, workers } = options;
+  const place = fds.length === 0 ? { host, port, path } : { fd: fds };
+  const shared = { backend: backend as Backend | undefined, tls: hooks.tls, trustProxy, proxyProtocol, metrics };
   const start = (where: Pick<ServeOptions, 'host' | 'port' | 'path' | 'fd'>) =>
     site.source === undefined
       ? serve(WORKER_SITE, {
@@ -161,16 +160,15 @@ function listen(
         })
       : serve(site.source, { ...where, ...shared, ...hooks });
   try {
-    if (fd !== undefined || port !== undefined || path !== undefined) return start(place);
+    if (fds.length > 0 || port !== undefined || path !== undefined) return start(place);
     const server = listenFrom(firstPort, (each) => start({ ...place, port: each }));
     if (server.port !== firstPort) reporter.portTaken(firstPort, server.port as number);
     return server;
   } catch (error) {
     // `serve` throws these for a value of an option that makes no sense.
     if (error instanceof RangeError || error instanceof TypeError) {
-      const message = error.message.replace(/^tls\.(?=cert|key)/, '--').replace(/^(workers|metrics)\S* /, '--$1 ');
-      const advice = message.endsWith(NO_PASSPHRASE) ? ` (openssl pkey -in ${options.key} -out FILE decrypts it)` : '';
-      throw new CommandError(`${message}${advice}`, WRONG_USE);
+      const message = error.message.replace(/^(workers|metrics)\S* /, '--$1 ');
+      throw new CommandError(sayingOptions(message, options), WRONG_USE);
     }
     throw error;
   }

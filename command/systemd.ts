@@ -1,33 +1,14 @@
 /**
- * What systemd and a service say to each other: sockets that systemd has opened (sd_listen_fds(3)), and a datagram for each change of state (sd_notify(3)).
+ * What a service says to systemd: a datagram for each change of its state (sd_notify(3)). http/passed-sockets.ts has what systemd passes to the service.
  *
- * Both are environment variables and plain system calls, so no library is needed. Without systemd the variables are not there, and nothing is sent.
+ * It is an environment variable and plain system calls, so no library is needed. Without systemd the variable is not there, and nothing is sent.
  *
  * Next: successor.ts
  */
 
 import { type Alarm, nodeHost, UdpSocket } from '../simplenet/index.ts';
 
-/** sd_listen_fds(3): SD_LISTEN_FDS_START. */
-const FIRST_FD = 3;
-const MAX_FDS = 1_024;
-
-export interface PassedSocket {
-  /** FileDescriptorName= of the socket unit; `unknown` if it has none. */
-  readonly name: string;
-  readonly fd: number;
-}
-
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The sockets that were passed to this process. LISTEN_PID says for whom they are: a child must not take those of its parent. */
-export function passedSockets(env: Environment, pid: number): readonly PassedSocket[] {
-  const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES = '' } = env;
-  const count = Number(LISTEN_FDS);
-  if (LISTEN_PID !== String(pid) || !Number.isInteger(count) || count < 1 || count > MAX_FDS) return [];
-  const names = LISTEN_FDNAMES.split(':');
-  return Array.from({ length: count }, (_, i) => ({ name: names[i] || 'unknown', fd: FIRST_FD + i }));
-}
 
 /** The parts of the environment that are for this process and not for its children. */
 export const OWN_VARIABLES: readonly string[] = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'WATCHDOG_PID'];

@@ -51,6 +51,7 @@ export { upgradeWebSocket } from './handlers/upgrade-web-socket.ts';
 export { ClientGoneError, HttpError } from './http-error.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 export type { MetricsOptions } from './metrics/metrics-options.ts';
+export { type PassedSocket, passedSockets } from './passed-sockets.ts';
 export { Peers, peers, type ToldListener } from './peers.ts';
 export type { FormPart } from './request/form-part.ts';
 export { HeaderList } from './request/header-list.ts';

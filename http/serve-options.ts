@@ -8,7 +8,7 @@
  * An empty text is as if absent in `host` and `port`, because a shell passes an unset variable like that. Text that is almost a number
  * (`' 80'`, `'0x50'`, `'80/tcp'`) is refused.
  *
- * Next: tls-entrance.ts
+ * Next: passed-sockets.ts
  */
 
 import type {
@@ -23,6 +23,7 @@ import type {
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { checkMetricsOptions, type MetricsOptions } from './metrics/metrics-options.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
+import type { PassedSocket } from './passed-sockets.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ForwardedField } from './request/trusted-proxies.ts';
 import type { ResponseWriter } from './response/response-writer.ts';
@@ -86,8 +87,13 @@ export interface ServeOptions {
    * earlier server that does not listen any more. A path that begins with NUL is in the abstract namespace, and has no file.
    */
   readonly path?: string | undefined;
-  /** A listening socket that is open already, for example from systemd. */
-  readonly fd?: number | undefined;
+  /** A listening socket that is open already, or several, for example those of a predecessor. The server closes them at its end. */
+  readonly fd?: number | readonly number[] | undefined;
+  /**
+   * The name of sockets that systemd has opened (FileDescriptorName=): the server listens on all that have it. Without it, and without another place to listen on, it
+   * takes all sockets of systemd that no server has taken.
+   */
+  readonly systemdSocket?: string | undefined;
   /**
    * HTTPS instead of HTTP: certificates, keys and settings of TLS. `setTls` of the server replaces them, for example when a certificate is
    * renewed. A client that speaks plain HTTP gets 400.
@@ -183,9 +189,9 @@ export interface CloseOptions {
   readonly idleGraceMs?: number;
 }
 
-/** What to listen on: a socket that is open, a Unix path, or an IP address and a port. */
+/** What to listen on: sockets that are open, one at least; a Unix path; or an IP address and a port. */
 export type ListenPlace =
-  | { readonly fd: number }
+  | { readonly fds: readonly number[] }
   | { readonly path: string }
   | { readonly address: string; readonly port: number };
 
@@ -198,9 +204,16 @@ const checks: { readonly [Name in keyof Required<ServeOptions>]: Check } = {
   port: (value) => void portFrom(value),
   path: mustBeText,
   fd: (value) => {
-    if (typeof value !== 'number') throw new TypeError(`fd must be a number, not ${described(value)}`);
-    if (!Number.isInteger(value) || value < 0) throw new RangeError(`fd must be an integer >= 0, not ${value}`);
+    const all = Array.isArray(value) ? value : [value];
+    for (const fd of all) {
+      if (typeof fd !== 'number') throw new TypeError(`fd must be a number, not ${described(fd)}`);
+      if (!Number.isInteger(fd) || fd < 0) throw new RangeError(`fd must be an integer >= 0, not ${fd}`);
+    }
+    if (all.length === 0 || all.length > MAX_SOCKETS || new Set(all).size < all.length) {
+      throw new RangeError(`fd must be one descriptor, or 1 to ${MAX_SOCKETS} different ones`);
+    }
   },
+  systemdSocket: mustBeText,
   tls: checkTlsOptions,
   redirectFrom: (value) => void portFrom(value),
   limits: mustBeObject,
@@ -293,8 +306,8 @@ export function checkServeOptions(options: ServeOptions): void {
   }
   if (portFrom(options.redirectFrom) === null) return;
   if (options.tls === undefined) throw new RangeError('redirectFrom is for a server of HTTPS, so it needs tls');
-  if (options.path !== undefined || options.fd !== undefined) {
-    throw new RangeError('redirectFrom is a port on the host of the server, so it needs host and port, not path or fd');
+  if (options.path !== undefined || options.fd !== undefined || options.systemdSocket !== undefined) {
+    throw new RangeError(NO_HOST);
   }
 }
 
@@ -329,22 +342,42 @@ function adviceOn(name: string): string {
 
 const NO_MODULE = 'workers need a module and not a handler: serve(new URL("./site.js", import.meta.url), { workers })';
 
+const NO_HOST =
+  'redirectFrom is a port on the host of the server, so it needs host and port, not path, fd or systemdSocket';
+
+/** As many as one message can hand over to a successor: SCM_MAX_FD. */
+export const MAX_SOCKETS = 253;
+
 const DEFAULT_HOST = '127.0.0.1';
 
 const MAX_PORT = 65_535;
 
-/** What these options, which have been checked, say to listen on. */
-export function listenPlaceOf(options: ServeOptions): ListenPlace {
-  const { fd, path } = options;
+/** What these options, which have been checked, say to listen on. `passed`: the sockets of systemd that are free. */
+export function listenPlaceOf(options: ServeOptions, passed: readonly PassedSocket[] = []): ListenPlace {
+  const { fd, path, systemdSocket, redirectFrom } = options;
   const host = hostFrom(options);
   const port = portFrom(options.port);
   const hasAddress = host !== null || port !== null;
-  if ((fd !== undefined && (path !== undefined || hasAddress)) || (path !== undefined && hasAddress)) {
-    throw new RangeError('only one of fd, path, or host and port says where to listen');
+  if ([fd !== undefined, path !== undefined, systemdSocket !== undefined, hasAddress].filter(Boolean).length > 1) {
+    throw new RangeError('only one of fd, path, systemdSocket, or host and port says where to listen');
   }
-  if (fd !== undefined) return { fd };
+  if (fd !== undefined) return { fds: typeof fd === 'number' ? [fd] : fd };
   if (path !== undefined) return { path };
+  if (systemdSocket !== undefined) return { fds: socketsNamed(systemdSocket, passed) };
+  if (!hasAddress && passed.length > 0) {
+    if (portFrom(redirectFrom) !== null) throw new RangeError(NO_HOST);
+    return { fds: passed.map((each) => each.fd) };
+  }
   return { address: host ?? DEFAULT_HOST, port: port ?? 0 };
+}
+
+function socketsNamed(name: string, passed: readonly PassedSocket[]): readonly number[] {
+  const found = passed.filter((each) => each.name === name);
+  if (found.length > 0) return found.map(({ fd }) => fd);
+  if (passed.length === 0)
+    throw new RangeError(`systemd has passed no socket '${name}' that is free, and no other one`);
+  const advice = adviceFor(name, [...new Set(passed.map((each) => each.name))]);
+  throw new RangeError(`systemd has passed no socket '${name}' that is free: ${advice}`);
 }
 
 /** The address to listen on, or null if none is given. */

@@ -11,24 +11,15 @@
 
 import { channel } from 'node:diagnostics_channel';
 import type {
-  AcceptPolicy,
   EventLoop,
   Libc,
-  Listener,
   MinimumProgress,
   OnConnection,
   SocketAddress,
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import {
-  AddressRanges,
-  acceptProxied,
-  canonicalAddress,
-  countingLibc,
-  createEventLoop,
-  NetSocket,
-} from '../simplenet/index.ts';
+import { AddressRanges, acceptProxied, canonicalAddress, countingLibc, createEventLoop } from '../simplenet/index.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
@@ -43,6 +34,7 @@ import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handle
 import { HttpError, isClientGone } from './http-error.ts';
 import { httpsRedirect } from './https-redirect.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
+import { Listening, placeBeside, type SharedSockets, takePlace } from './listening.ts';
 import { addUp, type MetricFamily } from './metrics/metric-families.ts';
 import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
 import { ServerMetrics } from './metrics/server-metrics.ts';
@@ -67,9 +59,7 @@ import {
   type HalfClose,
   halfCloseFrom,
   type ListenPlace,
-  listenPlaceOf,
   type OnError,
-  portFrom,
   type ServeOptions,
   trustFrom,
   urlOf,
@@ -150,10 +140,12 @@ export class Server {
   readonly bodyMemory: BodyMemory;
   /** @internal */
   readonly admission: Admission | null;
-  /** Where the server listens, with the port that the kernel has chosen. */
+  /** Where the server listens, with the port that the kernel has chosen. With several sockets, the first. */
   readonly address: SocketAddress;
-  /** The address for a client: `http://127.0.0.1:8080`, with https if the server has `tls`; or `unix:` and a path. */
+  /** The address for a client: `http://127.0.0.1:8080`, with https if the server has `tls`; or `unix:` and a path. With several sockets, that of the first. */
   readonly url: string;
+  /** The addresses of all sockets, for clients: more than one if `fd` or systemd gave several. */
+  readonly urls: readonly string[];
   /** @internal */
   readonly scheme: 'http' | 'https';
   /** @internal */
@@ -165,7 +157,7 @@ export class Server {
   readonly #loop: EventLoop;
   readonly #ownsLoop: boolean;
   readonly #tls: TlsEntrance | null;
-  readonly #listener: Listener;
+  readonly #listening: Listening;
   /** The server that sends clients of plain HTTP here. */
   readonly #redirect: Server | null;
   /** Null without `metrics`. */
@@ -188,14 +180,14 @@ export class Server {
 
   /**
    * Without `options.loop`, `createLoop` makes a loop for this server alone, with a table of system calls that counts them if it gets one; the server closes it at its end.
-   * `policy`: which connections of a shared socket are its own.
+   * `shared`: what it has in common with other processes.
    * @internal
    */
   constructor(
     source: HandlerSource | ContextApp,
     options: ServeOptions,
     createLoop: (libc?: Libc) => EventLoop,
-    policy?: AcceptPolicy,
+    shared?: SharedSockets,
   ) {
     const site = handlerOf(source);
     checkServeOptions(options);
@@ -203,7 +195,7 @@ export class Server {
     const metricsPath = metrics?.path ?? DEFAULT_METRICS_PATH;
     const isWatchedHere = metrics !== undefined && metrics.port === undefined;
     this.handler = isWatchedHere ? keepTraits(site, watchedSite(this, metricsPath, site)) : site;
-    const place = listenPlaceOf(options);
+    const place = takePlace(options);
     this.#limitsFor = limitsLookupOf(source);
     ({ opensTunnels: this.opensTunnels, continuesByHand: this.continuesByHand } = traitsOf(this.handler));
     this.limits = limitsFrom(options.limits);
@@ -228,19 +220,19 @@ export class Server {
     const counting = metrics === undefined ? null : countingLibc();
     this.#loop = options.loop ?? createLoop(counting?.libc);
     this.#metrics = counting === null ? null : new ServerMetrics(this, this.#loop, counting.counts);
-    let listener: Listener | null = null;
+    let listening: Listening | null = null;
     let admission: Admission | null = null;
     let redirect: Server | null = null;
     try {
-      listener = this.#listen(place, options, policy);
-      this.#listener = listener;
+      listening = this.#listen(place, options, shared?.createPolicy);
+      this.#listening = listening;
       admission = Admission.of(this, this.#loop);
       this.admission = admission;
-      redirect = this.#listenBeside(place, options);
+      redirect = this.#listenBeside(place, options, shared?.redirectFd ?? null);
       this.#redirect = redirect;
       this.#watch = this.#listenForWatchers(options);
     } catch (error) {
-      listener?.close();
+      listening?.close();
       void redirect?.close({ graceMs: 0, idleGraceMs: 0 });
       admission?.close();
       this.#metrics?.close();
@@ -248,11 +240,12 @@ export class Server {
       if (this.#ownsLoop) this.#loop.close();
       throw error;
     }
-    this.#end = new GracefulStop(this.#loop, this.#listener, this.#connections, () => this.#closed());
+    this.#end = new GracefulStop(this.#loop, this.#listening, this.#connections, () => this.#closed());
     if (servers.size === 0) process.prependListener('exit', flushAll);
     servers.add(this);
-    this.address = this.#listener.address;
-    this.url = urlOf(this.address, this.scheme);
+    const { addresses } = this.#listening;
+    this.urls = addresses.map((address) => urlOf(address, this.scheme));
+    [this.address, this.url] = [addresses[0] as SocketAddress, this.urls[0] as string];
     if (this.#metrics !== null) this.#forgetQuestion = this.#answerPeers(this.#metrics);
     const { signal } = options;
     if (signal?.aborted === true) void this.close();
@@ -290,21 +283,22 @@ export class Server {
   }
 
   /** @internal */
-  get listenerFd(): number {
-    return this.#listener.fd;
+  get listenerFds(): readonly number[] {
+    return this.#listening.fds;
   }
 
   /**
-   * Whether another process goes on listening on the socket.
+   * Whether another process goes on listening on the sockets.
    * @internal
    */
   get isShared(): boolean {
-    return this.#listener.isShared;
+    return this.#listening.isShared;
   }
 
   /** @internal */
   set isShared(isShared: boolean) {
-    this.#listener.isShared = isShared;
+    this.#listening.isShared = isShared;
+    if (!isShared && this.#redirect !== null) this.#redirect.isShared = false; // true is of no use: its socket is not handed over
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */
@@ -515,7 +509,11 @@ export class Server {
     this.#end.checkEmpty();
   }
 
-  #listen(place: ListenPlace, { socket, proxyProtocol }: ServeOptions, policy?: AcceptPolicy): Listener {
+  #listen(
+    place: ListenPlace,
+    { socket, proxyProtocol }: ServeOptions,
+    createPolicy: SharedSockets['createPolicy'] | undefined,
+  ): Listening {
     const onConnection: OnConnection = (stream) => {
       this.#end.lastConnectionAt = this.#loop.now();
       const connection = new Connection(this, stream);
@@ -536,21 +534,19 @@ export class Server {
       this.createContext().runInAsyncScope(() => this.report(error, null, null));
       void this.close();
     };
-    const callbacks = { onFailure, onShortage: () => this.door.onShortage() };
-    if ('fd' in place) return this.#loop.adoptListener(NetSocket.adopt(place.fd), onStream, { ...callbacks, policy });
-    if ('path' in place) return this.#loop.listen(place, onStream, { ...socket, ...callbacks });
-    const dualStack = place.address === '::' ? { ipv6Only: false } : {};
-    return this.#loop.listen(place, onStream, { noDelay: true, ...dualStack, ...socket, ...callbacks });
+    const setup = { socket, createPolicy, onFailure, onShortage: () => this.door.onShortage() };
+    return new Listening(this.#loop, place, onStream, setup);
   }
 
   #listenBeside(
     place: ListenPlace,
     { redirectFrom, limits, timeouts, onError, socket, proxyProtocol }: ServeOptions,
+    redirectFd: number | null,
   ): Server | null {
-    const port = portFrom(redirectFrom);
-    if (port === null || !('address' in place)) return null;
+    const where = redirectFd === null ? placeBeside(place, redirectFrom) : { fd: redirectFd };
+    if (where === null) return null;
     const handler = httpsRedirect(() => this.port as number);
-    const options = { host: place.address, port, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
+    const options = { ...where, limits, timeouts, onError, socket, proxyProtocol, loop: this.#loop };
     return new Server(handler, options, () => this.#loop);
   }
 
@@ -613,13 +609,13 @@ export function serve(
   return serveShared(source, options);
 }
 
-/** As `serve`, for one of several processes that share a listening socket. */
-export function serveShared(source: HandlerSource | ContextApp, options: ServeOptions, policy?: AcceptPolicy): Server {
+/** As `serve`, for one of several processes that share listening sockets. */
+export function serveShared(source: HandlerSource | ContextApp, options: ServeOptions, shared?: SharedSockets): Server {
   const createLoop = (libc?: Libc) => {
     const backend = options.backend === undefined ? {} : { backend: options.backend };
     const table = libc === undefined ? {} : { libc };
     // The loop's own limit, `maxQueuedBytes`, is switched off: `answerBufferBytes` limits the queue of a response.
     return createEventLoop({ ...backend, ...table, maxQueuedBytes: Number.MAX_SAFE_INTEGER });
   };
-  return new Server(source, options, createLoop, policy);
+  return new Server(source, options, createLoop, shared);
 }

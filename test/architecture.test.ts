@@ -97,10 +97,19 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     SOCKETS_DOOR,
   ],
   'http/metrics': [GROUND, 'http/content', 'http/handler.ts', 'http/connection', 'http/request', SOCKETS_DOOR],
-  'http/serve-options.ts': [GROUND, 'http/metrics', 'http/request', 'http/response', SOCKETS_DOOR],
+  'http/serve-options.ts': [
+    GROUND,
+    'http/metrics',
+    'http/passed-sockets.ts',
+    'http/request',
+    'http/response',
+    SOCKETS_DOOR,
+  ],
+  'http/passed-sockets.ts': [],
+  'http/listening.ts': ['http/passed-sockets.ts', 'http/serve-options.ts', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
-  'http/workers': [GROUND, 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
+  'http/workers': [GROUND, 'http/listening.ts', 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
   // A program: it loads what a site will import.
   'http/workers/worker-main.ts': [
     GROUND,
@@ -120,6 +129,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/request',
     'http/response',
     'http/serve-options.ts',
+    'http/listening.ts',
     'http/tls-entrance.ts',
     'http/https-redirect.ts',
     SOCKETS_DOOR,
@@ -130,6 +140,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/handler.ts',
     'http/handlers',
     'http/metrics',
+    'http/passed-sockets.ts',
     'http/router',
     'http/request',
     'http/response',
@@ -151,10 +162,11 @@ const exceptions = ['benchmarks/micro.ts'];
 /** The files of http/ that run code of simplenet/: the server, its entrance by TLS, what opens files, and workers. All others import types. */
 const runsSimplenet = [
   'http/serve.ts',
+  'http/listening.ts',
   'http/tls-entrance.ts',
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
-  ...['shared-memory', 'questions', 'worker-process', 'supervisor', 'worker-main', 'hand-over'].map(
+  ...['shared-memory', 'inherited', 'questions', 'worker-process', 'supervisor', 'worker-main', 'hand-over'].map(
     (name) => `http/workers/${name}.ts`,
   ),
 ];
@@ -175,7 +187,7 @@ const callsKoffi: Readonly<Record<string, string>> = {
 };
 
 /** The rooms of http/ that know time and the process. Their clock is their loop's. */
-const withClock = ['http/connection', 'http/serve.ts', 'http/workers'];
+const withClock = ['http/connection', 'http/passed-sockets.ts', 'http/serve.ts', 'http/workers'];
 
 /** Asks the process what it takes, and when it began. */
 const USAGE = 'http/metrics/usage-metrics.ts';

@@ -3,7 +3,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { readPcap } from '../simplenet/tcpip/link/pcap.ts';
 import { certificateFor } from './support/certificates.ts';
 import { besideProcess, inNamespace, noTapNamespace } from './support/network-namespace.ts';
 import { buildFolder, hasProgram, type Outcome, Program } from './support/programs.ts';
+import { certificateAt } from './support/tls-clients.ts';
 
 /** What `--help` prints. */
 const USAGE_LINES = 17;
@@ -121,6 +123,39 @@ test('--tls: the curl lines trust the certificate that it has made', async (t) =
   const own = start(['--port', '0', '--cert', key, '--key', key]);
   t.teardown(() => own.kill());
   await own.prints(/\n {2}curl https:\/\/127\.0\.0\.1:\d+\/hello\/world\n/);
+});
+
+test('SIGHUP reads --cert and --key again, also for workers', async (t) => {
+  const folder = t.testdir();
+  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const renew = () => {
+    const made = certificateFor('127.0.0.1');
+    writeFileSync(certFile, made.cert);
+    writeFileSync(keyFile, made.key);
+    return made.cert;
+  };
+  const old = renew();
+  const starts = [[], ['--workers', '1']].map(async (more) => {
+    const server = start(['--port', '0', '--cert', certFile, '--key', keyFile, ...more]);
+    t.teardown(() => server.kill());
+    const [, url = ''] = await server.prints(/Listening on (https:\/\/\S+:\d+)\./);
+    await server.prints(/\/slow\n/);
+    t.equal(await certificateAt(url), old);
+    return { server, url };
+  });
+  const all = await Promise.all(starts);
+  const renewed = renew();
+  for (const { server } of all) server.kill('SIGHUP');
+  for (const { url } of all) while ((await certificateAt(url)) !== renewed);
+  rmSync(keyFile);
+  for (const { server, url } of all) {
+    server.kill('SIGHUP');
+    while (!server.stderr.includes('\n')) await once(server.child.stderr as NodeJS.ReadableStream, 'data');
+    t.match(server.stderr, /^The certificate in use stays: ENOENT.*\n$/);
+    t.equal(await certificateAt(url), renewed);
+    server.kill('SIGTERM');
+    t.equal((await server.ends()).code, 0);
+  }
 });
 
 test('--tls without a place to keep the certificate', async (t) => {

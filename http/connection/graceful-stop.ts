@@ -20,7 +20,7 @@ export class GracefulStop {
   /** When the last connection was accepted. */
   lastConnectionAt = Number.NEGATIVE_INFINITY;
   readonly #loop: EventLoop;
-  readonly #listener: Listener;
+  readonly #listener: Pick<Listener, 'close' | 'closeWhenEmpty'>;
   readonly #connections: ReadonlySet<OpenConnection>;
   readonly #onClosed: () => void;
   /** Promises that `waitFor` was called with. Null until then. */
@@ -31,7 +31,12 @@ export class GracefulStop {
   #closing: AbortController | null = null;
 
   /** Calls `onClosed` once, when nothing is left. */
-  constructor(loop: EventLoop, listener: Listener, connections: ReadonlySet<OpenConnection>, onClosed: () => void) {
+  constructor(
+    loop: EventLoop,
+    listener: Pick<Listener, 'close' | 'closeWhenEmpty'>,
+    connections: ReadonlySet<OpenConnection>,
+    onClosed: () => void,
+  ) {
     this.#loop = loop;
     this.#listener = listener;
     this.#connections = connections;

@@ -1,9 +1,9 @@
 /**
- * HandOver: a server gives its listening socket to its successor, and `takeOver`, which gets it. Between them is a Unix socket.
+ * HandOver: a server gives its listening sockets to its successor, and `takeOver`, which gets them. Between them is a Unix socket.
  *
  *     successor                      predecessor
  *        | --- connect(path) ----------> |   the same user, or root
- *        | <-- listening socket -------- |   SCM_RIGHTS
+ *        | <-- listening sockets ------- |   SCM_RIGHTS
  *        |     serves                    |   serves
  *        | --- 'begun' ----------------> |   closes the path, and drains
  *        | <-- end of the connection --- |
@@ -29,6 +29,7 @@ import {
   type Watch,
 } from '../../simplenet/index.ts';
 import type { Server } from '../serve.ts';
+import { MAX_SOCKETS } from '../serve-options.ts';
 import type { Workers } from './supervisor.ts';
 
 const GREETING = Buffer.from('socket');
@@ -47,7 +48,7 @@ export const SUCCESSOR_MS = 60_000;
  *
  * const path = '/run/site.sock';
  * const inheritance = takeOver(path);
- * const server = serve(new Router(), inheritance === null ? { port: 8080 } : { fd: inheritance.fd });
+ * const server = serve(new Router(), inheritance === null ? { port: 8080 } : { fd: inheritance.fds });
  * await inheritance?.begun();
  * new HandOver(path, server, () => void server.close(PREDECESSOR_CLOSE));
  * ```
@@ -104,10 +105,10 @@ export class HandOver {
       return;
     }
     try {
-      sendDescriptors(successor, GREETING, [this.#heritage.listenerFd]);
+      sendDescriptors(successor, GREETING, this.#heritage.listenerFds);
       this.#epoll.add(fd, abi.EPOLLIN);
     } catch {
-      successor.close(); // it has gone, or this server has lost its socket: a successor gets nothing
+      successor.close(); // it has gone, or this server has lost a socket: a successor gets nothing
       return;
     }
     this.#successor = successor;
@@ -147,26 +148,26 @@ export class HandOver {
  *
  * const inheritance: Inheritance | null = takeOver('/run/site.sock');
  * if (inheritance !== null) {
- *   serve((_request, response) => response.text('I am new\n'), { fd: inheritance.fd });
+ *   serve((_request, response) => response.text('I am new\n'), { fd: inheritance.fds });
  *   await inheritance.begun();
  * }
  * ```
  */
 export interface Inheritance {
-  /** The listening socket, for `serve({ fd })`. */
-  readonly fd: number;
+  /** The listening sockets, one at least, for `serve({ fd })`. */
+  readonly fds: readonly number[];
   /** Tells the predecessor that this process serves. Resolves when it has left the path. If this process ends instead, the predecessor goes on. */
   begun(): Promise<void>;
 }
 
 /**
- * Asks the server that waits at the path for its listening socket. Null if none waits there. Throws if it does not answer in time. It waits as system calls do.
+ * Asks the server that waits at the path for its listening sockets. Null if none waits there. Throws if it does not answer in time. It waits as system calls do.
  *
  * ```ts
  * import { serve, takeOver } from 'simplenet/http';
  *
  * const inheritance = takeOver('/run/site.sock');
- * serve((_request, response) => response.text('hello\n'), inheritance === null ? { port: 8080 } : { fd: inheritance.fd });
+ * serve((_request, response) => response.text('hello\n'), inheritance === null ? { port: 8080 } : { fd: inheritance.fds });
  * await inheritance?.begun();
  * ```
  */
@@ -175,11 +176,10 @@ export function takeOver(path: string, answerMs = ANSWER_MS): Inheritance | null
   if (socket === null) return null;
   try {
     if (!socket.wait('readable', answerMs)) throw new Error(`the server at ${path} does not answer`);
-    const { descriptors } = receiveDescriptors(socket, Buffer.alloc(MAX_BYTES), 1);
-    const [fd] = descriptors;
-    if (fd === undefined)
+    const { descriptors: fds } = receiveDescriptors(socket, Buffer.alloc(MAX_BYTES), MAX_SOCKETS);
+    if (fds.length === 0)
       throw new Error(`the server at ${path} gives its socket to another process, or to another user`);
-    return { fd, begun: () => begun(socket) };
+    return { fds, begun: () => begun(socket) };
   } catch (error) {
     socket.close();
     throw error;

@@ -7,17 +7,22 @@
  * Next: shared-memory.ts
  */
 
+import type { TlsOptions } from '../../simplenet/index.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 
-/** Where the worker finds what it inherits. 3 is the channel. */
-export const LISTENER_FD = 4;
-export const MEMORY_FD = 5;
+/** Where the worker finds what it inherits: the memory, and from FIRST_LISTENER_FD on its listening sockets. 3 is the channel. */
+export const MEMORY_FD = 4;
+export const FIRST_LISTENER_FD = 5;
 
 export interface StartOrder {
   readonly kind: 'start';
   readonly index: number;
   /** How many workers share the memory. */
   readonly count: number;
+  /** How many listening sockets there are. */
+  readonly listeners: number;
+  /** One more socket follows them: that of plain HTTP, for `redirectFrom`. */
+  readonly redirects: boolean;
   /** The URL of the module. */
   readonly module: string;
   readonly options: ServeOptions;
@@ -41,6 +46,7 @@ export interface Vitals {
 export type ToWorker =
   | StartOrder
   | StopOrder
+  | { readonly kind: 'tls'; readonly tls: TlsOptions }
   | { readonly kind: 'told'; readonly subject: string; readonly message: unknown }
   | { readonly kind: 'asked'; readonly id: number; readonly subject: string }
   | { readonly kind: 'answers'; readonly id: number; readonly values: readonly unknown[] };

@@ -1,7 +1,7 @@
 /**
  * Memory that processes share: a file that exists only as a descriptor, memfd_create(2), which each process maps.
  *
- * Next: questions.ts
+ * Next: inherited.ts
  */
 
 import { writeSync } from 'node:fs';

@@ -1,32 +1,33 @@
 /**
  * Workers: a site that several processes serve, seen by the process that starts them. It opens the listening socket and never accepts from it. So the
- * socket, and the connections that wait in its queue, outlive any worker.
+ * socket, and the connections that wait in its queue, outlive any worker. There may be several, from systemd.
+ *
+ * The socket of `redirectFrom` is one more, and all workers accept from it: one of them alone would leave that port deaf while it is replaced, and this process must
+ * not be one that clients can reach.
  *
  * They are processes and not threads. A thread costs nearly as much memory (24 MB against 27), and shares its end with the others: a crash in C code, memory
  * that runs out, a system call that hangs. docs/workers.md has the measurements.
  *
- * A worker that ends is replaced at once; one that keeps ending, after a pause that doubles. A spare replaces it: a process that has loaded the server and waits
- * for its order, because loading takes ten times as long as serving a small site from then on. One that is replaced on purpose goes on until its successor serves.
+ * A worker that ends, or tells that it will, is replaced at once; one that keeps ending, after a pause that doubles. A spare replaces it: a process that has loaded the server
+ * and waits for its order, because loading takes ten times as long as serving a small site from then on. One that is replaced on purpose goes on until its successor serves.
  *
  * Next: ../serve.ts
  */
 
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
-import {
-  type Alarm,
-  type ListeningSocket,
-  listenReplacingStale,
-  NetSocket,
-  nodeHost,
-  type SocketAddress,
-} from '../../simplenet/index.ts';
-import { type CloseOptions, checkCloseOptions, listenPlaceOf, type ServeOptions, urlOf } from '../serve-options.ts';
-import { AcceptShare } from './accept-share.ts';
+import { type Alarm, createTlsContext, nodeHost, type SocketAddress, type TlsOptions } from '../../simplenet/index.ts';
+import { type CloseOptions, checkCloseOptions, type ServeOptions, urlOf } from '../serve-options.ts';
+import type { AcceptShare } from './accept-share.ts';
+import { Inherited } from './inherited.ts';
 import type { FromWorker } from './messages.ts';
 import { Questions } from './questions.ts';
-import { createShared, mapShared } from './shared-memory.ts';
-import { PREDECESSOR_CLOSE, type WorkerSettings, type WorkersOptions, workerSettings } from './worker-options.ts';
+import {
+  checkWorkerTls,
+  PREDECESSOR_CLOSE,
+  type WorkerSettings,
+  type WorkersOptions,
+  workerSettings,
+} from './worker-options.ts';
 import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
 
 /** A worker that has served for so long is replaced at once when it ends. */
@@ -52,7 +53,7 @@ interface Slot {
   worker: WorkerProcess | null;
   /** It is to replace the worker. */
   successor: WorkerProcess | null;
-  /** Ends in a row. */
+  /** Ends in a row, none of them after STABLE_MS. */
   endings: number;
   pause: Alarm | null;
   /** Called when a successor serves, or has failed. */
@@ -75,15 +76,18 @@ interface Slot {
 export class Workers {
   /** Resolves when all workers serve. Rejects, and closes all, if one of them cannot begin. */
   readonly ready: Promise<void>;
-  /** Where the workers listen, with the port that the kernel has chosen. */
+  /** Where the workers listen, with the port that the kernel has chosen. With several sockets, the first. */
   readonly address: SocketAddress;
   /** The address for a client, as that of a Server. */
   readonly url: string;
+  /** Those of all sockets. */
+  readonly urls: readonly string[];
+  /** Where they listen for plain HTTP, to send clients to https (`redirectFrom`); null if they do not. */
+  readonly redirectUrl: string | null;
   readonly #module: string;
-  readonly #settings: WorkerSettings;
-  readonly #socket: NetSocket;
-  readonly #file: ListeningSocket['file'];
-  readonly #memoryFd: number;
+  /** With the newest `tls`, for those that start later. */
+  #settings: WorkerSettings;
+  readonly #inherited: Inherited;
   readonly #slots: readonly Slot[];
   readonly #questions = new Questions();
   readonly #closing = new AbortController();
@@ -105,23 +109,30 @@ export class Workers {
   constructor(module: URL, options: WorkersOptions) {
     const settings = workerSettings(options);
     const { signal, ...serveOptions } = settings.serve;
+    if (serveOptions.tls !== undefined) createTlsContext(serveOptions.tls).close(); // throws if it makes no sense
     this.#settings = { ...settings, serve: optionsForWorkers(serveOptions) };
     this.#module = module.href;
-    const { socket, file, isShared } = openSocket(serveOptions);
-    this.#socket = socket;
-    this.#file = file;
-    this.isShared = isShared;
-    this.address = socket.localAddress;
-    this.url = urlOf(this.address, serveOptions.tls === undefined ? 'http' : 'https');
-    const bytes = AcceptShare.bytesFor(settings.count);
-    this.#memoryFd = createShared(bytes);
-    const memory = mapShared(this.#memoryFd, bytes);
-    this.#slots = Array.from({ length: settings.count }, (_, index) => newSlot(index, new AcceptShare(memory, index)));
+    this.#inherited = new Inherited(serveOptions, settings.count);
+    const { addresses } = this.#inherited;
+    const scheme = serveOptions.tls === undefined ? 'http' : 'https';
+    this.urls = addresses.map((address) => urlOf(address, scheme));
+    [this.address, this.url] = [addresses[0] as SocketAddress, this.urls[0] as string];
+    const { redirect } = this.#inherited;
+    this.redirectUrl = redirect === null ? null : urlOf(redirect.localAddress, 'http');
+    this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    for (const slot of this.#slots) slot.worker = this.#start(slot);
+    try {
+      for (const slot of this.#slots) slot.worker = this.#start(slot);
+    } catch (error) {
+      this.#closed = Promise.resolve(); // the end of those that have started is no news
+      for (const worker of this.#alive) worker.kill('another one could not be started');
+      this.#inherited.removeFile();
+      this.#inherited.close();
+      throw error;
+    }
     if (signal !== undefined) this.#stopWith(signal);
   }
 
@@ -174,6 +185,22 @@ export class Workers {
     return this.#restart;
   }
 
+  /**
+   * As `setTls` of a Server, for all workers and for those that start later. Throws if something does not fit together, and then changes nothing. A worker
+   * uses the new certificates as soon as it has read the message.
+   */
+  setTls(options: TlsOptions): void {
+    checkWorkerTls(options);
+    const { serve } = this.#settings;
+    if (serve.tls === undefined) throw new Error('these workers have no TLS: they would need tls from their beginning');
+    createTlsContext(options).close();
+    const tls = withTickets(options);
+    this.#settings = { ...this.#settings, serve: { ...serve, tls } };
+    for (const worker of this.#alive) {
+      if (worker.state === 'starting' || worker.state === 'serving') worker.channel.order({ kind: 'tls', tls });
+    }
+  }
+
   /** Stops all workers with grace, as `close` of a Server does. Resolves when the last one has ended. A second call can shorten `graceMs`. */
   close(options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options);
@@ -191,18 +218,25 @@ export class Workers {
   }
 
   /**
-   * The listening socket, for another process (`sendDescriptors`).
+   * The listening sockets, for another process (`sendDescriptors`).
    * @internal
    */
-  get listenerFd(): number {
-    return this.#socket.fd;
+  get listenerFds(): readonly number[] {
+    return this.#inherited.listenerFds;
   }
 
   /**
-   * Set before `close` if another process goes on listening on the socket.
+   * Set before `close` if another process goes on listening on the sockets.
    * @internal
    */
-  isShared: boolean;
+  get isShared(): boolean {
+    return this.#inherited.isShared;
+  }
+
+  /** @internal */
+  set isShared(isShared: boolean) {
+    this.#inherited.isShared = isShared;
+  }
 
   #start(slot: Slot, worker = this.#fork()): WorkerProcess {
     const { count, hangMs, serve } = this.#settings;
@@ -210,6 +244,8 @@ export class Workers {
       kind: 'start',
       index: slot.index,
       count,
+      listeners: this.listenerFds.length,
+      redirects: this.#inherited.redirect !== null,
       module: this.#module,
       options: serve,
       beatMs: beatMsFor(hangMs),
@@ -219,7 +255,7 @@ export class Workers {
 
   #fork(): WorkerProcess {
     const { args, startMs } = this.#settings;
-    const setup = { args, startMs, listenerFd: this.#socket.fd, memoryFd: this.#memoryFd };
+    const setup = { args, startMs, inherited: this.#inherited };
     const worker = new WorkerProcess(setup, this.#owner);
     this.#alive.add(worker);
     return worker;
@@ -301,6 +337,7 @@ export class Workers {
     slot.successor = this.#start(slot);
   }
 
+  /** Who has told it to end is not known: a person, or its own code at each start. So it counts as one that has ended. */
   #leaves(worker: WorkerProcess): void {
     if (worker === this.#spare) {
       this.#dropSpare();
@@ -308,10 +345,9 @@ export class Workers {
     }
     const slot = this.#slotOf(worker);
     if (worker !== slot.worker || this.isStopping) return;
-    this.#log(worker, 'was told to end: another one replaces it');
     slot.worker = null;
     slot.share.leave();
-    slot.successor ??= this.#start(slot);
+    this.#replaceEnded(slot, worker, 'was told to end: another one replaces it');
   }
 
   #said(worker: WorkerProcess, message: FromWorker): void {
@@ -342,14 +378,14 @@ export class Workers {
       slot.worker = null;
       slot.share.leave();
       if (!this.#isReady) this.#failed(worker, `worker ${worker.index} ${how}`, 1);
-      else if (!this.isStopping) this.#replaceEnded(slot, worker, how);
+      else if (!this.isStopping) this.#replaceEnded(slot, worker, `${how}: another one starts`);
     }
   }
 
   #replaceEnded(slot: Slot, worker: WorkerProcess, how: string): void {
     slot.endings = nodeHost.now() - worker.startedAt >= STABLE_MS ? 1 : slot.endings + 1;
     const pauseMs = pauseAfter(slot.endings);
-    this.#log(worker, `${how}: another one starts${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
+    this.#log(worker, `${how}${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
     if (slot.successor === null) this.#startAgain(slot);
   }
 
@@ -386,7 +422,7 @@ export class Workers {
 
   async #end(options: CloseOptions): Promise<void> {
     this.#forgetSignal();
-    if (!this.isShared) this.#file?.remove();
+    this.#inherited.removeFile();
     for (const slot of this.#slots) slot.pause?.cancel();
     this.#sparePause?.cancel();
     this.#dropSpare();
@@ -405,8 +441,7 @@ export class Workers {
         this.#whenEmpty = resolve;
       });
     }
-    this.#socket.close();
-    closeSync(this.#memoryFd);
+    this.#inherited.close();
   }
 
   #stopWith(signal: AbortSignal): void {
@@ -456,7 +491,7 @@ function newSlot(index: number, share: AcceptShare): Slot {
   return { index, share, worker: null, successor: null, endings: 0, pause: null, whenReplaced: null };
 }
 
-/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+/** Where they listen, workers inherit. */
 function optionsForWorkers(options: ServeOptions): ServeOptions {
   const {
     host: _host,
@@ -464,25 +499,18 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
     port: _port,
     path: _path,
     fd: _fd,
+    systemdSocket: _systemdSocket,
     tls,
+    redirectFrom: _redirectFrom,
     socket: _socket,
     ...others
   } = options;
-  if (tls === undefined) return others;
-  return { ...others, tls: { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls } };
+  return tls === undefined ? others : { ...others, tls: withTickets(tls) };
 }
 
-interface OpenedSocket extends ListeningSocket {
-  readonly isShared: boolean;
-}
-
-function openSocket(options: ServeOptions): OpenedSocket {
-  const place = listenPlaceOf(options);
-  if ('fd' in place) return { socket: NetSocket.adopt(place.fd), file: null, isShared: true };
-  const isNetwork = 'address' in place;
-  const dualStack = isNetwork && place.address === '::' ? { ipv6Only: false } : {};
-  const setup = { ...(isNetwork ? { noDelay: true } : {}), ...dualStack, ...options.socket, nonBlocking: true };
-  return { ...listenReplacingStale(place, setup), isShared: false };
+/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+function withTickets(tls: TlsOptions): TlsOptions {
+  return { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls };
 }
 
 function toMB(bytes: number): number {

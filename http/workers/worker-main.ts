@@ -11,13 +11,13 @@
  * Next: hand-over.ts
  */
 
-import { type Alarm, nodeHost } from '../../simplenet/index.ts';
+import { type Alarm, nodeHost, type TlsOptions } from '../../simplenet/index.ts';
 import '../index.ts'; // every site imports it, so a spare has it before its order comes
 import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
-import { Channel, type FromWorker, LISTENER_FD, MEMORY_FD, type StartOrder, type ToWorker } from './messages.ts';
+import { Channel, FIRST_LISTENER_FD, type FromWorker, MEMORY_FD, type StartOrder, type ToWorker } from './messages.ts';
 import { mapShared } from './shared-memory.ts';
 
 const FAILED = 1;
@@ -60,6 +60,8 @@ class SupervisorLink implements PeerLink {
 let server: Server | null = null;
 let link: SupervisorLink | null = null;
 let isLeaving = false;
+/** What `setTls` of the supervisor has said before this worker serves. */
+let newerTls: TlsOptions | null = null;
 
 process.on('message', (message) => heard(message as ToWorker));
 process.on('disconnect', () => void leave({}, false));
@@ -77,6 +79,9 @@ function heard(message: ToWorker): void {
     void start(message);
   } else if (message.kind === 'stop') {
     void leave(message.close, message.isLast);
+  } else if (message.kind === 'tls') {
+    if (server === null) newerTls = message.tls;
+    else if (!isLeaving) server.setTls(message.tls);
   } else if (message.kind === 'told') {
     peers.told(message.subject, message.message);
   } else if (message.kind === 'asked') {
@@ -89,10 +94,17 @@ function heard(message: ToWorker): void {
 async function start(order: StartOrder): Promise<void> {
   try {
     const site = await load(order.module);
-    const share = new AcceptShare(mapShared(MEMORY_FD, AcceptShare.bytesFor(order.count)), order.index);
-    const options: ServeOptions = { ...site.options, ...order.options, fd: LISTENER_FD };
-    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, share);
-    share.join();
+    const memory = mapShared(MEMORY_FD, AcceptShare.bytesFor(order.count));
+    const createShare = () => new AcceptShare(memory, order.index); // one for each socket; they count together
+    const fd = Array.from({ length: order.listeners }, (_, i) => FIRST_LISTENER_FD + i);
+    const tls = newerTls ?? order.options.tls;
+    const options: ServeOptions = { ...site.options, ...order.options, ...(tls === undefined ? {} : { tls }), fd };
+    const redirectFd = order.redirects ? FIRST_LISTENER_FD + order.listeners : null;
+    server = serveShared(site.default as Parameters<typeof serveShared>[0], options, {
+      createPolicy: createShare,
+      redirectFd,
+    });
+    createShare().join();
     void server.closing; // makes it, so that code which asks for it later sees the same
     beat(server, order.beatMs);
     channel.order({ kind: 'ready' });

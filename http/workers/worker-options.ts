@@ -5,8 +5,9 @@
  */
 
 import { availableParallelism } from 'node:os';
+import type { TlsOptions } from '../../simplenet/index.ts';
 import { adviceFor, described } from '../nearest-name.ts';
-import { checkServeOptions, type ServeOptions } from '../serve-options.ts';
+import { checkServeOptions, checkTlsOptions, type ServeOptions } from '../serve-options.ts';
 
 /**
  * The options of `serve` for a module and its workers. What is a function stays in the module: it may export `options` with `onDone`, `onError` and the
@@ -20,7 +21,7 @@ import { checkServeOptions, type ServeOptions } from '../serve-options.ts';
  * await site.ready;
  * ```
  */
-export interface WorkersOptions extends Omit<ServeOptions, 'loop' | 'onError' | 'onDone' | 'redirectFrom'> {
+export interface WorkersOptions extends Omit<ServeOptions, 'loop' | 'onError' | 'onDone'> {
   /** How many processes serve, 1 to 256. `auto` is one for each core. */
   readonly workers: number | 'auto';
   /** A worker whose resident memory (RSS) grows beyond that is replaced, with grace. Infinity, the default, is no limit. */
@@ -74,11 +75,9 @@ export function workerSettings(options: WorkersOptions): WorkerSettings {
     if (name in serve)
       throw new RangeError(`${name} belongs into the module of the workers: export const options = { ${name} }`);
   }
-  if ('redirectFrom' in serve)
-    throw new RangeError('redirectFrom makes no sense with workers: let a server of its own redirect');
   checkServeOptions(serve);
   if (serve.socket?.control !== undefined) throw new RangeError('socket.control makes no sense with workers');
-  if (serve.tls?.onKeyLog !== undefined) throw new RangeError('tls.onKeyLog makes no sense with workers');
+  if (serve.tls !== undefined) checkWorkerTls(serve.tls);
   if (log !== undefined && typeof log !== 'function')
     throw new TypeError(`log must be a function, not ${described(log)}`);
   const args = workerArguments ?? [];
@@ -94,6 +93,14 @@ export function workerSettings(options: WorkersOptions): WorkerSettings {
     log: log ?? ((line) => console.error(line)),
     serve,
   };
+}
+
+/** Throws for what is wrong in `tls`, and for what cannot be sent to another process. */
+export function checkWorkerTls(tls: TlsOptions): void {
+  checkTlsOptions(tls);
+  if (tls.onKeyLog !== undefined) throw new RangeError('tls.onKeyLog makes no sense with workers');
+  if (typeof tls.serverNames === 'function')
+    throw new RangeError('tls.serverNames must be an object with workers: a function cannot be sent to them');
 }
 
 /** The number of workers: a number, its digits as text, or `auto`. */

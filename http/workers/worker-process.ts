@@ -14,6 +14,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Alarm, nodeHost } from '../../simplenet/index.ts';
 import type { CloseOptions } from '../serve-options.ts';
+import type { Inherited } from './inherited.ts';
 import { Channel, type FromWorker, type StartOrder, type ToWorker, type Vitals } from './messages.ts';
 
 const WORKER_PROGRAM = fileURLToPath(
@@ -42,8 +43,7 @@ export interface WorkerOwner {
 
 export interface WorkerSetup {
   readonly args: readonly string[];
-  readonly listenerFd: number;
-  readonly memoryFd: number;
+  readonly inherited: Inherited;
   readonly startMs: number;
 }
 
@@ -65,13 +65,13 @@ export class WorkerProcess {
   #reason: string | null = null;
 
   constructor(setup: WorkerSetup, owner: WorkerOwner) {
-    const { args, listenerFd, memoryFd, startMs } = setup;
+    const { args, inherited, startMs } = setup;
     this.#owner = owner;
     this.#startMs = startMs;
     this.#child = fork(WORKER_PROGRAM, args, {
       execArgv: process.execArgv.filter((each) => !each.startsWith('--input-type')),
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', listenerFd, memoryFd],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...inherited.all],
     });
     this.channel = new Channel<ToWorker>(this.#child);
     this.#child.on('message', (message) => this.#heard(message as FromWorker));
@@ -88,7 +88,12 @@ export class WorkerProcess {
     this.state = 'starting';
     this.#beatMs = order.beatMs;
     this.#alarm = nodeHost.alarm(this.#startMs, () => this.kill(`it did not serve within ${this.#startMs / 1_000} s`));
-    this.channel.order(order);
+    try {
+      this.channel.order(order);
+    } catch (error) {
+      this.kill('its options cannot be sent'); // such as a function
+      throw error;
+    }
   }
 
   get pid(): number {

@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { type Certificate, certificateOf } from '../../command/certificate.ts';
+import { type Certificate, certificateOf, renewalOf } from '../../command/certificate.ts';
 import { type CommandOptions, parseOptions } from '../../command/options.ts';
 import type { DevelopmentCertificate } from '../../simplenet/index.ts';
 import { selfSigned } from '../../simplenet/layers/self-signed.ts';
@@ -16,6 +16,18 @@ const made: DevelopmentCertificate = {
   path: '/cache/c.pem',
   whyNotKept: null,
 };
+
+test('only the certificate of files can be read again', async (t) => {
+  const development = optionsOf('--tls');
+  t.equal(
+    renewalOf(
+      development,
+      certificateOf(development, () => made),
+    ),
+    null,
+  );
+  t.equal(renewalOf(optionsOf(), null), null);
+});
 
 test('without --tls and --cert there is none', async (t) => {
   t.equal(certificateOf(optionsOf()), null);

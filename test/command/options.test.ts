@@ -16,6 +16,7 @@ const defaults = {
   compress: false,
   log: 'common',
   trustProxy: undefined,
+  proxyProtocol: undefined,
   metrics: undefined,
   backend: undefined,
   workers: undefined,
@@ -29,7 +30,7 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 
 test('each option', async (t) => {
   const text =
-    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --metrics [::1]:9100 --backend epoll --workers 2 --take-over way --trace';
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --proxy-protocol optional --proxy-from 10.1.0.0/16,::1 --metrics [::1]:9100 --backend epoll --workers 2 --take-over way --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -44,6 +45,7 @@ test('each option', async (t) => {
     compress: true,
     log: 'json',
     trustProxy: 'loopback',
+    proxyProtocol: { mode: 'optional', from: '10.1.0.0/16,::1' },
     metrics: { host: '[::1]', port: 9100 },
     backend: 'epoll',
     workers: '2',
@@ -79,6 +81,25 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
     ['--unix=', '--unix is empty'],
     ['--unix a --port 1', '--unix is instead of --host and --port'],
     ['--unix a --host ::', '--unix is instead of --host and --port'],
+    ['--trust-proxy', '--trust-proxy needs a value'],
+    [
+      '--trust-proxy 10.0.0.1/8',
+      "--trust-proxy: '10.0.0.1/8' is an address inside a range: write 10.0.0.0/8, or the address alone",
+    ],
+    ['--proxy-protocol required', '--proxy-protocol and --proxy-from belong together'],
+    ['--proxy-from loopback', '--proxy-protocol and --proxy-from belong together'],
+    ['--proxy-protocol v2 --proxy-from loopback', "--proxy-protocol is required or optional, not 'v2'"],
+    ['--proxy-protocol --proxy-from loopback', '--proxy-protocol needs a value'],
+    ['--proxy-protocol= --proxy-from loopback', '--proxy-protocol is empty'],
+    ['--proxy-protocol required --proxy-from=', '--proxy-from is empty'],
+    [
+      '--proxy-protocol required --proxy-from 10.0.0.0/33',
+      "--proxy-from: '10.0.0.0/33': the length of its prefix does not fit the address",
+    ],
+    [
+      '--proxy-protocol required --proxy-from balancer',
+      "--proxy-from: 'balancer' is no address: write 192.0.2.1, 10.0.0.0/8, 2001:db8::/32, loopback or private",
+    ],
     ['--log short', "--log is one of common, json, none, not 'short'"],
   ] as const) {
     const expected = { message: `${sentence} (simplenet --help shows the options)`, exitCode: WRONG_USE };
@@ -91,7 +112,7 @@ const dashed = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.t
 
 test('the usage names each option', async (t) => {
   const { target, ...options } = defaults;
-  for (const name of [...Object.keys(options), 'help', 'version'])
+  for (const name of [...Object.keys(options), 'proxyFrom', 'help', 'version'])
     t.match(USAGE, new RegExp(`^  --${dashed(name)}\\s`, 'm'));
   t.equal(target, '.');
 });

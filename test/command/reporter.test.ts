@@ -6,6 +6,7 @@ import type { HttpRequest } from '../../http/index.ts';
 const start = {
   what: 'the directory site',
   url: 'http://127.0.0.1:80',
+  otherUrls: [],
   networkUrls: ['http://192.0.2.7:80'],
   hint: null,
   certificate: [],
@@ -39,6 +40,17 @@ Stopping.
 Stopping: waiting for 1 response, 10 s at most. Ctrl-C again stops at once.
 Stopping: waiting for 2 responses, 10 s at most. Ctrl-C again stops at once.
 `,
+  );
+});
+
+test('several sockets: all URLs are in the box', async (t) => {
+  let text = '';
+  createReporter('common', (more) => {
+    text += more;
+  }).started({ ...start, otherUrls: ['http://[::1]:80', 'unix:/run/site'] });
+  t.match(
+    text,
+    /│ {3}Local {4}http:\/\/127\.0\.0\.1:80 +│\n│ {12}http:\/\/\[::1\]:80 +│\n│ {12}unix:\/run\/site +│\n│ {3}Network /,
   );
 });
 

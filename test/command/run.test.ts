@@ -11,6 +11,7 @@ import { run } from '../../command/run.ts';
 import { NetSocket } from '../../simplenet/index.ts';
 import { certificateFor, encryptedKey } from '../support/certificates.ts';
 import { buildFolder } from '../support/programs.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { until } from '../support/waiting.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
@@ -180,6 +181,29 @@ test('--cert and --key: those of files', async (t) => {
     `simplenet: --key ${folder}/none: there is no such file\n`,
   ]);
   t.same(await failed('--cert', folder, '--key', key), [1, `simplenet: --cert ${folder}: it is a directory\n`]);
+});
+
+test('--proxy-protocol: the client is the one that the header names, with workers too', async (t) => {
+  const client = join(folder, 'client.mjs');
+  writeFileSync(client, 'export default ({ clientAddress }, response) => response.text(clientAddress);');
+  const ask = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+  const header = 'PROXY TCP4 192.0.2.1 198.51.100.7 4711 443\r\n';
+  for (const [mode, more] of [
+    ['required', []],
+    ['optional', ['--workers', '1']],
+  ] as const) {
+    const args = ['--proxy-protocol', mode, '--proxy-from', 'loopback', ...more];
+    const run = new Run([client, '--port', '0', '--log', 'none', ...args]);
+    const { port } = new URL(await run.listening());
+    const answerTo = async (bytes: string) => {
+      const raw = new RawClient(Number(port)).write(bytes);
+      await raw.ended();
+      return raw.text.split('\r\n\r\n')[1];
+    };
+    t.equal(await answerTo(header + ask), '192.0.2.1');
+    t.equal(await answerTo(ask), mode === 'optional' ? '127.0.0.1' : undefined, mode);
+    t.equal(await run.stop(), 0);
+  }
 });
 
 test('a wildcard address has a URL for this machine', async (t) => {

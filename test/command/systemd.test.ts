@@ -1,9 +1,9 @@
-/** What systemd passes and is told. */
+/** What systemd is told. */
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { Notifier, passedSockets } from '../../command/systemd.ts';
+import { Notifier } from '../../command/systemd.ts';
 import { UdpSocket } from '../../simplenet/index.ts';
 import { openDescriptors } from '../support/open-descriptors.ts';
 import { until } from '../support/waiting.ts';
@@ -19,22 +19,6 @@ function manager(t: Test, name: string): { socket: UdpSocket; next(): string } {
     next: () => (socket.wait('readable', 5_000) ? `${socket.receive().bytes}` : 'nothing came'),
   };
 }
-
-test('the sockets that were passed', async (t) => {
-  const env = { LISTEN_PID: '42', LISTEN_FDS: '3', LISTEN_FDNAMES: 'http::admin' };
-  t.same(passedSockets(env, PID), [
-    { name: 'http', fd: 3 },
-    { name: 'unknown', fd: 4 },
-    { name: 'admin', fd: 5 },
-  ]);
-  t.same(passedSockets({ LISTEN_PID: '42', LISTEN_FDS: '1' }, PID), [{ name: 'unknown', fd: 3 }]);
-  t.same(passedSockets(env, PID + 1), [], 'they are for another process');
-  t.equal(passedSockets({ ...env, LISTEN_FDS: '1024' }, PID).length, 1_024);
-  for (const LISTEN_FDS of ['0', '-1', '1.5', 'x', '', '1025', undefined]) {
-    t.same(passedSockets({ ...env, LISTEN_FDS }, PID), [], String(LISTEN_FDS));
-  }
-  t.same(passedSockets({}, PID), []);
-});
 
 for (const name of [`@simplenet-notify-${process.pid}`, join(tmpdir(), `simplenet-notify-${process.pid}`)]) {
   test(`each state is a datagram, to ${name[0] === '@' ? 'an abstract socket' : 'a path'}`, async (t) => {

@@ -1,7 +1,13 @@
 /** What `serve` can be told, and what it says about a mistake. */
 
 import { test } from 'tap';
-import { checkCloseOptions, checkServeOptions, listenPlaceOf, type ServeOptions } from '../../http/serve-options.ts';
+import {
+  checkCloseOptions,
+  checkServeOptions,
+  listenPlaceOf,
+  MAX_SOCKETS,
+  type ServeOptions,
+} from '../../http/serve-options.ts';
 import type { EventLoop } from '../../simplenet/index.ts';
 
 /** As a program without types gives them. */
@@ -26,7 +32,7 @@ test('an unknown name is an error that names the nearest option', async (t) => {
     t.throws(check({ [name]: undefined }), RangeError, 'even if it has no value');
   }
   t.throws(check({ compression: true }), {
-    message: /: use one of host, hostname, port, path, fd, tls, redirectFrom, limits, /,
+    message: /: use one of host, hostname, port, path, fd, systemdSocket, tls, redirectFrom, limits, /,
   });
   t.throws(check({ toString: 1 }), RangeError);
   t.throws(
@@ -42,6 +48,7 @@ test('all names, with undefined for each, are as nothing', async (t) => {
     'port',
     'path',
     'fd',
+    'systemdSocket',
     'tls',
     'redirectFrom',
     'limits',
@@ -90,8 +97,9 @@ test('redirectFrom: a port beside HTTPS on an address', async (t) => {
   t.throws(check({ redirectFrom: 80 }), new RangeError('redirectFrom is for a server of HTTPS, so it needs tls'));
   t.throws(check({ tls, redirectFrom: 65_536 }), new RangeError('a port is an integer from 0 to 65535, not 65536'));
   t.doesNotThrow(check({ tls, redirectFrom: '' }), 'an empty text is as if absent');
-  const message = 'redirectFrom is a port on the host of the server, so it needs host and port, not path or fd';
-  for (const place of [{ path: '/run/site' }, { fd: 3 }])
+  const message =
+    'redirectFrom is a port on the host of the server, so it needs host and port, not path, fd or systemdSocket';
+  for (const place of [{ path: '/run/site' }, { fd: 3 }, { systemdSocket: 'https' }])
     t.throws(check({ tls, redirectFrom: 80, ...place }), new RangeError(message));
 });
 
@@ -115,7 +123,16 @@ test('values of a type that an option does not have', async (t) => {
   ];
   for (const [options, message] of cases) t.throws(check(options), new TypeError(message), message);
   for (const fd of [-1, 1.5, Number.NaN])
-    t.throws(check({ fd }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
+    for (const given of [fd, [3, fd]]) {
+      t.throws(check({ fd: given }), new RangeError(`fd must be an integer >= 0, not ${fd}`));
+    }
+  const many = (count: number) => Array.from({ length: count }, (_, i) => i);
+  t.doesNotThrow(check({ fd: many(MAX_SOCKETS) }));
+  for (const fd of [[], [3, 3], many(MAX_SOCKETS + 1)]) {
+    t.throws(check({ fd }), new RangeError('fd must be one descriptor, or 1 to 253 different ones'));
+  }
+  t.throws(check({ fd: [3, '4'] }), new TypeError("fd must be a number, not '4'"));
+  t.throws(check({ systemdSocket: 3 }), new TypeError('systemdSocket must be a string, not 3'));
   const both = { loop: { listen: () => {} } as unknown as EventLoop, backend: 'epoll' };
   t.throws(check(both), new RangeError('backend chooses a loop for the server alone, so it makes no sense with loop'));
   const port = 'serve(handler, 8080)';
@@ -182,16 +199,23 @@ test('a path, a descriptor, or an address: one of them', async (t) => {
   t.same(placeOf({ path: '/run/a' }), { path: '/run/a' });
   t.same(placeOf({ path: '/run/a', host: '', port: '' }), { path: '/run/a' });
   t.same(placeOf({ path: '' }), { path: '' }, 'an empty path is not as if absent: the socket refuses it');
-  t.same(placeOf({ fd: 0 }), { fd: 0 });
+  t.same(placeOf({ fd: 0 }), { fds: [0] });
+  t.same(placeOf({ fd: [3, 4] }), { fds: [3, 4] });
   const several = [
     { path: 'a', port: 1 },
     { path: 'a', host: '::' },
     { fd: 3, port: 0 },
     { fd: 3, path: 'a' },
+    { fd: 3, systemdSocket: 'a' },
+    { systemdSocket: 'a', path: 'a' },
+    { systemdSocket: 'a', port: 0 },
     { fd: 3, hostname: '::' },
   ];
   for (const options of several) {
-    t.throws(() => placeOf(options), new RangeError('only one of fd, path, or host and port says where to listen'));
+    t.throws(
+      () => placeOf(options),
+      new RangeError('only one of fd, path, systemdSocket, or host and port says where to listen'),
+    );
   }
 });
 
@@ -205,4 +229,27 @@ test('options of close: names and values', async (t) => {
   );
   for (const value of [Number.NaN, -1, '5', null]) t.throws(() => checkCloseOptions({ graceMs: value }), RangeError);
   for (const options of [5_000, null]) t.throws(() => checkCloseOptions(options as unknown as object), TypeError);
+});
+
+test('sockets of systemd: by their name, or all where no place is given', async (t) => {
+  const tls = { cert: 'c', key: 'k' };
+  const passed = [
+    { name: 'http', fd: 3, isTaken: false },
+    { name: 'admin', fd: 4, isTaken: false },
+    { name: 'http', fd: 5, isTaken: false },
+  ];
+  t.same(listenPlaceOf({ systemdSocket: 'http' }, passed), { fds: [3, 5] });
+  t.same(listenPlaceOf({}, passed), { fds: [3, 4, 5] });
+  t.same(listenPlaceOf({ port: '' }, passed), { fds: [3, 4, 5] });
+  t.same(listenPlaceOf({ port: 0 }, passed), { address: '127.0.0.1', port: 0 }, 'a port is a place');
+  t.same(listenPlaceOf({ path: 'a' }, passed), { path: 'a' });
+  t.same(listenPlaceOf({ fd: 7 }, passed), { fds: [7] });
+  t.throws(() => listenPlaceOf({ systemdSocket: 'htpp' }, passed), {
+    name: 'RangeError',
+    message: "systemd has passed no socket 'htpp' that is free: did you mean 'http'?",
+  });
+  t.throws(() => listenPlaceOf({ systemdSocket: 'http' }), {
+    message: "systemd has passed no socket 'http' that is free, and no other one",
+  });
+  t.throws(() => listenPlaceOf({ tls, redirectFrom: 80 }, passed), { message: /redirectFrom is a port on the host/ });
 });

@@ -363,7 +363,7 @@ test('a server that cannot listen says why, and leaves nothing', async (t) => {
   t.throws(() => serve(hello, { limits: { headBytes: 0 } }), /headBytes must be a whole number > 0/);
   t.throws(() => serve(hello, { timeouts: { idle: 5 } as object }), /unknown timeout 'idle': did you mean 'idleMs'/);
   t.throws(() => serve(hello, { prot: port } as object), /unknown option 'prot' of serve: did you mean 'port'/);
-  t.throws(() => serve(hello, { port, path: '/run/x' }), /only one of fd, path, or host and port/);
+  t.throws(() => serve(hello, { port, path: '/run/x' }), /only one of fd, path, systemdSocket, or host and port/);
   await sleep(1);
   t.equal(openSockets(), before);
 });

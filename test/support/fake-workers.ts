@@ -65,6 +65,8 @@ export class FakeWorkers {
   readonly forked: FakeWorker[] = [];
   /** The next ones get no process. */
   lacksProcesses = false;
+  /** So many can be started; `fork` throws for the next one. */
+  most = Number.POSITIVE_INFINITY;
   readonly #host = new VirtualHost();
 
   /** Until the end of the test. */
@@ -106,6 +108,7 @@ export class FakeWorkers {
   }
 
   #fork(): FakeWorker {
+    if (this.forked.length >= this.most) throw new TypeError('fork refuses an argument');
     const hasProcess = !this.lacksProcesses;
     const worker = new FakeWorker(() => {
       this.all.push(worker);

@@ -45,6 +45,8 @@ export interface Outcome {
 export interface ProgramOptions extends SpawnOptions {
   /** What it runs counts as covered. For what only a process of its own can run: how it ends, and its workers. */
   readonly isCounted?: boolean;
+  /** Descriptors of this process that it inherits, as 3, 4, and so on. */
+  readonly passes?: readonly number[];
 }
 
 /** A process whose output is gathered, and which is certainly gone when the test is. */
@@ -55,10 +57,10 @@ export class Program {
   #stderr = '';
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
-    const { isCounted = false } = options;
+    const { isCounted = false, passes = [] } = options;
     this.child = spawn(...(isCounted ? ([command, args] as const) : withoutTap(command, args)), {
       ...options,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', ...passes],
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;

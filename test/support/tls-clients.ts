@@ -19,6 +19,15 @@ export interface Handshake {
   end(): void;
 }
 
+/** The certificate that a new connection meets at a URL of 127.0.0.1, as PEM. */
+export async function certificateAt(url: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const certificate = socket.getPeerX509Certificate()?.toString() ?? '';
+  socket.destroy();
+  return certificate;
+}
+
 /** Listens, connects, sends a byte back and forth, and closes everything unless `stays`. Rejects if the handshake fails. */
 export async function shakeHands(context: TlsContext, options: ConnectionOptions, stays = false): Promise<Handshake> {
   const loop = createEventLoop();

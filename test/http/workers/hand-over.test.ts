@@ -49,7 +49,7 @@ test('a successor gets the socket, begins, and the path is free', async (t) => {
   const it = scene(t);
   const program = successor(
     it.path,
-    `const server = serve((_request, response) => response.text('new'), { fd: inheritance.fd });
+    `const server = serve((_request, response) => response.text('new'), { fd: inheritance.fds });
      await inheritance.begun();
      const again = takeOver(${JSON.stringify(it.path)});
      console.log('begun', again);
@@ -64,11 +64,35 @@ test('a successor gets the socket, begins, and the path is free', async (t) => {
   t.equal((await program.ends()).code, 0);
 });
 
+test('a successor gets all sockets, in their order', async (t) => {
+  const sockets = ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map((address) => NetSocket.listenOn({ address, port: 0 }));
+  const path = `\0simplenet-way-${process.pid}-all`;
+  const server = serve((_request, response) => response.text('old'), { fd: sockets.map((each) => each.release()) });
+  const way = new HandOver(path, server, () => void server.close());
+  t.teardown(() => {
+    way.close();
+    return server.close();
+  });
+  const program = successor(
+    path,
+    `const server = serve((_request, response) => response.text('new'), { fd: inheritance.fds });
+     await inheritance.begun();
+     console.log(server.urls.join());
+     process.stdin.once('end', () => server.close()).resume();`,
+  );
+  const [printed] = await program.prints(/.+(?=\n)/);
+  t.same(printed.split(','), server.urls);
+  await server.close();
+  for (const url of server.urls) t.equal(await (await fetch(url)).text(), 'new');
+  program.child.stdin?.end();
+  t.equal((await program.ends()).code, 0);
+});
+
 test('a successor that ends before it has begun changes nothing', async (t) => {
   const it = scene(t);
-  const { code } = await successor(it.path, 'process.exit(inheritance.fd > 2 ? 5 : 1);').ends();
+  const { code } = await successor(it.path, 'process.exit(inheritance.fds[0] > 2 ? 5 : 1);').ends();
   t.equal(code, 5);
-  const second = await successor(it.path, 'process.exit(inheritance.fd > 2 ? 6 : 1);').ends();
+  const second = await successor(it.path, 'process.exit(inheritance.fds[0] > 2 ? 6 : 1);').ends();
   t.equal(second.code, 6, 'the next one can try');
   t.equal(it.taken, 0);
   t.equal(await (await fetch(it.server.url)).text(), 'old');
@@ -117,7 +141,7 @@ test('a server that has lost its socket, and a client that has gone', async (t) 
   const it = scene(t);
   NetSocket.connectTo({ path: it.path }).close(); // accepted, and at its end at once
   await it.server.close();
-  t.equal(it.server.listenerFd, -1);
+  t.same(it.server.listenerFds, [-1]);
   const { stderr } = await successor(it.path, '').ends();
   t.match(stderr, /gives its socket to another process/);
   t.equal(it.taken, 0);
@@ -143,8 +167,9 @@ test('a predecessor that says more than it should', async (t) => {
     },
   });
   const inheritance = takeOver(path);
-  t.ok((inheritance?.fd ?? -1) > 2);
-  closeSync(inheritance?.fd as number);
+  const [fd = -1] = inheritance?.fds ?? [];
+  t.ok(fd > 2);
+  closeSync(fd);
   predecessor?.writeAll(Buffer.from('and more'));
   let hasBegun = false;
   const begun = inheritance?.begun().then(() => {

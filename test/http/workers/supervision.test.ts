@@ -1,6 +1,6 @@
 /** The rules of the supervisor, with workers that the test plays: who is started when, and what becomes of the others. supervisor.test.ts has processes. */
 
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
@@ -8,6 +8,8 @@ import { HandOver, serve, type Workers, type WorkersOptions } from '../../../htt
 import { SPARE_AFTER_MS } from '../../../http/workers/supervisor.ts';
 import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
 import { receiveDescriptors } from '../../../simplenet/index.ts';
+import { EMFILE, ENOMEM } from '../../../simplenet/kernel/abi.ts';
+import { libc } from '../../../simplenet/kernel/libc.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { type FakeWorker, FakeWorkers } from '../../support/fake-workers.ts';
@@ -78,6 +80,49 @@ test('a worker that keeps ending is replaced after a pause, until one has served
     '(process 4) ended by SIGSEGV: another one starts in 0.4 s',
     '(process 5) ended with code 1: another one starts',
   ]);
+});
+
+test('a worker that tells itself to end each time it starts is replaced after a pause', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  for (const pauseMs of [0, 100, 200]) {
+    const { length } = fakes.all;
+    const leaver = fakes.last;
+    leaver.says({ kind: 'leaving' });
+    await fakes.passMs(pauseMs - 1);
+    t.equal(fakes.all.length, length, `not before ${pauseMs} ms`);
+    await fakes.passMs(pauseMs === 0 ? 0 : 1);
+    t.equal(fakes.all.length, length + 1);
+    leaver.ends(0);
+    fakes.last.serves();
+  }
+  await fakes.passMs(10_000);
+  fakes.last.says({ kind: 'leaving' });
+  await fakes.passMs(0);
+  t.equal(fakes.all.length, 5, 'at once: it has served for 10 s');
+  fakes.last.says({ kind: 'leaving' });
+  fakes.last.serves();
+  t.same(workers.pids, [], 'one that is told to end before it serves');
+  await fakes.passMs(100);
+  t.equal(fakes.all.length, 6);
+  t.same(log, [
+    '(process 1) was told to end: another one replaces it',
+    '(process 2) was told to end: another one replaces it in 0.1 s',
+    '(process 3) was told to end: another one replaces it in 0.2 s',
+    '(process 4) was told to end: another one replaces it',
+    '(process 5) was told to end: another one replaces it in 0.1 s',
+  ]);
+});
+
+test('a worker that is told to end while its successor starts has no other one', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  fakes.all[0]?.says({ kind: 'leaving' });
+  await fakes.passMs(1_000);
+  t.equal(fakes.all.length, 2);
+  fakes.last.serves();
+  await restarting;
+  t.same(workers.pids, [2]);
 });
 
 test('a replacement that cannot be started, or cannot begin', async (t) => {
@@ -233,6 +278,27 @@ test('one that does not serve in time is killed: the site cannot begin', async (
   await fakes.passMs(1);
   await refused;
   t.same([fakes.last.killedBy, workers.isStopping, log], ['SIGKILL', true, []]);
+});
+
+test('workers that cannot be started leave nothing behind: no socket, no memory, no process', async (t) => {
+  const fakes = new FakeWorkers(t);
+  fakes.most = 1;
+  const path = join(tmpdir(), `simplenet-supervision-${process.pid}-none`);
+  const start = () => serve(new URL('file:///site.js'), { workers: 2, path, log: t.fail });
+  const before = openDescriptors();
+  t.throws(start, { message: 'fork refuses an argument' });
+  t.equal(fakes.last.killedBy, 'SIGKILL', 'the one that was started');
+  await until(() => !fakes.last.connected);
+  t.same(openDescriptors(), before);
+  t.notOk(existsSync(path));
+  const { memfd_create, mmap } = libc;
+  t.teardown(() => Object.assign(libc, { memfd_create, mmap }));
+  for (const refused of [{ memfd_create: () => -EMFILE }, { memfd_create, mmap: () => -ENOMEM }]) {
+    Object.assign(libc, refused);
+    t.throws(start, { code: /^(EMFILE|ENOMEM)$/ });
+    t.same(openDescriptors(), before);
+    t.notOk(existsSync(path));
+  }
 });
 
 test('workers are ready when all serve, also if one was told to end before', async (t) => {
@@ -405,6 +471,67 @@ test('what a worker gets: where it listens it inherits, and tickets are the same
   t.same(first.tls?.ticketKeys, second.tls?.ticketKeys);
   const chosen = scene(t, { tls: { cert, key, ticketKeys: own } });
   t.same(chosen.fakes.last.start.options.tls?.ticketKeys, own);
+});
+
+const toldTls = (worker: FakeWorker) =>
+  worker.heard.flatMap((message) => (message.kind === 'tls' ? [message.tls.cert] : []));
+
+test('setTls reaches each worker that serves or starts, and those that start later', async (t) => {
+  const [old, renewed, other] = [1, 2, 3].map(() => certificateFor('localhost'));
+  const tls = { cert: old?.cert as string, key: old?.key as string };
+  const newer = { cert: renewed?.cert as string, key: renewed?.key as string };
+  const { workers, fakes } = await servingScene(t, { workers: 2, tls });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  const successor = fakes.last;
+  second.says({ kind: 'leaving' });
+  workers.setTls(newer);
+  t.same([first, second, successor].map(toldTls), [[newer.cert], [], [newer.cert]], 'not the one that leaves');
+  t.same(successor.start.options.tls?.cert, tls.cert, 'the message follows its start');
+  await fakes.passMs(0);
+  t.same(fakes.last.start.options.tls?.cert, newer.cert);
+  t.equal(Buffer.from(fakes.last.start.options.tls?.ticketKeys ?? []).length, 80);
+
+  const refused: readonly [object, RegExp][] = [
+    [{ cert: newer.cert, key: other?.key }, /^tls\.key: the key does not belong to the certificate$/],
+    [{ cert: newer.cert }, /^tls needs key/],
+    [{ ...newer, serverNames: () => null }, /^tls\.serverNames must be an object with workers/],
+  ];
+  for (const [options, message] of refused) t.throws(() => workers.setTls(options as typeof newer), { message });
+  t.same(toldTls(first), [newer.cert], 'a mistake changes nothing');
+  successor.serves();
+  for (const each of fakes.all) each.serves();
+  await fakes.passMs(0);
+  for (const each of fakes.all) each.serves();
+  await restarting;
+  t.same(fakes.last.start.options.tls?.cert, newer.cert);
+});
+
+test('setTls of workers without TLS, and tls that makes no sense', async (t) => {
+  const { cert, key } = certificateFor('localhost');
+  const { workers } = await servingScene(t);
+  t.throws(() => workers.setTls({ cert, key }), { message: /would need tls from their beginning/ });
+  const before = openDescriptors();
+  const wrong = { cert, key: certificateFor('localhost').key };
+  t.throws(() => scene(t, { tls: wrong }), { message: 'tls.key: the key does not belong to the certificate' });
+  t.same(openDescriptors(), before);
+});
+
+test('redirectFrom: the workers inherit one more socket', async (t) => {
+  const { cert, key } = certificateFor('localhost');
+  const { workers, fakes } = await servingScene(t, { tls: { cert, key }, redirectFrom: 0 });
+  const { options, listeners, redirects } = fakes.last.start;
+  t.same([Object.keys(options), listeners, redirects], [['tls'], 1, true]);
+  t.match(workers.redirectUrl, /^http:\/\/127\.0\.0\.1:\d+$/);
+  const taken = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  t.teardown(() => taken.close());
+  const before = openDescriptors();
+  const { port } = taken.localAddress as { port: number };
+  t.throws(() => scene(t, { tls: { cert, key }, redirectFrom: port }), { code: 'EADDRINUSE' });
+  t.same(openDescriptors(), before);
+  const plain = await servingScene(t);
+  t.same([plain.workers.redirectUrl, plain.fakes.last.start.redirects], [null, false]);
 });
 
 test('a question is answered when all have, or ended, or after a second', async (t) => {

@@ -12,9 +12,11 @@ import { type Test, test } from 'tap';
 import { serve, WorkerError, type Workers, type WorkersOptions } from '../../../http/index.ts';
 import { MAX_PAUSE_MS, pauseAfter } from '../../../http/workers/supervisor.ts';
 import { portOf, type SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
+import type { SelfSigned } from '../../../simplenet/layers/self-signed.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
+import { certificateAt } from '../../support/tls-clients.ts';
 import { until } from '../../support/waiting.ts';
 import { WebSocketClient } from '../../support/web-socket-client.ts';
 import { TEXT } from '../../support/web-socket-frames.ts';
@@ -226,6 +228,13 @@ test('a busy port is reported at once, and leaves nothing', async (t) => {
   t.throws(() => serve(site, { workers: 2, port }), { code: 'EADDRINUSE' });
 });
 
+test('options that cannot be sent to another process: no worker is left', async (t) => {
+  const before = openDescriptors();
+  const limits = { bodyBytes: (() => 1) as unknown as number };
+  t.throws(() => serve(site, { workers: 1, limits }), { message: /could not be cloned/ });
+  await until(() => openDescriptors().length === before.length);
+});
+
 test('workers that are stopped before they serve', async (t) => {
   const stop = new AbortController();
   const workers = serve(site, { workers: 1, signal: stop.signal });
@@ -239,7 +248,12 @@ test('workers that are stopped before they serve', async (t) => {
 
 /** One request by TLS, which goes on with that session. */
 function askSecurely(address: SocketAddress, session?: Buffer) {
-  const socket = connect({ host: '::1', port: portOf(address), rejectUnauthorized: false, session });
+  const socket = connect({
+    host: (address as { address: string }).address,
+    port: portOf(address),
+    rejectUnauthorized: false,
+    session,
+  });
   let text = '';
   let latest: Buffer | undefined;
   socket.setEncoding('latin1').on('data', (part: string) => {
@@ -260,7 +274,7 @@ function askSecurely(address: SocketAddress, session?: Buffer) {
   );
 }
 
-test('on a Unix socket, and by TLS on a socket that is open already', async (t) => {
+test('on a Unix socket, and by TLS on sockets that are open already', async (t) => {
   const path = join(tmpdir(), `simplenet-workers-${process.pid}.sock`);
   t.teardown(() => rmSync(path, { force: true }));
   const mark = `${path}.mark`;
@@ -273,15 +287,59 @@ test('on a Unix socket, and by TLS on a socket that is open already', async (t) 
   t.throws(() => NetSocket.connectTo({ path }), { code: 'ENOENT' });
 
   uncounted(t);
-  const open = NetSocket.listenOn({ address: '::1', port: 0 });
+  const [open, other] = ['::1', '127.0.0.1'].map((address) => NetSocket.listenOn({ address, port: 0 })) as [
+    NetSocket,
+    NetSocket,
+  ];
   const tls = certificateFor('localhost');
-  await using workers = serve(site, { workers: 2, fd: open.release(), tls });
+  await using workers = serve(site, { workers: 2, fd: [open.release(), other.release()], tls });
   await workers.ready;
+  t.match(workers.urls, [workers.url, /^https:\/\/127\.0\.0\.1:\d+$/]);
   t.match(workers.url, /^https:\/\/\[::1\]:\d+$/);
+  const before = workers.acceptedCounts.reduce((sum, count) => sum + count);
+  const onOther = await askSecurely({ address: '127.0.0.1', port: Number(new URL(workers.urls[1] as string).port) });
+  t.match(onOther.worker, /^[01]$/, 'each worker listens on both');
+  t.equal(
+    workers.acceptedCounts.reduce((sum, count) => sum + count),
+    before + 1,
+    'they are counted together',
+  );
   const first = await askSecurely(workers.address);
   let next = first;
   while (next.worker === first.worker) next = await askSecurely(workers.address, first.session);
   t.same([first.isReused, next.isReused], [false, true], 'the other worker continues the session');
+});
+
+test('setTls and redirectFrom: each worker has the new certificate, and redirects', async (t) => {
+  const [old, second, third] = [1, 2, 3].map(() => certificateFor('localhost')) as [SelfSigned, SelfSigned, SelfSigned];
+  const log: string[] = [];
+  await using workers = serve(site, { workers: 2, port: 0, redirectFrom: 0, tls: old, log: (line) => log.push(line) });
+  workers.setTls(second); // before they serve
+  await workers.ready;
+  const meetsAlone = async ({ cert }: SelfSigned) => {
+    const before = workers.acceptedCounts;
+    const hasMetBoth = () => workers.acceptedCounts.every((count, i) => count > (before[i] as number));
+    const met = new Set<string>();
+    while (!hasMetBoth()) met.add(await certificateAt(workers.url));
+    return met.size === 1 && met.has(cert);
+  };
+  t.ok(await meetsAlone(second), 'those that were starting');
+  workers.setTls(third);
+  while (!(await meetsAlone(third)));
+  t.pass('those that serve');
+
+  const redirected = () =>
+    fetch(`${workers.redirectUrl}/a?b`, { redirect: 'manual', headers: { Connection: 'close' } });
+  for (let times = 0; times < 4; times++) {
+    const { status, headers } = await redirected();
+    t.same([status, headers.get('location')], [301, `https://127.0.0.1:${workers.port}/a?b`]);
+  }
+  process.kill(workers.pids[0] as number, 'SIGKILL');
+  await until(() => log.length === 1);
+  t.equal((await redirected()).status, 301, 'the other worker has the socket, too');
+  await until(() => workers.pids.length === 2);
+  await workers.close();
+  await t.rejects(redirected());
 });
 
 test('the pause before the next start doubles', async (t) => {
