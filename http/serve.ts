@@ -52,6 +52,7 @@ import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import type { Meter } from './request/meter.ts';
 import { TrustedProxies } from './request/trusted-proxies.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
@@ -433,6 +434,16 @@ export class Server {
   }
 
   /** @internal */
+  get wantsOutcomes(): boolean {
+    return this.#onDone !== null || doneChannel.hasSubscribers;
+  }
+
+  /** @internal */
+  now(): number {
+    return this.#loop.now();
+  }
+
+  /** @internal */
   exactNow(): number {
     return this.#loop.exactNow();
   }
@@ -451,9 +462,10 @@ export class Server {
    * The answer may end in the turn of another request, so this begins with the stores of `serve`.
    * @internal
    */
-  answerDone(outcome: Outcome): void {
-    this.#metrics?.count(outcome);
-    if (this.#onDone === null && !doneChannel.hasSubscribers) return;
+  answerDone(answer: Meter): void {
+    this.#metrics?.count(answer);
+    if (!this.wantsOutcomes) return;
+    const outcome = answer.outcome();
     this.createContext().runInAsyncScope(() => {
       const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {

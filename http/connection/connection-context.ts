@@ -11,7 +11,8 @@ import type { Handler } from '../handler.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
-import type { HttpRequest, Outcome } from '../request/http-request.ts';
+import type { HttpRequest } from '../request/http-request.ts';
+import type { Meter } from '../request/meter.ts';
 import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
@@ -86,15 +87,19 @@ export interface ConnectionContext {
   report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean>;
   /** Keeps the server from being closed until the promise is settled or the grace has ended, and reports its error. */
   waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void;
-  /** Code of the program wants to know what becomes of answers. Asked once for each request. */
+  /** Answers are counted. Asked once for each request. */
   readonly observes: boolean;
-  /** A clock that never goes back, read at this moment. */
+  /** Code of the program wants to know what becomes of each answer. Without that, answers are only added up. */
+  readonly wantsOutcomes: boolean;
+  /** A clock that never goes back, as it was when the turn of the loop began. */
+  now(): number;
+  /** The same clock, read at this moment. */
   exactNow(): number;
   wallNow(): number;
   /** A handler is about to be called. Only called if the server observes. */
   answerBegins(request: HttpRequest): void;
-  /** Calls `onDone` of the program. */
-  answerDone(outcome: Outcome): void;
+  /** Counts the answer, and calls `onDone` of the program. */
+  answerDone(answer: Meter): void;
   /** Returns the limits of the route of a request, if its handler is a router and knows some; else null. */
   routeLimits(method: string, path: string): RouteLimits | null;
   /** Returns the limits of the server, replaced by those of a route. */

@@ -261,14 +261,16 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   outcome(request: HttpRequest): Promise<Outcome> {
-    if (this.#meter !== null) return this.#meter.outcome;
+    if (this.#meter !== null) return this.#meter.done;
     this.#request = request;
     const connection = this.#connection;
     if (this.isOver) {
-      return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
+      const late = new Meter(this, connection.context); // too late to count anything
+      late.end(this.#state === GONE);
+      return late.done;
     }
     this.#meter = connection.outgoing.measure(this);
-    return this.#meter.outcome;
+    return this.#meter.done;
   }
 
   applyLimits(route: RouteLimits): void {

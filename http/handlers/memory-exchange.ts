@@ -49,7 +49,7 @@ const bodyMemory = new BodyMemory(Number.POSITIVE_INFINITY, 0, () => ({ cancel: 
 
 const NO_BYTES = Buffer.alloc(0);
 
-const NO_CLOCK = { exactNow: () => 0, wallNow: () => 0 };
+const NO_CLOCK = { now: () => 0, exactNow: () => 0, wallNow: () => 0, wantsOutcomes: true };
 
 const serverLimits: LimitsInForce = { limits: defaultLimits, timeouts: defaultTimeouts };
 
@@ -166,9 +166,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   outcome(): Promise<Outcome> {
     const meter = this.#meter as Meter;
-    const { outcome } = meter;
+    const { done } = meter;
     if (this.isOver) meter.end(this.#isClientGone);
-    return outcome;
+    return done;
   }
 
   applyLimits(route: RouteLimits): void {

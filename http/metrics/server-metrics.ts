@@ -6,7 +6,7 @@
 
 import type { CallCount } from '../../simplenet/index.ts';
 import type { DoorCounts } from '../connection/door.ts';
-import type { Outcome } from '../request/http-request.ts';
+import type { CountedAnswer } from '../request/meter.ts';
 import { type LagClock, LoopLag } from './loop-lag.ts';
 import type { Labels, MetricFamily } from './metric-families.ts';
 import { RequestMetrics } from './request-metrics.ts';
@@ -35,8 +35,8 @@ export class ServerMetrics {
     this.#calls = calls;
   }
 
-  count(outcome: Outcome): void {
-    this.#requests.count(outcome);
+  count(answer: CountedAnswer): void {
+    this.#requests.count(answer);
   }
 
   families(): MetricFamily[] {
