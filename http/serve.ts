@@ -28,6 +28,7 @@ import {
   countingLibc,
   createEventLoop,
   NetSocket,
+  TlsCounts,
 } from '../simplenet/index.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
@@ -76,6 +77,7 @@ import {
   urlOf,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
+import { WebSocketCounts } from './web-socket-counts.ts';
 import { Workers } from './workers/supervisor.ts';
 import type { WorkersOptions } from './workers/worker-options.ts';
 
@@ -160,6 +162,13 @@ export class Server {
   /** @internal */
   readonly door: Door;
   /** @internal */
+  readonly webSocketCounts = new WebSocketCounts();
+  /**
+   * Null without `metrics` or without `tls`.
+   * @internal
+   */
+  readonly tlsCounts: TlsCounts | null;
+  /** @internal */
   readonly trustedProxies: TrustedProxies | null;
 
   readonly #date = new DateField(() => this.#loop.wallNow());
@@ -225,6 +234,7 @@ export class Server {
       trusted && new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
+    this.tlsCounts = this.#tls === null || metrics === undefined ? null : new TlsCounts();
     this.#ownsLoop = options.loop === undefined;
     const counting = metrics === undefined ? null : countingLibc();
     this.#loop = options.loop ?? createLoop(counting?.libc);

@@ -18,6 +18,7 @@ import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
 import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import type { Admission } from './admission.ts';
 
 /** What the server may ask a connection to do. */
@@ -78,6 +79,8 @@ export interface ConnectionContext {
   /** Returns an empty buffer for a response that comes in pieces. A connection keeps one only until the end of a tick. */
   borrowOutput(): OutputBuffer;
   returnOutput(output: OutputBuffer): void;
+  /** What the WebSockets of the server have done. */
+  readonly webSocketCounts: WebSocketCounts;
   /** Creates an async context, in which code of the program is called for one request. */
   createContext(): AsyncResource;
   /**

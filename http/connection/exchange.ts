@@ -39,6 +39,7 @@ import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import type { Applicant } from './admission.ts';
 import { BodyReceiver, type ReceivingExchange } from './body-receiver.ts';
 import type { ExchangeConnection } from './exchange-connection.ts';
@@ -438,6 +439,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   get isRequestRead(): boolean {
     return this.#state === WORK && this.body.isRead;
+  }
+
+  get webSocketCounts(): WebSocketCounts {
+    return this.#connection.context.webSocketCounts;
   }
 
   upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void {

@@ -18,6 +18,7 @@ import type { Meter } from '../../http/request/meter.ts';
 import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../../http/route-limits.ts';
+import { WebSocketCounts } from '../../http/web-socket-counts.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -158,6 +159,7 @@ export class MemoryHome implements ConnectionContext {
   /** Ends the wait of the body that waits for memory: no time passes here, so it is for a test to say. */
   endWait: () => void = () => {};
   observes = false;
+  readonly webSocketCounts = new WebSocketCounts();
   wantsOutcomes = true;
   readonly outcomes: Outcome[] = [];
   /** What handlers threw and the client was not meant to see. */
