@@ -18,6 +18,7 @@ import { RequestHead } from '../http/request/request-head.ts';
 import { HeadCache } from '../http/response/head-cache.ts';
 import { OutputBuffer } from '../http/response/output-buffer.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../http/response/response-writer.ts';
+import { WebSocketCounts } from '../http/web-socket-counts.ts';
 import type { Stream } from '../simplenet/loop/event-loop.ts';
 import { alignColumns, formatNumber } from './report.ts';
 import { HELLO, recordOf } from './site.ts';
@@ -157,6 +158,7 @@ class BufferSink implements ResponseOutput, ResponseOwner {
   readonly queuedBytes = 0;
   readonly mustEndStreams = false;
   readonly isRequestRead = true;
+  readonly webSocketCounts = new WebSocketCounts();
   readonly #output = new OutputBuffer(65_536);
   readonly #headCache = new HeadCache(() => this.dateLine());
   readonly #drained = Promise.resolve();

@@ -1,7 +1,7 @@
 /**
  * Gate: lets few jobs run at a time. node:zlib works in the thread pool of Node, which has four threads for all files, all names and all compression of a process.
  *
- * Next: peers.ts
+ * Next: web-socket-counts.ts
  */
 
 /** Lets at most so many in. The others wait in line. */

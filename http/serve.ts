@@ -19,7 +19,14 @@ import type {
   SystemError,
   TlsOptions,
 } from '../simplenet/index.ts';
-import { AddressRanges, acceptProxied, canonicalAddress, countingLibc, createEventLoop } from '../simplenet/index.ts';
+import {
+  AddressRanges,
+  acceptProxied,
+  canonicalAddress,
+  countingLibc,
+  createEventLoop,
+  TlsCounts,
+} from '../simplenet/index.ts';
 import { Admission } from './connection/admission.ts';
 import { Connection } from './connection/connection.ts';
 import type { OpenConnection } from './connection/connection-context.ts';
@@ -44,6 +51,7 @@ import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
+import type { Meter } from './request/meter.ts';
 import { TrustedProxies } from './request/trusted-proxies.ts';
 import { DateField } from './response/date-field.ts';
 import { HeadCache } from './response/head-cache.ts';
@@ -65,6 +73,7 @@ import {
   urlOf,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
+import { WebSocketCounts } from './web-socket-counts.ts';
 import { Workers } from './workers/supervisor.ts';
 import type { WorkersOptions } from './workers/worker-options.ts';
 
@@ -151,6 +160,13 @@ export class Server {
   /** @internal */
   readonly door: Door;
   /** @internal */
+  readonly webSocketCounts = new WebSocketCounts();
+  /**
+   * Null without `metrics` or without `tls`.
+   * @internal
+   */
+  readonly tlsCounts: TlsCounts | null;
+  /** @internal */
   readonly trustedProxies: TrustedProxies | null;
 
   readonly #date = new DateField(() => this.#loop.wallNow());
@@ -216,6 +232,7 @@ export class Server {
       trusted && new TrustedProxies(new AddressRanges(trusted.from), trusted.fields, canonicalAddress);
     this.scheme = options.tls === undefined ? 'http' : 'https';
     this.#tls = options.tls === undefined ? null : new TlsEntrance(options.tls);
+    this.tlsCounts = this.#tls === null || metrics === undefined ? null : new TlsCounts();
     this.#ownsLoop = options.loop === undefined;
     const counting = metrics === undefined ? null : countingLibc();
     this.#loop = options.loop ?? createLoop(counting?.libc);
@@ -427,6 +444,16 @@ export class Server {
   }
 
   /** @internal */
+  get wantsOutcomes(): boolean {
+    return this.#onDone !== null || doneChannel.hasSubscribers;
+  }
+
+  /** @internal */
+  now(): number {
+    return this.#loop.now();
+  }
+
+  /** @internal */
   exactNow(): number {
     return this.#loop.exactNow();
   }
@@ -445,9 +472,10 @@ export class Server {
    * The answer may end in the turn of another request, so this begins with the stores of `serve`.
    * @internal
    */
-  answerDone(outcome: Outcome): void {
-    this.#metrics?.count(outcome);
-    if (this.#onDone === null && !doneChannel.hasSubscribers) return;
+  answerDone(answer: Meter): void {
+    this.#metrics?.count(answer);
+    if (!this.wantsOutcomes) return;
+    const outcome = answer.outcome();
     this.createContext().runInAsyncScope(() => {
       const failed = (error: unknown) => void this.report(error, outcome.request, null);
       try {

@@ -11,6 +11,7 @@ import {
   createTlsContext,
   type OnConnection,
   type TlsContext,
+  type TlsCounts,
   type TlsOptions,
 } from '../simplenet/index.ts';
 import { ENDLESS_MS } from './connection/deadline.ts';
@@ -21,6 +22,8 @@ const BAD_REQUEST = 400;
 /** What is needed of the server. */
 export interface EntranceOwner {
   readonly timeouts: { readonly handshakeMs: number };
+  /** Null if nobody counts handshakes. */
+  readonly tlsCounts: TlsCounts | null;
   dateLine(): string;
   report(error: unknown, request: null, response: null): unknown;
 }
@@ -50,6 +53,7 @@ export class TlsEntrance {
       onChooseError: (error) => void owner.report(error, null, null),
       maxQueuedBytes: Number.MAX_SAFE_INTEGER, // `answerBufferBytes` limits the queue of a response
       plainAnswer: (firstBytes) => plainAnswerTo(firstBytes, owner.dateLine()),
+      counts: owner.tlsCounts ?? undefined,
     });
   }
 }

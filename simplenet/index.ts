@@ -54,6 +54,7 @@ export type { ProxyInfo, ProxyTlv } from './layers/proxy-header.ts';
 export type { OnProxiedConnection, ProxiedStream, ProxyProtocolOptions } from './layers/proxy-options.ts';
 export { acceptProxied } from './layers/proxy-protocol.ts';
 export { createTlsContext, TlsContext } from './layers/tls-context.ts';
+export { TlsCounts, type TlsFailure } from './layers/tls-counts.ts';
 export type {
   AcceptTlsOptions,
   ChooseCertificate,

@@ -24,6 +24,7 @@ const groundFiles = [
   'promises',
   'address-text',
   'gate',
+  'web-socket-counts',
   'peers',
 ].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';

@@ -10,17 +10,18 @@
  * Next: outgoing.ts
  */
 
-import type { Outcome } from '../request/http-request.ts';
 import type { Meter } from '../request/meter.ts';
 
 const SWITCHING_PROTOCOLS = 101;
 
 export class AnswerLog {
-  readonly #report: (outcome: Outcome) => void;
+  readonly #report: (answer: Meter) => void;
   #current: Meter | null = null;
-  #written: Meter[] = [];
+  /** Those that are written, linked by `next`: an array would be made and thrown away with each answer. */
+  #first: Meter | null = null;
+  #last: Meter | null = null;
 
-  constructor(report: (outcome: Outcome) => void) {
+  constructor(report: (answer: Meter) => void) {
     this.#report = report;
   }
 
@@ -43,14 +44,17 @@ export class AnswerLog {
 
   /** The answer at work is written, or has broken off. */
   written(): void {
-    if (this.#current === null) return;
-    this.#written.push(this.#current);
+    const answer = this.#current;
+    if (answer === null) return;
+    if (this.#last === null) this.#first = answer;
+    else this.#last.next = answer;
+    this.#last = answer;
     this.#current = null;
   }
 
   /** The kernel has taken all that was written. */
   taken(): void {
-    if (this.#written.length > 0) this.#endAll(false);
+    if (this.#first !== null) this.#endAll(false);
   }
 
   /** The connection is closed. Answers that were not taken are lost, and so is the one at work. */
@@ -60,8 +64,12 @@ export class AnswerLog {
   }
 
   #endAll(clientGone: boolean): void {
-    const ended = this.#written;
-    this.#written = [];
-    for (const meter of ended) this.#report(meter.end(clientGone));
+    let answer = this.#first;
+    this.#first = null;
+    this.#last = null;
+    for (; answer !== null; answer = answer.next) {
+      answer.end(clientGone);
+      this.#report(answer);
+    }
   }
 }

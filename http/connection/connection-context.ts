@@ -11,12 +11,14 @@ import type { Handler } from '../handler.ts';
 import type { Limits, Timeouts } from '../limits.ts';
 import type { BodyMemory } from '../request/body-memory.ts';
 import type { HeadParser } from '../request/head-parser.ts';
-import type { HttpRequest, Outcome } from '../request/http-request.ts';
+import type { HttpRequest } from '../request/http-request.ts';
+import type { Meter } from '../request/meter.ts';
 import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import type { HeadCache } from '../response/head-cache.ts';
 import type { OutputBuffer } from '../response/output-buffer.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
 import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import type { Admission } from './admission.ts';
 
 /** What the server may ask a connection to do. */
@@ -77,6 +79,8 @@ export interface ConnectionContext {
   /** Returns an empty buffer for a response that comes in pieces. A connection keeps one only until the end of a tick. */
   borrowOutput(): OutputBuffer;
   returnOutput(output: OutputBuffer): void;
+  /** What the WebSockets of the server have done. */
+  readonly webSocketCounts: WebSocketCounts;
   /** Creates an async context, in which code of the program is called for one request. */
   createContext(): AsyncResource;
   /**
@@ -86,15 +90,19 @@ export interface ConnectionContext {
   report(error: unknown, request: HttpRequest | null, response: ResponseWriter | null): boolean | Promise<boolean>;
   /** Keeps the server from being closed until the promise is settled or the grace has ended, and reports its error. */
   waitUntil(promise: PromiseLike<unknown>, request: HttpRequest): void;
-  /** Code of the program wants to know what becomes of answers. Asked once for each request. */
+  /** Answers are counted. Asked once for each request. */
   readonly observes: boolean;
-  /** A clock that never goes back, read at this moment. */
+  /** Code of the program wants to know what becomes of each answer. Without that, answers are only added up. */
+  readonly wantsOutcomes: boolean;
+  /** A clock that never goes back, as it was when the turn of the loop began. */
+  now(): number;
+  /** The same clock, read at this moment. */
   exactNow(): number;
   wallNow(): number;
   /** A handler is about to be called. Only called if the server observes. */
   answerBegins(request: HttpRequest): void;
-  /** Calls `onDone` of the program. */
-  answerDone(outcome: Outcome): void;
+  /** Counts the answer, and calls `onDone` of the program. */
+  answerDone(answer: Meter): void;
   /** Returns the limits of the route of a request, if its handler is a router and knows some; else null. */
   routeLimits(method: string, path: string): RouteLimits | null;
   /** Returns the limits of the server, replaced by those of a route. */

@@ -39,6 +39,7 @@ import type { TrustedProxies } from '../request/trusted-proxies.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
 import { reasonOf } from '../status.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import type { Applicant } from './admission.ts';
 import { BodyReceiver, type ReceivingExchange } from './body-receiver.ts';
 import type { ExchangeConnection } from './exchange-connection.ts';
@@ -261,14 +262,16 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   outcome(request: HttpRequest): Promise<Outcome> {
-    if (this.#meter !== null) return this.#meter.outcome;
+    if (this.#meter !== null) return this.#meter.done;
     this.#request = request;
     const connection = this.#connection;
     if (this.isOver) {
-      return Promise.resolve(new Meter(this, connection.context).end(this.#state === GONE)); // too late to count anything
+      const late = new Meter(this, connection.context); // too late to count anything
+      late.end(this.#state === GONE);
+      return late.done;
     }
     this.#meter = connection.outgoing.measure(this);
-    return this.#meter.outcome;
+    return this.#meter.done;
   }
 
   applyLimits(route: RouteLimits): void {
@@ -436,6 +439,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   get isRequestRead(): boolean {
     return this.#state === WORK && this.body.isRead;
+  }
+
+  get webSocketCounts(): WebSocketCounts {
+    return this.#connection.context.webSocketCounts;
   }
 
   upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void {

@@ -227,7 +227,7 @@ export class Outgoing implements ResponseOutput {
   /** Counts what is written from now on, up to the end of this answer. Null is an answer without a request: its head was refused. */
   measure(exchange: Measured | null): Meter {
     const meter = new Meter(exchange, this.#context);
-    this.log ??= new AnswerLog((outcome) => this.#context.answerDone(outcome));
+    this.log ??= new AnswerLog((answer) => this.#context.answerDone(answer));
     this.log.measure(meter);
     return meter;
   }

@@ -25,6 +25,7 @@ import { type BodySource, RequestBody } from '../request/request-body.ts';
 import { RequestHead } from '../request/request-head.ts';
 import { type ResponseOwner, ResponseWriter } from '../response/response-writer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../route-limits.ts';
+import { WebSocketCounts } from '../web-socket-counts.ts';
 import type { ContextApp } from './context-handler.ts';
 import { answerFailure, awaitHandler, callHandler, type FailedExchange } from './handler-call.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handler-source.ts';
@@ -49,7 +50,8 @@ const bodyMemory = new BodyMemory(Number.POSITIVE_INFINITY, 0, () => ({ cancel: 
 
 const NO_BYTES = Buffer.alloc(0);
 
-const NO_CLOCK = { exactNow: () => 0, wallNow: () => 0 };
+const NO_SOCKETS = new WebSocketCounts();
+const NO_CLOCK = { now: () => 0, exactNow: () => 0, wallNow: () => 0, wantsOutcomes: true };
 
 const serverLimits: LimitsInForce = { limits: defaultLimits, timeouts: defaultTimeouts };
 
@@ -79,6 +81,8 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
   readonly peerCredentials: PeerCredentials | null = null;
   readonly tls = null;
   readonly trustedProxies = null;
+  /** An exchange without a connection opens none. */
+  readonly webSocketCounts = NO_SOCKETS;
   readonly remoteAddress: SocketAddress;
   readonly scheme: string;
   readonly response: ResponseWriter;
@@ -166,9 +170,9 @@ export class MemoryExchange implements RequestOrigin, BodySource, ResponseOwner,
 
   outcome(): Promise<Outcome> {
     const meter = this.#meter as Meter;
-    const { outcome } = meter;
+    const { done } = meter;
     if (this.isOver) meter.end(this.#isClientGone);
-    return outcome;
+    return done;
   }
 
   applyLimits(route: RouteLimits): void {

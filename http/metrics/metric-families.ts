@@ -42,6 +42,16 @@ export function bucketOf(bounds: readonly number[], value: number): number {
   return bucket;
 }
 
+/** A family of numbers. */
+export function familyOf(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  samples: readonly (readonly [Labels, number])[],
+): MetricFamily {
+  return { name, help, type, samples: samples.map(([labels, value]) => ({ labels, value })) };
+}
+
 /** One list of families for several workers, in the order of the first one that has them. */
 export function addUp(snapshots: readonly (readonly MetricFamily[])[]): MetricFamily[] {
   const families = new Map<string, MetricFamily>();

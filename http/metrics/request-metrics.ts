@@ -9,7 +9,7 @@
  * Next: loop-lag.ts
  */
 
-import type { Outcome } from '../request/http-request.ts';
+import type { CountedAnswer } from '../request/meter.ts';
 import { bucketOf, type HistogramSample, type Labels, type MetricFamily, type Sample } from './metric-families.ts';
 
 /** Seconds. A hello takes less than the first one; a client gives up by the last. */
@@ -44,9 +44,9 @@ export class RequestMetrics {
   /** Answers to messages that were no requests, by status. */
   readonly #rejected = new Map<number, number>();
 
-  count(outcome: Outcome): void {
-    const { method, route, status, durationMs } = outcome;
-    if (outcome.request === null) {
+  count(answer: CountedAnswer): void {
+    const { method, route, status, durationMs } = answer;
+    if (answer.request === null) {
       this.#rejected.set(status, (this.#rejected.get(status) ?? 0) + 1);
       return;
     }
@@ -60,9 +60,9 @@ export class RequestMetrics {
     numbers[Math.min(Math.floor(status / 100), CLASSES.length - 1)]! += 1;
     numbers[BUCKETS_AT + bucketOf(DURATION_BOUNDS, seconds)]! += 1;
     numbers[SUM_AT]! += seconds;
-    numbers[BYTES_IN_AT]! += outcome.bytesIn;
-    numbers[BYTES_OUT_AT]! += outcome.bytesOut;
-    if (outcome.clientGone) numbers[ABORTED_AT]! += 1;
+    numbers[BYTES_IN_AT]! += answer.bytesIn;
+    numbers[BYTES_OUT_AT]! += answer.bytesOut;
+    if (answer.clientGone) numbers[ABORTED_AT]! += 1;
   }
 
   #numbersOf(route: string, method: string): Float64Array {

@@ -4,11 +4,13 @@
  * Next: watch-handler.ts
  */
 
-import type { CallCount } from '../../simplenet/index.ts';
+import type { CallCount, TlsCounts } from '../../simplenet/index.ts';
 import type { DoorCounts } from '../connection/door.ts';
-import type { Outcome } from '../request/http-request.ts';
+import type { CountedAnswer } from '../request/meter.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import { type LagClock, LoopLag } from './loop-lag.ts';
-import type { Labels, MetricFamily } from './metric-families.ts';
+import { familyOf, type Labels, type MetricFamily } from './metric-families.ts';
+import { tlsMetrics, webSocketMetrics } from './protocol-metrics.ts';
 import { RequestMetrics } from './request-metrics.ts';
 import { usageMetrics } from './usage-metrics.ts';
 
@@ -20,6 +22,9 @@ export interface WatchedServer {
   readonly door: { readonly counts: DoorCounts };
   readonly admission: { readonly inFlight: number; readonly queued: number; readonly isFull: boolean } | null;
   readonly bodyMemory: { readonly usedBytes: number };
+  /** Null without TLS. */
+  readonly tlsCounts: TlsCounts | null;
+  readonly webSocketCounts: WebSocketCounts;
 }
 
 export class ServerMetrics {
@@ -35,14 +40,17 @@ export class ServerMetrics {
     this.#calls = calls;
   }
 
-  count(outcome: Outcome): void {
-    this.#requests.count(outcome);
+  count(answer: CountedAnswer): void {
+    this.#requests.count(answer);
   }
 
   families(): MetricFamily[] {
+    const { tlsCounts, webSocketCounts } = this.#server;
     return [
       ...this.#requests.families(),
       ...this.#serverFamilies(),
+      ...(tlsCounts === null ? [] : tlsMetrics(tlsCounts)),
+      ...webSocketMetrics(webSocketCounts),
       ...this.#callFamilies(),
       this.#lag.family(),
       ...usageMetrics(),
@@ -57,12 +65,17 @@ export class ServerMetrics {
     const { connectionCount, busyCount, door, admission, bodyMemory } = this.#server;
     const { accepted, shortages, evicted, full, address, proxyHeader } = door.counts;
     return [
-      of('gauge', 'http_connections', 'Open connections. Busy: with a request, its response or another protocol.', [
-        [{ state: 'busy' }, busyCount],
-        [{ state: 'idle' }, connectionCount - busyCount],
-      ]),
-      of('counter', 'http_connections_accepted_total', 'Connections that were accepted.', [[{}, accepted]]),
-      of(
+      familyOf(
+        'gauge',
+        'http_connections',
+        'Open connections. Busy: with a request, its response or another protocol.',
+        [
+          [{ state: 'busy' }, busyCount],
+          [{ state: 'idle' }, connectionCount - busyCount],
+        ],
+      ),
+      familyOf('counter', 'http_connections_accepted_total', 'Connections that were accepted.', [[{}, accepted]]),
+      familyOf(
         'counter',
         'http_connections_refused_total',
         'Connections that were closed at once, and idle ones that made room.',
@@ -73,14 +86,14 @@ export class ServerMetrics {
           [{ reason: 'evicted' }, evicted],
         ],
       ),
-      of('counter', 'http_descriptor_shortages_total', 'Times without a descriptor for a new connection.', [
+      familyOf('counter', 'http_descriptor_shortages_total', 'Times without a descriptor for a new connection.', [
         [{}, shortages],
       ]),
-      of('gauge', 'http_requests_in_flight', 'Requests that have a place (requestsInFlight).', [
+      familyOf('gauge', 'http_requests_in_flight', 'Requests that have a place (requestsInFlight).', [
         [{}, admission?.inFlight ?? busyCount],
       ]),
-      of('gauge', 'http_requests_queued', 'Requests that wait for a place.', [[{}, admission?.queued ?? 0]]),
-      of('gauge', 'http_body_memory_bytes', 'Bodies that are read whole (bodyMemoryBytes).', [
+      familyOf('gauge', 'http_requests_queued', 'Requests that wait for a place.', [[{}, admission?.queued ?? 0]]),
+      familyOf('gauge', 'http_body_memory_bytes', 'Bodies that are read whole (bodyMemoryBytes).', [
         [{}, bodyMemory.usedBytes],
       ]),
     ];
@@ -94,8 +107,8 @@ export class ServerMetrics {
       for (const [error, count] of errors) failed.push([{ call, error }, count]);
     }
     return [
-      of('counter', 'simplenet_system_calls_total', 'System calls, by name.', made),
-      of(
+      familyOf('counter', 'simplenet_system_calls_total', 'System calls, by name.', made),
+      familyOf(
         'counter',
         'simplenet_system_call_errors_total',
         'System calls that failed. EAGAIN means that there was nothing to do.',
@@ -103,13 +116,4 @@ export class ServerMetrics {
       ),
     ];
   }
-}
-
-function of(
-  type: 'counter' | 'gauge',
-  name: string,
-  help: string,
-  samples: readonly (readonly [Labels, number])[],
-): MetricFamily {
-  return { name, help, type, samples: samples.map(([labels, value]) => ({ labels, value })) };
 }

@@ -1,7 +1,7 @@
 /**
  * UsageMetrics: what the process takes, by the names that every client library of Prometheus uses for it.
  *
- * Next: server-metrics.ts
+ * Next: protocol-metrics.ts
  */
 
 import { readdirSync } from 'node:fs';

@@ -412,7 +412,7 @@ export interface Outcome {
   readonly bytesIn: number;
   /** All bytes of the answer: its heads, its content and the frames of its chunks. */
   readonly bytesOut: number;
-  /** When the head of the request was complete, in milliseconds since 1970. */
+  /** When the event loop found the last bytes of the head, in milliseconds since 1970. A request that waits for others of that turn has begun. */
   readonly startedAt: number;
   /** From then to the head of the response; null if no response began. */
   readonly firstByteMs: number | null;

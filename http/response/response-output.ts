@@ -8,6 +8,7 @@
  */
 
 import type { Stream, StreamHandler } from '../../simplenet/index.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 
 /** What a response asks of the output of its connection. */
 export interface ResponseOutput {
@@ -78,6 +79,8 @@ export interface ResponseOwner {
   hasAskedFor(protocol: string): boolean;
   /** The request has no body, or its handler has read all of it. */
   readonly isRequestRead: boolean;
+  /** To which a WebSocket adds that this response opens. */
+  readonly webSocketCounts: WebSocketCounts;
   /** Sends this head, and hands the stream over to another protocol. */
   upgrade(head: string, createHandler: (stream: Stream) => StreamHandler): void;
 }

@@ -14,6 +14,7 @@ import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { isProtocol } from '../grammar.ts';
 import { markHandled } from '../promises.ts';
 import { hasNoBody, statusLine } from '../status.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import { checkedBytes } from './checked-bytes.ts';
 import type { EventOptions, EventWriter } from './event-writer.ts';
 import { FramedResponse } from './framed-response.ts';
@@ -246,6 +247,11 @@ export class ResponseWriter extends FramedResponse {
   /** @internal The request has no body, or its handler has read all of it. */
   get isRequestRead(): boolean {
     return this.owner.isRequestRead;
+  }
+
+  /** @internal For websocket/. */
+  get webSocketCounts(): WebSocketCounts {
+    return this.owner.webSocketCounts;
   }
 
   /** @internal The client waits for `100 Continue` before it sends the body. */

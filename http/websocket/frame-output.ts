@@ -11,6 +11,7 @@
  */
 
 import type { Stream } from '../../simplenet/index.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import { encodeFrame, headerBytesFor, MAX_SERVER_HEADER_BYTES, writeHeader } from './frame-encoder.ts';
 
 const GATHER_BYTES = 64 * 1024;
@@ -52,19 +53,31 @@ export function gatheredFor(stream: Stream): number {
   return stream === gatheringFor ? gatheredBytes : 0;
 }
 
-/** Sends a frame. Returns false if the stream has to queue it, or a frame before it. */
-export function writeFrame(stream: Stream, opcode: number, payload: string | Uint8Array): boolean {
+/** Sends a frame, and counts its bytes. Returns false if the stream has to queue it, or a frame before it. */
+export function writeFrame(
+  stream: Stream,
+  counts: WebSocketCounts,
+  opcode: number,
+  payload: string | Uint8Array,
+): boolean {
   if (payload.length > (typeof payload === 'string' ? MAX_COPIED_LENGTH : MAX_COPIED_BYTES)) {
-    return writeLarge(stream, opcode, payload);
+    return writeLarge(stream, counts, opcode, payload);
   }
-  if (stream !== gatheringFor) return stream.write(single, putFrame(single, 0, opcode, payload));
+  if (stream !== gatheringFor) {
+    const length = putFrame(single, 0, opcode, payload);
+    counts.sentBytes += length;
+    return stream.write(single, length);
+  }
   if (gatheredBytes + MAX_SERVER_HEADER_BYTES + MAX_COPIED_BYTES > GATHER_BYTES) sendGathered(stream);
-  gatheredBytes = putFrame(gathered, gatheredBytes, opcode, payload);
+  const end = putFrame(gathered, gatheredBytes, opcode, payload);
+  counts.sentBytes += end - gatheredBytes;
+  gatheredBytes = end;
   return stream.queuedBytes === 0;
 }
 
 /** Sends bytes that are a frame already, and that other streams send as well. The stream keeps them, without a copy, if it must queue them. */
-export function writeShared(stream: Stream, frame: Buffer): boolean {
+export function writeShared(stream: Stream, counts: WebSocketCounts, frame: Buffer): boolean {
+  counts.sentBytes += frame.length;
   if (stream === gatheringFor && gatheredBytes > 0) sendGathered(stream);
   return stream.writeOwned(frame);
 }
@@ -90,10 +103,12 @@ function putFrame(target: TextTarget, at: number, opcode: number, payload: strin
   return at + actual + length;
 }
 
-function writeLarge(stream: Stream, opcode: number, payload: string | Uint8Array): boolean {
+function writeLarge(stream: Stream, counts: WebSocketCounts, opcode: number, payload: string | Uint8Array): boolean {
+  if (typeof payload === 'string') return writeShared(stream, counts, encodeFrame(opcode, payload));
   if (stream === gatheringFor && gatheredBytes > 0) sendGathered(stream);
-  if (typeof payload === 'string') return stream.writeOwned(encodeFrame(opcode, payload));
-  stream.write(single, writeHeader(single, 0, opcode, payload.byteLength), true);
+  const headerBytes = writeHeader(single, 0, opcode, payload.byteLength);
+  counts.sentBytes += headerBytes + payload.byteLength;
+  stream.write(single, headerBytes, true);
   return stream.write(payload);
 }
 

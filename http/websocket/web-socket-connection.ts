@@ -21,6 +21,7 @@ import type { Stream, SystemError } from '../../simplenet/index.ts';
 import { addressText } from '../address-text.ts';
 import type { UpgradeHost } from '../own-protocol.ts';
 import { promiseOf } from '../promises.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import {
   ABNORMAL_CLOSURE,
   type Closure,
@@ -59,6 +60,7 @@ export class WebSocketConnection<Data = undefined> {
   readonly protocol: string;
   readonly #endpoint: WebSocketEndpoint;
   readonly #stream: Stream;
+  readonly #counts: WebSocketCounts;
   /** Code of the program runs in it. It begins with the stores of the request. */
   readonly #scope = new AsyncResource('SIMPLENET_WEBSOCKET');
   /** Null without an extension. */
@@ -74,9 +76,10 @@ export class WebSocketConnection<Data = undefined> {
   #isPinged = false;
 
   /** The server makes one for each connection. */
-  constructor(endpoint: WebSocketEndpoint, stream: Stream, data: Data, protocol: string) {
+  constructor(endpoint: WebSocketEndpoint, stream: Stream, counts: WebSocketCounts, data: Data, protocol: string) {
     this.#endpoint = endpoint;
     this.#stream = stream;
+    this.#counts = counts;
     this.data = data;
     this.protocol = protocol;
     this.#expectSomething();
@@ -108,9 +111,10 @@ export class WebSocketConnection<Data = undefined> {
   protected sendMessage(payload: string | Uint8Array): boolean {
     if (this.#state !== OPEN) return false;
     if (this.#isFullFor(payload)) return this.#tooSlow();
+    this.#counts.sentMessages++;
     const isSent =
       this.#lane === null
-        ? writeFrame(this.#stream, typeof payload === 'string' ? TEXT : BINARY, payload)
+        ? writeFrame(this.#stream, this.#counts, typeof payload === 'string' ? TEXT : BINARY, payload)
         : this.#lane.send(payload);
     if (!isSent) this.#awaitsDrain = true;
     return isSent;
@@ -119,7 +123,7 @@ export class WebSocketConnection<Data = undefined> {
   /** Sends a ping. */
   protected sendPing(payload: string | Uint8Array): boolean {
     if (this.#state !== OPEN || this.#isFullFor(payload)) return false;
-    return writeFrame(this.#stream, PING, payload);
+    return writeFrame(this.#stream, this.#counts, PING, payload);
   }
 
   /** Begins the close handshake. */
@@ -153,10 +157,13 @@ export class WebSocketConnection<Data = undefined> {
   /** @internal */
   sendShared(message: SharedMessage): void {
     if (this.#state !== OPEN) return;
-    if (this.#isFullFor(message.frame)) this.#tooSlow();
-    else if (!(this.#lane === null ? writeShared(this.#stream, message.frame) : this.#lane.sendShared(message))) {
-      this.#awaitsDrain = true;
+    if (this.#isFullFor(message.frame)) {
+      this.#tooSlow();
+      return;
     }
+    this.#counts.sentMessages++;
+    const isSent = this.#lane === null ? this.writeShared(message.frame) : this.#lane.sendShared(message);
+    if (!isSent) this.#awaitsDrain = true;
   }
 
   /** @internal All connections together keep too much, and this one has kept its message for the longest time. */
@@ -170,6 +177,7 @@ export class WebSocketConnection<Data = undefined> {
   /** @internal */
   handedOver(host: UpgradeHost): void {
     this.#host = host;
+    this.#counts.opened++;
   }
 
   /** @internal */
@@ -181,12 +189,12 @@ export class WebSocketConnection<Data = undefined> {
 
   /** @internal */
   writeFrame(opcode: number, payload: string | Uint8Array): boolean {
-    return this.#state >= ENDING || writeFrame(this.#stream, opcode, payload);
+    return this.#state >= ENDING || writeFrame(this.#stream, this.#counts, opcode, payload);
   }
 
   /** @internal */
   writeShared(frame: Buffer): boolean {
-    return this.#state >= ENDING || writeShared(this.#stream, frame);
+    return this.#state >= ENDING || writeShared(this.#stream, this.#counts, frame);
   }
 
   /** @internal */
@@ -203,6 +211,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** @internal */
   onData(_stream: Stream, bytes: Buffer): void {
+    this.#counts.receivedBytes += bytes.length;
     if (this.#state >= ENDING) this.#begunEnd().dropInput(bytes.length);
     else this.#scope.runInAsyncScope(this.#receive, this, bytes);
   }
@@ -244,6 +253,7 @@ export class WebSocketConnection<Data = undefined> {
     if (events.close !== undefined) {
       this.#scope.runInAsyncScope(() => this.#call(() => events.close?.(this, closure.code, closure.reason)));
     }
+    this.#counts.countClosed(closure.code);
     this.#host?.closed();
   }
 
@@ -292,6 +302,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** Returns true if an extension needs time for the message: the rest of the bytes waits for it. */
   #takeMessage(reader: MessageReader, bytes: Buffer, at: number): boolean {
+    this.#counts.receivedMessages++;
     if (reader.isTransformed) return this.#decode(reader, bytes, at);
     this.#deliver(reader.kind === TEXT ? reader.text : reader.payload);
     return false;
@@ -345,7 +356,7 @@ export class WebSocketConnection<Data = undefined> {
   #takeControl(kind: number, payload: Buffer): void {
     if (kind === PING) {
       // A client that sends pings and reads no pong would fill the queue. It need not get an answer to each (RFC 6455 section 5.5.3).
-      if (this.#state === OPEN && !this.#isFullFor(payload)) writeFrame(this.#stream, PONG, payload);
+      if (this.#state === OPEN && !this.#isFullFor(payload)) writeFrame(this.#stream, this.#counts, PONG, payload);
     } else if (kind === PONG) {
       const { events } = this.#endpoint;
       if (events.pong !== undefined) this.#call(() => events.pong?.(this, Buffer.from(payload)));
@@ -413,7 +424,7 @@ export class WebSocketConnection<Data = undefined> {
   }
 
   #begunEnd(): WebSocketEnd {
-    this.#end ??= new WebSocketEnd(this.#stream);
+    this.#end ??= new WebSocketEnd(this.#stream, this.#counts);
     return this.#end;
   }
 
@@ -432,7 +443,10 @@ export class WebSocketConnection<Data = undefined> {
 
   #tooSlow(): false {
     this.#awaitsDrain = true;
-    if (this.#endpoint.settings.whenFull === 'close') this.cut('the client reads too slowly');
+    if (this.#endpoint.settings.whenFull === 'close') {
+      this.#counts.tooSlow++;
+      this.cut('the client reads too slowly');
+    } else this.#counts.droppedMessages++;
     return false;
   }
 

@@ -8,6 +8,7 @@
  */
 
 import type { Stream } from '../../simplenet/index.ts';
+import type { WebSocketCounts } from '../web-socket-counts.ts';
 import { type Closure, closePayload } from './close-code.ts';
 import { CLOSE } from './frame-decoder.ts';
 import { flushFor, writeFrame } from './frame-output.ts';
@@ -23,20 +24,22 @@ export class WebSocketEnd {
   /** How it ends, once that is known. */
   closure: Closure | null = null;
   readonly #stream: Stream;
+  readonly #counts: WebSocketCounts;
   #hasSentClose = false;
   /** What was queued when the last LINGER_MS began. */
   #unsent = 0;
   #dropped = 0;
 
-  constructor(stream: Stream) {
+  constructor(stream: Stream, counts: WebSocketCounts) {
     this.#stream = stream;
+    this.#counts = counts;
   }
 
   /** Sends the one close frame, behind which nothing may follow. */
   sendClose(code: number, reason: string): void {
     if (this.#hasSentClose) return;
     this.#hasSentClose = true;
-    writeFrame(this.#stream, CLOSE, closePayload(code, reason));
+    writeFrame(this.#stream, this.#counts, CLOSE, closePayload(code, reason));
   }
 
   /** Sends it first: the client is to answer it. */

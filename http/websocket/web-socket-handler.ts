@@ -164,7 +164,7 @@ export function openSocket<Data, Params>(
   if (agreed !== null) response.header('Sec-WebSocket-Extensions', agreed.answer);
   let opened: ServerWebSocket<Data> | null = null;
   response.upgrade('websocket', (stream: Stream) => {
-    const ws = new ServerWebSocket(endpoint, stream, data, protocol);
+    const ws = new ServerWebSocket(endpoint, stream, response.webSocketCounts, data, protocol);
     if (agreed !== null) ws.useTransform(agreed.createTransform());
     opened = ws;
     ws.runInScope(() => open(ws));

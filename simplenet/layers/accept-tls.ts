@@ -26,6 +26,7 @@ function setupOf(options: AcceptTlsOptions, context: TlsContext | null, client: 
     onChooseError: options.onChooseError ?? (() => {}),
     plainAnswer: options.plainAnswer ?? (() => null),
     libc: options.libc ?? processLibc,
+    counts: options.counts ?? null,
   };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { OpenSslFunctions } from './openssl-functions.ts';
+import type { TlsFailure } from './tls-counts.ts';
 
 /** How many errors are read at most. OpenSSL itself keeps 16. */
 const MAX_ERRORS = 64;
@@ -46,13 +47,33 @@ const sentences: Readonly<Record<string, string>> = {
   'decryption failed or bad record mac': 'a record has been damaged or forged',
 };
 
+/** Which kind of failure a reason is. Those that are missing here are `other`. */
+const kinds: Readonly<Record<string, TlsFailure>> = {
+  'unsupported protocol': 'version',
+  'version too low': 'version',
+  'no shared cipher': 'cipher',
+  'no suitable signature algorithm': 'cipher',
+  'no suitable key share': 'cipher',
+  'no application protocol': 'alpn',
+  'peer did not return a certificate': 'clientCertificate',
+  'certificate verify failed': 'clientCertificate',
+};
+const kindOfSentence = new Map(Object.entries(kinds).map(([reason, kind]) => [sentences[reason] ?? reason, kind]));
+
 /** "tlsv1 alert unknown ca", "sslv3 alert bad certificate", "ssl/tls alert ...": the peer has sent an alert. */
+const ALERT_SENTENCE = 'the peer has sent the alert ';
 const ALERT = /^(?:tlsv1|tlsv13|tlsv1\.3|sslv3|ssl\/tls) alert (.+)$/;
 
 export function sentenceOf(reason: string): string {
   const alert = ALERT.exec(reason)?.[1];
-  if (alert !== undefined) return `the peer has sent the alert '${alert}'`;
+  if (alert !== undefined) return `${ALERT_SENTENCE}'${alert}'`;
   return sentences[reason] ?? reason;
+}
+
+/** What kind of failure a sentence of `takeErrors` is. */
+export function failureOf(sentence: string): TlsFailure {
+  if (sentence.startsWith(ALERT_SENTENCE)) return 'alert';
+  return kindOfSentence.get(sentence) ?? 'other';
 }
 
 /**

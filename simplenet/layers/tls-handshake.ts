@@ -9,8 +9,10 @@
 import type { Stream } from '../loop/event-loop.ts';
 import { decodeClientHello } from './client-hello.ts';
 import { lastFailure, openssl, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, type SslContext } from './openssl.ts';
+import { failureOf } from './openssl-errors.ts';
 import { SslConnection } from './ssl-connection.ts';
 import type { TlsContext } from './tls-context.ts';
+import type { TlsCounts, TlsFailure } from './tls-counts.ts';
 import type { InputLimits } from './tls-input.ts';
 import type { ChooseCertificate, TlsCertificate } from './tls-options.ts';
 import type { OutputLimits } from './tls-output.ts';
@@ -31,6 +33,8 @@ export interface TlsSetup extends InputLimits, OutputLimits {
   readonly handshakeMs: number;
   readonly plainAnswer: (firstBytes: Buffer) => Uint8Array | null;
   readonly onChooseError: (error: unknown) => void;
+  /** Null if nobody counts. */
+  readonly counts: TlsCounts | null;
 }
 
 function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
@@ -41,7 +45,7 @@ function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 export interface HandshakeOwner {
   /** Records behind the handshake may wait in OpenSSL. */
   handshakeComplete(ssl: SslConnection, serverName: string | null): void;
-  handshakeFailed(reason: string): void;
+  handshakeFailed(reason: string, kind: TlsFailure): void;
 }
 
 export class TlsHandshake {
@@ -92,7 +96,7 @@ export class TlsHandshake {
     } else if ('reason' in hello) {
       const answer = hello.alert === null ? plainAnswer(bytes) : alertRecord(hello.alert);
       if (answer !== null) this.#inner.write(answer);
-      this.#owner.handshakeFailed(hello.reason);
+      this.#owner.handshakeFailed(hello.reason, hello.alert === null ? 'plain' : 'hello');
     } else if (context !== null) {
       this.#serverName = hello.serverName;
       this.#choose(context, hello.serverName, bytes);
@@ -146,7 +150,7 @@ export class TlsHandshake {
   #cannotChoose(error: unknown): void {
     this.#inner.write(alertRecord(INTERNAL_ERROR));
     this.#setup.onChooseError(error);
-    this.#owner.handshakeFailed(`no certificate could be chosen: ${String(error)}`);
+    this.#owner.handshakeFailed(`no certificate could be chosen: ${String(error)}`, 'serverCertificate');
   }
 
   #continue(ssl: SslConnection): void {
@@ -163,7 +167,7 @@ export class TlsHandshake {
     if (result > 0) {
       this.#ssl = null;
       this.#owner.handshakeComplete(ssl, this.#serverName);
-    } else this.#owner.handshakeFailed(reason);
+    } else this.#owner.handshakeFailed(reason, failureOf(reason));
   }
 
   #logKeys(): void {

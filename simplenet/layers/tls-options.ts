@@ -1,12 +1,13 @@
 /**
  * The options of TLS, and what a program can ask a connection about it. Types only.
  *
- * Next: chosen-contexts.ts
+ * Next: tls-counts.ts
  */
 
 import type { X509Certificate } from 'node:crypto';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream, StreamHandler } from '../loop/event-loop.ts';
+import type { TlsCounts } from './tls-counts.ts';
 
 /**
  * A certificate and its key.
@@ -197,4 +198,6 @@ export interface AcceptTlsOptions {
   readonly plainAnswer?: (firstBytes: Buffer) => Uint8Array | null;
   /** The table of system calls that reads the files of `sendFile`; by default the process's own. */
   readonly libc?: Libc;
+  /** Handshakes and open connections are added to it. */
+  readonly counts?: TlsCounts | undefined;
 }

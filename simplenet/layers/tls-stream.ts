@@ -25,6 +25,7 @@ import { handlerToCome } from '../loop/loop-stream.ts';
 import { lastFailure } from './openssl.ts';
 import type { SslConnection } from './ssl-connection.ts';
 import { StreamOverStream } from './stream-over-stream.ts';
+import type { TlsCounts, TlsFailure } from './tls-counts.ts';
 import { type HandshakeOwner, TlsHandshake, type TlsSetup } from './tls-handshake.ts';
 import { infoOf } from './tls-info.ts';
 import { TlsInput } from './tls-input.ts';
@@ -164,7 +165,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     if (this.isClosing || this.#isPeerEnded) return;
     if (this.isOpen)
       this.#fail('SSL_read', 'the peer has ended the connection without close_notify: bytes may be missing');
-    else this.#fail('SSL_do_handshake', 'the peer has ended the connection before the handshake was complete');
+    else this.handshakeFailed('the peer has ended the connection before the handshake was complete', 'closed');
   }
 
   onDrain(): void {
@@ -190,12 +191,14 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
       this.handler.onTimeout(this);
       return;
     }
+    if (!this.isOpen) this.#countFailure('timeout');
     this.#error = new SystemError(this.isOpen ? 'deadline' : 'SSL_do_handshake', -ETIMEDOUT, this.remoteAddress);
     this.#finish();
     this.inner.close();
   }
 
   onClose(_inner: Stream, error: SystemError | null): void {
+    if (!this.isOpen) this.#countFailure('closed');
     // The connection has broken, and the program has not got everything: it does, after `resume` if it has paused, unless it waits for the peer itself.
     const keepsHeld = error !== null && !this.#output.owesDrain && !this.endsAtBreak;
     if (keepsHeld && this.#input.hasRecords && !this.isClosing) {
@@ -210,6 +213,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     this.#handshake = null;
     this.#ssl = ssl;
     this.#serverName = serverName;
+    this.#countHandshake(ssl);
     this.#input.open(ssl);
     this.#output.open(ssl);
     this.opened();
@@ -220,8 +224,25 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     else this.#deliverNews();
   }
 
-  handshakeFailed(reason: string): void {
+  handshakeFailed(reason: string, kind: TlsFailure): void {
+    this.#countFailure(kind);
     this.#fail('SSL_do_handshake', reason);
+  }
+
+  // What is counted.
+
+  #countHandshake(ssl: SslConnection): void {
+    const { counts } = this.#setup;
+    if (counts === null) return;
+    counts.open++;
+    const ofVersion = counts.completed[ssl.version as keyof TlsCounts['completed']];
+    ofVersion[ssl.isResumed ? 'resumed' : 'full']++;
+  }
+
+  /** The first reason counts, and none if this side has closed the connection. */
+  #countFailure(kind: TlsFailure): void {
+    const { counts } = this.#setup;
+    if (counts !== null && !this.isClosing) counts.failed[kind]++;
   }
 
   // What comes in.
@@ -359,6 +380,7 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
     this.#output.close();
     this.#handshake?.free();
     this.#handshake = null;
+    if (this.#ssl !== null && this.#setup.counts !== null) this.#setup.counts.open--;
     this.#ssl?.free();
     this.#ssl = null;
     this.announceEnd(this.#error ?? error);

@@ -14,9 +14,11 @@ import { defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { BodyMemory } from '../../http/request/body-memory.ts';
 import { HeadParser } from '../../http/request/head-parser.ts';
 import type { Outcome } from '../../http/request/http-request.ts';
+import type { Meter } from '../../http/request/meter.ts';
 import { HeadCache } from '../../http/response/head-cache.ts';
 import { OutputBuffer } from '../../http/response/output-buffer.ts';
 import { type LimitsInForce, type RouteLimits, withRouteLimits } from '../../http/route-limits.ts';
+import { WebSocketCounts } from '../../http/web-socket-counts.ts';
 import type { MinimumProgress, Stream, StreamHandler } from '../../simplenet/loop/event-loop.ts';
 
 const OUTPUT_BYTES = 4_096;
@@ -157,6 +159,8 @@ export class MemoryHome implements ConnectionContext {
   /** Ends the wait of the body that waits for memory: no time passes here, so it is for a test to say. */
   endWait: () => void = () => {};
   observes = false;
+  readonly webSocketCounts = new WebSocketCounts();
+  wantsOutcomes = true;
   readonly outcomes: Outcome[] = [];
   /** What handlers threw and the client was not meant to see. */
   readonly reported: unknown[] = [];
@@ -205,6 +209,10 @@ export class MemoryHome implements ConnectionContext {
 
   forget(_connection: OpenConnection): void {}
 
+  now(): number {
+    return performance.now();
+  }
+
   exactNow(): number {
     return performance.now();
   }
@@ -223,7 +231,7 @@ export class MemoryHome implements ConnectionContext {
 
   answerBegins(): void {}
 
-  answerDone(outcome: Outcome): void {
-    this.outcomes.push(outcome);
+  answerDone(answer: Meter): void {
+    this.outcomes.push(answer.outcome());
   }
 }

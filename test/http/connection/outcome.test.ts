@@ -221,6 +221,26 @@ test('request.done is the outcome; read too late it has no figures', async (t) =
   t.match(await kept[2]?.done, { path: '/late', bytesOut: 0, status: 0, clientGone: false });
 });
 
+test('with a listener or metrics, request.done is also there after the answer', async (t) => {
+  for (const options of [{ onDone: () => {} }, { metrics: {} }]) {
+    const kept: HttpRequest[] = [];
+    const server = serve((request, response) => {
+      kept.push(request);
+      if (request.path === '/early') void request.done;
+      response.text('hello');
+    }, options);
+    t.teardown(() => server.close({ graceMs: 0 }));
+    const client = new RawClient(portOf(server.address)).write(get('/early') + get('/late'));
+    await client.until(() => client.answers === 2, 'both answers');
+    const [early, late] = await Promise.all(kept.map((request) => request.done));
+    t.match(early, { path: '/early', status: 200, clientGone: false });
+    t.ok(early?.firstByteMs !== null, 'its first byte was awaited');
+    t.match(late, { path: '/late', status: 200, bytesOut: early?.bytesOut as number });
+    t.ok(Math.abs(Date.now() - (late?.startedAt ?? 0)) < 60_000);
+    t.equal(kept[1]?.done, kept[1]?.done);
+  }
+});
+
 test('the channels carry each request and each outcome, and without a subscriber nothing is counted', async (t) => {
   const started: unknown[] = [];
   const done: unknown[] = [];

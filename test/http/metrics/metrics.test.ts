@@ -60,9 +60,19 @@ test('on a port of their own: what was asked, by whom, and what it took', async 
 });
 
 test('promtool has no complaint about any of it', { skip: missing('promtool') }, async (t) => {
-  const { server, ask } = serving(t, { metrics: { port: 0 } });
-  await ask(`${server.url}/users/7`);
+  const { server, ask } = serving(t, { metrics: { port: 0 }, tls: certificateFor('localhost') });
+  const plain = new RawClient(server.port as number).write('GET / HTTP/1.1\r\n\r\n'); // a handshake that fails
+  await plain.ended();
+  plain.destroy();
+  server.webSocketCounts.countClosed(1_000);
+  const client = new RawClient(server.port as number, { isSecure: true }).write(
+    'GET /users/7 HTTP/1.1\r\nHost: x\r\n\r\n',
+  );
+  await client.until(() => client.answers === 1, 'an answer');
+  client.destroy();
   const { text } = await ask(`${server.metricsUrl}/metrics`);
+  t.match(text, /^tls_handshake_failures_total\{reason="plain"\} 1$/m);
+  t.match(text, /^websocket_closed_total\{code="1000"\} 1$/m);
   const { status, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
   t.equal(status, 0, stderr);
   t.equal(stderr, '');

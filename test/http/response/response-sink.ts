@@ -3,6 +3,7 @@
 import { markHandled } from '../../../http/promises.ts';
 import { type ResponseOutput, type ResponseOwner, ResponseWriter } from '../../../http/response/response-writer.ts';
 import { statusLine } from '../../../http/status.ts';
+import { WebSocketCounts } from '../../../http/web-socket-counts.ts';
 import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
 
 export const DATE = 'Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n';
@@ -21,6 +22,7 @@ export class Sink implements ResponseOutput, ResponseOwner {
   keepAliveLine = '';
   asksFor: string | null = null;
   isRequestRead = true;
+  webSocketCounts = new WebSocketCounts();
   timesAsked = 0;
   handovers = 0;
   completions = 0;

@@ -1,6 +1,7 @@
 /** Frames of the server: what is encoded for many, and what is gathered for one connection. */
 
 import { test } from 'tap';
+import { WebSocketCounts } from '../../../http/web-socket-counts.ts';
 import { encodeFrame } from '../../../http/websocket/frame-encoder.ts';
 import {
   flushFor,
@@ -14,9 +15,19 @@ import type { Stream } from '../../../simplenet/index.ts';
 import { BINARY, serverFrames, TEXT } from '../../support/web-socket-frames.ts';
 
 /** A stream that takes everything, and counts the writes. */
-function sink(): { readonly stream: Stream; readonly writes: Buffer[]; room: number } {
+function sink(): {
+  readonly stream: Stream;
+  readonly writes: Buffer[];
+  readonly counts: WebSocketCounts;
+  room: number;
+} {
   const writes: Buffer[] = [];
-  const state = { writes, room: Number.POSITIVE_INFINITY, stream: null as unknown as Stream };
+  const state = {
+    writes,
+    counts: new WebSocketCounts(),
+    room: Number.POSITIVE_INFINITY,
+    stream: null as unknown as Stream,
+  };
   const write = (bytes: Uint8Array, length = bytes.length) => {
     writes.push(Buffer.from(bytes.subarray(0, length)));
     state.room -= length;
@@ -56,12 +67,13 @@ test('a text in one frame, whatever its length', async (t) => {
   for (const text of [...texts, ...longTexts]) {
     const shared = serverFrames(encodeFrame(TEXT, text));
     t.same([shared.frames.length, shared.rest.length, shared.frames[0]?.payload.toString()], [1, 0, text]);
-    const { stream, writes } = sink();
-    t.ok(writeFrame(stream, TEXT, text));
+    const { stream, writes, counts } = sink();
+    t.ok(writeFrame(stream, counts, TEXT, text));
     const own = serverFrames(Buffer.concat(writes));
     t.same([own.frames.length, own.rest.length, own.frames[0]?.payload.toString()], [1, 0, text]);
     t.equal(own.frames[0]?.opcode, TEXT);
     t.equal(writes.length, 1);
+    t.equal(counts.sentBytes, writes[0]?.length);
   }
 });
 
@@ -69,26 +81,28 @@ test('bytes in one frame, and in one write unless they are many', async (t) => {
   for (const length of [0, 1, 125, 126, 16_384, 16_385, 65_535, 65_536, 1_000_000]) {
     const bytes = Buffer.alloc(length, length & 0xff);
     t.ok(serverFrames(encodeFrame(BINARY, bytes)).frames[0]?.payload.equals(bytes));
-    const { stream, writes } = sink();
-    writeFrame(stream, BINARY, bytes);
+    const { stream, writes, counts } = sink();
+    writeFrame(stream, counts, BINARY, bytes);
     const { frames } = serverFrames(Buffer.concat(writes));
     t.ok(frames[0]?.payload.equals(bytes), `${length} bytes`);
     t.equal(writes.length, length > 16_384 ? 2 : 1);
+    t.equal(counts.sentBytes, Buffer.concat(writes).length);
   }
 });
 
 test('what is sent while input is read leaves in one write, in order', async (t) => {
-  const { stream, writes } = sink();
+  const { stream, writes, counts } = sink();
   const other = sink();
   gatherFor(stream);
-  for (let i = 0; i < 10; i++) writeFrame(stream, TEXT, `${i}`);
-  writeFrame(other.stream, TEXT, 'at once');
+  for (let i = 0; i < 10; i++) writeFrame(stream, counts, TEXT, `${i}`);
+  writeFrame(other.stream, other.counts, TEXT, 'at once');
   t.equal(writes.length, 0);
   t.equal(gatheredFor(stream), 30);
   t.equal(gatheredFor(other.stream), 0);
   t.equal(other.writes.length, 1);
   t.ok(flushGathered());
   t.equal(writes.length, 1);
+  t.equal(counts.sentBytes, 30);
   t.same(
     serverFrames(writes[0] as Buffer).frames.map(({ payload }) => payload.toString()),
     [...'0123456789'],
@@ -97,17 +111,18 @@ test('what is sent while input is read leaves in one write, in order', async (t)
 });
 
 test('what cannot be gathered comes after what is gathered', async (t) => {
-  const { stream, writes } = sink();
+  const { stream, writes, counts } = sink();
   gatherFor(stream);
   t.ok(flushFor(stream) === undefined);
-  writeFrame(stream, TEXT, 'first');
-  writeShared(stream, encodeFrame(TEXT, 'second'));
-  writeFrame(stream, TEXT, 'third');
-  writeFrame(stream, BINARY, Buffer.alloc(20_000));
-  writeFrame(stream, TEXT, 'fourth');
+  writeFrame(stream, counts, TEXT, 'first');
+  writeShared(stream, counts, encodeFrame(TEXT, 'second'));
+  writeFrame(stream, counts, TEXT, 'third');
+  writeFrame(stream, counts, BINARY, Buffer.alloc(20_000));
+  writeFrame(stream, counts, TEXT, 'fourth');
   flushFor(stream);
-  for (let i = 0; i < 8; i++) writeFrame(stream, BINARY, Buffer.alloc(16_000, i));
+  for (let i = 0; i < 8; i++) writeFrame(stream, counts, BINARY, Buffer.alloc(16_000, i));
   t.ok(flushGathered());
+  t.equal(counts.sentBytes, Buffer.concat(writes).length);
   const { frames } = serverFrames(Buffer.concat(writes));
   t.same(
     frames.map(({ payload }) => (payload.length < 10 ? payload.toString() : payload.length)),
@@ -118,10 +133,10 @@ test('what cannot be gathered comes after what is gathered', async (t) => {
 test('false means that the stream has queued something', async (t) => {
   const state = sink();
   state.room = 10;
-  t.ok(writeFrame(state.stream, TEXT, 'x'));
-  t.notOk(writeFrame(state.stream, TEXT, 'x'.repeat(10)));
+  t.ok(writeFrame(state.stream, state.counts, TEXT, 'x'));
+  t.notOk(writeFrame(state.stream, state.counts, TEXT, 'x'.repeat(10)));
   gatherFor(state.stream);
-  t.notOk(writeFrame(state.stream, TEXT, 'y'));
+  t.notOk(writeFrame(state.stream, state.counts, TEXT, 'y'));
   t.notOk(flushGathered());
   state.room = 100;
   gatherFor(state.stream);

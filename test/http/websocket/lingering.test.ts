@@ -1,6 +1,7 @@
 /** After the close handshake: a client that still takes what was sent before gets all of it, and one that does not is closed. On a stream that counts. */
 
 import { test } from 'tap';
+import { WebSocketCounts } from '../../../http/web-socket-counts.ts';
 import { PartialMemory } from '../../../http/websocket/partial-memory.ts';
 import { ServerWebSocket } from '../../../http/websocket/server-web-socket.ts';
 import { Topics } from '../../../http/websocket/topics.ts';
@@ -24,7 +25,7 @@ test('the deadline starts again as long as the client takes something', async (t
     partial: new PartialMemory(1),
     events: {},
   };
-  const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, undefined, '');
+  const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, new WebSocketCounts(), undefined, '');
   const after = (queuedBytes: number): string[] => {
     stream.queuedBytes = queuedBytes;
     calls.length = 0;
@@ -56,7 +57,7 @@ test('without anything to send the first deadline closes', async (t) => {
     partial: new PartialMemory(1),
     events: {},
   };
-  const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, undefined, '');
+  const ws = new ServerWebSocket(endpoint, stream as unknown as Stream, new WebSocketCounts(), undefined, '');
   ws.onData(stream as unknown as Stream, clientFrame(CLOSE));
   ws.onTimeout();
   t.ok(isClosed);

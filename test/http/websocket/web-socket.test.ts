@@ -125,7 +125,8 @@ for (const backend of backends) {
     };
     const { server, sockets } = site(t, callbacks, { maxQueuedBytes: 16 * 1_024 ** 2 }, on);
     const client = await WebSocketClient.open(t, server);
-    await client.until(() => client.raw.receivedBytes > 200 * 60_000, 'all messages');
+    const frameBytes = 4 + 60_000;
+    await client.until(() => client.raw.receivedBytes >= client.head.length + 200 * frameBytes, 'all messages');
     t.same(
       client.texts.map((text) => Number(text.replace(/^\.+/, ''))),
       Array.from({ length: 200 }, (_, i) => i + 1),

@@ -84,6 +84,11 @@ function reservedPort(t: Test): number {
   return portOf(socket.localAddress);
 }
 
+async function scrape(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { Connection: 'close' } });
+  return await response.text();
+}
+
 test('workers share connections evenly, and reach each other', async (t) => {
   const metrics = { port: reservedPort(t) };
   const all = await scene(t, { metrics });
@@ -100,8 +105,7 @@ test('workers share connections evenly, and reach each other', async (t) => {
   t.same([counts.slice(0, 100).every((count) => count === 2), counts[100]], [true, 1], '100 questions wait at most');
 
   const requests = async () => {
-    const init = { headers: { Connection: 'close' } };
-    const text = await (await fetch(`http://127.0.0.1:${metrics.port}/metrics`, init)).text();
+    const text = await scrape(metrics.port);
     return Number(/^http_requests_total\{method="GET",route="\/",status="2xx"\} (\d+)$/m.exec(text)?.[1]);
   };
   let asked = 0;
@@ -119,6 +123,10 @@ test('workers share connections evenly, and reach each other', async (t) => {
     chatting.map(() => ['hello']),
     'each once, in both workers',
   );
+  const text = await scrape(metrics.port);
+  for (const name of ['connections', 'opened_total', 'sent_messages_total']) {
+    t.ok(text.includes(`\nwebsocket_${name} ${chatting.length}\n`), `${name} of both`);
+  }
   for (const each of chatting) each.raw.destroy();
 
   await ask('/tell', 'POST', 'breakfast');
@@ -292,7 +300,8 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
     NetSocket,
   ];
   const tls = certificateFor('localhost');
-  await using workers = serve(site, { workers: 2, fd: [open.release(), other.release()], tls });
+  const metrics = { port: reservedPort(t) };
+  await using workers = serve(site, { workers: 2, fd: [open.release(), other.release()], tls, metrics });
   await workers.ready;
   t.match(workers.urls, [workers.url, /^https:\/\/127\.0\.0\.1:\d+$/]);
   t.match(workers.url, /^https:\/\/\[::1\]:\d+$/);
@@ -306,8 +315,13 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
   );
   const first = await askSecurely(workers.address);
   let next = first;
-  while (next.worker === first.worker) next = await askSecurely(workers.address, first.session);
+  let resumed = 0;
+  for (; next.worker === first.worker; resumed++) next = await askSecurely(workers.address, first.session);
   t.same([first.isReused, next.isReused], [false, true], 'the other worker continues the session');
+  const text = await scrape(metrics.port);
+  for (const sample of ['resumed="false"} 2', `resumed="true"} ${resumed}`]) {
+    t.ok(text.includes(`\ntls_handshakes_total{version="TLSv1.3",${sample}\n`), `${sample} in both`);
+  }
 });
 
 test('setTls and redirectFrom: each worker has the new certificate, and redirects', async (t) => {

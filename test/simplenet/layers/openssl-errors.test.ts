@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import { koffi } from '../../../simplenet/kernel/ffi.ts';
-import { takeErrors } from '../../../simplenet/layers/openssl-errors.ts';
+import { failureOf, sentenceOf, takeErrors } from '../../../simplenet/layers/openssl-errors.ts';
 import { openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
 
 const symbols = koffi.load(null);
@@ -15,4 +15,14 @@ test('an error without a text is named by its number', async (t) => {
   const error = ((100 << 23) | 999).toString(16);
   t.same(takeErrors(c), { text: `error 0x${error}`, isOwn: false });
   t.equal(takeErrors(c), null, 'and the queue is empty');
+});
+
+test('a reason of OpenSSL is one of few kinds', async (t) => {
+  const kind = (reason: string) => failureOf(sentenceOf(reason));
+  t.equal(kind('tlsv1 alert unknown ca'), 'alert');
+  t.equal(kind('unsupported protocol'), 'version');
+  t.equal(kind('no suitable key share'), 'cipher');
+  t.equal(kind('no application protocol'), 'alpn');
+  t.equal(kind('certificate verify failed'), 'clientCertificate');
+  t.equal(kind('bad extension'), 'other');
 });
