@@ -12,7 +12,7 @@
  * Next: run.ts
  */
 
-import { HandOver, PREDECESSOR_CLOSE, type Server, takeOver, Workers } from '../http/index.ts';
+import { HandOver, type LogStream, PREDECESSOR_CLOSE, type Server, takeOver, Workers } from '../http/index.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
@@ -29,7 +29,7 @@ export interface Surroundings extends Signals {
   readonly argv?: readonly string[];
   readonly stdin?: { readonly isTTY?: boolean };
   readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stderr: LogStream;
 }
 
 export interface InheritedSocket {

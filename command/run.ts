@@ -82,7 +82,7 @@ async function serveUntilStopped(
   const log =
     options.log === 'none' || options.workers !== undefined
       ? undefined
-      : accessLog({ format: options.log, to: (lines) => void stderr.write(lines), signals: false });
+      : accessLog({ format: options.log, to: stderr, signals: false });
   const notifier = new Notifier(env, pid);
   try {
     const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
