@@ -154,12 +154,15 @@ export class OpenFiles {
   #descriptors = 0;
   #hasOpenat2 = true;
 
-  /** Throws SystemError if there is no such directory. */
+  /** Throws SystemError if there is no such directory. One that goes later has no files: a build may empty it, and make it again. */
   constructor(directory: string, options: OpenFilesOptions, libc: Libc, now: () => number = Date.now) {
     this.#directory = directory;
     this.#options = options;
     this.#libc = libc;
     this.#now = now;
+    const fd = this.#openRoot();
+    if (fd < 0) throw new SystemError('open', fd);
+    libc.close(fd);
     const root = this.open('.');
     if (root?.isDirectory !== true) throw new TypeError(`${directory} is not a directory`);
     root.release();
@@ -241,6 +244,7 @@ export class OpenFiles {
   /** Returns a descriptor, or -errno. */
   #openBeneath(path: string): number {
     const root = this.#openRoot();
+    if (root < 0) return root;
     try {
       if (this.#hasOpenat2) {
         const links = this.#options.followSymlinks ? 0 : abi.RESOLVE_NO_SYMLINKS;
@@ -270,11 +274,9 @@ export class OpenFiles {
     return -abi.EXDEV;
   }
 
-  /** Opened each time, because another directory may have been moved to its path. */
+  /** Returns a descriptor, or -errno. Opened each time, because another directory may have been moved to its path. */
   #openRoot(): number {
-    const fd = this.#libc.open(this.#directory, ROOT_FLAGS);
-    if (fd < 0) throw new SystemError('open', fd);
-    return fd;
+    return this.#libc.open(this.#directory, ROOT_FLAGS);
   }
 }
 
