@@ -105,7 +105,7 @@ function entryOf(outcome: Outcome, query: boolean): LogEntry {
   const { request, error } = outcome;
   return {
     startedAt: outcome.startedAt,
-    client: request?.clientAddress ?? null,
+    client: request?.clientAddress || null, // that of a Unix socket is empty, and a line must begin with a word
     method: outcome.method,
     target: query && request !== null ? request.path + request.search : outcome.path,
     httpVersion: request?.httpVersion ?? '',
