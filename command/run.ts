@@ -99,7 +99,7 @@ async function serveUntilStopped(
     );
     const { address, url } = server;
     const life = new Life(server, options, surroundings, notifier, reporter);
-    // First: whoever reads the URL may send a signal at once.
+    // Before the URL is written: a program that reads it may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
     if (server instanceof Workers) await started(server);
     await inherited.begun();

@@ -5,7 +5,7 @@
  *     a stream                 waits for its `drain`
  *     a function               gets the text
  *
- * What cannot be written yet waits, up to `maxQueuedBytes`. Lines above that are dropped, for a server must not stop because nobody reads its log, and
+ * What cannot be written yet waits, up to `maxQueuedBytes`. Lines above that are dropped, because a server must not stop when its log is not read, and
  * one line says how many. An error of the sink drops what waits, is a warning of the process, and the next turn tries again.
  *
  * Nothing is lost when the process ends: what waits is written at `exit`, which also follows process.exit() and an uncaught exception. SIGTERM, SIGINT and SIGHUP

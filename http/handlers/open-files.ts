@@ -72,7 +72,7 @@ export interface OpenFilesOptions {
 
 const NO_SIBLINGS: ReadonlyMap<string, OpenFile> = new Map();
 
-/** A file or a folder that is open. Whoever got it from `open` calls `release` once. */
+/** A file or a folder that is open. Call `release` once for each `open` and each `use`: the last one closes the descriptor. */
 export class OpenFile {
   readonly fd: number;
   readonly isDirectory: boolean;
@@ -84,7 +84,7 @@ export class OpenFile {
   content: Buffer | null = null;
   /** Compressed forms of the file, by their coding. They are open as long as the file. */
   siblings = NO_SIBLINGS;
-  /** Kept for whoever serves the file, until the path is looked at again. */
+  /** What file-answer.ts sends beside the bytes. It is kept until the path is looked at again. */
   fields: FileFields | null = null;
   #users = 1;
   readonly #libc: Libc;
@@ -132,7 +132,7 @@ export class OpenFile {
     );
   }
 
-  /** What was said of it may not be true any more, though it is the same version. */
+  /** The clock may have been set back. Then the time of change is in the future, and a kept Last-Modified would be wrong. */
   forgetFields(): void {
     for (const each of [this, ...this.siblings.values()]) each.fields = null;
   }
