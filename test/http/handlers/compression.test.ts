@@ -151,6 +151,8 @@ test('304 has the ETag of the copy that the client has', async (t) => {
   t.equal(await tagOf304('W/"b"'), '"a"');
   t.equal(await tagOf304('malformed'), '"a"');
   t.equal(await tagOf304('W/"a"', 'W/"a"'), 'W/"a"');
+  const unasked = await ask((_request, response) => response.header('ETag', '"a"').empty(304));
+  t.equal(unasked.answer.headers.get('etag'), '"a"', 'the program decides without the field');
 });
 
 test('a request with a Content-Encoding is 415', async (t) => {
