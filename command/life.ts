@@ -12,7 +12,15 @@
  * Next: run.ts
  */
 
-import { HandOver, PREDECESSOR_CLOSE, passedSockets, type Server, takeOver, Workers } from '../http/index.ts';
+import {
+  HandOver,
+  type LogStream,
+  PREDECESSOR_CLOSE,
+  passedSockets,
+  type Server,
+  takeOver,
+  Workers,
+} from '../http/index.ts';
 import type { Renewal } from './certificate.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
@@ -30,7 +38,7 @@ export interface Surroundings extends Signals {
   readonly argv?: readonly string[];
   readonly stdin?: { readonly isTTY?: boolean };
   readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stderr: LogStream;
 }
 
 export interface InheritedSockets {

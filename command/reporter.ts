@@ -96,11 +96,24 @@ function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
 }
 
+/** A terminal gives these two columns: the characters of East Asia, and emoji. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/gu;
+
+/** And these none: they change the character before them. */
+const COMBINING = /\p{Mark}|\u200d/gu;
+
+/** How many columns of a terminal the text takes. */
+function columnsOf(text: string): number {
+  const seen = text.replace(COMBINING, '');
+  return [...seen].length + (seen.match(WIDE)?.length ?? 0);
+}
+
 /** The lines in a frame. */
 export function boxed(lines: readonly string[]): string {
   const shown = lines.map(printable);
-  const width = Math.max(...shown.map((line) => line.length));
+  const width = Math.max(...shown.map(columnsOf));
   const edge = '─'.repeat(width + 2);
-  const inside = shown.map((line) => `│ ${line.padEnd(width)} │\n`).join('');
+  const inside = shown.map((line) => `│ ${line}${' '.repeat(width - columnsOf(line))} │\n`).join('');
   return `╭${edge}╮\n${inside}╰${edge}╯\n`;
 }

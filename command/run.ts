@@ -79,7 +79,7 @@ async function serveUntilStopped(
   const log =
     options.log === 'none' || options.workers !== undefined
       ? undefined
-      : accessLog({ format: options.log, to: (lines) => void stderr.write(lines), signals: false });
+      : accessLog({ format: options.log, to: stderr, signals: false });
   const notifier = new Notifier(env, pid);
   try {
     const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
@@ -97,7 +97,7 @@ async function serveUntilStopped(
     const { address, url, urls } = server;
     const renew = renewalOf(options, certificate);
     const life = new Life(server, { takeOver: options.takeOver, renew }, surroundings, notifier, reporter);
-    // First: whoever reads the URL may send a signal at once.
+    // Before the URL is written: a program that reads it may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
     if (server instanceof Workers) await started(server);
     await inherited.begun();

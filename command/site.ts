@@ -2,7 +2,7 @@
  * The site: what the options say to serve, as one handler with the middleware that they ask for. Without such an option nothing stands around the
  * program, so it costs nothing.
  *
- * Next: worker-site.ts
+ * Next: standard-streams.ts
  */
 
 import { access, constants, stat } from 'node:fs/promises';

@@ -11,6 +11,8 @@
  * Next: ../handlers/log-sink.ts
  */
 
+import { MONTHS } from './http-date.ts';
+
 /** What a line says of an answer. Null for what is not known. */
 export interface LogEntry {
   readonly startedAt: number;
@@ -47,7 +49,6 @@ export type LogFormat = 'common' | 'combined' | 'json';
 /** Longer than any honest target and agent. */
 export const MAX_TEXT_LENGTH = 2_048;
 
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const SECOND_MS = 1_000;
 
 /** By format: a line with its end, and the line that says how many are missing. */

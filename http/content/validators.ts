@@ -88,7 +88,8 @@ export function parseEntityTags(text: string): string[] | null {
   return tags;
 }
 
-function hasTag(list: string, etag: string | null, isSame: (a: string, b: string) => boolean): boolean {
+/** Whether the value of If-Match or If-None-Match fits the tag. `*` stands for any version. */
+export function hasTag(list: string, etag: string | null, isSame: (a: string, b: string) => boolean): boolean {
   if (trimBlanks(list) === '*') return true;
   return etag !== null && parseEntityTags(list)?.some((tag) => isSame(tag, etag)) === true;
 }

@@ -4,7 +4,7 @@
  *     serve(site, { onDone: accessLog() })                               combined, to standard output
  *     serve(site, { onDone: accessLog({ format: 'json', to: file }) })
  *
- * It is no middleware: only when an answer is over are its bytes and its time known, and a middleware never sees a request that is refused at its head.
+ * It is not a middleware: the bytes and the time of an answer are known when it is over, and a middleware does not get requests that are refused at their head.
  * The query is left out unless it is asked for, because it may contain secrets.
  *
  * Next: ../own-protocol.ts
@@ -105,7 +105,7 @@ function entryOf(outcome: Outcome, query: boolean): LogEntry {
   const { request, error } = outcome;
   return {
     startedAt: outcome.startedAt,
-    client: request?.clientAddress ?? null,
+    client: request?.clientAddress || null, // that of a Unix socket is empty, and a line must begin with a word
     method: outcome.method,
     target: query && request !== null ? request.path + request.search : outcome.path,
     httpVersion: request?.httpVersion ?? '',

@@ -14,6 +14,7 @@
 
 import { codingOf, IDENTITY, preferredCoding } from '../content/accept-encoding.ts';
 import { type Coding, codings, decodings } from '../content/codings.ts';
+import { parseEntityTags } from '../content/validators.ts';
 import { Gate } from '../gate.ts';
 import { tokensOf } from '../grammar.ts';
 import type { HttpRequest, Middleware, ResponseWriter } from '../handler.ts';
@@ -146,9 +147,9 @@ export function compress(options: CompressOptions = {}): Middleware {
   return (request, response, next) => {
     const coded = request.headers.get('content-encoding');
     if (coded !== null && codingOf(coded) !== IDENTITY) takeCoded(request, response, codingOf(coded));
-    // RFC 9110 section 15.4.5: 304 has the Vary of the 200, and it has no body that would be asked about.
     response.beforeHead(() => {
-      if (response.statusCode === NOT_MODIFIED) response.append('Vary', 'Accept-Encoding');
+      if (response.statusCode === NOT_MODIFIED) describeNotModified(request, response);
+      else if (response.statusCode === PARTIAL_CONTENT && gains(response)) response.append('Vary', 'Accept-Encoding');
     });
     response.transformBody((body) => stageFor(request, response, body));
     return next();
@@ -158,7 +159,23 @@ export function compress(options: CompressOptions = {}): Middleware {
 function isCompressible(response: ResponseWriter): boolean {
   if (response.statusCode === PARTIAL_CONTENT || FIXED.some((name) => response.getHeader(name) !== null)) return false;
   if (tokensOf(response.getHeader('cache-control') ?? '').includes('no-transform')) return false; // RFC 9111 section 5.2.2.6
+  return gains(response);
+}
+
+function gains(response: ResponseWriter): boolean {
   return GAINS.test(response.getHeader('content-type') ?? '');
+}
+
+/**
+ * RFC 9110 section 15.4.5: 304 has the Vary and the ETag of the 200, and no body that would be asked about. A client that names the weak tag has a copy that was compressed. With
+ * the strong one of the file it would join that copy with ranges of the file.
+ */
+function describeNotModified(request: HttpRequest, response: ResponseWriter): void {
+  response.append('Vary', 'Accept-Encoding');
+  const etag = response.getHeader('etag');
+  if (etag === null || !etag.startsWith('"')) return;
+  const known = parseEntityTags(request.headers.get('if-none-match') ?? '') ?? [];
+  if (known.includes(`W/${etag}`) && !known.includes(etag)) response.header('ETag', `W/${etag}`);
 }
 
 /** Sets the fields that a compressed response must have. */

@@ -4,7 +4,8 @@
  * A name may contain any character but a slash and NUL, also `<`, a quote or a line end. So each name is escaped as text, and percent-encoded as a link, with `./` before it: a name
  * such as `javascript:x` would be a URL with a scheme. The page forbids itself everything but its own style (Content-Security-Policy).
  *
- * It shows at most MAX_LISTED names, and says so. Links are shown only if they may be followed.
+ * It shows at most MAX_LISTED names, those that the kernel names first, and says so. Links are shown only if they may be followed, and a name that is not UTF-8 is not
+ * shown, because no URL leads to it.
  *
  * Next: file-options.ts
  */
@@ -33,7 +34,7 @@ export async function readListing(place: string, showsDotFiles: boolean, showsLi
   let isCut = false;
   for await (const { name } of await opendir(place)) {
     if (name.startsWith('.') && !showsDotFiles) continue;
-    const stat = await lstat(join(place, name)).catch(() => null); // it may have gone meanwhile
+    const stat = await lstat(join(place, name)).catch(() => null); // it may have gone meanwhile, or not be UTF-8
     const isShown = stat !== null && (stat.isFile() || stat.isDirectory() || (showsLinks && stat.isSymbolicLink()));
     if (!isShown) continue;
     if (names.length === MAX_LISTED) {
@@ -100,7 +101,7 @@ ${up}${rows}
 }
 
 function summary(names: readonly ListedName[], isCut: boolean): string {
-  if (isCut) return `Only the first ${MAX_LISTED} names are shown.`;
+  if (isCut) return `Only ${MAX_LISTED} names are shown: the folder has more.`;
   if (names.length === 0) return 'This folder is empty.';
   const folders = names.filter(({ isFolder }) => isFolder).length;
   const files = names.length - folders;
@@ -118,7 +119,7 @@ function rowOf({ name, isFolder, size, modifiedMs }: ListedName): string {
   const time = new Date(modifiedMs).toISOString();
   const shown = `${time.slice(0, 10)} ${time.slice(11, 16)}`;
   return (
-    `<tr><td><a href="./${escapeHtml(encodeName(name))}${slash}">${escapeHtml(name)}${slash}</a></td>` +
+    `<tr><td><a href="./${escapeHtml(encodeURIComponent(name))}${slash}">${escapeHtml(name)}${slash}</a></td>` +
     `<td>${isFolder ? '' : sizeText(size)}</td><td><time datetime="${time}">${shown}</time></td></tr>`
   );
 }
@@ -147,11 +148,6 @@ export function sizeText(size: number): string {
     unit++;
   }
   return `${unit > 0 && value < MAX_ONE_DIGIT ? value.toFixed(1) : Math.floor(value)} ${UNITS[unit]}`;
-}
-
-/** A name that is not UTF-8 has replacement characters, and no URL leads to it. */
-function encodeName(name: string): string {
-  return encodeURIComponent(name.replace(/\p{Surrogate}/gu, '\ufffd'));
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {

@@ -12,8 +12,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { isSameWeak, parseEntityTags } from '../content/validators.ts';
-import { trimBlanks } from '../grammar.ts';
+import { hasTag, isSameWeak } from '../content/validators.ts';
 import type { Middleware, ResponseWriter } from '../handler.ts';
 import { checkOptionNames } from '../nearest-name.ts';
 
@@ -69,7 +68,8 @@ export function etag(options: EtagOptions = {}): Middleware<unknown> {
       if (tag === null) return;
       response.header('ETag', tag);
       const known = request.headers.get('if-none-match');
-      if (body !== null && known !== null && names(known, tag)) becomeNotModified(response);
+      // RFC 9110 section 13.1.2: the comparison is the weak one.
+      if (body !== null && known !== null && hasTag(known, tag, isSameWeak)) becomeNotModified(response);
     });
     return next();
   };
@@ -79,12 +79,6 @@ function tagOf(body: Uint8Array | null, weak: boolean, maxBytes: number): string
   if (body === null || body.byteLength > maxBytes) return null;
   const hash = createHash('sha256').update(body).digest('base64url').slice(0, TAG_LENGTH);
   return weak ? `W/"${hash}"` : `"${hash}"`;
-}
-
-/** RFC 9110 section 13.1.2: `*` stands for any version, and the comparison is the weak one. */
-function names(list: string, tag: string): boolean {
-  if (trimBlanks(list) === '*') return true;
-  return parseEntityTags(list)?.some((each) => isSameWeak(each, tag)) === true;
 }
 
 function becomeNotModified(response: ResponseWriter): void {

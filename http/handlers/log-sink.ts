@@ -5,7 +5,7 @@
  *     a stream                 waits for its `drain`
  *     a function               gets the text
  *
- * What cannot be written yet waits, up to `maxQueuedBytes`. Lines above that are dropped, for a server must not stop because nobody reads its log, and
+ * What cannot be written yet waits, up to `maxQueuedBytes`. Lines above that are dropped, because a server must not stop when its log is not read, and
  * one line says how many. An error of the sink drops what waits, is a warning of the process, and the next turn tries again.
  *
  * Nothing is lost when the process ends: what waits is written at `exit`, which also follows process.exit() and an uncaught exception. SIGTERM, SIGINT and SIGHUP
@@ -258,6 +258,8 @@ class StreamTarget implements Target {
   readonly #stream: LogStream;
   readonly #sink: LogSink;
   isReady = true;
+  /** Since the last `drain`, which alone says that the stream works. */
+  #hasFailed = false;
 
   constructor(stream: LogStream, sink: LogSink) {
     this.#stream = stream;
@@ -268,11 +270,16 @@ class StreamTarget implements Target {
 
   readonly #drained = (): void => {
     this.isReady = true;
+    this.#hasFailed = false;
     this.#sink.flush();
   };
 
-  /** Without a listener the error would end the process. */
-  readonly #failed = (error: Error): void => this.#sink.warn(error);
+  /** Without a listener the error would end the process. A stream that has failed does not drain, so the next turn tries again. */
+  readonly #failed = (error: Error): void => {
+    this.isReady = true;
+    if (!this.#hasFailed) this.#sink.warn(error);
+    this.#hasFailed = true;
+  };
 
   write(text: string): string {
     this.isReady = this.#stream.write(text);

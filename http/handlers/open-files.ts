@@ -72,7 +72,7 @@ export interface OpenFilesOptions {
 
 const NO_SIBLINGS: ReadonlyMap<string, OpenFile> = new Map();
 
-/** A file or a folder that is open. Whoever got it from `open` calls `release` once. */
+/** A file or a folder that is open. Call `release` once for each `open` and each `use`: the last one closes the descriptor. */
 export class OpenFile {
   readonly fd: number;
   readonly isDirectory: boolean;
@@ -84,7 +84,7 @@ export class OpenFile {
   content: Buffer | null = null;
   /** Compressed forms of the file, by their coding. They are open as long as the file. */
   siblings = NO_SIBLINGS;
-  /** Kept for whoever serves the file, until the path is looked at again. */
+  /** What file-answer.ts sends beside the bytes. It is kept until the path is looked at again. */
   fields: FileFields | null = null;
   #users = 1;
   readonly #libc: Libc;
@@ -132,7 +132,7 @@ export class OpenFile {
     );
   }
 
-  /** What was said of it may not be true any more, though it is the same version. */
+  /** The clock may have been set back. Then the time of change is in the future, and a kept Last-Modified would be wrong. */
   forgetFields(): void {
     for (const each of [this, ...this.siblings.values()]) each.fields = null;
   }
@@ -154,12 +154,15 @@ export class OpenFiles {
   #descriptors = 0;
   #hasOpenat2 = true;
 
-  /** Throws SystemError if there is no such directory. */
+  /** Throws SystemError if there is no such directory. One that goes later has no files: a build may empty it, and make it again. */
   constructor(directory: string, options: OpenFilesOptions, libc: Libc, now: () => number = Date.now) {
     this.#directory = directory;
     this.#options = options;
     this.#libc = libc;
     this.#now = now;
+    const fd = this.#openRoot();
+    if (fd < 0) throw new SystemError('open', fd);
+    libc.close(fd);
     const root = this.open('.');
     if (root?.isDirectory !== true) throw new TypeError(`${directory} is not a directory`);
     root.release();
@@ -241,6 +244,7 @@ export class OpenFiles {
   /** Returns a descriptor, or -errno. */
   #openBeneath(path: string): number {
     const root = this.#openRoot();
+    if (root < 0) return root;
     try {
       if (this.#hasOpenat2) {
         const links = this.#options.followSymlinks ? 0 : abi.RESOLVE_NO_SYMLINKS;
@@ -270,11 +274,9 @@ export class OpenFiles {
     return -abi.EXDEV;
   }
 
-  /** Opened each time, because another directory may have been moved to its path. */
+  /** Returns a descriptor, or -errno. Opened each time, because another directory may have been moved to its path. */
   #openRoot(): number {
-    const fd = this.#libc.open(this.#directory, ROOT_FLAGS);
-    if (fd < 0) throw new SystemError('open', fd);
-    return fd;
+    return this.#libc.open(this.#directory, ROOT_FLAGS);
   }
 }
 

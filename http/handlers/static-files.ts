@@ -1,9 +1,9 @@
 /**
- * Static files: `staticFiles` and `sendFile`: a directory as a handler, and one file as a response.
+ * Static files: `staticFiles` makes a handler of a directory, `sendFile` a response of one file.
  *
  *     path of the URL -> file-path.ts -> open-files.ts -> [index, listing, spa] -> [sibling .br .zst .gz] -> file-answer.ts
  *
- * It answers GET and HEAD. It never writes, runs nothing, and leaves the directory in no way: two fences, the names and the kernel, stand before each file.
+ * It answers GET and HEAD, never writes, and runs nothing. It does not leave the directory: file-path.ts checks the names, and then the kernel the file.
  *
  * Next: cors.ts
  */
@@ -154,10 +154,10 @@ function answer(
   request: HttpRequest,
   response: ResponseWriter,
 ): Promise<void> | void {
-  mustRead(request, response);
+  refuseOtherMethods(request, response);
   const rest = request.params[WILDCARD];
-  const place = rest ?? request.path;
-  const path = rest === undefined ? filePathOf(place, settings.dotFiles) : decodedFilePathOf(place, settings.dotFiles);
+  const { dotFiles } = settings;
+  const path = rest === undefined ? filePathOf(request.path, dotFiles) : decodedFilePathOf(rest, dotFiles);
   const found = path === null ? null : files.open(path);
   if (path === null || found === null) return answerMissing(files, settings, request, response);
   if (!found.isDirectory) {
@@ -171,13 +171,15 @@ function answer(
     redirectToFolder(request, response);
     return;
   }
-  const indexPath = path === '.' ? settings.index : `${path}/${settings.index}`;
-  const index = settings.index === null || indexPath === null ? null : files.open(indexPath);
-  if (index !== null && indexPath !== null && !index.isDirectory) {
-    found.release();
-    return answerPath(files, settings, request, response, indexPath, index);
+  if (settings.index !== null) {
+    const indexPath = path === '.' ? settings.index : `${path}/${settings.index}`;
+    const index = files.open(indexPath);
+    if (index !== null && !index.isDirectory) {
+      found.release();
+      return answerPath(files, settings, request, response, indexPath, index);
+    }
+    index?.release();
   }
-  index?.release();
   if (settings.listing) return answerListing(settings, request, response, path, found);
   found.release();
   return answerMissing(files, settings, request, response);
@@ -272,7 +274,7 @@ export function sendFile(
   options: SendFileOptions = {},
 ): Promise<void> | void {
   checkedFileOptions('sendFile', options);
-  mustRead(request, response);
+  refuseOtherMethods(request, response);
   const name = basename(path);
   const file = openChosenFile(path, libc);
   if (file === null || file.isDirectory) {
@@ -292,7 +294,7 @@ export function sendFile(
   return answerFile(request, response, file, fields, FILE_CLOCK);
 }
 
-function mustRead({ method }: HttpRequest, response: ResponseWriter): void {
+function refuseOtherMethods({ method }: HttpRequest, response: ResponseWriter): void {
   if (method === 'GET' || method === 'HEAD') return;
   response.header('Allow', 'GET, HEAD');
   throw new HttpError(405, 'Files can be read only: use GET or HEAD');

@@ -39,11 +39,12 @@ class Run {
           this.stdout += text;
         },
       },
-      stderr: {
+      stderr: Object.assign(new EventEmitter(), {
         write: (text: string) => {
           this.stderr += text;
+          return true;
         },
-      },
+      }),
       execPath: process.execPath,
       argv: [process.execPath, main, ...args],
       ...more,

@@ -114,6 +114,11 @@ test('errors are never left out', async (t) => {
   );
 });
 
-test('a name with control characters does not break the frame', async (t) => {
+test('no name breaks the frame: wide characters, marks, control characters', async (t) => {
+  // Two columns, and none.
+  t.equal(
+    boxed(['日本', 'e\u0301', '👍', 'abcd']),
+    '╭──────╮\n│ 日本 │\n│ e\u0301    │\n│ 👍   │\n│ abcd │\n╰──────╯\n',
+  );
   t.equal(boxed(['a\nb']), '╭──────╮\n│ a\\nb │\n╰──────╯\n');
 });

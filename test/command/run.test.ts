@@ -40,11 +40,12 @@ class Run {
           this.stdout += text;
         },
       },
-      stderr: {
+      stderr: Object.assign(new EventEmitter(), {
         write: (text: string) => {
           this.stderr += text;
+          return true;
         },
-      },
+      }),
     });
     this.end = run(args, surroundings as unknown as Surroundings, firstPort).finally(() => {
       this.#isOver = true;

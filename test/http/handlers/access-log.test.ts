@@ -1,10 +1,19 @@
 /** accessLog: what a line says of an answer of a server. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { type AccessLogOptions, accessLog, Router, requestId, serve, traceContext } from '../../../http/index.ts';
+import {
+  type AccessLogOptions,
+  accessLog,
+  type LogFormat,
+  Router,
+  requestId,
+  serve,
+  traceContext,
+} from '../../../http/index.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -53,6 +62,24 @@ test('combined, without the query unless it is asked for', async (t) => {
   t.match(full, '"GET /users/7?token=secret HTTP/1.1"');
   const [bad = ''] = await linesFor(logged(t, { query: true }), 'NONSENSE\r\n\r\n', 1);
   t.match(bad, /^- - - \[.*\] "-" 400 \d+ "-" "-"$/);
+});
+
+test('a client of a Unix socket has no address', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const socketPath = join(folder, 'socket');
+  const lineIn = async (format: LogFormat) => {
+    const lines: string[] = [];
+    const log = accessLog({ to: (text) => void lines.push(text), format, signals: false });
+    const server = serve(new Router(), { path: socketPath, onDone: log });
+    request({ socketPath, agent: false }, (response) => void response.resume()).end();
+    await until(() => lines.length > 0);
+    await server.close({ idleGraceMs: 1 });
+    log.close();
+    return lines[0] as string;
+  };
+  t.match(await lineIn('common'), /^- - - \[/);
+  t.notOk('client' in JSON.parse(await lineIn('json')));
 });
 
 test('JSON, with the id of the request and with errors', async (t) => {

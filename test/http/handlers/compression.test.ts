@@ -131,6 +131,30 @@ test('its fields: a weak ETag, no ranges, a Vary for 304 too, and the same head 
   t.equal((await ask(short, {}, {}, 'HEAD')).coding, null, 'a declared length below minBytes');
 });
 
+test('a part of a file says in Vary that the whole would depend on the client', async (t) => {
+  const part = async (type: string) => {
+    const give: Handler = (_request, response) => response.status(206).header('Content-Type', type).body('abc');
+    return (await ask(give)).answer.headers.get('vary');
+  };
+  t.same([await part('text/plain'), await part('image/png')], ['Accept-Encoding', null]);
+});
+
+test('304 has the ETag of the copy that the client has', async (t) => {
+  const tagOf304 = async (known: string, etag = '"a"') => {
+    const give: Handler = (_request, response) => response.header('ETag', etag).empty(304);
+    return (await ask(give, { 'If-None-Match': known })).answer.headers.get('etag');
+  };
+  t.equal(await tagOf304('W/"a"'), 'W/"a"', 'a copy that was compressed');
+  t.equal(await tagOf304('"a"'), '"a"', 'one that was not');
+  t.equal(await tagOf304('W/"a", "a"'), '"a"', 'both copies');
+  t.equal(await tagOf304('*'), '"a"');
+  t.equal(await tagOf304('W/"b"'), '"a"');
+  t.equal(await tagOf304('malformed'), '"a"');
+  t.equal(await tagOf304('W/"a"', 'W/"a"'), 'W/"a"');
+  const unasked = await ask((_request, response) => response.header('ETag', '"a"').empty(304));
+  t.equal(unasked.answer.headers.get('etag'), '"a"', 'the program decides without the field');
+});
+
 test('a request with a Content-Encoding is 415', async (t) => {
   const got = await ask(giveText, { 'Content-Encoding': 'gzip' }, {}, 'POST');
   t.same([got.answer.status, got.answer.headers.get('accept-encoding')], [415, 'identity']);

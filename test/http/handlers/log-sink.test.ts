@@ -136,6 +136,31 @@ test('a stream that breaks is a warning, and not the end of the process', async 
   t.match(warnings[0]?.message, /the access log cannot be written: Error: broken/);
 });
 
+test('a stream that fails and does not drain is tried again at the next turn, and warns once', async (t) => {
+  const warnings = warningsIn(t);
+  const writes: string[] = [];
+  const stream = Object.assign(new EventEmitter(), {
+    write: (text: string) => {
+      writes.push(text);
+      process.nextTick(() => stream.emit('error', new Error('no space')));
+      return false; // as process.stderr on a full disk
+    },
+  });
+  const sink = sinkTo(t, stream);
+  for (const line of ['a\n', 'b\n', 'c\n']) {
+    sink.write(line);
+    await nextTurn();
+    await nextTurn();
+  }
+  t.same(writes, ['a\n', 'b\n', 'c\n']);
+  t.equal(warnings.length, 1);
+  stream.emit('drain');
+  sink.write('d\n');
+  await nextTurn();
+  await nextTurn();
+  t.equal(warnings.length, 2, 'it had drained');
+});
+
 test('an error of the sink warns once, and its lines are counted', async (t) => {
   const warnings = warningsIn(t);
   const writes: string[] = [];

@@ -76,6 +76,34 @@ test('a path is looked at again after revalidateMs, and not before', async (t) =
   t.equal(read(), null);
 });
 
+test('a directory that goes has no files until another one is there', (t) => {
+  const folder = join(folderOf(t), 'dist');
+  const make = () => {
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'a'), 'a');
+  };
+  make();
+  const files = new OpenFiles(folder, { ...OPTIONS, revalidateMs: 0 }, libc, nextMs());
+  t.teardown(() => files.close());
+  const isThere = () => {
+    const file = files.open('a');
+    file?.release();
+    return file !== null;
+  };
+  t.ok(isThere());
+  rmSync(folder, { recursive: true });
+  t.notOk(isThere());
+  make();
+  t.ok(isThere());
+  t.end();
+});
+
+/** A clock that goes on by a millisecond each time it is read. */
+function nextMs(): () => number {
+  let now = 0;
+  return () => now++;
+}
+
 test('within a second of its change a file has a weak tag, which the next look replaces together with its bytes', async (t) => {
   const folder = folderOf(t);
   const path = join(folder, 'a');
