@@ -147,7 +147,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** @internal Calls code of the program in the context of this connection. */
   runInScope(callback: () => unknown): void {
-    this.#scope.runInAsyncScope(() => this.#watch(callback()));
+    this.#scope.runInAsyncScope(() => this.#call(callback));
   }
 
   /** @internal */
@@ -254,8 +254,11 @@ export class WebSocketConnection<Data = undefined> {
     this.#isPinged = false;
     if (this.#state === OPEN) this.#expectSomething();
     gatherFor(this.#stream);
-    this.#read(bytes, 0);
-    flushGathered();
+    try {
+      this.#read(bytes, 0);
+    } finally {
+      flushGathered(); // or the next connection that is read would send the bytes of this one
+    }
   }
 
   #read(bytes: Buffer, start: number): void {
@@ -332,9 +335,12 @@ export class WebSocketConnection<Data = undefined> {
       if (this.#state >= ENDING) return;
       this.#stream.resume(); // it is paused again at once if the next message takes time as well
       gatherFor(this.#stream);
-      if (this.#state === OPEN) this.#deliver(message);
-      if (this.#state < ENDING) this.#read(rest, 0);
-      flushGathered();
+      try {
+        if (this.#state === OPEN) this.#deliver(message);
+        if (this.#state < ENDING) this.#read(rest, 0);
+      } finally {
+        flushGathered();
+      }
     } catch (error) {
       if (this.#state >= ENDING) return;
       this.#stream.resume();
@@ -402,7 +408,8 @@ export class WebSocketConnection<Data = undefined> {
   /** Code of the program has thrown: the client is told no more than that. */
   #programFailed(error: unknown): void {
     this.#fail(INTERNAL_ERROR, '');
-    this.#host?.report(error);
+    if (this.#host !== null) this.#host.report(error);
+    else queueMicrotask(() => this.#host?.report(error)); // it is an error of `open`, before the stream is handed over
   }
 
   /** FIN follows what is queued. */

@@ -61,7 +61,7 @@ export class Burst {
 
   /** Copies bytes[0..length). Owned bytes do not change, so all streams that hold them share one copy. */
   copyOf(bytes: Uint8Array, length: number, isOwned: boolean): Uint8Array {
-    if (isOwned && bytes === this.#source) return this.#copy;
+    if (isOwned && bytes === this.#source && length === this.#copy.length) return this.#copy;
     const copy = Buffer.from(plainView(bytes, 0, length));
     if (isOwned) {
       this.#source = bytes;
