@@ -161,3 +161,16 @@ test('when the process ends, what is held is sent, and later writes leave at onc
   }
   t.same(await end(world, connections), []);
 });
+
+test('a stream that has spent its share of the turn queues what it holds', async (t) => {
+  const onData = (stream: Stream) => {
+    t.equal(stream.write(Buffer.from('ab')), true);
+    t.equal(stream.write(Buffer.from('c')), true);
+  };
+  const { world, connections } = await crowd({ onData }, { sentBytesPerStream: 2 });
+  const [{ peer, recorder }] = connections as [(typeof connections)[0]];
+  await allSend(world, connections.slice(0, 1));
+  await world.until(() => recorder.drains === 1, 'it is sent in the next share');
+  t.equal(arrived(peer).text, 'abc');
+  t.same(await end(world, connections), []);
+});
