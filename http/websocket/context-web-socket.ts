@@ -4,9 +4,11 @@
  *     CONNECTING --the 101 is sent--> OPEN --close()--> CLOSING --> CLOSED
  *
  * It is a translation and has no protocol of its own: events instead of callbacks, Blob or ArrayBuffer instead of Buffer, and `bufferedAmount`
- * instead of drain. A listener that throws or rejects fails as a callback of `webSocket` does: onError gets the error, and the connection is closed with 1011.
- * EventTarget alone would end the process. `open` comes after the code that has made the socket, so that code can still set its listeners. A handshake that was refused is a
+ * instead of drain. `open` comes after the code that has made the socket, so that code can still set its listeners. A handshake that was refused is a
  * socket that fails: `error` and `close` with 1006, as in a browser.
+ *
+ * A listener that throws or rejects fails as a callback of `webSocket` does: onError gets the error, and the connection is closed with 1011. EventTarget
+ * alone would end the process, and it still does for a socket that never had a connection, because no connection can report the error.
  *
  * Next: ../connection/phase.ts
  */
@@ -104,7 +106,7 @@ export class ContextWebSocket extends EventTarget {
   #state = CONNECTING;
   /** The state is CONNECTING, and `close` has been called. */
   #closesAtOpen = false;
-  /** The connection, once there was one: errors of listeners are its errors. */
+  /** The connection, also when it is over: it reports what listeners throw. */
   #opened: ServerWebSocket<unknown> | null = null;
   readonly #attributes = new Map<string, Listener>();
   /** What EventTarget calls instead of a listener of the program. */

@@ -409,7 +409,7 @@ export class WebSocketConnection<Data = undefined> {
   #programFailed(error: unknown): void {
     this.#fail(INTERNAL_ERROR, '');
     if (this.#host !== null) this.#host.report(error);
-    else queueMicrotask(() => this.#host?.report(error)); // it is an error of `open`, before the stream is handed over
+    else queueMicrotask(() => this.#host?.report(error)); // `open` has thrown, and the stream is not handed over yet
   }
 
   /** FIN follows what is queued. */

@@ -3,7 +3,8 @@
  *
  * Most of the cost of a server is here, so a stream makes few calls. Each report costs one recv(2), into the buffer of the loop,
  * and no second one that would return EAGAIN. A short write goes to the batch of the turn (send-batch.ts), and those behind it
- * leave together (burst.ts); any other one calls send(2) at once. Neither waits for EPOLLOUT, which is watched only while something is queued. An idle connection owns no buffer.
+ * leave together (burst.ts); any other one calls send(2) at once. None of them waits for EPOLLOUT, which is watched only while something is queued. An
+ * idle connection owns no buffer.
  *
  * A stream closes its descriptor when the turn ends (`settle`): turn.ts says why. Its interest changes then, too, so pausing and resuming
  * within one callback costs no system call.
