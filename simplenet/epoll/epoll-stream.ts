@@ -2,8 +2,9 @@
  * EpollStream: one connection on the epoll loop. It reads when epoll reports that the socket is readable.
  *
  * Most of the cost of a server is here, so a stream makes few calls. Each report costs one recv(2), into the buffer of the loop,
- * and no second one that would return EAGAIN. A short write goes to the batch of the turn (send-batch.ts); any
- * other one calls send(2) at once. Neither waits for EPOLLOUT, which is watched only while something is queued. An idle connection owns no buffer.
+ * and no second one that would return EAGAIN. A short write goes to the batch of the turn (send-batch.ts), and those behind it
+ * leave together (burst.ts); any other one calls send(2) at once. None of them waits for EPOLLOUT, which is watched only while something is queued. An
+ * idle connection owns no buffer.
  *
  * A stream closes its descriptor when the turn ends (`settle`): turn.ts says why. Its interest changes then, too, so pausing and resuming
  * within one callback costs no system call.
@@ -20,9 +21,10 @@ import { isPassing, MAX_ATTEMPTS_AT_ONCE } from '../loop/setbacks.ts';
 import { SocketStream } from '../loop/socket-stream.ts';
 import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
 import type { NetSocket } from '../sockets/net-socket.ts';
+import { MAX_HELD_BYTES } from './burst.ts';
 import { NO_EVENTS } from './epoll.ts';
 import type { EpollContext, EpollMember } from './epoll-member.ts';
-import type { BatchedSender } from './send-batch.ts';
+import { type BatchedSender, MAX_SHORT_BYTES } from './send-batch.ts';
 
 /** Writes up to this size are sent even if the byte budget of the turn is spent: queueing them would cost more. */
 const MAX_SMALL_BYTES = 16_384;
@@ -46,7 +48,12 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   /** Where in the batch of the turn a write of this stream lies, and how long it is; 0 if there is none. */
   #gatheredAt = 0;
   #gatheredBytes = 0;
-  /** How many bytes at the head of the queue come from the batch. The program counts them as sent, so they leave even after `close`. */
+  /** The burst of the last short write. */
+  #burst = 0;
+  /** Short writes that leave when the burst ends. While there is one, nothing is in the batch and nothing is queued. */
+  #held: Uint8Array[] | null = null;
+  #heldBytes = 0;
+  /** How many bytes at the head of the queue come from the batch or were held. The program counts them as sent, so they leave even after `close`. */
   #acceptedBytes = 0;
 
   /** `socket` is in the epoll set with the mask `interest`. EPOLLOUT in it means that the socket is connecting. */
@@ -73,7 +80,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   }
 
   protected get isSending(): boolean {
-    return this.queuedBytes > 0 || this.#gatheredBytes > 0;
+    return this.queuedBytes > 0 || this.#gatheredBytes > 0 || this.#heldBytes > 0;
   }
 
   /** The stream is closing, and none of the bytes that the program counts as sent is left. */
@@ -92,7 +99,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   sendFile(fd: number, offset: number, length: number): boolean {
     if (!this.checkSendFile(fd, offset, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
-    if (!this.#sendGatheredFirst()) return false;
+    if (!this.#sendAcceptedFirst()) return false;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
       const isForLater = length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
@@ -151,12 +158,15 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
 
   /** At the end of the process: sends as much of the queue as the kernel has room for. Calls no callback. */
   flushLast(): void {
+    this.#sendHeld();
     if (this.#isDone || this.isConnecting) return;
     this.#sendQueued(Number.POSITIVE_INFINITY);
     if (this.isClosing) this.settleLater(); // it has lingered
   }
 
   settle(): void {
+    this.#sendHeld();
+    if (this.needsSettle) return; // it has ended the stream or queued the rest, and `settle` is called again
     if (this.isClosing && !this.isLingering && this.#acceptedBytes > 0) this.#beginLingering();
     if (!this.#isDone) {
       this.#applyInterest(); // it may end the stream
@@ -172,23 +182,38 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     const length = this.#gatheredBytes;
     if (length === 0) return;
     this.#gatheredBytes = 0;
-    const end = this.#gatheredAt + length;
+    this.#sendAccepted(batch, this.#gatheredAt, length);
+  }
+
+  /** The burst ends, or something else is to leave. */
+  #sendHeld(): void {
+    const pieces = this.#held;
+    if (pieces === null) return;
+    const length = this.#heldBytes;
+    this.#held = null;
+    this.#heldBytes = 0;
+    this.#sendAccepted(this.context.burst.joined(pieces), 0, length);
+  }
+
+  /** Sends bytes that the program counts as sent. Nothing is queued. */
+  #sendAccepted(bytes: Uint8Array, start: number, length: number): void {
     const max = this.#allowance(length);
-    const sent = max === 0 ? 0 : this.#send(batch, this.#gatheredAt, max, 0);
+    const sent = max === 0 ? 0 : this.#send(bytes, start, max, 0);
     if (sent < 0) {
       this.fail('send', sent);
     } else if (sent < length) {
       this.#acceptedBytes = length - sent;
-      this.#enqueue(batch, this.#gatheredAt + sent, end, false);
+      this.#enqueue(bytes, start + sent, start + length, false);
     } else if (this.hasEnded && !this.isFinSent && !this.isClosing) this.sendFin();
   }
 
   #write(bytes: Uint8Array, length: number, isOwned: boolean, flags: number): boolean {
     if (!this.checkWrite(bytes, length)) return false;
     if (length === 0) return this.queuedBytes === 0;
-    if (this.#gatheredBytes > 0) {
-      if (!this.#sendGatheredFirst()) return false;
-    } else if (flags === 0 && !this.isConnecting && this.queuedBytes === 0 && this.#gather(bytes, length)) return true;
+    const isShort = flags === 0 && length <= MAX_SHORT_BYTES && this.queuedBytes === 0 && !this.isConnecting;
+    if (isShort && (this.#isFurtherWrite() ? this.#hold(bytes, length, isOwned) : this.#gather(bytes, length)))
+      return true;
+    if (!this.#sendAcceptedFirst()) return false;
     let sent = 0;
     if (!this.isConnecting && this.queuedBytes === 0) {
       const isForLater = isOwned && length > MAX_BYTES_AMONG_NEWS && this.context.budget.isForNews;
@@ -207,10 +232,37 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     return false;
   }
 
-  /** Keeps the order: what is gathered leaves before other bytes. Returns false if the stream ends with that. */
-  #sendGatheredFirst(): boolean {
+  /** Keeps the order: what the program counts as sent leaves before other bytes. Returns false if the stream ends with that. */
+  #sendAcceptedFirst(): boolean {
     this.sendGathered(this.context.batch.bytes);
+    this.#sendHeld();
     return !this.isClosing;
+  }
+
+  /** Whether the stream has made a short write before in this burst. */
+  #isFurtherWrite(): boolean {
+    const before = this.#burst;
+    this.#burst = this.context.burst.join();
+    return this.#burst === before;
+  }
+
+  /** Returns false if too much is held already. */
+  #hold(bytes: Uint8Array, length: number, isOwned: boolean): boolean {
+    if (this.#heldBytes + length > MAX_HELD_BYTES) return false;
+    const { batch, burst } = this.context;
+    if (this.#held === null) {
+      this.#held = [];
+      this.settleLater();
+    }
+    if (this.#gatheredBytes > 0) {
+      const end = this.#gatheredAt + this.#gatheredBytes;
+      this.#held.push(burst.copyOf(batch.bytes.subarray(this.#gatheredAt, end), this.#gatheredBytes, false));
+      this.#heldBytes = this.#gatheredBytes;
+      this.#gatheredBytes = 0; // the batch leaves it out
+    }
+    this.#held.push(burst.copyOf(bytes, length, isOwned));
+    this.#heldBytes += length;
+    return true;
   }
 
   #gather(bytes: Uint8Array, length: number): boolean {

@@ -4,14 +4,14 @@
  * A send(2) after each request and sends in a row cost the same number of calls. In a row they cost less: the kernel's code and ours
  * do not push each other out of the caches. benchmarks/README.md has the figures.
  *
- * A stream puts in its first write of the turn. Before anything else leaves it, it takes that write out and sends it, so the order of its
- * bytes does not change. The program counts the bytes as sent. If the kernel then has no room for them, the stream queues them, and keeps
+ * A stream puts in its first write of the turn. Before anything else leaves it, it takes that write out, so the order of its bytes does not change: further
+ * short writes join it (burst.ts), and before all else it is sent. The program counts the bytes as sent. If the kernel then has no room for them, the stream queues them, and keeps
  * its descriptor until they are sent, even if the program has closed it.
  *
  * The batch is open only while a turn delivers several news. A slow callback delays the responses before it, as it delays those behind it;
  * `turnMs` bounds how many. A program that blocks its thread until a peer has received something waits without end.
  *
- * Next: epoll-member.ts
+ * Next: burst.ts
  */
 
 import type { TurnMember } from '../loop/turn.ts';
@@ -19,7 +19,7 @@ import type { TurnMember } from '../loop/turn.ts';
 const BATCH_BYTES = 65_536;
 
 /** Copying more would cost as much as the batch saves. */
-const MAX_WRITE_BYTES = 2_048;
+export const MAX_SHORT_BYTES = 2_048;
 
 /** A stream that has a write in the batch. It knows where its write lies, and how long it is. */
 export interface BatchedSender extends TurnMember {
@@ -49,7 +49,7 @@ export class SendBatch {
 
   /** Copies a write into the batch, and returns its offset there. Returns -1 if the stream must send it now. */
   add(sender: BatchedSender, bytes: Uint8Array, length: number): number {
-    if (!this.#isOpen || length > MAX_WRITE_BYTES) return -1;
+    if (!this.#isOpen || length > MAX_SHORT_BYTES) return -1;
     if (this.#length + length > BATCH_BYTES) this.send();
     const start = this.#length;
     this.bytes.set(length === bytes.length ? bytes : this.#viewOf(bytes, length), start);

@@ -188,3 +188,48 @@ test('a client that has left meanwhile', async (t) => {
   await until(() => log.length === 1);
   t.same(log, ['ERR_HTTP_CONNECTION_RESET']);
 });
+
+for (const type of ['open', 'message', 'close'] as const) {
+  for (const kind of ['attribute', 'function', 'object', 'async function'] as const) {
+    test(`a listener of ${type} that fails, as ${kind}, is reported and ends no process`, async (t) => {
+      const fail = () => {
+        throw new Error(`in ${type}`);
+      };
+      const codes: number[] = [];
+      const { server, reported } = site(t, (ctx) => {
+        const ws = ctx.upgradeWebSocket();
+        if (kind === 'attribute') ws[`on${type}`] = fail;
+        else if (kind === 'function') ws.addEventListener(type, fail);
+        else if (kind === 'object') ws.addEventListener(type, { handleEvent: fail });
+        else ws.addEventListener(type, async () => fail());
+        ws.addEventListener('close', (event) => codes.push((event as SocketCloseEvent).code));
+      });
+      const client = await WebSocketClient.open(t, server);
+      if (type !== 'open') client.send(TEXT, 'go');
+      if (type === 'close') client.close(1_000, '');
+      t.equal((await client.untilClosed())?.code, type === 'close' ? 1_000 : 1_011);
+      client.raw.socket.end();
+      await until(() => codes.length === 1 && reported.length === 1);
+      t.match(reported, [{ message: `in ${type}` }]);
+    });
+  }
+}
+
+test('a listener that is removed is not called, and what is none is refused by EventTarget', async (t) => {
+  const calls: string[] = [];
+  const { server } = site(t, (ctx) => {
+    const ws = ctx.upgradeWebSocket();
+    const removed = () => calls.push('removed');
+    const kept = () => calls.push('kept');
+    for (const listener of [removed, kept, kept]) ws.addEventListener('message', listener);
+    ws.removeEventListener('message', removed);
+    ws.removeEventListener('message', () => calls.push('never added'));
+    t.throws(() => ws.addEventListener('message', 1 as never), TypeError);
+  });
+  const client = await WebSocketClient.open(t, server);
+  client.send(TEXT, 'go');
+  await until(() => calls.length > 0);
+  client.close(1_000, '');
+  await client.untilClosed();
+  t.same(calls, ['kept'], 'once, although it was added twice');
+});

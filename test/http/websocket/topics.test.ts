@@ -45,3 +45,22 @@ test('without workers nothing is told', async (t) => {
   t.equal(topics.publish('room', new SharedMessage('hello', null), null), 1);
   t.same(reader.got, ['hello']);
 });
+
+test('a subscriber that has subscribed and unsubscribed 10,000 topics leaves nothing behind', (t) => {
+  const topics = topicsOfWorkers(null);
+  const reader = new Reader();
+  const names = Array.from({ length: 10_000 }, (_, i) => `topic ${i}`);
+  for (const name of names) topics.add(name, reader);
+  topics.delete('topic 1', reader);
+  topics.delete('topic 1', reader);
+  topics.delete('topic 0', new Reader());
+  t.same(
+    reader.subscribed?.slice(0, 3).map(({ name }) => name),
+    ['topic 0', 'topic 2', 'topic 3'],
+    'the others keep their order',
+  );
+  for (const name of names.reverse()) topics.delete(name, reader);
+  t.same(reader.subscribed, []);
+  t.ok(names.every((name) => topics.subscribers(name) === 0));
+  t.end();
+});

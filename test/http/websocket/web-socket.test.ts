@@ -474,6 +474,15 @@ test('errors of callbacks close with 1011 and are reported', async (t) => {
       },
     ],
     [
+      'open',
+      {
+        open: (ws) => {
+          ws.subscribe('what open has subscribed');
+          throw new Error('in open');
+        },
+      },
+    ],
+    [
       'async open',
       {
         open: async () => {
@@ -495,15 +504,6 @@ test('errors of callbacks close with 1011 and are reported', async (t) => {
       [`in ${name}`],
     );
   }
-  const { server, reported } = site(t, {
-    open: () => {
-      throw new Error('in open');
-    },
-  });
-  const raw = new RawClient(portOf(server.address)).write(upgradeRequest('/'));
-  await raw.ended();
-  raw.destroy();
-  t.match(reported, [{ message: 'in open' }]);
   const last = site(t, {
     close: () => {
       throw new Error('in close');

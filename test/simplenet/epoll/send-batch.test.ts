@@ -1,7 +1,7 @@
 /**
  * The batch of a turn: short writes of several streams that are sent together, on the simulated kernel.
  *
- * Next: epoll-stream.test.ts
+ * Next: burst.test.ts
  */
 
 import assert from 'node:assert';
@@ -10,14 +10,11 @@ import type { EpollLoop } from '../../../simplenet/epoll/epoll-loop.ts';
 import { type BatchedSender, SendBatch } from '../../../simplenet/epoll/send-batch.ts';
 import { EAGAIN, ENOMEM, EPIPE } from '../../../simplenet/kernel/abi.ts';
 import { SystemError } from '../../../simplenet/kernel/system-error.ts';
-import type { Stream, StreamHandler } from '../../../simplenet/loop/event-loop.ts';
-import type { LoopLimits } from '../../../simplenet/loop/loop-limits.ts';
-import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
-import { Recorder } from '../../contracts/recorder.ts';
-import { SimulatedWorld } from '../../contracts/simulated-world.ts';
-import { noFaults } from '../../simulation/simulated-faults.ts';
+import type { Stream } from '../../../simplenet/loop/event-loop.ts';
+import type { SimulatedWorld } from '../../contracts/simulated-world.ts';
+import { allSend, arrived, type Connection, crowd, end, refusing } from './crowd.ts';
 
-const MAX_WRITE_BYTES = 2_048;
+const MAX_SHORT_BYTES = 2_048;
 const BATCH_BYTES = 65_536;
 
 class Sender implements BatchedSender {
@@ -62,81 +59,15 @@ test('a closed batch takes nothing, and an open one takes short writes', (t) => 
 test('the limits of a batch', (t) => {
   const batch = new SendBatch(assert.fail);
   batch.open();
-  const bytes = Buffer.alloc(MAX_WRITE_BYTES + 1, 'b');
-  t.equal(batch.add(new Sender(0), bytes, MAX_WRITE_BYTES + 1), -1, 'a longer write is sent at once');
-  const first = new Sender(MAX_WRITE_BYTES);
-  for (let at = 0; at < BATCH_BYTES; at += MAX_WRITE_BYTES) t.equal(batch.add(first, bytes, MAX_WRITE_BYTES), at);
+  const bytes = Buffer.alloc(MAX_SHORT_BYTES + 1, 'b');
+  t.equal(batch.add(new Sender(0), bytes, MAX_SHORT_BYTES + 1), -1, 'a longer write is sent at once');
+  const first = new Sender(MAX_SHORT_BYTES);
+  for (let at = 0; at < BATCH_BYTES; at += MAX_SHORT_BYTES) t.equal(batch.add(first, bytes, MAX_SHORT_BYTES), at);
   t.equal(first.sent.length, 0);
   t.equal(batch.add(new Sender(1), bytes, 1), 0, 'a full batch is sent first');
-  t.equal(first.sent.length, BATCH_BYTES / MAX_WRITE_BYTES);
+  t.equal(first.sent.length, BATCH_BYTES / MAX_SHORT_BYTES);
   t.end();
 });
-
-interface Connection {
-  readonly stream: Stream;
-  readonly recorder: Recorder;
-  readonly peer: NetSocket;
-}
-
-/** Three connections on the simulated kernel. `reaction` is what each does with data. */
-async function crowd(
-  reaction: Partial<StreamHandler>,
-  limits: Partial<LoopLimits> = {},
-): Promise<{ world: SimulatedWorld; connections: Connection[] }> {
-  const world = new SimulatedWorld(1, noFaults, limits);
-  const recorders: Recorder[] = [];
-  const listener = world.loop.listen(world.anyAddress, (stream) => {
-    const recorder = new Recorder(reaction);
-    recorder.stream = stream;
-    recorders.push(recorder);
-    return recorder;
-  });
-  const connections: Connection[] = [];
-  for (let i = 0; i < 3; i++) {
-    const peer = NetSocket.connectTo(listener.address, { libc: world.kernel.peerLibc });
-    await world.until(() => recorders.length === i + 1, 'it is accepted');
-    const recorder = recorders[i] as Recorder;
-    peer.setNonBlocking(true); // `arrived` reads until nothing is left
-    connections.push({ stream: recorder.stream as Stream, recorder, peer });
-  }
-  await world.quiet();
-  return { world, connections };
-}
-
-/** Every peer sends, and the loop takes its turn. */
-async function allSend(world: SimulatedWorld, connections: readonly Connection[]): Promise<void> {
-  const before = connections.map(({ recorder }) => recorder.byteLength);
-  for (const { peer } of connections) peer.writeAll(Buffer.from('?'));
-  await world.until(() => connections.every(({ recorder }, i) => recorder.byteLength > (before[i] as number)), 'heard');
-}
-
-/** All that has arrived at the peer; `ends` whether its end has come, too. */
-function arrived(peer: NetSocket): { text: string; ends: boolean } {
-  const buffer = Buffer.alloc(200_000);
-  let text = '';
-  for (;;) {
-    const length = peer.tryRead(buffer, 0, buffer.length);
-    if (length <= 0) return { text, ends: length === 0 };
-    text += buffer.toString('latin1', 0, length);
-  }
-}
-
-async function end(world: SimulatedWorld, connections: readonly Connection[]): Promise<string[]> {
-  for (const { peer } of connections) peer.close();
-  await world.until(() => connections.every(({ recorder }) => recorder.isClosed), 'all end');
-  await world.close();
-  return connections.flatMap(({ recorder }) => recorder.complaints);
-}
-
-/** Replaces send(2), and returns a function that restores it. */
-function refusing(world: SimulatedWorld, result: number): () => void {
-  const { libc } = world.kernel;
-  const { send } = libc;
-  libc.send = () => result;
-  return () => {
-    libc.send = send;
-  };
-}
 
 test('the responses of a turn are sent when all its news are delivered', async (t) => {
   const calls: string[] = [];
@@ -167,7 +98,7 @@ test('a second write, an end and a large write keep the order', async (t) => {
       stream.write(Buffer.from('a'));
       stream.write(Buffer.from('b'));
       stream.write(Buffer.from('c'));
-      stream.writeOwned(Buffer.alloc(MAX_WRITE_BYTES + 1, 'd'));
+      stream.writeOwned(Buffer.alloc(MAX_SHORT_BYTES + 1, 'd'));
       stream.write(Buffer.from('e'));
       stream.end();
     },
@@ -175,7 +106,7 @@ test('a second write, an end and a large write keep the order', async (t) => {
   await allSend(world, connections);
   await world.quiet();
   for (const { peer } of connections) {
-    t.same(arrived(peer), { text: `abc${'d'.repeat(MAX_WRITE_BYTES + 1)}e`, ends: true });
+    t.same(arrived(peer), { text: `abc${'d'.repeat(MAX_SHORT_BYTES + 1)}e`, ends: true });
   }
   t.same(await end(world, connections), []);
 });
@@ -275,7 +206,7 @@ test('an error of the write before it ends the stream, and nothing overtakes', a
   const { world, connections } = await crowd({
     onData(stream) {
       stream.write(Buffer.from('1'));
-      t.equal(stream.write(Buffer.from('2')), false);
+      t.equal(stream.write(Buffer.alloc(MAX_SHORT_BYTES + 1, '2')), false);
       t.equal(stream.sendFile(0, 0, 1), false);
     },
   });
