@@ -33,6 +33,7 @@ import {
   type X509,
 } from './openssl.ts';
 import { ServerNames } from './server-names.ts';
+import { prepareConnections } from './ssl-connection.ts';
 import type { ChooseCertificate, Pem, TlsCertificate, TlsOptions } from './tls-options.ts';
 
 /** Of TLS 1.2 only what TLS 1.3 would accept as well: forward secrecy, and a cipher that authenticates. */
@@ -79,6 +80,7 @@ export class TlsContext {
   /** @internal */
   constructor(options: TlsOptions) {
     this.#settings = makeSettings(options);
+    prepareConnections();
     this.#ticketKeyAt = firstKeyAt(options);
   }
 
