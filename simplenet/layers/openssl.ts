@@ -212,7 +212,9 @@ export const openssl = {
     const c = functions();
     checkString(groups);
     const result = c.SSL_CTX_ctrl_text(sslContext(context), SSL_CTRL_SET_GROUPS_LIST, 0, groups);
-    done(c, `groups '${groups}'`, result);
+    if (result > 0) return;
+    takeErrors(c); // the text of it depends on the version, and says nothing about groups
+    throw new RangeError(`groups '${groups}': OpenSSL does not know all of these groups`);
   },
 
   SSL_CTX_set_tlsext_ticket_keys(context: SslContext, keys: Uint8Array): void {

@@ -98,10 +98,10 @@ export class TlsContext {
   /** Encrypts tickets with this key from now on; without an argument, with a new random one. */
   setTicketKeys(keys?: Uint8Array): void {
     this.#checkOpen();
-    this.#ticketKeyAt = keys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
     const used = keys === undefined ? randomBytes(TICKET_KEY_BYTES) : Uint8Array.from(keys);
     for (const context of allOf(this.#settings)) openssl.SSL_CTX_set_tlsext_ticket_keys(context, used);
     this.#settings.ticketKeys = used;
+    this.#ticketKeyAt = keys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
   }
 
   /** Gives its memory back. Connections that are open go on; no new one is possible. */
@@ -176,9 +176,42 @@ function firstKeyAt({ ticketKeys }: TlsOptions): number {
   return ticketKeys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
 }
 
+const isText = (value: unknown) => typeof value === 'string';
+
+/** What an option must be. Certificates, keys and names are judged where they are read. */
+const optionChecks: readonly (readonly [keyof TlsOptions, (value: unknown) => boolean, string])[] = [
+  ['minVersion', (value) => isText(value) && Object.hasOwn(versions, value as string), "'TLSv1.2' or 'TLSv1.3'"],
+  ['ciphers', isText, 'a text such as TLS_AES_128_GCM_SHA256:ECDHE+AESGCM'],
+  ['groups', isText, 'a text such as X25519:P-256'],
+  // With any other text, clients without a certificate would be let in.
+  [
+    'requestClientCertificate',
+    (value) => [true, false, 'require'].includes(value as string),
+    "true, false or 'require'",
+  ],
+  [
+    'ticketKeys',
+    (value) => value instanceof Uint8Array && value.length === TICKET_KEY_BYTES,
+    `a Uint8Array of ${TICKET_KEY_BYTES} bytes`,
+  ],
+  ['ticketKeyMs', (value) => typeof value === 'number' && value >= 0, 'a number of milliseconds'],
+  ['onKeyLog', (value) => typeof value === 'function', 'a function'],
+];
+
+function checkOptions(options: TlsOptions): void {
+  for (const [name, isValid, expected] of optionChecks) {
+    const value: unknown = options[name];
+    if (value === undefined || isValid(value)) continue;
+    const given = name === 'ticketKeys' ? 'what was given' : String(value); // it is a secret
+    throw new RangeError(`tls.${name} must be ${expected}, not ${given}`);
+  }
+}
+
 function makeSettings(options: TlsOptions): Settings {
+  checkOptions(options);
   const fixed: SslContext[] = [];
-  const ticketKeys = options.ticketKeys ?? randomBytes(TICKET_KEY_BYTES);
+  // A copy: the program may clear its own, and contexts of certificates that are chosen later need it.
+  const ticketKeys = Uint8Array.from(options.ticketKeys ?? randomBytes(TICKET_KEY_BYTES));
   const { serverNames = {} } = options;
   const makeFixed = (certificate: TlsCertificate, name: string): SslContext => {
     const context = makeContext(options, certificate, ticketKeys, name);
@@ -206,7 +239,7 @@ function makeContext(options: TlsOptions, certificate: TlsCertificate, keys: Uin
   const context = openssl.SSL_CTX_new('server');
   try {
     configure(context, options);
-    describing('tls.ticketKeys', () => openssl.SSL_CTX_set_tlsext_ticket_keys(context, keys));
+    openssl.SSL_CTX_set_tlsext_ticket_keys(context, keys);
     useCertificates(context, certificate, name);
     return context;
   } catch (error) {
@@ -216,11 +249,7 @@ function makeContext(options: TlsOptions, certificate: TlsCertificate, keys: Uin
 }
 
 function configure(context: SslContext, options: TlsOptions): void {
-  const minVersion = versions[options.minVersion ?? 'TLSv1.2'];
-  if (minVersion === undefined) {
-    throw new RangeError(`tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not ${String(options.minVersion)}`);
-  }
-  openssl.SSL_CTX_set_min_proto_version(context, minVersion);
+  openssl.SSL_CTX_set_min_proto_version(context, versions[options.minVersion ?? 'TLSv1.2']);
   openssl.SSL_CTX_set_options(
     context,
     SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA,
@@ -251,7 +280,10 @@ function requestCertificates(context: SslContext, options: TlsOptions): void {
   const authorities = listOf(ca);
   // A session continues without a look at certificates. So a ticket of other rules must not continue one.
   const rules = createHash('sha256').update(String(request));
-  for (const pem of authorities) rules.update(pem);
+  for (const pem of authorities) {
+    checkPem(pem, 'tls.ca');
+    rules.update(pem);
+  }
   openssl.SSL_CTX_set_session_id_context(context, rules.digest());
   if (request === false) return;
   if (authorities.length === 0) {
@@ -282,6 +314,8 @@ function useCertificates(context: SslContext, certificate: TlsCertificate, name:
     );
   }
   const passphrase = certificate.passphrase ?? '';
+  if (typeof passphrase !== 'string' || passphrase.includes('\0'))
+    throw new RangeError(`${name}.passphrase must be a text without NUL`);
   for (const [i, cert] of certs.entries()) {
     withCertificates(cert, passphrase, `${name}.cert`, ([first, ...chain]) => {
       describing(`${name}.cert`, () => openssl.SSL_CTX_use_certificate(context, first as X509));
@@ -334,10 +368,13 @@ function withCertificates(
   }
 }
 
+function checkPem(pem: Pem, name: string): void {
+  if (typeof pem === 'string' || pem instanceof Uint8Array) return;
+  throw new TypeError(`${name} must be the text or the bytes of a PEM file, not ${typeof pem}`);
+}
+
 function withMemory(pem: Pem, name: string, use: (bio: Bio) => void): void {
-  if (typeof pem !== 'string' && !(pem instanceof Uint8Array)) {
-    throw new TypeError(`${name} must be the text or the bytes of a PEM file, not ${typeof pem}`);
-  }
+  checkPem(pem, name);
   const bytes = Buffer.from(pem);
   const bio = openssl.BIO_new_mem();
   try {
