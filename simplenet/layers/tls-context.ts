@@ -317,16 +317,19 @@ function useCertificates(context: SslContext, certificate: TlsCertificate, name:
   if (typeof passphrase !== 'string' || passphrase.includes('\0'))
     throw new RangeError(`${name}.passphrase must be a text without NUL`);
   for (const [i, cert] of certs.entries()) {
+    let advice = '';
     withCertificates(cert, passphrase, `${name}.cert`, ([first, ...chain]) => {
       describing(`${name}.cert`, () => openssl.SSL_CTX_use_certificate(context, first as X509));
       openssl.SSL_CTX_clear_chain_certs(context);
       for (const next of chain) openssl.SSL_CTX_add1_chain_cert(context, next);
+      if (chain.length > 0) advice = ', which is the first one of the chain';
     });
-    useKey(context, keys[i] as Pem, passphrase, `${name}.key`);
+    useKey(context, keys[i] as Pem, passphrase, `${name}.key`, advice);
   }
 }
 
-function useKey(context: SslContext, pem: Pem, passphrase: string, name: string): void {
+/** `advice`: what to say about the certificate if the key does not belong to it. The certificates of a chain are often in the wrong order. */
+function useKey(context: SslContext, pem: Pem, passphrase: string, name: string, advice: string): void {
   let key: EvpPkey | null = null;
   withMemory(pem, name, (bio) =>
     describing(name, () => {
@@ -337,7 +340,7 @@ function useKey(context: SslContext, pem: Pem, passphrase: string, name: string)
   /* c8 ignore next -- it has thrown */
   if (read === null) return;
   try {
-    describing(name, () => openssl.SSL_CTX_use_PrivateKey(context, read));
+    describing(name, () => openssl.SSL_CTX_use_PrivateKey(context, read), advice);
   } finally {
     openssl.EVP_PKEY_free(read);
   }
@@ -387,12 +390,13 @@ function withMemory(pem: Pem, name: string, use: (bio: Bio) => void): void {
 }
 
 /** Runs `action`. An error gets the name of the option in front: 'tls.key: the key does not belong to the certificate'. */
-function describing(name: string, action: () => void): void {
+function describing(name: string, action: () => void, advice = ''): void {
   try {
     action();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new RangeError(`${name}: ${error.message.replace(/^[a-z]+: /, '')}`);
+    const message = error.message.replace(/^[a-z]+: /, '').replace('the certificate', `the certificate${advice}`);
+    throw new RangeError(`${name}: ${message}`);
   }
 }
 

@@ -24,6 +24,10 @@ test('mistakes in the options are sentences', async (t) => {
   const cases: readonly (readonly [Partial<TlsOptions>, string])[] = [
     [{ key: stranger.key }, 'RangeError: tls.key: the key does not belong to the certificate'],
     [{ key: rsa.key }, 'RangeError: tls.key: the key does not belong to the certificate: they are of different kinds'],
+    [
+      { cert: authority.cert + ecdsa.cert },
+      'RangeError: tls.key: the key does not belong to the certificate, which is the first one of the chain',
+    ],
     [{ cert: 'nothing' }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
     [{ cert: '' }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
     [{ cert: ecdsa.key }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
