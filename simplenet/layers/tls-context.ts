@@ -178,8 +178,13 @@ function firstKeyAt({ ticketKeys }: TlsOptions): number {
 
 const isText = (value: unknown) => typeof value === 'string';
 
+/** A Map or an array would be an object without names, and so without certificates. */
+const isNamesOrFunction = (value: unknown) =>
+  typeof value === 'function' || (typeof value === 'object' && value !== null && !(Symbol.iterator in value));
+
 /** What an option must be. Certificates, keys and names are judged where they are read. */
 const optionChecks: readonly (readonly [keyof TlsOptions, (value: unknown) => boolean, string])[] = [
+  ['serverNames', isNamesOrFunction, 'an object with a certificate for each name, or a function'],
   ['minVersion', (value) => isText(value) && Object.hasOwn(versions, value as string), "'TLSv1.2' or 'TLSv1.3'"],
   ['ciphers', isText, 'a text such as TLS_AES_128_GCM_SHA256:ECDHE+AESGCM'],
   ['groups', isText, 'a text such as X25519:P-256'],
@@ -202,7 +207,7 @@ function checkOptions(options: TlsOptions): void {
   for (const [name, isValid, expected] of optionChecks) {
     const value: unknown = options[name];
     if (value === undefined || isValid(value)) continue;
-    const given = name === 'ticketKeys' ? 'what was given' : String(value); // it is a secret
+    const given = name === 'ticketKeys' ? 'what was given' : String(value); // the text of a key would be a secret
     throw new RangeError(`tls.${name} must be ${expected}, not ${given}`);
   }
 }

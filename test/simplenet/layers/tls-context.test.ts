@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { createTlsContext, type TlsContext, type TlsOptions } from '../../../simplenet/index.ts';
+import { createTlsContext, type TlsCertificate, type TlsContext, type TlsOptions } from '../../../simplenet/index.ts';
 import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { authority, client, ecdsa, encryptedKey, rsa, stranger, wildcard } from '../../support/certificates.ts';
 import { shakeHands } from '../../support/tls-clients.ts';
@@ -47,6 +47,15 @@ test('mistakes in the options are sentences', async (t) => {
       "RangeError: tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not toString",
     ],
     [{ ciphers: ['AES'] as unknown as string }, 'RangeError: tls.ciphers must be a text such as '],
+    [{ ciphers: 'AES\0' }, 'TypeError: a C string is text without NUL'],
+    [
+      { serverNames: new Map([['a.example.com', wildcard]]) as unknown as Record<string, TlsCertificate> },
+      'RangeError: tls.serverNames must be an object with a certificate for each name, or a function, not [object Map]',
+    ],
+    [
+      { serverNames: null as unknown as Record<string, TlsCertificate> },
+      'RangeError: tls.serverNames must be an object with a certificate for each name, or a function, not null',
+    ],
     [{ groups: 5 as unknown as string }, 'RangeError: tls.groups must be a text such as X25519:P-256, not 5'],
     [{ groups: 'nothing' }, "RangeError: tls.groups: groups 'nothing': OpenSSL does not know all of these groups"],
     [{ groups: '' }, "RangeError: tls.groups: groups '': OpenSSL does not know all of these groups"],
