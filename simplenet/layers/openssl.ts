@@ -13,6 +13,7 @@
  * Next: ssl-connection.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import { koffi } from '../kernel/ffi.ts';
 import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
 import { checkInteger, checkRange, checkString } from '../kernel/libc-checks.ts';
@@ -211,7 +212,9 @@ export const openssl = {
     const c = functions();
     checkString(groups);
     const result = c.SSL_CTX_ctrl_text(sslContext(context), SSL_CTRL_SET_GROUPS_LIST, 0, groups);
-    done(c, `groups '${groups}'`, result);
+    if (result > 0) return;
+    takeErrors(c); // the text of it depends on the version, and says nothing about groups
+    throw new RangeError(`groups '${groups}': OpenSSL does not know all of these groups`);
   },
 
   SSL_CTX_set_tlsext_ticket_keys(context: SslContext, keys: Uint8Array): void {
@@ -353,6 +356,7 @@ export const openssl = {
     const writer = Number(near[0]);
     const room = c.BIO_nwrite0(writer, start);
     const memory = new Uint8Array(koffi.view(start[0] as bigint, room));
+    markAsUntransferable(memory.buffer); // a stream of the program gets it, and could transfer it with postMessage
     return { near: Handle.own('PAIRED_BIO', writer), far: Handle.own('PAIRED_BIO', Number(far[0])), memory };
   },
 

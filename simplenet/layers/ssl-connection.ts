@@ -46,6 +46,14 @@ function sharedBios(): SharedBios {
   return shared;
 }
 
+/**
+ * Makes what all connections of this thread share. Call it at the start of a program: koffi makes an object for the memory of the pair, which fails in a worker that is
+ * being terminated, and then koffi aborts the process.
+ */
+export function prepareConnections(): void {
+  sharedBios();
+}
+
 export class SslConnection {
   readonly #ssl: Ssl;
   readonly #bios = sharedBios();

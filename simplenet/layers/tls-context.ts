@@ -33,6 +33,7 @@ import {
   type X509,
 } from './openssl.ts';
 import { ServerNames } from './server-names.ts';
+import { prepareConnections } from './ssl-connection.ts';
 import type { ChooseCertificate, Pem, TlsCertificate, TlsOptions } from './tls-options.ts';
 
 /** Of TLS 1.2 only what TLS 1.3 would accept as well: forward secrecy, and a cipher that authenticates. */
@@ -79,6 +80,7 @@ export class TlsContext {
   /** @internal */
   constructor(options: TlsOptions) {
     this.#settings = makeSettings(options);
+    prepareConnections();
     this.#ticketKeyAt = firstKeyAt(options);
   }
 
@@ -96,10 +98,10 @@ export class TlsContext {
   /** Encrypts tickets with this key from now on; without an argument, with a new random one. */
   setTicketKeys(keys?: Uint8Array): void {
     this.#checkOpen();
-    this.#ticketKeyAt = keys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
     const used = keys === undefined ? randomBytes(TICKET_KEY_BYTES) : Uint8Array.from(keys);
     for (const context of allOf(this.#settings)) openssl.SSL_CTX_set_tlsext_ticket_keys(context, used);
     this.#settings.ticketKeys = used;
+    this.#ticketKeyAt = keys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
   }
 
   /** Gives its memory back. Connections that are open go on; no new one is possible. */
@@ -174,9 +176,47 @@ function firstKeyAt({ ticketKeys }: TlsOptions): number {
   return ticketKeys === undefined ? performance.now() : Number.POSITIVE_INFINITY;
 }
 
+const isText = (value: unknown) => typeof value === 'string';
+
+/** A Map or an array would be an object without names, and so without certificates. */
+const isNamesOrFunction = (value: unknown) =>
+  typeof value === 'function' || (typeof value === 'object' && value !== null && !(Symbol.iterator in value));
+
+/** What an option must be. Certificates, keys and names are judged where they are read. */
+const optionChecks: readonly (readonly [keyof TlsOptions, (value: unknown) => boolean, string])[] = [
+  ['serverNames', isNamesOrFunction, 'an object with a certificate for each name, or a function'],
+  ['minVersion', (value) => isText(value) && Object.hasOwn(versions, value as string), "'TLSv1.2' or 'TLSv1.3'"],
+  ['ciphers', isText, 'a text such as TLS_AES_128_GCM_SHA256:ECDHE+AESGCM'],
+  ['groups', isText, 'a text such as X25519:P-256'],
+  // With any other text, clients without a certificate would be let in.
+  [
+    'requestClientCertificate',
+    (value) => [true, false, 'require'].includes(value as string),
+    "true, false or 'require'",
+  ],
+  [
+    'ticketKeys',
+    (value) => value instanceof Uint8Array && value.length === TICKET_KEY_BYTES,
+    `a Uint8Array of ${TICKET_KEY_BYTES} bytes`,
+  ],
+  ['ticketKeyMs', (value) => typeof value === 'number' && value >= 0, 'a number of milliseconds'],
+  ['onKeyLog', (value) => typeof value === 'function', 'a function'],
+];
+
+function checkOptions(options: TlsOptions): void {
+  for (const [name, isValid, expected] of optionChecks) {
+    const value: unknown = options[name];
+    if (value === undefined || isValid(value)) continue;
+    const given = name === 'ticketKeys' ? 'what was given' : String(value); // the text of a key would be a secret
+    throw new RangeError(`tls.${name} must be ${expected}, not ${given}`);
+  }
+}
+
 function makeSettings(options: TlsOptions): Settings {
+  checkOptions(options);
   const fixed: SslContext[] = [];
-  const ticketKeys = options.ticketKeys ?? randomBytes(TICKET_KEY_BYTES);
+  // A copy: the program may clear its own, and contexts of certificates that are chosen later need it.
+  const ticketKeys = Uint8Array.from(options.ticketKeys ?? randomBytes(TICKET_KEY_BYTES));
   const { serverNames = {} } = options;
   const makeFixed = (certificate: TlsCertificate, name: string): SslContext => {
     const context = makeContext(options, certificate, ticketKeys, name);
@@ -204,7 +244,7 @@ function makeContext(options: TlsOptions, certificate: TlsCertificate, keys: Uin
   const context = openssl.SSL_CTX_new('server');
   try {
     configure(context, options);
-    describing('tls.ticketKeys', () => openssl.SSL_CTX_set_tlsext_ticket_keys(context, keys));
+    openssl.SSL_CTX_set_tlsext_ticket_keys(context, keys);
     useCertificates(context, certificate, name);
     return context;
   } catch (error) {
@@ -214,11 +254,7 @@ function makeContext(options: TlsOptions, certificate: TlsCertificate, keys: Uin
 }
 
 function configure(context: SslContext, options: TlsOptions): void {
-  const minVersion = versions[options.minVersion ?? 'TLSv1.2'];
-  if (minVersion === undefined) {
-    throw new RangeError(`tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not ${String(options.minVersion)}`);
-  }
-  openssl.SSL_CTX_set_min_proto_version(context, minVersion);
+  openssl.SSL_CTX_set_min_proto_version(context, versions[options.minVersion ?? 'TLSv1.2']);
   openssl.SSL_CTX_set_options(
     context,
     SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA,
@@ -249,7 +285,10 @@ function requestCertificates(context: SslContext, options: TlsOptions): void {
   const authorities = listOf(ca);
   // A session continues without a look at certificates. So a ticket of other rules must not continue one.
   const rules = createHash('sha256').update(String(request));
-  for (const pem of authorities) rules.update(pem);
+  for (const pem of authorities) {
+    checkPem(pem, 'tls.ca');
+    rules.update(pem);
+  }
   openssl.SSL_CTX_set_session_id_context(context, rules.digest());
   if (request === false) return;
   if (authorities.length === 0) {
@@ -280,17 +319,22 @@ function useCertificates(context: SslContext, certificate: TlsCertificate, name:
     );
   }
   const passphrase = certificate.passphrase ?? '';
+  if (typeof passphrase !== 'string' || passphrase.includes('\0'))
+    throw new RangeError(`${name}.passphrase must be a text without NUL`);
   for (const [i, cert] of certs.entries()) {
+    let advice = '';
     withCertificates(cert, passphrase, `${name}.cert`, ([first, ...chain]) => {
       describing(`${name}.cert`, () => openssl.SSL_CTX_use_certificate(context, first as X509));
       openssl.SSL_CTX_clear_chain_certs(context);
       for (const next of chain) openssl.SSL_CTX_add1_chain_cert(context, next);
+      if (chain.length > 0) advice = ', which is the first one of the chain';
     });
-    useKey(context, keys[i] as Pem, passphrase, `${name}.key`);
+    useKey(context, keys[i] as Pem, passphrase, `${name}.key`, advice);
   }
 }
 
-function useKey(context: SslContext, pem: Pem, passphrase: string, name: string): void {
+/** `advice`: what to say about the certificate if the key does not belong to it. The certificates of a chain are often in the wrong order. */
+function useKey(context: SslContext, pem: Pem, passphrase: string, name: string, advice: string): void {
   let key: EvpPkey | null = null;
   withMemory(pem, name, (bio) =>
     describing(name, () => {
@@ -301,7 +345,7 @@ function useKey(context: SslContext, pem: Pem, passphrase: string, name: string)
   /* c8 ignore next -- it has thrown */
   if (read === null) return;
   try {
-    describing(name, () => openssl.SSL_CTX_use_PrivateKey(context, read));
+    describing(name, () => openssl.SSL_CTX_use_PrivateKey(context, read), advice);
   } finally {
     openssl.EVP_PKEY_free(read);
   }
@@ -332,10 +376,13 @@ function withCertificates(
   }
 }
 
+function checkPem(pem: Pem, name: string): void {
+  if (typeof pem === 'string' || pem instanceof Uint8Array) return;
+  throw new TypeError(`${name} must be the text or the bytes of a PEM file, not ${typeof pem}`);
+}
+
 function withMemory(pem: Pem, name: string, use: (bio: Bio) => void): void {
-  if (typeof pem !== 'string' && !(pem instanceof Uint8Array)) {
-    throw new TypeError(`${name} must be the text or the bytes of a PEM file, not ${typeof pem}`);
-  }
+  checkPem(pem, name);
   const bytes = Buffer.from(pem);
   const bio = openssl.BIO_new_mem();
   try {
@@ -348,12 +395,13 @@ function withMemory(pem: Pem, name: string, use: (bio: Bio) => void): void {
 }
 
 /** Runs `action`. An error gets the name of the option in front: 'tls.key: the key does not belong to the certificate'. */
-function describing(name: string, action: () => void): void {
+function describing(name: string, action: () => void, advice = ''): void {
   try {
     action();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new RangeError(`${name}: ${error.message.replace(/^[a-z]+: /, '')}`);
+    const message = error.message.replace(/^[a-z]+: /, '').replace('the certificate', `the certificate${advice}`);
+    throw new RangeError(`${name}: ${message}`);
   }
 }
 

@@ -43,8 +43,8 @@ function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
 
 /** Gets the outcome, once. */
 export interface HandshakeOwner {
-  /** Records behind the handshake may wait in OpenSSL. */
-  handshakeComplete(ssl: SslConnection, serverName: string | null): void;
+  /** `rest`: the records that came behind the last message of the handshake. */
+  handshakeComplete(ssl: SslConnection, serverName: string | null, rest: Buffer): void;
   handshakeFailed(reason: string, kind: TlsFailure): void;
 }
 
@@ -160,13 +160,15 @@ export class TlsHandshake {
     while (result === -SSL_ERROR_WANT_WRITE) {
       result = ssl.handshake();
       reason = lastFailure();
-      this.#logKeys();
       sendRecords(ssl, this.#inner);
     }
+    // Before any function of the program runs: if it writes to another stream of TLS, that one uses the same memory.
+    const rest = result > 0 ? ssl.takeInput() : null;
+    this.#logKeys();
     if (result === -SSL_ERROR_WANT_READ) return;
-    if (result > 0) {
+    if (rest !== null) {
       this.#ssl = null;
-      this.#owner.handshakeComplete(ssl, this.#serverName);
+      this.#owner.handshakeComplete(ssl, this.#serverName, rest);
     } else this.#owner.handshakeFailed(reason, failureOf(reason));
   }
 

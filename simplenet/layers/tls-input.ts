@@ -39,9 +39,10 @@ export class TlsInput {
     this.#maxRecords = recordsPerTurn;
   }
 
-  /** The handshake is complete. */
-  open(ssl: SslConnection): void {
+  /** The handshake is complete. Keeps the records that came behind it. */
+  open(ssl: SslConnection, rest: Buffer): void {
     this.#ssl = ssl;
+    if (rest.length > 0) this.#held = rest;
   }
 
   /** Forgets what waits. */
@@ -59,12 +60,6 @@ export class TlsInput {
   /** Whether something waits here that the stream below does not have any more. */
   get hasNews(): boolean {
     return this.#held !== null || this.owesEnd;
-  }
-
-  /** Keeps what came behind the handshake. */
-  hold(): void {
-    const rest = (this.#ssl as SslConnection).takeInput();
-    if (rest.length > 0) this.#held = rest;
   }
 
   /** What new records say. See `OpenedRecords.bytes`: the next call overwrites it. */

@@ -102,8 +102,8 @@ export class TlsOutput {
     if (queue === null || ssl === null) return 0;
     const sealChunk = (bytes: Uint8Array, offset: number, length: number, fd: number): number => {
       this.isFileFault = fd !== NO_FILE;
-      if (fd !== NO_FILE) return sealFile(ssl, this.#limits.libc, fd, offset, length);
-      const result = seal(ssl, bytes, offset, length, false);
+      if (fd !== NO_FILE) return sealFile(ssl, this.#inner, this.#limits.libc, fd, offset, length);
+      const result = seal(ssl, this.#inner, bytes, offset, length, false);
       return result < 0 ? result : length;
     };
     let result = 0;
@@ -123,12 +123,14 @@ export class TlsOutput {
   }
 
   /** Encrypts and sends while the stream below has room. Returns how much, or -errno. */
-  #sendNow(ssl: SslConnection, bytes: Uint8Array, length: number, hasMore: boolean): number {
+  #sendNow(ssl: SslConnection, given: Uint8Array, length: number, hasMore: boolean): number {
     this.#hasWritten = true;
+    // TLS over TLS: the bytes are the output of another connection, which has the same memory as that of this one.
+    const bytes = given.buffer === ssl.output.buffer ? Buffer.from(given.subarray(0, length)) : given;
     let sent = 0;
     for (let hasRoom = true; hasRoom && sent < length && sent < SHARE_BYTES; ) {
       const batch = Math.min(BATCH_BYTES, length - sent);
-      const result = seal(ssl, bytes, sent, batch, sent === 0);
+      const result = seal(ssl, this.#inner, bytes, sent, batch, sent === 0);
       if (result < 0) return result;
       sent += batch;
       hasRoom = sendRecords(ssl, this.#inner, hasMore || sent < length);

@@ -6,6 +6,7 @@
  * Next: tls-output.ts
  */
 
+import { markAsUntransferable } from 'node:worker_threads';
 import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
@@ -22,29 +23,56 @@ const MAX_RECORD_BYTES = 16_384;
 const FIRST_RECORD_BYTES = 1_400;
 const FIRST_FLIGHT_BYTES = 14_000;
 
-let plain = Buffer.allocUnsafeSlow(2 * BATCH_BYTES);
+let plain = plainBuffer(2 * BATCH_BYTES);
 /** The beginning of `plain`. Small requests of one program often have one length, and making a view costs as much as 100 lines of code. */
 let plainView = plain;
 let fileBytes: Buffer | null = null;
 
-/** Encrypts bytes[offset..offset + length). Returns 0, or -EPROTO. `isFirst`: nothing was written just before. */
-export function seal(ssl: SslConnection, bytes: Uint8Array, offset: number, length: number, isFirst: boolean): number {
+/**
+ * Encrypts bytes[offset..offset + length). Returns 0, or -EPROTO. `isFirst`: nothing was written just before. Records that do not fit into the output are sent to the
+ * stream; the others are left for `sendRecords`.
+ */
+export function seal(
+  ssl: SslConnection,
+  stream: Stream,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  isFirst: boolean,
+): number {
   let at = 0;
   if (isFirst && length > FIRST_FLIGHT_BYTES) {
     at = FIRST_RECORD_BYTES;
-    if (ssl.write(bytes, offset, at) < 0) return -EPROTO;
+    if (writeAll(ssl, stream, bytes, offset, at) < 0) return -EPROTO;
   }
-  return ssl.write(bytes, offset + at, length - at) < 0 ? -EPROTO : 0;
+  return writeAll(ssl, stream, bytes, offset + at, length - at) < 0 ? -EPROTO : 0;
+}
+
+/** The output is full before all is written if a client has asked for records of 512 bytes (RFC 6066 section 4), and their cipher makes each 85 bytes longer. */
+function writeAll(ssl: SslConnection, stream: Stream, bytes: Uint8Array, offset: number, length: number): number {
+  let result = ssl.write(bytes, offset, length);
+  while (result === -SSL_ERROR_WANT_WRITE) {
+    sendRecords(ssl, stream, true);
+    result = ssl.write(bytes, offset, length);
+  }
+  return result;
 }
 
 /** Encrypts a part of a file, BATCH_BYTES at most. Returns how many bytes, or -errno: -ENODATA if the file ends before. */
-export function sealFile(ssl: SslConnection, libc: Libc, fd: number, offset: number, length: number): number {
+export function sealFile(
+  ssl: SslConnection,
+  stream: Stream,
+  libc: Libc,
+  fd: number,
+  offset: number,
+  length: number,
+): number {
   fileBytes ??= Buffer.allocUnsafeSlow(BATCH_BYTES);
   const wanted = Math.min(length, BATCH_BYTES);
   let read = -EINTR;
   while (read === -EINTR) read = libc.pread(fd, fileBytes, 0, wanted, offset);
   if (read <= 0) return read === 0 ? -ENODATA : read;
-  return seal(ssl, fileBytes, 0, read, false) < 0 ? -EPROTO : read;
+  return seal(ssl, stream, fileBytes, 0, read, false) < 0 ? -EPROTO : read;
 }
 
 /** Sends what OpenSSL has written. Returns whether the stream has room for more. */
@@ -61,6 +89,13 @@ export interface OpenedRecords {
   result: number;
 }
 
+/** Programs get views of it. If one transferred it with postMessage, no connection could be read any more. */
+function plainBuffer(byteLength: number): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(byteLength);
+  markAsUntransferable(buffer.buffer);
+  return buffer;
+}
+
 const NO_BYTES = Buffer.alloc(0);
 const opened: OpenedRecords = { bytes: NO_BYTES, result: 0 };
 
@@ -68,7 +103,7 @@ const opened: OpenedRecords = { bytes: NO_BYTES, result: 0 };
 export function openRecords(ssl: SslConnection, stream: Stream, length: number): OpenedRecords {
   // OpenSSL itself may have kept almost a whole record. So each read has room for one.
   const needed = length + 2 * MAX_RECORD_BYTES;
-  if (plain.length < needed) plain = Buffer.allocUnsafeSlow(needed);
+  if (plain.length < needed) plain = plainBuffer(needed);
   let filled = 0;
   let result = 0;
   while (result === 0 && ssl.hasRecords) {

@@ -209,17 +209,16 @@ export class TlsStream extends StreamOverStream implements SecureStream, Handsha
 
   // What the handshake calls.
 
-  handshakeComplete(ssl: SslConnection, serverName: string | null): void {
+  handshakeComplete(ssl: SslConnection, serverName: string | null, rest: Buffer): void {
     this.#handshake = null;
     this.#ssl = ssl;
     this.#serverName = serverName;
     this.#countHandshake(ssl);
-    this.#input.open(ssl);
+    this.#input.open(ssl, rest);
     this.#output.open(ssl);
     this.opened();
     this.#continue();
     if (this.isClosing) return;
-    this.#input.hold();
     if (this.#isPaused) this.inner.pause();
     else this.#deliverNews();
   }

@@ -7,7 +7,7 @@ import {
   SSL_ERROR_ZERO_RETURN,
 } from '../../../simplenet/layers/openssl.ts';
 import { openSslFunctions } from '../../../simplenet/layers/openssl-functions.ts';
-import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { createdHandles, Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { SslConnection } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext, createTlsContext } from '../../../simplenet/layers/tls-context.ts';
 import { ecdsa } from '../../support/certificates.ts';
@@ -72,6 +72,14 @@ function read(from: SslConnection): { text: string; result: number } {
 }
 
 const hello = Buffer.from('hello');
+
+test('what connections share is made with the first context, because a worker that is being terminated cannot make it', async (t) => {
+  t.equal(createdHandles('PAIRED_BIO'), 0);
+  createTlsContext(ecdsa).close();
+  t.equal(createdHandles('PAIRED_BIO'), 2);
+  new Pair().shakeHands().free();
+  t.equal(createdHandles('PAIRED_BIO'), 2);
+});
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   test(`two sides shake hands and talk (${version})`, async (t) => {

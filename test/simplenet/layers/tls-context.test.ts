@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { createTlsContext, type TlsContext, type TlsOptions } from '../../../simplenet/index.ts';
+import { createTlsContext, type TlsCertificate, type TlsContext, type TlsOptions } from '../../../simplenet/index.ts';
 import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
 import { authority, client, ecdsa, encryptedKey, rsa, stranger, wildcard } from '../../support/certificates.ts';
 import { shakeHands } from '../../support/tls-clients.ts';
@@ -17,10 +17,17 @@ function refusal(options: Partial<TlsOptions>): string {
   return 'none';
 }
 
+/** Its text is base64, but what it stands for is not a certificate. */
+const damagedCertificate = ecdsa.cert.replace('\nMI', '\nXX');
+
 test('mistakes in the options are sentences', async (t) => {
   const cases: readonly (readonly [Partial<TlsOptions>, string])[] = [
     [{ key: stranger.key }, 'RangeError: tls.key: the key does not belong to the certificate'],
     [{ key: rsa.key }, 'RangeError: tls.key: the key does not belong to the certificate: they are of different kinds'],
+    [
+      { cert: authority.cert + ecdsa.cert },
+      'RangeError: tls.key: the key does not belong to the certificate, which is the first one of the chain',
+    ],
     [{ cert: 'nothing' }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
     [{ cert: '' }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
     [{ cert: ecdsa.key }, 'RangeError: tls.cert: there is no certificate in it: it must be PEM'],
@@ -35,9 +42,37 @@ test('mistakes in the options are sentences', async (t) => {
     [{ cert: 5 as unknown as string }, 'TypeError: tls.cert must be the text or the bytes of a PEM file, not number'],
     [{ minVersion: 'TLSv1.1' as 'TLSv1.2' }, "RangeError: tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not TLSv1.1"],
     [{ ciphers: 'NOTHING' }, "RangeError: tls.ciphers: ciphers 'NOTHING': OpenSSL knows none of these ciphers"],
-    [{ groups: 5 as unknown as string }, 'TypeError: '],
-    [{ groups: 'nothing' }, "RangeError: tls.groups: groups 'nothing': "],
-    [{ ticketKeys: new Uint8Array(5) }, 'RangeError: tls.ticketKeys: '],
+    [
+      { minVersion: 'toString' as 'TLSv1.2' },
+      "RangeError: tls.minVersion must be 'TLSv1.2' or 'TLSv1.3', not toString",
+    ],
+    [{ ciphers: ['AES'] as unknown as string }, 'RangeError: tls.ciphers must be a text such as '],
+    [{ ciphers: 'AES\0' }, 'TypeError: a C string is text without NUL'],
+    [
+      { serverNames: new Map([['a.example.com', wildcard]]) as unknown as Record<string, TlsCertificate> },
+      'RangeError: tls.serverNames must be an object with a certificate for each name, or a function, not [object Map]',
+    ],
+    [
+      { serverNames: null as unknown as Record<string, TlsCertificate> },
+      'RangeError: tls.serverNames must be an object with a certificate for each name, or a function, not null',
+    ],
+    [{ groups: 5 as unknown as string }, 'RangeError: tls.groups must be a text such as X25519:P-256, not 5'],
+    [{ groups: 'nothing' }, "RangeError: tls.groups: groups 'nothing': OpenSSL does not know all of these groups"],
+    [{ groups: '' }, "RangeError: tls.groups: groups '': OpenSSL does not know all of these groups"],
+    [{ passphrase: 5 as unknown as string }, 'RangeError: tls.passphrase must be a text without NUL'],
+    [{ passphrase: '\0' }, 'RangeError: tls.passphrase must be a text without NUL'],
+    [
+      { ticketKeys: new Uint8Array(5) },
+      'RangeError: tls.ticketKeys must be a Uint8Array of 80 bytes, not what was given',
+    ],
+    [{ ticketKeyMs: Number.NaN }, 'RangeError: tls.ticketKeyMs must be a number of milliseconds, not NaN'],
+    [{ onKeyLog: 'keys.log' as unknown as () => void }, 'RangeError: tls.onKeyLog must be a function, not keys.log'],
+    [
+      { requestClientCertificate: 'required' as 'require', ca: ecdsa.cert },
+      "RangeError: tls.requestClientCertificate must be true, false or 'require', not required",
+    ],
+    [{ ca: 5 as unknown as string }, 'TypeError: tls.ca must be the text or the bytes of a PEM file, not number'],
+    [{ cert: damagedCertificate }, 'RangeError: tls.cert: a block of PEM is damaged'],
     [{ requestClientCertificate: true }, 'RangeError: tls.requestClientCertificate needs tls.ca: '],
     [{ requestClientCertificate: true, ca: 'x' }, 'RangeError: tls.ca: there is no certificate in it: it must be PEM'],
     [{ serverNames: { 'a b': wildcard } }, "RangeError: 'a b' is not a server name"],
@@ -48,6 +83,18 @@ test('mistakes in the options are sentences', async (t) => {
   ];
   for (const [options, message] of cases) t.match(refusal(options), message, message);
   t.equal(refusal({}), 'none');
+});
+
+test('a program may clear its ticket key: a certificate that is chosen later gets it all the same', async (t) => {
+  const ticketKeys = new Uint8Array(80).fill(7);
+  const context = createTlsContext({ ...ecdsa, ticketKeys, serverNames: () => wildcard });
+  ticketKeys.fill(0);
+  const { session } = await shakeHands(context, { servername: 'a.example.com' });
+  const other = createTlsContext({ ...wildcard, ticketKeys: new Uint8Array(80).fill(7) });
+  const { info } = await shakeHands(other, { servername: 'a.example.com', session: session as Buffer });
+  t.equal(info.isResumed, true);
+  context.close();
+  other.close();
 });
 
 async function certificateFor(context: TlsContext, servername?: string): Promise<string> {
@@ -124,8 +171,9 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
-test('a context makes a new ticket key now and then', async (t) => {
+test('a context makes a new ticket key now and then, also after one of the program was refused', async (t) => {
   const context = createTlsContext({ ...ecdsa, ticketKeyMs: 0 });
+  t.throws(() => context.setTicketKeys(new Uint8Array(5)), RangeError);
   const { session } = await shakeHands(context, {});
   t.equal((await shakeHands(context, { session: session as Buffer })).info.isResumed, false);
   context.close();

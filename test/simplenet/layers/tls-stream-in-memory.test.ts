@@ -1,3 +1,4 @@
+import { MessageChannel } from 'node:worker_threads';
 import { test } from 'tap';
 import {
   type AcceptTlsOptions,
@@ -6,13 +7,15 @@ import {
   type OnSecureConnection,
   type SecureStream,
   type StreamHandler,
+  type TlsOptions,
 } from '../../../simplenet/index.ts';
 import { ECONNRESET } from '../../../simplenet/kernel/abi.ts';
 import { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import { connectTls } from '../../../simplenet/layers/accept-tls.ts';
 import { openssl } from '../../../simplenet/layers/openssl.ts';
-import { openHandles } from '../../../simplenet/layers/openssl-handles.ts';
-import { OUTPUT_BYTES } from '../../../simplenet/layers/ssl-connection.ts';
+import { declare } from '../../../simplenet/layers/openssl-functions.ts';
+import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
+import { BATCH_BYTES, OUTPUT_BYTES } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
 import { MAX_ANSWER_BYTES } from '../../../simplenet/layers/tls-input.ts';
 import { authority, ecdsa } from '../../support/certificates.ts';
@@ -21,7 +24,7 @@ import { MemoryClient, MemoryStream } from './memory-stream.ts';
 /** One connection that a server has accepted, and its client. Everything that the program hears is in `events`. */
 class Accepted {
   readonly inner = new MemoryStream();
-  readonly client = new MemoryClient();
+  readonly client: MemoryClient;
   readonly events: string[] = [];
   readonly below: StreamHandler;
   readonly #context;
@@ -31,8 +34,10 @@ class Accepted {
     reaction: Partial<StreamHandler> = {},
     prepare?: (stream: SecureStream) => void,
     options?: AcceptTlsOptions,
-    identity = ecdsa,
+    identity: TlsOptions = ecdsa,
+    client = new MemoryClient(),
   ) {
+    this.client = client;
     this.#context = createTlsContext(identity);
     const onConnection: OnSecureConnection = (stream) => {
       this.#stream = stream;
@@ -330,6 +335,107 @@ test('answers that do not fit into the output at once are sent in several writes
   accepted.stream.write(Buffer.from('hello'));
   t.equal(client.open(inner.take()), 'hello');
   t.same(accepted.events, []);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+});
+
+test('records of 512 bytes with long tags do not fit into the output at once', async (t) => {
+  const shortRecords = declare<[number, number], number>('SSL_CTX_set_tlsext_max_fragment_length', 'int', [
+    'int64',
+    'uint8',
+  ]);
+  const context = createClientContext({ maxVersion: 'TLSv1.2' });
+  t.equal(shortRecords(Handle.addressOf(context, 'SSL_CTX'), 1), 1);
+  const identity = { ...ecdsa, ciphers: 'ECDHE-ECDSA-AES256-SHA384' };
+  const accepted = new Accepted({}, undefined, undefined, identity, new MemoryClient(context)).open();
+  const text = 'x'.repeat(BATCH_BYTES);
+  t.equal(accepted.stream.write(Buffer.from(text)), true);
+  const records = accepted.inner.take();
+  t.ok(records.length > OUTPUT_BYTES, `${records.length} bytes`);
+  t.ok(accepted.client.open(records) === text);
+  accepted.stream.close();
+  accepted.closeBelow();
+  accepted.free();
+  openssl.SSL_CTX_free(context);
+});
+
+test('a program that writes to another stream when its handshake is complete still gets what came with it', async (t) => {
+  const other = new Accepted().open();
+  const accepted = new Accepted({ onOpen: () => void other.stream.write(Buffer.from('somebody has come')) });
+  accepted.receive(Buffer.concat([accepted.almostOpen(), accepted.client.seal('hello')]));
+  t.same(accepted.events, ['hello']);
+  t.equal(other.client.open(other.inner.take()), 'somebody has come');
+  for (const each of [accepted, other]) {
+    each.stream.close();
+    each.closeBelow();
+    each.free();
+  }
+});
+
+test('a program that writes to another stream when it gets the keys of a handshake does not disturb it', async (t) => {
+  const other = new Accepted().open();
+  const identity = { ...ecdsa, onKeyLog: () => void other.stream.write(Buffer.from('.')) };
+  const accepted = new Accepted({}, undefined, undefined, identity);
+  accepted.receive(Buffer.concat([accepted.almostOpen(), accepted.client.seal('hello')]));
+  t.same(accepted.events, ['hello']);
+  for (const each of [accepted, other]) {
+    each.stream.close();
+    each.closeBelow();
+    each.free();
+  }
+});
+
+test('TLS over TLS: both have the same memory, and neither disturbs the other', async (t) => {
+  const context = createTlsContext(ecdsa);
+  const received: string[] = [];
+  let stream: SecureStream | null = null;
+  const acceptInner = acceptTls(context, (inner) => {
+    stream = inner;
+    return { onData: (_of, bytes) => void received.push(bytes.toString()) };
+  });
+  const outer = new MemoryClient();
+  const inner = new MemoryClient();
+  const base = new MemoryStream();
+  const below = acceptTls(context, acceptInner)(base);
+  below.onData(base, outer.hello());
+  below.onData(base, outer.finish(base.take()));
+  outer.open(base.take());
+  const sendInner = (records: Buffer) => below.onData(base, outer.sealBytes(records));
+  const takeInner = () => Buffer.from(outer.open(base.take()), 'latin1');
+  sendInner(inner.hello());
+  sendInner(inner.finish(takeInner()));
+  inner.open(takeInner());
+  sendInner(inner.seal('hello'));
+  t.same(received, ['hello']);
+  const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, i) => i % 251));
+  (stream as SecureStream | null)?.write(bytes);
+  t.ok(Buffer.from(inner.open(takeInner()), 'latin1').equals(bytes));
+  below.onClose?.(base, null);
+  inner.free();
+  outer.free();
+  context.close();
+});
+
+/** Whether bytes are still there when a program has tried to give their memory to another thread. Newer versions of Node throw. */
+function stays(bytes: Uint8Array): boolean {
+  const { port1, port2 } = new MessageChannel();
+  try {
+    port1.postMessage(null, [bytes.buffer as ArrayBuffer]);
+  } catch {}
+  port1.close();
+  port2.close();
+  return bytes.length > 0;
+}
+
+test('a program cannot transfer the memory that all connections share', async (t) => {
+  const answers: boolean[] = [];
+  const accepted = new Accepted({ onData: (_stream, bytes) => void answers.push(stays(bytes)) }).open();
+  const { client } = accepted;
+  accepted.receive(client.seal('small'));
+  accepted.receive(Buffer.concat(Array.from({ length: 4 }, () => client.sealBytes(Buffer.alloc(BATCH_BYTES)))));
+  t.same(answers, [true, true], 'nor that which takes its place for a larger chunk');
+  t.ok(stays(client.ssl.output));
   accepted.stream.close();
   accepted.closeBelow();
   accepted.free();
