@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ServeOptions } from '../../../http/index.ts';
 import { peers, Router, webSocket } from '../../../http/index.ts';
 import type { ToWorker } from '../../../http/workers/messages.ts';
@@ -16,7 +17,7 @@ peers.onAsked('pid', () => process.pid);
 const isStopping = new Promise<void>((resolve) => {
   process.on('message', (message) => void ((message as ToWorker).kind === 'stop' && resolve()));
 });
-let hoard: Buffer | null = null;
+const hoard: Buffer[] = [];
 
 if (behaviour === 'exits') process.exit(7);
 if (behaviour === 'throws') throw new TypeError('the module is broken');
@@ -57,8 +58,12 @@ const site = new Router()
       throw new Error('out of a callback');
     });
   })
-  .get('/hoard', (_request, response) => {
-    hoard = Buffer.alloc(400 * 1024 ** 2, 1);
+  .get('/hoard', async (_request, response) => {
+    // In pieces: on busy cores 400 MB at once take longer than a worker may hang.
+    for (let pieces = 0; pieces < 20; pieces++) {
+      hoard.push(Buffer.alloc(20 * 1024 ** 2, 1));
+      await nextTurn();
+    }
     response.text(`${hoard.length} ${process.pid}`);
   })
   .get('/slow', async (_request, response) => {
