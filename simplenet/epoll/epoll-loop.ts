@@ -5,8 +5,8 @@
  * Next: ../io-uring/ring-layout.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { EPOLLIN, EPOLLOUT } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
@@ -68,7 +68,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     // Memory of its own: in Node's pool of small buffers it would lie beside bytes of other code.
     this.receiveBuffer = Buffer.allocUnsafeSlow(limits.receiveBufferBytes);
     // A program could transfer it with postMessage, and no stream could receive any more.
-    markAsUntransferable(this.receiveBuffer.buffer);
+    preventTransfer(this.receiveBuffer.buffer);
     this.#view = this.receiveBuffer;
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
     this.watch(this.epoll.fd, () => this.#runTurn());

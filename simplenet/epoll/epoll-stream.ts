@@ -12,8 +12,8 @@
  * Next: epoll-listener.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { EINTR, ENOBUFS, ENODATA, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_MORE } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
@@ -276,7 +276,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
   #enqueue(bytes: Uint8Array, start: number, end: number, isOwned: boolean): void {
     this.#queue ??= new WriteQueue();
     if (isOwned) {
-      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
+      preventTransfer(bytes.buffer); // a program could transfer them with postMessage before they are sent
       this.#queue.pushOwned(bytes, start, end);
     } else this.#queue.pushCopy(bytes, start, end);
     this.outputQueued();

@@ -14,7 +14,6 @@
  * Next: send-memory.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import {
   IO_URING_BUF_REG_SIZE,
   IO_URING_BUF_SIZE,
@@ -25,6 +24,7 @@ import {
   IOU_PBUF_RING_INC,
   IOU_PBUF_RING_MMAP,
 } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { IoUring } from './io-uring.ts';
 
 const SHORT_SIZE = 2;
@@ -69,7 +69,7 @@ export class BufferRing {
     this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes + MAX_COPIED_BYTES);
     this.#view = this.#memory.subarray(count * bufferBytes);
     // A program could transfer it with postMessage, and its memory could be freed while the kernel writes into it.
-    markAsUntransferable(this.#memory.buffer);
+    preventTransfer(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
     this.#register();
     const offset = IORING_OFF_PBUF_RING + group * SHORT_RANGE;

@@ -9,8 +9,7 @@
  * Next: uring-member.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
-import { intrinsicByteLength, plainView } from '../kernel/intrinsic-bytes.ts';
+import { intrinsicByteLength, plainView, preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 
 /** Sizes are powers of two: one list of free pieces for each size. */
@@ -104,7 +103,7 @@ export class SendMemory {
       return null;
     }
     if (this.#givenAddress === 0) {
-      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
+      preventTransfer(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
       this.#givenAddress = this.#libc.addressOf(bytes, 0, intrinsicByteLength(bytes));
     }
     const piece = new Piece(bytes, this.#givenAddress, FROM_PROGRAM);

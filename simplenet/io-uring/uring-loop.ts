@@ -8,8 +8,8 @@
  * Next: ../create-event-loop.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { POLLIN } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { Listener, Stream, StreamHandler, UdpHandler, UdpPort } from '../loop/event-loop.ts';
@@ -97,7 +97,7 @@ export class UringLoop extends SocketLoop<UringMember> implements UringContext {
   get receiveBuffer(): Buffer {
     if (this.#datagram === null) {
       this.#datagram = Buffer.allocUnsafeSlow(this.#datagramBytes);
-      markAsUntransferable(this.#datagram.buffer);
+      preventTransfer(this.#datagram.buffer);
     }
     return this.#datagram;
   }

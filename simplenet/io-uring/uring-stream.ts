@@ -19,8 +19,8 @@
  */
 
 import assert from 'node:assert';
-import { markAsUntransferable } from 'node:worker_threads';
 import { ECANCELED, ENOBUFS, EPOLLERR, EPOLLHUP, EPOLLOUT, IORING_CQE_F_BUFFER, MSG_DONTWAIT } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import type { SystemError } from '../kernel/system-error.ts';
 import { isPassing } from '../loop/setbacks.ts';
@@ -107,7 +107,7 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
       this.#requestFlush();
       return true;
     }
-    markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
+    preventTransfer(bytes.buffer); // a program could transfer them with postMessage while the kernel reads them
     this.#enqueue(bytes, length, true);
     return false;
   }

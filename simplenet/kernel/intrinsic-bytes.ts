@@ -8,6 +8,8 @@
  * Next: libc-functions.ts
  */
 
+import * as workerThreads from 'node:worker_threads';
+
 function getterOf<T>(name: string): (this: ArrayBufferView) => T {
   const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
   return Object.getOwnPropertyDescriptor(typedArray, name)?.get as (this: ArrayBufferView) => T;
@@ -32,4 +34,17 @@ export function intrinsicBuffer(bytes: ArrayBufferView): ArrayBuffer {
 /** The bytes from `start` to `end` as a plain Uint8Array, so that no method of a subclass is called on them. */
 export function plainView(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(intrinsicBuffer(bytes), intrinsicByteOffset(bytes) + start, end - start);
+}
+
+/** Not in Node 20. */
+const { isMarkedAsUntransferable: isUntransferable = () => false } = workerThreads as {
+  readonly isMarkedAsUntransferable?: (memory: ArrayBufferLike) => boolean;
+};
+
+/**
+ * From now on no program can transfer the memory with postMessage. Since Node 22 that of an add-on cannot be transferred anyway, and Node 24 and 26 abort at their end if it
+ * was marked once more.
+ */
+export function preventTransfer(memory: ArrayBufferLike): void {
+  if (!isUntransferable(memory)) workerThreads.markAsUntransferable(memory);
 }

@@ -13,9 +13,8 @@
  * Next: ssl-connection.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { koffi } from '../kernel/ffi.ts';
-import { intrinsicByteLength } from '../kernel/intrinsic-bytes.ts';
+import { intrinsicByteLength, preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import { checkInteger, checkRange, checkString } from '../kernel/libc-checks.ts';
 import { http11Selector, keyLogWriter } from './machine-code.ts';
 import { NO_BLOCK, takeErrors, WRONG_PASSPHRASE } from './openssl-errors.ts';
@@ -356,7 +355,7 @@ export const openssl = {
     const writer = Number(near[0]);
     const room = c.BIO_nwrite0(writer, start);
     const memory = new Uint8Array(koffi.view(start[0] as bigint, room));
-    markAsUntransferable(memory.buffer); // a stream of the program gets it, and could transfer it with postMessage
+    preventTransfer(memory.buffer); // a stream of the program gets it, and could transfer it with postMessage
     return { near: Handle.own('PAIRED_BIO', writer), far: Handle.own('PAIRED_BIO', Number(far[0])), memory };
   },
 

@@ -9,8 +9,8 @@
  * Next: tls-input.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { EFAULT, ENOBUFS } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
@@ -79,7 +79,7 @@ export class TlsOutput {
     } else if (this.#queue !== null && this.#queue.memoryBytes > this.#limits.maxQueuedBytes) return -ENOBUFS;
     this.#queue ??= new WriteQueue();
     if (isOwned) {
-      markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
+      preventTransfer(bytes.buffer); // a program could transfer them with postMessage before they are sent
       this.#queue.pushOwned(bytes, sent, length);
     } else this.#queue.pushCopy(bytes, sent, length);
     this.owesDrain = true;

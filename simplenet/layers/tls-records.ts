@@ -6,8 +6,8 @@
  * Next: tls-output.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE } from './openssl.ts';
@@ -92,7 +92,7 @@ export interface OpenedRecords {
 /** Programs get views of it. If one transferred it with postMessage, no connection could be read any more. */
 function plainBuffer(byteLength: number): Buffer {
   const buffer = Buffer.allocUnsafeSlow(byteLength);
-  markAsUntransferable(buffer.buffer);
+  preventTransfer(buffer.buffer);
   return buffer;
 }
 

@@ -10,8 +10,8 @@
  * Next: stack-listener.ts
  */
 
-import { markAsUntransferable } from 'node:worker_threads';
 import { EFAULT, ENOBUFS } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../kernel/socket-address.ts';
 import { quote } from '../kernel/trace-formatters.ts';
 import type { StreamHandler } from '../loop/event-loop.ts';
@@ -141,7 +141,7 @@ export class StackStream extends LoopStream<StackContext> implements TcpOwner {
       this.fail('send', -ENOBUFS);
       return false;
     }
-    if (isOwned) markAsUntransferable(bytes.buffer); // a program could transfer them with postMessage before they are sent
+    if (isOwned) preventTransfer(bytes.buffer); // a program could transfer them with postMessage before they are sent
     if (files === null) this.#pass(bytes, length, isOwned);
     else files.pushBytes(isOwned ? bytes : Uint8Array.prototype.slice.call(bytes, 0, length));
     return this.#isAllTaken(wasQueued);

@@ -14,8 +14,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { markAsUntransferable } from 'node:worker_threads';
 import { EADDRNOTAVAIL, ENOBUFS } from '../kernel/abi.ts';
+import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
 import { ActiveClock } from '../loop/active-clock.ts';
@@ -233,7 +233,7 @@ class TcpIpStack extends TurnLoop implements Stack, StackContext, Timed {
       else if (error.protocol === PROTOCOL_UDP) this.udp.onIcmpError(error);
     };
     this.#frame = Buffer.allocUnsafeSlow(link.mtu + ETHERNET_HEADER_BYTES + 1); // one byte more than a frame: a link sees by it that one is too large
-    markAsUntransferable(this.#frame.buffer); // a program could transfer it with postMessage, and nothing could be received any more
+    preventTransfer(this.#frame.buffer); // a program could transfer it with postMessage, and nothing could be received any more
     this.startWatching(link.watch(host, () => this.#runTurn()));
     this.#internet.announce(host.now());
     this.#setTimer();
