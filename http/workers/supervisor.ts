@@ -339,8 +339,9 @@ export class Workers {
 
   /** Who has told it to end is not known: a person, or its own code at each start. So it counts as one that has ended. */
   #leaves(worker: WorkerProcess): void {
-    if (worker === this.#spare) {
-      this.#dropSpare();
+    if (worker.index < 0) {
+      // A signal to all processes of a group reaches the spare as well. It may have been dropped before its word comes.
+      if (worker === this.#spare) this.#dropSpare();
       return;
     }
     const slot = this.#slotOf(worker);

@@ -226,6 +226,17 @@ test('a restart begins with processes of its own, and a stop ends the spare', as
   await closed;
 });
 
+test('a spare that tells that it ends when it has been dropped is no worker', async (t) => {
+  const { workers, fakes, log } = await servingScene(t);
+  await fakes.passMs(SPARE_AFTER_MS);
+  const { spare } = fakes;
+  const closed = workers.close(); // SIGTERM to all processes of a group reaches both
+  spare?.says({ kind: 'leaving' });
+  fakes.endAll();
+  await closed;
+  t.same(log, []);
+});
+
 test('a stop before there is a spare: none is started', async (t) => {
   const { workers, fakes } = await servingScene(t);
   const closed = workers.close();
