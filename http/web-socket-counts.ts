@@ -9,6 +9,7 @@
 const FIRST_CODE = 1000;
 /** The codes above it are those that programs choose. */
 const LAST_DEFINED = 1014;
+const DEFINED_CODES = LAST_DEFINED - FIRST_CODE + 1;
 const FIRST_OF_PROGRAMS = 3000;
 const CODES_PER_RANGE = 1000;
 
@@ -27,13 +28,13 @@ export class WebSocketCounts {
   /** Connections that were cut for the same reason (`whenFull: 'close'`). */
   tooSlow = 0;
   /** By code: the defined ones, and then the ranges. */
-  readonly #closed: number[] = new Array(LAST_DEFINED - FIRST_CODE + 1 + RANGES.length).fill(0);
+  readonly #closed: number[] = new Array(DEFINED_CODES + RANGES.length).fill(0);
 
   countClosed(code: number): void {
     const index =
       code <= LAST_DEFINED
         ? code - FIRST_CODE
-        : LAST_DEFINED - FIRST_CODE + 1 + Math.floor((code - FIRST_OF_PROGRAMS) / CODES_PER_RANGE);
+        : DEFINED_CODES + Math.floor((code - FIRST_OF_PROGRAMS) / CODES_PER_RANGE);
     this.#closed[index]! += 1;
   }
 
@@ -43,9 +44,8 @@ export class WebSocketCounts {
 
   /** How many connections each code has ended, without those that never came. */
   closedByCode(): { readonly code: string; readonly count: number }[] {
-    const defined = LAST_DEFINED - FIRST_CODE + 1;
     const all = this.#closed.map((count, i) => ({
-      code: i < defined ? String(FIRST_CODE + i) : (RANGES[i - defined] as string),
+      code: i < DEFINED_CODES ? String(FIRST_CODE + i) : (RANGES[i - DEFINED_CODES] as string),
       count,
     }));
     return all.filter(({ count }) => count > 0);
