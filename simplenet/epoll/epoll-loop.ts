@@ -7,6 +7,7 @@
 
 import { EPOLLIN, EPOLLOUT } from '../kernel/abi.ts';
 import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
+import { LastView } from '../kernel/last-view.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { SocketAddress } from '../kernel/socket-address.ts';
 import { SystemError } from '../kernel/system-error.ts';
@@ -54,7 +55,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
   readonly burst = new Burst(() => this.turn.settleSoon());
   readonly receiveBuffer: Buffer;
   protected override readonly membersPerLook: number;
-  #view: Buffer;
+  readonly #lastView: LastView<Buffer>;
   /**
    * The events for which a turn had no time. They are kept by member, because a descriptor may have another owner in the
    * next turn. They are delivered before epoll_wait(2) is called again: it would report the first descriptors again, and
@@ -69,7 +70,7 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
     this.receiveBuffer = Buffer.allocUnsafeSlow(limits.receiveBufferBytes);
     // A program could transfer it with postMessage, and no stream could receive any more.
     preventTransfer(this.receiveBuffer.buffer);
-    this.#view = this.receiveBuffer;
+    this.#lastView = new LastView(this.receiveBuffer);
     this.epoll = new Epoll({ libc, maxEvents: limits.maxEventsPerTurn });
     this.watch(this.epoll.fd, () => this.#runTurn());
     openLoops.add(this);
@@ -84,10 +85,8 @@ export class EpollLoop extends SocketLoop<EpollMember> implements EpollContext {
 
   // For the members of the loop.
 
-  /** Requests often have equal lengths, so the last view is reused if its length fits. */
   received(length: number): Buffer {
-    if (this.#view.length !== length) this.#view = this.receiveBuffer.subarray(0, length);
-    return this.#view;
+    return this.#lastView.of(this.receiveBuffer, length);
   }
 
   addStream(socket: NetSocket, peer: string): EpollStream {

@@ -14,6 +14,7 @@
  * Next: burst.ts
  */
 
+import { LastView } from '../kernel/last-view.ts';
 import type { TurnMember } from '../loop/turn.ts';
 
 const BATCH_BYTES = 65_536;
@@ -31,9 +32,7 @@ export class SendBatch {
   /** The writes of the turn, one behind the other. */
   readonly bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   readonly #senders: BatchedSender[] = [];
-  /** The last write that did not fill its buffer. Writers use one buffer again and again, and making a view costs more than copying it. */
-  #source: Uint8Array = this.bytes;
-  #view: Uint8Array = this.bytes;
+  readonly #lastView = new LastView<Uint8Array>(this.bytes);
   readonly #onThrow: (sender: BatchedSender, error: unknown) => void;
   #length = 0;
   #isOpen = false;
@@ -52,18 +51,10 @@ export class SendBatch {
     if (!this.#isOpen || length > MAX_SHORT_BYTES) return -1;
     if (this.#length + length > BATCH_BYTES) this.send();
     const start = this.#length;
-    this.bytes.set(length === bytes.length ? bytes : this.#viewOf(bytes, length), start);
+    this.bytes.set(length === bytes.length ? bytes : this.#lastView.of(bytes, length), start);
     this.#length += length;
     this.#senders.push(sender);
     return start;
-  }
-
-  #viewOf(bytes: Uint8Array, length: number): Uint8Array {
-    if (bytes !== this.#source || length !== this.#view.length) {
-      this.#source = bytes;
-      this.#view = bytes.subarray(0, length);
-    }
-    return this.#view;
   }
 
   /** Sends all, and takes nothing until it is opened again. */

@@ -25,6 +25,7 @@ import {
   IOU_PBUF_RING_MMAP,
 } from '../kernel/abi.ts';
 import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
+import { LastView } from '../kernel/last-view.ts';
 import type { IoUring } from './io-uring.ts';
 
 const SHORT_SIZE = 2;
@@ -54,8 +55,9 @@ export class BufferRing {
   readonly #address: number;
   /** For each buffer, the offset at which the kernel will put the next bytes. */
   readonly #ends: number[] = [];
-  /** The last view of copied bytes. */
-  #view: Buffer;
+  /** Where short bytes are copied to. */
+  readonly #copy: Buffer;
+  readonly #lastView: LastView<Buffer>;
   readonly #entries: Uint16Array<ArrayBuffer>;
   #tail = 0;
 
@@ -67,7 +69,8 @@ export class BufferRing {
     this.bufferBytes = bufferBytes;
     // Memory of its own: in Node's pool of small buffers it would lie beside bytes of other code.
     this.#memory = Buffer.allocUnsafeSlow(count * bufferBytes + MAX_COPIED_BYTES);
-    this.#view = this.#memory.subarray(count * bufferBytes);
+    this.#copy = this.#memory.subarray(count * bufferBytes);
+    this.#lastView = new LastView(this.#copy);
     // A program could transfer it with postMessage, and its memory could be freed while the kernel writes into it.
     preventTransfer(this.#memory.buffer);
     this.#address = ring.libc.addressOf(this.#memory, 0, count * bufferBytes);
@@ -86,10 +89,8 @@ export class BufferRing {
     const id = flags >>> IORING_CQE_BUFFER_SHIFT;
     const start = id * this.bufferBytes + (this.#ends[id] as number);
     if (length > MAX_COPIED_BYTES) return this.#memory.subarray(start, start + length);
-    const copyAt = this.count * this.bufferBytes;
-    this.#memory.copyWithin(copyAt, start, start + length);
-    if (this.#view.length !== length) this.#view = this.#memory.subarray(copyAt, copyAt + length);
-    return this.#view;
+    this.#memory.copyWithin(this.count * this.bufferBytes, start, start + length);
+    return this.#lastView.of(this.#copy, length);
   }
 
   /** These bytes are not needed any more. If the kernel will put nothing more into their buffer, the buffer goes back into the stock. */

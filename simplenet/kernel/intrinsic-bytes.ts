@@ -5,7 +5,9 @@
  * pass as a Uint8Array. A call that trusted such an object would send memory that does not belong to it. These functions throw a
  * TypeError for anything that is not a typed array.
  *
- * Next: libc-functions.ts
+ * `preventTransfer` keeps memory in its thread while the kernel or another stream uses it.
+ *
+ * Next: last-view.ts
  */
 
 import * as workerThreads from 'node:worker_threads';

@@ -8,6 +8,7 @@
 
 import { EINTR, ENODATA, EPROTO } from '../kernel/abi.ts';
 import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
+import { LastView } from '../kernel/last-view.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE } from './openssl.ts';
@@ -24,8 +25,7 @@ const FIRST_RECORD_BYTES = 1_400;
 const FIRST_FLIGHT_BYTES = 14_000;
 
 let plain = plainBuffer(2 * BATCH_BYTES);
-/** The beginning of `plain`. Small requests of one program often have one length, and making a view costs as much as 100 lines of code. */
-let plainView = plain;
+const lastPlain = new LastView(plain);
 let fileBytes: Buffer | null = null;
 
 /**
@@ -114,7 +114,6 @@ export function openRecords(ssl: SslConnection, stream: Stream, length: number):
   }
   if (result < 0) sendRecords(ssl, stream); // an answer to a change of keys, or an alert
   opened.result = result === -SSL_ERROR_WANT_READ ? 0 : result;
-  if (plainView.length !== filled || plainView.buffer !== plain.buffer) plainView = plain.subarray(0, filled);
-  opened.bytes = filled === 0 ? NO_BYTES : plainView;
+  opened.bytes = filled === 0 ? NO_BYTES : lastPlain.of(plain, filled);
   return opened;
 }
