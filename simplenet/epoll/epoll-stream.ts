@@ -303,7 +303,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
       this.#sentInPart = 0;
     }
     if (length > MAX_SMALL_BYTES && budget.areBytesSpent) return 0;
-    return Math.min(length, budget.streamBytes - this.#sentInPart);
+    return budget.shareOf(length, this.#sentInPart);
   }
 
   /** send(2). Returns 0 if the kernel has no room or is short of memory, and -errno for other errors. */

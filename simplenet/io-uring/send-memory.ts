@@ -15,16 +15,19 @@ import type { Libc } from '../kernel/libc.ts';
 /** Sizes are powers of two: one list of free pieces for each size. */
 const MIN_PIECE_BITS = 10;
 const MIN_PIECE_BYTES = 1 << MIN_PIECE_BITS;
-const SIZES = 8;
+const SIZES = 7;
 
-/** Longer writes are not copied into a piece. A batch of TLS records, which is a little longer than 64 KiB, still is. */
+/** Longer writes are not copied into a piece. A batch of TLS records is as long. */
 export const MAX_PIECE_BYTES = MIN_PIECE_BYTES << (SIZES - 1);
 
-/** Longer writes are not gathered. */
-export const MAX_GATHERED_PIECE_BYTES = 65_536;
+/** Longer writes are not gathered. A batch of TLS records is one of them: a stream that sends much takes one large piece at a time, and not three. */
+export const MAX_GATHERED_PIECE_BYTES = 61_440;
 
-/** How much memory of free pieces is kept for each size: 64 of 32 KiB. Making such a piece costs more than to send it. */
-const MAX_SPARE_BYTES = 2 * 1024 * 1024;
+/**
+ * How much memory of free pieces is kept for each size: 64 of 64 KiB. Making such a piece costs more than to send it, and V8 collects all garbage each time some 30 MB of such memory
+ * were made: a large response over TLS costs a tenth more if one piece of it is new.
+ */
+const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
 /** Bytes to be sent: from `start` to `end`, counted from `address`. */
 export class Piece {

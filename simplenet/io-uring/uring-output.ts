@@ -2,10 +2,10 @@
  * UringOutput: the bytes of one stream on their way out, in the order in which they leave.
  *
  *     gather -> gathered pieces ---> the first piece -> one send at a time -> the kernel
- *     push   -> queue ------------->       (from the queue when no gathered piece is left)
+ *     push   -> pushed piece, queue ->     (when no gathered piece is left)
  *
  * `gather` takes what is written, if the kernel is likely to have room, and `push` the rest. Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
- * the stream. Queued bytes may be dropped then. A write that is too long to be gathered is the first piece itself, if nothing is before it: memory for each such write would cost more than to send it. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
+ * the stream. Queued bytes may be dropped then. The first write that is not gathered is copied into a piece as well: new memory for each such write would cost more than to send it. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
  *
  * A part of a file is in the queue, too. When its turn comes, `file` is that part, and the stream sends it with sendfile(2).
  *
@@ -37,6 +37,8 @@ export class UringOutput {
   #isFirstGathered = false;
   /** Gathered pieces behind the first one. */
   #behind: Piece[] | null = null;
+  /** What was pushed first, behind all gathered pieces. */
+  #pushed: Piece | null = null;
   #queue: WriteQueue | null = null;
   #file: Chunk | null = null;
   #gatheredBytes = 0;
@@ -74,11 +76,12 @@ export class UringOutput {
 
   /** How many bytes came by `push`, and are not sent. */
   get pushedBytes(): number {
-    return this.#pushedFirstBytes + (this.#queue?.memoryBytes ?? 0);
+    return this.#pushedPieceBytes + (this.#queue?.memoryBytes ?? 0);
   }
 
-  get #pushedFirstBytes(): number {
-    return this.#first === null || this.#isFirstGathered ? 0 : this.#first.byteLength;
+  get #pushedPieceBytes(): number {
+    const piece = this.#isFirstGathered ? this.#pushed : this.#first;
+    return piece === null ? 0 : piece.byteLength;
   }
 
   get #fileBytes(): number {
@@ -87,7 +90,7 @@ export class UringOutput {
 
   get queuedBytes(): number {
     if (!this.countsAsQueued) return 0;
-    return this.#gatheredBytes + this.#pushedFirstBytes + this.#fileBytes + (this.#queue?.byteLength ?? 0);
+    return this.#gatheredBytes + this.#pushedPieceBytes + this.#fileBytes + (this.#queue?.byteLength ?? 0);
   }
 
   /** How much is ready for the next send. */
@@ -123,10 +126,11 @@ export class UringOutput {
   /** Queues a copy of the bytes, or the bytes themselves if the program has given them away. */
   push(bytes: Uint8Array, length: number, isOwned: boolean): void {
     this.countsAsQueued = true;
-    if (!isOwned && length > 0 && length <= MAX_PIECE_BYTES && this.isEmpty) {
-      this.#first = this.#memory.take(length);
-      this.#memory.append(this.#first, bytes, length);
-      this.#isFirstGathered = false;
+    if (!isOwned && length > 0 && length <= MAX_PIECE_BYTES && this.#hasPushedNothing) {
+      const piece = this.#memory.take(length);
+      this.#memory.append(piece, bytes, length);
+      if (this.#first === null) this.#setFirst(piece, false);
+      else this.#pushed = piece;
       return;
     }
     this.#queue ??= new WriteQueue();
@@ -166,8 +170,7 @@ export class UringOutput {
         this.#file = chunk;
         return this.#fileBytes;
       }
-      this.#first = this.#memory.own(chunk.bytes, chunk.start, chunk.end);
-      this.#isFirstGathered = false;
+      this.#setFirst(this.#memory.own(chunk.bytes, chunk.start, chunk.end), false);
     }
     return this.#first?.byteLength ?? 0;
   }
@@ -177,7 +180,8 @@ export class UringOutput {
     assert(!this.isInKernel, 'a stream has one send in the kernel');
     const piece = this.#first as Piece;
     const length = Math.min(piece.byteLength, maxBytes, MAX_SENT_BYTES);
-    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
+    const isLast = !this.#hasMore && this.#behind === null && this.#pushed === null && this.#queue === null;
+    const isAll = isLast && length === piece.byteLength;
     ring.send(fd, tag, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
     this.#hasMore = false;
     this.#offeredBytes = length;
@@ -199,7 +203,8 @@ export class UringOutput {
 
   /** Queued bytes are not sent any more. Gathered ones are. */
   dropQueue(): void {
-    this.#queue = this.#file = null;
+    if (this.#pushed !== null) this.#memory.giveBack(this.#pushed);
+    this.#pushed = this.#queue = this.#file = null;
     this.countsAsQueued = false;
   }
 
@@ -213,8 +218,13 @@ export class UringOutput {
   /** The ring is lost: the kernel may read the first piece at any later time. */
   lose(): void {
     if (this.#first !== null) this.#memory.keepUntilExit(this.#first);
-    this.#first = this.#behind = this.#queue = this.#file = null;
+    this.#first = this.#behind = this.#pushed = this.#queue = this.#file = null;
     this.#offeredBytes = 0;
+  }
+
+  get #hasPushedNothing(): boolean {
+    if (this.#queue !== null || this.#file !== null || this.#pushed !== null) return false;
+    return this.#first === null || this.#isFirstGathered;
   }
 
   /** The piece that the kernel gets last, unless it has it already. */
@@ -232,11 +242,14 @@ export class UringOutput {
     return copy;
   }
 
+  #setFirst(piece: Piece | null, isGathered: boolean): void {
+    this.#first = piece;
+    this.#isFirstGathered = isGathered;
+  }
+
   #addPiece(piece: Piece): void {
-    if (this.#first === null) {
-      this.#first = piece;
-      this.#isFirstGathered = true;
-    } else {
+    if (this.#first === null) this.#setFirst(piece, true);
+    else {
       this.#behind ??= [];
       this.#behind.push(piece);
     }
@@ -244,8 +257,13 @@ export class UringOutput {
 
   #freeFirst(): void {
     if (this.#first !== null) this.#memory.giveBack(this.#first);
-    this.#first = this.#behind?.shift() ?? null;
+    const next = this.#behind?.shift();
     if (this.#behind?.length === 0) this.#behind = null;
+    if (next !== undefined) this.#first = next;
+    else {
+      this.#setFirst(this.#pushed, false);
+      this.#pushed = null;
+    }
   }
 
   #freePieces(): void {

@@ -180,11 +180,12 @@ export class UringStream extends SocketStream<UringContext> implements UringSend
   flush(): void {
     this.#isFlushRequested = false;
     if (this.isConnecting || this.isResting || this.#isAwaitingRoom || !this.#prepareSend()) return;
+    const maxBytes = this.context.budget.shareOf(this.#output.nextBytes, 0);
     if (this.#output.file !== null) {
-      this.#sendFile(this.context.budget.streamBytes);
+      this.#sendFile(maxBytes);
       return;
     }
-    this.#send(this.context.budget.streamBytes, 0);
+    this.#send(maxBytes, 0);
     if (this.#isUnconfirmed) return;
     this.#isUnconfirmed = true;
     this.context.awaitConfirmation(this);

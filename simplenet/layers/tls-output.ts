@@ -114,7 +114,7 @@ export class TlsOutput {
       }
       this.#hasWritten = true;
       const before = queue.byteLength;
-      result = queue.drain(sealChunk, BATCH_BYTES);
+      result = queue.drain(sealChunk, Math.min(BATCH_BYTES, share));
       if (result === -EFAULT) this.isFileFault = false; // bytes that the program gave away and took back
       share -= before - queue.byteLength;
       sendRecords(ssl, this.#inner);

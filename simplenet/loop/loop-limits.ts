@@ -30,7 +30,8 @@ export interface LoopLimits {
   readonly sentBytesPerTurn: number;
   /**
    * The share of one stream in that. A stream with more to send goes on in the next turn, after the shares of others. Each share wakes a
-   * fast reader once more: on loopback, a response of a megabyte costs 40 % more with 256 KiB, and with 1 MiB as much as in one send.
+   * fast reader once more: on loopback, a response of a megabyte costs 40 % more with 256 KiB, and with 1 MiB as much as in one send. A rest of up to 1/64 of a share goes
+   * with it.
    */
   readonly sentBytesPerStream: number;
   /**

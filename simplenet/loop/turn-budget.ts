@@ -20,6 +20,9 @@ export interface TurnLimits {
   readonly sentBytesPerStream: number;
 }
 
+/** How much more than its share a stream may send, as a part of the share. */
+const MAX_REST = 1 / 64;
+
 /** A bit mask: the clock is read at every fourth event. */
 const CLOCK_MASK = 3;
 
@@ -28,8 +31,8 @@ export class TurnBudget {
   part = 0;
   /** Whether the current part is the first one of its turn. */
   isForNews = false;
-  /** The share of one stream in a part. */
-  readonly streamBytes: number;
+  readonly #streamBytes: number;
+  readonly #restBytes: number;
   readonly #host: Host;
   readonly #turnMs: number;
   readonly #turnBytes: number;
@@ -42,7 +45,8 @@ export class TurnBudget {
     this.#host = host;
     this.#turnMs = limits.turnMs;
     this.#turnBytes = limits.sentBytesPerTurn;
-    this.streamBytes = limits.sentBytesPerStream;
+    this.#streamBytes = limits.sentBytesPerStream;
+    this.#restBytes = Math.floor(this.#streamBytes * MAX_REST);
   }
 
   begin(now: number, isForNews: boolean): void {
@@ -56,6 +60,15 @@ export class TurnBudget {
 
   sent(byteLength: number): void {
     this.#sentBytes += byteLength;
+  }
+
+  /**
+   * How many of `length` bytes a stream may send that has sent `sentBytes` in this part. A small rest goes beyond its share: alone it would cost
+   * another send, memory in the meantime, and wake the reader once more. So a megabyte and its head leave together.
+   */
+  shareOf(length: number, sentBytes: number): number {
+    const left = this.#streamBytes - sentBytes;
+    return length - left <= this.#restBytes ? length : Math.max(0, left);
   }
 
   get areBytesSpent(): boolean {

@@ -87,8 +87,10 @@ test('a short send leaves the rest in its place, and MSG_MORE says that more fol
 
 test('128 KiB are gathered, and not a byte more', async (t) => {
   const { output } = setup();
-  t.ok(output.gather(bytes, 65_536, false));
-  t.ok(output.gather(bytes, 65_535, false));
+  t.notOk(output.gather(bytes, 61_441, false), 'one write has a limit of its own');
+  t.ok(output.gather(bytes, 61_440, false));
+  t.ok(output.gather(bytes, 61_440, false));
+  t.ok(output.gather(bytes, 8_191, false));
   t.notOk(output.gather(bytes, 2, false));
   t.ok(output.gather(bytes, 1, false));
   t.notOk(output.gather(bytes, 1, false));
@@ -162,42 +164,71 @@ test('what is gathered behind an event leaves in the same send', async (t) => {
   t.equal(sends.length, 2);
 });
 
-test('a write that is too long to be gathered is copied into a piece if nothing is before it, and counts as queued', async (t) => {
-  const long = Buffer.alloc(131_073, 'x');
+test('the first write that is not gathered is copied into a piece, and counts as queued', async (t) => {
   const { output, memory, sends, send } = setup();
   for (const round of [1, 2]) {
-    t.notOk(output.gather(long, 65_537, false));
-    output.push(long, 65_537, false);
-    t.same([output.queuedBytes, output.pushedBytes, output.nextBytes], [65_537, 65_537, 65_537]);
+    t.notOk(output.gather(bytes, 65_536, false));
+    output.push(bytes, 65_536, false);
+    t.same([output.queuedBytes, output.pushedBytes, output.nextBytes], [65_536, 65_536, 65_536]);
     t.notOk(output.mustBeSent, 'the program does not count it as sent');
-    t.notOk(output.gather(long, 1, false));
-    output.push(long, 10, false);
-    t.equal(output.prepare(), 65_537);
-    t.equal(send(), 65_537);
+    t.notOk(output.gather(bytes, 1, false));
+    output.push(bytes, 10, false);
+    t.equal(output.prepare(), 65_536);
+    t.equal(send(), 65_536);
     t.equal(sends.at(-1)?.flags, MSG_MORE);
-    t.ok(output.sent(65_537));
+    t.ok(output.sent(65_536));
     t.equal(output.prepare(), 10, 'what is behind it waits in the queue');
     send();
     output.sent(10);
     output.countsAsQueued = false;
     t.equal(memory.freed.filter((piece) => piece === memory.pieces[0]).length, round, 'its memory is used again');
   }
+  const long = Buffer.alloc(65_537, 'x');
   for (const [length, pieces] of [
-    [131_072, 1],
-    [131_073, 0],
+    [65_536, 1],
+    [65_537, 0],
   ] as const) {
     const { output, memory } = setup();
     output.push(long, length, false);
     t.equal(memory.pieces.length, pieces, `${length} bytes`);
     t.equal(output.queuedBytes, length);
   }
-  const gathered = setup();
-  gathered.output.gather(long, 100, false);
-  gathered.output.push(long, 70_000, false);
-  t.equal(gathered.output.prepare(), 100, 'gathered bytes go first');
-  t.equal(gathered.output.pushedBytes, 70_000);
-  gathered.output.dropQueue();
-  t.ok(gathered.output.mustBeSent);
+});
+
+test('behind gathered bytes, too, and they leave first', async (t) => {
+  const { output, memory, sends, send } = setup();
+  output.gather(bytes, 100, false);
+  output.push(bytes, 65_000, false);
+  output.push(bytes, 20_000, false);
+  t.equal(memory.pieces.length, 2, 'the third write waits in the queue');
+  t.same([output.queuedBytes, output.pushedBytes], [85_100, 85_000]);
+  for (const length of [100, 65_000, 20_000]) {
+    t.equal(output.prepare(), length);
+    t.equal(output.mustBeSent, length === 100);
+    t.equal(send(), length);
+    t.ok(output.sent(length));
+  }
+  t.ok(output.isEmpty);
+  t.same(
+    sends.map(({ flags }) => flags),
+    [MSG_MORE, MSG_MORE, 0],
+  );
+  t.ok(memory.pieces.every((piece) => memory.freed.includes(piece)));
+});
+
+test('of a closed stream, what was gathered is sent, and nothing behind it', async (t) => {
+  const { output, memory, sends, send } = setup();
+  output.gather(bytes, 100, false);
+  output.push(bytes, 65_000, false);
+  output.dropQueue();
+  t.ok(output.mustBeSent);
+  t.equal(output.queuedBytes, 0);
+  t.equal(memory.freed.length, 1, 'the memory of the other bytes is free at once');
+  output.prepare();
+  send();
+  output.sent(100);
+  t.ok(output.isEmpty);
+  t.strictSame(sends, [{ length: 100, flags: 0 }]);
 });
 
 test('dropped bytes keep their memory until their send has completed', async (t) => {

@@ -73,3 +73,20 @@ test('each part has a number of its own', async (t) => {
   }
   t.equal(parts.size, 3);
 });
+
+test('the share of a stream: a small rest goes beyond it', async (t) => {
+  const budget = new TurnBudget({} as Host, { turnMs: 5, sentBytesPerTurn: 100_000, sentBytesPerStream: 6_400 });
+  const shares = [
+    { length: 6_400, sent: 0, share: 6_400 },
+    { length: 6_500, sent: 0, share: 6_500 },
+    { length: 6_501, sent: 0, share: 6_400 },
+    { length: 101, sent: 6_300, share: 101 },
+    { length: 201, sent: 6_300, share: 100 },
+    { length: 100, sent: 6_400, share: 100 },
+    { length: 101, sent: 6_400, share: 0 },
+    { length: 1, sent: 6_500, share: 0 },
+  ];
+  for (const { length, sent, share } of shares) {
+    t.equal(budget.shareOf(length, sent), share, `${length} bytes after ${sent}`);
+  }
+});
