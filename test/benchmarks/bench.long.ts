@@ -119,3 +119,17 @@ test('twice as many requests as a server can answer: with loopDelayMs the rest i
     /^simplenet, loopDelayMs 100: .* (\d+) served at all, .* (\d+) turned away$/m.exec(stdout) ?? [];
   t.ok(Number(served) > 0 && Number(turnedAway) > 0, stdout);
 });
+
+test('one process, one worker, two, and metrics: what a request costs in each', async (t) => {
+  const program = join(buildFolder, 'benchmarks/workers.js');
+  const run = new Program(process.execPath, [program, '--cycles', '1', '--seconds', '0.2', '--connections', '8'], {
+    env: { PATH, HOME, TMPDIR: t.testdir() },
+  });
+  t.teardown(() => run.kill('SIGTERM'));
+  const { code, stdout, stderr } = await run.ends();
+  t.equal(code, 0, stderr);
+  t.match(stdout, /^one process: [\d.]+ us$/m);
+  t.match(stdout, /^one worker: [\d.]+ us, [\d.]+ \([\d.]+ to [\d.]+\) of one process$/m);
+  t.match(stdout, /^two workers: [\d.]+ us, .* of one worker$/m);
+  t.match(stdout, /^with metrics: [\d.]+ us, .* of one process$/m);
+});

@@ -1,0 +1,104 @@
+/**
+ * What a request costs in one process, with one worker, with two, and with metrics.
+ *
+ *     npm run bench:workers -- --cycles 16 --seconds 0.5 --connections 64
+ *
+ * All servers are alive at once and take turns. No process has a core of its own, and two generators ask at once: with a single one, two workers on two cores would wait
+ * more often than one, and each wake-up is then paid for fewer requests.
+ *
+ * Next: statistics.ts
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { endAllChildren } from './children.ts';
+import { type CpuReading, cpuBetween } from './cpu-time.ts';
+import { peers } from './peers.ts';
+import { orderOf } from './schedule.ts';
+import { ServerProcess } from './server-process.ts';
+import { ratios, spreadOf } from './statistics.ts';
+import { UringLoad } from './uring-load.ts';
+
+const GENERATORS = 2;
+const WARM_UP_SECONDS = 4;
+
+const { values } = parseArgs({
+  options: {
+    cycles: { type: 'string', default: '16' },
+    seconds: { type: 'string', default: '0.5' },
+    connections: { type: 'string', default: '64' },
+    backend: { type: 'string', default: 'epoll' },
+  },
+});
+const cycles = Number(values.cycles);
+const connections = Number(values.connections);
+
+const folder = mkdtempSync(join(tmpdir(), 'simplenet-workers-'));
+process.once('exit', () => {
+  endAllChildren();
+  rmSync(folder, { recursive: true, force: true });
+});
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+const requestFile = join(folder, 'request');
+writeFileSync(requestFile, 'GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+
+/** `figures` are microseconds of CPU for each request, of all processes of the server. */
+interface Measured {
+  readonly way: string;
+  /** With what it is compared. */
+  readonly against: string | null;
+  readonly server: ServerProcess;
+  readonly figures: number[];
+}
+
+const load = UringLoad.prepare(folder, undefined);
+
+async function usPerRequest(server: ServerProcess, seconds: number): Promise<number> {
+  const order = { port: server.port, requestFile, socket: null, pipeline: 1, rate: null, tls: null, seconds };
+  const runs = Array.from({ length: GENERATORS }, async () => {
+    const readings: CpuReading[] = [];
+    const read = () => void readings.push(server.readCpu());
+    const result = await load.run({ ...order, connections: connections / GENERATORS }, { begin: read, end: read });
+    const [before, after] = readings as [CpuReading, CpuReading];
+    return { requests: result.requests, us: cpuBetween(before, after) };
+  });
+  const found = await Promise.all(runs);
+  const sum = (key: 'requests' | 'us') => found.reduce((total, each) => total + each[key], 0);
+  return sum('us') / GENERATORS / sum('requests'); // each generator has seen the CPU time of all requests
+}
+
+const program = join(import.meta.dirname, 'servers/workers-server.js');
+const ways: Readonly<Record<string, string | null>> = {
+  'one process': null,
+  'one worker': 'one process',
+  'two workers': 'one worker',
+  'with metrics': 'one process',
+};
+
+const own = peers[0] as (typeof peers)[number];
+const measured: Measured[] = [];
+for (const [way, against] of Object.entries(ways)) {
+  const command = [process.execPath, program, values.backend, way];
+  const server = await ServerProcess.start(own, command, folder, null, undefined);
+  await usPerRequest(server, WARM_UP_SECONDS);
+  measured.push({ way, against, server, figures: [] });
+}
+console.log(
+  `${values.backend}, ${connections} connections, ${cycles} cycles; load average ${loadavg()[0]?.toFixed(1)}`,
+);
+for (let cycle = 0; cycle < cycles; cycle++) {
+  for (const { server, figures } of orderOf(measured, cycle)) {
+    figures.push(await usPerRequest(server, Number(values.seconds)));
+  }
+}
+for (const { way, against, server, figures } of measured) {
+  const reference = measured.find((each) => each.way === against);
+  const compared = reference === undefined ? null : spreadOf(ratios(figures, reference.figures));
+  const times =
+    compared && `${compared.median.toFixed(3)} (${compared.q1.toFixed(3)} to ${compared.q3.toFixed(3)}) of ${against}`;
+  console.log(`${way}: ${spreadOf(figures).median.toFixed(2)} us${times === null ? '' : `, ${times}`}`);
+  await server.stop();
+}
