@@ -4,14 +4,13 @@
  * For each workload the peers take turns, as schedule.ts says. README.md says what is measured, and how far to trust it.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BenchArguments, type Choices, parseArguments, usageOf } from './arguments.ts';
 import { MissingLoad } from './c-load.ts';
 import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
-import { endAllChildren } from './children.ts';
+import { makeRunFolder } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
 import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
@@ -198,13 +197,7 @@ async function main(): Promise<void> {
     print(measureMicro(progress).map(microTable).join('\n\n'));
     return;
   }
-  const temporaryFolder = mkdtempSync(join(tmpdir(), 'simplenet-bench-'));
-  process.on('exit', () => {
-    endAllChildren();
-    rmSync(temporaryFolder, { recursive: true, force: true });
-  });
-  process.once('SIGINT', () => process.exit(130));
-  process.once('SIGTERM', () => process.exit(143));
+  const temporaryFolder = makeRunFolder('bench');
   await bench(options, temporaryFolder);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Children: all processes that the benchmark starts, so that none of them outlives it.
+ * Children: all processes that the benchmark starts, and its folder, so that nothing of it outlives it.
  *
  * They are ended only by process id. A search by name would also end a server of another user with the same name.
  *
@@ -8,6 +8,9 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 const running = new Set<ChildProcess>();
 
@@ -62,4 +65,16 @@ export async function endChild(child: ChildProcess): Promise<void> {
 /** For the end of the benchmark itself, when there is no time to wait. */
 export function endAllChildren(): void {
   for (const child of running) child.kill('SIGKILL');
+}
+
+/** Returns a new folder for the run. It goes, with all children, when the benchmark ends, also when a signal ends it. */
+export function makeRunFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `simplenet-${name}-`));
+  process.once('exit', () => {
+    endAllChildren();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+  return folder;
 }

@@ -17,14 +17,13 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { compileC, NotCompiled } from './c-programs.ts';
-import { endAllChildren, endChild, firstLineOf, startChild } from './children.ts';
+import { endChild, firstLineOf, makeRunFolder, startChild } from './children.ts';
 import { chooseCores, pinned } from './cores.ts';
 import { cpuBetween, readCpu, residentBytes } from './cpu-time.ts';
 import { orderOf } from './schedule.ts';
@@ -115,13 +114,7 @@ function sendOnlyCommand(folder: string): readonly string[] | null {
   }
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'simplenet-events-'));
-process.once('exit', () => {
-  endAllChildren();
-  rmSync(folder, { recursive: true, force: true });
-});
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+const folder = makeRunFolder('events');
 
 const program = join(import.meta.dirname, 'servers/event-site.js');
 const running: Broadcaster[] = [];

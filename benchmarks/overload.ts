@@ -10,11 +10,11 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { endAllChildren, endChild, firstLineOf, outputOf, startChild } from './children.ts';
+import { endChild, firstLineOf, makeRunFolder, outputOf, startChild } from './children.ts';
 import { chooseCores, pinned } from './cores.ts';
 import type { Arrived } from './load/arrivals.ts';
 import type { LoadResult } from './load.ts';
@@ -33,13 +33,7 @@ const seconds = Number(values.seconds);
 const times = Number(values.times);
 const cores = chooseCores();
 
-const folder = mkdtempSync(join(tmpdir(), 'simplenet-overload-'));
-process.once('exit', () => {
-  endAllChildren();
-  rmSync(folder, { recursive: true, force: true });
-});
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+const folder = makeRunFolder('overload');
 const requestFile = join(folder, 'request');
 writeFileSync(requestFile, 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
 

@@ -9,17 +9,17 @@
  * Next: statistics.ts
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { endAllChildren } from './children.ts';
+import { makeRunFolder } from './children.ts';
+import { chooseLoad } from './choose-load.ts';
 import { type CpuReading, cpuBetween } from './cpu-time.ts';
 import { peers } from './peers.ts';
 import { orderOf } from './schedule.ts';
 import { ServerProcess } from './server-process.ts';
 import { ratios, spreadOf } from './statistics.ts';
-import { UringLoad } from './uring-load.ts';
 
 const GENERATORS = 2;
 const WARM_UP_SECONDS = 4;
@@ -35,13 +35,7 @@ const { values } = parseArgs({
 const cycles = Number(values.cycles);
 const connections = Number(values.connections);
 
-const folder = mkdtempSync(join(tmpdir(), 'simplenet-workers-'));
-process.once('exit', () => {
-  endAllChildren();
-  rmSync(folder, { recursive: true, force: true });
-});
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+const folder = makeRunFolder('workers');
 const requestFile = join(folder, 'request');
 writeFileSync(requestFile, 'GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
 
@@ -54,7 +48,8 @@ interface Measured {
   readonly figures: number[];
 }
 
-const load = UringLoad.prepare(folder, undefined);
+const { load, reason } = chooseLoad(null, folder, undefined);
+if (reason !== null) console.log(reason);
 
 async function usPerRequest(server: ServerProcess, seconds: number): Promise<number> {
   const order = { port: server.port, requestFile, socket: null, pipeline: 1, rate: null, tls: null, seconds };
