@@ -33,7 +33,7 @@ const { values } = parseArgs({
   },
 });
 const cycles = Number(values.cycles);
-const connections = Number(values.connections);
+const connectionsEach = Math.max(1, Math.round(Number(values.connections) / GENERATORS));
 
 const folder = makeRunFolder('workers');
 const requestFile = join(folder, 'request');
@@ -56,7 +56,8 @@ async function usPerRequest(server: ServerProcess, seconds: number): Promise<num
   const runs = Array.from({ length: GENERATORS }, async () => {
     const readings: CpuReading[] = [];
     const read = () => void readings.push(server.readCpu());
-    const result = await load.run({ ...order, connections: connections / GENERATORS }, { begin: read, end: read });
+    const result = await load.run({ ...order, connections: connectionsEach }, { begin: read, end: read });
+    if (result.errors + result.refused > 0) throw new Error(`${result.errors} errors, ${result.refused} refused`);
     const [before, after] = readings as [CpuReading, CpuReading];
     return { requests: result.requests, us: cpuBetween(before, after) };
   });
@@ -82,7 +83,7 @@ for (const [way, against] of Object.entries(ways)) {
   measured.push({ way, against, server, figures: [] });
 }
 console.log(
-  `${values.backend}, ${connections} connections, ${cycles} cycles; load average ${loadavg()[0]?.toFixed(1)}`,
+  `${values.backend}, ${GENERATORS * connectionsEach} connections, ${cycles} cycles; load average ${loadavg()[0]?.toFixed(1)}`,
 );
 for (let cycle = 0; cycle < cycles; cycle++) {
   for (const { server, figures } of orderOf(measured, cycle)) {

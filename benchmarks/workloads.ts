@@ -69,7 +69,7 @@ const POST_BYTES = 65_536;
 const IDLE_CONNECTIONS = 10_000;
 /** Well below what the slowest peer can take on one core. */
 const PACE = 10_000;
-/** Two thirds of what nginx can take. */
+/** Below what each of its peers can take. */
 const FILE_PACE = 4_000;
 const BROWSER_HEAD_BYTES = 1_024;
 

@@ -295,7 +295,7 @@ export class EpollStream extends SocketStream<EpollContext> implements EpollMemb
     else this.context.turn.awaitTurn(this);
   }
 
-  /** How many of `length` bytes may be sent now: the rest of this stream's share, or 0 if the budget of all streams is spent. */
+  /** How many of `length` bytes may be sent now: the rest of this stream's share (TurnBudget), or 0 if the budget of all streams is spent. */
   #allowance(length: number): number {
     const { budget } = this.context;
     if (this.#part !== budget.part) {

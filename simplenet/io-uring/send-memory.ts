@@ -15,9 +15,9 @@ import type { Libc } from '../kernel/libc.ts';
 /** Sizes are powers of two: one list of free pieces for each size. */
 const MIN_PIECE_BITS = 10;
 const MIN_PIECE_BYTES = 1 << MIN_PIECE_BITS;
-const SIZES = 7;
+const SIZES = 8;
 
-/** Longer writes are not copied into a piece. A batch of TLS records is as long. */
+/** Longer writes are not copied into a piece. 64 KiB as records of TLS are a little more than that, and still are. */
 export const MAX_PIECE_BYTES = MIN_PIECE_BYTES << (SIZES - 1);
 
 /** Longer writes are not gathered. A batch of TLS records is one of them: a stream that sends much takes one large piece at a time, and not three. */

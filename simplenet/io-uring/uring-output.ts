@@ -5,7 +5,7 @@
  *     push   -> pushed piece, queue ->     (when no gathered piece is left)
  *
  * `gather` takes what is written, if the kernel is likely to have room, and `push` the rest. Gathered bytes are copied, and `write` returned true for them: the program counts them as sent. So they leave even if the program closes
- * the stream. Queued bytes may be dropped then. The first write that is not gathered is copied into a piece as well: new memory for each such write would cost more than to send it. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
+ * the stream. Queued bytes may be dropped then. A write that finds nothing else pushed is copied into a piece as well: new memory for each would cost more than to send it. `gather` refuses while bytes count as queued, so it cannot overtake the queue.
  *
  * A part of a file is in the queue, too. When its turn comes, `file` is that part, and the stream sends it with sendfile(2).
  *
@@ -37,7 +37,7 @@ export class UringOutput {
   #isFirstGathered = false;
   /** Gathered pieces behind the first one. */
   #behind: Piece[] | null = null;
-  /** What was pushed first, behind all gathered pieces. */
+  /** A pushed piece behind gathered ones. It becomes the first one after them. */
   #pushed: Piece | null = null;
   #queue: WriteQueue | null = null;
   #file: Chunk | null = null;

@@ -19,14 +19,22 @@ import type { BioPair } from './openssl-handles.ts';
 const HEADER_BYTES = 5;
 const LENGTH_AT = 3;
 
+/** How many plain bytes one `write` takes at most. */
+export const MAX_BATCH_BYTES = 65_536;
+
 /**
- * How many plain bytes one `write` takes. As four records, with headers and tags, they fit into one packet of the kernel, which has less than 64 KiB: with a few bytes more, a
- * second packet for these alone leaves, and a response of a megabyte over loopback costs a tenth more. Larger batches would leave the cache of the CPU between two steps.
+ * As four records, with headers and tags, these fit into one packet of the kernel, which has less than 64 KiB. With a few bytes more, a second packet leaves for them alone, and a
+ * response of a megabyte over loopback costs a tenth more.
  */
-export const BATCH_BYTES = 65_024;
+const PACKET_BATCH_BYTES = 65_024;
+
+/** How many of `length` plain bytes the next `write` takes. 64 KiB are what programs often write at once: the last 512 bytes of them would leave in a send of their own. */
+export function batchOf(length: number): number {
+  return length <= MAX_BATCH_BYTES ? length : PACKET_BATCH_BYTES;
+}
 
 /** Four full records with their headers and tags, and some room for a first one and for messages of the handshake. */
-export const OUTPUT_BYTES = BATCH_BYTES + 8_192;
+export const OUTPUT_BYTES = MAX_BATCH_BYTES + 8_192;
 
 interface SharedBios {
   readonly input: Bio;

@@ -14,7 +14,7 @@ import { preventTransfer } from '../kernel/intrinsic-bytes.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { NO_FILE, WriteQueue } from '../loop/write-queue.ts';
-import { BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
+import { batchOf, MAX_BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
 import { seal, sealFile, sendRecords } from './tls-records.ts';
 
 /** How much of one stream is encrypted in its share of a turn. As LoopLimits.sentBytesPerStream. */
@@ -71,7 +71,7 @@ export class TlsOutput {
     let sent = 0;
     if (ssl !== null && this.waitingBytes === 0 && this.#inner.queuedBytes === 0) {
       // Much that may wait leaves in the second part of the turn, so that other clients get their responses first.
-      if (!isOwned || length <= BATCH_BYTES) {
+      if (!isOwned || length <= MAX_BATCH_BYTES) {
         sent = this.#sendNow(ssl, bytes, length, hasMore);
         if (sent < 0 || sent === length) return Math.min(0, sent);
       }
@@ -114,7 +114,7 @@ export class TlsOutput {
       }
       this.#hasWritten = true;
       const before = queue.byteLength;
-      result = queue.drain(sealChunk, Math.min(BATCH_BYTES, share));
+      result = queue.drain(sealChunk, Math.min(batchOf(queue.byteLength), share));
       if (result === -EFAULT) this.isFileFault = false; // bytes that the program gave away and took back
       share -= before - queue.byteLength;
       sendRecords(ssl, this.#inner);
@@ -129,7 +129,7 @@ export class TlsOutput {
     const bytes = given.buffer === ssl.output.buffer ? Buffer.from(given.subarray(0, length)) : given;
     let sent = 0;
     for (let hasRoom = true; hasRoom && sent < length && sent < SHARE_BYTES; ) {
-      const batch = Math.min(BATCH_BYTES, length - sent);
+      const batch = Math.min(batchOf(length - sent), SHARE_BYTES - sent);
       const result = seal(ssl, this.#inner, bytes, sent, batch, sent === 0);
       if (result < 0) return result;
       sent += batch;

@@ -12,7 +12,7 @@ import { LastView } from '../kernel/last-view.ts';
 import type { Libc } from '../kernel/libc.ts';
 import type { Stream } from '../loop/event-loop.ts';
 import { SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE } from './openssl.ts';
-import { BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
+import { MAX_BATCH_BYTES, type SslConnection } from './ssl-connection.ts';
 
 /** RFC 8446 section 5.1. */
 const MAX_RECORD_BYTES = 16_384;
@@ -24,7 +24,7 @@ const MAX_RECORD_BYTES = 16_384;
 const FIRST_RECORD_BYTES = 1_400;
 const FIRST_FLIGHT_BYTES = 14_000;
 
-let plain = plainBuffer(2 * BATCH_BYTES);
+let plain = plainBuffer(2 * MAX_BATCH_BYTES);
 const lastPlain = new LastView(plain);
 let fileBytes: Buffer | null = null;
 
@@ -58,7 +58,7 @@ function writeAll(ssl: SslConnection, stream: Stream, bytes: Uint8Array, offset:
   return result;
 }
 
-/** Encrypts a part of a file, BATCH_BYTES at most. Returns how many bytes, or -errno: -ENODATA if the file ends before. */
+/** Encrypts a part of a file, MAX_BATCH_BYTES at most. Returns how many bytes, or -errno: -ENODATA if the file ends before. */
 export function sealFile(
   ssl: SslConnection,
   stream: Stream,
@@ -67,8 +67,8 @@ export function sealFile(
   offset: number,
   length: number,
 ): number {
-  fileBytes ??= Buffer.allocUnsafeSlow(BATCH_BYTES);
-  const wanted = Math.min(length, BATCH_BYTES);
+  fileBytes ??= Buffer.allocUnsafeSlow(MAX_BATCH_BYTES);
+  const wanted = Math.min(length, MAX_BATCH_BYTES);
   let read = -EINTR;
   while (read === -EINTR) read = libc.pread(fd, fileBytes, 0, wanted, offset);
   if (read <= 0) return read === 0 ? -ENODATA : read;

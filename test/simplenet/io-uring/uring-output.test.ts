@@ -173,6 +173,8 @@ test('the first write that is not gathered is copied into a piece, and counts as
     t.notOk(output.mustBeSent, 'the program does not count it as sent');
     t.notOk(output.gather(bytes, 1, false));
     output.push(bytes, 10, false);
+    t.equal(output.queuedBytes, 65_546);
+    t.equal(memory.pieces.length, round, 'what is behind it gets no piece');
     t.equal(output.prepare(), 65_536);
     t.equal(send(), 65_536);
     t.equal(sends.at(-1)?.flags, MSG_MORE);
@@ -183,10 +185,10 @@ test('the first write that is not gathered is copied into a piece, and counts as
     output.countsAsQueued = false;
     t.equal(memory.freed.filter((piece) => piece === memory.pieces[0]).length, round, 'its memory is used again');
   }
-  const long = Buffer.alloc(65_537, 'x');
+  const long = Buffer.alloc(131_073, 'x');
   for (const [length, pieces] of [
-    [65_536, 1],
-    [65_537, 0],
+    [131_072, 1],
+    [131_073, 0],
   ] as const) {
     const { output, memory } = setup();
     output.push(long, length, false);
@@ -216,13 +218,32 @@ test('behind gathered bytes, too, and they leave first', async (t) => {
   t.ok(memory.pieces.every((piece) => memory.freed.includes(piece)));
 });
 
+test('the last piece is sent without MSG_MORE, and the pieces hold what was written', async (t) => {
+  const { output, memory, sends, send } = setup();
+  output.gather(Buffer.from('first'), 5, false);
+  output.push(Buffer.from('second'), 6, false);
+  for (const length of [5, 6]) {
+    t.equal(output.prepare(), length);
+    send();
+    output.sent(length);
+  }
+  t.strictSame(sends, [
+    { length: 5, flags: MSG_MORE },
+    { length: 6, flags: 0 },
+  ]);
+  t.same(
+    memory.pieces.map(({ bytes }, i) => Buffer.from(bytes).toString('latin1', 0, 5 + i)),
+    ['first', 'second'],
+  );
+});
+
 test('of a closed stream, what was gathered is sent, and nothing behind it', async (t) => {
   const { output, memory, sends, send } = setup();
   output.gather(bytes, 100, false);
   output.push(bytes, 65_000, false);
   output.dropQueue();
   t.ok(output.mustBeSent);
-  t.equal(output.queuedBytes, 0);
+  t.equal(output.pushedBytes, 0);
   t.equal(memory.freed.length, 1, 'the memory of the other bytes is free at once');
   output.prepare();
   send();
@@ -252,8 +273,10 @@ test('a lost ring keeps the memory that the kernel may read', async (t) => {
   output.gather(bytes, 100, false);
   output.prepare();
   send();
+  output.push(bytes, 65_000, false);
   output.lose();
   t.ok(output.isEmpty);
+  t.equal(output.pushedBytes, 0);
   t.notOk(output.isInKernel);
   t.strictSame(memory.freed, []);
 });

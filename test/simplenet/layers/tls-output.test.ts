@@ -69,6 +69,24 @@ test('what is queued leaves in shares of a turn, also when the stream below alwa
   sending.free();
 });
 
+test('64 KiB leave at once, and of a byte more the packet that is full', async (t) => {
+  for (const { length, waiting } of [
+    { length: 65_536, waiting: 0 },
+    { length: 65_537, waiting: 65_537 },
+  ]) {
+    const sending = new Sending();
+    const { inner, output } = sending;
+    inner.fullAfterWrites = 1;
+    t.equal(output.write(Buffer.alloc(length, 'x'), length, true, false), 0);
+    t.equal(output.waitingBytes, waiting);
+    t.equal(inner.turns, waiting === 0 ? 0 : 1);
+    output.sendQueued();
+    t.equal(output.waitingBytes, waiting === 0 ? 0 : 513);
+    t.equal(sending.client.open(inner.take()).length, length - output.waitingBytes);
+    sending.free();
+  }
+});
+
 test('a stream below that is full ends the share', async (t) => {
   const sending = new Sending();
   const { inner, output } = sending;

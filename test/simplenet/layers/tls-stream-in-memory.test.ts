@@ -15,7 +15,7 @@ import { connectTls } from '../../../simplenet/layers/accept-tls.ts';
 import { openssl } from '../../../simplenet/layers/openssl.ts';
 import { declare } from '../../../simplenet/layers/openssl-functions.ts';
 import { Handle, openHandles } from '../../../simplenet/layers/openssl-handles.ts';
-import { BATCH_BYTES, OUTPUT_BYTES } from '../../../simplenet/layers/ssl-connection.ts';
+import { MAX_BATCH_BYTES, OUTPUT_BYTES } from '../../../simplenet/layers/ssl-connection.ts';
 import { createClientContext } from '../../../simplenet/layers/tls-context.ts';
 import { MAX_ANSWER_BYTES } from '../../../simplenet/layers/tls-input.ts';
 import { authority, ecdsa } from '../../support/certificates.ts';
@@ -349,7 +349,7 @@ test('records of 512 bytes with long tags do not fit into the output at once', a
   t.equal(shortRecords(Handle.addressOf(context, 'SSL_CTX'), 1), 1);
   const identity = { ...ecdsa, ciphers: 'ECDHE-ECDSA-AES256-SHA384' };
   const accepted = new Accepted({}, undefined, undefined, identity, new MemoryClient(context)).open();
-  const text = 'x'.repeat(BATCH_BYTES);
+  const text = 'x'.repeat(MAX_BATCH_BYTES);
   t.equal(accepted.stream.write(Buffer.from(text)), true);
   const records = accepted.inner.take();
   t.ok(records.length > OUTPUT_BYTES, `${records.length} bytes`);
@@ -433,7 +433,7 @@ test('a program cannot transfer the memory that all connections share', async (t
   const accepted = new Accepted({ onData: (_stream, bytes) => void answers.push(stays(bytes)) }).open();
   const { client } = accepted;
   accepted.receive(client.seal('small'));
-  accepted.receive(Buffer.concat(Array.from({ length: 4 }, () => client.sealBytes(Buffer.alloc(BATCH_BYTES)))));
+  accepted.receive(Buffer.concat(Array.from({ length: 4 }, () => client.sealBytes(Buffer.alloc(MAX_BATCH_BYTES)))));
   t.same(answers, [true, true], 'nor that which takes its place for a larger chunk');
   t.ok(stays(client.ssl.output));
   accepted.stream.close();
