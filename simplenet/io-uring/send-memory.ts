@@ -25,7 +25,7 @@ export const MAX_GATHERED_PIECE_BYTES = 61_440;
 
 /**
  * How much memory of free pieces is kept for each size: 64 of 64 KiB. Making such a piece costs more than to send it, and V8 collects all garbage each time some 30 MB of such memory
- * were made: a large response over TLS costs a tenth more if one piece of it is new.
+ * were made: a large response over TLS costs up to a tenth more if one piece of it is new.
  */
 const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
@@ -36,6 +36,8 @@ export class Piece {
   readonly address: number;
   /** Its index among the sizes, or -1 if a program gave the bytes away. */
   readonly size: number;
+  /** The program counts the bytes as sent. The output that has the piece sets it. */
+  isGathered = false;
   start = 0;
   end = 0;
 

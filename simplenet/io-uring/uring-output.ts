@@ -34,11 +34,8 @@ export class UringOutput {
   countsAsQueued = false;
   readonly #memory: SendMemory;
   #first: Piece | null = null;
-  #isFirstGathered = false;
-  /** Gathered pieces behind the first one. */
+  /** The pieces behind the first one. Only the last piece of all may be a pushed one. */
   #behind: Piece[] | null = null;
-  /** A pushed piece behind gathered ones. It becomes the first one after them. */
-  #pushed: Piece | null = null;
   #queue: WriteQueue | null = null;
   #file: Chunk | null = null;
   #gatheredBytes = 0;
@@ -71,7 +68,7 @@ export class UringOutput {
 
   /** Whether gathered bytes are left. They are sent even after `close`. */
   get mustBeSent(): boolean {
-    return this.#first !== null && this.#isFirstGathered;
+    return this.#first?.isGathered === true;
   }
 
   /** How many bytes came by `push`, and are not sent. */
@@ -80,8 +77,8 @@ export class UringOutput {
   }
 
   get #pushedPieceBytes(): number {
-    const piece = this.#isFirstGathered ? this.#pushed : this.#first;
-    return piece === null ? 0 : piece.byteLength;
+    const last = this.#last;
+    return last === null || last.isGathered ? 0 : last.byteLength;
   }
 
   get #fileBytes(): number {
@@ -103,7 +100,7 @@ export class UringOutput {
     if (this.countsAsQueued || this.#lastGathered !== null) return false;
     const piece = this.#memory.share(bytes);
     if (piece === null) return false;
-    this.#addPiece(piece);
+    this.#addPiece(piece, true);
     this.#gatheredBytes += piece.byteLength;
     return true;
   }
@@ -116,7 +113,7 @@ export class UringOutput {
     if (last === null || !this.#memory.append(last, bytes, length)) {
       const piece = this.#memory.take(Math.max(length, this.#memory.nextSize(last)));
       this.#memory.append(piece, bytes, length);
-      this.#addPiece(piece);
+      this.#addPiece(piece, true);
     }
     this.#gatheredBytes += length;
     this.#hasMore = hasMore;
@@ -129,8 +126,7 @@ export class UringOutput {
     if (!isOwned && length > 0 && length <= MAX_PIECE_BYTES && this.#hasPushedNothing) {
       const piece = this.#memory.take(length);
       this.#memory.append(piece, bytes, length);
-      if (this.#first === null) this.#setFirst(piece, false);
-      else this.#pushed = piece;
+      this.#addPiece(piece, false);
       return;
     }
     this.#queue ??= new WriteQueue();
@@ -170,7 +166,7 @@ export class UringOutput {
         this.#file = chunk;
         return this.#fileBytes;
       }
-      this.#setFirst(this.#memory.own(chunk.bytes, chunk.start, chunk.end), false);
+      this.#first = this.#memory.own(chunk.bytes, chunk.start, chunk.end);
     }
     return this.#first?.byteLength ?? 0;
   }
@@ -180,8 +176,7 @@ export class UringOutput {
     assert(!this.isInKernel, 'a stream has one send in the kernel');
     const piece = this.#first as Piece;
     const length = Math.min(piece.byteLength, maxBytes, MAX_SENT_BYTES);
-    const isLast = !this.#hasMore && this.#behind === null && this.#pushed === null && this.#queue === null;
-    const isAll = isLast && length === piece.byteLength;
+    const isAll = length === piece.byteLength && !this.#hasMore && this.#behind === null && this.#queue === null;
     ring.send(fd, tag, piece.address + piece.start, length, isAll ? flags : flags | MSG_MORE);
     this.#hasMore = false;
     this.#offeredBytes = length;
@@ -195,7 +190,7 @@ export class UringOutput {
     this.#offeredBytes = 0;
     const piece = this.#first as Piece;
     piece.start += length;
-    if (this.#isFirstGathered) this.#gatheredBytes -= length;
+    if (piece.isGathered) this.#gatheredBytes -= length;
     if (this.#isDropped) this.#freePieces();
     else if (piece.byteLength === 0) this.#freeFirst();
     return isAll;
@@ -203,8 +198,9 @@ export class UringOutput {
 
   /** Queued bytes are not sent any more. Gathered ones are. */
   dropQueue(): void {
-    if (this.#pushed !== null) this.#memory.giveBack(this.#pushed);
-    this.#pushed = this.#queue = this.#file = null;
+    if (this.#behind?.at(-1)?.isGathered === false) this.#memory.giveBack(this.#behind.pop() as Piece);
+    if (this.#behind?.length === 0) this.#behind = null;
+    this.#queue = this.#file = null;
     this.countsAsQueued = false;
   }
 
@@ -218,13 +214,16 @@ export class UringOutput {
   /** The ring is lost: the kernel may read the first piece at any later time. */
   lose(): void {
     if (this.#first !== null) this.#memory.keepUntilExit(this.#first);
-    this.#first = this.#behind = this.#pushed = this.#queue = this.#file = null;
+    this.#first = this.#behind = this.#queue = this.#file = null;
     this.#offeredBytes = 0;
   }
 
   get #hasPushedNothing(): boolean {
-    if (this.#queue !== null || this.#file !== null || this.#pushed !== null) return false;
-    return this.#first === null || this.#isFirstGathered;
+    return this.#queue === null && this.#file === null && this.#last?.isGathered !== false;
+  }
+
+  get #last(): Piece | null {
+    return this.#behind?.at(-1) ?? this.#first;
   }
 
   /** The piece that the kernel gets last, unless it has it already. */
@@ -236,19 +235,16 @@ export class UringOutput {
   #copyIfShared(last: Piece | null): Piece | null {
     if (last === null || !last.isFromProgram) return last;
     const copy = this.#memory.take(last.byteLength);
+    copy.isGathered = true;
     this.#memory.append(copy, last.bytes.subarray(last.start, last.end), last.byteLength);
     if (this.#behind === null) this.#first = copy;
     else this.#behind[this.#behind.length - 1] = copy;
     return copy;
   }
 
-  #setFirst(piece: Piece | null, isGathered: boolean): void {
-    this.#first = piece;
-    this.#isFirstGathered = isGathered;
-  }
-
-  #addPiece(piece: Piece): void {
-    if (this.#first === null) this.#setFirst(piece, true);
+  #addPiece(piece: Piece, isGathered: boolean): void {
+    piece.isGathered = isGathered;
+    if (this.#first === null) this.#first = piece;
     else {
       this.#behind ??= [];
       this.#behind.push(piece);
@@ -257,13 +253,8 @@ export class UringOutput {
 
   #freeFirst(): void {
     if (this.#first !== null) this.#memory.giveBack(this.#first);
-    const next = this.#behind?.shift();
+    this.#first = this.#behind?.shift() ?? null;
     if (this.#behind?.length === 0) this.#behind = null;
-    if (next !== undefined) this.#first = next;
-    else {
-      this.#setFirst(this.#pushed, false);
-      this.#pushed = null;
-    }
   }
 
   #freePieces(): void {

@@ -164,7 +164,7 @@ test('what is gathered behind an event leaves in the same send', async (t) => {
   t.equal(sends.length, 2);
 });
 
-test('the first write that is not gathered is copied into a piece, and counts as queued', async (t) => {
+test('a write that finds nothing else pushed is copied into a piece, and counts as queued', async (t) => {
   const { output, memory, sends, send } = setup();
   for (const round of [1, 2]) {
     t.notOk(output.gather(bytes, 65_536, false));
