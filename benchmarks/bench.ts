@@ -10,7 +10,7 @@ import { type BenchArguments, type Choices, parseArguments, usageOf } from './ar
 import { MissingLoad } from './c-load.ts';
 import { root } from './c-programs.ts';
 import { chartOf } from './chart.ts';
-import { makeRunFolder } from './children.ts';
+import { beginRun } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
 import { chooseCores } from './cores.ts';
 import { describeCommit, describeMachine } from './machine.ts';
@@ -197,7 +197,7 @@ async function main(): Promise<void> {
     print(measureMicro(progress).map(microTable).join('\n\n'));
     return;
   }
-  const temporaryFolder = makeRunFolder('bench');
+  const temporaryFolder = beginRun('bench');
   await bench(options, temporaryFolder);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Children: all processes that the benchmark starts, and its folder, so that nothing of it outlives it.
+ * Children: all processes that a benchmark starts, and its folder. None of them outlives it.
  *
  * They are ended only by process id. A search by name would also end a server of another user with the same name.
  *
@@ -62,19 +62,19 @@ export async function endChild(child: ChildProcess): Promise<void> {
   await closed;
 }
 
-/** For the end of the benchmark itself, when there is no time to wait. */
-export function endAllChildren(): void {
-  for (const child of running) child.kill('SIGKILL');
-}
-
-/** Returns a new folder for the run. It goes, with all children, when the benchmark ends, also when a signal ends it. */
-export function makeRunFolder(name: string): string {
-  const folder = mkdtempSync(join(tmpdir(), `simplenet-${name}-`));
+/** When this process ends, also by a signal, all children end, and `cleanUp` runs. */
+export function endChildrenAtExit(cleanUp: () => void): void {
   process.once('exit', () => {
-    endAllChildren();
-    rmSync(folder, { recursive: true, force: true });
+    for (const child of running) child.kill('SIGKILL'); // no time is left to wait for them
+    cleanUp();
   });
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
+}
+
+/** Returns a new folder for the benchmark. It goes when the benchmark ends, and all children end with it. */
+export function beginRun(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `simplenet-${name}-`));
+  endChildrenAtExit(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

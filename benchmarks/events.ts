@@ -23,7 +23,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { compileC, NotCompiled } from './c-programs.ts';
-import { endChild, firstLineOf, makeRunFolder, startChild } from './children.ts';
+import { beginRun, endChild, firstLineOf, startChild } from './children.ts';
 import { chooseCores, pinned } from './cores.ts';
 import { cpuBetween, readCpu, residentBytes } from './cpu-time.ts';
 import { orderOf } from './schedule.ts';
@@ -114,7 +114,7 @@ function sendOnlyCommand(folder: string): readonly string[] | null {
   }
 }
 
-const folder = makeRunFolder('events');
+const folder = beginRun('events');
 
 const program = join(import.meta.dirname, 'servers/event-site.js');
 const running: Broadcaster[] = [];

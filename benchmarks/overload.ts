@@ -14,7 +14,7 @@ import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { endChild, firstLineOf, makeRunFolder, outputOf, startChild } from './children.ts';
+import { beginRun, endChild, firstLineOf, outputOf, startChild } from './children.ts';
 import { chooseCores, pinned } from './cores.ts';
 import type { Arrived } from './load/arrivals.ts';
 import type { LoadResult } from './load.ts';
@@ -33,7 +33,7 @@ const seconds = Number(values.seconds);
 const times = Number(values.times);
 const cores = chooseCores();
 
-const folder = makeRunFolder('overload');
+const folder = beginRun('overload');
 const requestFile = join(folder, 'request');
 writeFileSync(requestFile, 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
 

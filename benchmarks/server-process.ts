@@ -29,7 +29,7 @@ export class ServerProcess {
 
   /** `filesFolder` is that of `writeFiles`. `tlsFile` has certificate and key; null: no TLS. */
   static async start(
-    peer: Peer,
+    peer: Pick<Peer, 'title' | 'collectsOnRequest'>,
     command: readonly string[],
     filesFolder: string,
     tlsFile: string | null,

@@ -13,10 +13,9 @@ import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeRunFolder } from './children.ts';
+import { beginRun } from './children.ts';
 import { chooseLoad } from './choose-load.ts';
 import { type CpuReading, cpuBetween } from './cpu-time.ts';
-import { peers } from './peers.ts';
 import { orderOf } from './schedule.ts';
 import { ServerProcess } from './server-process.ts';
 import { ratios, spreadOf } from './statistics.ts';
@@ -35,15 +34,21 @@ const { values } = parseArgs({
 const cycles = Number(values.cycles);
 const connectionsEach = Math.max(1, Math.round(Number(values.connections) / GENERATORS));
 
-const folder = makeRunFolder('workers');
+const folder = beginRun('workers');
 const requestFile = join(folder, 'request');
 writeFileSync(requestFile, 'GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
 
-/** `figures` are microseconds of CPU for each request, of all processes of the server. */
-interface Measured {
-  readonly way: string;
-  /** With what it is compared. */
+/** How the site is served. */
+interface Way {
+  readonly title: string;
+  /** Options of `serve`. */
+  readonly options: object;
+  /** The title of the way with which it is compared. */
   readonly against: string | null;
+}
+
+/** `figures` are microseconds of CPU for each request, of all processes of the server. */
+interface Measured extends Way {
   readonly server: ServerProcess;
   readonly figures: number[];
 }
@@ -67,20 +72,19 @@ async function usPerRequest(server: ServerProcess, seconds: number): Promise<num
 }
 
 const program = join(import.meta.dirname, 'servers/workers-server.js');
-const ways: Readonly<Record<string, string | null>> = {
-  'one process': null,
-  'one worker': 'one process',
-  'two workers': 'one worker',
-  'with metrics': 'one process',
-};
+const ways: readonly Way[] = [
+  { title: 'one process', options: {}, against: null },
+  { title: 'one worker', options: { workers: 1 }, against: 'one process' },
+  { title: 'two workers', options: { workers: 2 }, against: 'one worker' },
+  { title: 'with metrics', options: { metrics: {} }, against: 'one process' },
+];
 
-const own = peers[0] as (typeof peers)[number];
 const measured: Measured[] = [];
-for (const [way, against] of Object.entries(ways)) {
-  const command = [process.execPath, program, values.backend, way];
-  const server = await ServerProcess.start(own, command, folder, null, undefined);
+for (const way of ways) {
+  const command = [process.execPath, program, JSON.stringify({ backend: values.backend, ...way.options })];
+  const server = await ServerProcess.start({ ...way, collectsOnRequest: false }, command, folder, null, undefined);
   await usPerRequest(server, WARM_UP_SECONDS);
-  measured.push({ way, against, server, figures: [] });
+  measured.push({ ...way, server, figures: [] });
 }
 console.log(
   `${values.backend}, ${GENERATORS * connectionsEach} connections, ${cycles} cycles; load average ${loadavg()[0]?.toFixed(1)}`,
@@ -90,11 +94,11 @@ for (let cycle = 0; cycle < cycles; cycle++) {
     figures.push(await usPerRequest(server, Number(values.seconds)));
   }
 }
-for (const { way, against, server, figures } of measured) {
-  const reference = measured.find((each) => each.way === against);
+for (const { title, against, server, figures } of measured) {
+  const reference = measured.find((each) => each.title === against);
   const compared = reference === undefined ? null : spreadOf(ratios(figures, reference.figures));
   const times =
     compared && `${compared.median.toFixed(3)} (${compared.q1.toFixed(3)} to ${compared.q3.toFixed(3)}) of ${against}`;
-  console.log(`${way}: ${spreadOf(figures).median.toFixed(2)} us${times === null ? '' : `, ${times}`}`);
+  console.log(`${title}: ${spreadOf(figures).median.toFixed(2)} us${times === null ? '' : `, ${times}`}`);
   await server.stop();
 }

@@ -1,31 +1,17 @@
 /**
- * The servers of `npm run bench:workers`. Arguments: the event loop, and how the site is served.
+ * The servers of `npm run bench:workers`. The argument is the options of `serve` as JSON: those with `workers` serve the module of the site.
  *
  * Next: ../workers.ts
  */
 
-import { type ServeOptions, serve } from '../../http/index.ts';
-import { type Backend, portOf } from '../../simplenet/index.ts';
+import { type ServeOptions, serve, type WorkersOptions } from '../../http/index.ts';
+import { portOf } from '../../simplenet/index.ts';
 import { announce } from '../site.ts';
 import { site } from './hello-site.ts';
 
-const [backend, way] = process.argv.slice(2) as [Backend, string];
-const options: ServeOptions = { backend };
-
-switch (way) {
-  case 'one worker':
-  case 'two workers': {
-    const server = serve(new URL('./hello-site.js', import.meta.url), {
-      ...options,
-      workers: way === 'one worker' ? 1 : 2,
-    });
-    await server.ready;
-    announce(portOf(server.address));
-    break;
-  }
-  case 'with metrics':
-    announce(portOf(serve(site, { ...options, metrics: {} }).address));
-    break;
-  default:
-    announce(portOf(serve(site, options).address));
-}
+const options = JSON.parse(process.argv[2] as string) as ServeOptions | WorkersOptions;
+if ('workers' in options) {
+  const server = serve(new URL('./hello-site.js', import.meta.url), options);
+  await server.ready;
+  announce(portOf(server.address));
+} else announce(portOf(serve(site, options).address));

@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { root } from '../c-programs.ts';
-import { endAllChildren, firstLineOf, outputOf, startChild } from '../children.ts';
+import { endChildrenAtExit, firstLineOf, outputOf, startChild } from '../children.ts';
 import { chooseCores, pinned } from '../cores.ts';
 import { cpuBetween, readCpu } from '../cpu-time.ts';
 import { describeMachine } from '../machine.ts';
@@ -240,13 +240,10 @@ if (process.env[IN_NAMESPACE] === undefined) {
   if (error !== undefined) console.log(`over TAP: left out, unshare does not run: ${error.message}`);
   process.exitCode = status ?? 1;
 } else {
-  process.once('exit', () => {
-    endAllChildren();
+  endChildrenAtExit(() => {
     rmSync(requestFile, { force: true });
     rmSync(bulkFile, { force: true });
   });
-  process.once('SIGINT', () => process.exit(130));
-  process.once('SIGTERM', () => process.exit(143));
   const reason = whyNoTap();
   if (reason === null) await printOverTap();
   else console.log(`over TAP: left out: ${reason}`);
