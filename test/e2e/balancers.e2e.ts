@@ -88,10 +88,11 @@ test('HAProxy: instances that restart one after the other lose no request', { sk
     before?.kill('SIGTERM');
     t.match(await before?.ends(), { code: 0, stderr: '' });
     await load.served(200);
-    // no count of requests says that the balancer's next look at this one is over
+    // The balancer sends it requests after its next look at it. No count of requests waits for that.
     const { pid } = (await front.instance(port)).child;
     await load.answeredBy((answering) => answering === pid);
   }
+  await load.served(200);
   t.same(await load.stop(), []);
   t.equal(load.pids.size, 6, 'each instance, before and after');
 });

@@ -70,19 +70,19 @@ test('what is queued leaves in shares of a turn, also when the stream below alwa
 });
 
 test('64 KiB leave at once, and of a byte more the packet that is full', async (t) => {
-  for (const { length, waiting } of [
-    { length: 65_536, waiting: 0 },
-    { length: 65_537, waiting: 65_537 },
+  for (const { length, waiting, turns, left } of [
+    { length: 65_536, waiting: 0, turns: 0, left: 0 },
+    { length: 65_537, waiting: 65_537, turns: 1, left: 513 },
   ]) {
     const sending = new Sending();
     const { inner, output } = sending;
     inner.fullAfterWrites = 1;
     t.equal(output.write(Buffer.alloc(length, 'x'), length, true, false), 0);
     t.equal(output.waitingBytes, waiting);
-    t.equal(inner.turns, waiting === 0 ? 0 : 1);
+    t.equal(inner.turns, turns);
     output.sendQueued();
-    t.equal(output.waitingBytes, waiting === 0 ? 0 : 513);
-    t.equal(sending.client.open(inner.take()).length, length - output.waitingBytes);
+    t.equal(output.waitingBytes, left);
+    t.equal(sending.client.open(inner.take()).length, length - left);
     sending.free();
   }
 });
