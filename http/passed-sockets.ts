@@ -3,7 +3,7 @@
  *
  * A socket that no server takes is left alone, as libsystemd leaves it: systemd holds it, too, and may have opened it for another part of the program.
  *
- * Next: listening.ts
+ * Next: commons.ts
  */
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */

@@ -120,15 +120,25 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'http/serve.ts',
     SOCKETS_DOOR,
   ],
-  'http/serve.ts': [
+  'http/commons.ts': [
     GROUND,
-    'http/workers',
     'http/handler.ts',
     'http/handlers',
     'http/connection',
     'http/metrics',
     'http/request',
     'http/response',
+    'http/serve-options.ts',
+    SOCKETS_DOOR,
+  ],
+  'http/serve.ts': [
+    GROUND,
+    'http/workers',
+    'http/commons.ts',
+    'http/handler.ts',
+    'http/handlers',
+    'http/connection',
+    'http/metrics',
     'http/serve-options.ts',
     'http/listening.ts',
     'http/tls-entrance.ts',
@@ -162,6 +172,7 @@ const exceptions = ['benchmarks/micro.ts'];
 
 /** The files of http/ that run code of simplenet/: the server, its entrance by TLS, what opens files, and workers. All others import types. */
 const runsSimplenet = [
+  'http/commons.ts',
   'http/serve.ts',
   'http/listening.ts',
   'http/tls-entrance.ts',

@@ -54,7 +54,7 @@ const contexts = serveContexts(app, { hostname: '127.0.0.1', port: 0 });
 for (const { address } of contexts) console.log(await (await fetch(\`http://127.0.0.1:\${address.port}/door\`)).text());
 await contexts.close();
 // @ts-expect-error -- what a server offers its connections is not for programs.
-export const internal = server.borrowParser;
+export const internal = server.commons;
 `;
 
 test('it is packed and installed, and what its maps name is in it', async (t) => {

@@ -1,6 +1,6 @@
 /**
  * ConnectionContext: what all connections of a server share: its handler, its limits, its clock, and buffers that a connection
- * borrows while it needs them. An idle connection owns no buffer. `serve.ts` implements it, and so do the tests.
+ * borrows while it needs them. An idle connection owns no buffer. `commons.ts` implements it, and so do the tests.
  *
  * Next: deadline.ts
  */

@@ -40,6 +40,13 @@ export class Door {
     this.#isStopping = isStopping;
   }
 
+  /** Connections with a request or its response under way, and upgraded ones. It looks at all connections. */
+  get busyCount(): number {
+    let count = 0;
+    for (const { idleSince } of this.connections) if (idleSince === Number.POSITIVE_INFINITY) count++;
+    return count;
+  }
+
   /** Lets a new connection in, or closes its stream. */
   admit(connection: OpenConnection, stream: Stream): void {
     this.counts.accepted++;

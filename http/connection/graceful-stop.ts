@@ -14,13 +14,14 @@ import type { EventLoop, Listener } from '../../simplenet/index.ts';
 import type { OpenConnection } from './connection-context.ts';
 import { closingError } from './signals.ts';
 
+type EndingListener = Pick<Listener, 'close' | 'closeWhenEmpty'>;
+
 export class GracefulStop {
   /** How long an idle connection may still begin a request. 0 until the server stops. */
   idleGraceMs = 0;
   /** When the last connection was accepted. */
   lastConnectionAt = Number.NEGATIVE_INFINITY;
   readonly #loop: EventLoop;
-  readonly #listener: Pick<Listener, 'close' | 'closeWhenEmpty'>;
   readonly #connections: ReadonlySet<OpenConnection>;
   readonly #onClosed: () => void;
   /** Promises that `waitFor` was called with. Null until then. */
@@ -31,14 +32,8 @@ export class GracefulStop {
   #closing: AbortController | null = null;
 
   /** Calls `onClosed` once, when nothing is left. */
-  constructor(
-    loop: EventLoop,
-    listener: Pick<Listener, 'close' | 'closeWhenEmpty'>,
-    connections: ReadonlySet<OpenConnection>,
-    onClosed: () => void,
-  ) {
+  constructor(loop: EventLoop, connections: ReadonlySet<OpenConnection>, onClosed: () => void) {
     this.#loop = loop;
-    this.#listener = listener;
     this.#connections = connections;
     this.#onClosed = onClosed;
   }
@@ -57,9 +52,9 @@ export class GracefulStop {
   }
 
   /** Resolves when nothing is left. Only the first call has an `idleGraceMs`; a later one can shorten `graceMs`. */
-  begin(graceMs: number, idleGraceMs: number): Promise<void> {
-    this.#closed ??= this.#stop(idleGraceMs);
-    this.#abortAfter(graceMs, this.#closed);
+  begin(listener: EndingListener, graceMs: number, idleGraceMs: number): Promise<void> {
+    this.#closed ??= this.#stop(listener, idleGraceMs);
+    this.#abortAfter(graceMs, listener, this.#closed);
     return this.#closed;
   }
 
@@ -80,11 +75,11 @@ export class GracefulStop {
     if (this.#connections.size === 0 && !this.#isListening && !isWaiting) this.#whenEmpty?.();
   }
 
-  async #stop(idleGraceMs: number): Promise<void> {
+  async #stop(listener: EndingListener, idleGraceMs: number): Promise<void> {
     this.idleGraceMs = idleGraceMs;
     // Without a connection now, and without a new one for a while, no handshake is likely to be under way.
     const isQuiet = this.#connections.size === 0 && this.#loop.now() - this.lastConnectionAt > idleGraceMs;
-    this.#listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
+    listener.closeWhenEmpty(isQuiet ? 0 : idleGraceMs, () => {
       this.#isListening = false;
       this.checkEmpty();
     });
@@ -104,9 +99,9 @@ export class GracefulStop {
   }
 
   /** Each call of `begin` sets an alarm. The first alarm that rings ends all connections. */
-  #abortAfter(graceMs: number, closed: Promise<void>): void {
+  #abortAfter(graceMs: number, listener: EndingListener, closed: Promise<void>): void {
     const abortAll = () => {
-      this.#listener.close();
+      listener.close();
       for (const connection of this.#connections) connection.endNow();
       this.#pending?.clear();
       this.checkEmpty();

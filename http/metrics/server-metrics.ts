@@ -16,11 +16,12 @@ import { usageMetrics } from './usage-metrics.ts';
 
 /** The server that is watched. */
 export interface WatchedServer {
-  readonly connectionCount: number;
-  readonly busyCount: number;
-  readonly isStopping: boolean;
-  readonly door: { readonly counts: DoorCounts };
-  readonly admission: { readonly inFlight: number; readonly queued: number; readonly isFull: boolean } | null;
+  readonly door: {
+    readonly connections: { readonly size: number };
+    readonly busyCount: number;
+    readonly counts: DoorCounts;
+  };
+  readonly admission: { readonly inFlight: number; readonly queued: number } | null;
   readonly bodyMemory: { readonly usedBytes: number };
   /** Null without TLS. */
   readonly tlsCounts: TlsCounts | null;
@@ -62,8 +63,9 @@ export class ServerMetrics {
   }
 
   #serverFamilies(): MetricFamily[] {
-    const { connectionCount, busyCount, door, admission, bodyMemory } = this.#server;
-    const { accepted, shortages, evicted, full, address, proxyHeader } = door.counts;
+    const { door, admission, bodyMemory } = this.#server;
+    const { connections, busyCount, counts } = door;
+    const { accepted, shortages, evicted, full, address, proxyHeader } = counts;
     return [
       familyOf(
         'gauge',
@@ -71,7 +73,7 @@ export class ServerMetrics {
         'Open connections. Busy: with a request, its response or another protocol.',
         [
           [{ state: 'busy' }, busyCount],
-          [{ state: 'idle' }, connectionCount - busyCount],
+          [{ state: 'idle' }, connections.size - busyCount],
         ],
       ),
       familyOf('counter', 'http_connections_accepted_total', 'Connections that were accepted.', [[{}, accepted]]),

@@ -16,7 +16,8 @@ import type { MetricFamily } from './metric-families.ts';
 /** What the handler says. */
 export interface Watched {
   readonly isStopping: boolean;
-  readonly admission: { readonly isFull: boolean } | null;
+  /** A request that came now would be turned away. */
+  readonly isFull: boolean;
   /** The metrics of all workers. */
   families(): Promise<readonly MetricFamily[]>;
 }
@@ -56,8 +57,8 @@ async function answerMetrics(watched: Watched, request: HttpRequest, response: R
   response.whole(text, contentType);
 }
 
-function answerReadiness({ isStopping, admission }: Watched, response: ResponseWriter): void {
-  const reason = isStopping ? 'stopping' : admission?.isFull === true ? 'overloaded' : null;
+function answerReadiness({ isStopping, isFull }: Watched, response: ResponseWriter): void {
+  const reason = isStopping ? 'stopping' : isFull ? 'overloaded' : null;
   if (reason !== null) response.status(503);
   response.text(`${reason ?? 'ready'}\n`);
 }

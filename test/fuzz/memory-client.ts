@@ -9,7 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Connection } from '../../http/connection/connection.ts';
 import type { Handler } from '../../http/handler.ts';
 import { defaultLimits, type Limits } from '../../http/limits.ts';
-import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../support/memory-server.ts';
 
 /** A handler of these tests needs a turn or two. */
 const MAX_TURNS = 100;
@@ -55,7 +55,7 @@ export async function converse(
   { isSlow = false, isHasty = false, isCramped = false }: Manners = {},
 ): Promise<Conversation> {
   const stream = new MemoryStream(isSlow);
-  const home = new MemoryHome(handler, isCramped ? crampedLimits : defaultLimits);
+  const home = new MemoryCommons(handler, isCramped ? crampedLimits : defaultLimits);
   const connection = new Connection(home, stream);
   stream.handler = connection;
   let delivered = 0;

@@ -367,7 +367,7 @@ test('the default log names the method, the path and the place in the program', 
   await client.until(() => client.answers === 1, 'the answer');
   client.socket.destroy();
   const ofServer = new Error('the listener is lost');
-  t.equal(server.report(ofServer, null, null), true);
+  t.equal(server.commons.report(ofServer, null, null), true);
   t.same(printed[1], [ofServer]);
   t.equal(printed[0]?.[0], '%s:');
   t.match(printed[0]?.[1], /^GET \/a%20b failed at .*error-answer\.test\.[jt]s:\d+:\d+$/);

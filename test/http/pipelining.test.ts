@@ -10,7 +10,7 @@ import { type Handler, serve } from '../../http/index.ts';
 import { defaultLimits, defaultTimeouts, type Limits } from '../../http/limits.ts';
 import { portOf } from '../../simplenet/index.ts';
 import { backends, missingBackend } from '../support/backends.ts';
-import { MemoryHome, MemoryStream } from '../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../support/memory-server.ts';
 import { until } from '../support/waiting.ts';
 
 const get = (path: string, fields = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`;
@@ -18,7 +18,7 @@ const SHARE = defaultLimits.requestsPerTurn;
 
 /** A connection in memory. */
 function world(handler: Handler, limits: Partial<Limits> = {}) {
-  const home = new MemoryHome(handler, { ...defaultLimits, ...limits });
+  const home = new MemoryCommons(handler, { ...defaultLimits, ...limits });
   const stream = new MemoryStream(false);
   const connection = new Connection(home, stream);
   stream.handler = connection;
@@ -146,7 +146,7 @@ test('part of a request that is left when the turn comes has its deadline', asyn
 });
 
 test('an answer that the client is slow to take is waited for first, and then the next requests go on', async (t) => {
-  const home = new MemoryHome(hello, { ...defaultLimits, requestsPerTurn: 2 });
+  const home = new MemoryCommons(hello, { ...defaultLimits, requestsPerTurn: 2 });
   const stream = new MemoryStream(true);
   const connection = new Connection(home, stream);
   stream.handler = connection;

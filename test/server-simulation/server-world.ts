@@ -11,6 +11,7 @@
  */
 
 import assert from 'node:assert/strict';
+import type { Commons } from '../../http/commons.ts';
 import type { HttpRequest } from '../../http/index.ts';
 import { Server } from '../../http/serve.ts';
 import { EpollLoop } from '../../simplenet/epoll/epoll-loop.ts';
@@ -78,18 +79,21 @@ class WatchedLoop extends EpollLoop {
   }
 }
 
-/** Counts the parsers that are lent. */
-class WatchedServer extends Server {
-  lentParsers = 0;
+/** Counts the parsers that connections have borrowed. */
+class LentParsers {
+  count = 0;
 
-  override borrowParser(): ReturnType<Server['borrowParser']> {
-    this.lentParsers++;
-    return super.borrowParser();
-  }
-
-  override returnParser(parser: ReturnType<Server['borrowParser']>): void {
-    this.lentParsers--;
-    super.returnParser(parser);
+  constructor(commons: Commons) {
+    const borrow = commons.borrowParser.bind(commons);
+    const giveBack = commons.returnParser.bind(commons);
+    commons.borrowParser = () => {
+      this.count++;
+      return borrow();
+    };
+    commons.returnParser = (parser) => {
+      this.count--;
+      giveBack(parser);
+    };
   }
 }
 
@@ -115,7 +119,8 @@ export class ServerWorld implements ClientWorld, SiteWorld {
   readonly #random: Random;
   readonly #host: SimulatedHost;
   readonly #loop: WatchedLoop;
-  readonly #server: WatchedServer;
+  readonly #server: Server;
+  readonly #lentParsers: LentParsers;
   readonly #weather: Weather;
   readonly #maker: ExchangeMaker;
   readonly #tally = new Map<string, number>();
@@ -152,7 +157,8 @@ export class ServerWorld implements ClientWorld, SiteWorld {
     this.#loop = new WatchedLoop(this.#watching(this.kernel.libc), this.#host, loop);
     const onError = (error: unknown, request: HttpRequest | null) => this.#reported(error, request);
     const site = new SimulatedSite(this);
-    this.#server = new WatchedServer(site.router, { port: 80, limits, timeouts, onError }, () => this.#loop);
+    this.#server = new Server(site.router, { port: 80, limits, timeouts, onError }, () => this.#loop);
+    this.#lentParsers = new LentParsers(this.#server.commons);
     this.address = this.#server.address;
     this.#maker = new ExchangeMaker(this.#random);
     this.kernel.faults = setting.faults;
@@ -333,7 +339,7 @@ export class ServerWorld implements ClientWorld, SiteWorld {
       if (queuedBytes > most) assert.fail(`${queuedBytes} bytes are queued`);
       if (queuedBytes === 0 && stream.isEnded) this.#loop.streams.delete(stream);
     }
-    assert.ok(this.#server.lentParsers <= this.#server.connectionCount, 'a parser was not given back');
+    assert.ok(this.#lentParsers.count <= this.#server.connectionCount, 'a parser was not given back');
   }
 
   #checkStop(): void {
@@ -344,7 +350,7 @@ export class ServerWorld implements ClientWorld, SiteWorld {
 
   #checkEnd(): void {
     assert.equal(this.#server.connectionCount, 0);
-    assert.equal(this.#server.lentParsers, 0, 'parsers that were not given back');
+    assert.equal(this.#lentParsers.count, 0, 'parsers that were not given back');
     assert.equal(this.#loop.openCount, 0);
     assert.equal(this.#unsettled, 0, 'handlers that were begun and not settled');
     assert.equal(this.#host.alarmCount, 0);

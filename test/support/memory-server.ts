@@ -136,7 +136,7 @@ export class MemoryStream implements Stream {
 }
 
 /** A server, as far as a connection needs one. */
-export class MemoryHome implements ConnectionContext {
+export class MemoryCommons implements ConnectionContext {
   readonly handler: Handler;
   readonly opensTunnels: boolean;
   readonly continuesByHand: boolean;

@@ -323,7 +323,7 @@ test('a client without a limit on its time gets its response', async (t) => {
   await talk.say(get('/'));
   await talk.pass(24 * 3_600_000);
   t.equal(talk.server.connectionCount, 1);
-  t.equal(talk.server.minimumProgress, null, 'and the kernel is not asked how much it has taken');
+  t.equal(talk.server.commons.minimumProgress, null, 'and the kernel is not asked how much it has taken');
   t.match(await talk.hear(), /^HTTP\/1\.1 200 .*x{100}$/s);
 });
 

@@ -23,7 +23,7 @@ import {
 import type { InternetAddress } from '../../../simplenet/index.ts';
 import { collectGarbage } from '../../support/collect-garbage.ts';
 import { Stopwatch } from '../../support/machine-time.ts';
-import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../../support/memory-server.ts';
 import { Program } from '../../support/programs.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -656,8 +656,8 @@ class SlowStream extends MemoryStream {
 }
 
 /** A server to which nothing may be reported. */
-function homeOf(t: Test, handler: Handler): MemoryHome {
-  const home = new MemoryHome(handler, defaultLimits);
+function homeOf(t: Test, handler: Handler): MemoryCommons {
+  const home = new MemoryCommons(handler, defaultLimits);
   home.report = (error: unknown) => t.fail(String(error));
   return home;
 }
@@ -868,7 +868,7 @@ for (const [what, goOn] of Object.entries(whatElse)) {
 
 for (const isEarly of [true, false]) {
   test(`nor does a body that waits for memory in vain, ${isEarly ? 'from before the cut' : 'from then on'}`, async (t) => {
-    const home = new MemoryHome(
+    const home = new MemoryCommons(
       async (request, response) => {
         if (request.path === '/') return response.text('whole');
         const gathering = isEarly || request.path === '/first' ? request.bytes() : null;
@@ -905,7 +905,7 @@ for (const isEarly of [true, false]) {
 
 test('write() that waits because much is gathered goes on when the client has taken it in the same tick', async (t) => {
   const stream = new MemoryStream(false);
-  const home = new MemoryHome(
+  const home = new MemoryCommons(
     async (_request, response) => {
       await response.write('more than ten bytes');
       response.end();
@@ -957,7 +957,7 @@ test('late calls: after the response the signal is never aborted, and after a di
 });
 
 test('a client that waits for 100 Continue gets it when its body has waited for memory', async (t) => {
-  const context = new MemoryHome(
+  const context = new MemoryCommons(
     async (request, response) => response.text(`${(await request.bytes()).length} bytes`),
     {
       ...defaultLimits,
@@ -1000,7 +1000,10 @@ test('no 100 Continue in the middle of an answer', async (t) => {
 test('an idle connection keeps nothing of the head of its last request', async (t) => {
   const COUNT = 500;
   const HEAD_BYTES = 8_000;
-  const context = new MemoryHome((_request, response) => response.text('ok'), { ...defaultLimits, headBytes: 10_000 });
+  const context = new MemoryCommons((_request, response) => response.text('ok'), {
+    ...defaultLimits,
+    headBytes: 10_000,
+  });
   const open: Connection[] = [];
   const connectAndAsk = (i: number) => {
     const stream = new MemoryStream(false);

@@ -17,7 +17,7 @@ import {
 } from '../../../http/index.ts';
 import { portOf } from '../../../simplenet/kernel/socket-address.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
-import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../../support/memory-server.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -249,7 +249,7 @@ test('the channels carry each request and each outcome, and without a subscriber
   const server = serve((_request, response) => response.text('hello'));
   t.teardown(() => server.close({ graceMs: 0 }));
   const client = new RawClient(portOf(server.address));
-  t.equal(server.observes, false);
+  t.equal(server.commons.observes, false);
   subscribe('simplenet:http:done', onDone);
   client.write(get('/a'));
   await until(() => done.length === 1);
@@ -258,7 +258,7 @@ test('the channels carry each request and each outcome, and without a subscriber
   client.write(get('/b'));
   await client.until(() => client.answers === 2, 'the second answer');
   unsubscribe('simplenet:http:start', onStart);
-  t.equal(server.observes, false);
+  t.equal(server.commons.observes, false);
   client.write(get('/c'));
   await client.until(() => client.answers === 3, 'the third answer');
   t.match(done, [{ path: '/a', status: 200 }]);
@@ -268,7 +268,7 @@ test('the channels carry each request and each outcome, and without a subscriber
 
 test('an answer is over when its client has taken it, and a pipeline that waits is at most a turn', (t) => {
   const stream = new MemoryStream(true);
-  const context = new MemoryHome((_request, response) => response.text('hello'), defaultLimits);
+  const context = new MemoryCommons((_request, response) => response.text('hello'), defaultLimits);
   context.observes = true;
   const connection = new Connection(context, stream);
   stream.handler = connection;

@@ -19,7 +19,7 @@ import {
 import { portOf } from '../../../simplenet/kernel/socket-address.ts';
 import type { Stream } from '../../../simplenet/loop/event-loop.ts';
 import { backends, missingBackend } from '../../support/backends.ts';
-import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../../support/memory-server.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { until } from '../../support/waiting.ts';
 
@@ -171,7 +171,7 @@ test("with halfClose 'serve' a FIN aborts nothing; another word is an error", as
 function connected(handler: Handler = () => {}) {
   const requests: HttpRequest[] = [];
   const stream = new MemoryStream(false);
-  const context = new MemoryHome((request, response) => {
+  const context = new MemoryCommons((request, response) => {
     requests.push(request);
     return handler(request, response);
   }, defaultLimits);

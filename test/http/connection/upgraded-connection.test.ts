@@ -5,9 +5,9 @@ import type { OpenConnection } from '../../../http/connection/connection-context
 import { UpgradedConnection } from '../../../http/connection/upgraded-connection.ts';
 import { defaultLimits } from '../../../http/limits.ts';
 import type { OwnProtocol } from '../../../http/own-protocol.ts';
-import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../../support/memory-server.ts';
 
-class Home extends MemoryHome {
+class Home extends MemoryCommons {
   readonly forgotten: OpenConnection[] = [];
 
   override forget(connection: OpenConnection): void {

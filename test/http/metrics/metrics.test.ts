@@ -64,7 +64,7 @@ test('promtool has no complaint about any of it', { skip: missing('promtool') },
   const plain = new RawClient(server.port as number).write('GET / HTTP/1.1\r\n\r\n'); // a handshake that fails
   await plain.ended();
   plain.destroy();
-  server.webSocketCounts.countClosed(1_000);
+  server.commons.webSocketCounts.countClosed(1_000);
   const client = new RawClient(server.port as number, { isSecure: true }).write(
     'GET /users/7 HTTP/1.1\r\nHost: x\r\n\r\n',
   );
@@ -118,9 +118,9 @@ test('connections that are turned away at the door are counted by reason', async
   const idle = dial('GET /users/1 HTTP/1.1\r\nHost: x\r\n\r\n');
   await idle.until(() => idle.answers === 1, 'an answer');
   let busy = dial(wait);
-  while (server.door.counts.evicted === 0) {
-    await until(() => busy.isOver || server.door.counts.evicted === 1); // the response to the idle one may still be on its way
-    if (server.door.counts.evicted === 0) busy = dial(wait);
+  while (server.commons.door.counts.evicted === 0) {
+    await until(() => busy.isOver || server.commons.door.counts.evicted === 1); // the response to the idle one may still be on its way
+    if (server.commons.door.counts.evicted === 0) busy = dial(wait);
   }
   await until(() => server.busyCount === 1);
   await dial(wait).ended();

@@ -239,7 +239,7 @@ for (const backend of backends) {
         await new Promise((resolve) => setImmediate(resolve));
       }
       // From here to the last message nothing is awaited: the client, or rather its kernel, may take something at any time.
-      const { webSocketCounts: counts } = server;
+      const { webSocketCounts: counts } = server.commons;
       const isDropped = whenFull === 'drop';
       t.match(counts, { sentMessages: sent, sentBytes: sent * 40_004, droppedMessages: 0, tooSlow: 0 });
       ws.send(message);
@@ -292,6 +292,6 @@ test('a client cannot make series of codes', async (t) => {
 test('without TLS there are no metrics of it, and without metrics nothing counts handshakes', async (t) => {
   const plain = watched(t, 'tls', new Router(), {});
   t.same(await plain.samples(), {});
-  t.equal(plain.server.tlsCounts, null);
-  t.equal(watched(t, 'tls', new Router(), { tls: ecdsa, metrics: undefined }).server.tlsCounts, null);
+  t.equal(plain.server.commons.tlsCounts, null);
+  t.equal(watched(t, 'tls', new Router(), { tls: ecdsa, metrics: undefined }).server.commons.tlsCounts, null);
 });

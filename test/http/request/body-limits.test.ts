@@ -59,7 +59,7 @@ for (const backend of backends) {
         await using server = serve(router, { backend, limits, timeouts: { bodyWaitMs: 200 } });
         const port = portOf(server.address);
         const stuck = new RawClient(port).write(head('/bytes', BODY_BYTES)).write(Buffer.alloc(BODY_BYTES - 1));
-        await until(() => server.bodyMemory.usedBytes >= BODY_BYTES);
+        await until(() => server.commons.bodyMemory.usedBytes >= BODY_BYTES);
         for (let round = 0; round < 3; round++) {
           const other = new RawClient(port).write(head('/bytes', BODY_BYTES)).write(Buffer.alloc(BODY_BYTES));
           await answered(other);
@@ -68,8 +68,8 @@ for (const backend of backends) {
         }
         stuck.destroy();
         await until(() => server.connectionCount === 0);
-        t.equal(server.bodyMemory.usedBytes, 0);
-        t.equal(server.bodyMemory.waitingCount, 0);
+        t.equal(server.commons.bodyMemory.usedBytes, 0);
+        t.equal(server.commons.bodyMemory.waitingCount, 0);
       },
     );
 
@@ -94,8 +94,8 @@ for (const backend of backends) {
         t.equal(statusOf(next), 200);
         for (const client of [...stuck, next]) client.destroy();
         await until(() => server.connectionCount === 0);
-        t.equal(server.bodyMemory.usedBytes, 0);
-        t.equal(server.bodyMemory.waitingCount, 0);
+        t.equal(server.commons.bodyMemory.usedBytes, 0);
+        t.equal(server.commons.bodyMemory.waitingCount, 0);
       },
     );
 
@@ -108,7 +108,7 @@ for (const backend of backends) {
           .write(head('/', BODY_BYTES))
           .write(Buffer.alloc(BODY_BYTES));
         await until(() => client.text.length > BODY_BYTES);
-        t.equal(server.bodyMemory.usedBytes, 0);
+        t.equal(server.commons.bodyMemory.usedBytes, 0);
         client.reset(); // a client that only closes its side may still read, so close() would wait for the end of the response
         await until(() => server.connectionCount === 0);
       },
@@ -124,8 +124,8 @@ for (const backend of backends) {
       t.same(clients.map(statusOf), Array(30).fill(200));
       for (const client of clients) client.destroy();
       await until(() => server.connectionCount === 0);
-      t.equal(server.bodyMemory.usedBytes, 0);
-      t.equal(server.bodyMemory.waitingCount, 0);
+      t.equal(server.commons.bodyMemory.usedBytes, 0);
+      t.equal(server.commons.bodyMemory.waitingCount, 0);
     });
   });
 }

@@ -145,12 +145,13 @@ for (const backend of backends) {
       const rest = Buffer.concat([first, second, Buffer.alloc(30 * MB, 'y'), Buffer.from('\r\n--b--')]);
       client.write(head('/slow', rest.length)).write(rest);
       await until(() => isFirstRead);
-      t.ok(server.bodyMemory.usedBytes >= MB, `${server.bodyMemory.usedBytes}`);
-      t.ok(server.bodyMemory.usedBytes <= 4 * MB, `${server.bodyMemory.usedBytes}: the second part is not in memory`);
+      const { bodyMemory } = server.commons;
+      t.ok(bodyMemory.usedBytes >= MB, `${bodyMemory.usedBytes}`);
+      t.ok(bodyMemory.usedBytes <= 4 * MB, `${bodyMemory.usedBytes}: the second part is not in memory`);
       go();
       await client.until(() => client.answers > 0, 'an answer');
       t.equal(bodyOf(client), `${30 * MB}`);
-      await until(() => server.bodyMemory.usedBytes === 0);
+      await until(() => bodyMemory.usedBytes === 0);
       client.destroy();
     });
 

@@ -19,7 +19,7 @@ import {
 import { ECONNRESET } from '../../../simplenet/kernel/abi.ts';
 import { SystemError } from '../../../simplenet/kernel/system-error.ts';
 import { collectGarbage } from '../../support/collect-garbage.ts';
-import { MemoryHome, MemoryStream } from '../../support/memory-server.ts';
+import { MemoryCommons, MemoryStream } from '../../support/memory-server.ts';
 import { until } from '../../support/waiting.ts';
 import { answer, DATE, exchange, responseTo, Sink } from './response-sink.ts';
 
@@ -29,7 +29,7 @@ const MIB = 1024 * 1024;
 /** A connection whose handler begins a stream of events. */
 function streaming(options: EventOptions = {}, method = 'GET', fields = '') {
   const all: EventWriter[] = [];
-  const home = new MemoryHome((_request, response) => void all.push(response.events(options)), defaultLimits);
+  const home = new MemoryCommons((_request, response) => void all.push(response.events(options)), defaultLimits);
   const stream = new MemoryStream(false);
   const connection = new Connection(home, stream);
   stream.handler = connection;
@@ -202,7 +202,7 @@ test('while a body is still coming, its deadline counts, and the heartbeat begin
 test('a stream whose handler is done keeps its request only if something needs it', async (t) => {
   const requests = async (handler: Handler, observes = false) => {
     let request: WeakRef<HttpRequest> | null = null;
-    const home = new MemoryHome((its, response) => {
+    const home = new MemoryCommons((its, response) => {
       request = new WeakRef(its);
       return handler(its, response);
     }, defaultLimits);
@@ -245,7 +245,7 @@ test('a stream whose handler is done keeps its request only if something needs i
 
 test('a program that has kept the request of a stream may still ask it', async (t) => {
   const kept: HttpRequest[] = [];
-  const home = new MemoryHome((request, response) => {
+  const home = new MemoryCommons((request, response) => {
     kept.push(request);
     response.events();
   }, defaultLimits);
@@ -278,7 +278,7 @@ test('each way in which a client leaves ends the stream, without an error', asyn
   t.notOk(closed.events.send({ data: 'x' }));
 
   const before: EventWriter[] = [];
-  const home = new MemoryHome(async (_request, response) => {
+  const home = new MemoryCommons(async (_request, response) => {
     await nextTurn();
     before.push(response.events());
   }, defaultLimits);
@@ -292,7 +292,7 @@ test('each way in which a client leaves ends the stream, without an error', asyn
 });
 
 test('the server stops: the program may say goodbye, and the stream ends', async (t) => {
-  const home = new MemoryHome((request, response) => {
+  const home = new MemoryCommons((request, response) => {
     const events = response.events();
     request.closing.addEventListener('abort', () => events.send({ data: 'goodbye' }));
   }, defaultLimits);
@@ -313,7 +313,7 @@ test('the server stops: the program may say goodbye, and the stream ends', async
 
 test('a handler that fails later cuts the stream', async (t) => {
   const all: EventWriter[] = [];
-  const home = new MemoryHome((_request, response) => {
+  const home = new MemoryCommons((_request, response) => {
     all.push(response.events());
     throw new Error('too late');
   }, defaultLimits);

@@ -96,7 +96,7 @@ test('without limits of its own a declared length above those of the server is 4
   t.equal(calls, 0);
   const server = serve(broken, SERVER);
   t.teardown(() => server.close({ graceMs: 0 }));
-  t.throws(() => server.routeLimits('GET', '/'), { message: 'a mistake' });
+  t.throws(() => server.commons.routeLimits('GET', '/'), { message: 'a mistake' });
 });
 
 test('the option of a route wins over a middleware, the inner middleware over the outer, each limit by itself', async (t) => {
