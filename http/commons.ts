@@ -124,7 +124,7 @@ export class Commons implements ConnectionContext {
     this.#onError = options.onError ?? logError;
     this.#onDone = options.onDone ?? null;
     this.#counts = this.#onDone !== null || calls !== null;
-    this.door = new Door(this.limits, () => this.isStopping);
+    this.door = new Door(this.limits, options.proxyProtocol === undefined, () => this.isStopping);
     this.end = new GracefulStop(loop, this.door.connections, onClosed);
     this.admission = Admission.of(this, loop);
     this.tlsCounts = options.tls === undefined || calls === null ? null : new TlsCounts();

@@ -300,6 +300,7 @@ export class Server {
             ...proxyProtocol,
             headerMs: Math.min(timeouts.handshakeMs, ENDLESS_MS),
             maxHeaderBytes: limits.proxyHeaderBytes,
+            admits: (stream) => door.admitsClient(stream),
             onRefused: () => void door.counts.proxyHeader++,
           });
     const onFailure = (error: SystemError) => {

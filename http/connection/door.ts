@@ -32,11 +32,14 @@ export class Door {
   readonly #eviction = new Eviction(this.connections);
   /** Null without `connectionsPerAddress`. */
   readonly #addresses: AddressCounts | null;
+  /** The address of a new connection is that of its client: there is no header to come that names another one. */
+  readonly #knowsClients: boolean;
   readonly #isStopping: () => boolean;
 
-  constructor({ connections, connectionsPerAddress }: Limits, isStopping: () => boolean) {
+  constructor({ connections, connectionsPerAddress }: Limits, knowsClients: boolean, isStopping: () => boolean) {
     this.#maxConnections = connections;
     this.#addresses = connectionsPerAddress < UNLIMITED ? new AddressCounts(connectionsPerAddress) : null;
+    this.#knowsClients = knowsClients;
     this.#isStopping = isStopping;
   }
 
@@ -52,6 +55,13 @@ export class Door {
     this.counts.accepted++;
     if (this.#hasRoomFor(stream)) this.connections.add(connection);
     else stream.close();
+  }
+
+  /** Counts a connection whose client is known now. Returns false if that client has too many; then the caller closes its stream. */
+  admitsClient(stream: Stream): boolean {
+    if (this.#addresses === null || this.#addresses.admits(stream)) return true;
+    this.counts.address++;
+    return false;
   }
 
   /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
@@ -70,10 +80,7 @@ export class Door {
 
   /** The count of its client comes first: a client that has too many must not push out those of others. */
   #hasRoomFor(stream: Stream): boolean {
-    if (this.#addresses?.admits(stream) === false) {
-      this.counts.address++;
-      return false;
-    }
+    if (this.#knowsClients && !this.admitsClient(stream)) return false;
     if (this.connections.size < this.#maxConnections || this.makeRoom()) return true;
     this.counts.full++;
     return false;

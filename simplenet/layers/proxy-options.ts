@@ -54,6 +54,8 @@ export interface ProxyProtocolOptions {
   readonly headerMs?: number;
   /** The longest header: 4 KiB unless given. A line of version 1 has at most 107 bytes. */
   readonly maxHeaderBytes?: number;
+  /** Says whether a client may come in. Called once for each connection, when it is known who its client is, before its first `onData`. If it returns false, the connection closes. */
+  readonly admits?: (stream: ProxiedStream) => boolean;
   /** A connection is closed because its header is missing, late or wrong, or because it does not come from a proxy. */
   readonly onRefused?: (reason: string, peer: SocketAddress) => void;
 }

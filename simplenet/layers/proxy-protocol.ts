@@ -28,6 +28,7 @@ interface Setup {
   readonly isOptional: boolean;
   readonly headerMs: number;
   readonly maxHeaderBytes: number;
+  readonly admits: (stream: ProxiedStream) => boolean;
   readonly refused: (reason: string, peer: SocketAddress) => void;
 }
 
@@ -42,10 +43,10 @@ interface Setup {
  * ```
  */
 export function acceptProxied(onConnection: OnProxiedConnection, options: ProxyProtocolOptions): OnConnection {
-  const { from, mode = 'required', headerMs = HEADER_MS, maxHeaderBytes = MAX_HEADER_BYTES, onRefused } = options;
+  const { from, mode = 'required', headerMs = HEADER_MS, maxHeaderBytes = MAX_HEADER_BYTES } = options;
+  const { admits = () => true, onRefused: refused = () => {} } = options;
   const proxies = new AddressRanges(from);
-  const refused = onRefused ?? (() => {});
-  const setup = { isOptional: mode === 'optional', headerMs, maxHeaderBytes, refused };
+  const setup = { isOptional: mode === 'optional', headerMs, maxHeaderBytes, admits, refused };
   return (inner) => {
     if (proxies.has(inner.remoteAddress)) return ProxyStream.accept(setup, inner, onConnection);
     if (setup.isOptional) return ProxyStream.open(setup, inner, onConnection);
@@ -85,6 +86,7 @@ class ProxyStream implements ProxiedStream, StreamHandler {
     const stream = new ProxyStream(setup, inner);
     stream.#info = noProxyHeader;
     stream.handler = onConnection(stream);
+    stream.#admit();
     return stream;
   }
 
@@ -203,7 +205,8 @@ class ProxyStream implements ProxiedStream, StreamHandler {
         this.#refuse('the peer has ended the connection within its header');
         return;
       }
-      this.#open(noProxyHeader); // nothing came, or what came is no header after all
+      // Nothing came, or what came is no header after all.
+      if (!this.#open(noProxyHeader)) return;
       if (held !== null) this.handler.onData(this, held);
       if (this.#isClosing) return;
     }
@@ -239,8 +242,7 @@ class ProxyStream implements ProxiedStream, StreamHandler {
   #readHeader(chunk: Buffer): void {
     const bytes = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
     if (this.#setup.isOptional && !mayBeProxyHeader(bytes)) {
-      this.#open(noProxyHeader);
-      this.handler.onData(this, bytes);
+      if (this.#open(noProxyHeader)) this.handler.onData(this, bytes);
       return;
     }
     const header = decodeProxyHeader(bytes, this.#setup.maxHeaderBytes);
@@ -248,16 +250,23 @@ class ProxyStream implements ProxiedStream, StreamHandler {
       this.#held = this.#held === null ? Buffer.from(chunk) : bytes;
     } else if ('reason' in header) {
       this.#refuse(header.reason);
-    } else {
-      this.#open(header.info);
-      if (header.end < bytes.length) this.handler.onData(this, bytes.subarray(header.end));
+    } else if (this.#open(header.info) && header.end < bytes.length) {
+      this.handler.onData(this, bytes.subarray(header.end));
     }
   }
 
-  #open(info: ProxyInfo): void {
+  /** Returns whether the client may come in. */
+  #open(info: ProxyInfo): boolean {
     this.#info = info;
     this.#held = null;
     this.#inner.setDeadline(this.#delayOnceOpenMs);
+    return this.#admit();
+  }
+
+  #admit(): boolean {
+    const isAdmitted = this.#setup.admits(this);
+    if (!isAdmitted) this.close();
+    return isAdmitted;
   }
 
   #refuse(reason: string): void {

@@ -120,6 +120,32 @@ test('connections that have not sent their header count, and make room for new o
   await until(() => silent.every(({ isOver }) => isOver));
 });
 
+test('connectionsPerAddress counts the clients that the headers name, and one more is closed, with TLS and without', async (t) => {
+  const headerOf = (address: string) => `PROXY TCP4 ${address} 198.51.100.7 4711 443\r\n`;
+  for (const options of [{}, { tls }]) {
+    const server = serveAnswers(t, { ...options, limits: { connectionsPerAddress: 2 } });
+    const port = server.port as number;
+    const silent = [new RawClient(port), new RawClient(port), new RawClient(port)]; // of the balancer, whose header is to come
+    await until(() => server.connectionCount === 3);
+    const open = [1, 1, 2, 2].map((n) => new RawClient(port).write(headerOf(`192.0.2.${n}`)));
+    await until(() => server.connectionCount === 7);
+    const tooMany = new RawClient(port).write(headerOf('192.0.2.2') + ask);
+    await until(() => tooMany.isOver);
+    t.equal(tooMany.receivedBytes, 0);
+    await until(() => server.connectionCount === 7);
+    t.same([server.commons.door.counts.address, server.refusedProxyHeaders], [1, 0]);
+
+    (open[3] as RawClient).destroy(); // one of that client leaves
+    await until(() => server.connectionCount === 6);
+    const next = new RawClient(port).write(headerOf('192.0.2.2'));
+    await until(() => server.connectionCount === 7);
+    next.write(ask);
+    await until(() => next.receivedBytes > 0);
+    t.notOk([...silent, ...open.slice(0, 3)].some(({ isOver }) => isOver));
+    for (const client of [...silent, ...open]) client.destroy();
+  }
+});
+
 test('options that make no sense are refused', async (t) => {
   for (const [proxyProtocol, message] of [
     ['required', /must be an object/],

@@ -258,6 +258,33 @@ test('optional: a proxy need not send a header', async (t) => {
   }
 });
 
+test('admits is asked once for each connection, before its first byte, and may close it', async (t) => {
+  for (const [bytes, data, client, from] of [
+    [`${line}hello`, 'hello', '192.0.2.1:4711', 'loopback'],
+    ['GET /', 'GET /', '127.0.0.1', 'loopback'],
+    ['PROX', 'PROX', '127.0.0.1', 'loopback'],
+    ['', null, '127.0.0.1', 'loopback'],
+    ['hello', 'hello', '127.0.0.1', '192.0.2.0/24'],
+  ] as const) {
+    for (const isAdmitted of [true, false]) {
+      const asked: string[] = [];
+      const admits = ({ remoteAddress }: ProxiedStream) => {
+        asked.push(formatSocketAddress(remoteAddress));
+        return isAdmitted;
+      };
+      await listening(
+        async (server) => {
+          const expected = isAdmitted && data !== null ? [`data ${data}`, 'close well'] : ['close well'];
+          t.same(await server.tell(bytes), expected, `${bytes} ${isAdmitted}`);
+          t.same([asked.length, server.refused], [1, []]);
+          t.ok(asked[0]?.startsWith(client), `${asked}`);
+        },
+        { mode: 'optional', admits, from },
+      );
+    }
+  }
+});
+
 test('a program that closes at the last bytes of a peer hears of no end', async (t) => {
   const heard: string[] = [];
   await listening(
