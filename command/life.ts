@@ -44,6 +44,8 @@ export interface Surroundings extends Signals {
 export interface InheritedSockets {
   /** Empty: the command opens a socket of its own. */
   readonly fds: readonly number[];
+  /** The socket of the metrics of a predecessor, which the caller then owns. Null if there is none. */
+  takeMetricsFd(): number | null;
   /** Tells the predecessor, if there is one, that this process serves. */
   begun(): Promise<void>;
 }
@@ -53,7 +55,7 @@ export function inheritedSockets({ takeOver: path }: CommandOptions, env: Enviro
   const inheritance = way === undefined ? null : takeOver(way);
   if (inheritance !== null) return inheritance;
   const free = passedSockets(env, pid).filter(({ isTaken }) => !isTaken); // the module may have taken some
-  return { fds: free.map(({ fd }) => fd), begun: () => Promise.resolve() };
+  return { fds: free.map(({ fd }) => fd), takeMetricsFd: () => null, begun: () => Promise.resolve() };
 }
 
 export interface LifeOptions {

@@ -86,9 +86,10 @@ async function serveUntilStopped(
     const certificate = certificateOf(options);
     const tls = certificate?.tls;
     const inherited = inheritedSockets(options, env, pid);
+    const metrics = options.metrics && { ...options.metrics, fd: inherited.takeMetricsFd() };
     const server = listen(
       site,
-      { ...options, fds: inherited.fds },
+      { ...options, metrics, fds: inherited.fds },
       args,
       { tls, onError: reporter.onError, onDone: log },
       reporter,

@@ -17,8 +17,9 @@ import {
   type OnConnection,
   type SocketAddress,
 } from '../simplenet/index.ts';
+import type { MetricsOptions } from './metrics/metrics-options.ts';
 import { markTaken, passedSockets } from './passed-sockets.ts';
-import { type ListenPlace, listenPlaceOf, portFrom, type ServeOptions } from './serve-options.ts';
+import { addressFrom, type ListenPlace, listenPlaceOf, portFrom, type ServeOptions } from './serve-options.ts';
 
 /** What a worker has in common with the others. */
 export interface SharedSockets {
@@ -26,6 +27,8 @@ export interface SharedSockets {
   readonly createPolicy: () => AcceptPolicy;
   /** The socket of plain HTTP that sends clients to https. */
   readonly redirectFd: number | null;
+  /** That of the port of the metrics. */
+  readonly watchFd: number | null;
 }
 
 /** What `Listening` gets beside the place. */
@@ -103,6 +106,23 @@ export function placeBeside(
 ): { readonly host: string; readonly port: number } | null {
   const port = portFrom(redirectFrom);
   return port === null || !('address' in place) ? null : { host: place.address, port };
+}
+
+/** Where the metrics have a port of their own; null if they have none. A socket of a predecessor that listens elsewhere is closed. */
+export function watchPlace(
+  metrics: MetricsOptions | undefined,
+): { readonly fd: number } | { readonly address: string; readonly port: number } | null {
+  if (metrics?.port === undefined) return null;
+  const wanted = addressFrom(metrics);
+  const { fd = null } = metrics;
+  if (fd === null) return wanted;
+  const socket = NetSocket.adopt(fd);
+  const at = socket.localAddress;
+  if ('port' in at && at.address === wanted.address && (at.port === wanted.port || wanted.port === 0)) {
+    return { fd: socket.release() };
+  }
+  socket.close();
+  return wanted;
 }
 
 /** Without TCP_NODELAY a small response could wait for an acknowledgement. `::` takes IPv4, too. */

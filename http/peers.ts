@@ -15,8 +15,10 @@ export interface PeerLink {
   /** The place of this worker: 0 to n - 1. The worker that replaces it has the same. */
   readonly index: number;
   tell(subject: string, message: unknown): void;
-  /** Resolves with the answers of the others that came in time. */
-  askOthers(subject: string): Promise<readonly unknown[]>;
+  /** Resolves with the answers of the others that came in time. With a tally, that of this worker, they are the tallies of all others. */
+  askOthers(subject: string, tally?: unknown): Promise<readonly unknown[]>;
+  /** The last tally of this worker. */
+  tally(subject: string, tally: unknown): void;
 }
 
 /**
@@ -91,7 +93,29 @@ export class Peers {
     };
   }
 
-  // For workers/.
+  // For metrics, and for workers/.
+
+  /**
+   * As `askAll`, of what each worker has counted. One that is late answers with its last tally, and those that have ended count, too: a sum of tallies never falls.
+   * @internal
+   */
+  async tallies(subject: string): Promise<readonly unknown[]> {
+    const own = this.answer(subject);
+    const others = this.#link === null ? [] : await this.#link.askOthers(subject, own);
+    return [own, ...others];
+  }
+
+  /**
+   * As `onAsked`, for `tallies`. When it ends, the tally of that moment is the last one.
+   * @internal
+   */
+  onTallied(subject: string, tally: () => unknown): () => void {
+    const forget = this.onAsked(subject, tally);
+    return () => {
+      this.#link?.tally(subject, tally());
+      forget();
+    };
+  }
 
   /**
    * Null: it is alone again.

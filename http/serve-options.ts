@@ -345,8 +345,8 @@ const NO_MODULE = 'workers need a module and not a handler: serve(new URL("./sit
 const NO_HOST =
   'redirectFrom is a port on the host of the server, so it needs host and port, not path, fd or systemdSocket';
 
-/** As many as one message can hand over to a successor: SCM_MAX_FD. */
-export const MAX_SOCKETS = 253;
+/** As many as one message can hand over to a successor (SCM_MAX_FD is 253), with one more for the metrics. */
+export const MAX_SOCKETS = 252;
 
 const DEFAULT_HOST = '127.0.0.1';
 
@@ -355,9 +355,7 @@ const MAX_PORT = 65_535;
 /** What these options, which have been checked, say to listen on. `passed`: the sockets of systemd that are free. */
 export function listenPlaceOf(options: ServeOptions, passed: readonly PassedSocket[] = []): ListenPlace {
   const { fd, path, systemdSocket, redirectFrom } = options;
-  const host = hostFrom(options);
-  const port = portFrom(options.port);
-  const hasAddress = host !== null || port !== null;
+  const hasAddress = hostFrom(options) !== null || portFrom(options.port) !== null;
   if ([fd !== undefined, path !== undefined, systemdSocket !== undefined, hasAddress].filter(Boolean).length > 1) {
     throw new RangeError('only one of fd, path, systemdSocket, or host and port says where to listen');
   }
@@ -368,7 +366,15 @@ export function listenPlaceOf(options: ServeOptions, passed: readonly PassedSock
     if (portFrom(redirectFrom) !== null) throw new RangeError(NO_HOST);
     return { fds: passed.map((each) => each.fd) };
   }
-  return { address: host ?? DEFAULT_HOST, port: port ?? 0 };
+  return addressFrom(options);
+}
+
+/** Any free port of this machine alone, unless the options say more. */
+export function addressFrom(options: Pick<ServeOptions, 'host' | 'hostname' | 'port'>): {
+  readonly address: string;
+  readonly port: number;
+} {
+  return { address: hostFrom(options) ?? DEFAULT_HOST, port: portFrom(options.port) ?? 0 };
 }
 
 function socketsNamed(name: string, passed: readonly PassedSocket[]): readonly number[] {
@@ -381,7 +387,7 @@ function socketsNamed(name: string, passed: readonly PassedSocket[]): readonly n
 }
 
 /** The address to listen on, or null if none is given. */
-function hostFrom({ host = '', hostname = '' }: ServeOptions): string | null {
+function hostFrom({ host = '', hostname = '' }: Pick<ServeOptions, 'host' | 'hostname'>): string | null {
   if (host !== '' && hostname !== '' && host !== hostname) {
     throw new RangeError(`host and hostname are one option, but they are '${host}' and '${hostname}'`);
   }

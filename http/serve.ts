@@ -16,7 +16,7 @@ import { type ContextApp, keepTraits } from './handlers/context-handler.ts';
 import { type HandlerSource, handlerOf, limitsLookupOf } from './handlers/handler-source.ts';
 import { httpsRedirect } from './https-redirect.ts';
 import type { Limits, Timeouts } from './limits.ts';
-import { Listening, placeBeside, type SharedSockets, takePlace } from './listening.ts';
+import { Listening, placeBeside, type SharedSockets, takePlace, watchPlace } from './listening.ts';
 import { addUp, type MetricFamily } from './metrics/metric-families.ts';
 import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
 import { watchedSite, watchHandler } from './metrics/watch-handler.ts';
@@ -87,7 +87,9 @@ export class Server {
   /** The server on the port of the metrics. */
   readonly #watch: Server | null;
   #forgetSignal = () => {};
-  #forgetQuestion = () => {};
+  #forgetQuestions = () => {};
+  /** The answer to a scrape that is under way. It is that of all scrapes that come meanwhile. */
+  #families: Promise<readonly MetricFamily[]> | null = null;
 
   /**
    * Without `options.loop`, `createLoop` makes a loop for this server alone, with a table of system calls that counts them if it gets one; the server closes it at its end.
@@ -127,7 +129,7 @@ export class Server {
       this.#listening = listening;
       redirect = this.#listenBeside(place, options, shared?.redirectFd ?? null);
       this.#redirect = redirect;
-      this.#watch = this.#listenForWatchers(options);
+      this.#watch = this.#listenForWatchers(options, shared?.watchFd ?? null);
     } catch (error) {
       listening?.close();
       void redirect?.close({ graceMs: 0, idleGraceMs: 0 });
@@ -167,17 +169,17 @@ export class Server {
     return this.commons.isStopping;
   }
 
-  /**
-   * Whether a request that came now would be turned away.
-   * @internal
-   */
-  get isFull(): boolean {
-    return this.commons.admission?.isFull === true;
-  }
-
   /** @internal */
   get listenerFds(): readonly number[] {
     return this.#listening.fds;
+  }
+
+  /**
+   * Null if the metrics have no port of their own.
+   * @internal
+   */
+  get watchFd(): number | null {
+    return this.#watch?.listenerFds[0] ?? null;
   }
 
   /**
@@ -192,6 +194,14 @@ export class Server {
   set isShared(isShared: boolean) {
     this.#listening.isShared = isShared;
     if (!isShared && this.#redirect !== null) this.#redirect.isShared = false; // true is of no use: its socket is not handed over
+  }
+
+  /**
+   * The same of the port of the metrics.
+   * @internal
+   */
+  set isWatchShared(isShared: boolean) {
+    if (this.#watch !== null) this.#watch.isShared = isShared;
   }
 
   /** Open connections, with those that have been upgraded to another protocol. */
@@ -230,6 +240,7 @@ export class Server {
     checkCloseOptions(options);
     const { end } = this.commons;
     if (this.#redirect !== null) end.waitFor(this.#redirect.close(options));
+    if (this.#watch?.isShared) end.waitFor(this.#watch.close(options)); // another process answers there
     const { graceMs = DEFAULT_GRACE_MS, idleGraceMs = DEFAULT_IDLE_GRACE_MS } = options;
     return end.begin(this.#listening, graceMs, idleGraceMs);
   }
@@ -260,17 +271,45 @@ export class Server {
    * The metrics of all workers that serve the same.
    * @internal
    */
-  async families(): Promise<readonly MetricFamily[]> {
-    return addUp((await peers.askAll(this.#metricsSubject)) as (readonly MetricFamily[])[]);
+  families(): Promise<readonly MetricFamily[]> {
+    this.#families ??= peers
+      .tallies(this.#subjectOf('metrics'))
+      .then((tallies) => addUp(tallies as (readonly MetricFamily[])[]))
+      .finally(() => {
+        this.#families = null;
+      });
+    return this.#families;
+  }
+
+  /**
+   * Why new clients should go elsewhere; null if this process, or another worker, takes them.
+   * @internal
+   */
+  async whyNotReady(): Promise<string | null> {
+    const reason = this.#whyNotReady();
+    if (reason === null) return null;
+    const areReady = await peers.askAll(this.#subjectOf('readiness'));
+    return areReady.includes(true) ? null : reason;
+  }
+
+  #whyNotReady(): string | null {
+    if (this.isStopping) return 'stopping';
+    return this.commons.admission?.isFull === true ? 'overloaded' : null;
   }
 
   #answerPeers(): void {
     const { metrics } = this.commons;
-    if (metrics !== null) this.#forgetQuestion = peers.onAsked(this.#metricsSubject, () => metrics.families());
+    if (metrics === null) return;
+    const forgetTally = peers.onTallied(this.#subjectOf('metrics'), () => metrics.families());
+    const forgetReadiness = peers.onAsked(this.#subjectOf('readiness'), () => this.#whyNotReady() === null);
+    this.#forgetQuestions = () => {
+      forgetTally();
+      forgetReadiness();
+    };
   }
 
-  get #metricsSubject(): string {
-    return `simplenet:metrics ${this.url}`;
+  #subjectOf(question: 'metrics' | 'readiness'): string {
+    return `simplenet:${question} ${this.url}`;
   }
 
   /** Unless the metrics have a port of their own, they are paths of the site. */
@@ -323,14 +362,12 @@ export class Server {
     return new Server(handler, options, () => this.#loop);
   }
 
-  #listenForWatchers({ metrics, onError }: ServeOptions): Server | null {
-    // A worker answers for all of them. The one that replaces it may find its port still taken by it.
-    if (metrics?.port === undefined || (peers.index ?? 0) > 0) return null;
-    const socket = { reusePort: peers.index !== null };
-    const { port, host = '127.0.0.1', path = DEFAULT_METRICS_PATH } = metrics;
-    const limits = { connections: MAX_WATCHERS };
-    const options = { host, port, limits, onError, socket, loop: this.#loop };
-    return new Server(watchHandler(this, path), options, () => this.#loop);
+  #listenForWatchers({ metrics, onError }: ServeOptions, watchFd: number | null): Server | null {
+    const place = watchFd === null ? watchPlace(metrics) : { fd: watchFd };
+    if (place === null) return null;
+    const where = 'fd' in place ? place : { host: place.address, port: place.port };
+    const options = { ...where, limits: { connections: MAX_WATCHERS }, onError, loop: this.#loop };
+    return new Server(watchHandler(this, metrics?.path ?? DEFAULT_METRICS_PATH), options, () => this.#loop);
   }
 
   #closed(): void {
@@ -339,7 +376,7 @@ export class Server {
     this.#tls?.close();
     if (this.#ownsLoop) this.#loop.close();
     this.#forgetSignal();
-    this.#forgetQuestion();
+    this.#forgetQuestions();
     servers.delete(this);
     if (servers.size === 0) process.off('exit', flushAll);
   }

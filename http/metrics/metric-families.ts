@@ -62,6 +62,11 @@ export function addUp(snapshots: readonly (readonly MetricFamily[])[]): MetricFa
   return [...families.values()];
 }
 
+/** What only grows. How much there is now of something says nothing about a process that has ended. */
+export function withoutGauges(families: readonly MetricFamily[]): MetricFamily[] {
+  return families.filter(({ type }) => type !== 'gauge');
+}
+
 function combined(a: MetricFamily, b: MetricFamily): MetricFamily {
   if (a.type === 'histogram')
     return { ...a, samples: matched(a.samples, b.samples as HistogramSample[], addHistograms) };

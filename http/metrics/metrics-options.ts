@@ -21,11 +21,18 @@ export interface MetricsOptions {
   readonly port?: number | undefined;
   /** The address of that port: 127.0.0.1 unless given. */
   readonly host?: string | undefined;
+  /** A socket that listens on that port already: that of a predecessor (`takeOver`). If it listens elsewhere it is closed. */
+  readonly fd?: number | null | undefined;
   /** The path of the metrics: /metrics unless given. */
   readonly path?: string | undefined;
 }
 
-const names: { readonly [Name in keyof Required<MetricsOptions>]: true } = { port: true, host: true, path: true };
+const names: { readonly [Name in keyof Required<MetricsOptions>]: true } = {
+  port: true,
+  host: true,
+  fd: true,
+  path: true,
+};
 
 export const DEFAULT_METRICS_PATH = '/metrics';
 
@@ -37,15 +44,18 @@ export function checkMetricsOptions(value: unknown): void {
     throw new TypeError(`metrics must be an object such as { port: 9100 }, not ${described(value)}`);
   }
   checkOptionNames('metrics', value, names);
-  const { port, host, path } = value as Partial<Record<keyof MetricsOptions, unknown>>;
+  const { port, host, fd = null, path } = value as Partial<Record<keyof MetricsOptions, unknown>>;
   if (port !== undefined && !(Number.isInteger(port) && (port as number) >= 0 && (port as number) <= MAX_PORT)) {
     throw new RangeError(`metrics.port must be an integer from 0 to ${MAX_PORT}, not ${described(port)}`);
   }
   if (host !== undefined && typeof host !== 'string') {
     throw new TypeError(`metrics.host must be a string, not ${described(host)}`);
   }
-  if (host !== undefined && port === undefined)
-    throw new RangeError('metrics.host is for metrics.port, which is not given');
+  if (fd !== null && !(Number.isInteger(fd) && (fd as number) >= 0)) {
+    throw new TypeError(`metrics.fd must be an integer >= 0, not ${described(fd)}`);
+  }
+  if (port === undefined && (host !== undefined || fd !== null))
+    throw new RangeError(`metrics.${fd === null ? 'host' : 'fd'} is for metrics.port, which is not given`);
   if (path !== undefined && !(typeof path === 'string' && path.startsWith('/'))) {
     throw new RangeError(`metrics.path must begin with /, not ${described(path)}`);
   }

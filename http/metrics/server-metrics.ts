@@ -91,9 +91,12 @@ export class ServerMetrics {
       familyOf('counter', 'http_descriptor_shortages_total', 'Times without a descriptor for a new connection.', [
         [{}, shortages],
       ]),
-      familyOf('gauge', 'http_requests_in_flight', 'Requests that have a place (requestsInFlight).', [
-        [{}, admission?.inFlight ?? busyCount],
-      ]),
+      familyOf(
+        'gauge',
+        'http_requests_in_flight',
+        'Requests that have a place (requestsInFlight). Without that limit, busy connections.',
+        [[{}, admission?.inFlight ?? busyCount]],
+      ),
       familyOf('gauge', 'http_requests_queued', 'Requests that wait for a place.', [[{}, admission?.queued ?? 0]]),
       familyOf('gauge', 'http_body_memory_bytes', 'Bodies that are read whole (bodyMemoryBytes).', [
         [{}, bodyMemory.usedBytes],

@@ -15,9 +15,8 @@ import type { MetricFamily } from './metric-families.ts';
 
 /** What the handler says. */
 export interface Watched {
-  readonly isStopping: boolean;
-  /** A request that came now would be turned away. */
-  readonly isFull: boolean;
+  /** Why new clients should go elsewhere; null if this process, or another worker, takes them. */
+  whyNotReady(): Promise<string | null>;
   /** The metrics of all workers. */
   families(): Promise<readonly MetricFamily[]>;
 }
@@ -57,8 +56,8 @@ async function answerMetrics(watched: Watched, request: HttpRequest, response: R
   response.whole(text, contentType);
 }
 
-function answerReadiness({ isStopping, isFull }: Watched, response: ResponseWriter): void {
-  const reason = isStopping ? 'stopping' : isFull ? 'overloaded' : null;
+async function answerReadiness(watched: Watched, response: ResponseWriter): Promise<void> {
+  const reason = await watched.whyNotReady();
   if (reason !== null) response.status(503);
   response.text(`${reason ?? 'ready'}\n`);
 }

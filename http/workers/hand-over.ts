@@ -15,6 +15,7 @@
  * Next: ../index.ts
  */
 
+import { closeSync } from 'node:fs';
 import {
   type Alarm,
   abi,
@@ -32,7 +33,9 @@ import type { Server } from '../serve.ts';
 import { MAX_SOCKETS } from '../serve-options.ts';
 import type { Workers } from './supervisor.ts';
 
-const GREETING = Buffer.from('socket');
+const GREETING = 'socket';
+/** The last socket is that of the port of the metrics. */
+const GREETING_WITH_WATCH = 'socket metrics';
 const BEGUN = Buffer.from('begun');
 const MAX_BYTES = 64;
 const ANSWER_MS = 5_000;
@@ -105,7 +108,9 @@ export class HandOver {
       return;
     }
     try {
-      sendDescriptors(successor, GREETING, this.#heritage.listenerFds);
+      const { listenerFds, watchFd } = this.#heritage;
+      if (watchFd === null) sendDescriptors(successor, Buffer.from(GREETING), listenerFds);
+      else sendDescriptors(successor, Buffer.from(GREETING_WITH_WATCH), [...listenerFds, watchFd]);
       this.#epoll.add(fd, abi.EPOLLIN);
     } catch {
       successor.close(); // it has gone, or this server has lost a socket: a successor gets nothing
@@ -123,6 +128,7 @@ export class HandOver {
       return;
     }
     this.#heritage.isShared = true;
+    this.#heritage.isWatchShared = true;
     this.#successor = null; // it stays open until the path is free
     this.#limit?.cancel();
     this.close();
@@ -156,6 +162,11 @@ export class HandOver {
 export interface Inheritance {
   /** The listening sockets, one at least, for `serve({ fd })`. */
   readonly fds: readonly number[];
+  /**
+   * Gives the listening socket of the metrics to the caller, for `serve({ metrics: { port, fd } })`. Null if the predecessor had none. If nobody asks for it, `begun`
+   * closes it.
+   */
+  takeMetricsFd(): number | null;
   /** Tells the predecessor that this process serves. Resolves when it has left the path. If this process ends instead, the predecessor goes on. */
   begun(): Promise<void>;
 }
@@ -176,10 +187,11 @@ export function takeOver(path: string, answerMs = ANSWER_MS): Inheritance | null
   if (socket === null) return null;
   try {
     if (!socket.wait('readable', answerMs)) throw new Error(`the server at ${path} does not answer`);
-    const { descriptors: fds } = receiveDescriptors(socket, Buffer.alloc(MAX_BYTES), MAX_SOCKETS);
-    if (fds.length === 0)
+    const greeting = Buffer.alloc(MAX_BYTES);
+    const { size, descriptors } = receiveDescriptors(socket, greeting, MAX_SOCKETS + 1);
+    if (descriptors.length === 0)
       throw new Error(`the server at ${path} gives its socket to another process, or to another user`);
-    return { fds, begun: () => begun(socket) };
+    return inheritanceOf(socket, greeting.toString('latin1', 0, size), descriptors);
   } catch (error) {
     socket.close();
     throw error;
@@ -193,6 +205,25 @@ function connectTo(path: string, connectTimeoutMs: number): NetSocket | null {
     if (error instanceof SystemError && ['ECONNREFUSED', 'ENOENT'].includes(error.code)) return null;
     throw error;
   }
+}
+
+function inheritanceOf(socket: NetSocket, greeting: string, descriptors: readonly number[]): Inheritance {
+  const fds = [...descriptors];
+  let metricsFd = greeting === GREETING_WITH_WATCH ? (fds.pop() as number) : null;
+  const takeMetricsFd = () => {
+    const fd = metricsFd;
+    metricsFd = null;
+    return fd;
+  };
+  return {
+    fds,
+    takeMetricsFd,
+    begun() {
+      const unused = takeMetricsFd();
+      if (unused !== null) closeSync(unused);
+      return begun(socket);
+    },
+  };
 }
 
 function begun(socket: NetSocket): Promise<void> {

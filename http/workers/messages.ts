@@ -23,18 +23,27 @@ export interface StartOrder {
   readonly listeners: number;
   /** One more socket follows them: that of plain HTTP, for `redirectFrom`. */
   readonly redirects: boolean;
+  /** And one more: that of the port of the metrics. */
+  readonly watches: boolean;
   /** The URL of the module. */
   readonly module: string;
   readonly options: ServeOptions;
   readonly beatMs: number;
 }
 
-/** `isLast`: no other process goes on listening on the socket. */
+/** Of which sockets a process that stops is the last user: no other one goes on listening there. */
+export interface LastUse {
+  readonly ofSite: boolean;
+  readonly ofMetrics: boolean;
+}
+
 export interface StopOrder {
   readonly kind: 'stop';
   readonly close: CloseOptions;
-  readonly isLast: boolean;
+  readonly last: LastUse;
 }
+
+export const NOT_LAST: LastUse = { ofSite: false, ofMetrics: false };
 
 /** What the worker has told lately. */
 export interface Vitals {
@@ -57,7 +66,10 @@ export type FromWorker =
   | ({ readonly kind: 'alive' } & Vitals)
   | { readonly kind: 'leaving' }
   | { readonly kind: 'tell'; readonly subject: string; readonly message: unknown }
-  | { readonly kind: 'ask'; readonly id: number; readonly subject: string }
+  /** `tally`: the question is for tallies, and this is that of the worker itself. */
+  | { readonly kind: 'ask'; readonly id: number; readonly subject: string; readonly tally?: unknown }
+  /** The last one. */
+  | { readonly kind: 'tally'; readonly subject: string; readonly tally: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown };
 
 /** Messages between workers that wait for one process to read them. */
@@ -72,6 +84,7 @@ export interface Sender {
 export class Channel<Message extends object> {
   readonly #sender: Sender;
   #waiting = 0;
+  #whenDrained = () => {};
 
   constructor(sender: Sender) {
     this.#sender = sender;
@@ -81,7 +94,17 @@ export class Channel<Message extends object> {
   order(message: Message): void {
     if (!this.#sender.connected) return;
     this.#waiting++;
-    this.#sender.send?.(message, () => void this.#waiting--);
+    this.#sender.send?.(message, () => {
+      if (--this.#waiting === 0) this.#whenDrained();
+    });
+  }
+
+  /** Resolves when the other process has read all that was sent, or has gone. */
+  drained(): Promise<void> {
+    if (this.#waiting === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenDrained = resolve;
+    });
   }
 
   /** Sends, or returns false if the other process is too far behind. */

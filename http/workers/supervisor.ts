@@ -19,7 +19,7 @@ import { type Alarm, createTlsContext, nodeHost, type SocketAddress, type TlsOpt
 import { type CloseOptions, checkCloseOptions, type ServeOptions, urlOf } from '../serve-options.ts';
 import type { AcceptShare } from './accept-share.ts';
 import { Inherited } from './inherited.ts';
-import type { FromWorker } from './messages.ts';
+import { type FromWorker, NOT_LAST } from './messages.ts';
 import { Questions } from './questions.ts';
 import {
   checkWorkerTls,
@@ -84,6 +84,8 @@ export class Workers {
   readonly urls: readonly string[];
   /** Where they listen for plain HTTP, to send clients to https (`redirectFrom`); null if they do not. */
   readonly redirectUrl: string | null;
+  /** Where the metrics of all are, if they have a port of their own (`metrics: { port }`); else null. */
+  readonly metricsUrl: string | null;
   readonly #module: string;
   /** With the newest `tls`, for those that start later. */
   #settings: WorkerSettings;
@@ -117,8 +119,9 @@ export class Workers {
     const scheme = serveOptions.tls === undefined ? 'http' : 'https';
     this.urls = addresses.map((address) => urlOf(address, scheme));
     [this.address, this.url] = [addresses[0] as SocketAddress, this.urls[0] as string];
-    const { redirect } = this.#inherited;
-    this.redirectUrl = redirect === null ? null : urlOf(redirect.localAddress, 'http');
+    const { redirect, watch } = this.#inherited;
+    this.redirectUrl = redirect && urlOf(redirect.localAddress, 'http');
+    this.metricsUrl = watch && urlOf(watch.localAddress, 'http');
     this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -207,7 +210,7 @@ export class Workers {
     if (this.#closed === null) {
       this.#closed = this.#end(options);
     } else {
-      for (const worker of this.#alive) worker.stop(options, !this.isShared);
+      for (const worker of this.#alive) worker.stop(options, this.#inherited.lastUse);
     }
     return this.#closed;
   }
@@ -225,6 +228,11 @@ export class Workers {
     return this.#inherited.listenerFds;
   }
 
+  /** @internal */
+  get watchFd(): number | null {
+    return this.#inherited.watch?.fd ?? null;
+  }
+
   /**
    * Set before `close` if another process goes on listening on the sockets.
    * @internal
@@ -238,6 +246,11 @@ export class Workers {
     this.#inherited.isShared = isShared;
   }
 
+  /** @internal */
+  set isWatchShared(isShared: boolean) {
+    this.#inherited.isWatchShared = isShared;
+  }
+
   #start(slot: Slot, worker = this.#fork()): WorkerProcess {
     const { count, hangMs, serve } = this.#settings;
     worker.begin({
@@ -246,6 +259,7 @@ export class Workers {
       count,
       listeners: this.listenerFds.length,
       redirects: this.#inherited.redirect !== null,
+      watches: this.#inherited.watch !== null,
       module: this.#module,
       options: serve,
       beatMs: beatMsFor(hangMs),
@@ -281,6 +295,7 @@ export class Workers {
     leaving: (worker) => this.#leaves(worker),
     said: (worker, message) => this.#said(worker, message),
     ended: (worker, how) => this.#ended(worker, how),
+    silent: (worker) => this.#questions.tallies.ended(worker),
   };
 
   #slotOf(worker: WorkerProcess): Slot {
@@ -290,14 +305,14 @@ export class Workers {
   #serves(worker: WorkerProcess): void {
     const slot = this.#slotOf(worker);
     if (this.isStopping) {
-      worker.stop({ graceMs: 0 }, !this.isShared);
+      worker.stop({ graceMs: 0 }, this.#inherited.lastUse);
       return;
     }
     if (worker === slot.successor) {
       const old = slot.worker;
       slot.worker = worker;
       slot.successor = null;
-      if (old?.state === 'serving') old.stop(PREDECESSOR_CLOSE, false);
+      if (old?.state === 'serving') old.stop(PREDECESSOR_CLOSE, NOT_LAST);
       else if (old?.state === 'starting') old.kill('its successor serves already');
       slot.whenReplaced?.(null);
     }
@@ -352,15 +367,20 @@ export class Workers {
   }
 
   #said(worker: WorkerProcess, message: FromWorker): void {
-    const others = [...this.#alive].filter((each) => each !== worker && each.state === 'serving');
     if (message.kind === 'tell') {
       const { subject, message: told } = message;
-      for (const each of others) each.channel.offer({ kind: 'told', subject, message: told });
+      for (const each of this.#othersThan(worker)) each.channel.offer({ kind: 'told', subject, message: told });
     } else if (message.kind === 'ask') {
-      this.#questions.ask(worker, message.id, message.subject, others);
+      this.#questions.ask(worker, message, this.#othersThan(worker));
     } else if (message.kind === 'answer') {
       this.#questions.answered(worker, message.id, message.value);
+    } else if (message.kind === 'tally') {
+      this.#questions.tallies.note(worker, message.subject, message.tally);
     }
+  }
+
+  #othersThan(worker: WorkerProcess): readonly WorkerProcess[] {
+    return [...this.#alive].filter((each) => each !== worker && each.state === 'serving');
   }
 
   #ended(worker: WorkerProcess, how: string): void {
@@ -429,7 +449,7 @@ export class Workers {
     this.#dropSpare();
     for (const worker of this.#alive) {
       if (worker.state === 'starting') worker.kill('the workers are stopping');
-      else worker.stop(options, !this.isShared);
+      else worker.stop(options, this.#inherited.lastUse);
     }
     await null; // `close` has stored the promise now, so `isStopping` is true
     this.#closing.abort(new Error('the workers are stopping'));
@@ -504,9 +524,14 @@ function optionsForWorkers(options: ServeOptions): ServeOptions {
     tls,
     redirectFrom: _redirectFrom,
     socket: _socket,
+    metrics,
     ...others
   } = options;
-  return tls === undefined ? others : { ...others, tls: withTickets(tls) };
+  return {
+    ...others,
+    ...(tls === undefined ? {} : { tls: withTickets(tls) }),
+    ...(metrics === undefined ? {} : { metrics: { ...metrics, fd: undefined } }),
+  };
 }
 
 /** The same tickets for all, so that a client continues its session with whatever worker it meets. */

@@ -17,7 +17,16 @@ import { type PeerLink, peers } from '../peers.ts';
 import { type Server, serveShared } from '../serve.ts';
 import type { CloseOptions, ServeOptions } from '../serve-options.ts';
 import { AcceptShare } from './accept-share.ts';
-import { Channel, FIRST_LISTENER_FD, type FromWorker, MEMORY_FD, type StartOrder, type ToWorker } from './messages.ts';
+import {
+  Channel,
+  FIRST_LISTENER_FD,
+  type FromWorker,
+  type LastUse,
+  MEMORY_FD,
+  NOT_LAST,
+  type StartOrder,
+  type ToWorker,
+} from './messages.ts';
 import { mapShared } from './shared-memory.ts';
 
 const FAILED = 1;
@@ -41,13 +50,17 @@ class SupervisorLink implements PeerLink {
   }
 
   /** The supervisor answers in any case, after a second at the latest. */
-  askOthers(subject: string): Promise<readonly unknown[]> {
+  askOthers(subject: string, tally?: unknown): Promise<readonly unknown[]> {
     if (this.#questions.size >= MAX_QUESTIONS) return Promise.resolve([]);
     const id = ++this.#lastId;
     return new Promise((resolve) => {
       this.#questions.set(id, resolve);
-      channel.order({ kind: 'ask', id, subject });
+      channel.order({ kind: 'ask', id, subject, tally });
     });
+  }
+
+  tally(subject: string, tally: unknown): void {
+    channel.order({ kind: 'tally', subject, tally });
   }
 
   answered(id: number, values: readonly unknown[]): void {
@@ -64,12 +77,12 @@ let isLeaving = false;
 let newerTls: TlsOptions | null = null;
 
 process.on('message', (message) => heard(message as ToWorker));
-process.on('disconnect', () => void leave({}, false));
+process.on('disconnect', () => void leave({}, NOT_LAST));
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
 process.on('SIGTERM', () => {
   channel.order({ kind: 'leaving' });
-  void leave({}, false);
+  void leave({}, NOT_LAST);
 });
 
 function heard(message: ToWorker): void {
@@ -78,7 +91,7 @@ function heard(message: ToWorker): void {
     peers.join(link);
     void start(message);
   } else if (message.kind === 'stop') {
-    void leave(message.close, message.isLast);
+    void leave(message.close, message.last);
   } else if (message.kind === 'tls') {
     if (server === null) newerTls = message.tls;
     else if (!isLeaving) server.setTls(message.tls);
@@ -99,16 +112,19 @@ async function start(order: StartOrder): Promise<void> {
     const fd = Array.from({ length: order.listeners }, (_, i) => FIRST_LISTENER_FD + i);
     const tls = newerTls ?? order.options.tls;
     const options: ServeOptions = { ...site.options, ...order.options, ...(tls === undefined ? {} : { tls }), fd };
-    const redirectFd = order.redirects ? FIRST_LISTENER_FD + order.listeners : null;
+    let next = FIRST_LISTENER_FD + order.listeners;
+    const redirectFd = order.redirects ? next++ : null;
+    const watchFd = order.watches ? next : null;
     server = serveShared(site.default as Parameters<typeof serveShared>[0], options, {
       createPolicy: createShare,
       redirectFd,
+      watchFd,
     });
     createShare().join();
     void server.closing; // makes it, so that code which asks for it later sees the same
     beat(server, order.beatMs);
     channel.order({ kind: 'ready' });
-    if (isLeaving) await leave({}, false);
+    if (isLeaving) await leave({}, NOT_LAST);
   } catch (error) {
     fail(error);
   }
@@ -160,10 +176,12 @@ function beat(of: Server, beatMs: number): Alarm {
 }
 
 /** A second call can shorten the grace. */
-async function leave(close: CloseOptions, isLast: boolean): Promise<void> {
+async function leave(close: CloseOptions, last: LastUse): Promise<void> {
   isLeaving = true;
   if (server === null) return; // it begins to serve, and leaves then
-  if (isLast) server.isShared = false;
+  if (last.ofSite) server.isShared = false;
+  if (last.ofMetrics) server.isWatchShared = false;
   await server.close(close);
+  await channel.drained(); // its tally is worth the wait; a supervisor that does not read kills it in the end
   process.exit();
 }

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { type Alarm, nodeHost } from '../../simplenet/index.ts';
 import type { CloseOptions } from '../serve-options.ts';
 import type { Inherited } from './inherited.ts';
-import { Channel, type FromWorker, type StartOrder, type ToWorker, type Vitals } from './messages.ts';
+import { Channel, type FromWorker, type LastUse, type StartOrder, type ToWorker, type Vitals } from './messages.ts';
 
 const WORKER_PROGRAM = fileURLToPath(
   new URL(`./worker-main${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url),
@@ -39,6 +39,8 @@ export interface WorkerOwner {
   said(worker: WorkerProcess, message: FromWorker): void;
   /** `how`: `ended with code 1`, `was killed: it hung`. */
   ended(worker: WorkerProcess, how: string): void;
+  /** It has ended, and what it had said before has been heard. */
+  silent(worker: WorkerProcess): void;
 }
 
 export interface WorkerSetup {
@@ -78,6 +80,7 @@ export class WorkerProcess {
     this.#child.on('exit', (code, signal) =>
       this.#ended(signal === null ? `ended with code ${code}` : `ended by ${signal}`),
     );
+    this.#child.on('close', () => this.#owner.silent(this)); // 'exit' may come before its last messages
     this.#child.on('error', (error) => this.#ended(`could not be started: ${error.message}`));
   }
 
@@ -100,9 +103,9 @@ export class WorkerProcess {
     return this.#child.pid ?? -1;
   }
 
-  /** Ends with grace. `isLast`: no other process goes on listening. */
-  stop(close: CloseOptions, isLast: boolean): void {
-    this.channel.order({ kind: 'stop', close, isLast });
+  /** Ends with grace. */
+  stop(close: CloseOptions, last: LastUse): void {
+    this.channel.order({ kind: 'stop', close, last });
     if (this.state === 'leaving' && close.graceMs !== 0) return;
     this.#leave(close.graceMs ?? DEFAULT_GRACE_MS);
   }

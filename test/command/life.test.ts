@@ -101,6 +101,20 @@ test('a second process takes over from the first', async (t) => {
   t.equal((await second.ends()).code, 0);
 });
 
+test('the port of the metrics goes to the successor, too', async (t) => {
+  const way = place('way');
+  const watch = `127.81.${(process.pid >> 8) & 255}.${process.pid & 255}:9100`; // no other test has that address
+  const args = [site, '--log', 'none', '--take-over', way, '--metrics', watch];
+  const first = new Run([...args, '--port', '0']);
+  await first.listening();
+  const second = new Program(process.execPath, [main, ...args], { env: plainEnvironment() });
+  await second.prints(/\n/);
+  t.equal(await first.end, 0);
+  t.equal((await fetch(`http://${watch}/readyz`)).status, 200);
+  second.kill('SIGTERM');
+  t.equal((await second.ends()).code, 0);
+});
+
 test('SIGHUP under systemd: a successor, and systemd is told', async (t) => {
   const systemd = manager(t);
   const env = { ...plainEnvironment(), NOTIFY_SOCKET: systemd.path };

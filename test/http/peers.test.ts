@@ -23,7 +23,8 @@ test('a worker tells and asks by its link', async (t) => {
   peers.join({
     index: 2,
     tell: (subject, message) => void sent.push([subject, message]),
-    askOthers: async (subject) => [`${subject} of another`],
+    askOthers: async (subject, tally) => [`${subject} of another${tally === undefined ? '' : `, beside ${tally}`}`],
+    tally: (subject, tally) => void sent.push([subject, 'last', tally]),
   });
   t.equal(peers.index, 2);
   peers.tell('news', { a: 1 });
@@ -31,6 +32,19 @@ test('a worker tells and asks by its link', async (t) => {
   t.same(await peers.askAll('count'), ['count of another']);
   peers.onAsked('count', () => 0);
   t.same(await peers.askAll('count'), [0, 'count of another']);
+  let counted = 7;
+  const end = peers.onTallied('tally', () => counted++);
+  t.same(await peers.tallies('tally'), [7, 'tally of another, beside 7']);
+  end();
+  t.same(sent.at(-1), ['tally', 'last', 8]);
+  t.same(await peers.askAll('tally'), ['tally of another'], 'it has ended');
+});
+
+test('a process without workers has its own tally alone', async (t) => {
+  const peers = new Peers();
+  const end = peers.onTallied('tally', () => 1);
+  t.same(await peers.tallies('tally'), [1]);
+  end();
 });
 
 test('each listener of a subject is told, until it ends that', async (t) => {

@@ -129,7 +129,7 @@ test('values of a type that an option does not have', async (t) => {
   const many = (count: number) => Array.from({ length: count }, (_, i) => i);
   t.doesNotThrow(check({ fd: many(MAX_SOCKETS) }));
   for (const fd of [[], [3, 3], many(MAX_SOCKETS + 1)]) {
-    t.throws(check({ fd }), new RangeError('fd must be one descriptor, or 1 to 253 different ones'));
+    t.throws(check({ fd }), new RangeError('fd must be one descriptor, or 1 to 252 different ones'));
   }
   t.throws(check({ fd: [3, '4'] }), new TypeError("fd must be a number, not '4'"));
   t.throws(check({ systemdSocket: 3 }), new TypeError('systemdSocket must be a string, not 3'));

@@ -51,6 +51,7 @@ export class FakeWorker extends EventEmitter {
   ends(code: number | null, signal: NodeJS.Signals | null = null): void {
     this.connected = false;
     this.emit('exit', code, signal);
+    this.emit('close', code, signal);
   }
 
   get start(): StartOrder {

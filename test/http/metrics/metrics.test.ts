@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { type Test, test } from 'tap';
 import { Router, type ServeOptions, serve } from '../../../http/index.ts';
 import { checkMetricsOptions } from '../../../http/metrics/metrics-options.ts';
+import { peers } from '../../../http/peers.ts';
 import { countingLibc, createEventLoop } from '../../../simplenet/index.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { missing } from '../../support/programs.ts';
@@ -111,6 +112,43 @@ test('a server with a full line is not ready', async (t) => {
   t.equal((await ask(`${server.metricsUrl}/readyz`)).status, 200);
 });
 
+test('a worker that is full is ready as long as another one is, and tells what all have counted', async (t) => {
+  let isOtherReady = true;
+  const asked: string[] = [];
+  peers.join({
+    index: 1,
+    tell: () => {},
+    askOthers: async (subject, tally) => {
+      asked.push(subject);
+      await new Promise((resolve) => setImmediate(resolve));
+      return tally === undefined ? [isOtherReady] : [tally];
+    },
+    tally: (subject) => void asked.push(`the last of ${subject}`),
+  });
+  t.teardown(() => peers.join(null));
+  const { server, ask } = serving(t, { metrics: { port: 0 }, limits: { requestsInFlight: 1, requestsQueued: 1 } });
+  const readyz = () => ask(`${server.metricsUrl}/readyz`);
+  t.equal((await readyz()).text, 'ready\n');
+  t.same(asked, [], 'nobody else need be asked');
+  const dial = () => new RawClient(server.port as number).write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
+  const clients = [dial(), dial()];
+  await until(() => server.busyCount === 2);
+  t.equal((await readyz()).text, 'ready\n');
+  t.same(asked, [`simplenet:readiness ${server.url}`]);
+  isOtherReady = false;
+  t.match(await readyz(), { status: 503, text: 'overloaded\n' });
+
+  asked.length = 0;
+  const [first, second] = await Promise.all([server.families(), server.families()]);
+  t.equal(first, second);
+  t.same(asked, [`simplenet:metrics ${server.url}`], 'scrapes at the same time ask once');
+  const { text } = await ask(`${server.metricsUrl}/metrics`);
+  t.match(text, /^http_requests_queued 2$/m, 'the other worker says the same');
+  for (const client of clients) client.reset();
+  await server.close({ graceMs: 0 });
+  t.equal(asked.at(-1), `the last of simplenet:metrics ${server.url}`);
+});
+
 test('connections that are turned away at the door are counted by reason', async (t) => {
   const { server, ask } = serving(t, { metrics: { port: 0 }, limits: { connectionsPerAddress: 2, connections: 1 } });
   const dial = (text: string) => new RawClient(server.port as number).write(text);
@@ -155,6 +193,9 @@ test('a port that is taken, and a mistake in the options, leave nothing behind',
   t.throws(check({ port: '1' }), RangeError);
   t.throws(check({ port: 1, host: 1 }), TypeError);
   t.throws(check({ host: '::1' }), new RangeError('metrics.host is for metrics.port, which is not given'));
+  t.throws(check({ fd: 5 }), new RangeError('metrics.fd is for metrics.port, which is not given'));
+  for (const fd of ['5', -1, 1.5])
+    t.throws(check({ port: 1, fd }), { message: /^metrics\.fd must be an integer >= 0/ });
   t.throws(check({ path: 'metrics' }), RangeError);
   t.doesNotThrow(check({ port: 65_535, host: '::1', path: '/m' }));
 });

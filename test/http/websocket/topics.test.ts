@@ -16,7 +16,12 @@ class Reader implements Subscriber {
 
 test('what is published goes to the subscribers here, and is told to the other workers', async (t) => {
   const told: [string, unknown][] = [];
-  peers.join({ index: 0, tell: (subject, message) => void told.push([subject, message]), askOthers: async () => [] });
+  peers.join({
+    index: 0,
+    tell: (subject, message) => void told.push([subject, message]),
+    askOthers: async () => [],
+    tally: () => void t.fail(),
+  });
   t.teardown(() => peers.join(null));
   const topics = topicsOfWorkers(null);
   const others = topicsOfWorkers(null);

@@ -11,6 +11,7 @@ import { sendDescriptors } from '../../../simplenet/sockets/pass-descriptors.ts'
 import { UdpSocket } from '../../../simplenet/sockets/udp-socket.ts';
 import { inProcess } from '../../support/in-process.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
+import { RawClient } from '../../support/raw-client.ts';
 import { quiet, until } from '../../support/waiting.ts';
 
 let paths = 0;
@@ -86,6 +87,43 @@ test('a successor gets all sockets, in their order', async (t) => {
   for (const url of server.urls) t.equal(await (await fetch(url)).text(), 'new');
   program.child.stdin?.end();
   t.equal((await program.ends()).code, 0);
+});
+
+test('a successor gets the port of the metrics, if it wants that port; the predecessor leaves it at once', async (t) => {
+  for (const [wanted, isSame] of [
+    ['{ port: Number(process.argv[1]), fd: inheritance.takeMetricsFd() }', true],
+    ['{ port: 0, fd: inheritance.takeMetricsFd() }', true],
+    ["{ port: 0, host: '127.0.0.2', fd: inheritance.takeMetricsFd() }", false],
+    ['{ port: 0 }', false],
+  ] as const) {
+    const path = `\0simplenet-way-${process.pid}-metrics`;
+    const server = serve((_request, response) => response.text('old'), { metrics: { port: 0 } });
+    const { metricsUrl } = server as { metricsUrl: string };
+    let closed = Promise.resolve();
+    const way = new HandOver(path, server, () => {
+      closed = server.close({ graceMs: 60_000 });
+    });
+    const stays = new RawClient(server.port as number).write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n');
+    await until(() => server.busyCount === 1);
+    const program = successor(
+      path,
+      `process.argv[1] = ${JSON.stringify(new URL(metricsUrl).port)};
+       const server = serve((_request, response) => response.text('new'), { fd: inheritance.fds, metrics: ${wanted} });
+       await inheritance.begun();
+       console.log(server.metricsUrl);
+       process.stdin.once('end', () => server.close()).resume();`,
+    );
+    const [printed] = await program.prints(/.+(?=\n)/);
+    t.equal(printed === metricsUrl, isSame, `${wanted}: ${printed}`);
+    t.ok(server.isStopping);
+    for (let i = 0; i < 5; i++) t.equal((await fetch(`${printed}/readyz`)).status, 200, 'the predecessor drains still');
+    if (!isSame) await t.rejects(fetch(`${metricsUrl}/readyz`), 'nobody listens there');
+    stays.destroy();
+    await closed;
+    program.child.stdin?.end();
+    t.equal((await program.ends()).code, 0);
+    way.close();
+  }
 });
 
 test('a successor that ends before it has begun changes nothing', async (t) => {

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { HandOver, serve, type Workers, type WorkersOptions } from '../../../http/index.ts';
+import { addUp, familyOf, type MetricFamily, type Sample } from '../../../http/metrics/metric-families.ts';
+import { NOT_LAST, type ToWorker } from '../../../http/workers/messages.ts';
 import { SPARE_AFTER_MS } from '../../../http/workers/supervisor.ts';
 import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
 import { receiveDescriptors } from '../../../simplenet/index.ts';
@@ -420,7 +422,7 @@ test('a stop finds a worker that leaves: its time is not longer for that', async
   worker.says({ kind: 'leaving' });
   await fakes.passMs(8_000);
   const closed = workers.close();
-  t.match(stopsOf(worker), [{ close: {}, isLast: true }]);
+  t.match(stopsOf(worker), [{ close: {}, last: { ofSite: true, ofMetrics: true } }]);
   await fakes.passMs(3_999);
   t.equal(worker.killedBy, null);
   await fakes.passMs(1);
@@ -434,7 +436,7 @@ test('the word of a worker that it serves crosses the stop', async (t) => {
   const closed = once.workers.close();
   t.equal(once.fakes.last.killedBy, 'SIGKILL');
   once.fakes.last.serves();
-  t.match(stopsOf(once.fakes.last), [{ close: { graceMs: 0 }, isLast: true }]);
+  t.match(stopsOf(once.fakes.last), [{ close: { graceMs: 0 }, last: { ofSite: true } }]);
   await closed;
   await refused;
 
@@ -463,7 +465,7 @@ test('a successor takes the socket: no worker closes it for others, however ofte
   successor.writeAll(Buffer.from('begun'));
   await until(() => workers.isStopping);
   void workers.close({ graceMs: 0 });
-  t.match(stopsOf(fakes.last), [{ isLast: false }, { close: { graceMs: 0 }, isLast: false }]);
+  t.match(stopsOf(fakes.last), [{ last: NOT_LAST }, { close: { graceMs: 0 }, last: NOT_LAST }]);
   fakes.last.ends(0);
   await closed;
   NetSocket.connectTo(workers.address).close();
@@ -578,4 +580,44 @@ test('a question is answered when all have, or ended, or after a second', async 
   t.same(answers().at(-1), { kind: 'answers', id: 9, values: [] });
   asker.says({ kind: 'ask', id: 10, subject: 'pid' });
   t.same(answers().at(-1), { kind: 'answers', id: 10, values: [] }, 'there is nobody to ask');
+});
+
+const counted = (value: number): MetricFamily[] => [
+  familyOf('counter', 'requests', '', [[{}, value]]),
+  familyOf('gauge', 'connections', '', [[{}, 1]]),
+];
+
+test('a sum of tallies never falls: it has those of workers that are late, and of those that have ended', async (t) => {
+  const { fakes } = await servingScene(t, { workers: 3 });
+  const [asker, second, third] = fakes.all as [FakeWorker, FakeWorker, FakeWorker];
+  const ask = (id: number) => asker.says({ kind: 'ask', id, subject: 'metrics', tally: counted(100) });
+  const sum = () => {
+    const last = asker.heard.findLast(({ kind }) => kind === 'answers') as Extract<ToWorker, { kind: 'answers' }>;
+    return addUp(last.values as MetricFamily[][]).map(({ name, samples }) => [name, (samples[0] as Sample).value]);
+  };
+  ask(1);
+  second.says({ kind: 'answer', id: 1, value: counted(10) });
+  third.says({ kind: 'answer', id: 1, value: counted(1) });
+  t.same(sum(), [
+    ['requests', 11],
+    ['connections', 2],
+  ]);
+
+  ask(2);
+  second.says({ kind: 'answer', id: 2, value: counted(20) });
+  await fakes.passMs(1_000);
+  t.same(sum()[0], ['requests', 21], 'the third one is late');
+
+  ask(3);
+  third.says({ kind: 'tally', subject: 'metrics', tally: counted(5) });
+  third.ends(0);
+  second.says({ kind: 'answer', id: 3, value: undefined });
+  t.same(sum(), [
+    ['requests', 25],
+    ['connections', 1],
+  ]);
+  fakes.last.serves();
+  second.ends(null, 'SIGKILL');
+  ask(4);
+  t.same(sum(), [['requests', 25]]);
 });

@@ -75,23 +75,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** A port that no other process gets. A listener with SO_REUSEPORT, as that of metrics, can have it. */
-function reservedPort(t: Test): number {
-  const address = { address: '127.0.0.1', port: 0 };
-  const socket = NetSocket.openFor(address, { reusePort: true });
-  t.teardown(() => socket.close());
-  socket.bind(address);
-  return portOf(socket.localAddress);
-}
-
-async function scrape(port: number): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { Connection: 'close' } });
+async function scrape({ metricsUrl }: Workers): Promise<string> {
+  const response = await fetch(`${metricsUrl}/metrics`, { headers: { Connection: 'close' } });
   return await response.text();
 }
 
 test('workers share connections evenly, and reach each other', async (t) => {
-  const metrics = { port: reservedPort(t) };
-  const all = await scene(t, { metrics });
+  const all = await scene(t, { metrics: { port: 0 } });
   const { workers, ask } = all;
   t.match(workers.url, /^http:\/\/127\.0\.0\.1:\d+$/);
   t.equal(workers.pids.length, 2);
@@ -105,7 +95,7 @@ test('workers share connections evenly, and reach each other', async (t) => {
   t.same([counts.slice(0, 100).every((count) => count === 2), counts[100]], [true, 1], '100 questions wait at most');
 
   const requests = async () => {
-    const text = await scrape(metrics.port);
+    const text = await scrape(workers);
     return Number(/^http_requests_total\{method="GET",route="\/",status="2xx"\} (\d+)$/m.exec(text)?.[1]);
   };
   let asked = 0;
@@ -123,7 +113,7 @@ test('workers share connections evenly, and reach each other', async (t) => {
     chatting.map(() => ['hello']),
     'each once, in both workers',
   );
-  const text = await scrape(metrics.port);
+  const text = await scrape(workers);
   for (const name of ['connections', 'opened_total', 'sent_messages_total']) {
     t.ok(text.includes(`\nwebsocket_${name} ${chatting.length}\n`), `${name} of both`);
   }
@@ -300,8 +290,8 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
     NetSocket,
   ];
   const tls = certificateFor('localhost');
-  const metrics = { port: reservedPort(t) };
-  await using workers = serve(site, { workers: 2, fd: [open.release(), other.release()], tls, metrics });
+  const options = { workers: 2, fd: [open.release(), other.release()], tls, metrics: { port: 0 } };
+  await using workers = serve(site, options);
   await workers.ready;
   t.match(workers.urls, [workers.url, /^https:\/\/127\.0\.0\.1:\d+$/]);
   t.match(workers.url, /^https:\/\/\[::1\]:\d+$/);
@@ -318,7 +308,7 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
   let resumed = 0;
   for (; next.worker === first.worker; resumed++) next = await askSecurely(workers.address, first.session);
   t.same([first.isReused, next.isReused], [false, true], 'the other worker continues the session');
-  const text = await scrape(metrics.port);
+  const text = await scrape(workers);
   for (const sample of ['resumed="false"} 2', `resumed="true"} ${resumed}`]) {
     t.ok(text.includes(`\ntls_handshakes_total{version="TLSv1.3",${sample}\n`), `${sample} in both`);
   }
