@@ -110,14 +110,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'http/listening.ts': ['http/metrics', 'http/passed-sockets.ts', 'http/serve-options.ts', SOCKETS_DOOR],
   'http/tls-entrance.ts': ['http/connection', 'http/response', SOCKETS_DOOR],
   'http/https-redirect.ts': [GROUND, 'http/handler.ts'],
-  'http/workers': [
-    GROUND,
-    'http/metrics',
-    'http/listening.ts',
-    'http/serve-options.ts',
-    'http/serve.ts',
-    SOCKETS_DOOR,
-  ],
+  'http/workers': [GROUND, 'http/metrics', 'http/listening.ts', 'http/serve-options.ts', 'http/serve.ts', SOCKETS_DOOR],
   // A program: it loads what a site will import.
   'http/workers/worker-main.ts': [
     GROUND,
