@@ -178,9 +178,16 @@ const runsSimplenet = [
   'http/tls-entrance.ts',
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
-  ...['shared-memory', 'inherited', 'questions', 'worker-process', 'supervisor', 'worker-main', 'hand-over'].map(
-    (name) => `http/workers/${name}.ts`,
-  ),
+  ...[
+    'shared-memory',
+    'inherited',
+    'questions',
+    'worker-process',
+    'slot',
+    'supervisor',
+    'worker-main',
+    'hand-over',
+  ].map((name) => `http/workers/${name}.ts`),
 ];
 
 /** The times of files are those of the system clock. */

@@ -5,8 +5,8 @@
  * the same order each time, and the first one would take most connections. So each worker counts what it has accepted, and leaves a connection to a worker
  * that has accepted fewer. It leaves each only once, for a millisecond: if no other worker has taken it then, they have no time.
  *
- * While a worker rests so, the others may get further ahead of it, so that they seldom rest all at once. The numbers are a hint and not a lock: each has one writer, and
- * an old value costs a millisecond.
+ * While a worker rests so, the others may get further ahead of it, so that they seldom rest all at once. The numbers are a hint and not a lock:
+ * an old value, or a count that is lost while a worker is replaced by another one in its place, costs a millisecond.
  *
  * Next: messages.ts
  */

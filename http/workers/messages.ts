@@ -72,8 +72,23 @@ export type FromWorker =
   | { readonly kind: 'tally'; readonly subject: string; readonly tally: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown };
 
-/** Messages between workers that wait for one process to read them. */
+/** Messages between workers that wait for one process to read them, and their bytes. */
 export const MAX_WAITING_MESSAGES = 1_000;
+export const MAX_WAITING_BYTES = 64 * 1024 ** 2;
+
+/** What a number, or an object without what is in it, counts for. */
+const WORD_BYTES = 8;
+
+/** About how many bytes a value takes: its texts and buffers, whatever holds them. */
+export function weightOf(value: unknown, seen = new Set<object>()): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null || seen.has(value)) return WORD_BYTES;
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value.byteLength;
+  seen.add(value);
+  const parts =
+    value instanceof Map ? [...value].flat() : value instanceof Set ? [...value] : Object.entries(value).flat();
+  return parts.reduce((bytes: number, part) => bytes + weightOf(part, seen), WORD_BYTES);
+}
 
 /** What can send to another process: a ChildProcess, or `process` of one. */
 export interface Sender {
@@ -84,19 +99,28 @@ export interface Sender {
 export class Channel<Message extends object> {
   readonly #sender: Sender;
   #waiting = 0;
+  #waitingBytes = 0;
   #whenDrained = () => {};
 
   constructor(sender: Sender) {
     this.#sender = sender;
   }
 
-  /** Sends, or does nothing if the other process has gone: its end is noticed by other means. */
-  order(message: Message): void {
+  /** Sends, or does nothing if the other process has gone: its end is noticed by other means. Throws if the message cannot be cloned. */
+  order(message: Message, bytes = 0): void {
     if (!this.#sender.connected) return;
-    this.#waiting++;
-    this.#sender.send?.(message, () => {
+    const taken = () => {
+      this.#waitingBytes -= bytes;
       if (--this.#waiting === 0) this.#whenDrained();
-    });
+    };
+    this.#waiting++;
+    this.#waitingBytes += bytes;
+    try {
+      this.#sender.send?.(message, taken);
+    } catch (error) {
+      taken();
+      throw error;
+    }
   }
 
   /** Resolves when the other process has read all that was sent, or has gone. */
@@ -107,10 +131,10 @@ export class Channel<Message extends object> {
     });
   }
 
-  /** Sends, or returns false if the other process is too far behind. */
-  offer(message: Message): boolean {
-    if (this.#waiting >= MAX_WAITING_MESSAGES) return false;
-    this.order(message);
+  /** Sends, or returns false if the other process is too far behind. `bytes`: the weight of the message. */
+  offer(message: Message, bytes = 0): boolean {
+    if (this.#waiting >= MAX_WAITING_MESSAGES || this.#waitingBytes + bytes > MAX_WAITING_BYTES) return false;
+    this.order(message, bytes);
     return true;
   }
 }

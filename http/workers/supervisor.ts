@@ -14,51 +14,25 @@
  * Next: ../serve.ts
  */
 
-import { randomBytes } from 'node:crypto';
 import { type Alarm, createTlsContext, nodeHost, type SocketAddress, type TlsOptions } from '../../simplenet/index.ts';
-import { type CloseOptions, checkCloseOptions, type ServeOptions, urlOf } from '../serve-options.ts';
-import type { AcceptShare } from './accept-share.ts';
+import { type CloseOptions, checkCloseOptions, urlOf } from '../serve-options.ts';
 import { Inherited } from './inherited.ts';
-import { type FromWorker, NOT_LAST } from './messages.ts';
+import { type FromWorker, NOT_LAST, weightOf } from './messages.ts';
 import { Questions } from './questions.ts';
+import { Slot } from './slot.ts';
 import {
   checkWorkerTls,
+  optionsForWorkers,
   PREDECESSOR_CLOSE,
   type WorkerSettings,
   type WorkersOptions,
+  withTickets,
   workerSettings,
 } from './worker-options.ts';
 import { beatMsFor, type WorkerOwner, WorkerProcess } from './worker-process.ts';
 
-/** A worker that has served for so long is replaced at once when it ends. */
-const STABLE_MS = 10_000;
-const FIRST_PAUSE_MS = 100;
-export const MAX_PAUSE_MS = 10_000;
-
 /** How long all have served when the next spare is started: its start takes half a second of a processor, which workers that have just begun need first. */
 export const SPARE_AFTER_MS = 1_000;
-
-/** How long to wait after so many ends in a row: not at all, then 0.1 s, 0.2 s, ... 10 s. */
-export function pauseAfter(endings: number): number {
-  return endings <= 1 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (endings - 2), MAX_PAUSE_MS);
-}
-
-const TICKET_KEY_BYTES = 80;
-
-/** The place of one worker. */
-interface Slot {
-  readonly index: number;
-  readonly share: AcceptShare;
-  /** It serves, or is the first to start. */
-  worker: WorkerProcess | null;
-  /** It is to replace the worker. */
-  successor: WorkerProcess | null;
-  /** Ends in a row, none of them after STABLE_MS. */
-  endings: number;
-  pause: Alarm | null;
-  /** Called when a successor serves, or has failed. */
-  whenReplaced: ((failure: string | null) => void) | null;
-}
 
 /**
  * Several processes that serve one site: what `serve` returns for the URL of a module.
@@ -122,7 +96,7 @@ export class Workers {
     const { redirect, watch } = this.#inherited;
     this.redirectUrl = redirect && urlOf(redirect.localAddress, 'http');
     this.metricsUrl = watch && urlOf(watch.localAddress, 'http');
-    this.#slots = this.#inherited.shares.map((share, index) => newSlot(index, share));
+    this.#slots = this.#inherited.shares.map((share, index) => new Slot(index, share));
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
@@ -347,9 +321,13 @@ export class Workers {
     const { memoryBytes } = this.#settings;
     const slot = this.#slotOf(worker);
     const { rssBytes } = worker.vitals;
-    if (rssBytes <= memoryBytes || worker !== slot.worker || slot.successor !== null || this.isStopping) return;
-    this.#log(worker, `has ${toMB(rssBytes)} MB, more than ${toMB(memoryBytes)} MB: another one replaces it`);
-    slot.successor = this.#start(slot);
+    if (rssBytes <= memoryBytes || worker !== slot.worker || !this.#isReady || this.isStopping) return;
+    if (slot.successor !== null || slot.isPausing) return;
+    const when = inTime(slot.countEnding(worker));
+    this.#log(worker, `has ${toMB(rssBytes)} MB, more than ${toMB(memoryBytes)} MB: another one replaces it${when}`);
+    slot.afterPause(() => {
+      slot.successor = this.#start(slot);
+    });
   }
 
   /** Who has told it to end is not known: a person, or its own code at each start. So it counts as one that has ended. */
@@ -369,7 +347,8 @@ export class Workers {
   #said(worker: WorkerProcess, message: FromWorker): void {
     if (message.kind === 'tell') {
       const { subject, message: told } = message;
-      for (const each of this.#othersThan(worker)) each.channel.offer({ kind: 'told', subject, message: told });
+      const bytes = weightOf(told);
+      for (const each of this.#othersThan(worker)) each.channel.offer({ kind: 'told', subject, message: told }, bytes);
     } else if (message.kind === 'ask') {
       this.#questions.ask(worker, message, this.#othersThan(worker));
     } else if (message.kind === 'answer') {
@@ -404,15 +383,12 @@ export class Workers {
   }
 
   #replaceEnded(slot: Slot, worker: WorkerProcess, how: string): void {
-    slot.endings = nodeHost.now() - worker.startedAt >= STABLE_MS ? 1 : slot.endings + 1;
-    const pauseMs = pauseAfter(slot.endings);
-    this.#log(worker, `${how}${pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`}`);
+    this.#log(worker, `${how}${inTime(slot.countEnding(worker))}`);
     if (slot.successor === null) this.#startAgain(slot);
   }
 
   #startAgain(slot: Slot): void {
-    slot.pause = nodeHost.alarm(pauseAfter(slot.endings), () => {
-      slot.pause = null;
+    slot.afterPause(() => {
       const spare = this.#spare ?? undefined;
       this.#spare = null;
       slot.worker = this.#start(slot, spare);
@@ -423,28 +399,30 @@ export class Workers {
     this.#dropSpare(); // it has loaded the server, which may be a new one now
     for (const slot of this.#slots) {
       const failure = await this.#replace(slot);
-      if (failure !== null) throw new WorkerError(failure, 1);
+      if (failure === null) continue;
+      if (!this.isStopping) this.#prepareSpare();
+      throw new WorkerError(failure, 1);
     }
   }
 
   /** Resolves with the reason if there is no successor. */
   #replace(slot: Slot): Promise<string | null> {
     if (this.isStopping) return Promise.resolve('the workers are stopping');
-    slot.pause?.cancel();
-    slot.pause = null;
+    slot.cancelPause();
+    slot.successor?.kill('a restart begins'); // it may have loaded the module as it was before
     return new Promise((resolve) => {
       slot.whenReplaced = (failure) => {
         slot.whenReplaced = null;
         resolve(failure);
       };
-      slot.successor ??= this.#start(slot);
+      slot.successor = this.#start(slot);
     });
   }
 
   async #end(options: CloseOptions): Promise<void> {
     this.#forgetSignal();
     this.#inherited.removeFile();
-    for (const slot of this.#slots) slot.pause?.cancel();
+    for (const slot of this.#slots) slot.cancelPause();
     this.#sparePause?.cancel();
     this.#dropSpare();
     for (const worker of this.#alive) {
@@ -508,35 +486,8 @@ export class WorkerError extends Error {
   }
 }
 
-function newSlot(index: number, share: AcceptShare): Slot {
-  return { index, share, worker: null, successor: null, endings: 0, pause: null, whenReplaced: null };
-}
-
-/** Where they listen, workers inherit. */
-function optionsForWorkers(options: ServeOptions): ServeOptions {
-  const {
-    host: _host,
-    hostname: _hostname,
-    port: _port,
-    path: _path,
-    fd: _fd,
-    systemdSocket: _systemdSocket,
-    tls,
-    redirectFrom: _redirectFrom,
-    socket: _socket,
-    metrics,
-    ...others
-  } = options;
-  return {
-    ...others,
-    ...(tls === undefined ? {} : { tls: withTickets(tls) }),
-    ...(metrics === undefined ? {} : { metrics: { ...metrics, fd: undefined } }),
-  };
-}
-
-/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
-function withTickets(tls: TlsOptions): TlsOptions {
-  return { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls };
+function inTime(pauseMs: number): string {
+  return pauseMs === 0 ? '' : ` in ${pauseMs / 1_000} s`;
 }
 
 function toMB(bytes: number): number {

@@ -26,6 +26,7 @@ import {
   NOT_LAST,
   type StartOrder,
   type ToWorker,
+  weightOf,
 } from './messages.ts';
 import { mapShared } from './shared-memory.ts';
 
@@ -46,7 +47,7 @@ class SupervisorLink implements PeerLink {
   }
 
   tell(subject: string, message: unknown): void {
-    channel.offer({ kind: 'tell', subject, message });
+    channel.offer({ kind: 'tell', subject, message }, weightOf(message));
   }
 
   /** The supervisor answers in any case, after a second at the latest. */
@@ -98,9 +99,19 @@ function heard(message: ToWorker): void {
   } else if (message.kind === 'told') {
     peers.told(message.subject, message.message);
   } else if (message.kind === 'asked') {
-    channel.order({ kind: 'answer', id: message.id, value: peers.answer(message.subject) });
+    answer(message.id, message.subject);
   } else {
     link?.answered(message.id, message.values);
+  }
+}
+
+/** An answer that fails, or cannot be cloned, is none: what another worker asks must not end this one. */
+function answer(id: number, subject: string): void {
+  try {
+    channel.order({ kind: 'answer', id, value: peers.answer(subject) });
+  } catch (error) {
+    console.error(error);
+    channel.order({ kind: 'answer', id, value: undefined });
   }
 }
 

@@ -4,6 +4,7 @@
  * Next: worker-process.ts
  */
 
+import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { TlsOptions } from '../../simplenet/index.ts';
 import { adviceFor, described } from '../nearest-name.ts';
@@ -111,6 +112,35 @@ export function workerCount(given: unknown): number {
   if (typeof given === 'string')
     throw new RangeError(`workers is a number or 'auto', not '${given}': ${adviceFor(given, ['auto'])}`);
   throw new RangeError(`workers must be an integer from 1 to ${MAX_WORKERS}, or 'auto', not ${described(given)}`);
+}
+
+/** Where they listen, workers inherit. */
+export function optionsForWorkers(options: ServeOptions): ServeOptions {
+  const {
+    host: _host,
+    hostname: _hostname,
+    port: _port,
+    path: _path,
+    fd: _fd,
+    systemdSocket: _systemdSocket,
+    redirectFrom: _redirectFrom,
+    socket: _socket,
+    tls,
+    metrics,
+    ...others
+  } = options;
+  return {
+    ...others,
+    ...(tls === undefined ? {} : { tls: withTickets(tls) }),
+    ...(metrics === undefined ? {} : { metrics: { ...metrics, fd: undefined } }),
+  };
+}
+
+const TICKET_KEY_BYTES = 80;
+
+/** The same tickets for all, so that a client continues its session with whatever worker it meets. */
+export function withTickets(tls: TlsOptions): TlsOptions {
+  return { ticketKeys: randomBytes(TICKET_KEY_BYTES), ...tls };
 }
 
 function positive(name: string, value: unknown): number {

@@ -7,7 +7,7 @@
  * A worker gives a sign of life at each beat. Beats that fail to come are counted, and not the time since the last one: while the whole machine or the supervisor
  * stands still, no beat is due either. One that hangs is killed: SIGKILL also ends a thread that computes or waits in a system call.
  *
- * Next: supervisor.ts
+ * Next: slot.ts
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -25,7 +25,7 @@ const WORKER_PROGRAM = fileURLToPath(
 const MAX_MISSED_BEATS = 4;
 
 /** How long a worker may take to end once the grace of its connections is over. */
-const END_MS = 2_000;
+const END_MS = 5_000;
 
 const DEFAULT_GRACE_MS = 10_000;
 
@@ -71,7 +71,7 @@ export class WorkerProcess {
     this.#owner = owner;
     this.#startMs = startMs;
     this.#child = fork(WORKER_PROGRAM, args, {
-      execArgv: process.execArgv.filter((each) => !each.startsWith('--input-type')),
+      execArgv: withoutText(process.execArgv),
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...inherited.all],
     });
@@ -158,6 +158,14 @@ export class WorkerProcess {
     this.#alarm?.cancel();
     this.#owner.ended(this, this.#reason === null ? how : `was killed: ${this.#reason}`);
   }
+}
+
+/** The options of this process, without the text that it may run instead of a file (`node -e`): a worker would run it as well, and start workers of its own. */
+export function withoutText(execArgv: readonly string[]): string[] {
+  const isText = (each: string | undefined) => /^(-e|-p|-pe|--eval|--print|--input-type)$/.test(each ?? '');
+  return execArgv.filter(
+    (each, i) => !isText(each) && !isText(execArgv[i - 1]) && !/^--(eval|print|input-type)\b/.test(each),
+  );
 }
 
 /** How often a worker gives a sign, so that one that hangs is found in `hangMs`. */

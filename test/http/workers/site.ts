@@ -14,6 +14,10 @@ peers.onTold('news', (message) => {
   told = message;
 });
 peers.onAsked('pid', () => process.pid);
+peers.onAsked('function', () => () => {});
+peers.onAsked('error', () => {
+  throw new Error('an answer fails');
+});
 const isStopping = new Promise<void>((resolve) => {
   process.on('message', (message) => void ((message as ToWorker).kind === 'stop' && resolve()));
 });
@@ -48,6 +52,11 @@ const site = new Router()
   .get('/ask-often', async (_request, response) => {
     const all = await Promise.all(Array.from({ length: 101 }, () => peers.askAll('pid')));
     response.json(all.map(({ length }) => length));
+  })
+  .get('/wrong', async (_request, response) => {
+    const own = await peers.askAll('error').catch(() => 'its own answer fails here');
+    const [, ...ofOthers] = await peers.askAll('function');
+    response.json([own, ofOthers, await peers.askAll('pid')]);
   })
   .get('/unknown', async (_request, response) => response.json(await peers.askAll('unknown')))
   .get('/hang', () => {

@@ -9,6 +9,7 @@ import { addUp, familyOf, type MetricFamily, type Sample } from '../../../http/m
 import { NOT_LAST, type ToWorker } from '../../../http/workers/messages.ts';
 import { SPARE_AFTER_MS } from '../../../http/workers/supervisor.ts';
 import { DEFAULT_HANG_MS } from '../../../http/workers/worker-options.ts';
+import { withoutText } from '../../../http/workers/worker-process.ts';
 import { receiveDescriptors } from '../../../simplenet/index.ts';
 import { EMFILE, ENOMEM } from '../../../simplenet/kernel/abi.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
@@ -268,6 +269,7 @@ test('one that grows beyond its limit is replaced, once, and goes on until its s
   has(first, 100 * 1024 ** 2);
   t.equal(fakes.all.length, 1, 'at the limit');
   has(first, 100 * 1024 ** 2 + 1);
+  await fakes.passMs(0);
   t.equal(fakes.all.length, 2, 'above it');
   has(first, 200 * 1024 ** 2);
   t.equal(fakes.all.length, 2, 'there is one successor');
@@ -277,6 +279,62 @@ test('one that grows beyond its limit is replaced, once, and goes on until its s
   has(first, 200 * 1024 ** 2);
   t.equal(fakes.all.length, 2, 'one that leaves is not replaced again');
   t.same(log, ['(process 1) has 100 MB, more than 100 MB: another one replaces it']);
+});
+
+test('one that grows at once, again and again, is replaced after a pause, and not before all serve', async (t) => {
+  const { workers, fakes, log } = scene(t, { workers: 2, workerMemoryBytes: 1 });
+  const grows = (worker: FakeWorker) => worker.says({ kind: 'alive', rssBytes: 1024 ** 2, connections: 0, busy: 0 });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  first.serves();
+  grows(first);
+  t.equal(fakes.all.length, 2);
+  second.serves();
+  await workers.ready;
+  for (const pauseMs of [0, 100, 200]) {
+    const { length } = fakes.all;
+    const worker = length === 2 ? first : fakes.last;
+    grows(worker);
+    grows(worker);
+    await fakes.passMs(pauseMs - 1);
+    t.equal(fakes.all.length, length, `not before ${pauseMs} ms`);
+    await fakes.passMs(pauseMs === 0 ? 0 : 1);
+    t.equal(fakes.all.length, length + 1);
+    fakes.last.serves();
+  }
+  t.same(log, [
+    '(process 1) has 1 MB, more than 0 MB: another one replaces it',
+    '(process 3) has 1 MB, more than 0 MB: another one replaces it in 0.1 s',
+    '(process 4) has 1 MB, more than 0 MB: another one replaces it in 0.2 s',
+  ]);
+  grows(fakes.last);
+  fakes.last.ends(1);
+  await fakes.passMs(800);
+  t.equal(fakes.all.length, 6, 'one that ends in its pause is replaced once');
+});
+
+test('a restart does not count on a process that was started before it', async (t) => {
+  const { workers, fakes } = await servingScene(t, { workerMemoryBytes: 1 });
+  fakes.last.says({ kind: 'alive', rssBytes: 2, connections: 0, busy: 0 });
+  await fakes.passMs(0);
+  const { last: early } = fakes;
+  const restarting = workers.restart();
+  await fakes.passMs(0);
+  t.equal(early.killedBy, 'SIGKILL');
+  t.not(fakes.last, early);
+  fakes.last.serves();
+  await restarting;
+  t.equal(workers.pids.length, 1);
+});
+
+test('after a restart that fails there is a spare again', async (t) => {
+  const { workers, fakes } = await servingScene(t);
+  const refused = t.rejects(workers.restart(), { message: 'the module is broken' });
+  await fakes.passMs(0);
+  fakes.last.says({ kind: 'failed', message: 'the module is broken', exitCode: 1 });
+  fakes.last.ends(1);
+  await refused;
+  await fakes.passMs(SPARE_AFTER_MS);
+  t.ok(fakes.spare);
 });
 
 test('one that does not serve in time is killed: the site cannot begin', async (t) => {
@@ -423,10 +481,10 @@ test('a stop finds a worker that leaves: its time is not longer for that', async
   await fakes.passMs(8_000);
   const closed = workers.close();
   t.match(stopsOf(worker), [{ close: {}, last: { ofSite: true, ofMetrics: true } }]);
-  await fakes.passMs(3_999);
+  await fakes.passMs(6_999);
   t.equal(worker.killedBy, null);
   await fakes.passMs(1);
-  t.equal(worker.killedBy, 'SIGKILL', '10 s for its connections, and 2 s for itself');
+  t.equal(worker.killedBy, 'SIGKILL', '10 s for its connections, and 5 s for itself');
   await closed;
 });
 
@@ -620,4 +678,21 @@ test('a sum of tallies never falls: it has those of workers that are late, and o
   second.ends(null, 'SIGKILL');
   ask(4);
   t.same(sum(), [['requests', 25]]);
+});
+
+test('a worker does not run the text that its supervisor was started with', async (t) => {
+  const options = ['--conditions=a', '--import', './hook.js'];
+  for (const text of [
+    [],
+    ['-e', 'x'],
+    ['-p', 'x'],
+    ['-pe', 'x'],
+    ['--eval', 'x'],
+    ['--input-type', 'module', '-e', 'x'],
+    ['--print', 'x'],
+    ['--eval=x'],
+    ['--print=x'],
+  ]) {
+    t.same(withoutText([...options, '--input-type=module', ...text]), options, text.join(' '));
+  }
 });

@@ -10,12 +10,13 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { type Test, test } from 'tap';
 import { serve, WorkerError, type Workers, type WorkersOptions } from '../../../http/index.ts';
-import { MAX_PAUSE_MS, pauseAfter } from '../../../http/workers/supervisor.ts';
+import { MAX_PAUSE_MS, pauseAfter } from '../../../http/workers/slot.ts';
 import { portOf, type SocketAddress } from '../../../simplenet/kernel/socket-address.ts';
 import type { SelfSigned } from '../../../simplenet/layers/self-signed.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { certificateFor } from '../../support/certificates.ts';
 import { openDescriptors } from '../../support/open-descriptors.ts';
+import { Program } from '../../support/programs.ts';
 import { certificateAt } from '../../support/tls-clients.ts';
 import { until } from '../../support/waiting.ts';
 import { WebSocketClient } from '../../support/web-socket-client.ts';
@@ -91,6 +92,9 @@ test('workers share connections evenly, and reach each other', async (t) => {
   for (const count of workers.acceptedCounts) t.ok(count >= 40 && count <= 60, `${count} of 100`);
   t.same(JSON.parse(await ask('/pids')).sort(), [...workers.pids].sort(), 'each has answered');
   t.same(JSON.parse(await ask('/unknown')), []);
+  const [own, ofOthers, alive] = JSON.parse(await ask('/wrong'));
+  t.same([own, ofOthers], ['its own answer fails here', []]);
+  t.same(alive.sort(), [...workers.pids].sort(), 'an answer that cannot be sent ends no worker');
   const counts: number[] = JSON.parse(await ask('/ask-often'));
   t.same([counts.slice(0, 100).every((count) => count === 2), counts[100]], [true, 1], '100 questions wait at most');
 
@@ -312,6 +316,21 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
   for (const sample of ['resumed="false"} 2', `resumed="true"} ${resumed}`]) {
     t.ok(text.includes(`\ntls_handshakes_total{version="TLSv1.3",${sample}\n`), `${sample} in both`);
   }
+});
+
+test('a supervisor without any worker left lives on until the next one serves', async (t) => {
+  const program = Program.script(`
+    const { serve } = await import(build + '/http/index.js');
+    const workers = serve(new URL(${JSON.stringify(site.href)}), { workers: 1, log: () => {} });
+    await workers.ready;
+    process.stdout.write(workers.url + '\\n');
+    process.kill(workers.pids[0], 'SIGKILL');
+    process.once('SIGTERM', () => void workers.close());
+  `);
+  const [url] = await program.prints(/.+(?=\n)/);
+  t.match(await (await fetch(url)).text(), /^0 \d+$/);
+  program.kill('SIGTERM');
+  t.equal((await program.ends()).code, 0);
 });
 
 test('setTls and redirectFrom: each worker has the new certificate, and redirects', async (t) => {
