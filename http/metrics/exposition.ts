@@ -43,32 +43,38 @@ function linesOf(family: MetricFamily, isOpen: boolean): string[] {
     for (const { labels, value } of family.samples) lines.push(`${name}${labelsOf(labels)} ${number(value)}`);
     return lines;
   }
-  for (const sample of family.samples) lines.push(...histogramLines(name, family.bounds, sample, number));
+  const bounds = [...family.bounds, Number.POSITIVE_INFINITY].map(floatOf);
+  for (const sample of family.samples) lines.push(...histogramLines(name, bounds, sample, number));
   return lines;
 }
 
 /** The buckets of a histogram are cumulative: each counts all values up to its bound. */
 function histogramLines(
   name: string,
-  bounds: readonly number[],
+  bounds: readonly string[],
   { labels, counts, sum }: HistogramSample,
   number: (value: number) => string,
 ): string[] {
+  const pairs = pairsOf(labels); // once: most lines of a large site are buckets
+  const beforeBound = `${name}_bucket{${pairs === '' ? '' : `${pairs},`}le="`;
   let total = 0;
   const lines = counts.map((count, i) => {
     total += count;
-    return `${name}_bucket${labelsOf({ ...labels, le: floatOf(bounds[i] ?? Number.POSITIVE_INFINITY) })} ${number(total)}`;
+    return `${beforeBound}${bounds[i]}"} ${number(total)}`;
   });
-  return [
-    ...lines,
-    `${name}_sum${labelsOf(labels)} ${number(sum)}`,
-    `${name}_count${labelsOf(labels)} ${number(total)}`,
-  ];
+  const braced = labelsOf(labels);
+  return [...lines, `${name}_sum${braced} ${number(sum)}`, `${name}_count${braced} ${number(total)}`];
 }
 
 function labelsOf(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value).replaceAll('"', '\\"')}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  const pairs = pairsOf(labels);
+  return pairs === '' ? '' : `{${pairs}}`;
+}
+
+function pairsOf(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${escaped(value).replaceAll('"', '\\"')}"`)
+    .join(',');
 }
 
 function escaped(text: string): string {
