@@ -20,7 +20,7 @@ export class Inherited {
   readonly shares: readonly AcceptShare[];
   /** Whether another process goes on listening on the sockets. */
   isShared: boolean;
-  /** The same of the metrics: systemd has not opened that socket. */
+  /** The same of the port of the metrics. systemd does not open it, so only a successor shares it. */
   isWatchShared = false;
   /** The socket of plain HTTP beside them, for `redirectFrom`. */
   redirect: NetSocket | null = null;
