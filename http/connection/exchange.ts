@@ -122,8 +122,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   // For the admission.
 
   admitted(): void {
-    if (this.isOver) this.#leave();
-    else this.#begin();
+    this.#begin();
   }
 
   queued(): void {
@@ -132,11 +131,11 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** A response like that of a handler, so the connection stays open: a new one would cost the server more than the request. */
   turnedAway(): void {
-    if (this.isOver) return;
     this.response.header('Retry-After', RETRY_SOON);
     answerError(this.request, this.response, 503, 'the server is busy');
   }
 
+  /** Its answer is over: it needs no place any more, and waits for none. Whoever ends the answer calls this, so the admission never calls one that is over. */
   #leave(): void {
     this.#connection.context.admission?.leave(this);
   }
@@ -182,9 +181,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
 
   /** The rest of the body will not be read, so the handler cannot get it. */
   bodyFailed(error: HttpError): void {
-    const connection = this.#connection;
     this.#meter?.fail(error);
-    if (this.response.hasBegun) connection.cut();
+    if (this.response.hasBegun) this.cut();
     else this.#refuse(error.status, error.message, error.status === 503 ? RETRY_SOON : null);
     this.body.fail(error);
   }
@@ -388,7 +386,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   abortResponse(): void {
-    this.#connection.cut();
+    this.cut();
   }
 
   handlerFailed(error: unknown): void {
@@ -409,22 +407,25 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     return this.#connection.context.report(error, this.#request, response);
   }
 
+  /** The place comes free at once: what is queued for the client, and the end of the connection, may take it long. */
   cut(): void {
+    this.#leave();
     this.#connection.cut();
   }
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */
   #giveUp(): void {
-    if (this.response.hasBegun) this.#connection.cut();
+    if (this.response.hasBegun) this.cut();
     else this.#refuse(CLIENT_CLOSED_REQUEST, 'the client ended its side before the response');
   }
 
   /**
    * An error response like those of a handler: without the fields of CORS a page could not read why it was refused. The callbacks of middleware
-   * run in a fresh async context, because this may run in that of another request.
+   * run in a fresh async context, because this may run in that of another request. The place comes free now, and not when the connection has lingered.
    */
   #refuse(status: number, message: string, retryAfter: string | null = null): void {
     const connection = this.#connection;
+    this.#leave();
     connection.context.createContext().runInAsyncScope(() => {
       const body = errorBodyOf(this.request, status, message);
       const answer = this.response.refusal({ ...body, status, retryAfter }, (error) => void this.report(error, null));

@@ -158,23 +158,71 @@ for (const backend of backends) {
     t.equal(begun, 1);
   });
 
-  test(`what is refused while it waits does not begin either (${backend})`, { skip }, async (t) => {
-    let begun = 0;
-    const held: ResponseWriter[] = [];
-    const { dial } = serving(
+  test(`what is refused while it waits leaves the line, and does not begin either (${backend})`, {
+    skip,
+  }, async (t) => {
+    const begun: ResponseWriter[] = [];
+    const { server, dial } = serving(
       t,
       (_request, response) => {
-        begun++;
-        held.push(response);
+        begun.push(response);
+        void response.write('begun'); // so it has no deadline
       },
       { backend, limits: { requestsInFlight: 1 }, timeouts: { answerMs: 30, queueMs: 60_000 }, onError: () => {} },
     );
-    const [first, second] = [dial(get('/')), dial(get('/'))];
-    await Promise.all([first.ended(), second.ended()]);
-    t.match(first.text, /^HTTP\/1\.1 503 /);
+    dial(get('/'));
+    await until(() => begun.length === 1);
+    const second = dial(get('/'));
+    await second.until(() => second.answers === 1, 'an answer');
     t.match(second.text, /^HTTP\/1\.1 503 /);
-    t.equal(begun, 1);
+    t.same([server.commons.admission?.inFlight, server.commons.admission?.queued], [1, 0]);
+    begun[0]?.end();
+    await until(() => server.commons.admission?.inFlight === 0);
+    t.equal(begun.length, 1);
   });
+
+  const overWithoutTheirClient: Readonly<Record<string, [request: string, handler: Handler]>> = {
+    'a malformed body': [
+      'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n',
+      (request) => request.bytes().then(() => {}),
+    ],
+    'a handler that begins too late': [get('/'), () => {}],
+    'a response that breaks off, and whose client does not read': [
+      'GET / HTTP/1.0\r\n\r\n',
+      (_request, response) => {
+        void response.write(Buffer.alloc(16_000_000));
+        throw new Error('broken off');
+      },
+    ],
+  };
+  for (const [what, [request, handler]] of Object.entries(overWithoutTheirClient)) {
+    test(`an answer that is over has no place, however long its connection lingers: ${what} (${backend})`, {
+      skip,
+    }, async (t) => {
+      let begun = 0;
+      const { server, dial } = serving(
+        t,
+        (request, response) => {
+          if (request.path === '/other') return response.text('hello');
+          begun++;
+          return handler(request, response);
+        },
+        {
+          backend,
+          limits: { requestsInFlight: 1 },
+          timeouts: { lingerMs: 60_000, queueMs: 60_000, answerMs: 30 },
+          onError: () => {},
+        },
+      );
+      const client = dial();
+      client.socket.pause();
+      client.write(request);
+      await until(() => begun === 1 && server.commons.admission?.inFlight === 0);
+      const other = dial(get('/other'));
+      await other.until(() => other.text.endsWith('hello'), 'an answer');
+      t.equal(server.connectionCount, 2, 'the connection of the first is still there');
+    });
+  }
 
   test(`a client that is refused while it waits, and stays, gets neither a place nor a second answer (${backend})`, {
     skip,
