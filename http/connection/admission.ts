@@ -9,6 +9,8 @@
  * Above its capacity a server that begins every request answers all of them late, and most clients have given up by then. One that turns the surplus
  * away at once answers the others in time. So the line is short, and a server with neither `requestsInFlight` nor `loopDelayMs` has no Admission.
  *
+ * A request that waits leaves the line when its client has left: with `halfClose: 'abort'` also one that has ended its side.
+ *
  * A request has its place until its answer is over: its response is complete, refused, broken off or handed over, or its connection is closed. How long
  * the client takes to receive it, or the connection to end, does not count.
  *
@@ -73,6 +75,10 @@ export class Admission {
 
   get queued(): number {
     return this.#line.size;
+  }
+
+  isQueued(applicant: Applicant): boolean {
+    return this.#line.has(applicant);
   }
 
   /** A request that came now would be turned away. */

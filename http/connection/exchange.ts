@@ -126,7 +126,8 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   }
 
   queued(): void {
-    this.#awaitNext();
+    if (this.#connection.hasPeerEnded && this.#endMeansGone) this.#leaveLine();
+    else this.#awaitNext();
   }
 
   /** A response like that of a handler, so the connection stays open: a new one would cost the server more than the request. */
@@ -163,6 +164,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   clientEnded(): void {
     if (this.isBodyIncomplete) this.bodyFailed(new HttpError(400, 'the connection ended within a body'));
     else if (this.#endMeansGone) {
+      if (this.#connection.context.admission?.isQueued(this) === true) {
+        this.#leaveLine();
+        return;
+      }
       if (this.#signals?.awaitsClient === true) this.#signals.abortGone(this.#endOfClient());
       this.response.closeEvents();
     }
@@ -411,6 +416,12 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
   cut(): void {
     this.#leave();
     this.#connection.cut();
+  }
+
+  /** Its client has ended its side, so its handler need not begin. */
+  #leaveLine(): void {
+    this.#meter?.fail(this.#endOfClient());
+    this.#giveUp();
   }
 
   /** The handler has stopped because its client has ended its side. If the client still reads, it must see that no response follows. */

@@ -9,7 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { AddressCounts } from '../../http/connection/address-counts.ts';
-import { type Handler, type HttpRequest, type ResponseWriter, type ServeOptions, serve } from '../../http/index.ts';
+import {
+  type Handler,
+  type HttpRequest,
+  type Outcome,
+  type ResponseWriter,
+  type ServeOptions,
+  serve,
+} from '../../http/index.ts';
 import type { SocketAddress, Stream } from '../../simplenet/index.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -122,6 +129,52 @@ for (const backend of backends) {
     await patient.until(() => patient.text.endsWith('hello'), 'an answer');
     t.same(begun, ['/stays', '/patient']);
   });
+
+  for (const halfClose of ['abort', 'serve'] as const) {
+    test(`halfClose '${halfClose}': clients that end their side while they wait, or before (${backend})`, {
+      skip,
+    }, async (t) => {
+      const begun: string[] = [];
+      const held: [AbortSignal, ResponseWriter][] = [];
+      const outcomes: Outcome[] = [];
+      const { server, dial } = serving(
+        t,
+        (request, response) => {
+          begun.push(request.path);
+          if (request.path === '/held' || request.path === '/behind') held.push([request.signal, response]);
+          else response.text(request.path);
+        },
+        { backend, halfClose, limits: { requestsInFlight: 1 }, onDone: (outcome) => void outcomes.push(outcome) },
+      );
+      const first = dial(get('/held') + get('/next'));
+      await until(() => held.length === 1);
+      const waiting = dial(get('/waiting'));
+      await until(() => server.commons.admission?.queued === 1);
+      const line = dial(get('/behind'));
+      await until(() => server.commons.admission?.queued === 2);
+      waiting.socket.end();
+      first.socket.end();
+      const [signal, response] = held[0] as [AbortSignal, ResponseWriter];
+      if (halfClose === 'abort') await until(() => signal.aborted && server.commons.admission?.queued === 1);
+      response.text('/held');
+      // Then /next comes to the line behind /behind, and its client has ended its side already.
+      if (halfClose === 'abort') await first.until(() => first.answers === 2, 'an answer to /next');
+      else await until(() => begun.includes('/behind') && server.commons.admission?.queued === 1);
+      held[1]?.[1].text('/behind');
+      await Promise.all([waiting.ended(), first.ended()]);
+      await line.until(() => line.answers === 1, 'an answer');
+      const paths = halfClose === 'abort' ? ['/held', '/behind'] : ['/held', '/waiting', '/behind', '/next'];
+      t.same(begun, paths);
+      t.equal(first.answers, 2);
+      await until(() => outcomes.length === 4);
+      for (const { path, status, error } of outcomes) {
+        const isServed = paths.includes(path);
+        t.equal(status, isServed ? 200 : 499, path);
+        t.equal(error instanceof Error && /has ended its side/.test(error.message), !isServed);
+      }
+      t.equal(server.commons.admission?.queued, 0);
+    });
+  }
 
   test(`a request with a body waits in line, and its handler reads all of it (${backend})`, { skip }, async (t) => {
     const held: ResponseWriter[] = [];
