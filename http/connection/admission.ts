@@ -93,7 +93,7 @@ export class Admission {
     else if (this.#line.size >= this.#maxQueued) applicant.turnedAway();
     else {
       this.#line.set(applicant, this.#clock.exactNow());
-      this.#alarm ??= this.#clock.after(this.#queueMs, () => this.#expire());
+      this.#setAlarm(this.#queueMs);
       applicant.queued();
     }
   }
@@ -129,17 +129,25 @@ export class Admission {
     });
   }
 
+  /** There is one alarm at most: for the first in line. */
+  #setAlarm(delayMs: number): void {
+    this.#alarm ??= this.#clock.after(delayMs, () => this.#expire());
+  }
+
+  /**
+   * Who is turned away may bring the next request of its pipeline at once, within this loop. It waits for longer than the others, so it must not set the
+   * alarm: the one that has rung stands until the loop has ended.
+   */
   #expire(): void {
-    this.#alarm = null;
     const now = this.#clock.exactNow();
+    let leftMs = 0;
     for (const [applicant, since] of this.#line) {
-      const leftMs = since + this.#queueMs - now;
-      if (leftMs > 0) {
-        this.#alarm = this.#clock.after(leftMs, () => this.#expire());
-        return;
-      }
+      leftMs = since + this.#queueMs - now;
+      if (leftMs > 0) break;
       this.#line.delete(applicant);
       applicant.turnedAway();
     }
+    this.#alarm = null;
+    if (this.#line.size > 0) this.#setAlarm(leftMs);
   }
 }

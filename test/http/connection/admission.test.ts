@@ -162,6 +162,60 @@ test('who waits longer than queueMs is turned away, each at its own time', async
   t.equal(clock.alarms, 0);
 });
 
+test('there is one alarm, also if those who are turned away come again at once', async (t) => {
+  const { admission, clock, enter } = admissionWith(1, 10);
+  enter();
+  const again: Request[] = [];
+  class Pipeline extends Request {
+    override turnedAway(): void {
+      super.turnedAway();
+      const next = new Request();
+      again.push(next);
+      admission.enter(next);
+    }
+  }
+  const first = new Pipeline();
+  admission.enter(first);
+  clock.pass(50);
+  const second = new Pipeline();
+  admission.enter(second);
+  t.equal(clock.alarms, 1);
+  clock.pass(50);
+  t.same([first.state, second.state], ['turned away', 'queued']);
+  t.equal(clock.alarms, 1, 'for the second one');
+  clock.pass(50);
+  t.same(statesOf([second, ...again]), ['turned away', 'queued', 'queued']);
+  t.equal(clock.alarms, 1);
+  clock.pass(49);
+  t.same(statesOf(again), ['queued', 'queued'], 'after 99 ms');
+  clock.pass(1);
+  t.same(statesOf(again), ['turned away', 'queued'], 'after 100 ms');
+  admission.close();
+  t.equal(clock.alarms, 0);
+});
+
+test('if all in line are turned away at once and come again, their time begins anew', async (t) => {
+  const { admission, clock } = admissionWith(1, 10);
+  admission.enter(new Request());
+  const states: string[] = [];
+  const come = () => {
+    const request = new Request();
+    request.turnedAway = () => {
+      states.push('turned away');
+      come();
+    };
+    admission.enter(request);
+  };
+  come();
+  come();
+  clock.pass(100);
+  t.same([states.length, admission.queued, clock.alarms], [2, 2, 1]);
+  clock.pass(99);
+  t.equal(states.length, 2);
+  clock.pass(1);
+  t.same([states.length, admission.queued, clock.alarms], [4, 2, 1]);
+});
+
 function late(t: Test, maxMs = 50) {
   const clock = new Clock();
   const delay = new LoopDelay(clock, maxMs);
