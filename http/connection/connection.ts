@@ -39,8 +39,9 @@ export class Connection extends ClosableConnection implements StreamHandler, Exc
     }
   }
 
-  /** Other connections have had their turn, so the pipeline goes on. */
+  /** Other connections have had their turn, so the pipeline goes on; or the line of requests, if the one here is the first in it. */
   onTurn(): void {
+    if (this.phase === WORK) this.context.admission?.goOn();
     if (this.phase !== YIELD) return; // the connection was closed meanwhile
     this.enter(HEAD);
     this.incoming.beginTurn();

@@ -136,6 +136,10 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     answerError(this.request, this.response, 503, 'the server is busy');
   }
 
+  awaitTurn(): void {
+    this.#connection.stream.awaitTurn();
+  }
+
   /** Its answer is over: it needs no place any more, and waits for none. Whoever ends the answer calls this, so the admission never calls one that is over. */
   #leave(): void {
     this.#connection.context.admission?.leave(this);

@@ -18,6 +18,7 @@ import {
   serve,
 } from '../../http/index.ts';
 import type { SocketAddress, Stream } from '../../simplenet/index.ts';
+import { defaultLoopLimits } from '../../simplenet/loop/loop-limits.ts';
 import { backends, missingBackend } from '../support/backends.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { until } from '../support/waiting.ts';
@@ -194,6 +195,42 @@ for (const backend of backends) {
     held[0]?.text('done');
     upload.write('b'.repeat(length / 2));
     await upload.until(() => upload.text.endsWith(`${length} bytes`), 'the answer to the upload');
+  });
+
+  test(`a long line of handlers that answer at once does not hold up the rest of the process (${backend})`, {
+    skip,
+  }, async (t) => {
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    const held: ResponseWriter[] = [];
+    let rounds = 0;
+    const roundsBefore: number[] = [];
+    const { server, dial } = serving(
+      t,
+      (request, response) => {
+        if (request.path === '/held') return void held.push(response);
+        roundsBefore.push(rounds);
+        Atomics.wait(cell, 0, 0, 2 * defaultLoopLimits.turnMs);
+        response.text('hello');
+      },
+      { backend, limits: { requestsInFlight: 1 }, timeouts: { queueMs: 60_000 } },
+    );
+    dial(get('/held'));
+    await until(() => held.length === 1);
+    const line = Array.from({ length: 5 }, () => dial(get('/')));
+    await until(() => server.commons.admission?.queued === 5);
+    let next = setImmediate(function count() {
+      rounds++;
+      next = setImmediate(count);
+    });
+    t.teardown(() => clearImmediate(next));
+    held[0]?.text('hello');
+    await Promise.all(line.map((client) => client.until(() => client.answers === 1, 'an answer')));
+    t.equal(roundsBefore.length, 5);
+    t.equal(
+      new Set(roundsBefore.slice(1)).size,
+      4,
+      'each begins in a round of its own: the one before has spent the turn',
+    );
   });
 
   test(`what has waited for queueMs gets 503, and its handler never begins (${backend})`, { skip }, async (t) => {

@@ -9,6 +9,7 @@ import type { SocketAddress, UdpHandler, UdpPort } from '../../../simplenet/inde
 /** A clock that a test moves on, with alarms; and a line for datagrams to ourselves, which a test lets through. */
 class Clock {
   now = 0;
+  isTurnSpent = false;
   readonly sent: Buffer[] = [];
   isClosed = false;
   /** What the kernel says to a datagram. */
@@ -63,6 +64,7 @@ class Clock {
 
 class Request implements Applicant {
   state = 'new';
+  awaitedTurns = 0;
   readonly #onAdmitted: (request: Request) => void;
 
   constructor(onAdmitted: (request: Request) => void = () => {}) {
@@ -80,6 +82,10 @@ class Request implements Applicant {
 
   turnedAway(): void {
     this.state = 'turned away';
+  }
+
+  awaitTurn(): void {
+    this.awaitedTurns++;
   }
 }
 
@@ -138,6 +144,86 @@ test('a long line of handlers that answer at once is no deep recursion', async (
   await null;
   t.ok(requests.every(({ state }) => state === 'admitted'));
   t.equal(admission.inFlight, 0);
+});
+
+/** Requests whose handlers answer at once wait behind one at work. The turn is spent once `handlersPerTurn` of them have run. */
+function synchronousLine(count: number, handlersPerTurn: number) {
+  const { admission, clock, enter } = admissionWith(1, count);
+  const first = enter();
+  let ran = 0;
+  const line = Array.from(
+    { length: count },
+    () =>
+      new Request((request) => {
+        clock.isTurnSpent = ++ran >= handlersPerTurn;
+        admission.leave(request);
+      }),
+  );
+  for (const request of line) admission.enter(request);
+  const turn = () => {
+    clock.isTurnSpent = false;
+    ran = 0;
+    admission.goOn();
+  };
+  return { admission, clock, first, line, turn };
+}
+
+test('when the time of the turn is spent, the line goes on in another turn', async (t) => {
+  const { admission, first, line, turn } = synchronousLine(5, 2);
+  const begun = () => line.filter(({ state }) => state === 'admitted').length;
+  admission.leave(first);
+  await null;
+  t.equal(begun(), 2);
+  t.same(
+    line.map(({ awaitedTurns }) => awaitedTurns),
+    [0, 0, 1, 0, 0],
+    'the first in line asks for the turn',
+  );
+  const late = new Request();
+  admission.enter(late);
+  await null;
+  t.same([begun(), late.state], [2, 'queued'], 'nothing begins before the turn');
+  turn();
+  t.equal(begun(), 4);
+  turn();
+  t.same([begun(), late.state], [5, 'admitted']);
+  turn();
+  t.same([admission.inFlight, admission.queued], [1, 0], 'a turn that nobody waits for changes nothing');
+});
+
+test('a place that comes free when the turn is spent waits for the next turn, in which one begins at least', async (t) => {
+  const { admission, clock, first, line } = synchronousLine(2, 1);
+  clock.isTurnSpent = true;
+  admission.leave(first);
+  await null;
+  t.same(statesOf(line), ['queued', 'queued']);
+  admission.goOn();
+  t.same(statesOf(line), ['admitted', 'queued']);
+});
+
+test('who leaves the line, or is turned away, while the line waits for its turn passes that on', async (t) => {
+  const { admission, clock, first, line } = synchronousLine(4, 1);
+  const [one, two, three, four] = line as [Request, Request, Request, Request];
+  clock.isTurnSpent = true;
+  admission.leave(first);
+  await null;
+  admission.leave(two);
+  await null;
+  t.same([one.awaitedTurns, three.awaitedTurns], [1, 0], 'another one that leaves changes nothing');
+  admission.leave(one);
+  await null;
+  t.same([three.awaitedTurns, four.awaitedTurns], [1, 0]);
+  clock.pass(60);
+  const late = new Request();
+  admission.enter(late);
+  clock.pass(40);
+  await null;
+  t.same(statesOf([three, four, late]), ['turned away', 'turned away', 'queued']);
+  t.equal(late.awaitedTurns, 1);
+  clock.isTurnSpent = false;
+  admission.leave(late);
+  await null;
+  t.same([admission.inFlight, admission.queued], [0, 0]);
 });
 
 test('who waits longer than queueMs is turned away, each at its own time', async (t) => {
