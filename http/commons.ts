@@ -19,7 +19,9 @@ import type { Handler } from './handler.ts';
 import { traitsOf } from './handlers/context-handler.ts';
 import { HttpError, isClientGone } from './http-error.ts';
 import { type Limits, limitsFrom, type Timeouts, timeoutsFrom } from './limits.ts';
+import { DEFAULT_METRICS_PATH } from './metrics/metrics-options.ts';
 import { ServerMetrics } from './metrics/server-metrics.ts';
+import { watchedPaths } from './metrics/watch-handler.ts';
 import { promiseOf } from './promises.ts';
 import { BodyMemory } from './request/body-memory.ts';
 import { HeadParser } from './request/head-parser.ts';
@@ -126,7 +128,7 @@ export class Commons implements ConnectionContext {
     this.#counts = this.#onDone !== null || calls !== null;
     this.door = new Door(this.limits, options.proxyProtocol === undefined, () => this.isStopping);
     this.end = new GracefulStop(loop, this.door.connections, onClosed);
-    this.admission = Admission.of(this, loop);
+    this.admission = Admission.of(this, loop, pathsOfWatchers(options));
     this.tlsCounts = options.tls === undefined || calls === null ? null : new TlsCounts();
     this.metrics = calls === null ? null : new ServerMetrics(this, loop, calls);
   }
@@ -270,6 +272,11 @@ export class Commons implements ConnectionContext {
     this.door.connections.delete(connection);
     this.end.checkEmpty();
   }
+}
+
+/** The paths of the site that tell how the server is: none if the metrics have a port of their own. */
+function pathsOfWatchers({ metrics }: ServeOptions): readonly string[] {
+  return metrics === undefined || metrics.port !== undefined ? [] : watchedPaths(metrics.path ?? DEFAULT_METRICS_PATH);
 }
 
 function logError(error: unknown, request: HttpRequest | null): void {

@@ -44,6 +44,8 @@ export class Admission {
   readonly #queueMs: number;
   /** Null without `loopDelayMs`. */
   readonly #delay: LoopDelay | null;
+  /** Null if there are none: other servers need not look at the path. */
+  readonly #freePaths: ReadonlySet<string> | null;
   readonly #atWork = new Set<Applicant>();
   /** Who waits, and since when, in the order of their coming. */
   readonly #line = new Map<Applicant, number>();
@@ -57,20 +59,22 @@ export class Admission {
     { requestsInFlight, requestsQueued }: Limits,
     { queueMs }: Timeouts,
     delay: LoopDelay | null,
+    freePaths: readonly string[] = [],
   ) {
     this.#clock = clock;
     this.#places = requestsInFlight;
     this.#maxQueued = requestsQueued;
     this.#queueMs = queueMs;
     this.#delay = delay;
+    this.#freePaths = freePaths.length > 0 ? new Set(freePaths) : null;
   }
 
-  /** Null if every request may begin at once. Throws if the loop cannot measure its delay. */
-  static of({ limits, timeouts }: LimitsInForce, loop: EventLoop): Admission | null {
+  /** Null if every request may begin at once. Those for `freePaths` always may. Throws if the loop cannot measure its delay. */
+  static of({ limits, timeouts }: LimitsInForce, loop: EventLoop, freePaths: readonly string[]): Admission | null {
     const { loopDelayMs } = timeouts;
     const delay = loopDelayMs < Number.POSITIVE_INFINITY ? new LoopDelay(loop, loopDelayMs) : null;
     const isLimited = limits.requestsInFlight < UNLIMITED || delay !== null;
-    return isLimited ? new Admission(loop, limits, timeouts, delay) : null;
+    return isLimited ? new Admission(loop, limits, timeouts, delay, freePaths) : null;
   }
 
   get inFlight(): number {
@@ -88,6 +92,14 @@ export class Admission {
   /** A request that came now would be turned away. */
   get isFull(): boolean {
     return this.#line.size >= this.#maxQueued || this.#delay?.isTooLong() === true;
+  }
+
+  /**
+   * Who watches the server must be answered above all when it is overloaded: a probe that gets no answer would have it restarted, with all that is at
+   * work. So a request for these paths needs no place, and is not turned away.
+   */
+  isFree(path: string): boolean {
+    return this.#freePaths?.has(path) === true;
   }
 
   /** Calls one of the methods of the applicant; `admitted` or `turnedAway` follow later if it is `queued`. */

@@ -115,7 +115,7 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
       return;
     }
     const { admission } = this.#connection.context;
-    if (admission === null) this.#begin();
+    if (admission === null || admission.isFree(this.head.path)) this.#begin();
     else admission.enter(this);
   }
 

@@ -34,10 +34,15 @@ export function watchHandler(watched: Watched, path: string): Handler {
   };
 }
 
+/** What it answers. */
+export function watchedPaths(path: string): readonly string[] {
+  return [path, HEALTH, READINESS];
+}
+
 /** A site whose port also answers those who watch it. */
 export function watchedSite(watched: Watched, path: string, site: Handler): Handler {
   const watch = watchHandler(watched, path);
-  const paths = [path, HEALTH, READINESS];
+  const paths = watchedPaths(path);
   return (request, response) => (paths.includes(request.path) ? watch(request, response) : site(request, response));
 }
 

@@ -197,6 +197,33 @@ for (const backend of backends) {
     await upload.until(() => upload.text.endsWith(`${length} bytes`), 'the answer to the upload');
   });
 
+  test(`who watches the server on its own port is answered, however long the line is (${backend})`, {
+    skip,
+  }, async (t) => {
+    const held: ResponseWriter[] = [];
+    const { server, dial } = serving(t, (_request, response) => void held.push(response), {
+      backend,
+      metrics: { path: '/numbers' },
+      limits: { requestsInFlight: 1, requestsQueued: 1 },
+    });
+    dial(get('/'));
+    await until(() => held.length === 1);
+    dial(get('/'));
+    await until(() => server.commons.admission?.queued === 1);
+    for (const [path, status] of [
+      ['/healthz', 200],
+      ['/readyz', 503],
+      ['/numbers', 200],
+      ['/metrics', 503],
+    ] as const) {
+      const client = dial(get(path));
+      await client.until(() => client.answers === 1, 'an answer');
+      t.ok(client.text.startsWith(`HTTP/1.1 ${status} `), path);
+      t.equal(/\r\nRetry-After: /.test(client.text), path === '/metrics', path);
+    }
+    t.same([held.length, server.commons.admission?.inFlight, server.commons.admission?.queued], [1, 1, 1]);
+  });
+
   test(`a long line of handlers that answer at once does not hold up the rest of the process (${backend})`, {
     skip,
   }, async (t) => {
