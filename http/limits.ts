@@ -183,7 +183,7 @@ export interface Timeouts {
   readonly bodyWaitMs: number;
   /** How long a request may wait in line (`requestsInFlight`); 503 after. */
   readonly queueMs: number;
-  /** How long requests may wait for the event loop, as loop-delay.ts measures it. While it is longer, further requests get 503. */
+  /** How long requests may keep waiting for the event loop, as loop-delay.ts measures it. While they wait for longer, further ones get 503. */
   readonly loopDelayMs: number;
   /** From the request to the beginning of its response; 503 after. A response that has begun has no time limit. */
   readonly answerMs: number;

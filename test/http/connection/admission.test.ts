@@ -2,7 +2,7 @@
 
 import { type Test, test } from 'tap';
 import { Admission, type Applicant } from '../../../http/connection/admission.ts';
-import { LoopDelay } from '../../../http/connection/loop-delay.ts';
+import { LoopDelay, STAYS_MS } from '../../../http/connection/loop-delay.ts';
 import { defaultLimits, defaultTimeouts } from '../../../http/limits.ts';
 import type { SocketAddress, UdpHandler, UdpPort } from '../../../simplenet/index.ts';
 
@@ -302,83 +302,134 @@ test('if all in line are turned away at once and come again, their time begins a
   t.same([states.length, admission.queued, clock.alarms], [4, 2, 1]);
 });
 
+/** A datagram is sent, or arrives, between two requests; `is` is a request. */
 function late(t: Test, maxMs = 50) {
   const clock = new Clock();
+  clock.now = 1_000;
   const delay = new LoopDelay(clock, maxMs);
   const is = (expected: boolean, what: string) => t.equal(delay.isTooLong(), expected, what);
   return { clock, delay, is };
 }
 
-test('the delay is the time of a datagram to ourselves, at the limit and just above it', async (t) => {
+test('a datagram to ourselves is sent after the turn of a request, and again after a while', async (t) => {
   const { clock, delay, is } = late(t);
-  clock.now = 1_000;
   is(false, 'nothing is known yet');
+  t.equal(clock.sent.length, 0, 'not within the turn');
+  clock.pass(3);
   t.equal(clock.sent.length, 1);
-  clock.now += 50;
-  is(false, 'it is on its way for 50 ms');
-  clock.now += 0.1;
-  is(true, 'for more than 50 ms');
-  clock.deliver();
-  is(true, 'that was the delay, and a new datagram is on its way');
-  t.equal(clock.sent.length, 1);
-  clock.now += 1;
+  clock.pass(1);
   clock.deliver();
   is(false, 'which took 1 ms');
-  t.equal(clock.sent.length, 0, 'the next one is sent after a while');
+  clock.pass(18);
+  is(false, '19 ms after it was sent');
+  clock.pass(0);
+  t.equal(clock.sent.length, 0);
+  clock.pass(1);
+  t.equal(clock.sent.length, 0, 'without a request none is sent');
+  is(false, '20 ms');
+  is(false, 'and another request');
+  t.equal(clock.alarms, 1);
   delay.close();
+  t.equal(clock.alarms, 0);
   t.ok(clock.isClosed);
 });
 
-test('after a pause an old delay says nothing', async (t) => {
+test('a delay is too long when it has stayed above the limit: at the limit, just above it, and as time passes', async (t) => {
   const { clock, is } = late(t);
-  clock.now = 1_000;
   is(false, 'nothing is known yet');
-  clock.now += 500;
+  clock.pass(0);
+  clock.pass(50);
+  is(false, 'it is on its way for 50 ms');
+  clock.pass(100);
+  is(false, 'for longer: the first request that meets that');
+  clock.pass(99);
+  is(false, '99 ms later');
+  clock.pass(1);
+  is(true, '100 ms later');
   clock.deliver();
-  clock.now += 19;
-  is(true, 'it is 19 ms old');
+  is(true, 'the next datagram is still to be sent');
+  clock.pass(0);
+  clock.pass(50);
+  is(true, 'it is no faster yet than the one before');
   clock.deliver();
-  is(false, 'the next one took no time');
+  is(false, 'it took 50 ms');
+  clock.pass(0);
+  clock.pass(51);
+  is(false, 'the next one takes longer: the time begins anew');
 });
 
-test('the first request after a long silence is not measured by the last one before it', async (t) => {
+test('one stall is no queue: the datagram after it is sent without a request, and says so', async (t) => {
   const { clock, is } = late(t);
-  clock.now = 1_000;
   is(false, 'nothing is known yet');
-  clock.now += 500;
+  clock.pass(0);
+  clock.pass(1_000);
+  is(false, 'a request that came during the stall, or after it');
   clock.deliver();
-  clock.now += 20;
-  is(false, 'the measure is 20 ms old');
+  is(false, 'and another');
+  clock.pass(0);
+  t.equal(clock.sent.length, 1);
+  clock.pass(1);
+  clock.deliver();
+  clock.pass(5_000);
+  t.equal(clock.sent.length, 0, 'nothing is sent in a silence');
+  is(false, 'a request long after');
+  clock.pass(0);
+  clock.pass(60);
+  is(false, 'and one in the next stall');
+  clock.pass(100);
+  is(true, 'which lasts');
+});
+
+test('of a short limit a datagram is not sent more often', async (t) => {
+  const { clock, is } = late(t, 1);
+  is(false, 'nothing is known yet');
+  clock.pass(0);
+  clock.pass(5);
+  clock.deliver();
+  clock.pass(14);
+  t.equal(clock.sent.length, 0);
+  clock.pass(1);
+  t.equal(clock.sent.length, 1, '20 ms after the first');
 });
 
 test('a datagram that is lost is replaced, and one that was not ours changes nothing', async (t) => {
   const { clock, is } = late(t);
-  clock.now = 1_000;
   is(false, 'one is sent');
-  clock.now += 999;
-  is(true, 'it is late');
-  t.equal(clock.sent.length, 1);
-  clock.deliver(Buffer.from('stranger'));
+  clock.pass(0);
+  clock.pass(500);
+  is(false, 'it is late');
+  clock.pass(549);
   is(true, 'still');
-  clock.now += 1;
-  is(false, 'it is lost, another one is sent');
-  t.equal(clock.sent.length, 2);
-  clock.now += 10;
+  clock.deliver(Buffer.from('stranger'));
+  is(true, 'a stranger says nothing');
+  clock.pass(1);
+  is(false, 'it is lost');
+  clock.pass(0);
+  t.equal(clock.sent.length, 2, 'another one is sent');
+  clock.pass(60);
+  is(false, 'which takes long, too');
   clock.deliver(clock.sent[0]);
-  clock.now += 45;
+  clock.pass(100);
   is(true, 'the first one comes too late to count');
   clock.deliver(clock.sent[1]);
   clock.deliver(clock.sent[1]);
-  is(true, '55 ms');
+  is(true, '160 ms');
 });
 
-test('where the kernel has no room for a datagram nothing is on its way', async (t) => {
+test('where the kernel has no room for a datagram nothing is known', async (t) => {
   const { clock, is } = late(t);
+  is(false, 'one is sent');
+  clock.pass(0);
+  clock.pass(100);
+  is(false, 'it is late');
   clock.hasRoom = false;
-  clock.now = 1_000;
-  is(false, 'not sent');
-  clock.now += 500;
-  is(false, 'not sent either');
+  clock.deliver();
+  clock.pass(0);
+  clock.pass(500);
+  is(false, 'the next one was not sent');
+  clock.pass(0);
+  clock.pass(500);
+  is(false, 'and the next one neither');
 });
 
 test('while the loop is late everyone is turned away', async (t) => {
@@ -392,11 +443,15 @@ test('while the loop is late everyone is turned away', async (t) => {
   };
   clock.now = 1_000;
   t.equal(enter(), 'admitted');
-  clock.now += 51;
+  clock.pass(0);
+  clock.pass(51);
+  t.equal(enter(), 'admitted');
+  clock.pass(STAYS_MS);
   t.equal(enter(), 'turned away');
   t.ok(admission.isFull);
   clock.deliver();
   t.equal(enter(), 'turned away');
+  clock.pass(0);
   clock.deliver();
   t.equal(enter(), 'admitted');
   t.notOk(admission.isFull);
