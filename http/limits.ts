@@ -88,7 +88,7 @@ export interface Limits {
   readonly requestsPerTurn: number;
   /** The longest header of the PROXY protocol, with its TLVs; the connection closes above it. Only with `proxyProtocol`. */
   readonly proxyHeaderBytes: number;
-  /** Open connections. A further one takes the place of the longest idle one; if none is idle, it is closed at once. */
+  /** Open connections. A further one takes the place of the longest idle one, or of the slowest client; if there is none, it is closed at once. */
   readonly connections: number;
   /** Open connections of one client: of one address, or of one /64 of IPv6. A further one is closed at once. Behind a proxy all clients are one, also with `proxyProtocol`: the count comes before the header. */
   readonly connectionsPerAddress: number;
@@ -97,7 +97,7 @@ export interface Limits {
    * and a tunnel through `accept()` have a place until they end; what `upgrade` or a WebSocket takes over has none.
    */
   readonly requestsInFlight: number;
-  /** Requests that wait in line; 503 above. */
+  /** Requests that wait in line; 503 above, unless a slow client makes room. */
   readonly requestsQueued: number;
 }
 

@@ -9,6 +9,8 @@
  * Above its capacity a server that begins every request answers all of them late, and most clients have given up by then. One that turns the surplus
  * away at once answers the others in time. So the line is short, and a server with neither `requestsInFlight` nor `loopDelayMs` has no Admission.
  *
+ * Before a request is turned away because no place came free, the slowest client that a handler waits for makes room: see eviction.ts.
+ *
  * A request that waits leaves the line when its client has left: with `halfClose: 'abort'` also one that has ended its side.
  *
  * A request has its place until its answer is over: its response is complete, refused, broken off or handed over, or its connection is closed. How long
@@ -20,10 +22,11 @@
 import type { Alarm, EventLoop } from '../../simplenet/index.ts';
 import { type Limits, type Timeouts, UNLIMITED } from '../limits.ts';
 import type { LimitsInForce } from '../route-limits.ts';
+import { type AwaitedClient, Eviction, slowest } from './eviction.ts';
 import { LoopDelay } from './loop-delay.ts';
 
 /** A request at the door. */
-export interface Applicant {
+export interface Applicant extends AwaitedClient {
   /** It has a place. */
   admitted(): void;
   /** It waits in line. */
@@ -47,6 +50,7 @@ export class Admission {
   /** Null if there are none: other servers need not look at the path. */
   readonly #freePaths: ReadonlySet<string> | null;
   readonly #atWork = new Set<Applicant>();
+  readonly #slow = new Eviction<Applicant>(this.#atWork, slowest);
   /** Who waits, and since when, in the order of their coming. */
   readonly #line = new Map<Applicant, number>();
   #alarm: Alarm | null = null;
@@ -91,7 +95,7 @@ export class Admission {
 
   /** A request that came now would be turned away. */
   get isFull(): boolean {
-    return this.#line.size >= this.#maxQueued || this.#delay?.isTooLong() === true;
+    return this.#isLineFull || this.#delay?.isTooLong() === true;
   }
 
   /**
@@ -106,7 +110,7 @@ export class Admission {
   enter(applicant: Applicant): void {
     if (this.#delay?.isTooLong() === true) applicant.turnedAway();
     else if (this.#line.size === 0 && this.#atWork.size < this.#places) this.#admit(applicant);
-    else if (this.#line.size >= this.#maxQueued) applicant.turnedAway();
+    else if (this.#isLineFull && !this.#endSlowest()) applicant.turnedAway();
     else {
       this.#line.set(applicant, this.#clock.exactNow());
       this.#setAlarm(this.#queueMs);
@@ -131,6 +135,20 @@ export class Admission {
   close(): void {
     this.#alarm?.cancel();
     this.#delay?.close();
+  }
+
+  /** Who is about to get a free place does not count. */
+  get #isLineFull(): boolean {
+    return this.#line.size >= this.#maxQueued + this.#freePlaces;
+  }
+
+  get #freePlaces(): number {
+    return this.#places - this.#atWork.size;
+  }
+
+  /** Makes room for one who would be turned away. Whose answer is over leaves, so that a place comes free. */
+  #endSlowest(): boolean {
+    return this.#slow.evict() !== null;
   }
 
   #admit(applicant: Applicant): void {
@@ -182,19 +200,24 @@ export class Admission {
 
   /**
    * Who is turned away may bring the next request of its pipeline at once, within this loop. It waits for longer than the others, so it must not set the
-   * alarm: the one that has rung stands until the loop has ended.
+   * alarm: the one that has rung stands until the loop has ended. Nobody is turned away who is about to get a free place, or the place of a slow client.
    */
   #expire(): void {
     const now = this.#clock.exactNow();
     let leftMs = 0;
+    let staying = 0;
     for (const [applicant, since] of this.#line) {
       leftMs = since + this.#queueMs - now;
       if (leftMs > 0) break;
+      if (staying < this.#freePlaces || this.#endSlowest()) {
+        staying++;
+        continue;
+      }
       this.#line.delete(applicant);
       applicant.turnedAway();
       this.#leftLine(applicant);
     }
     this.#alarm = null;
-    if (this.#line.size > 0) this.#setAlarm(leftMs);
+    if (this.#line.size > 0) this.#setAlarm(leftMs > 0 ? leftMs : this.#queueMs);
   }
 }

@@ -14,6 +14,9 @@ const CHECK_MS = 1_000;
 
 const SECOND_MS = 1_000;
 
+/** Where there is no room for others, a client must be faster than this. A mobile phone of the slowest kind (GPRS) sends more. */
+export const SLOW_BYTES_PER_SECOND = 4_096;
+
 export class BodyClock {
   #timeouts: Timeouts;
   /** How long it had run at the last stop. */
@@ -47,6 +50,11 @@ export class BodyClock {
     const due = ((elapsedMs - bodyGraceMs) / SECOND_MS) * bodyMinBytesPerSecond;
     if (receivedBytes === 0 || receivedBytes < due) return 0;
     return Math.min(CHECK_MS, bodyMs - elapsedMs);
+  }
+
+  /** How much longer it has run than a client needs that sends SLOW_BYTES_PER_SECOND. */
+  behindMs(nowMs: number, receivedBytes: number): number {
+    return this.#elapsed(nowMs) - (receivedBytes / SLOW_BYTES_PER_SECOND) * SECOND_MS;
   }
 
   #elapsed(nowMs: number): number {

@@ -86,6 +86,12 @@ export class BodyReceiver implements BodySource {
     return this.#state === EXPECT || this.#state === EXPECT_FULL;
   }
 
+  /** How far the client is behind a slow one, while the handler waits for it; else 0: a handler that has not begun to read is at work. */
+  get behindMs(): number {
+    if (!this.isAwaited || !this.body.isTaken) return 0;
+    return this.#clock.behindMs(this.#connection.context.activeNow(), this.body.receivedBytes);
+  }
+
   useTimeouts(timeouts: Timeouts): void {
     this.#clock.useTimeouts(timeouts);
   }
@@ -128,7 +134,11 @@ export class BodyReceiver implements BodySource {
   checkRate(): void {
     const delayMs = this.#nextCheckMs;
     if (delayMs > 0) this.#connection.deadline.forBody(delayMs);
-    else this.#exchange.bodyFailed(new HttpError(408, 'the body took too long'));
+    else this.refuseAsSlow();
+  }
+
+  refuseAsSlow(): void {
+    this.#exchange.bodyFailed(new HttpError(408, 'the body took too long'));
   }
 
   /** The response is complete, or the connection is closed. */

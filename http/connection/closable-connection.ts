@@ -12,7 +12,8 @@ import type { ProxiedStream, SecureStream, Stream, StreamHandler } from '../../s
 import { HttpError } from '../http-error.ts';
 import { refusalOf } from '../response/refusal.ts';
 import type { ConnectionContext, OpenConnection } from './connection-context.ts';
-import { Deadline } from './deadline.ts';
+import { Deadline, PRESSED_PROGRESS } from './deadline.ts';
+import { MAX_BEHIND_MS } from './eviction.ts';
 import type { Exchange } from './exchange.ts';
 import type { StoppableExchange } from './exchange-connection.ts';
 import { Handover } from './handover.ts';
@@ -23,6 +24,8 @@ import { UpgradedConnection } from './upgraded-connection.ts';
 
 /** How much is read and dropped while lingering. Above it reading pauses, because close(2) would send an RST that destroys the response. */
 const MAX_LINGER_BYTES = 4 * 1024 * 1024;
+
+export const HEAD_TOO_SLOW = 'the head took too long';
 
 /** What ends a connection. See Connection. */
 export abstract class ClosableConnection implements OpenConnection {
@@ -99,6 +102,39 @@ export abstract class ClosableConnection implements OpenConnection {
   closeIfSilent(): boolean {
     if (this.stream.hasOutput() || this.stream.hasInput()) return false;
     this.stream.close();
+    return true;
+  }
+
+  press(): number {
+    const { stream, phase } = this;
+    if (phase === UPGRADED) return 0;
+    if (stream.queuedBytes > 0) {
+      this.#pressReader();
+      return 0;
+    }
+    if (phase === WORK) return (this.exchange as Exchange).behindMs;
+    if (phase !== HEAD || !this.incoming.isHeadIncomplete) return 0;
+    return this.context.activeNow() - this.deadline.headSince();
+  }
+
+  /** The stream itself ends if its client takes too little. When all is taken, the minimum of the server is in force again. */
+  #pressReader(): void {
+    const { stream } = this;
+    const { minimumProgress } = this.context;
+    const isStricter = minimumProgress !== null && minimumProgress.everyMs <= PRESSED_PROGRESS.everyMs;
+    if (!isStricter && stream.minimumProgress === minimumProgress) stream.minimumProgress = PRESSED_PROGRESS;
+  }
+
+  /** All is taken that was queued. */
+  protected endPressing(): void {
+    const { stream, context } = this;
+    if (stream.minimumProgress === PRESSED_PROGRESS) stream.minimumProgress = context.minimumProgress;
+  }
+
+  refuseIfSlow(): boolean {
+    if (this.press() < MAX_BEHIND_MS || this.stream.hasInput()) return false;
+    if (this.phase === HEAD) this.refuse(408, HEAD_TOO_SLOW);
+    else (this.exchange as Exchange).refuseSlowBody();
     return true;
   }
 

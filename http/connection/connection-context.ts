@@ -20,13 +20,10 @@ import type { ResponseWriter } from '../response/response-writer.ts';
 import type { LimitsInForce, RouteLimits } from '../route-limits.ts';
 import type { WebSocketCounts } from '../web-socket-counts.ts';
 import type { Admission } from './admission.ts';
+import type { AwaitedClient, IdleClient } from './eviction.ts';
 
 /** What the server may ask a connection to do. */
-export interface OpenConnection {
-  /** Since when no byte of a request has come, in active time. Infinity while a request or its response is under way. */
-  readonly idleSince: number;
-  /** Closes an idle connection, unless a request lies unread in the kernel or a response may still be on its way. Returns whether it did. */
-  closeIfSilent(): boolean;
+export interface OpenConnection extends IdleClient, AwaitedClient {
   /** The server stops. Ends the connection soon if no request is under way; else tells the handler (`request.closing`). */
   stop(): void;
   /** Ends the connection if its TLS handshake is not complete. */

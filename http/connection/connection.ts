@@ -15,7 +15,7 @@ import type { Stream, StreamHandler } from '../../simplenet/index.ts';
 import { ClientGoneError } from '../http-error.ts';
 import { INCOMPLETE } from '../request/field-parser.ts';
 import type { PendingInput } from '../request/pending-input.ts';
-import { ClosableConnection } from './closable-connection.ts';
+import { ClosableConnection, HEAD_TOO_SLOW } from './closable-connection.ts';
 import { Exchange } from './exchange.ts';
 import type { DoneExchange, ExchangeConnection } from './exchange-connection.ts';
 import { CLOSED, CUT, DISCARD, FLUSH, HEAD, LINGER, UPGRADED, WORK, YIELD } from './phase.ts';
@@ -75,6 +75,7 @@ export class Connection extends ClosableConnection implements StreamHandler, Exc
 
   onDrain(): void {
     this.incoming.beginTurn();
+    this.endPressing();
     this.outgoing.reportTaken();
     this.outgoing.resumeWriters();
     if (this.phase === CUT) this.endCut();
@@ -87,7 +88,7 @@ export class Connection extends ClosableConnection implements StreamHandler, Exc
   onTimeout(stream: Stream): void {
     switch (this.phase) {
       case HEAD:
-        if (!this.isIdle) this.refuse(408, 'the head took too long');
+        if (!this.isIdle) this.refuse(408, HEAD_TOO_SLOW);
         else if (this.flushFirst()) break;
         else if (!this.context.isStopping) stream.close();
         else if (stream.hasInput())

@@ -9,6 +9,7 @@
 
 import type { MinimumProgress, Stream } from '../../simplenet/index.ts';
 import type { Timeouts } from '../limits.ts';
+import { SLOW_BYTES_PER_SECOND } from './body-clock.ts';
 import type { ConnectionContext } from './connection-context.ts';
 
 /** RST destroys bytes that have not arrived. If a response can only be ended by RST, the responses before it get this long to arrive. */
@@ -25,6 +26,17 @@ export function minimumProgressOf({ writeMs, writeMinBytesPerSecond }: Timeouts)
   if (writeMs === Number.POSITIVE_INFINITY) return null;
   return { everyMs: writeMs, bytes: Math.max(1, (writeMs / 1_000) * writeMinBytesPerSecond) };
 }
+
+const PRESSED_MS = 5_000;
+
+/**
+ * The least that a client must take while others find no room. Over this time, since what a fast client has taken is known in steps: on a long line its kernel
+ * tells of 400 KB at once (output-watch.ts).
+ */
+export const PRESSED_PROGRESS: MinimumProgress = {
+  everyMs: PRESSED_MS,
+  bytes: (PRESSED_MS / 1_000) * SLOW_BYTES_PER_SECOND,
+};
 
 export class Deadline {
   readonly #context: ConnectionContext;
@@ -53,6 +65,11 @@ export class Deadline {
   idleSince(isNew: boolean): number {
     const { headerMs, idleMs } = this.#context.timeouts;
     return this.#stream.deadlineAt - Math.min(isNew ? headerMs : idleMs, ENDLESS_MS);
+  }
+
+  /** When the first byte of an incomplete head came, in active time. Infinity while the client has responses to take first. */
+  headSince(): number {
+    return this.#stream.deadlineAt - Math.min(this.#context.timeouts.headerMs, ENDLESS_MS);
   }
 
   /** When a connection was accepted whose TLS handshake is not complete, in active time. */

@@ -8,18 +8,18 @@ import type { Stream } from '../../simplenet/index.ts';
 import { type Limits, UNLIMITED } from '../limits.ts';
 import { AddressCounts } from './address-counts.ts';
 import type { OpenConnection } from './connection-context.ts';
-import { Eviction } from './eviction.ts';
+import { Eviction, longestIdle, slowest } from './eviction.ts';
 
 /** What is counted whether anyone reads it or not: an addition for each connection. */
 export interface DoorCounts {
   accepted: number;
-  /** Turned away: above `limits.connections`, with nobody idle. */
+  /** Turned away: above `limits.connections`, with nobody idle or slow. */
   full: number;
   /** Turned away: above `limits.connectionsPerAddress`. */
   address: number;
   /** Turned away: without the header of the PROXY protocol that they must begin with. */
   proxyHeader: number;
-  /** Closed while they were idle, to make room for another. */
+  /** Ended to make room for another, while they were idle or sent their request slowly. */
   evicted: number;
   /** Times without a descriptor for a new connection. */
   shortages: number;
@@ -29,7 +29,8 @@ export class Door {
   readonly connections = new Set<OpenConnection>();
   readonly counts: DoorCounts = { accepted: 0, full: 0, address: 0, proxyHeader: 0, evicted: 0, shortages: 0 };
   readonly #maxConnections: number;
-  readonly #eviction = new Eviction(this.connections);
+  readonly #idle = new Eviction<OpenConnection>(this.connections, longestIdle);
+  readonly #slow = new Eviction<OpenConnection>(this.connections, slowest);
   /** Null without `connectionsPerAddress`. */
   readonly #addresses: AddressCounts | null;
   /** The address of a new connection is that of its client: there is no header to come that names another one. */
@@ -64,12 +65,20 @@ export class Door {
     return false;
   }
 
-  /** Closes the longest idle connection. Returns false if there is none. While the server stops, idle ones have their grace. */
+  /** Ends the longest idle connection, or the slowest. Returns false if there is none. While the server stops, idle ones have their grace. */
   makeRoom(): boolean {
-    const closed = this.#isStopping() ? null : this.#eviction.closeLongestIdle();
-    if (closed === null) return false;
+    const ended = this.#isStopping() ? null : (this.#idle.evict() ?? this.#endSlowest());
+    if (ended === null) return false;
     this.counts.evicted++;
-    return this.connections.delete(closed);
+    this.connections.delete(ended);
+    return true;
+  }
+
+  /** Its 408 is written. It does not linger: a descriptor is needed now. */
+  #endSlowest(): OpenConnection | null {
+    const refused = this.#slow.evict();
+    refused?.endNow();
+    return refused;
   }
 
   /** There is no descriptor for a new connection. Returns whether one comes free. */

@@ -10,6 +10,7 @@ import type { RequestBody } from '../request/request-body.ts';
 import type { ResponseWriter } from '../response/response-writer.ts';
 import type { ConnectionContext } from './connection-context.ts';
 import type { Deadline } from './deadline.ts';
+import type { AwaitedClient } from './eviction.ts';
 import type { Outgoing } from './outgoing.ts';
 
 /** An exchange whose response is complete. */
@@ -23,7 +24,7 @@ export interface StoppableExchange {
   serverStops(): void;
 }
 
-export interface ExchangeConnection {
+export interface ExchangeConnection extends AwaitedClient {
   readonly stream: Stream;
   readonly context: ConnectionContext;
   readonly outgoing: Outgoing;

@@ -140,9 +140,27 @@ export class Exchange implements RequestOrigin, ResponseOwner, FailedExchange, R
     this.#connection.stream.awaitTurn();
   }
 
+  press(): number {
+    return this.#connection.press();
+  }
+
+  /** If its answer is over, its connection is not behind for it. */
+  refuseIfSlow(): boolean {
+    return !this.isOver && this.#connection.refuseIfSlow();
+  }
+
   /** Its answer is over: it needs no place any more, and waits for none. Whoever ends the answer calls this, so the admission never calls one that is over. */
   #leave(): void {
     this.#connection.context.admission?.leave(this);
+  }
+
+  /** How far the client is behind with the body that the handler waits for. */
+  get behindMs(): number {
+    return this.#receiver?.behindMs ?? 0;
+  }
+
+  refuseSlowBody(): void {
+    (this.#receiver as BodyReceiver).refuseAsSlow();
   }
 
   get isBodyIncomplete(): boolean {

@@ -34,6 +34,15 @@ export class UpgradedConnection implements OpenConnection, UpgradeHost {
     return false;
   }
 
+  /** Nor does the server wait for its client. */
+  press(): number {
+    return 0;
+  }
+
+  refuseIfSlow(): boolean {
+    return false;
+  }
+
   stop(): void {
     this.exchange?.serverStops();
     const { handler } = this.#stream;

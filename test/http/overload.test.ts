@@ -160,7 +160,8 @@ for (const backend of backends) {
       response.text('/held');
       // Then /next comes to the line behind /behind, and its client has ended its side already.
       if (halfClose === 'abort') await first.until(() => first.answers === 2, 'an answer to /next');
-      else await until(() => begun.includes('/behind') && server.commons.admission?.queued === 1);
+      else await until(() => server.commons.admission?.queued === 1);
+      await until(() => begun.includes('/behind'));
       held[1]?.[1].text('/behind');
       await Promise.all([waiting.ended(), first.ended()]);
       await line.until(() => line.answers === 1, 'an answer');
@@ -258,6 +259,32 @@ for (const backend of backends) {
       4,
       'each begins in a round of its own: the one before has spent the turn',
     );
+  });
+
+  test(`a client that sends its body slowly loses its place to others, and gets 408 (${backend})`, {
+    skip,
+  }, async (t) => {
+    const begun: string[] = [];
+    const { server, dial } = serving(
+      t,
+      async (request, response) => {
+        begun.push(request.path);
+        await request.bytes();
+        response.text('hello');
+      },
+      { backend, limits: { requestsInFlight: 1 }, timeouts: { queueMs: 20 } },
+    );
+    const slow = dial('POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\nbegin');
+    await until(() => begun.length === 1);
+    const other = dial();
+    for (let answers = 1; !other.text.endsWith('hello'); answers++) {
+      other.write(get('/other'));
+      await other.until(() => other.answers === answers, 'an answer');
+    }
+    await slow.until(() => slow.answers === 1, '408');
+    t.match(slow.text, /^HTTP\/1\.1 408 /);
+    t.same(begun, ['/slow', '/other']);
+    t.equal(server.commons.admission?.inFlight, 0);
   });
 
   test(`what has waited for queueMs gets 503, and its handler never begins (${backend})`, { skip }, async (t) => {

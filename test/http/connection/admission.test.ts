@@ -87,6 +87,22 @@ class Request implements Applicant {
   awaitTurn(): void {
     this.awaitedTurns++;
   }
+
+  /** How far its client is behind. */
+  behindMs = 0;
+
+  press(): number {
+    return this.behindMs;
+  }
+
+  refuseIfSlow(): boolean {
+    if (this.behindMs === 0) return false;
+    this.state = 'refused';
+    this.onRefused();
+    return true;
+  }
+
+  onRefused: () => void = () => {};
 }
 
 function admissionWith(requestsInFlight: number, requestsQueued: number, clock = new Clock()) {
@@ -218,7 +234,9 @@ test('who leaves the line, or is turned away, while the line waits for its turn 
   admission.enter(late);
   clock.pass(40);
   await null;
-  t.same(statesOf([three, four, late]), ['turned away', 'turned away', 'queued']);
+  t.same(statesOf([three, four, late]), ['queued', 'turned away', 'queued'], 'the free place is for the first');
+  admission.leave(three);
+  await null;
   t.equal(late.awaitedTurns, 1);
   clock.isTurnSpent = false;
   admission.leave(late);
@@ -246,6 +264,56 @@ test('who waits longer than queueMs is turned away, each at its own time', async
   t.equal(clock.alarms, 1);
   admission.close();
   t.equal(clock.alarms, 0);
+});
+
+/** All places are taken by clients that are `behind`, and the line is full. */
+function slowWorld(behind: readonly number[], maxQueued: number) {
+  const world = admissionWith(behind.length, maxQueued);
+  const { admission, enter } = world;
+  const slow = behind.map((behindMs) => {
+    const request = enter();
+    request.behindMs = behindMs;
+    request.onRefused = () => admission.leave(request);
+    return request;
+  });
+  const line = Array.from({ length: maxQueued }, enter);
+  return { ...world, slow, line };
+}
+
+test('if the line is full, the slowest client at work makes room, and the first in line gets its place', async (t) => {
+  const { admission, enter, slow, line } = slowWorld([1_000, 5_000, 999], 2);
+  const late = [enter(), enter(), enter()];
+  t.same(statesOf(slow), ['refused', 'refused', 'admitted']);
+  t.same(statesOf(late), ['queued', 'queued', 'turned away'], 'one that is behind by less makes no room');
+  t.equal(admission.isFull, true);
+  await null;
+  t.same(statesOf(line), ['admitted', 'admitted']);
+  t.same([admission.inFlight, admission.queued], [3, 2]);
+});
+
+test('before the first ones in line are turned away, slow clients make room', async (t) => {
+  const { admission, clock, slow, line } = slowWorld([2_000, 0, 3_000], 4);
+  clock.pass(99);
+  t.same(statesOf(slow), ['admitted', 'admitted', 'admitted'], 'none is ended while the line may get on without');
+  clock.pass(1);
+  t.same(statesOf(slow), ['refused', 'admitted', 'refused']);
+  t.same(statesOf(line), ['queued', 'queued', 'turned away', 'turned away']);
+  t.equal(clock.alarms, 1);
+  await null;
+  t.same(statesOf(line), ['admitted', 'admitted', 'turned away', 'turned away']);
+  clock.pass(100);
+  t.same([admission.inFlight, admission.queued, clock.alarms], [3, 0, 0]);
+});
+
+test('who is about to get a free place is not turned away, though its time is over', async (t) => {
+  const { admission, clock, first, line, turn } = synchronousLine(2, 1);
+  clock.isTurnSpent = true;
+  admission.leave(first);
+  await null;
+  clock.pass(100);
+  t.same(statesOf(line), ['queued', 'turned away'], 'there is one free place');
+  turn();
+  t.equal(line[0]?.state, 'admitted');
 });
 
 test('there is one alarm, also if those who are turned away come again at once', async (t) => {

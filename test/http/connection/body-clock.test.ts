@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { BodyClock } from '../../../http/connection/body-clock.ts';
+import { BodyClock, SLOW_BYTES_PER_SECOND } from '../../../http/connection/body-clock.ts';
 import { defaultTimeouts } from '../../../http/limits.ts';
 
 const timeouts = { ...defaultTimeouts, bodyGraceMs: 500, bodyMinBytesPerSecond: 100, bodyMs: 5_000 };
@@ -16,6 +16,16 @@ test('a grace, then an average, then a cap', async (t) => {
   t.equal(clock.nextCheckMs(5_900, 1_000_000), 100);
   t.equal(clock.nextCheckMs(5_999, 1_000_000), 1);
   t.equal(clock.nextCheckMs(6_000, 1_000_000), 0, 'the cap');
+});
+
+test('how far a client is behind, in the time that the clock has run', async (t) => {
+  const clock = new BodyClock(timeouts);
+  clock.run(1_000);
+  t.equal(clock.behindMs(1_500, 0), 500);
+  t.equal(clock.behindMs(3_000, SLOW_BYTES_PER_SECOND), 1_000);
+  t.equal(clock.behindMs(3_000, 3 * SLOW_BYTES_PER_SECOND), -1_000);
+  clock.stop(3_000);
+  t.equal(clock.behindMs(9_000, 0), 2_000);
 });
 
 test('while the handler makes the client wait, the clock stands', async (t) => {

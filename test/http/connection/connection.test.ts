@@ -7,7 +7,10 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { type Test, test } from 'tap';
+import { SLOW_BYTES_PER_SECOND } from '../../../http/connection/body-clock.ts';
 import { Connection } from '../../../http/connection/connection.ts';
+import { PRESSED_PROGRESS } from '../../../http/connection/deadline.ts';
+import { MAX_BEHIND_MS } from '../../../http/connection/eviction.ts';
 import { ClientGoneError, HttpError } from '../../../http/http-error.ts';
 import {
   defaultLimits,
@@ -710,6 +713,110 @@ test('an idle connection makes room when its response has arrived, and no reques
   const silent = connected();
   t.equal(silent.connection.idleSince, 0);
   t.equal(silent.connection.closeIfSilent(), true, 'a client that has asked nothing waits for nothing');
+});
+
+/** A connection at time 0, to which `text` has come. */
+function pressed(t: Test, handler: Handler, text: string) {
+  const home = homeOf(t, handler);
+  home.nowMs = 0;
+  const stream = new MemoryStream(false);
+  const connection = new Connection(home, stream);
+  const say = (bytes: string) => connection.onData(stream, Buffer.from(bytes));
+  say(text);
+  return { home, stream, connection, say };
+}
+
+const upload = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n';
+const reading: Handler = (request) => request.bytes().then(() => {});
+
+test('a head that has been incomplete for a second is refused to make room, and not before', async (t) => {
+  const { home, stream, connection } = pressed(t, () => {}, 'GET / HTTP/1.1\r\n');
+  home.nowMs = MAX_BEHIND_MS - 1;
+  t.equal(connection.refuseIfSlow(), false);
+  home.nowMs = MAX_BEHIND_MS;
+  stream.hasInput = () => true;
+  t.equal(connection.refuseIfSlow(), false, 'more of it lies in the kernel');
+  stream.hasInput = () => false;
+  t.equal(connection.refuseIfSlow(), true);
+  t.match(stream.sent.toString(), /^HTTP\/1\.1 408 /);
+  t.equal(connection.refuseIfSlow(), false, 'it is refused once');
+});
+
+test('a body is too slow to keep its place if it is a second behind the slowest rate', async (t) => {
+  const { home, stream, connection, say } = pressed(t, reading, upload);
+  say('x'.repeat(2 * SLOW_BYTES_PER_SECOND));
+  home.nowMs = 2_000 + MAX_BEHIND_MS - 1;
+  t.equal(connection.press(), MAX_BEHIND_MS - 1);
+  t.equal(connection.refuseIfSlow(), false);
+  home.nowMs++;
+  t.equal(connection.refuseIfSlow(), true);
+  t.match(stream.sent.toString(), /^HTTP\/1\.1 408 /);
+});
+
+test('a handler that has begun its response while it reads a slow body is cut', async (t) => {
+  const { home, stream, connection } = pressed(
+    t,
+    async (request, response) => {
+      await response.write('begun');
+      await request.bytes();
+    },
+    upload,
+  );
+  await null;
+  await null;
+  home.nowMs = MAX_BEHIND_MS;
+  t.equal(connection.refuseIfSlow(), true);
+  t.ok(stream.wasAborted);
+});
+
+test('the server waits for no client whose handler is at work, nor for one without a request under way', async (t) => {
+  const upgrade = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n';
+  const others: Readonly<Record<string, readonly [Handler, string]>> = {
+    'a handler that has not begun to read': [() => {}, upload],
+    'a handler that reads no further': [
+      (request) => {
+        request.body[Symbol.asyncIterator]();
+      },
+      upload + 'x'.repeat(90_000),
+    ],
+    'a handler without a body': [() => {}, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'],
+    'an idle connection': [(_request, response) => response.text('hello'), 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'],
+    'one that lingers': [() => {}, 'malformed\r\n\r\n'],
+    'another protocol': [(_request, response) => void response.upgrade('x', () => ({ onData() {} })), upgrade],
+  };
+  for (const [what, [handler, text]] of Object.entries(others)) {
+    const { home, connection } = pressed(t, handler, text);
+    home.nowMs = 60_000;
+    t.equal(connection.press(), 0, what);
+  }
+});
+
+test('where there is no room, a client must take its response faster, until it has taken it', async (t) => {
+  const handler: Handler = (_request, response) => response.text('hello');
+  const get = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+  const usual = { everyMs: PRESSED_PROGRESS.everyMs + 1, bytes: 1 };
+  for (const [minimum, wanted] of [
+    [usual, PRESSED_PROGRESS],
+    [null, PRESSED_PROGRESS],
+    [
+      { ...usual, everyMs: PRESSED_PROGRESS.everyMs },
+      { ...usual, everyMs: PRESSED_PROGRESS.everyMs },
+    ],
+  ]) {
+    const home = homeOf(t, handler);
+    Object.assign(home, { minimumProgress: minimum });
+    const stream = new MemoryStream(true);
+    const connection = new Connection(home, stream);
+    stream.handler = connection;
+    connection.onData(stream, Buffer.from(get));
+    t.same(stream.minimumProgress, minimum);
+    t.equal(connection.press(), 0);
+    t.same(stream.minimumProgress, wanted);
+    t.equal(connection.press(), 0);
+    t.same(stream.minimumProgress, wanted);
+    stream.drain();
+    t.same(stream.minimumProgress, minimum);
+  }
 });
 
 test('an answer that turns out to be queued is waited for, before the connection is idle and before it ends', async (t) => {

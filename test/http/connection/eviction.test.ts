@@ -1,13 +1,21 @@
 /** Which connection makes room for a new one, and what the search for it costs. */
 
 import { test } from 'tap';
-import type { OpenConnection } from '../../../http/connection/connection-context.ts';
-import { Eviction, MAX_CANDIDATES, SEARCHED_PER_CALL } from '../../../http/connection/eviction.ts';
+import {
+  type AwaitedClient,
+  Eviction,
+  type IdleClient,
+  longestIdle,
+  MAX_BEHIND_MS,
+  MAX_CANDIDATES,
+  SEARCHED_PER_CALL,
+  slowest,
+} from '../../../http/connection/eviction.ts';
 import { Random } from '../../simulation/random.ts';
 
 const BUSY = Number.POSITIVE_INFINITY;
 
-class FakeConnection implements OpenConnection {
+class FakeConnection implements IdleClient {
   hasRequest = false;
   isClosed = false;
   /** How often the search has looked at a connection. */
@@ -31,20 +39,15 @@ class FakeConnection implements OpenConnection {
     if (!this.hasRequest) this.isClosed = true;
     return this.isClosed;
   }
-
-  stop(): void {}
-  endHandshake(): void {}
-  endNow(): void {}
-  flush(): void {}
 }
 
 function world(idleSince: readonly number[]) {
   FakeConnection.looks = 0;
   const all = idleSince.map((since) => new FakeConnection(since));
-  const connections = new Set<OpenConnection>(all);
-  const eviction = new Eviction(connections);
+  const connections = new Set<IdleClient>(all);
+  const eviction = new Eviction(connections, longestIdle);
   const close = () => {
-    const closed = eviction.closeLongestIdle() as FakeConnection | null;
+    const closed = eviction.evict() as FakeConnection | null;
     if (closed !== null) connections.delete(closed);
     return closed === null ? null : all.indexOf(closed);
   };
@@ -139,4 +142,34 @@ test('few connections are searched for each new one', async (t) => {
   t.equal(close(), null);
   (all[9] as FakeConnection).idleSince = 1;
   t.equal(close(), 9);
+});
+
+class FakeClient implements AwaitedClient {
+  behindMs: number;
+  isRefused = false;
+
+  constructor(behindMs: number) {
+    this.behindMs = behindMs;
+  }
+
+  press(): number {
+    return this.behindMs;
+  }
+
+  refuseIfSlow(): boolean {
+    this.isRefused = this.behindMs >= MAX_BEHIND_MS;
+    return this.isRefused;
+  }
+}
+
+test('of clients the one that is furthest behind goes first, and one that is behind by less than a second stays', async (t) => {
+  const behind = [0, MAX_BEHIND_MS, 3_000, -50, Number.NEGATIVE_INFINITY, MAX_BEHIND_MS - 1, 2_000];
+  const clients = behind.map((behindMs) => new FakeClient(behindMs));
+  const eviction = new Eviction(new Set(clients), slowest);
+  t.equal(eviction.evict(), clients[2]);
+  (clients[6] as FakeClient).behindMs = 10; // it has sent more since the search
+  t.equal(eviction.evict(), clients[1]);
+  (clients[1] as FakeClient).behindMs = 0;
+  (clients[2] as FakeClient).behindMs = 0;
+  t.equal(eviction.evict(), null);
 });

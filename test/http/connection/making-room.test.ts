@@ -49,8 +49,10 @@ for (const backend of backends) {
   const serving = (t: Test, options: ServeOptions) => {
     const waiting: (() => void)[] = [];
     const handler: Handler = (request, response) => {
+      if (request.path === '/upload') return request.bytes().then(() => response.text('thanks'));
       if (request.path === '/wait') waiting.push(() => response.text('late'));
       else response.text('hello');
+      return undefined;
     };
     const clients: Client[] = [];
     const server: Server = serve(handler, { backend, ...options });
@@ -92,6 +94,33 @@ for (const backend of backends) {
       t.notOk(first.isClosed);
     }
   });
+
+  for (const [what, begin] of [
+    ['head', 'GET / HTTP/1.1\r\nHost:'],
+    ['body', 'POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\nbegin'],
+  ] as const) {
+    test(`a client that sends its ${what} slowly makes room, and one whose handler is at work does not (${backend})`, {
+      skip,
+    }, async (t) => {
+      const { server, dial, served, waiting } = serving(t, { limits: { connections: 2 } });
+      const atWork = dial();
+      atWork.socket.write(get('/wait'));
+      await until(() => waiting.length === 1);
+      const startedAt = performance.now();
+      const slow = dial();
+      slow.socket.write(begin);
+      await until(() => server.connectionCount === 2);
+      const other = await served();
+      t.ok(performance.now() - startedAt > 900, 'those that came in the first second were turned away');
+      await until(() => slow.isClosed);
+      t.match(slow.text, /^HTTP\/1\.1 408 /);
+      t.notOk(atWork.isClosed || other.isClosed);
+      t.equal(server.connectionCount, 2);
+      t.equal(server.commons.door.counts.evicted, 1);
+      waiting[0]?.();
+      await until(() => atWork.isAnswered);
+    });
+  }
 
   test(`while the server stops, an idle connection keeps its grace, and the new one closes (${backend})`, {
     skip,

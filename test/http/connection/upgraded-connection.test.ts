@@ -26,6 +26,7 @@ test('it is never idle, so it is not closed to make room for another one', async
   const { stream, connection } = upgraded();
   t.equal(connection.idleSince, Number.POSITIVE_INFINITY);
   t.equal(connection.closeIfSilent(), false);
+  t.same([connection.press(), connection.refuseIfSlow()], [0, false]);
   connection.endHandshake();
   connection.flush();
   t.notOk(stream.isClosed);
