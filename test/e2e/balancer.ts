@@ -6,20 +6,21 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ServeOptions } from '../../http/index.ts';
-import { buildFolder, Program } from '../support/programs.ts';
+import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 
 /** 127.0.0.0/8 is this machine (RFC 1122 section 3.2.1.3). A process has 64 of these addresses. */
 const { pid } = process;
 let addresses = 0;
 export const ownAddress = () => `127.${64 + ((pid >> 10) & 63)}.${(pid >> 2) & 255}.${((pid & 3) << 6) | ++addresses}`;
 
-/** What an instance answers: who it takes its client for. It prints `+` and the id of each request, before anything else happens to it. */
-const site = (options: ServeOptions) => `
-  const { writeSync } = await import('node:fs');
-  const { Router, serve } = await import(build + '/http/index.js');
+/**
+ * What an instance serves, and nothing that a site of anybody else would not have: who it takes its client for. It prints `+` and the id of each request, before anything else
+ * happens to it.
+ */
+const SITE = `
+  import { writeSync } from 'node:fs';
+  import { Router } from '${buildFolder}/http/index.js';
   const site = new Router();
-  site.get('/readyz', (request, response) => response.text('ready\\n'));
   const isReleased = new Promise((resolve) => process.stdin.once('data', resolve).unref());
   for (const [path, before] of [['/', null], ['/held', isReleased]]) {
     site.all(path, async (request, response) => {
@@ -30,9 +31,7 @@ const site = (options: ServeOptions) => `
       });
     });
   }
-  const server = serve(site, ${JSON.stringify(options)});
-  process.once('SIGTERM', () => server.close());
-  console.log(server.url);
+  export default site;
 `;
 
 /** How a program is started with a file of deploy/. */
@@ -51,20 +50,40 @@ export const haproxy: BalancerKind = {
 export class Balancer {
   readonly address = ownAddress();
   readonly folder = mkdtempSync('/tmp/simplenet-e2e-');
+  readonly #kind: BalancerKind;
   readonly #programs = new Set<Program>();
 
-  /** Resolves when the instance listens. */
-  async instance(port: number, options: ServeOptions = {}): Promise<Program> {
-    const program = this.add(Program.script(site({ host: this.address, port, trustProxy: 'loopback', ...options })));
+  constructor(kind: BalancerKind = haproxy) {
+    this.#kind = kind;
+    writeFileSync(join(this.folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(this.folder, 'site.js'), SITE);
+  }
+
+  /** The file of deploy/, at the address of this test. */
+  get #text(): string {
+    return readFileSync(join(buildFolder, '../deploy', this.#kind.file), 'utf8').replaceAll('127.0.0.1', this.address);
+  }
+
+  /** Starts it as the header of the file says, word for word. Resolves when it listens. */
+  async instance(port: number): Promise<Program> {
+    const [, typed = ''] = new RegExp(`^#   simplenet (.* --port ${port}\\b.*)$`, 'm').exec(this.#text) ?? [];
+    if (typed === '') throw new Error(`${this.#kind.file} does not say how the instance at port ${port} is started`);
+    const program = this.command(typed.split(' '));
     await program.prints(/^https?:/m);
     return program;
   }
 
-  /** Resolves when its port 8080 is open. */
-  async start({ command, args, file }: BalancerKind): Promise<Program> {
+  /** The command `simplenet`, in the folder of the site. */
+  command(args: readonly string[]): Program {
+    const options = { env: plainEnvironment(), cwd: this.folder };
+    return this.add(new Program(process.execPath, [join(buildFolder, 'command/main.js'), ...args], options));
+  }
+
+  /** Resolves when its port 8080 is open. `edited` changes the file, for what a test wants otherwise. */
+  async start(edited = (text: string) => text): Promise<Program> {
+    const { command, args, file } = this.#kind;
     const path = join(this.folder, file);
-    const text = readFileSync(join(buildFolder, '../deploy', file), 'utf8');
-    writeFileSync(path, text.replaceAll('127.0.0.1', this.address));
+    writeFileSync(path, edited(this.#text));
     const program = this.add(new Program(command, args(path), { cwd: this.folder }));
     while (!(await isOpen(this.address, 8080))) {
       if (program.child.exitCode !== null) throw new Error(JSON.stringify(await program.ends()));

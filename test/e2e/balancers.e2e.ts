@@ -1,12 +1,14 @@
 /** HAProxy and nginx with the files of deploy/ before instances: who the client is, and restarts one after the other under load. */
 
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
 import { certificateFor } from '../support/certificates.ts';
-import { missing } from '../support/programs.ts';
+import { missing, type Program } from '../support/programs.ts';
+import { until } from '../support/waiting.ts';
 import { Balancer, haproxy } from './balancer.ts';
 import { ask, Load } from './load.ts';
 
@@ -26,11 +28,13 @@ const balancers = [
   },
 ] as const;
 
+const PORTS = [8081, 8082, 8083];
+
 async function balancerWith(t: Test, kind: (typeof balancers)[number]): Promise<Balancer> {
-  const balancer = new Balancer();
+  const balancer = new Balancer(kind);
   t.teardown(() => balancer.close());
-  await Promise.all([8081, 8082, 8083].map((port) => balancer.instance(port)));
-  await balancer.start(kind);
+  await Promise.all(PORTS.map((port) => balancer.instance(port)));
+  await balancer.start();
   return balancer;
 }
 
@@ -57,7 +61,9 @@ for (const balancer of balancers) {
 
   test(`${name}: TLS passed on, with the client in a PROXY header`, { skip }, async (t) => {
     const front = await balancerWith(t, balancer);
-    await front.instance(8084, { tls, proxyProtocol: { from: 'loopback' } });
+    writeFileSync(join(front.folder, 'cert.pem'), tls.cert);
+    writeFileSync(join(front.folder, 'key.pem'), tls.key);
+    await front.instance(8084);
     const socket = tlsConnect({
       host: front.address,
       port: 8443,
@@ -78,15 +84,15 @@ for (const balancer of balancers) {
 test('HAProxy: instances that restart one after the other lose no request', { skip: missing('haproxy') }, async (t) => {
   const front = new Balancer();
   t.teardown(() => front.close());
-  const ports = [8081, 8082, 8083];
-  const instances = await Promise.all(ports.map((port) => front.instance(port)));
-  await front.start(haproxy);
+  const instances = await Promise.all(PORTS.map((port) => front.instance(port)));
+  await front.start();
   const load = new Load(front.url);
-  for (const [i, port] of ports.entries()) {
+  for (const [i, port] of PORTS.entries()) {
     await load.served(200);
-    const before = instances[i];
-    before?.kill('SIGTERM');
-    t.match(await before?.ends(), { code: 0, stderr: '' });
+    const before = instances[i] as Program;
+    before.kill('SIGTERM');
+    const { code, stderr } = await before.ends();
+    t.equal(code, 0, stderr);
     await load.served(200);
     // The balancer sends it requests after its next look at it. No count of requests waits for that.
     const { pid } = (await front.instance(port)).child;
@@ -95,4 +101,26 @@ test('HAProxy: instances that restart one after the other lose no request', { sk
   await load.served(200);
   t.same(await load.stop(), []);
   t.equal(load.pids.size, 6, 'each instance, before and after');
+});
+
+test('HAProxy: sees that an instance stops, at its /readyz', { skip: missing('haproxy') }, async (t) => {
+  const front = new Balancer();
+  t.teardown(() => front.close());
+  const [stopped, other] = (await Promise.all([front.instance(8081), front.instance(8082)])) as [Program, Program];
+  const balancer = await front.start();
+  const says = (what: RegExp) => until(() => what.test(balancer.stderr));
+  await says(/Server instances\/c is DOWN/); // which was not started
+  // It serves as long as it has requests under way.
+  const agent = new Agent({ keepAlive: true });
+  const held = ask(`http://${front.address}:8081/held`, { agent, headers: { 'X-Id': 'held' } });
+  await until(() => stopped.stdout.includes('+held\n'));
+  stopped.kill('SIGTERM');
+  await says(/Server instances\/a is DOWN, reason: Layer7 wrong status, code: 503/);
+  const { status, body } = await ask(front.url, { agent });
+  t.equal(status, 200);
+  t.match(JSON.parse(body), { pid: other.child.pid });
+  stopped.child.stdin?.write('go\n');
+  t.match(await held, { status: 200 });
+  t.match(await stopped.ends(), { code: 0 });
+  agent.destroy();
 });

@@ -5,7 +5,7 @@ import { Agent } from 'node:http';
 import { type Test, test } from 'tap';
 import { missing, type Program } from '../support/programs.ts';
 import { until } from '../support/waiting.ts';
-import { Balancer, haproxy } from './balancer.ts';
+import { Balancer } from './balancer.ts';
 import { type Answer, ask, Load } from './load.ts';
 
 const CLIENTS = 8;
@@ -45,7 +45,7 @@ test('HAProxy: of an instance that is killed only the requests fail that it had'
   const ports = [8081, 8082, 8083];
   const [victim, ...others] = (await Promise.all(ports.map((port) => front.instance(port)))) as [Program, ...Program[]];
   const all = [victim, ...others];
-  await front.start(haproxy);
+  await front.start();
   const load = new Load(front.url, CLIENTS);
   await load.served(300);
   t.same(load.failures, []);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { buildFolder, missing, Program, plainEnvironment } from '../support/programs.ts';
-import { Balancer, haproxy } from './balancer.ts';
+import { Balancer } from './balancer.ts';
 import { Load } from './load.ts';
 
 const TAKE_OVERS = 4;
@@ -23,7 +23,8 @@ test('HAProxy: an instance whose socket is taken over loses no request', { skip:
   };
   let { program: current, url } = await start();
   await Promise.all([8082, 8083].map((port) => front.instance(port)));
-  await front.start(haproxy);
+  // The port of --metrics is not handed over, so the look is at the site itself.
+  await front.start((text) => text.replace(/ port 908\d$/gm, '').replace('GET /readyz', 'GET /'));
   const loads = [new Load(front.url, 3), new Load(url, 3)];
   const pids = [current.child.pid];
   for (const load of loads) await load.served(100);
