@@ -34,6 +34,8 @@ Serves a directory (the current one by default), or a module whose default expor
                    from whom that header counts; all others are as without a header
   --metrics [HOST:]PORT
                    /metrics, /healthz and /readyz on a port of their own (127.0.0.1)
+  --notice SECONDS when it is told to stop it goes on for so long, and /readyz says 503, so
+                   that a balancer sends nothing more (0)
   --workers NUMBER so many processes serve, auto is one for each core
   --take-over PATH takes the socket over from the process that waits at PATH, then waits there itself
   --backend NAME   the event loop: epoll, io_uring or auto (auto)
@@ -71,6 +73,8 @@ export interface CommandOptions {
   readonly trustProxy: string | undefined;
   readonly proxyProtocol: { readonly mode: ProxyMode; readonly from: string } | undefined;
   readonly metrics: { readonly host: string | undefined; readonly port: number } | undefined;
+  /** How long it goes on when it is told to stop, in seconds. */
+  readonly notice: number;
   readonly backend: string | undefined;
   /** As it was typed. */
   readonly workers: string | undefined;
@@ -108,6 +112,7 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
   if (trustProxy !== undefined) checkRanges('trust-proxy', trustProxy);
   const proxyProtocol = proxyProtocolOf(values['proxy-protocol'], values['proxy-from']);
   const metrics = values.metrics === undefined ? undefined : metricsPlace(values.metrics);
+  const notice = noticeOf(values.notice);
   const { spa, listing, cors, compress, trace } = values;
   const tls = values.tls || cert !== undefined;
   return {
@@ -126,11 +131,23 @@ export function parseOptions(args: readonly string[]): CommandOptions | 'help' |
     trustProxy,
     proxyProtocol,
     metrics,
+    notice,
     backend,
     workers,
     takeOver,
     trace,
   };
+}
+
+/** Supervisors wait for minutes at most. A longer notice is a mistake in the unit. */
+const MAX_NOTICE_SECONDS = 3_600;
+
+function noticeOf(text: string): number {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+  if (seconds > MAX_NOTICE_SECONDS) {
+    throw misuse(`--notice is a number of seconds from 0 to ${MAX_NOTICE_SECONDS}, not '${text}'`);
+  }
+  return seconds;
 }
 
 /** Nobody is believed by default, so the mode alone makes no sense. */
@@ -184,6 +201,7 @@ function parsed(args: readonly string[]) {
         'proxy-protocol': text,
         'proxy-from': text,
         metrics: text,
+        notice: { type: 'string', default: '0' },
         backend: text,
         workers: text,
         'take-over': text,

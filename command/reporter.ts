@@ -26,6 +26,8 @@ export interface Start {
 export interface Reporter {
   started(start: Start): void;
   portTaken(taken: number, instead: number): void;
+  /** It has been told to stop, and goes on for so long. */
+  announced(noticeMs: number): void;
   /** `waitingFor`: the connections with a request or response under way. */
   stopping(waitingFor: number): void;
   /** What happens to workers and successors: one sentence. */
@@ -57,6 +59,9 @@ function plainReporter(write: Write): Reporter {
       write(boxed([`simplenet serves ${what}`, '', `  Local    ${url}`, ...others, ...network, '', ...end]));
     },
     portTaken: (taken, instead) => write(`Port ${taken} is busy, so it is ${instead}.\n`),
+    announced: (noticeMs) => {
+      write(`Stopping in ${noticeMs / 1_000} s: until then it serves as before. Ctrl-C again ends that wait.\n`);
+    },
     stopping: (waitingFor) => {
       if (waitingFor === 0) write('Stopping.\n');
       else {
@@ -71,6 +76,7 @@ function quietReporter(write: Write): Reporter {
   return {
     started: () => {},
     portTaken: () => {},
+    announced: () => {},
     stopping: () => {},
     said: (what) => write(`${printable(what)}\n`),
     failed: (message) => write(`simplenet: ${printable(message)}\n`),
@@ -84,6 +90,7 @@ function jsonReporter(write: Write): Reporter {
   return {
     started: ({ what, ...start }) => line('started', { serves: what, ...start }),
     portTaken: (taken, instead) => line('portTaken', { taken, instead }),
+    announced: (noticeMs) => line('announced', { noticeMs }),
     stopping: (waitingFor) => line('stopping', { waitingFor }),
     said: (message) => line('note', { message }),
     failed: (message) => line('failed', { message }),

@@ -99,7 +99,10 @@ async function serveUntilStopped(
     const renew = renewalOf(options, certificate);
     const life = new Life(server, { takeOver: options.takeOver, renew }, surroundings, notifier, reporter);
     // Before the URL is written: a program that reads it may send a signal at once.
-    const stopped = untilStopped(server, surroundings, reporter, undefined, life.onHangUp);
+    const stopped = untilStopped(server, surroundings, reporter, {
+      noticeMs: options.notice * 1_000,
+      onHangUp: life.onHangUp,
+    });
     if (server instanceof Workers) await started(server);
     await inherited.begun();
     life.waitForSuccessor();

@@ -1,9 +1,11 @@
 /**
  * The end of the command: by a signal, or because the server has lost its socket.
  *
- * SIGINT and SIGTERM stop the server with grace, and so does SIGHUP, unless it restarts the program. A second Ctrl-C ends what is left at once. npm and npx pass SIGINT of a terminal on to a
- * process that has it already, so one Ctrl-C arrives twice: what follows within SAME_PRESS_MS is the same. A second SIGTERM changes nothing,
- * because supervisors send it twice.
+ *     serving --a signal--> the notice --its end, or another signal--> draining --its end, or another Ctrl-C--> ended
+ *
+ * SIGINT and SIGTERM do so, and SIGHUP, unless it restarts the program. Without --notice the first signal drains. npm and npx pass SIGINT of a terminal on to a process that has it already, and
+ * supervisors send SIGTERM twice, so a signal that follows another step within SAME_PRESS_MS is the same. While it drains, another SIGTERM changes nothing: only a person who presses Ctrl-C again
+ * wants the responses to be cut.
  *
  * Next: site.ts
  */
@@ -23,24 +25,44 @@ export interface Signals {
   off(signal: NodeJS.Signals, listener: () => void): unknown;
 }
 
+export interface StopOptions {
+  readonly noticeMs?: number;
+  readonly now?: () => number;
+  /** What SIGHUP does; null: it stops the server. */
+  readonly onHangUp?: (() => void) | null;
+}
+
 /** Resolves with the exit code when the server has closed. */
 export async function untilStopped(
   server: Server | Workers,
   signals: Signals,
   reporter: Reporter,
-  now: () => number = () => performance.now(),
-  onHangUp: (() => void) | null = null,
+  { noticeMs = 0, now = () => performance.now(), onHangUp = null }: StopOptions = {},
 ): Promise<number> {
   let exitCode = FAILED; // unless a signal is the reason
+  let isDraining = false;
+  /** When the notice began. */
+  let announcedAt: number | null = null;
+  /** When Ctrl-C came first while it drained, or made it drain. */
   let pressedAt: number | null = null;
-  const onTerminate = () => {
-    if (server.isStopping) return;
-    exitCode = 0;
+  const drain = () => {
+    isDraining = true;
     reporter.stopping(server.busyCount);
     void server.close();
   };
+  const onTerminate = () => {
+    if (isDraining || (announcedAt !== null && now() - announcedAt < SAME_PRESS_MS)) return;
+    exitCode = 0;
+    if (announcedAt !== null || noticeMs === 0) drain();
+    else {
+      announcedAt = now();
+      reporter.announced(noticeMs);
+      void server.close({ noticeMs });
+    }
+  };
   const onInterrupt = () => {
     onTerminate();
+    if (!isDraining) return;
     pressedAt ??= now();
     if (now() - pressedAt < SAME_PRESS_MS) return;
     exitCode = INTERRUPTED;
@@ -51,8 +73,13 @@ export async function untilStopped(
     ['SIGTERM', onTerminate],
     ['SIGHUP', onHangUp ?? onTerminate],
   ] as const;
+  const begun = new Promise<void>((resolve) => {
+    server.closing.addEventListener('abort', () => resolve(), { once: true });
+  });
   for (const [signal, listener] of listeners) signals.on(signal, listener);
-  await new Promise<void>((resolve) => server.closing.addEventListener('abort', () => resolve(), { once: true }));
+  await begun;
+  if (announcedAt !== null && !isDraining) reporter.stopping(server.busyCount); // the notice is over
+  isDraining = true;
   await server.close();
   for (const [signal, listener] of listeners) signals.off(signal, listener);
   return exitCode;

@@ -23,6 +23,7 @@ import type {
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './limits.ts';
 import { checkMetricsOptions, type MetricsOptions } from './metrics/metrics-options.ts';
 import { adviceFor, checkOptionNames, described } from './nearest-name.ts';
+import type { Patience } from './notice.ts';
 import type { PassedSocket } from './passed-sockets.ts';
 import type { HttpRequest, Outcome } from './request/http-request.ts';
 import type { ForwardedField } from './request/trusted-proxies.ts';
@@ -180,6 +181,11 @@ export interface TrustProxyOptions {
  * ```
  */
 export interface CloseOptions {
+  /**
+   * How long the server goes on as before, and only says that it will stop: /readyz is 503, and `isStopping` is true. The default is 0. For a balancer that asks /readyz: what it has not
+   * noticed when the server stops, it sends to a socket that refuses it.
+   */
+  readonly noticeMs?: number;
   /** How long responses under way may take; the default is 10 s. */
   readonly graceMs?: number;
   /**
@@ -420,7 +426,16 @@ function mustBeObject(value: unknown, name: string): void {
   }
 }
 
-const CLOSE_OPTIONS: readonly string[] = ['graceMs', 'idleGraceMs'];
+const DEFAULT_GRACE_MS = 10_000;
+const DEFAULT_IDLE_GRACE_MS = 100;
+
+const CLOSE_OPTIONS: readonly string[] = ['noticeMs', 'graceMs', 'idleGraceMs'];
+
+/** The options of `close`, which have been checked, with their defaults. */
+export function patienceOf(options: CloseOptions): Patience {
+  const { noticeMs = 0, graceMs = DEFAULT_GRACE_MS, idleGraceMs = DEFAULT_IDLE_GRACE_MS } = options;
+  return { noticeMs, graceMs, idleGraceMs };
+}
 
 /** Throws for an option of `close` that has a wrong name or value: before anything stops, because a server cannot start again. */
 export function checkCloseOptions(options: object): void {

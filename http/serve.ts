@@ -27,15 +27,13 @@ import {
   checkServeOptions,
   checkTlsOptions,
   type ListenPlace,
+  patienceOf,
   type ServeOptions,
   urlOf,
 } from './serve-options.ts';
 import { TlsEntrance } from './tls-entrance.ts';
 import { Workers } from './workers/supervisor.ts';
 import type { WorkersOptions } from './workers/worker-options.ts';
-
-const DEFAULT_GRACE_MS = 10_000;
-const DEFAULT_IDLE_GRACE_MS = 100;
 
 /** Prometheus keeps one connection, and a probe opens one for each question. */
 const MAX_WATCHERS = 100;
@@ -164,9 +162,9 @@ export class Server {
     return this.#watch?.url ?? null;
   }
 
-  /** Whether the server is stopping, or has stopped. */
+  /** Whether `close` has been called: the server will stop (`noticeMs`), is stopping, or has stopped. */
   get isStopping(): boolean {
-    return this.commons.isStopping;
+    return this.commons.end.isAnnounced;
   }
 
   /** @internal */
@@ -223,7 +221,7 @@ export class Server {
   }
 
   /**
-   * Aborted when the server begins to stop. For work that belongs to the server and not to one request: a handler uses
+   * Aborted when the server begins to stop, after the notice of `close`. For work that belongs to the server and not to one request: a handler uses
    * `request.closing`.
    *
    *     server.closing.addEventListener('abort', () => clearInterval(timer));
@@ -234,15 +232,17 @@ export class Server {
 
   /**
    * Stops with grace. Responses under way and upgraded streams are told (`request.closing`), and may end by themselves until `graceMs` has
-   * passed. The promise resolves when the last connection is closed. A second call can only shorten `graceMs`.
+   * passed. The promise resolves when the last connection is closed. With `noticeMs` all that begins later, and only /readyz says so. A second call can only shorten these times:
+   * one without `noticeMs` ends the notice.
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options);
     const { end } = this.commons;
     if (this.#redirect !== null) end.waitFor(this.#redirect.close(options));
-    if (this.#watch?.isShared) end.waitFor(this.#watch.close(options)); // another process answers there
-    const { graceMs = DEFAULT_GRACE_MS, idleGraceMs = DEFAULT_IDLE_GRACE_MS } = options;
-    return end.begin(this.#listening, graceMs, idleGraceMs);
+    const patience = patienceOf(options);
+    // Another process answers there. After a notice this is called once more.
+    if (this.#watch?.isShared === true && patience.noticeMs === 0) end.waitFor(this.#watch.close(options));
+    return end.begin(this.#listening, patience);
   }
 
   /** As `close()`, for `await using`. */

@@ -3,7 +3,7 @@
  *
  * It belongs to the server, and a connection gets it with its first response (ResponseOwner). So it is in the ground, where all of http/ can name it.
  *
- * Next: peers.ts
+ * Next: notice.ts
  */
 
 const FIRST_CODE = 1000;

@@ -25,6 +25,7 @@ const groundFiles = [
   'address-text',
   'gate',
   'web-socket-counts',
+  'notice',
   'peers',
 ].map((name) => `http/${name}.ts`);
 const GROUND = 'the ground of http/';

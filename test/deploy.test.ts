@@ -4,13 +4,19 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { parseOptions } from '../command/options.ts';
+import { type CommandOptions, parseOptions } from '../command/options.ts';
 import { buildFolder, missing } from './support/programs.ts';
 
 /** What the program of Python ends with if it cannot read YAML. */
 const NO_YAML = 77;
 
 const deploy = join(buildFolder, '../deploy');
+/** The arguments of the command in the image. */
+function dockerArguments(): readonly string[] {
+  const text = readFileSync(join(deploy, 'Dockerfile'), 'utf8');
+  return JSON.parse(/^CMD (\[.*\])$/m.exec(text)?.[1] ?? '[]') as string[];
+}
+
 const check = (command: string, args: readonly string[]) => spawnSync(command, args, { encoding: 'utf8' });
 
 test('HAProxy accepts its file', { skip: missing('haproxy') }, async (t) => {
@@ -44,8 +50,11 @@ test('the Kubernetes manifest: probes on the port of the metrics, room for the g
     t.match(text, rule);
   }
   const [, grace] = /terminationGracePeriodSeconds: (\d+)/.exec(text) ?? [];
-  const [, sleep] = /sleep: \{ seconds: (\d+) \}/.exec(text) ?? [];
-  t.ok(Number(grace) > Number(sleep) + 10, 'preStop and the grace of the server fit');
+  const args = JSON.parse(/^ +args: (\[.*\])$/m.exec(text)?.[1] ?? '[]') as string[];
+  const { notice, ...options } = parseOptions(args) as CommandOptions;
+  t.ok(notice > 0 && Number(grace) > notice + 10, 'the notice and the grace of the server fit');
+  const ofImage = parseOptions(dockerArguments()) as CommandOptions;
+  t.same({ ...options, notice: ofImage.notice }, ofImage, 'all else is as in the image');
 });
 
 test('Python reads the manifest as YAML', { skip: missing('python3') }, async (t) => {
@@ -65,12 +74,24 @@ test('the Dockerfile: not root, no shell, and arguments that the command underst
     bin: { simplenet: string };
   };
   t.equal(manifest.bin.simplenet, 'build/command/main.js');
-  const args = JSON.parse(/^CMD (\[.*\])$/m.exec(text)?.[1] ?? '[]') as string[];
-  t.match(parseOptions(args), {
+  t.match(parseOptions(dockerArguments()), {
     target: 'site.js',
     host: '0.0.0.0',
     port: '8080',
     metrics: { port: 9100 },
     log: 'json',
   });
+});
+
+test('systemd accepts the units, and waits for the end of the command before SIGKILL', {
+  skip: missing('systemd-analyze'),
+}, async (t) => {
+  const files = ['simplenet.service', 'simplenet.socket'].map((name) => join(deploy, name));
+  const { status, stdout, stderr } = check('systemd-analyze', ['verify', ...files]);
+  t.equal(status, 0, `${stdout}${stderr}`);
+  const text = readFileSync(join(deploy, 'simplenet.service'), 'utf8');
+  const [, args = ''] = /^ExecStart=.*\/simplenet (.*)$/m.exec(text) ?? [];
+  const [, more = ''] = / add: (.*?) \(/.exec(text) ?? [];
+  const { notice } = parseOptions(`${args} ${more}`.split(' ')) as CommandOptions;
+  t.ok(notice > 0 && Number(/^TimeoutStopSec=(\d+)$/m.exec(text)?.[1]) > notice + 10 + 2);
 });

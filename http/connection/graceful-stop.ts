@@ -1,7 +1,9 @@
 /**
  * GracefulStop: how a server ends.
  *
- *     open --begin--> stopping --no connection, no listener, no promise is left--> closed
+ *     open --begin--> announced --the notice is over--> stopping --no connection, no listener, no promise is left--> closed
+ *
+ * Without a notice it is stopping at once. A server that is announced goes on as before: only /readyz says what is to come, and `isStopping` of the server.
  *
  * The listener accepts the connections that the kernel has completed, and no more. Idle connections have `idleGraceMs` for a last request. Responses
  * under way are completed, and promises that `waitUntil` was called with are waited for. When `graceMs` has passed, the connections that are left
@@ -11,6 +13,7 @@
  */
 
 import type { EventLoop, Listener } from '../../simplenet/index.ts';
+import { Notice, type Patience } from '../notice.ts';
 import type { OpenConnection } from './connection-context.ts';
 import { closingError } from './signals.ts';
 
@@ -27,7 +30,12 @@ export class GracefulStop {
   /** Promises that `waitFor` was called with. Null until then. */
   #pending: Set<Promise<void>> | null = null;
   #isListening = true;
-  #closed: Promise<void> | null = null;
+  readonly #notice: Notice;
+  /** What `begin` returns. */
+  readonly #closed: Promise<void>;
+  #resolveClosed!: () => void;
+  #isAnnounced = false;
+  #isStopping = false;
   #whenEmpty: (() => void) | null = null;
   #closing: AbortController | null = null;
 
@@ -36,10 +44,22 @@ export class GracefulStop {
     this.#loop = loop;
     this.#connections = connections;
     this.#onClosed = onClosed;
+    this.#notice = new Notice(
+      () => loop.now(),
+      (delayMs, callback) => loop.after(delayMs, callback),
+    );
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  /** `begin` has been called. */
+  get isAnnounced(): boolean {
+    return this.#isAnnounced;
   }
 
   get isStopping(): boolean {
-    return this.#closed !== null;
+    return this.#isStopping;
   }
 
   /** Aborted when the server begins to stop. */
@@ -51,10 +71,18 @@ export class GracefulStop {
     return this.#closing.signal;
   }
 
-  /** Resolves when nothing is left. Only the first call has an `idleGraceMs`; a later one can shorten `graceMs`. */
-  begin(listener: EndingListener, graceMs: number, idleGraceMs: number): Promise<void> {
-    this.#closed ??= this.#stop(listener, idleGraceMs);
-    this.#abortAfter(graceMs, listener, this.#closed);
+  /** Resolves when nothing is left. Once it is stopping, a later call can shorten `graceMs`, and nothing else. */
+  begin(listener: EndingListener, patience: Patience): Promise<void> {
+    this.#isAnnounced = true;
+    if (this.#isStopping) {
+      this.#abortAfter(patience.graceMs, listener);
+      return this.#closed;
+    }
+    this.#notice.give(patience, ({ graceMs, idleGraceMs }) => {
+      void this.#stop(listener, idleGraceMs).then(this.#resolveClosed);
+      this.#isStopping = true;
+      this.#abortAfter(graceMs, listener);
+    });
     return this.#closed;
   }
 
@@ -83,7 +111,7 @@ export class GracefulStop {
       this.#isListening = false;
       this.checkEmpty();
     });
-    await null; // `begin` has stored this promise now, so `isStopping` is true
+    await null; // `isStopping` is true now
     this.#closing?.abort(closingError());
     for (const connection of this.#connections) connection.stop();
     // Those that are still accepted have as long for the handshake of TLS as for that of TCP.
@@ -98,8 +126,8 @@ export class GracefulStop {
     this.#onClosed();
   }
 
-  /** Each call of `begin` sets an alarm. The first alarm that rings ends all connections. */
-  #abortAfter(graceMs: number, listener: EndingListener, closed: Promise<void>): void {
+  /** Each call of `begin` from the stop on sets an alarm. The first alarm that rings ends all connections. */
+  #abortAfter(graceMs: number, listener: EndingListener): void {
     const abortAll = () => {
       listener.close();
       for (const connection of this.#connections) connection.endNow();
@@ -107,6 +135,6 @@ export class GracefulStop {
       this.checkEmpty();
     };
     const alarm = this.#loop.after(graceMs, abortAll);
-    void closed.then(() => alarm.cancel());
+    void this.#closed.then(() => alarm.cancel());
   }
 }

@@ -45,6 +45,11 @@ export interface StopOrder {
 
 export const NOT_LAST: LastUse = { ofSite: false, ofMetrics: false };
 
+/** The supervisor will send a `stop`. Until then the worker goes on, and its /readyz says so. */
+export interface NoticeOrder {
+  readonly kind: 'notice';
+}
+
 /** What the worker has told lately. */
 export interface Vitals {
   readonly rssBytes: number;
@@ -55,6 +60,7 @@ export interface Vitals {
 export type ToWorker =
   | StartOrder
   | StopOrder
+  | NoticeOrder
   | { readonly kind: 'tls'; readonly tls: TlsOptions }
   | { readonly kind: 'told'; readonly subject: string; readonly message: unknown }
   | { readonly kind: 'asked'; readonly id: number; readonly subject: string }

@@ -15,7 +15,8 @@
  */
 
 import { type Alarm, createTlsContext, nodeHost, type SocketAddress, type TlsOptions } from '../../simplenet/index.ts';
-import { type CloseOptions, checkCloseOptions, urlOf } from '../serve-options.ts';
+import { Notice } from '../notice.ts';
+import { type CloseOptions, checkCloseOptions, patienceOf, urlOf } from '../serve-options.ts';
 import { Inherited } from './inherited.ts';
 import { type FromWorker, NOT_LAST, weightOf } from './messages.ts';
 import { Questions } from './questions.ts';
@@ -77,7 +78,17 @@ export class Workers {
   /** `ready` is settled. */
   #isReady = false;
   #restart: Promise<void> | null = null;
-  #closed: Promise<void> | null = null;
+  /** What `close` returns. */
+  readonly #closed: Promise<void>;
+  #resolveClosed!: () => void;
+  readonly #notice = new Notice(
+    () => nodeHost.now(),
+    (delayMs, callback) => nodeHost.alarm(delayMs, callback),
+  );
+  /** `close` has been called. During its notice the workers go on, and those that end are replaced. */
+  #isAnnounced = false;
+  /** The notice is over. */
+  #isEnding = false;
   #whenEmpty: (() => void) | null = null;
   #forgetSignal = () => {};
 
@@ -101,10 +112,13 @@ export class Workers {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
     try {
       for (const slot of this.#slots) slot.worker = this.#start(slot);
     } catch (error) {
-      this.#closed = Promise.resolve(); // the end of those that have started is no news
+      this.#isEnding = true; // the end of those that have started is no news
       for (const worker of this.#alive) worker.kill('another one could not be started');
       this.#inherited.removeFile();
       this.#inherited.close();
@@ -118,12 +132,12 @@ export class Workers {
     return 'port' in this.address ? this.address.port : null;
   }
 
-  /** Whether the workers are stopping, or have stopped. */
+  /** Whether `close` has been called: the workers will stop (`noticeMs`), are stopping, or have stopped. */
   get isStopping(): boolean {
-    return this.#closed !== null;
+    return this.#isAnnounced;
   }
 
-  /** Aborted when the workers begin to stop. */
+  /** Aborted when the workers begin to stop, after the notice of `close`. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
@@ -178,14 +192,23 @@ export class Workers {
     }
   }
 
-  /** Stops all workers with grace, as `close` of a Server does. Resolves when the last one has ended. A second call can shorten `graceMs`. */
+  /**
+   * Stops all workers with grace, as `close` of a Server does. Resolves when the last one has ended. A second call can shorten `noticeMs` and `graceMs`. Before they serve, there is no
+   * notice: nobody sends them clients.
+   */
   close(options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options);
-    if (this.#closed === null) {
-      this.#closed = this.#end(options);
-    } else {
+    if (this.#isEnding) {
       for (const worker of this.#alive) worker.stop(options, this.#inherited.lastUse);
+      return this.#closed;
     }
+    const patience = patienceOf(options);
+    const noticeMs = this.#isReady ? patience.noticeMs : 0;
+    if (!this.#isAnnounced && noticeMs > 0) this.#announce();
+    this.#isAnnounced = true;
+    this.#notice.give({ ...patience, noticeMs }, ({ graceMs, idleGraceMs }) => {
+      void this.#end({ graceMs, idleGraceMs }).then(this.#resolveClosed);
+    });
     return this.#closed;
   }
 
@@ -276,12 +299,18 @@ export class Workers {
     return this.#slots[worker.index] as Slot;
   }
 
+  /** For those that serve. One that starts later hears it when it serves. */
+  #announce(): void {
+    for (const worker of this.#alive) if (worker.state === 'serving') worker.channel.order({ kind: 'notice' });
+  }
+
   #serves(worker: WorkerProcess): void {
     const slot = this.#slotOf(worker);
-    if (this.isStopping) {
+    if (this.#isEnding) {
       worker.stop({ graceMs: 0 }, this.#inherited.lastUse);
       return;
     }
+    if (this.#isAnnounced) worker.channel.order({ kind: 'notice' });
     if (worker === slot.successor) {
       const old = slot.worker;
       slot.worker = worker;
@@ -300,7 +329,7 @@ export class Workers {
   /** Before all have begun, a worker that cannot begin is the end of all: the module is wrong, and a person waits for an answer. */
   #failed(worker: WorkerProcess, message: string, exitCode: number): void {
     if (!this.#isReady) {
-      if (this.isStopping) return;
+      if (this.#isEnding) return;
       this.#rejectReady(new WorkerError(message, exitCode));
       this.#isReady = true; // the promise is settled
       void this.close({ graceMs: 0 });
@@ -314,14 +343,14 @@ export class Workers {
   #successorFailed(slot: Slot, message: string): void {
     slot.successor = null;
     slot.whenReplaced?.(message);
-    if (slot.worker === null && !this.isStopping) this.#startAgain(slot);
+    if (slot.worker === null && !this.#isEnding) this.#startAgain(slot);
   }
 
   #checkMemory(worker: WorkerProcess): void {
     const { memoryBytes } = this.#settings;
     const slot = this.#slotOf(worker);
     const { rssBytes } = worker.vitals;
-    if (rssBytes <= memoryBytes || worker !== slot.worker || !this.#isReady || this.isStopping) return;
+    if (rssBytes <= memoryBytes || worker !== slot.worker || !this.#isReady || this.#isEnding) return;
     if (slot.successor !== null || slot.isPausing) return;
     const when = inTime(slot.countEnding(worker));
     this.#log(worker, `has ${toMB(rssBytes)} MB, more than ${toMB(memoryBytes)} MB: another one replaces it${when}`);
@@ -338,7 +367,7 @@ export class Workers {
       return;
     }
     const slot = this.#slotOf(worker);
-    if (worker !== slot.worker || this.isStopping) return;
+    if (worker !== slot.worker || this.#isEnding) return;
     slot.worker = null;
     slot.share.leave();
     this.#replaceEnded(slot, worker, 'was told to end: another one replaces it');
@@ -378,7 +407,7 @@ export class Workers {
       slot.worker = null;
       slot.share.leave();
       if (!this.#isReady) this.#failed(worker, `worker ${worker.index} ${how}`, 1);
-      else if (!this.isStopping) this.#replaceEnded(slot, worker, `${how}: another one starts`);
+      else if (!this.#isEnding) this.#replaceEnded(slot, worker, `${how}: another one starts`);
     }
   }
 
@@ -400,14 +429,14 @@ export class Workers {
     for (const slot of this.#slots) {
       const failure = await this.#replace(slot);
       if (failure === null) continue;
-      if (!this.isStopping) this.#prepareSpare();
+      if (!this.#isEnding) this.#prepareSpare();
       throw new WorkerError(failure, 1);
     }
   }
 
   /** Resolves with the reason if there is no successor. */
   #replace(slot: Slot): Promise<string | null> {
-    if (this.isStopping) return Promise.resolve('the workers are stopping');
+    if (this.#isEnding) return Promise.resolve('the workers are stopping');
     slot.cancelPause();
     slot.successor?.kill('a restart begins'); // it may have loaded the module as it was before
     return new Promise((resolve) => {
@@ -420,6 +449,7 @@ export class Workers {
   }
 
   async #end(options: CloseOptions): Promise<void> {
+    this.#isEnding = true;
     this.#forgetSignal();
     this.#inherited.removeFile();
     for (const slot of this.#slots) slot.cancelPause();
@@ -429,7 +459,7 @@ export class Workers {
       if (worker.state === 'starting') worker.kill('the workers are stopping');
       else worker.stop(options, this.#inherited.lastUse);
     }
-    await null; // `close` has stored the promise now, so `isStopping` is true
+    await null; // `close` has returned: what hears of it may call it again
     this.#closing.abort(new Error('the workers are stopping'));
     if (!this.#isReady) {
       this.ready.catch(() => {}); // the program has stopped them itself, so it need not be told

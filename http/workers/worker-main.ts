@@ -93,6 +93,10 @@ function heard(message: ToWorker): void {
     void start(message);
   } else if (message.kind === 'stop') {
     void leave(message.close, message.last);
+  } else if (message.kind === 'notice') {
+    // The order to stop ends it, and has the grace: one clock is enough, that of the supervisor.
+    const endless = Number.POSITIVE_INFINITY;
+    void (server as Server).close({ noticeMs: endless, graceMs: endless });
   } else if (message.kind === 'tls') {
     if (server === null) newerTls = message.tls;
     else if (!isLeaving) server.setTls(message.tls);

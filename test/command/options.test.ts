@@ -18,6 +18,7 @@ const defaults = {
   trustProxy: undefined,
   proxyProtocol: undefined,
   metrics: undefined,
+  notice: 0,
   backend: undefined,
   workers: undefined,
   takeOver: undefined,
@@ -30,7 +31,7 @@ test('without arguments: the current directory, and the defaults', async (t) => 
 
 test('each option', async (t) => {
   const text =
-    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --proxy-protocol optional --proxy-from 10.1.0.0/16,::1 --metrics [::1]:9100 --backend epoll --workers 2 --take-over way --trace';
+    'site --port 1 --host ::1 --tls --spa --listing --cors --compress --log json --trust-proxy loopback --proxy-protocol optional --proxy-from 10.1.0.0/16,::1 --metrics [::1]:9100 --notice 2.5 --backend epoll --workers 2 --take-over way --trace';
   t.same(parseOptions(text.split(' ')), {
     target: 'site',
     port: '1',
@@ -47,6 +48,7 @@ test('each option', async (t) => {
     trustProxy: 'loopback',
     proxyProtocol: { mode: 'optional', from: '10.1.0.0/16,::1' },
     metrics: { host: '[::1]', port: 9100 },
+    notice: 2.5,
     backend: 'epoll',
     workers: '2',
     takeOver: 'way',
@@ -77,6 +79,8 @@ test('what makes no sense is one sentence, and exit code 2', async (t) => {
     ['--tls --key a.pem', '--cert and --key belong together'],
     ['--spa=yes', "option '--spa' does not take an argument"],
     ['a b', "it serves one directory or module, not 'a' and 'b'"],
+    ['--notice 5s', "--notice is a number of seconds from 0 to 3600, not '5s'"],
+    ['--notice 3600.5', "--notice is a number of seconds from 0 to 3600, not '3600.5'"],
     ['--port=', '--port is empty'],
     ['--unix=', '--unix is empty'],
     ['--unix a --port 1', '--unix is instead of --host and --port'],

@@ -20,6 +20,7 @@ function saidBy(format: LogFormat): string {
   });
   reporter.portTaken(80, 81);
   reporter.started(start);
+  reporter.announced(2_500);
   for (const waitingFor of [0, 1, 2]) reporter.stopping(waitingFor);
   return text;
 }
@@ -36,6 +37,7 @@ test('for a person: a box and sentences', async (t) => {
 │                                     │
 │ Ctrl-C stops it.                    │
 ╰─────────────────────────────────────╯
+Stopping in 2.5 s: until then it serves as before. Ctrl-C again ends that wait.
 Stopping.
 Stopping: waiting for 1 response, 10 s at most. Ctrl-C again stops at once.
 Stopping: waiting for 2 responses, 10 s at most. Ctrl-C again stops at once.
@@ -78,6 +80,7 @@ test('for a program: one object a line', async (t) => {
     [
       { time: /^\d{4}-.*Z$/, event: 'portTaken', taken: 80, instead: 81 },
       { event: 'started', serves: 'the directory site', url: start.url, networkUrls: start.networkUrls },
+      { event: 'announced', noticeMs: 2_500 },
       { event: 'stopping', waitingFor: 0 },
       { event: 'stopping', waitingFor: 1 },
       { event: 'stopping', waitingFor: 2 },

@@ -16,7 +16,7 @@ class Scene {
   readonly end: Promise<number>;
   isOver = false;
 
-  constructor() {
+  constructor(noticeMs = 0) {
     this.server = serve((_request: HttpRequest, response) => {
       return new Promise<void>((resolve) => {
         this.waiting.push(() => {
@@ -28,7 +28,8 @@ class Scene {
     const reporter = createReporter('common', (text) => {
       this.said += text;
     });
-    this.end = untilStopped(this.server, this.signals as Signals, reporter, () => this.nowMs).finally(() => {
+    const now = () => this.nowMs;
+    this.end = untilStopped(this.server, this.signals as Signals, reporter, { noticeMs, now }).finally(() => {
       this.isOver = true;
     });
   }
@@ -91,6 +92,40 @@ test('what npm sends twice is one Ctrl-C, and a second SIGTERM is none', async (
   await until(() => client.hasEnded || client.isClosed);
   t.match(client.text, /done$/);
   client.socket.destroy();
+});
+
+const ANNOUNCED = 'Stopping in 60 s: until then it serves as before. Ctrl-C again ends that wait.\n';
+
+test('with a notice: a signal announces, another one drains, and another Ctrl-C stops at once', async (t) => {
+  const scene = new Scene(60_000);
+  const first = await scene.ask();
+  scene.signals.emit('SIGTERM');
+  scene.signals.emit('SIGTERM');
+  scene.nowMs += SAME_PRESS_MS - 1;
+  scene.signals.emit('SIGINT');
+  t.equal(scene.said, ANNOUNCED);
+  t.same([scene.server.isStopping, scene.server.closing.aborted], [true, false]);
+  const second = await scene.ask();
+  scene.nowMs += 1;
+  scene.signals.emit('SIGINT');
+  const waiting = 'Stopping: waiting for 2 responses, 10 s at most. Ctrl-C again stops at once.\n';
+  t.equal(scene.said, `${ANNOUNCED}${waiting}`);
+  await until(() => scene.server.closing.aborted);
+  scene.nowMs += SAME_PRESS_MS - 1;
+  scene.signals.emit('SIGINT');
+  t.equal(scene.server.busyCount, 2, 'npm sends the second one twice, too');
+  scene.nowMs += 1;
+  scene.signals.emit('SIGINT');
+  t.equal(await scene.end, 130);
+  t.equal(scene.said, `${ANNOUNCED}${waiting}`);
+  for (const client of [first, second]) await until(() => client.isClosed);
+});
+
+test('with a notice: it drains when the notice is over, and says so then', async (t) => {
+  const scene = new Scene(1);
+  scene.signals.emit('SIGTERM');
+  t.equal(await scene.end, 0);
+  t.equal(scene.said, `${ANNOUNCED.replace('60', '0.001')}Stopping.\n`);
 });
 
 test('a server that stops by itself is a failure', async (t) => {

@@ -52,6 +52,7 @@ export class Balancer {
   readonly folder = mkdtempSync('/tmp/simplenet-e2e-');
   readonly #kind: BalancerKind;
   readonly #programs = new Set<Program>();
+  readonly #commands = new Set<Program>();
 
   constructor(kind: BalancerKind = haproxy) {
     this.#kind = kind;
@@ -76,7 +77,9 @@ export class Balancer {
   /** The command `simplenet`, in the folder of the site. */
   command(args: readonly string[]): Program {
     const options = { env: plainEnvironment(), cwd: this.folder };
-    return this.add(new Program(process.execPath, [join(buildFolder, 'command/main.js'), ...args], options));
+    const program = new Program(process.execPath, [join(buildFolder, 'command/main.js'), ...args], options);
+    this.#commands.add(program);
+    return program;
   }
 
   /** Resolves when its port 8080 is open. `edited` changes the file, for what a test wants otherwise. */
@@ -104,6 +107,8 @@ export class Balancer {
 
   async close(): Promise<void> {
     await Promise.all([...this.#programs].map(end));
+    for (const command of this.#commands) command.kill(); // nothing waits for the rest of its notice
+    await Promise.all([...this.#commands].map((command) => command.ends()));
     rmSync(this.folder, { recursive: true });
   }
 }

@@ -220,14 +220,20 @@ test('a path, a descriptor, or an address: one of them', async (t) => {
 });
 
 test('options of close: names and values', async (t) => {
-  for (const options of [{}, { graceMs: 0, idleGraceMs: undefined }, { graceMs: Number.POSITIVE_INFINITY }]) {
+  for (const options of [
+    {},
+    { noticeMs: 5, graceMs: 0, idleGraceMs: undefined },
+    { graceMs: Number.POSITIVE_INFINITY },
+  ]) {
     t.doesNotThrow(() => checkCloseOptions(options));
   }
   t.throws(
     () => checkCloseOptions({ grace: 5 }),
     new RangeError("unknown option 'grace' of close: did you mean 'graceMs'?"),
   );
-  for (const value of [Number.NaN, -1, '5', null]) t.throws(() => checkCloseOptions({ graceMs: value }), RangeError);
+  for (const value of [Number.NaN, -1, '5', null]) {
+    for (const name of ['noticeMs', 'graceMs']) t.throws(() => checkCloseOptions({ [name]: value }), RangeError);
+  }
   for (const options of [5_000, null]) t.throws(() => checkCloseOptions(options as unknown as object), TypeError);
 });
 

@@ -98,6 +98,27 @@ test('while the server stops it is healthy and not ready, until its last respons
   await closed;
 });
 
+test('during a notice it is not ready, and serves as before, until another close ends the notice', async (t) => {
+  const { server, ask } = serving(t, { metrics: { port: 0 } });
+  const closed = server.close({ noticeMs: Number.POSITIVE_INFINITY });
+  t.match(await ask(`${server.metricsUrl}/readyz`), { status: 503, text: 'stopping\n' });
+  t.same([server.isStopping, server.closing.aborted], [true, false]);
+  const client = new RawClient(server.port as number);
+  for (const answers of [1, 2]) {
+    client.write('GET /users/7 HTTP/1.1\r\nHost: x\r\n\r\n');
+    await client.until(() => client.answers === answers, 'an answer on a connection that is kept');
+  }
+  t.notMatch(client.text, /connection: close/i);
+  client.write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => server.busyCount === 1);
+  t.equal(server.close({ noticeMs: 60_000, graceMs: 0 }), closed);
+  t.equal(server.busyCount, 1, 'the grace begins after the notice');
+  t.equal(server.close(), closed);
+  await until(() => client.isClosed);
+  await closed;
+  t.ok(server.closing.aborted);
+});
+
 test('a server with a full line is not ready', async (t) => {
   const { server, ask } = serving(t, { metrics: { port: 0 }, limits: { requestsInFlight: 1, requestsQueued: 1 } });
   const dial = () => new RawClient(server.port as number).write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');

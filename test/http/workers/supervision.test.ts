@@ -506,6 +506,42 @@ test('the word of a worker that it serves crosses the stop', async (t) => {
   await twice.workers.close();
 });
 
+test('a notice: the workers go on, those that end are replaced, and each hears of it when it serves', async (t) => {
+  const { workers, fakes } = await servingScene(t, { workers: 2 });
+  const [first, second] = fakes.all as [FakeWorker, FakeWorker];
+  const noticesOf = (worker: FakeWorker) => worker.heard.filter(({ kind }) => kind === 'notice').length;
+  first.ends(1);
+  await fakes.passMs(0); // one that starts cannot hear of it yet
+  const third = fakes.last;
+  const closed = workers.close({ noticeMs: 5_000, graceMs: 3_000 });
+  t.equal(workers.close({ noticeMs: 6_000 }), closed);
+  t.same([workers.isStopping, workers.closing.aborted], [true, false]);
+  await t.rejects(workers.restart(), /stopping/);
+  t.same([first, second, third].map(noticesOf), [0, 1, 0]);
+  third.serves();
+  t.equal(noticesOf(third), 1);
+  second.ends(1);
+  await fakes.passMs(100);
+  t.equal(fakes.all.length, 4, 'in its place another one starts');
+  fakes.last.serves();
+  t.equal(noticesOf(fakes.last), 1);
+  await fakes.passMs(4_899);
+  t.same([third, fakes.last].flatMap(stopsOf), []);
+  await fakes.passMs(1);
+  for (const worker of [third, fakes.last]) {
+    t.match(stopsOf(worker), [{ close: { graceMs: 3_000, idleGraceMs: 100 }, last: { ofSite: true } }]);
+  }
+  t.ok(workers.closing.aborted);
+  fakes.endAll();
+  await closed;
+
+  const early = scene(t);
+  early.fakes.last.kill = () => true;
+  void early.workers.close({ noticeMs: 5_000 });
+  await fakes.passMs(0);
+  t.ok(early.workers.closing.aborted, 'before they serve there is no notice');
+});
+
 test('a successor takes the socket: no worker closes it for others, however often they are told to stop', async (t) => {
   const { workers, fakes } = await servingScene(t);
   const path = join(tmpdir(), `simplenet-supervision-${process.pid}`);

@@ -134,7 +134,14 @@ test('workers share connections evenly, and reach each other', async (t) => {
   await until(() => workers.connectionCount === 0);
   t.equal(workers.busyCount, 0);
   const { pids } = workers;
-  await workers.close();
+  const readiness = () => fetch(`${workers.metricsUrl}/readyz`, { headers: { Connection: 'close' } });
+  t.equal((await readiness()).status, 200);
+  const closed = workers.close({ noticeMs: 60_000 });
+  while ((await readiness()).status !== 503); // when the message has come
+  t.match(await ask('/'), /^\d \d+$/, 'they serve as before');
+  t.same(workers.pids, pids);
+  t.equal(workers.close(), closed);
+  await closed;
   t.ok(workers.isStopping && workers.closing.aborted);
   for (const pid of pids) t.notOk(isAlive(pid));
   await t.rejects(workers.restart(), /stopping/);
