@@ -2,11 +2,11 @@
  * A balancer of deploy/ with instances behind it, all on an address of their own: so the ports are those of the files, and no other test has them.
  */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
+import { buildFolder, missing, Program, plainEnvironment } from '../support/programs.ts';
 
 /** 127.0.0.0/8 is this machine (RFC 1122 section 3.2.1.3). A process has 64 of these addresses. */
 const { pid } = process;
@@ -46,6 +46,21 @@ export const haproxy: BalancerKind = {
   args: (path) => ['-db', '-f', path],
   file: 'haproxy.cfg',
 };
+
+/** Debian has the module for TCP in a package of its own, libnginx-mod-stream. */
+const hasStream = existsSync('/usr/lib/nginx/modules/ngx_stream_module.so');
+
+export const nginx: BalancerKind = {
+  command: 'nginx',
+  args: (path) => ['-c', path, '-g', `daemon off; pid ${path}.pid; error_log stderr;`],
+  file: 'nginx.conf',
+};
+
+/** With the reason why tests of it are skipped. */
+export const balancers = [
+  { name: 'HAProxy', ...haproxy, skip: missing('haproxy') },
+  { name: 'nginx', ...nginx, skip: missing('nginx') || (hasStream ? false : 'nginx has no module for TCP') },
+] as const;
 
 export class Balancer {
   readonly address = ownAddress();

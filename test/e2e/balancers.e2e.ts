@@ -1,7 +1,7 @@
 /** HAProxy and nginx with the files of deploy/ before instances: who the client is, and restarts one after the other under load. */
 
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
@@ -9,24 +9,10 @@ import { type Test, test } from 'tap';
 import { certificateFor } from '../support/certificates.ts';
 import { missing, type Program } from '../support/programs.ts';
 import { until } from '../support/waiting.ts';
-import { Balancer, haproxy } from './balancer.ts';
+import { Balancer, balancers, haproxy } from './balancer.ts';
 import { ask, Load } from './load.ts';
 
 const tls = certificateFor('localhost', '127.0.0.1');
-
-/** Debian has it in a package of its own, libnginx-mod-stream. */
-const hasStream = existsSync('/usr/lib/nginx/modules/ngx_stream_module.so');
-
-const balancers = [
-  { name: 'HAProxy', ...haproxy, skip: missing('haproxy') },
-  {
-    name: 'nginx',
-    command: 'nginx',
-    args: (path: string) => ['-c', path, '-g', `daemon off; pid ${path}.pid; error_log stderr;`],
-    file: 'nginx.conf',
-    skip: missing('nginx') || (hasStream ? false : 'nginx has no module for TCP'),
-  },
-] as const;
 
 const PORTS = [8081, 8082, 8083];
 

@@ -47,8 +47,8 @@ export interface Failure {
   readonly what: string;
 }
 
-/** Each client has a connection that it keeps, for GET, and each time beside it a new one, for GET and POST. */
-const WAYS = ['GET', 'new GET', 'GET', 'new POST'] as const;
+/** Each client has a connection that it keeps, for GET, and each time beside it a new one, for GET, POST and PUT. */
+const WAYS = ['GET', 'new GET', 'GET', 'new POST', 'GET', 'new PUT'] as const;
 
 /** The instances answer JSON with their `pid`. */
 export class Load {
