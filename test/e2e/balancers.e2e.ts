@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
 import { type Test, test } from 'tap';
@@ -43,6 +44,33 @@ for (const balancer of balancers) {
       t.match(JSON.parse(body), { client: '127.0.0.99', scheme: 'http', url: 'http://site.example/' });
       t.notOk(/6\.6\.6\.6|evil/.test(body), body);
     }
+  });
+
+  test(`${name}: a host in the target replaces Host, and a client of HTTP/1.0 need not name one`, {
+    skip,
+  }, async (t) => {
+    const front = await balancerWith(t, balancer);
+    /** The URL that the site has seen, or the status of an error. */
+    const seenFor = async (head: string) => {
+      const socket = connect(8080, front.address);
+      socket.write(`${head}\r\nConnection: close\r\n\r\n`);
+      let text = '';
+      for await (const piece of socket.setEncoding('utf8')) text += piece;
+      const [, status] = /^HTTP\/1\.[01] (\d+) /.exec(text) ?? [];
+      return status === '200' ? JSON.parse(text.slice(text.indexOf('\r\n\r\n'))).url : status;
+    };
+    for (const [target, host, url] of [
+      ['/', 'site.example', 'http://site.example/'],
+      ['/', 'site.example:8443', 'http://site.example:8443/'],
+      ['/', '[::1]:8443', 'http://[::1]:8443/'],
+      ['http://abs.example:82/', 'abs.example:82', 'http://abs.example:82/'],
+      // HAProxy refuses what names two hosts.
+      ['http://abs.example/', 'other.example:81', name === 'HAProxy' ? '400' : 'http://abs.example/'],
+      ['http://abs.example:82/', 'other.example', name === 'HAProxy' ? '400' : 'http://abs.example:82/'],
+    ] as const) {
+      t.equal(await seenFor(`GET ${target} HTTP/1.1\r\nHost: ${host}`), url, `${target} ${host}`);
+    }
+    t.match(await seenFor('GET / HTTP/1.0'), /^http:/);
   });
 
   test(`${name}: TLS passed on, with the client in a PROXY header`, { skip }, async (t) => {
