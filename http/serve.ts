@@ -292,7 +292,9 @@ export class Server {
     return areReady.includes(true) ? null : reason;
   }
 
+  /** While it is replaced, its successor answers for the site; a connection may still have reached this process. */
   #whyNotReady(): string | null {
+    if (this.commons.isStopping && this.#watch?.isShared === true) return null;
     if (this.isStopping) return 'stopping';
     return this.commons.admission?.isFull === true ? 'overloaded' : null;
   }
