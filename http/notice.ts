@@ -3,8 +3,8 @@
  *
  *     serving --close({ noticeMs })--> serving, and /readyz says 503 --the notice is over--> stopping
  *
- * A server that stops refuses new connections at once. Whoever sends it clients asks now and then whether it is ready, and has to know before. The
- * notice is for that: nothing else changes until it is over. Each call of `close` can shorten it, and the grace after it, and none can make them longer.
+ * A server that stops refuses new connections at once. A balancer asks now and then whether a server is ready, so it can only know in time if the server says so before it stops. Nothing
+ * else changes until the notice is over. Each call of `close` can shorten it, and the grace after it, and none can make them longer.
  *
  * Next: peers.ts
  */

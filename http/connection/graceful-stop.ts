@@ -33,7 +33,7 @@ export class GracefulStop {
   readonly #notice: Notice;
   /** What `begin` returns. */
   readonly #closed: Promise<void>;
-  #resolveClosed!: () => void;
+  #resolveClosed!: (end: Promise<void>) => void;
   #isAnnounced = false;
   #isStopping = false;
   #whenEmpty: (() => void) | null = null;
@@ -79,7 +79,7 @@ export class GracefulStop {
       return this.#closed;
     }
     this.#notice.give(patience, ({ graceMs, idleGraceMs }) => {
-      void this.#stop(listener, idleGraceMs).then(this.#resolveClosed);
+      this.#resolveClosed(this.#stop(listener, idleGraceMs)); // with its error, if there is one
       this.#isStopping = true;
       this.#abortAfter(graceMs, listener);
     });

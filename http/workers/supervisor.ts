@@ -80,7 +80,7 @@ export class Workers {
   #restart: Promise<void> | null = null;
   /** What `close` returns. */
   readonly #closed: Promise<void>;
-  #resolveClosed!: () => void;
+  #resolveClosed!: (end: Promise<void>) => void;
   readonly #notice = new Notice(
     () => nodeHost.now(),
     (delayMs, callback) => nodeHost.alarm(delayMs, callback),
@@ -207,7 +207,7 @@ export class Workers {
     if (!this.#isAnnounced && noticeMs > 0) this.#announce();
     this.#isAnnounced = true;
     this.#notice.give({ ...patience, noticeMs }, ({ graceMs, idleGraceMs }) => {
-      void this.#end({ graceMs, idleGraceMs }).then(this.#resolveClosed);
+      this.#resolveClosed(this.#end({ graceMs, idleGraceMs }));
     });
     return this.#closed;
   }
