@@ -94,7 +94,7 @@ export interface Limits {
   readonly connectionsPerAddress: number;
   /**
    * Requests at work: from the head of a request to the end of its response. Further ones wait in line for at most `queueMs`. A stream of events
-   * and a tunnel through `accept()` have a place until they end; what `upgrade` or a WebSocket takes over has none.
+   * has a place until it ends; what a tunnel, a WebSocket or `upgrade` takes over has none.
    */
   readonly requestsInFlight: number;
   /** Requests that wait in line; 503 above, unless a slow client makes room. */

@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { AddressCounts } from '../../http/connection/address-counts.ts';
 import {
+  type ContextApp,
+  contextHandler,
   type Handler,
   type HttpRequest,
   type Outcome,
@@ -395,6 +397,23 @@ for (const backend of backends) {
     await last.until(() => last.text.endsWith('hello'), 'an answer');
     t.equal(begun, 2);
     t.same([early.answers, late.answers], [1, 1]);
+  });
+
+  test(`a tunnel has no place (${backend})`, { skip }, async (t) => {
+    const app: ContextApp = {
+      fetch: () => new Response('hello'),
+      connect: async (context) => {
+        await context.accept();
+        return undefined;
+      },
+    };
+    const { server, dial } = serving(t, contextHandler(app), { backend, limits: { requestsInFlight: 1 } });
+    const tunnel = dial('CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n');
+    await tunnel.until(() => tunnel.answers === 1, '200');
+    t.equal(server.commons.admission?.inFlight, 0);
+    const other = dial(get('/'));
+    await other.until(() => other.text.includes('hello'), 'an answer');
+    t.equal(server.connectionCount, 2);
   });
 
   test(`a stream that was handed over has no place (${backend})`, { skip }, async (t) => {
