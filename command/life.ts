@@ -22,6 +22,7 @@ import {
   Workers,
 } from '../http/index.ts';
 import type { Renewal } from './certificate.ts';
+import type { NetworkInterfaces } from './network-urls.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
@@ -36,6 +37,8 @@ export interface Surroundings extends Signals {
   readonly execPath?: string;
   readonly execArgv?: readonly string[];
   readonly argv?: readonly string[];
+  /** That of node:os by default. */
+  readonly networkInterfaces?: NetworkInterfaces;
   readonly stdin?: { readonly isTTY?: boolean };
   readonly stdout: { write(text: string): unknown };
   readonly stderr: LogStream;

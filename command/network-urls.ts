@@ -8,20 +8,30 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { formatSocketAddress, type SocketAddress } from '../simplenet/index.ts';
 
-type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
+/** As `networkInterfaces()` of node:os. */
+export type NetworkInterfaces = () => Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
 const LINK_LOCAL = /^fe[89ab]/i; // such an address needs a zone, which a URL of a browser cannot have
 
-/** `interfaces` as `networkInterfaces()` of node:os returns them. */
-export function networkUrls(address: SocketAddress, interfaces: Interfaces, scheme = 'http'): string[] {
+/** `interfaces` is called for a wildcard address alone. */
+export function networkUrls(address: SocketAddress, interfaces: NetworkInterfaces, scheme = 'http'): string[] {
   if (!('port' in address) || isLoopback(address.address)) return [];
   if (address.address !== '0.0.0.0' && address.address !== '::') return [urlOf(scheme, address.address, address.port)];
-  return Object.values(interfaces)
+  return Object.values(readable(interfaces))
     .flatMap((infos = []) => infos)
     .filter(({ internal, family }) => !internal && (family === 'IPv4' || address.address === '::'))
     .map((info) => info.address)
     .filter((each) => !LINK_LOCAL.test(each))
     .map((each) => urlOf(scheme, each, address.port));
+}
+
+/** Node asks the kernel by AF_NETLINK. Where that is forbidden (RestrictAddressFamilies= of systemd) no address is shown, and the server serves. */
+function readable(interfaces: NetworkInterfaces): ReturnType<NetworkInterfaces> {
+  try {
+    return interfaces();
+  } catch {
+    return {};
+  }
 }
 
 function isLoopback(address: string): boolean {

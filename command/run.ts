@@ -73,7 +73,7 @@ async function serveUntilStopped(
   firstPort: number,
 ): Promise<number> {
   const { stdout, stderr } = surroundings;
-  const { env = {}, pid = process.pid } = surroundings;
+  const { env = {}, pid = process.pid, networkInterfaces: interfaces = networkInterfaces } = surroundings;
   const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
   // Signals are this command's own business; at any other end the log is written as well.
   const log =
@@ -113,7 +113,7 @@ async function serveUntilStopped(
       what,
       url,
       otherUrls: urls.slice(1),
-      networkUrls: networkUrls(address, networkInterfaces(), tls === undefined ? 'http' : 'https'),
+      networkUrls: options.log === 'none' ? [] : networkUrls(address, interfaces, tls === undefined ? 'http' : 'https'),
       hint,
       certificate: certificate?.notes ?? [],
     });

@@ -33,7 +33,7 @@ class Run {
   readonly end: Promise<number>;
   #isOver = false;
 
-  constructor(args: readonly string[], firstPort?: number) {
+  constructor(args: readonly string[], firstPort?: number, more: Partial<Surroundings> = {}) {
     const surroundings = Object.assign(this.#signals, {
       stdout: {
         write: (text: string) => {
@@ -46,6 +46,7 @@ class Run {
           return true;
         },
       }),
+      ...more,
     });
     this.end = run(args, surroundings as unknown as Surroundings, firstPort).finally(() => {
       this.#isOver = true;
@@ -212,6 +213,26 @@ test('a wildcard address has a URL for this machine', async (t) => {
   const url = await server.listening();
   t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
   await server.stop();
+});
+
+test('the network cards are asked for a wildcard address that is shown, and may be out of reach', async (t) => {
+  let asked = 0;
+  const networkInterfaces = () => {
+    asked++;
+    throw new Error('uv_interface_addresses returned Unknown system error 97');
+  };
+  for (const [host, log, count] of [
+    ['0.0.0.0', 'common', 1],
+    ['0.0.0.0', 'json', 2],
+    ['0.0.0.0', 'none', 2],
+    ['127.0.0.1', 'common', 2],
+  ] as const) {
+    const server = new Run([site, '--port', '0', '--host', host, '--log', log], undefined, { networkInterfaces });
+    t.match(await server.listening(), /^http:/);
+    t.equal(asked, count, `${host} ${log}`);
+    t.equal(await server.stop(), 0);
+    t.notMatch(server.stderr, /Network|http:\/\/0/);
+  }
 });
 
 test('--log json: each line is an object, errors of handlers too', async (t) => {

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { buildFolder, missing, plainEnvironment } from '../support/programs.ts';
+import { buildFolder, missing, Program, plainEnvironment } from '../support/programs.ts';
 import { exercise } from './seccomp/exercise.ts';
 
 const root = join(buildFolder, '..');
@@ -23,8 +23,11 @@ function launcher(t: Test): string {
   t.teardown(() => rmSync(folder, { recursive: true }));
   const allowed = names.map((name) => `#ifdef __NR_${name}\nALLOW(__NR_${name})\n#endif\n`).join('');
   writeFileSync(join(folder, 'allowed.h'), allowed);
-  const program = join(folder, 'launcher');
-  const source = join(root, 'test/e2e/seccomp/launcher.c');
+  return compiled(folder, 'launcher');
+}
+
+function compiled(folder: string, name: string): string {
+  const [source, program] = [join(root, `test/e2e/seccomp/${name}.c`), join(folder, name)];
   const { status, stderr } = spawnSync('cc', ['-O1', '-I', folder, '-o', program, source], { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
   return program;
@@ -57,6 +60,29 @@ test('what is not on the list is answered with ENOSYS', { skip: missing('cc') },
   });
   t.not(status, 0);
   t.match(stderr, /Function not implemented/);
+});
+
+test('the command with the families of addresses that the unit of systemd allows', {
+  skip: missing('cc'),
+}, async (t) => {
+  const unit = readFileSync(join(root, 'deploy/simplenet.service'), 'utf8');
+  t.match(unit, /^RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX$/m, 'those of families.c');
+  const folder = mkdtempSync(join(tmpdir(), 'simplenet-families-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const launches = compiled(folder, 'families');
+  const run = (...args: string[]) => new Program(launches, [process.execPath, ...args], { env: plainEnvironment() });
+  const { stderr } = await run('-e', 'os.networkInterfaces()').ends();
+  t.match(stderr, /uv_interface_addresses/, 'the cards are out of reach');
+  for (const more of [[], ['--workers', '2']]) {
+    const args = [folder, '--host', '0.0.0.0', '--port', '0', '--log', 'json', '--listing', ...more];
+    const program = run(join(buildFolder, 'command/main.js'), ...args);
+    const [, url = ''] = await program.prints(/^(http\S+)\n/);
+    t.equal((await fetch(url, { headers: { connection: 'close' } })).status, 200);
+    program.kill('SIGTERM');
+    const outcome = await program.ends();
+    t.equal(outcome.code, 0, outcome.stderr);
+    t.match(outcome.stderr, /"event":"started",.*"networkUrls":\[\]/);
+  }
 });
 
 test('the profile is in the form that Docker reads, and opens nothing to an attacker that a server does not need', async (t) => {
