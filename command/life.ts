@@ -14,6 +14,7 @@
 
 import {
   HandOver,
+  type Inheritance,
   type LogStream,
   PREDECESSOR_CLOSE,
   passedSockets,
@@ -22,6 +23,7 @@ import {
   Workers,
 } from '../http/index.ts';
 import type { Renewal } from './certificate.ts';
+import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import type { NetworkInterfaces } from './network-urls.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
@@ -47,18 +49,40 @@ export interface Surroundings extends Signals {
 export interface InheritedSockets {
   /** Empty: the command opens a socket of its own. */
   readonly fds: readonly number[];
-  /** The socket of the metrics of a predecessor, which the caller then owns. Null if there is none. */
-  takeMetricsFd(): number | null;
-  /** Tells the predecessor, if there is one, that this process serves. */
-  begun(): Promise<void>;
+  /** Null: there is no predecessor. */
+  readonly inheritance: Inheritance | null;
 }
 
-export function inheritedSockets({ takeOver: path }: CommandOptions, env: Environment, pid: number): InheritedSockets {
-  const way = env[WAY]?.replace(/^@/, '\0') ?? path;
-  const inheritance = way === undefined ? null : takeOver(way);
-  if (inheritance !== null) return inheritance;
+/** The way to the process that has started this one to take over; undefined if none has. It leaves the environment: a `simplenet` that the module starts is no successor. */
+export function takeWay(env: Environment): string | undefined {
+  const way = env[WAY]?.replace(/^@/, '\0');
+  Reflect.deleteProperty(env, WAY);
+  return way;
+}
+
+/** `way` as `takeWay` returns it. */
+export function inheritedSockets(
+  { takeOver: path }: CommandOptions,
+  way: string | undefined,
+  env: Environment,
+  pid: number,
+): InheritedSockets {
+  const inheritance = way === undefined ? inheritanceAt(path) : takeOver(way);
+  if (inheritance !== null) return { fds: inheritance.fds, inheritance };
+  // It was started to take over. Now that its predecessor was stopped, nobody wants another server.
+  if (way !== undefined)
+    throw new CommandError('the process that has started this one as its successor is gone', FAILED);
   const free = passedSockets(env, pid).filter(({ isTaken }) => !isTaken); // the module may have taken some
-  return { fds: free.map(({ fd }) => fd), takeMetricsFd: () => null, begun: () => Promise.resolve() };
+  return { fds: free.map(({ fd }) => fd), inheritance: null };
+}
+
+function inheritanceAt(path: string | undefined): Inheritance | null {
+  try {
+    return path === undefined ? null : takeOver(path);
+  } catch (error) {
+    if (error instanceof RangeError) throw new CommandError(`--take-over: ${error.message}`, WRONG_USE);
+    throw error;
+  }
 }
 
 export interface LifeOptions {
@@ -79,7 +103,10 @@ export class Life {
   readonly #notifier: Notifier;
   readonly #reporter: Reporter;
   #way: HandOver | null = null;
+  /** It serves in the place of its predecessor. */
+  #hasBegun = false;
   #isRestarting = false;
+  #endSuccessor: () => void = () => {};
 
   constructor(
     server: Server | Workers,
@@ -98,10 +125,25 @@ export class Life {
     server.closing.addEventListener('abort', () => this.#stops(), { once: true });
   }
 
-  /** With `--take-over PATH`. */
-  waitForSuccessor(): void {
+  /**
+   * This process serves: it may have a successor, and waits for one with `--take-over PATH`. `isHeir`: its predecessor has gone, so it serves on, whatever becomes of
+   * the path.
+   */
+  begun(isHeir: boolean): void {
+    this.#hasBegun = true;
     if (this.#takeOver === undefined || this.#server.isStopping) return;
-    this.#way = new HandOver(this.#takeOver, this.#server, () => this.#taken());
+    if (this.#surroundings.pid === 1) {
+      this.#reporter.said(
+        'No process can take over from this one: it is process 1, and its container would end with it.',
+      );
+      return;
+    }
+    try {
+      this.#way = new HandOver(this.#takeOver, this.#server, () => this.#taken());
+    } catch (error) {
+      if (!isHeir) throw error;
+      this.#reporter.said(`No process can take over from this one: ${(error as Error).message}`);
+    }
   }
 
   #hangUpOf(server: Server | Workers): (() => void) | null {
@@ -150,11 +192,12 @@ export class Life {
     );
   }
 
+  /** Before this process has begun, its predecessor may go on: there would be two heirs. And what a successor would load, it has just loaded. */
   #startSuccessor(): void {
-    if (this.#isRestarting || this.#server.isStopping) return;
+    if (!this.#hasBegun || this.#isRestarting || this.#server.isStopping) return;
     this.#begin('Starting a successor.');
     const { execPath = '', execArgv = [], argv = [], env = {} } = this.#surroundings;
-    startSuccessor(this.#server, [execPath, ...execArgv, ...argv.slice(1)], env, {
+    this.#endSuccessor = startSuccessor(this.#server, [execPath, ...execArgv, ...argv.slice(1)], env, {
       taken: (pid) => {
         this.#notifier.mainPid(pid);
         this.#taken();
@@ -185,6 +228,7 @@ export class Life {
 
   #stops(): void {
     this.#way?.close();
+    this.#endSuccessor();
     if (!this.isTaken) this.#notifier.stopping();
   }
 }

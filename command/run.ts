@@ -11,12 +11,21 @@
 
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { accessLog, type ServeOptions, type Server, serve, type WorkerError, Workers } from '../http/index.ts';
+import {
+  accessLog,
+  HandOverError,
+  type Inheritance,
+  type ServeOptions,
+  type Server,
+  serve,
+  WorkerError,
+  Workers,
+} from '../http/index.ts';
 import { type Backend, SystemError, trace } from '../simplenet/index.ts';
 import { certificateOf, renewalOf, sayingOptions } from './certificate.ts';
 import { CommandError, FAILED, WRONG_USE } from './command-error.ts';
 import { listenFrom } from './free-port.ts';
-import { inheritedSockets, Life, type Surroundings } from './life.ts';
+import { inheritedSockets, Life, type Surroundings, takeWay } from './life.ts';
 import { networkUrls } from './network-urls.ts';
 import { type CommandOptions, parseOptions, USAGE } from './options.ts';
 import { createReporter, type Reporter } from './reporter.ts';
@@ -53,11 +62,11 @@ export async function run(args: readonly string[], surroundings: Surroundings, f
       firstPort ?? (tls ? DEFAULT_TLS_PORT : DEFAULT_PORT),
     );
   } catch (error) {
-    if (error instanceof CommandError) {
+    if (error instanceof CommandError || error instanceof WorkerError) {
       reporter.failed(error.message);
       return error.exitCode;
     }
-    if (error instanceof SystemError) {
+    if (error instanceof SystemError || error instanceof HandOverError) {
       reporter.failed(error.message);
       return FAILED;
     }
@@ -74,22 +83,23 @@ async function serveUntilStopped(
 ): Promise<number> {
   const { stdout, stderr } = surroundings;
   const { env = {}, pid = process.pid, networkInterfaces: interfaces = networkInterfaces } = surroundings;
+  const way = takeWay(env);
+  const notifier = new Notifier(env, pid);
   const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
   // Signals are this command's own business; at any other end the log is written as well.
   const log =
     options.log === 'none' || options.workers !== undefined
       ? undefined
       : accessLog({ format: options.log, to: stderr, signals: false });
-  const notifier = new Notifier(env, pid);
   try {
     const site = options.workers === undefined ? await siteOf(options) : await targetOf(options);
     const certificate = certificateOf(options);
     const tls = certificate?.tls;
-    const inherited = inheritedSockets(options, env, pid);
-    const metrics = options.metrics && { ...options.metrics, fd: inherited.takeMetricsFd() };
+    const { fds, inheritance } = inheritedSockets(options, way, env, pid);
+    const metrics = options.metrics && { ...options.metrics, fd: inheritance?.takeMetricsFd() };
     const server = listen(
       site,
-      { ...options, metrics, fds: inherited.fds },
+      { ...options, metrics, fds },
       args,
       { tls, onError: reporter.onError, onDone: log },
       reporter,
@@ -103,9 +113,15 @@ async function serveUntilStopped(
       noticeMs: options.notice * 1_000,
       onHangUp: life.onHangUp,
     });
-    if (server instanceof Workers) await started(server);
-    await inherited.begun();
-    life.waitForSuccessor();
+    try {
+      await begin(server, inheritance, reporter);
+      life.begun(inheritance !== null);
+    } catch (error) {
+      await server.close();
+      const code = await stopped;
+      if (code === FAILED) throw error;
+      return code; // a signal came first
+    }
     stdout.write(`${url}\n`);
     notifier.ready(`serving ${urls.join(' ')}`);
     const { what, hint } = site;
@@ -131,15 +147,12 @@ function numberOf(workers: string): number | 'auto' {
   return /^\d+$/.test(workers) ? Number(workers) : (workers as 'auto');
 }
 
-/** Workers that cannot begin end the command, with their sentence. */
-async function started(workers: Workers): Promise<void> {
-  try {
-    await workers.ready;
-  } catch (error) {
-    await workers.close();
-    const { message, exitCode } = error as WorkerError;
-    throw new CommandError(message, exitCode);
-  }
+/** Resolves when this process serves in the place of its predecessor. If it is stopped before, the predecessor goes on. */
+async function begin(server: Server | Workers, inheritance: Inheritance | null, reporter: Reporter): Promise<void> {
+  server.closing.addEventListener('abort', () => inheritance?.abandon(), { once: true });
+  if (server instanceof Workers) await server.ready;
+  if (inheritance === null || (await inheritance.begun(server))) return;
+  reporter.said('This process serves. Its predecessor has got the word but stands still: both serve until it stops.');
 }
 
 function listen(
@@ -174,6 +187,8 @@ function listen(
       const message = error.message.replace(/^(workers|metrics)\S* /, '--$1 ');
       throw new CommandError(sayingOptions(message, options), WRONG_USE);
     }
+    // The kernel forbids the event loop, and the message says what to do.
+    if (error instanceof Error && error.cause instanceof SystemError) throw new CommandError(error.message, FAILED);
     throw error;
   }
 }

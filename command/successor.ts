@@ -24,13 +24,16 @@ export interface SuccessorEvents {
   failed(reason: string): void;
 }
 
-/** Starts the successor. `command` is how this process was started. */
+/**
+ * Starts the successor. `command` is how this process was started. Returns what ends it, unless it serves already: for a process that stops meanwhile, and must not leave one
+ * behind that serves on.
+ */
 export function startSuccessor(
   heritage: Server | Workers,
   command: readonly string[],
   env: Environment,
   events: SuccessorEvents,
-): void {
+): () => void {
   const name = `simplenet-${process.pid}-${randomBytes(RANDOM_BYTES).toString('hex')}`;
   const [program = '', ...args] = command;
   const own = Object.fromEntries(Object.entries(env).filter(([each]) => !OWN_VARIABLES.includes(each)));
@@ -49,4 +52,9 @@ export function startSuccessor(
     failed(signal === null ? `it ended with code ${code}` : `it ended by ${signal}`),
   );
   child.once('error', (error) => failed(error.message));
+  return () => {
+    if (isTaken) return;
+    way.close(); // first: from now on it cannot take over
+    child.kill('SIGTERM');
+  };
 }

@@ -76,6 +76,6 @@ export type { ContextWebSocket, SocketCloseEvent } from './websocket/context-web
 export type { ServerWebSocket } from './websocket/server-web-socket.ts';
 export { type WebSocketCallbacks, type WebSocketHandler, webSocket } from './websocket/web-socket-handler.ts';
 export type { WebSocketOptions, WebSocketOrigins } from './websocket/web-socket-options.ts';
-export { HandOver, type Inheritance, takeOver } from './workers/hand-over.ts';
+export { HandOver, HandOverError, type Inheritance, takeOver } from './workers/hand-over.ts';
 export { WorkerError, Workers } from './workers/supervisor.ts';
 export { PREDECESSOR_CLOSE, type WorkersOptions } from './workers/worker-options.ts';

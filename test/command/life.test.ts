@@ -1,13 +1,17 @@
 /** The command beyond one process: a socket from systemd, a successor on SIGHUP, and a second process that takes over. */
 
 import { EventEmitter, once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import type { Surroundings } from '../../command/life.ts';
+import { Life, type Surroundings } from '../../command/life.ts';
+import { createReporter } from '../../command/reporter.ts';
 import { run } from '../../command/run.ts';
-import { NetSocket, UdpSocket } from '../../simplenet/index.ts';
+import { Notifier } from '../../command/systemd.ts';
+import { serve } from '../../http/index.ts';
+import { LEAVE_MS } from '../../http/workers/hand-over.ts';
+import { NetSocket, nodeHost, UdpSocket } from '../../simplenet/index.ts';
 import type { SelfSigned } from '../../simplenet/layers/self-signed.ts';
 import { certificateFor, encryptedKey } from '../support/certificates.ts';
 import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
@@ -68,7 +72,11 @@ async function pidAt(url: string): Promise<number> {
 /** Ends a process that this one has not started itself: its number is known from a response. */
 async function end(pid: number): Promise<void> {
   process.kill(pid, 'SIGTERM');
-  await until(() => {
+  await gone(pid);
+}
+
+function gone(pid: number): Promise<void> {
+  return until(() => {
     try {
       return !process.kill(pid, 0);
     } catch {
@@ -77,11 +85,40 @@ async function end(pid: number): Promise<void> {
   });
 }
 
-function manager(t: Test): { path: string; next(): string } {
+/** Another process that waits at the way, and gives a socket to whoever connects. `then` says what it does with `successor` when that has begun. */
+async function predecessor(way: string, then: string): Promise<{ program: Program; url: string }> {
+  const program = Program.script(
+    `
+    const { NetSocket, sendDescriptors } = await import(build + '/simplenet/index.js');
+    const site = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+    const listener = NetSocket.listenOn({ path: ${JSON.stringify(way)} });
+    console.log('http://127.0.0.1:' + site.localAddress.port);
+    const successor = listener.accept();
+    const word = Buffer.alloc(64);
+    ${then}
+    process.stdin.once('end', () => process.exit()).resume();`,
+    { env: plainEnvironment() },
+  );
+  const [url] = await program.prints(/^http\S+(?=\n)/);
+  return { program, url };
+}
+
+const GIVES = "sendDescriptors(successor, Buffer.from('socket own'), [site.fd]);";
+
+async function ends({ program }: { program: Program }): Promise<void> {
+  program.child.stdin?.end();
+  await program.ends();
+}
+
+function manager(t: Test): { path: string; next(): string; hears(): Promise<void> } {
   const path = place('notify');
   const socket = UdpSocket.bindTo({ path });
   t.teardown(() => socket.close());
-  return { path, next: () => (socket.wait('readable', 20_000) ? `${socket.receive().bytes}` : 'nothing came') };
+  return {
+    path,
+    next: () => (socket.wait('readable', 20_000) ? `${socket.receive().bytes}` : 'nothing came'),
+    hears: () => until(() => socket.wait('readable', 0)), // `next` waits without turns of the loop
+  };
 }
 
 test('a second process takes over from the first', async (t) => {
@@ -125,6 +162,7 @@ test('SIGHUP under systemd: a successor, and systemd is told', async (t) => {
   t.match(systemd.next(), /^RELOADING=1\nMONOTONIC_USEC=\d+$/);
   t.equal(await first.end, 0);
   const [, pid = ''] = /^MAINPID=(\d+)$/.exec(systemd.next()) ?? [];
+  await systemd.hears();
   t.equal(systemd.next(), `READY=1\nSTATUS=serving ${url}`, 'the successor tells');
   t.equal(await pidAt(url), Number(pid));
   await end(Number(pid));
@@ -162,15 +200,184 @@ test('a successor that cannot serve changes nothing', async (t) => {
   t.equal(await missing.end, 0);
 });
 
-test('a stop during a restart wins', async (t) => {
+test('a stop during a restart wins: the successor is ended', async (t) => {
+  const started = place('started');
+  const script = `require('node:fs').writeFileSync(${JSON.stringify(started)}, process.pid + '.'); setInterval(() => {}, 1000)`;
   const first = new Run([site, '--port', '0', '--log', 'none', '--take-over', place('way')], {
-    argv: ['', '-e', 'setTimeout(() => {}, 50)'],
+    argv: ['', '-e', script],
     env: plainEnvironment(),
   });
   await first.listening();
   first.signals.emit('SIGHUP');
+  await until(() => existsSync(started) && readFileSync(started, 'latin1').endsWith('.'));
   first.signals.emit('SIGTERM');
   t.equal(await first.end, 0);
+  await gone(Number.parseInt(readFileSync(started, 'latin1'), 10));
+  t.equal(first.stderr, 'Starting a successor.\n');
+});
+
+test('a stop during a restart, whenever it comes: nobody serves afterwards', async (t) => {
+  const port = await freePort();
+  for (const waits of [false, true]) {
+    const args = [site, '--port', String(port), '--log', 'none', '--take-over', place('way')];
+    const first = new Run(args, { env: plainEnvironment() });
+    const url = await first.listening();
+    first.signals.emit('SIGHUP');
+    const way = (first.signals.listenerCount('SIGHUP') > 0 && waysOfThisProcess()) || [];
+    t.equal(way.length, 1);
+    if (waits) await until(() => connectionsTo(way[0] as string) > 0); // it has the socket, and begins
+    first.signals.emit('SIGTERM');
+    t.equal(await first.end, 0);
+    await until(() => connectionsTo(way[0] as string) === 0);
+    await t.rejects(fetch(url, { headers: { connection: 'close' } }));
+  }
+});
+
+async function freePort(): Promise<number> {
+  const server = serve(() => {});
+  const { port } = server;
+  await server.close();
+  return port as number;
+}
+
+/** The names at which this process waits for a successor that it has started, by /proc/net/unix. */
+function waysOfThisProcess(): string[] {
+  const names = readFileSync('/proc/net/unix', 'latin1').matchAll(/ (@simplenet-(\d+)-[0-9a-f]+)$/gm);
+  return [...new Set([...names].flatMap(([, name = '', pid]) => (Number(pid) === process.pid ? [name] : [])))];
+}
+
+/** State 03 is a connection. */
+function connectionsTo(name: string): number {
+  const lines = readFileSync('/proc/net/unix', 'latin1').split('\n');
+  return lines.filter((line) => line.endsWith(` ${name}`) && line.split(/ +/)[5] === '03').length;
+}
+
+test('a successor whose predecessor is gone ends, and what it has started is no successor', async (t) => {
+  const env = { SIMPLENET_TAKE_OVER: '@simplenet-nobody' };
+  const late = new Run([site, '--port', '0', '--log', 'none'], { env });
+  t.equal(await late.end, 1);
+  t.same(
+    [late.stdout, late.stderr],
+    ['', 'simplenet: the process that has started this one as its successor is gone\n'],
+  );
+  t.same(env, {});
+});
+
+test('SIGHUP before this process serves starts nothing', async (t) => {
+  const server = serve(() => {});
+  let said = '';
+  const reporter = createReporter('none', (text) => {
+    said += text;
+  });
+  const surroundings = new EventEmitter() as unknown as Surroundings;
+  const life = new Life(server, { takeOver: place('way'), renew: null }, surroundings, new Notifier({}, 1), reporter);
+  life.onHangUp?.();
+  t.equal(said, '');
+  await server.close();
+});
+
+test('a signal while the predecessor is waited for', async (t) => {
+  const way = place('way');
+  const first = await predecessor(way, `${GIVES} successor.read(word); successor.read(word); console.log('alone');`);
+  const second = new Run([site, '--log', 'none', '--take-over', way]);
+  await until(() => second.signals.listenerCount('SIGTERM') > 0);
+  second.signals.emit('SIGTERM');
+  t.equal(await second.end, 0);
+  t.same([second.stdout, second.stderr], ['', '']);
+  await first.program.prints(/alone/);
+  await ends(first);
+});
+
+test('a predecessor that does not consent goes on, and the successor ends', async (t) => {
+  const way = place('way');
+  for (const [then, line] of [
+    [`${GIVES} successor.read(word); successor.close();`, /^simplenet: the process at .* has not consented/],
+    ['successor.close();', /^simplenet: the process at .* gives its socket to another process, or to another user\n$/],
+  ] as const) {
+    const first = await predecessor(way, then);
+    const second = new Run([site, '--log', 'none', '--take-over', way]);
+    t.equal(await second.end, 1);
+    t.equal(second.stdout, '');
+    t.match(second.stderr, line);
+    await ends(first);
+    rmSync(way);
+  }
+});
+
+test('a predecessor that stands still: both serve, and nobody waits at the path for a successor', async (t) => {
+  const { alarm } = nodeHost;
+  t.teardown(() => Object.assign(nodeHost, { alarm }));
+  Object.assign(nodeHost, {
+    alarm: (ms: number, ...more: [() => void, boolean?]) => alarm(ms === LEAVE_MS ? 1 : ms, ...more),
+  });
+  const way = place('way');
+  const first = await predecessor(way, GIVES);
+  const second = new Run([site, '--log', 'none', '--take-over', way]);
+  t.equal(await second.listening(), first.url);
+  const [one, two, end] = second.stderr.split('\n');
+  t.equal(one, 'This process serves. Its predecessor has got the word but stands still: both serve until it stops.');
+  t.match(two, /^No process can take over from this one: bind EADDRINUSE/);
+  t.equal(end, '');
+  t.equal(await pidAt(first.url), process.pid);
+  second.signals.emit('SIGTERM');
+  t.equal(await second.end, 0);
+  await ends(first);
+});
+
+test('a path that cannot be opened: who has taken over serves, and who begins there ends', async (t) => {
+  const way = place('way');
+  const yes = "successor.read(word); successor.writeAll(Buffer.from('yes')); successor.close(); site.close();";
+  const first = await predecessor(way, `${GIVES} ${yes}`);
+  const second = new Run([site, '--log', 'none', '--take-over', way]);
+  t.equal(await second.listening(), first.url);
+  t.match(
+    second.stderr,
+    /^No process can take over from this one: bind EADDRINUSE.*\n$/,
+    'the other one is still there',
+  );
+  t.equal(await pidAt(first.url), process.pid);
+  second.signals.emit('SIGTERM');
+  t.equal(await second.end, 0);
+  await ends(first);
+  const file = place('file');
+  writeFileSync(file, '');
+  const port = await freePort();
+  const only = new Run([site, '--port', String(port), '--log', 'none', '--take-over', file]);
+  t.equal(await only.end, 1);
+  t.match(only.stderr, /^simplenet: bind EADDRINUSE.*\n$/);
+  await t.rejects(fetch(`http://127.0.0.1:${port}`), 'it has closed its port');
+  const long = new Run([site, '--port', '0', '--log', 'none', '--take-over', 'x'.repeat(108)]);
+  t.equal(await long.end, 2);
+  t.match(long.stderr, /^simplenet: --take-over: the path of a Unix socket must have at most 107 bytes, not 108/);
+});
+
+test('nobody takes over from process 1 of a container', async (t) => {
+  const way = place('way');
+  const only = new Run([site, '--port', '0', '--log', 'none', '--take-over', way], { pid: 1 });
+  await only.listening();
+  t.equal(
+    only.stderr,
+    'No process can take over from this one: it is process 1, and its container would end with it.\n',
+  );
+  t.notOk(existsSync(way));
+  only.signals.emit('SIGTERM');
+  t.equal(await only.end, 0);
+});
+
+test('the file of --unix stays for the successor, and goes with the last one', async (t) => {
+  for (const more of [[], ['--workers', '1']]) {
+    const [way, path] = [place('way'), place('unix')];
+    const args = [site, '--unix', path, '--log', 'none', '--take-over', way];
+    const first = new Run(args);
+    t.equal(await first.listening(), `unix:${path}`);
+    const second = new Program(process.execPath, [main, ...args, ...more], { env: plainEnvironment() });
+    await second.prints(/\n/);
+    t.equal(await first.end, 0);
+    t.ok(existsSync(path));
+    second.kill('SIGTERM');
+    t.equal((await second.ends()).code, 0);
+    t.notOk(existsSync(path), more.join(' '));
+  }
 });
 
 test('when SIGHUP stops the command', async (t) => {

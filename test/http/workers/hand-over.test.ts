@@ -1,10 +1,12 @@
 /** HandOver and takeOver: who gets the listening socket, and what becomes of a successor that does not begin. */
 
-import { closeSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { HandOver, type Server, serve, takeOver } from '../../../http/index.ts';
+import { HandOver, HandOverError, type Inheritance, type Server, serve, takeOver } from '../../../http/index.ts';
+import { LEAVE_MS, SUCCESSOR_MS } from '../../../http/workers/hand-over.ts';
+import { type Alarm, abi, nodeHost } from '../../../simplenet/index.ts';
 import { libc } from '../../../simplenet/kernel/libc.ts';
 import { NetSocket } from '../../../simplenet/sockets/net-socket.ts';
 import { sendDescriptors } from '../../../simplenet/sockets/pass-descriptors.ts';
@@ -188,35 +190,240 @@ test('a server that has lost its socket, and a client that has gone', async (t) 
   t.equal(takeOver(it.path), null);
 });
 
-test('a predecessor that says more than it should', async (t) => {
-  const path = join(tmpdir(), `simplenet-talker-${process.pid}`);
-  t.teardown(() => rmSync(path, { force: true }));
-  using listener = NetSocket.listenOn({ path });
+/** A predecessor in this process, which does what the test says. */
+function talker(t: Test, greeting = 'socket', count = 1): { inheritance: Inheritance; predecessor: NetSocket } {
+  const path = `\0simplenet-talker-${process.pid}-${paths++}`;
+  const listener = NetSocket.listenOn({ path });
   let predecessor: NetSocket | undefined;
   const { connect } = libc;
-  t.teardown(() => Object.assign(libc, { connect }));
+  t.teardown(() => {
+    listener.close();
+    predecessor?.close();
+  });
   Object.assign(libc, {
     // takeOver waits without turns of the loop, so the predecessor answers inside of its call.
     connect: (...args: Parameters<typeof connect>) => {
       const result = connect(...args);
       predecessor = listener.accept();
-      sendDescriptors(predecessor, Buffer.from('socket'), [listener.fd]);
+      sendDescriptors(predecessor, Buffer.from(greeting), Array(count).fill(listener.fd));
       return result;
     },
   });
-  const inheritance = takeOver(path);
-  const [fd = -1] = inheritance?.fds ?? [];
-  t.ok(fd > 2);
-  closeSync(fd);
-  predecessor?.writeAll(Buffer.from('and more'));
-  let hasBegun = false;
-  const begun = inheritance?.begun().then(() => {
-    hasBegun = true;
+  try {
+    const inheritance = takeOver(path) as Inheritance;
+    t.ok(inheritance.fds.every((fd) => fd > 2));
+    for (const fd of inheritance.fds) closeSync(fd);
+    return { inheritance, predecessor: predecessor as NetSocket };
+  } finally {
+    Object.assign(libc, { connect });
+  }
+}
+
+/** Gathers the alarms that are set from now on, and lets them ring when the test says so. */
+function alarms(t: Test): { readonly ms: number; ring(): void; isCancelled: boolean }[] {
+  const all: ReturnType<typeof alarms> = [];
+  const { alarm } = nodeHost;
+  t.teardown(() => Object.assign(nodeHost, { alarm }));
+  Object.assign(nodeHost, {
+    alarm: (ms: number, ring: () => void): Alarm => {
+      const it = { ms, ring, isCancelled: false };
+      all.push(it);
+      return {
+        cancel: () => {
+          it.isCancelled = true;
+        },
+      } as Alarm;
+    },
   });
+  return all;
+}
+
+test('begun: the predecessor says yes, and its end is the end', async (t) => {
+  const { inheritance, predecessor } = talker(t);
+  let hasLeft: boolean | undefined;
+  const begun = inheritance.begun().then((left) => {
+    hasLeft = left;
+  });
+  t.equal(`${readNow(predecessor)}`, 'begun');
+  predecessor.writeAll(Buffer.from('yes'));
   await quiet();
-  t.notOk(hasBegun, 'only its end counts');
-  predecessor?.close();
+  t.equal(hasLeft, undefined, 'only its end counts');
+  predecessor.close();
   await begun;
+  t.equal(hasLeft, true);
+  inheritance.abandon(); // too late, and no error
+});
+
+function readNow(socket: NetSocket): Buffer {
+  const bytes = Buffer.alloc(64);
+  return bytes.subarray(0, socket.read(bytes));
+}
+
+test('begun: without a yes the predecessor goes on', async (t) => {
+  const before = talker(t);
+  before.predecessor.close();
+  await t.rejects(before.inheritance.begun(), {
+    name: 'HandOverError',
+    message: /^the process at @.* has not consented/,
+  });
+  const { inheritance, predecessor } = talker(t);
+  const begun = inheritance.begun();
+  predecessor.shutdown('both');
+  await t.rejects(begun, HandOverError);
+});
+
+test('begun: a predecessor that stands still has the word', async (t) => {
+  const set = alarms(t);
+  const server = { isShared: true, isWatchShared: true } as Server;
+  const { inheritance, predecessor } = talker(t, 'socket own');
+  const begun = inheritance.begun(server);
+  t.match(set, [{ ms: LEAVE_MS }]);
+  set[0]?.ring();
+  t.equal(await begun, false);
+  t.ok(server.isShared, 'it may still accept');
+  predecessor.writeAll(Buffer.from('yes'));
+  predecessor.close();
+  await until(() => !server.isShared);
+  t.notOk(server.isWatchShared);
+  const soon = talker(t);
+  t.equal(
+    await Promise.race([soon.inheritance.begun(undefined, 1), quiet().then(() => 'never')]),
+    'never',
+    'a limit of its own',
+  );
+  set.at(-1)?.ring();
+  soon.inheritance.abandon();
+  t.equal(set.at(-1)?.ms, 1);
+});
+
+test('whose the sockets are then', async (t) => {
+  for (const [greeting, count, isShared] of [
+    ['socket', 1, true],
+    ['socket own', 1, false],
+    ['socket own metrics', 2, false],
+  ] as const) {
+    const server = { isShared: true, isWatchShared: true } as Server;
+    const { inheritance, predecessor } = talker(t, greeting, count);
+    const begun = inheritance.begun(server);
+    predecessor.writeAll(Buffer.from('yes'));
+    predecessor.close();
+    t.equal(await begun, true);
+    t.same(server, { isShared, isWatchShared: false }, greeting);
+  }
+});
+
+test('a successor that abandons it', async (t) => {
+  const first = talker(t, 'socket metrics', 2);
+  const descriptors = openDescriptors().length;
+  first.inheritance.abandon();
+  first.inheritance.abandon();
+  t.equal(readNow(first.predecessor).length, 0, 'its connection ends, without the word');
+  t.equal(openDescriptors().length, descriptors - 2, 'the socket of the metrics is closed, too');
+  const second = talker(t);
+  const begun = second.inheritance.begun();
+  second.inheritance.abandon();
+  await t.rejects(begun, { name: 'HandOverError', message: /abandoned/ });
+  t.equal(`${readNow(second.predecessor)}`, 'begun');
+  t.throws(() => second.predecessor.writeAll(Buffer.from('yes')), { code: 'EPIPE' });
+});
+
+test('a successor has a minute', async (t) => {
+  const it = scene(t);
+  const set = alarms(t);
+  const slow = NetSocket.connectTo({ path: it.path });
+  await until(() => set.length === 1);
+  t.equal(set[0]?.ms, SUCCESSOR_MS);
+  t.match(`${readNow(slow)}`, /^socket/);
+  set[0]?.ring();
+  t.equal(readNow(slow).length, 0, 'it gets no yes');
+  t.throws(() => slow.writeAll(Buffer.from('begun')), { code: 'EPIPE' });
+  slow.close();
+  const inTime = NetSocket.connectTo({ path: it.path });
+  await until(() => set.length === 2);
+  inTime.writeAll(Buffer.from('begun'));
+  t.equal(it.taken, 0, 'as of a process that stands still');
+  set[1]?.ring();
+  t.equal(it.taken, 1, 'its word had come before');
+  t.ok(set[1]?.isCancelled);
+  inTime.close();
+});
+
+test('a successor that has gone behind its word has not taken over', async (t) => {
+  const it = scene(t);
+  const gone = NetSocket.connectTo({ path: it.path });
+  await until(() => gone.wait('readable', 0));
+  gone.writeAll(Buffer.from('begun'));
+  gone.close();
+  await quiet();
+  const next = NetSocket.connectTo({ path: it.path });
+  await until(() => next.wait('readable', 0));
+  t.equal(it.taken, 0);
+  t.notOk(it.server.isShared);
+  next.writeAll(Buffer.from('begun'));
+  await until(() => it.taken === 1);
+  next.close();
+});
+
+test('sockets of another user are refused', async (t) => {
+  const it = scene(t);
+  const { getsockopt } = libc;
+  const before = openDescriptors();
+  Object.assign(libc, {
+    getsockopt: (...args: Parameters<typeof getsockopt>) => {
+      const result = getsockopt(...args);
+      if (args[2] === abi.SO_PEERCRED) (args[3] as Buffer).writeUInt32LE(65_534, 4);
+      return result;
+    },
+  });
+  try {
+    t.throws(() => takeOver(it.path), { name: 'HandOverError', message: /^the process at .* belongs to another user/ });
+  } finally {
+    Object.assign(libc, { getsockopt });
+  }
+  t.same(openDescriptors(), before);
+});
+
+test('a process of another user that waits at the path', {
+  skip: process.getuid?.() === 0 ? false : 'takes root',
+}, async (t) => {
+  const path = `\0simplenet-way-${process.pid}-other`;
+  const program = inProcess(`
+    const { HandOver, serve } = await import(build + '/http/index.js');
+    process.setuid(65534);
+    const server = serve((_request, response) => response.text('another one'));
+    const way = new HandOver(${JSON.stringify(path)}, server, () => {});
+    console.log('waits');
+    process.stdin.once('end', () => {
+      way.close();
+      server.close();
+    }).resume();
+  `);
+  await program.prints(/waits/);
+  t.throws(() => takeOver(path), { name: 'HandOverError', message: /belongs to another user/ });
+  program.child.stdin?.end();
+  t.equal((await program.ends()).code, 0);
+});
+
+test('the file of a Unix socket is removed by its last owner', async (t) => {
+  const path = join(tmpdir(), `simplenet-site-${process.pid}`);
+  const way = `${path}-way`;
+  const server = serve((_request, response) => response.text('old'), { path });
+  let closed: Promise<void> | undefined;
+  new HandOver(way, server, () => {
+    closed = server.close();
+  });
+  const program = successor(
+    way,
+    `const server = serve((_request, response) => response.text('new'), { fd: inheritance.fds });
+     console.log('begun', await inheritance.begun(server));
+     process.stdin.once('end', () => server.close()).resume();`,
+  );
+  await program.prints(/begun true/);
+  await closed;
+  t.ok(existsSync(path));
+  program.child.stdin?.end();
+  t.equal((await program.ends()).code, 0);
+  t.notOk(existsSync(path));
 });
 
 test('spurious news', async (t) => {
