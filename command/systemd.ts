@@ -7,6 +7,7 @@
  */
 
 import { type Alarm, nodeHost, UdpSocket } from '../simplenet/index.ts';
+import { CommandError, FAILED } from './command-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -19,11 +20,11 @@ export class Notifier {
   readonly #watchdogMs: number | null;
   #alarm: Alarm | null = null;
 
-  /** A path that begins with @ is an abstract socket. vsock, for virtual machines, is not supported. */
+  /** A path that begins with @ is an abstract socket. vsock, for virtual machines, is not supported. Throws CommandError for what is no path. */
   constructor(env: Environment, pid: number) {
     const { NOTIFY_SOCKET = '' } = env;
     this.#path = /^[/@]/.test(NOTIFY_SOCKET) ? NOTIFY_SOCKET.replace(/^@/, '\0') : null;
-    this.#socket = this.#path === null ? null : UdpSocket.openFor({ path: this.#path }, { nonBlocking: true });
+    this.#socket = this.#path === null ? null : socketFor(this.#path);
     this.#watchdogMs = watchdogMsOf(env, pid);
   }
 
@@ -70,6 +71,14 @@ export class Notifier {
     } catch {
       // systemd has gone, or reads too slowly. That must not stop the service.
     }
+  }
+}
+
+function socketFor(path: string): UdpSocket {
+  try {
+    return UdpSocket.openFor({ path }, { nonBlocking: true });
+  } catch (error) {
+    throw new CommandError(`NOTIFY_SOCKET: ${(error as Error).message}`, FAILED);
   }
 }
 

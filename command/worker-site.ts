@@ -11,7 +11,8 @@ import { siteOf } from './site.ts';
 import { outlive } from './standard-streams.ts';
 
 const chosen = parseOptions(process.argv.slice(2)) as CommandOptions; // the supervisor has parsed them already
-const { stderr } = process;
+const { stdout, stderr } = process;
+outlive(stdout); // the module may write to it
 outlive(stderr);
 const { source } = await siteOf(chosen);
 const onDone = chosen.log === 'none' ? undefined : accessLog({ format: chosen.log, to: stderr, signals: false });

@@ -180,6 +180,7 @@ const runsSimplenet = [
   'http/handlers/open-files.ts',
   'http/handlers/static-files.ts',
   ...[
+    'worker-options',
     'shared-memory',
     'inherited',
     'questions',

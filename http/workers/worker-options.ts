@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { TlsOptions } from '../../simplenet/index.ts';
+import { createEventLoop, type TlsOptions } from '../../simplenet/index.ts';
 import { adviceFor, described } from '../nearest-name.ts';
 import { checkServeOptions, checkTlsOptions, type ServeOptions } from '../serve-options.ts';
 
@@ -79,6 +79,7 @@ export function workerSettings(options: WorkersOptions): WorkerSettings {
   checkServeOptions(serve);
   if (serve.socket?.control !== undefined) throw new RangeError('socket.control makes no sense with workers');
   if (serve.tls !== undefined) checkWorkerTls(serve.tls);
+  if (serve.backend !== undefined) createEventLoop({ backend: serve.backend }).close(); // throws as in the workers, but before there is one
   if (log !== undefined && typeof log !== 'function')
     throw new TypeError(`log must be a function, not ${described(log)}`);
   const args = workerArguments ?? [];
@@ -109,7 +110,7 @@ export function workerCount(given: unknown): number {
   if (given === 'auto') return Math.min(availableParallelism(), MAX_WORKERS);
   const count = typeof given === 'string' && /^\d{1,4}$/.test(given) ? Number(given) : given;
   if (typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
-  if (typeof given === 'string')
+  if (typeof given === 'string' && Number.isNaN(Number(given)))
     throw new RangeError(`workers is a number or 'auto', not '${given}': ${adviceFor(given, ['auto'])}`);
   throw new RangeError(`workers must be an integer from 1 to ${MAX_WORKERS}, or 'auto', not ${described(given)}`);
 }

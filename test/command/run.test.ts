@@ -8,9 +8,10 @@ import { test } from 'tap';
 import type { Surroundings } from '../../command/life.ts';
 import { USAGE } from '../../command/options.ts';
 import { run } from '../../command/run.ts';
-import { NetSocket } from '../../simplenet/index.ts';
+import { abi, NetSocket } from '../../simplenet/index.ts';
+import { libc } from '../../simplenet/kernel/libc.ts';
 import { certificateFor, encryptedKey } from '../support/certificates.ts';
-import { buildFolder } from '../support/programs.ts';
+import { buildFolder, Program, plainEnvironment } from '../support/programs.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { until } from '../support/waiting.ts';
 
@@ -57,6 +58,11 @@ class Run {
   async listening(): Promise<string> {
     await until(() => this.stdout.includes('\n') || this.#isOver);
     return this.stdout.trimEnd();
+  }
+
+  /** It heeds signals, and may not serve yet. */
+  stoppable(): Promise<void> {
+    return until(() => this.#signals.listenerCount('SIGTERM') > 0);
   }
 
   signal(name: NodeJS.Signals): void {
@@ -322,6 +328,56 @@ test('workers that cannot begin end the command with their sentence', async (t) 
   const word = new Run([site, '--workers', 'atuo', '--port', '0']);
   t.equal(await word.end, 2);
   t.match(word.stderr, /--workers is a number or 'auto', not 'atuo'/);
+  for (const [args, line] of [
+    [['--workers', '1.5'], "--workers must be an integer from 1 to 256, or 'auto', not '1.5'"],
+    [['--workers=-1'], "--workers must be an integer from 1 to 256, or 'auto', not '-1'"],
+    [['--workers', '1', '--backend', 'foo'], "a backend is one of epoll, auto, io_uring, not 'foo'"],
+  ] as const) {
+    const wrong = new Run([site, '--port', '0', ...args]);
+    t.equal(await wrong.end, 2);
+    t.equal(wrong.stderr, `simplenet: ${line}\n`);
+  }
+});
+
+test('an event loop that the kernel forbids is one line, with workers too', async (t) => {
+  const { io_uring_setup } = libc;
+  t.teardown(() => Object.assign(libc, { io_uring_setup }));
+  Object.assign(libc, { io_uring_setup: () => -abi.EPERM });
+  for (const more of [[], ['--workers', '1']]) {
+    const run = new Run([site, '--port', '0', '--backend', 'io_uring', ...more]);
+    t.equal(await run.end, 1);
+    t.match(run.stderr, /^simplenet: the io_uring backend is not available: .*\n$/);
+  }
+});
+
+test('a signal before the workers serve is a signal', async (t) => {
+  const slow = join(folder, 'slow.mjs');
+  writeFileSync(slow, 'await new Promise((resolve) => setTimeout(resolve, 60_000)); export default () => {};');
+  const run = new Run([slow, '--workers', '1', '--port', '0', '--log', 'none']);
+  await run.stoppable();
+  run.signal('SIGTERM');
+  t.same([await run.end, run.stdout, run.stderr], [0, '', '']);
+});
+
+test('a worker outlives the reader of its output', async (t) => {
+  const talks = join(folder, 'talks.mjs');
+  const lines = [
+    'export default (_request, response) => {',
+    "  process.stdout.write('a request');",
+    '  response.text(String(process.pid));',
+    '};',
+  ];
+  writeFileSync(talks, lines.join('\n'));
+  const args = [join(buildFolder, 'command/main.js'), talks, '--workers', '1', '--port', '0', '--log', 'none'];
+  const program = new Program(process.execPath, args, { env: plainEnvironment() });
+  const [, url = ''] = await program.prints(/^(http\S+)\n/);
+  program.child.stdout?.destroy();
+  const pids = new Set<string>();
+  for (let i = 0; i < 5; i++) pids.add(await (await fetch(url, { headers: { connection: 'close' } })).text());
+  t.equal(pids.size, 1);
+  program.kill('SIGTERM');
+  const { code, stderr } = await program.ends();
+  t.same([code, stderr], [0, '']);
 });
 
 test('--metrics: on a port of their own, which may be busy or make no sense', async (t) => {

@@ -58,6 +58,15 @@ test('the watchdog gets a sign twice as often as it needs one', async (t) => {
   another.close();
 });
 
+test('what is no path is one sentence', async (t) => {
+  for (const [NOTIFY_SOCKET, message] of [
+    ['@', 'NOTIFY_SOCKET: the path of a Unix socket is missing'],
+    [`/${'x'.repeat(107)}`, /^NOTIFY_SOCKET: the path of a Unix socket must have at most 107 bytes, not 108/],
+  ] as const)
+    t.throws(() => new Notifier({ NOTIFY_SOCKET }, PID), { exitCode: 1, message });
+  for (const NOTIFY_SOCKET of ['@x', `/${'x'.repeat(106)}`]) new Notifier({ NOTIFY_SOCKET }, PID).close();
+});
+
 test('without systemd nothing is sent, and what has gone stops nothing', async (t) => {
   const before = openDescriptors();
   for (const NOTIFY_SOCKET of [undefined, '', 'vsock:2:1234']) {

@@ -35,7 +35,11 @@ test('the number of workers', async (t) => {
     t.throws(() => workerCount(bad), { name: 'RangeError', message: /an integer from 1 to 256, or 'auto'/ }, `${bad}`);
   }
   t.throws(() => workerCount('atuo'), { message: /did you mean 'auto'/ });
-  t.throws(() => workerCount('257'), RangeError);
+  for (const digits of ['257', '0', '-1', '1.5', ''])
+    t.throws(() => workerCount(digits), {
+      name: 'RangeError',
+      message: `workers must be an integer from 1 to 256, or 'auto', not '${digits}'`,
+    });
 });
 
 test('mistakes', async (t) => {
@@ -55,6 +59,7 @@ test('mistakes', async (t) => {
     [{ workerMemoryBytes: 0 }, /workerMemoryBytes must be a number > 0/],
     [{ workerHangMs: -1 }, /workerHangMs must be a number > 0/],
     [{ workerStartMs: Number.NaN }, /workerStartMs must be a number > 0/],
+    [{ backend: 'kqueue' }, /a backend is one of .*, not 'kqueue'/],
     [{ prot: 80 }, /unknown option 'prot'/],
   ];
   for (const [more, message] of rows) t.throws(() => workerSettings({ workers: 1, ...more }), { message });
