@@ -16,6 +16,7 @@ import {
   HandOver,
   type Inheritance,
   type LogStream,
+  type PassedSocket,
   PREDECESSOR_CLOSE,
   passedSockets,
   type Server,
@@ -28,7 +29,7 @@ import type { NetworkInterfaces } from './network-urls.ts';
 import type { CommandOptions } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import type { Signals } from './stop.ts';
-import { startSuccessor, WAY } from './successor.ts';
+import { startSuccessor, stillOpen, WAY } from './successor.ts';
 import type { Environment, Notifier } from './systemd.ts';
 
 /** What the command needs of `process`. */
@@ -53,10 +54,14 @@ export interface InheritedSockets {
   readonly inheritance: Inheritance | null;
 }
 
-/** The way to the process that has started this one to take over; undefined if none has. It leaves the environment: a `simplenet` that the module starts is no successor. */
-export function takeWay(env: Environment): string | undefined {
+/**
+ * The way to the process that has started this one to take over; undefined if none has. It leaves the environment: a `simplenet` that the module starts is no successor.
+ * Sockets of systemd that the predecessor has passed on are for this process.
+ */
+export function takeWay(env: Environment, pid: number): string | undefined {
   const way = env[WAY]?.replace(/^@/, '\0');
   Reflect.deleteProperty(env, WAY);
+  if (way !== undefined && env.LISTEN_FDS !== undefined) Reflect.set(env, 'LISTEN_PID', String(pid));
   return way;
 }
 
@@ -89,6 +94,8 @@ export interface LifeOptions {
   readonly takeOver: string | undefined;
   /** Null: there are no files to read again. */
   readonly renew: Renewal | null;
+  /** The sockets of systemd that the module has taken for servers of its own. */
+  readonly ofModule: readonly PassedSocket[];
 }
 
 export class Life {
@@ -107,10 +114,11 @@ export class Life {
   #hasBegun = false;
   #isRestarting = false;
   #endSuccessor: () => void = () => {};
+  readonly #ofModule: () => readonly PassedSocket[];
 
   constructor(
     server: Server | Workers,
-    { takeOver: path, renew }: LifeOptions,
+    { takeOver: path, renew, ofModule }: LifeOptions,
     surroundings: Surroundings,
     notifier: Notifier,
     reporter: Reporter,
@@ -118,6 +126,7 @@ export class Life {
     this.#server = server;
     this.#takeOver = path;
     this.#renew = renew;
+    this.#ofModule = stillOpen(ofModule);
     this.#surroundings = surroundings;
     this.#notifier = notifier;
     this.#reporter = reporter;
@@ -197,7 +206,8 @@ export class Life {
     if (!this.#hasBegun || this.#isRestarting || this.#server.isStopping) return;
     this.#begin('Starting a successor.');
     const { execPath = '', execArgv = [], argv = [], env = {} } = this.#surroundings;
-    this.#endSuccessor = startSuccessor(this.#server, [execPath, ...execArgv, ...argv.slice(1)], env, {
+    const command = [execPath, ...execArgv, ...argv.slice(1)];
+    this.#endSuccessor = startSuccessor(this.#server, command, env, this.#ofModule(), {
       taken: (pid) => {
         this.#notifier.mainPid(pid);
         this.#taken();

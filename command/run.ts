@@ -15,6 +15,7 @@ import {
   accessLog,
   HandOverError,
   type Inheritance,
+  passedSockets,
   type ServeOptions,
   type Server,
   serve,
@@ -83,7 +84,7 @@ async function serveUntilStopped(
 ): Promise<number> {
   const { stdout, stderr } = surroundings;
   const { env = {}, pid = process.pid, networkInterfaces: interfaces = networkInterfaces } = surroundings;
-  const way = takeWay(env);
+  const way = takeWay(env, pid);
   const notifier = new Notifier(env, pid);
   const stopTracing = options.trace ? trace({ write: (line) => stderr.write(`${line}\n`) }) : () => {};
   // Signals are this command's own business; at any other end the log is written as well.
@@ -107,7 +108,8 @@ async function serveUntilStopped(
     );
     const { address, url, urls } = server;
     const renew = renewalOf(options, certificate);
-    const life = new Life(server, { takeOver: options.takeOver, renew }, surroundings, notifier, reporter);
+    const ofModule = passedSockets(env, pid).filter(({ fd }) => !fds.includes(fd));
+    const life = new Life(server, { takeOver: options.takeOver, renew, ofModule }, surroundings, notifier, reporter);
     // Before the URL is written: a program that reads it may send a signal at once.
     const stopped = untilStopped(server, surroundings, reporter, {
       noticeMs: options.notice * 1_000,

@@ -94,6 +94,14 @@ export class Listening {
 export function takePlace(options: ServeOptions): ListenPlace {
   const isOfKernel = options.loop === undefined || options.systemdSocket !== undefined;
   const free = isOfKernel ? passedSockets().filter(({ isTaken }) => !isTaken) : [];
+  const { systemdSocket } = options;
+  const { LISTEN_PID } = process.env;
+  if (systemdSocket !== undefined && LISTEN_PID !== undefined && LISTEN_PID !== String(process.pid)) {
+    const why = 'workers, and other processes that it starts, have none but those of their site';
+    throw new RangeError(
+      `the sockets of systemd are for process ${LISTEN_PID}, so this one cannot take '${systemdSocket}': ${why}`,
+    );
+  }
   const place = listenPlaceOf(options, free);
   if ('fds' in place) markTaken(place.fds);
   return place;

@@ -86,7 +86,7 @@ export { VirtualHost } from './loop/virtual-host.ts';
 export { type ConnectSetup, NetSocket, type PeerCredentials } from './sockets/net-socket.ts';
 export { type ReceivedDescriptors, receiveDescriptors, sendDescriptors } from './sockets/pass-descriptors.ts';
 export type { Readiness, SocketSetup } from './sockets/socket.ts';
-export { type ListeningSocket, listenReplacingStale } from './sockets/socket-file.ts';
+export { type ListeningSocket, listenReplacingStale, SocketFile } from './sockets/socket-file.ts';
 export type { FilterInstruction } from './sockets/socket-filter.ts';
 export type { KeepAlive, ListenOptions, OptionTarget, SocketOptions } from './sockets/socket-options.ts';
 export { type Datagram, type ReceivedDatagram, UdpSocket } from './sockets/udp-socket.ts';

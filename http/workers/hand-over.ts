@@ -28,6 +28,7 @@ import {
   NetSocket,
   nodeHost,
   receiveDescriptors,
+  SocketFile,
   SystemError,
   sendDescriptors,
   type Watch,
@@ -294,8 +295,8 @@ class Inherits implements Inheritance {
     this.#closeUnused();
     return this.#word.give(leaveMs, () => {
       if (server === undefined) return;
-      if (this.#isOwn) server.isShared = false;
       server.isWatchShared = false;
+      if (this.#isOwn) becomeLastOwner(server);
     });
   }
 
@@ -308,6 +309,15 @@ class Inherits implements Inheritance {
     const unused = this.takeMetricsFd();
     if (unused !== null) closeSync(unused);
   }
+}
+
+function becomeLastOwner(server: Server | Workers): void {
+  server.isShared = false;
+  const file = SocketFile.of(server.address);
+  const remove = () => {
+    if (!server.isShared) file?.remove(); // otherwise it has a successor itself
+  };
+  server.closing.addEventListener('abort', remove, { once: true });
 }
 
 /**

@@ -135,9 +135,7 @@ export abstract class SocketLoop<M extends Member> extends TurnLoop implements E
       throw new TypeError('the socket does not listen: call listen first');
     socket.setNonBlocking(true);
     const { onFailure, onShortage, policy } = options;
-    // Nobody removes it while it is shared. It may be bound by a process that has given it to this one.
-    const file = SocketFile.of(socket.localAddress);
-    return this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: true, policy, file });
+    return this.#openListener(socket, { onConnection, onFailure, onShortage, isShared: true, policy, file: null });
   }
 
   adoptStream(socket: NetSocket, handler: StreamHandler): Stream {

@@ -26,6 +26,18 @@ const MAX_REMOVALS = 3;
 /** How long a server may take from bind(2) to listen(2). Between them connect(2) is refused, as it is on a stale file. */
 const LISTEN_GAP_MS = 20;
 
+/**
+ * The file of a Unix socket, for its owner to remove.
+ *
+ * ```ts
+ * import { NetSocket, SocketFile } from 'simplenet';
+ *
+ * const socket = NetSocket.listenOn({ path: '/run/site.sock' });
+ * const file: SocketFile | null = SocketFile.of(socket.localAddress);
+ * file?.remove();
+ * socket.close();
+ * ```
+ */
 export class SocketFile {
   readonly #path: string;
   readonly #made: BigIntStats;

@@ -8,6 +8,7 @@ import { type Test, test } from 'tap';
 import { Life, type Surroundings } from '../../command/life.ts';
 import { createReporter } from '../../command/reporter.ts';
 import { run } from '../../command/run.ts';
+import { stillOpen } from '../../command/successor.ts';
 import { Notifier } from '../../command/systemd.ts';
 import { serve } from '../../http/index.ts';
 import { LEAVE_MS } from '../../http/workers/hand-over.ts';
@@ -270,7 +271,13 @@ test('SIGHUP before this process serves starts nothing', async (t) => {
     said += text;
   });
   const surroundings = new EventEmitter() as unknown as Surroundings;
-  const life = new Life(server, { takeOver: place('way'), renew: null }, surroundings, new Notifier({}, 1), reporter);
+  const life = new Life(
+    server,
+    { takeOver: place('way'), renew: null, ofModule: [] },
+    surroundings,
+    new Notifier({}, 1),
+    reporter,
+  );
   life.onHangUp?.();
   t.equal(said, '');
   await server.close();
@@ -481,7 +488,7 @@ test('SIGHUP of a service: without a certificate that can be used there is no su
   t.equal(await first.end, 0);
 });
 
-test('a module that takes a socket of systemd for itself: the command has the others', async (t) => {
+test('a module that takes a socket of systemd for itself: the command has the others, and successors have both', async (t) => {
   const sockets = ['127.0.0.1', '127.0.0.2'].map((address) => NetSocket.listenOn({ address, port: 0 }));
   t.teardown(() => {
     for (const socket of sockets) socket.close();
@@ -490,22 +497,54 @@ test('a module that takes a socket of systemd for itself: the command has the ot
   const module = join(folder, 'with-admin.mjs');
   const lines = [
     `import { serve } from 'file://${buildFolder}/http/index.js';`,
-    'serve((_request, response) => response.text("admin"), { systemdSocket: "admin" });',
-    'export default (_request, response) => response.text("site");',
+    'serve((_request, response) => response.text("admin " + process.pid), { systemdSocket: "admin" });',
+    'export default (_request, response) => response.text("site " + process.pid);',
   ];
   writeFileSync(module, lines.join('\n'));
   const args = [main, module, '--log', 'none'];
-  const program = startedBySystemd(sockets, 'http:admin', args, { env: plainEnvironment() });
+  const systemd = manager(t);
+  const env = { ...plainEnvironment(), NOTIFY_SOCKET: systemd.path };
+  const program = startedBySystemd(sockets, 'http:admin', args, { env });
   await program.prints(/\n/);
-  for (const [place, text] of [
-    [http, 'site'],
-    [admin, 'admin'],
-  ] as const) {
-    const url = `http://${place?.address}:${place?.port}`;
-    t.equal(await (await fetch(url, { headers: { connection: 'close' } })).text(), text);
+  t.match(systemd.next(), /^READY=1/);
+  let last = program.child.pid as number;
+  const answers = async () => {
+    for (const [place, text] of [
+      [http, 'site'],
+      [admin, 'admin'],
+    ] as const) {
+      const url = `http://${place?.address}:${place?.port}`;
+      t.equal(await (await fetch(url, { headers: { connection: 'close' } })).text(), `${text} ${last}`);
+    }
+  };
+  await answers();
+  for (let i = 0; i < 2; i++) {
+    const before = last;
+    process.kill(before, 'SIGHUP');
+    t.match(systemd.next(), /^RELOADING=1/);
+    last = Number(/^MAINPID=(\d+)$/.exec(systemd.next())?.[1]);
+    t.match(systemd.next(), /^READY=1/, 'a successor, which can have one itself');
+    if (i === 0 && program.child.exitCode === null) await once(program.child, 'exit');
+    await gone(before);
+    await answers();
   }
-  program.kill('SIGTERM');
-  t.equal((await program.ends()).code, 0);
+  await end(last);
+  const withWorkers = startedBySystemd(sockets, 'http:admin', [...args, '--workers', '1'], { env: plainEnvironment() });
+  const { code, stderr } = await withWorkers.ends();
+  t.equal(code, 1);
+  t.match(
+    stderr,
+    /^simplenet: cannot load .*: the sockets of systemd are for process \d+, so this one cannot take 'admin'/,
+  );
+});
+
+test('a socket that the module has closed is not passed on', async (t) => {
+  const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  const passed = { name: 'admin', fd: socket.fd, isTaken: true };
+  const open = stillOpen([passed, { ...passed, fd: 1_000_000 }]);
+  t.same(open(), [passed]);
+  socket.close();
+  t.same(open(), []);
 });
 
 test('sockets that systemd has opened: all are served, by workers too, and a successor gets them', async (t) => {

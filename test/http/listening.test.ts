@@ -134,6 +134,15 @@ test('closeWhenEmpty calls back once, when the last socket is closed', async (t)
   t.same(closed, [[-1, -1, -1]]);
 });
 
+test('the sockets of systemd are for one process', async (t) => {
+  process.env.LISTEN_PID = '1';
+  t.teardown(() => delete process.env.LISTEN_PID);
+  t.throws(() => serve(() => {}, { systemdSocket: 'admin' }), {
+    name: 'RangeError',
+    message: /^the sockets of systemd are for process 1, so this one cannot take 'admin'/,
+  });
+});
+
 test('serve of a program that systemd has started: sockets by their names, and all that are free', async (t) => {
   const { sockets, path } = threeSockets(t);
   const program = startedBySystemd(

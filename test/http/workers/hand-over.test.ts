@@ -219,6 +219,12 @@ function talker(t: Test, greeting = 'socket', count = 1): { inheritance: Inherit
   }
 }
 
+/** As much of a server as `begun` needs. */
+function heir(): Server {
+  const { signal } = new AbortController();
+  return { isShared: true, isWatchShared: true, address: { path: '' }, closing: signal } as unknown as Server;
+}
+
 /** Gathers the alarms that are set from now on, and lets them ring when the test says so. */
 function alarms(t: Test): { readonly ms: number; ring(): void; isCancelled: boolean }[] {
   const all: ReturnType<typeof alarms> = [];
@@ -274,7 +280,7 @@ test('begun: without a yes the predecessor goes on', async (t) => {
 
 test('begun: a predecessor that stands still has the word', async (t) => {
   const set = alarms(t);
-  const server = { isShared: true, isWatchShared: true } as Server;
+  const server = heir();
   const { inheritance, predecessor } = talker(t, 'socket own');
   const begun = inheritance.begun(server);
   t.match(set, [{ ms: LEAVE_MS }]);
@@ -302,13 +308,13 @@ test('whose the sockets are then', async (t) => {
     ['socket own', 1, false],
     ['socket own metrics', 2, false],
   ] as const) {
-    const server = { isShared: true, isWatchShared: true } as Server;
+    const server = heir();
     const { inheritance, predecessor } = talker(t, greeting, count);
     const begun = inheritance.begun(server);
     predecessor.writeAll(Buffer.from('yes'));
     predecessor.close();
     t.equal(await begun, true);
-    t.same(server, { isShared, isWatchShared: false }, greeting);
+    t.match(server, { isShared, isWatchShared: false }, greeting);
   }
 });
 
