@@ -13,6 +13,9 @@
  *     a datagram is fast ----> requests begin <------------------------------.
  *     a datagram is slow ----> requests begin --- STAYS_MS --> 503 ---> a datagram is fast
  *
+ * An overload lasts, and the line grows again as soon as requests begin. So for SAME_OVERLOAD_MS after the last request that was turned away, a delay above the limit need
+ * not stay, as CoDel goes on where it has stopped.
+ *
  * So of a line that grows, what is served waits no longer than about `loopDelayMs` and STAYS_MS together, and the time of one handler.
  *
  * Next: graceful-stop.ts
@@ -26,6 +29,9 @@ const INTERVAL_MS = 20;
 
 /** The interval of CoDel. Several datagrams have the time to say that it was only a stall. */
 export const STAYS_MS = 100;
+
+/** So long after a request was turned away, the next long delay belongs to the same overload. */
+export const SAME_OVERLOAD_MS = 1_000;
 
 /** A datagram that has not come after `loopDelayMs` and this time is lost, and another one is sent. */
 const LOST_MS = 1_000;
@@ -48,6 +54,9 @@ export class LoopDelay {
   /** Since when each request has met a delay above the limit. */
   #aboveSince = Number.POSITIVE_INFINITY;
 
+  /** When the last request was turned away. */
+  #tooLongAt = Number.NEGATIVE_INFINITY;
+
   constructor(loop: DelayedLoop, maxMs: number) {
     this.#loop = loop;
     this.#maxMs = maxMs;
@@ -66,7 +75,9 @@ export class LoopDelay {
       return false;
     }
     this.#aboveSince = Math.min(this.#aboveSince, now);
-    return now - this.#aboveSince >= STAYS_MS;
+    const isTooLong = now - this.#aboveSince >= STAYS_MS || now - this.#tooLongAt < SAME_OVERLOAD_MS;
+    if (isTooLong) this.#tooLongAt = now;
+    return isTooLong;
   }
 
   close(): void {

@@ -2,7 +2,7 @@
 
 import { type Test, test } from 'tap';
 import { Admission, type Applicant } from '../../../http/connection/admission.ts';
-import { LoopDelay, STAYS_MS } from '../../../http/connection/loop-delay.ts';
+import { LoopDelay, SAME_OVERLOAD_MS, STAYS_MS } from '../../../http/connection/loop-delay.ts';
 import { defaultLimits, defaultTimeouts } from '../../../http/limits.ts';
 import type { SocketAddress, UdpHandler, UdpPort } from '../../../simplenet/index.ts';
 
@@ -423,7 +423,23 @@ test('a delay is too long when it has stayed above the limit: at the limit, just
   is(false, 'it took 50 ms');
   clock.pass(0);
   clock.pass(51);
-  is(false, 'the next one takes longer: the time begins anew');
+  is(true, 'the next one takes longer: it is still the same overload');
+  clock.deliver();
+  clock.pass(0);
+  clock.deliver();
+  clock.pass(20);
+  is(false, 'the next one took no time');
+  clock.pass(0);
+  clock.pass(SAME_OVERLOAD_MS - 21);
+  is(true, 'just within a second');
+  clock.deliver();
+  clock.pass(0);
+  clock.deliver();
+  clock.pass(20);
+  is(false, 'a fast one again');
+  clock.pass(0);
+  clock.pass(SAME_OVERLOAD_MS - 20);
+  is(false, 'a second later the time begins anew');
 });
 
 test('one stall is no queue: the datagram after it is sent without a request, and says so', async (t) => {
@@ -475,7 +491,7 @@ test('a datagram that is lost is replaced, and one that was not ours changes not
   clock.pass(0);
   t.equal(clock.sent.length, 2, 'another one is sent');
   clock.pass(60);
-  is(false, 'which takes long, too');
+  is(true, 'which takes long, too: it is the same overload');
   clock.deliver(clock.sent[0]);
   clock.pass(100);
   is(true, 'the first one comes too late to count');
