@@ -80,7 +80,7 @@ export class ServerMetrics {
       familyOf(
         'counter',
         'http_connections_refused_total',
-        'Connections that were closed at once, and idle ones that made room.',
+        'Connections that were closed at once, and idle or slow ones that made room.',
         [
           [{ reason: 'connections' }, full],
           [{ reason: 'connectionsPerAddress' }, address],
