@@ -320,6 +320,13 @@ function becomeLastOwner(server: Server | Workers): void {
   server.closing.addEventListener('abort', remove, { once: true });
 }
 
+/** Who waits for the answer to a word. */
+interface Given {
+  resolve(hasLeft: boolean): void;
+  reject(reason: HandOverError): void;
+  whenTaken(): void;
+}
+
 /**
  * The word of a successor, on the way to its predecessor.
  *
@@ -334,9 +341,7 @@ class Word {
   readonly #who: string;
   #watched: { readonly epoll: Epoll; readonly watch: Watch; readonly limit: Alarm } | null = null;
   #hasConsent = false;
-  #whenTaken: () => void = () => {};
-  #resolve: (hasLeft: boolean) => void = () => {};
-  #reject: (reason: HandOverError) => void = () => {};
+  #given: Given | null = null;
 
   constructor(socket: NetSocket, who: string) {
     this.#socket = socket;
@@ -345,10 +350,8 @@ class Word {
 
   /** `whenTaken`: the predecessor has left. That may be after the promise is settled. */
   give(leaveMs: number, whenTaken: () => void): Promise<boolean> {
-    this.#whenTaken = whenTaken;
     return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.#given = { resolve, reject, whenTaken };
       this.#socket.setNonBlocking(true);
       if (this.#socket.tryWrite(BEGUN) < 0) {
         this.#close();
@@ -365,7 +368,7 @@ class Word {
 
   takeBack(): void {
     this.#close();
-    this.#reject(new HandOverError('it was abandoned: this process does not take over'));
+    this.#given?.reject(new HandOverError('it was abandoned: this process does not take over'));
   }
 
   #hear(): boolean {
@@ -381,17 +384,17 @@ class Word {
       this.#refused();
       return;
     }
-    this.#whenTaken();
-    this.#resolve(true);
+    this.#given?.whenTaken();
+    this.#given?.resolve(true);
   }
 
   #refused(): void {
-    this.#reject(new HandOverError(`${this.#who} has not consented: it goes on, or has ended`));
+    this.#given?.reject(new HandOverError(`${this.#who} has not consented: it goes on, or has ended`));
   }
 
   #late(): void {
     this.#watched?.watch.unref();
-    this.#resolve(false);
+    this.#given?.resolve(false);
   }
 
   #close(): void {

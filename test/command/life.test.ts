@@ -1,14 +1,14 @@
 /** The command beyond one process: a socket from systemd, a successor on SIGHUP, and a second process that takes over. */
 
 import { EventEmitter, once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { Life, type Surroundings } from '../../command/life.ts';
 import { createReporter } from '../../command/reporter.ts';
 import { run } from '../../command/run.ts';
-import { stillOpen } from '../../command/successor.ts';
+import { startSuccessor, stillOpen } from '../../command/successor.ts';
 import { Notifier } from '../../command/systemd.ts';
 import { serve } from '../../http/index.ts';
 import { LEAVE_MS } from '../../http/workers/hand-over.ts';
@@ -254,14 +254,18 @@ function connectionsTo(name: string): number {
 }
 
 test('a successor whose predecessor is gone ends, and what it has started is no successor', async (t) => {
-  const env = { SIMPLENET_TAKE_OVER: '@simplenet-nobody' };
+  const env = { SIMPLENET_TAKE_OVER: '@simplenet-nobody', LISTEN_FDS: '1' };
   const late = new Run([site, '--port', '0', '--log', 'none'], { env });
   t.equal(await late.end, 1);
   t.same(
     [late.stdout, late.stderr],
     ['', 'simplenet: the process that has started this one as its successor is gone\n'],
   );
-  t.same(env, {});
+  t.same(
+    env,
+    { LISTEN_FDS: '1', LISTEN_PID: String(process.pid) },
+    'what the predecessor passes on is for this process',
+  );
 });
 
 test('SIGHUP before this process serves starts nothing', async (t) => {
@@ -285,8 +289,10 @@ test('SIGHUP before this process serves starts nothing', async (t) => {
 
 test('a signal while the predecessor is waited for', async (t) => {
   const way = place('way');
-  const first = await predecessor(way, `${GIVES} successor.read(word); successor.read(word); console.log('alone');`);
-  const second = new Run([site, '--log', 'none', '--take-over', way]);
+  const gives = `const watch = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+    sendDescriptors(successor, Buffer.from('socket own metrics'), [site.fd, watch.fd]);`;
+  const first = await predecessor(way, `${gives} successor.read(word); successor.read(word); console.log('alone');`);
+  const second = new Run([site, '--log', 'none', '--take-over', way, '--metrics', '0']);
   await until(() => second.signals.listenerCount('SIGTERM') > 0);
   second.signals.emit('SIGTERM');
   t.equal(await second.end, 0);
@@ -536,6 +542,24 @@ test('a module that takes a socket of systemd for itself: the command has the ot
     stderr,
     /^simplenet: cannot load .*: the sockets of systemd are for process \d+, so this one cannot take 'admin'/,
   );
+});
+
+test('how sockets of the module are passed on', async (t) => {
+  const socket = NetSocket.listenOn({ address: '127.0.0.1', port: 0 });
+  const server = serve(() => {});
+  const file = place('passed');
+  const script = `const { env } = process; const { readlinkSync, writeFileSync } = require('node:fs');
+    writeFileSync(${JSON.stringify(file)}, [env.LISTEN_FDS, env.LISTEN_FDNAMES, env.LISTEN_PID, readlinkSync('/proc/self/fd/3')].join());`;
+  const passed = [{ name: 'admin', fd: socket.fd, isTaken: true }];
+  const command = ['env', '-u', 'NODE_OPTIONS', process.execPath, '-e', script];
+  const env = { ...plainEnvironment(), LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: 'http:admin' };
+  const reason = await new Promise((failed) =>
+    startSuccessor(server, command, env, passed, { taken: () => t.fail(), failed }),
+  );
+  t.equal(reason, 'it ended with code 0');
+  t.equal(readFileSync(file, 'latin1'), `1,admin,,${readlinkSync(`/proc/self/fd/${socket.fd}`)}`);
+  socket.close();
+  await server.close();
 });
 
 test('a socket that the module has closed is not passed on', async (t) => {

@@ -25,7 +25,7 @@ const seconds: Readonly<Record<string, number>> = {
   'examples/cookbook': 8,
   'http/websocket/conformance': 8,
   'server-simulation/server-simulation': 7,
-  'command/life': 20,
+  'command/life': 14,
   'command/run': 5,
   'http/workers/hand-over': 6,
   'contracts/event-loop-on-stack': 7,
