@@ -37,9 +37,9 @@ export class Tallies {
     }
   }
 
-  /** Those of all workers but one, which knows its own. */
+  /** Those of all workers but one, which has told its own. */
   besides(worker: WorkerProcess, subject: string): readonly Tally[] {
-    const { latest, ended } = this.#subjects.get(subject) ?? new Subject();
+    const { latest, ended } = this.#subjects.get(subject) as Subject;
     const others = [...latest].filter(([each]) => each !== worker).map(([, tally]) => tally);
     return [...others, ended];
   }

@@ -119,6 +119,17 @@ test('during a notice it is not ready, and serves as before, until another close
   t.ok(server.closing.aborted);
 });
 
+test('a server that is replaced does not speak for the site', async (t) => {
+  const { server } = serving(t, { metrics: { port: 0 } });
+  const client = new RawClient(server.port as number).write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => server.busyCount === 1);
+  server.isWatchShared = true; // as at a take-over
+  const closed = server.close({ graceMs: 60_000 });
+  t.equal(await server.whyNotReady(), null, 'its successor is ready');
+  client.reset();
+  await closed;
+});
+
 test('a server with a full line is not ready', async (t) => {
   const { server, ask } = serving(t, { metrics: { port: 0 }, limits: { requestsInFlight: 1, requestsQueued: 1 } });
   const dial = () => new RawClient(server.port as number).write('GET /wait HTTP/1.1\r\nHost: x\r\n\r\n');

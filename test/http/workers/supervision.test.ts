@@ -542,10 +542,11 @@ test('a notice: the workers go on, those that end are replaced, and each hears o
   t.ok(early.workers.closing.aborted, 'before they serve there is no notice');
 });
 
-test('a successor takes the socket: no worker closes it for others, however often they are told to stop', async (t) => {
-  const { workers, fakes } = await servingScene(t);
+test('a successor takes the sockets: no worker closes them for others, however often they are told to stop', async (t) => {
+  const { workers, fakes } = await servingScene(t, { metrics: { port: 0 } });
   const path = join(tmpdir(), `simplenet-supervision-${process.pid}`);
   t.teardown(() => rmSync(path, { force: true }));
+  const { last: worker } = fakes;
   let closed = Promise.resolve();
   const way = new HandOver(path, workers, () => {
     closed = workers.close();
@@ -553,14 +554,21 @@ test('a successor takes the socket: no worker closes it for others, however ofte
   t.teardown(() => way.close());
   const successor = NetSocket.connectTo({ path });
   await until(() => successor.wait('readable', 0));
-  const [fd = -1] = receiveDescriptors(successor, Buffer.alloc(64), 1).descriptors;
+  const [fd = -1, watchFd = -1] = receiveDescriptors(successor, Buffer.alloc(64), 3).descriptors;
   using inherited = NetSocket.adopt(fd);
   t.same(inherited.localAddress, workers.address);
+  const heirs = serve(new URL('file:///site.js'), { workers: 1, metrics: { port: 0, fd: watchFd }, log: t.fail });
+  t.equal(heirs.metricsUrl, workers.metricsUrl, 'a successor with workers, too');
+  t.same(fakes.last.start.options.metrics, { port: 0, fd: undefined }, 'they inherit it');
+  const heirsClosed = heirs.close();
+  fakes.last.ends(0);
+  await t.rejects(heirs.ready);
+  await heirsClosed;
   successor.writeAll(Buffer.from('begun'));
   await until(() => workers.isStopping);
   void workers.close({ graceMs: 0 });
-  t.match(stopsOf(fakes.last), [{ last: NOT_LAST }, { close: { graceMs: 0 }, last: NOT_LAST }]);
-  fakes.last.ends(0);
+  t.match(stopsOf(worker), [{ last: NOT_LAST }, { close: { graceMs: 0 }, last: NOT_LAST }]);
+  worker.ends(0);
   await closed;
   NetSocket.connectTo(workers.address).close();
   successor.close();
