@@ -647,6 +647,7 @@ test('redirectFrom: the workers inherit one more socket', async (t) => {
   t.same(openDescriptors(), before);
   const plain = await servingScene(t);
   t.same([plain.workers.redirectUrl, plain.fakes.last.start.redirects], [null, false]);
+  t.same([plain.workers.metricsUrl, plain.workers.watchFd, plain.fakes.last.start.watches], [null, null, false]);
 });
 
 test('a question is answered when all have, or ended, or after a second', async (t) => {
