@@ -93,5 +93,5 @@ test('systemd accepts the units, and waits for the end of the command before SIG
   const [, args = ''] = /^ExecStart=.*\/simplenet (.*)$/m.exec(text) ?? [];
   const [, more = ''] = / add: (.*?) \(/.exec(text) ?? [];
   const { notice } = parseOptions(`${args} ${more}`.split(' ')) as CommandOptions;
-  t.ok(notice > 0 && Number(/^TimeoutStopSec=(\d+)$/m.exec(text)?.[1]) > notice + 10 + 2);
+  t.ok(notice > 0 && Number(/^TimeoutStopSec=(\d+)$/m.exec(text)?.[1]) > notice + 10 + 5);
 });
