@@ -135,8 +135,10 @@ for (const backend of backends) {
         return -errno;
       };
       say(peer, 'hello');
+      await until(() => pauses.length > 0); // a loop that hosts takes EINTR for a wait without news, for 20 ms at most
+      const before = calls;
       await until(() => pauses.includes(32));
-      t.ok(calls < 10_000, `${calls} calls`);
+      t.ok(calls - before < 1_000, `${calls - before} calls in the pauses`);
       table[name] = libc[name] as never;
       t.equal(await hear(peer), 'hello');
       t.equal(recorder.isClosed, false);
