@@ -328,12 +328,13 @@ test('on a Unix socket, and by TLS on sockets that are open already', async (t) 
 test('a supervisor without any worker left lives on until the next one serves', async (t) => {
   const program = Program.script(`
     const { serve } = await import(build + '/http/index.js');
-    const workers = serve(new URL(${JSON.stringify(site.href)}), { workers: 1, log: () => {} });
+    const log = () => process.stdout.write(workers.url + '\\n'); // the worker has ended: no client reaches it any more
+    const workers = serve(new URL(${JSON.stringify(site.href)}), { workers: 1, log });
     await workers.ready;
-    process.stdout.write(workers.url + '\\n');
     process.kill(workers.pids[0], 'SIGKILL');
     process.once('SIGTERM', () => void workers.close());
   `);
+  t.teardown(() => program.kill());
   const [url] = await program.prints(/.+(?=\n)/);
   t.match(await (await fetch(url)).text(), /^0 \d+$/);
   program.kill('SIGTERM');
